@@ -1,0 +1,69 @@
+# Each target sets up what it needs. Only Python >= 3.11 (with venv) and make must be there.
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 8000
+DATA_DIR ?= data
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo install serve test check fix bench ci lock clean
+
+help:  ## List these commands
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: .venv/.runtime  ## Train the three presets over REST, show what came out, keep serving (EXIT=1 ends)
+	$(BIN)/mlp-service demo --host $(HOST) --port $(PORT) --data-dir $(DATA_DIR) $(if $(EXIT),--exit)
+
+install: .venv/.runtime  ## Make .venv with the mlp-service command
+
+serve: .venv/.runtime  ## Serve on HOST:PORT (127.0.0.1:8000), data in DATA_DIR (./data)
+	$(BIN)/mlp-service serve --host $(HOST) --port $(PORT) --data-dir $(DATA_DIR)
+
+test: .venv/.dev  ## Run all tests with coverage
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+check: .venv/.dev  ## Lint, types, architecture, Dockerfile and compose file; changes nothing
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+
+fix: .venv/.dev  ## Format and mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: .venv/.dev  ## Measure one epoch against scikit-learn and the hand-in's code
+	$(BIN)/python -m benchmarks.epoch
+
+ci: check test  ## What CI runs
+
+lock:  ## Write requirements/*.txt again from pyproject.toml (needs uv)
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  pyproject.toml -o requirements/runtime.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  pyproject.toml --group dev -o requirements/dev.txt
+
+clean:  ## Remove the environment and what tests left (never the data directory)
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
+
+.venv/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 …"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || \
+	  { echo "Python's venv is missing: install the package python3-venv"; exit 1; }
+	$(PYTHON) -m venv .venv
+	touch $@
+
+.venv/.runtime: .venv/.python requirements/runtime.txt pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/runtime.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+.venv/.dev: .venv/.runtime requirements/dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	touch $@
