@@ -1,0 +1,191 @@
+"""The network: its parameters, their first values, and the passes forward and backward."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Self, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlp_core.activations import ACTIVATIONS
+from mlp_core.arrays import Matrix, Vector
+from mlp_core.checkpoint import check_arrays, check_names
+from mlp_core.errors import ShapeError
+from mlp_core.loss import softmax
+from mlp_core.workspace import layer_buffers
+
+Initialization: TypeAlias = Callable[[np.random.Generator, int, int], Matrix]
+
+
+def he_normal(rng: np.random.Generator, n_in: int, n_out: int) -> Matrix:
+    """N(0, sqrt(2 / n_in)): keeps the variance through ReLU layers (He et al., 2015)."""
+    W = rng.standard_normal((n_in, n_out), dtype=np.float32)
+    W *= math.sqrt(2 / n_in)
+    return W
+
+
+def glorot_uniform(rng: np.random.Generator, n_in: int, n_out: int) -> Matrix:
+    """U(-a, a), a = sqrt(6 / (n_in + n_out)): a middle way for both passes (Glorot, 2010)."""
+    W = rng.random((n_in, n_out), dtype=np.float32)
+    W -= 0.5
+    W *= 2 * math.sqrt(6 / (n_in + n_out))
+    return W
+
+
+INITIALIZATIONS: dict[str, Initialization] = {
+    "glorot_uniform": glorot_uniform,
+    "he_normal": he_normal,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Parameters:
+    """Weights (n_in, n_out) and biases (n_out,) of each layer, or their gradients or velocities."""
+
+    weights: tuple[Matrix, ...]
+    biases: tuple[Vector, ...]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The number of inputs, then of outputs of each layer."""
+        return (len(self.weights[0]), *map(len, self.biases))
+
+    @property
+    def flat(self) -> tuple[Matrix | Vector, ...]:
+        """All arrays, the weights first."""
+        return (*self.weights, *self.biases)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The arrays, not copied, by name: layers.1.weight, layers.1.bias, layers.2.weight, …"""
+        named = {}
+        for k, (W, b) in enumerate(zip(self.weights, self.biases, strict=True), start=1):
+            named[weight_name(k)] = W
+            named[bias_name(k)] = b
+        return named
+
+    def zeros(self) -> "Parameters":
+        """Parameters of the same shapes, all 0."""
+        weights = tuple(np.zeros_like(W) for W in self.weights)
+        biases = tuple(np.zeros_like(b) for b in self.biases)
+        return Parameters(weights, biases)
+
+
+@dataclass(frozen=True, eq=False)
+class Network(Parameters):
+    """A multi-layer perceptron: hidden layers of one activation, then a linear output layer."""
+
+    activation: str
+
+    @classmethod
+    def random(
+        cls,
+        sizes: tuple[int, ...],
+        activation: str,
+        initialization: str,
+        initial_bias: float,
+        rng: np.random.Generator,
+    ) -> Self:
+        """A network with random weights and all biases alike."""
+        initial = INITIALIZATIONS[initialization]
+        weights = tuple(initial(rng, n_in, n_out) for n_in, n_out in pairwise(sizes))
+        biases = tuple(np.full(n_out, initial_bias, np.float32) for n_out in sizes[1:])
+        return cls(weights, biases, activation)
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], activation: str) -> Self:
+        """The network of the arrays called `layers.…`, not copied; the others are ignored.
+
+        Raises:
+            CheckpointError: an array is missing, unknown, not float32, or does not fit the next.
+
+        """
+        layers = {name: array for name, array in arrays.items() if name.startswith("layers.")}
+        numbers = range(1, max(1, (len(layers) + 1) // 2) + 1)
+        names = [weight_name(k) for k in numbers], [bias_name(k) for k in numbers]
+        check_names(layers, {*names[0], *names[1]})
+        weights, biases = (tuple(layers[name] for name in kind) for kind in names)
+        check_arrays(layers, shapes((len(np.atleast_1d(weights[0])), *(b.size for b in biases))))
+        return cls(weights, biases, activation)
+
+
+def weight_name(layer: int) -> str:
+    return f"layers.{layer}.weight"
+
+
+def bias_name(layer: int) -> str:
+    return f"layers.{layer}.bias"
+
+
+def shapes(sizes: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    """The shapes, by name, of the arrays of a network of these sizes."""
+    named: dict[str, tuple[int, ...]] = {}
+    for k, (n_in, n_out) in enumerate(pairwise(sizes), start=1):
+        named[weight_name(k)] = (n_in, n_out)
+        named[bias_name(k)] = (n_out,)
+    return named
+
+
+def forward(network: Network, X: Matrix, outputs: tuple[Matrix, ...]) -> None:
+    """Fill `outputs`, in place: H of each hidden layer, then the logits.
+
+    Args:
+        network: stays as it is.
+        X: (batch, n_in).
+        outputs: one (batch, n_out) for each layer.
+
+    """
+    activation = ACTIVATIONS[network.activation]
+    H = X
+    for W, b, Z in zip(network.weights, network.biases, outputs, strict=True):
+        np.matmul(H, W, out=Z)
+        Z += b
+        if Z is not outputs[-1]:
+            activation.apply(Z)
+        H = Z
+
+
+def backward(
+    network: Network,
+    X: Matrix,
+    outputs: tuple[Matrix, ...],
+    d_outputs: tuple[Matrix, ...],
+    gradients: Parameters,
+) -> None:
+    """Fill `gradients`, in place, by the chain rule: `forward` in the mirror.
+
+    Args:
+        network: stays as it is.
+        X: (batch, n_in), what `forward` was given.
+        outputs: what it filled; those of the hidden layers are used up.
+        d_outputs: like `outputs`; the last holds d_logits, the others are filled.
+        gradients: of the shapes of the network's parameters.
+
+    """
+    activation = ACTIVATIONS[network.activation]
+    inputs = (X, *outputs)
+    for k in reversed(range(len(outputs))):
+        dZ = d_outputs[k]
+        np.matmul(inputs[k].T, dZ, out=gradients.weights[k])
+        np.add.reduce(dZ, axis=0, out=gradients.biases[k])
+        if k > 0:  # nobody needs the gradient of the images
+            np.matmul(dZ, network.weights[k].T, out=d_outputs[k - 1])
+            activation.apply_slope(inputs[k], d_outputs[k - 1])
+
+
+def predict_probabilities(network: Network, X: Matrix) -> Matrix:
+    """The probability of each class (n, classes) for the rows of X (n, n_in), in [0, 1].
+
+    Raises:
+        ShapeError: X has other columns than the network has inputs, or is not float32.
+
+    """
+    n_in = network.sizes[0]
+    if X.ndim != 2 or X.shape[1] != n_in or X.dtype != np.float32:
+        raise ShapeError("X", f"float32 (n, {n_in})", f"{X.dtype} {X.shape}")
+    outputs = layer_buffers(network.sizes, len(X))
+    forward(network, X, outputs)
+    probabilities = outputs[-1]
+    softmax(probabilities)
+    return np.ascontiguousarray(probabilities)

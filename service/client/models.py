@@ -1,0 +1,75 @@
+"""Trained networks: ask them, look at their weights, take them home."""
+
+from typing import Any, Literal, overload
+
+from service.client import images
+from service.client.connection import Connection
+from service.prediction import Prediction, Predictions
+
+Normalize = Literal["auto", "always", "never"]
+PictureFormat = Literal["png", "svg"]
+WeightsFormat = Literal["safetensors", "npz", "json"]
+
+
+class Models:
+    """`ref` is the id of a job, or `latest`: the one that succeeded last."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @overload
+    def predict(
+        self,
+        image: list[images.File],
+        ref: str = ...,
+        top_k: int = ...,
+        normalize: Normalize = ...,
+        return_pixels: bool = ...,
+    ) -> list[Prediction]: ...
+    @overload
+    def predict(
+        self,
+        image: images.Image,
+        ref: str = ...,
+        top_k: int = ...,
+        normalize: Normalize = ...,
+        return_pixels: bool = ...,
+    ) -> Prediction: ...
+    def predict(
+        self,
+        image: Any,
+        ref: str = "latest",
+        top_k: int = 3,
+        normalize: Normalize = "auto",
+        return_pixels: bool = False,
+    ) -> Prediction | list[Prediction]:
+        """Say which digit an image shows, or each of a list of images, in one request.
+
+        Args:
+            image: a path, bytes, Pillow image, array of 28x28 or 784 numbers, or a list of these.
+            top_k: how many candidates to name.
+            normalize: whether to bring the image into MNIST's form first.
+            return_pixels: also return the 28x28 grey values that the network saw.
+
+        Returns:
+            One prediction, or for a list one each: there an image that can't be read has its
+            `problem` set, while a single one raises RefusedError.
+
+        """
+        many = images.is_many(image)
+        body = {
+            "inputs": [images.as_input(item) for item in (image if many else [image])],
+            "top_k": top_k,
+            "normalize": normalize,
+            "return_pixels": return_pixels,
+        }
+        path = f"/v1/models/{ref}/predict"
+        predictions = self._connection.ask(Predictions, path, method="POST", json=body).predictions
+        return predictions if many else predictions[0]
+
+    def weights(self, ref: str = "latest", format: WeightsFormat = "safetensors") -> bytes:
+        return self._connection.fetch(f"/v1/models/{ref}/weights.{format}")
+
+    def picture(self, ref: str = "latest", layer: int = 1, format: PictureFormat = "png") -> bytes:
+        """Draw a layer's weights, a tile for each unit; layers count from 1."""
+        return self._connection.fetch(f"/v1/models/{ref}/layers/{layer}/weights.{format}")

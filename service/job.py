@@ -1,0 +1,237 @@
+"""The nouns everybody passes round: the spec, the job, its states and what is known about it.
+
+These records are also the bodies on the wire, so the client shares this file with the server.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+
+SPEC_VERSION = 1
+
+
+class State(StrEnum):
+    """Where a job is in its life. The state is the request: there are no flags beside it."""
+
+    QUEUED = "queued"  # waits for a worker
+    RUNNING = "running"  # a worker trains it, or is about to
+    PAUSING = "pausing"  # a client asked to pause; its worker saves a checkpoint
+    PAUSED = "paused"  # no worker; `resume` queues it again
+    CANCELLING = "cancelling"  # a client asked to cancel; its worker is about to stop
+    SUCCEEDED = "succeeded"  # all epochs are done
+    FAILED = "failed"  # `reason` says why
+    CANCELLED = "cancelled"  # a client ended it; its last checkpoint stays readable
+
+
+FINAL = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
+WITH_WORKER = (State.RUNNING, State.PAUSING, State.CANCELLING)
+
+PresetName = Literal["linear", "mlp-relu", "mlp-sigmoid"]
+PRESETS: dict[PresetName, dict[str, Any]] = {
+    "linear": {"hidden": []},
+    "mlp-relu": {"hidden": [128], "activation": "relu"},
+    "mlp-sigmoid": {"hidden": [128], "activation": "sigmoid"},
+}
+
+# No control characters: names reach logs, pictures and terminals.
+Printable = StringConstraints(pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$")
+Name = Annotated[str, Printable, StringConstraints(max_length=64)]
+Label = Annotated[str, Printable, StringConstraints(min_length=1, max_length=64)]
+Note = Annotated[str, Printable, StringConstraints(max_length=512)]
+
+
+class Sgd(BaseModel):
+    """Mini-batch stochastic gradient descent, by PyTorch's formulas."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    type: Literal["sgd"] = "sgd"
+    momentum: float = Field(0.0, ge=0, lt=1, allow_inf_nan=False)
+    nesterov: bool = Field(False, description="look ahead along the momentum; needs momentum > 0")
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> "Sgd":
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov needs a momentum above 0, for example 0.9")
+        return self
+
+
+def _by_name(value: object) -> object:
+    """Let `"sgd"` stand for `{"type": "sgd"}`."""
+    return {"type": value} if isinstance(value, str) else value
+
+
+Optimizer = Annotated[Sgd, BeforeValidator(_by_name, json_schema_input_type=Literal["sgd"] | Sgd)]
+
+
+class Spec(BaseModel):
+    """What a client asks for. Every field has a default; `{}` is the preset `mlp-relu`."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    preset: PresetName | None = Field(None, description="fills the fields that are not given")
+    name: Name = Field("", description="for people; shown in lists and pictures")
+    tags: list[Label] = Field([], max_length=16)
+    metadata: dict[Label, Note] = Field({}, max_length=16)
+    dataset: Label = "mnist"
+    hidden: list[Annotated[int, Field(ge=1, le=2**31)]] = Field(
+        [128], max_length=4096, description="units of each hidden layer; [] is the linear model"
+    )
+    activation: Literal["relu", "sigmoid", "tanh"] = Field("relu", description="of hidden layers")
+    initialization: Literal["he_normal", "glorot_uniform"] = "he_normal"
+    initial_bias: float = Field(0.01, ge=-1e3, le=1e3, allow_inf_nan=False)
+    epochs: int = Field(50, ge=1, le=2**31)
+    batch_size: int = Field(64, ge=1, le=2**31)
+    learning_rate: float = Field(0.1, gt=0, le=1e3, allow_inf_nan=False)
+    optimizer: Optimizer = Sgd()
+    l2: float = Field(
+        0.0,
+        ge=0,
+        le=1e3,
+        allow_inf_nan=False,
+        description="adds l2 * W to the gradient of each weight; reported losses exclude it",
+    )
+    seed: int = Field(1, ge=0, le=2**53 - 1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_preset(cls, given: object) -> object:
+        if not isinstance(given, dict):
+            return given
+        preset = given.get("preset")
+        fields = next((fields for name, fields in PRESETS.items() if name == preset), {})
+        return {**fields, **given}
+
+
+class StoredSpec(Spec):
+    """A resolved spec as it was accepted: read leniently, never filled in again."""
+
+    model_config = ConfigDict(strict=False, extra="ignore", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_preset(cls, given: object) -> object:
+        return given
+
+
+class Record(BaseModel):
+    """Base of the answers: immutable, and open to fields that a later version adds."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Epoch(Record):
+    """One finished pass over the training set, measured on both whole sets."""
+
+    epoch: int = Field(description="from 1")
+    train_loss: float = Field(description="mean cross-entropy in nats")
+    train_accuracy: float = Field(description="in [0, 1]")
+    test_loss: float
+    test_accuracy: float
+    seconds: float = Field(description="wall time of this epoch, evaluation included")
+
+
+class Reason(Record):
+    """Why the job is in its state."""
+
+    code: str
+    message: str
+
+
+class Progress(Record):
+    epochs_done: int
+    epochs: int
+    batches_done: int = Field(description="of the epoch under way")
+    batches_per_epoch: int
+    fraction: float = Field(description="of the whole job, in [0, 1]")
+    eta_seconds: float | None = Field(description="time left while running, else null")
+
+
+class Metrics(Record):
+    latest: Epoch | None = None
+    best: Epoch | None = Field(None, description="highest test accuracy, the first of equals")
+    final: Epoch | None = Field(None, description="the last epoch, once the job has succeeded")
+
+
+class Cost(Record):
+    """What a spec asks of the machine, known before anything runs."""
+
+    parameters: int = Field(description="weights and biases")
+    bytes: int = Field(description="memory of a worker for arrays of the network and a batch")
+    flops: float = Field(description="floating-point operations of all epochs, evaluation included")
+    seconds: float = Field(description="estimated run time on one core")
+
+
+class Links(Record):
+    self: str
+    epochs: str
+    events: str
+    curves: str
+    weights: str
+    predict: str
+
+
+class Job(Record):
+    """An accepted spec with an id and everything known about it."""
+
+    object: Literal["job"] = "job"
+    id: str
+    state: State
+    reason: Reason | None
+    attempt: int = Field(description="how often the job was started")
+    losses: int = Field(description="workers lost since the last checkpoint that moved on")
+    spec: StoredSpec
+    spec_version: int
+    cost: Cost
+    progress: Progress
+    queue_position: int | None = Field(
+        None, description="1 is next; null unless queued, and null in lists"
+    )
+    metrics: Metrics
+    weights_sha256: str | None = Field(
+        description="over the tensor data of weights.safetensors, once the job has succeeded"
+    )
+    bit_exact: bool = Field(
+        description="false if it went on under another build or CPU kind than it began with"
+    )
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    links: Links
+
+
+class Event(Record):
+    """Something that happened to a job: a move, a finished epoch, a warning."""
+
+    number: int = Field(description="counts from 1 within the job; the id of the SSE message")
+    type: Literal["state", "epoch", "warning"]
+    at: datetime
+    data: dict[str, Any]
+
+
+class ProblemItem(Record):
+    """One thing to mend."""
+
+    pointer: str = Field(description="JSON Pointer into the body (`#/hidden/0`) or `?query`")
+    detail: str
+    hint: str | None = None
+
+
+class Problem(Record):
+    """An error answer (RFC 9457)."""
+
+    type: str = Field(description="`/problems/<code>`, a page of this service")
+    title: str
+    status: int
+    detail: str = Field(description="what happened and how to mend it")
+    code: str
+    errors: list[ProblemItem] | None = None

@@ -1,0 +1,94 @@
+"""Files that are written once and never change: whole under their name, or not there at all."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from service.errors import StoreBroken
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write `data` so that after a crash or power cut `path` holds all of it or does not exist."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _sync_directory(path.parent)
+    except OSError as exc:
+        temporary.unlink(missing_ok=True)
+        raise StoreBroken(f"can't write {path.name}: {exc.strerror}") from exc
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_directory(path: Path) -> None:
+    """Make `path` and its parents, so that they too survive a power cut."""
+    if path.is_dir():
+        return
+    make_directory(path.parent)
+    try:
+        path.mkdir(exist_ok=True)
+        _sync_directory(path.parent)
+    except OSError as exc:
+        raise StoreBroken(f"can't make the directory {path.name}: {exc.strerror}") from exc
+
+
+class Artifacts:
+    """Immutable files by key in a directory. Keys are built from ids and numbers only."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.absolute()
+
+    def put(self, key: str, data: bytes) -> str:
+        """Store `data` durably under `key`; return its SHA-256."""
+        path = self._path(key)
+        make_directory(path.parent)
+        write_atomic(path, data)
+        return hashlib.sha256(data).hexdigest()
+
+    def get(self, key: str, size: int, sha256: str) -> bytes:
+        """Return the bytes under `key`.
+
+        Raises:
+            FileNotFoundError: nothing lies there.
+            StoreBroken: the bytes are not those that were stored.
+
+        """
+        data = self._path(key).read_bytes()
+        if len(data) != size or hashlib.sha256(data).hexdigest() != sha256:
+            raise StoreBroken(f"the file {key} is damaged: its SHA-256 is not the recorded one")
+        return data
+
+    def delete(self, key: str) -> None:
+        """Remove the bytes under `key`, if there are any."""
+        self._path(key).unlink(missing_ok=True)
+
+    def folders(self) -> list[str]:
+        """Return the ids of jobs that have artifacts."""
+        return sorted(path.name for path in self._root.iterdir()) if self._root.is_dir() else []
+
+    def keys(self, job: str) -> Iterator[str]:
+        """Yield the keys of a job's artifacts, unfinished writes included."""
+        for path in sorted((self._root / job).glob("*/*")):
+            yield str(path.relative_to(self._root))
+
+    def delete_folder(self, job: str) -> None:
+        """Remove all artifacts of a job."""
+        shutil.rmtree(self._root / job, ignore_errors=True)
+
+    def _path(self, key: str) -> Path:
+        path = self._root / key
+        if not path.resolve().is_relative_to(self._root):
+            raise ValueError(f"the key {key!r} leads outside")
+        return path

@@ -1,0 +1,97 @@
+"""Checkpoints as files: tensors by name in safetensors, which nothing ever unpickles."""
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from mlp_core import Checkpoint, Cursor
+from service.errors import StoreBroken
+from service.store.artifacts import Artifacts
+from service.store.jobs import SavedCheckpoint
+
+Arrays = Mapping[str, np.ndarray]
+
+
+def encode(checkpoint: Checkpoint) -> bytes:
+    seconds = {"epoch_seconds": repr(checkpoint.epoch_seconds)}
+    return bytes(save(dict(checkpoint.arrays), metadata=seconds))
+
+
+def decode(data: bytes, cursor: Cursor) -> Checkpoint:
+    """Return the checkpoint that `encode` wrote.
+
+    Raises:
+        StoreBroken: the bytes are no checkpoint.
+
+    """
+    try:
+        arrays, header = load(data), _header(data)
+        seconds = float(header["__metadata__"]["epoch_seconds"])
+    except (SafetensorError, ValueError, KeyError) as exc:
+        raise StoreBroken(f"a checkpoint can't be read: {exc}") from exc
+    return Checkpoint(cursor=cursor, arrays=arrays, epoch_seconds=seconds)
+
+
+def weights_only(arrays: Arrays) -> dict[str, np.ndarray]:
+    """Return the tensors of the network without those of the optimiser."""
+    return {name: array for name, array in arrays.items() if name.startswith("layers.")}
+
+
+def weights_safetensors(arrays: Arrays) -> bytes:
+    """Return the weights as the file that clients get."""
+    return bytes(save(weights_only(arrays)))
+
+
+def weights_npz(arrays: Arrays) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **weights_only(arrays))  # type: ignore[arg-type]
+    return file.getvalue()
+
+
+def weights_sha256(arrays: Arrays) -> str:
+    """Return the SHA-256 over the tensor data of `weights_safetensors`, its header excluded."""
+    data = weights_safetensors(arrays)
+    return hashlib.sha256(data[8 + _header_size(data) :]).hexdigest()
+
+
+def _header_size(data: bytes) -> int:
+    return int.from_bytes(data[:8], "little")
+
+
+def _header(data: bytes) -> dict[str, dict[str, str]]:
+    header: dict[str, dict[str, str]] = json.loads(data[8 : 8 + _header_size(data)])
+    return header
+
+
+class CheckpointStore:
+    """Reads and writes the checkpoints of jobs."""
+
+    def __init__(self, artifacts: Artifacts) -> None:
+        self._artifacts = artifacts
+
+    def save(self, job: str, attempt: int, checkpoint: Checkpoint) -> SavedCheckpoint:
+        """Write a checkpoint durably; it counts once a row names it."""
+        data = encode(checkpoint)
+        epochs_done, batches_done = checkpoint.cursor.epochs_done, checkpoint.cursor.batches_done
+        key = f"{job}/{attempt}/{epochs_done}-{batches_done}.safetensors"
+        sha256 = self._artifacts.put(key, data)
+        return SavedCheckpoint(job, attempt, epochs_done, batches_done, key, len(data), sha256)
+
+    def load(self, saved: SavedCheckpoint) -> Checkpoint:
+        """Read a checkpoint.
+
+        Raises:
+            FileNotFoundError: the file is gone, as when a newer one has taken its place.
+            StoreBroken: the file is damaged.
+
+        """
+        data = self._artifacts.get(saved.key, saved.size, saved.sha256)
+        return decode(data, Cursor(saved.epochs_done, saved.batches_done))
+
+    def delete(self, key: str) -> None:
+        self._artifacts.delete(key)

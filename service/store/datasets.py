@@ -1,0 +1,138 @@
+"""Data sets: shipped with the package, unpacked once, then shared by memory mapping."""
+
+import fcntl
+import gzip
+import hashlib
+import io
+import threading
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+from mlp_core import Dataset, Split, read_idx
+from service.cost import Shape
+from service.errors import DatasetNotFound, StoreBroken
+from service.store.artifacts import make_directory, write_atomic
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What there is to know about a data set without opening it."""
+
+    name: str
+    description: str
+    image_shape: tuple[int, int]
+    classes: list[str]
+    train_rows: int
+    test_rows: int
+    sha256: dict[str, str]
+    """Of each unpacked IDX file."""
+    license: str
+    attribution: str
+
+    @property
+    def shape(self) -> Shape:
+        rows, columns = self.image_shape
+        return Shape(rows * columns, len(self.classes), self.train_rows, self.test_rows)
+
+
+MNIST = DatasetInfo(
+    name="mnist",
+    description="Handwritten digits, white on black, 28x28 grey pixels.",
+    image_shape=(28, 28),
+    classes=[str(digit) for digit in range(10)],
+    train_rows=60_000,
+    test_rows=10_000,
+    sha256={
+        "train-images-idx3-ubyte": (
+            "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"
+        ),
+        "train-labels-idx1-ubyte": (
+            "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"
+        ),
+        "t10k-images-idx3-ubyte": (
+            "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"
+        ),
+        "t10k-labels-idx1-ubyte": (
+            "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"
+        ),
+    },
+    license="CC BY-SA 3.0",
+    attribution=(
+        "Yann LeCun and Corinna Cortes hold the copyright of MNIST, "
+        "which is derived from the original NIST data sets."
+    ),
+)
+SHIPPED = {MNIST.name: MNIST}
+PACKED = files("service.store") / "mnist"
+
+
+class DatasetShelf:
+    """The data sets by name; their unpacked files lie in one directory that all workers map."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory.absolute()
+        self._open: dict[str, Dataset] = {}
+        self._lock = threading.Lock()
+
+    def all(self) -> list[DatasetInfo]:
+        return list(SHIPPED.values())
+
+    def describe(self, name: str) -> DatasetInfo:
+        """Return what is known of the data set `name`.
+
+        Raises:
+            DatasetNotFound: there is none of that name.
+
+        """
+        if name not in SHIPPED:
+            raise DatasetNotFound(name, sorted(SHIPPED))
+        return SHIPPED[name]
+
+    def open(self, name: str) -> Dataset:
+        """Return the data set, memory-mapped; the first call on a machine unpacks it."""
+        with self._lock:
+            if name not in self._open:
+                self._open[name] = self._map(self.describe(name))
+            return self._open[name]
+
+    def _map(self, info: DatasetInfo) -> Dataset:
+        # The digests name the folder, so a file of another version is never mistaken for this one.
+        version = hashlib.sha256("".join(info.sha256.values()).encode()).hexdigest()[:12]
+        folder = self._directory / f"{info.name}-{version}"
+        paths = [folder / f"{name}.npy" for name in info.sha256]
+        if not all(path.exists() for path in paths):
+            _unpack(info, folder)
+        train_images, train_labels, test_images, test_labels = (
+            np.load(path, mmap_mode="r", allow_pickle=False) for path in paths
+        )
+        return Dataset(
+            name=info.name,
+            train=Split(images=train_images, labels=train_labels),
+            test=Split(images=test_images, labels=test_labels),
+            classes=len(info.classes),
+        )
+
+
+def _unpack(info: DatasetInfo, folder: Path) -> None:
+    """Write the shipped files as `.npy` into `folder`; several processes at once do it once."""
+    make_directory(folder)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for name, sha256 in info.sha256.items():
+            path = folder / f"{name}.npy"
+            if path.exists():
+                continue
+            data = gzip.decompress((PACKED / f"{name}.gz").read_bytes())
+            if hashlib.sha256(data).hexdigest() != sha256:
+                raise StoreBroken(f"the file {name}.gz of the data set {info.name} is damaged")
+            array = read_idx(data)
+            write_atomic(path, _npy(array.reshape(len(array), -1) if array.ndim > 1 else array))
+
+
+def _npy(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=False)
+    return file.getvalue()

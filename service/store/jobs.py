@@ -1,0 +1,349 @@
+"""What clients do with jobs: submit, read, list, cancel, pause, resume, delete."""
+
+import hashlib
+import secrets
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Select, delete, func, insert, select
+from sqlalchemy.engine import RowMapping
+
+from service.errors import JobNotFound, KeyReused, WrongMove
+from service.job import (
+    SPEC_VERSION,
+    WITH_WORKER,
+    Cost,
+    Epoch,
+    Event,
+    Job,
+    Links,
+    Metrics,
+    Progress,
+    Reason,
+    Spec,
+    State,
+    StoredSpec,
+)
+from service.store.database import Database
+from service.store.moves import hold, in_state, move, now
+from service.store.schema import checkpoints, epochs, events, idempotency_keys, jobs
+
+# What each action makes of each state that allows it. A state that is already where the action
+# leads is left alone, so that repeating a done action is harmless.
+ACTIONS: dict[str, dict[State, State]] = {
+    "cancel": {
+        State.QUEUED: State.CANCELLED,
+        State.PAUSED: State.CANCELLED,
+        State.RUNNING: State.CANCELLING,
+        State.PAUSING: State.CANCELLING,
+    },
+    "pause": {State.QUEUED: State.PAUSED, State.RUNNING: State.PAUSING},
+    "resume": {State.PAUSED: State.QUEUED, State.PAUSING: State.RUNNING},
+}
+DONE: dict[str, tuple[State, ...]] = {
+    "cancel": (State.CANCELLING, State.CANCELLED),
+    "pause": (State.PAUSING, State.PAUSED),
+    "resume": (State.QUEUED, State.RUNNING),
+}
+KEY_LIFETIME = timedelta(hours=24)
+
+
+@dataclass(frozen=True)
+class Page:
+    jobs: list[Job]
+    has_more: bool
+
+
+@dataclass(frozen=True)
+class Submission:
+    job: str
+    answer: str
+    replayed: bool
+    """True if an earlier request with the same key made the job."""
+
+
+@dataclass(frozen=True)
+class SavedCheckpoint:
+    """A checkpoint that the database vouches for."""
+
+    job: str
+    attempt: int
+    epochs_done: int
+    batches_done: int
+    key: str
+    size: int
+    sha256: str
+
+
+class JobStore:
+    """The jobs as clients see them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def submit(
+        self,
+        spec: Spec,
+        cost: Cost,
+        batches_per_epoch: int,
+        render: Callable[[Job], str],
+        key: str | None = None,
+        body: bytes = b"",
+    ) -> Submission:
+        """Store a new queued job, and the answer that `render` makes of it.
+
+        With an idempotency `key` seen before, nothing is stored and the first answer comes back.
+
+        Raises:
+            KeyReused: the key was used with another body.
+
+        """
+        body_sha256 = hashlib.sha256(body).hexdigest()
+        with self._database.write() as connection:
+            if key is not None and (twin := _twin(connection, key)):
+                if twin["body_sha256"] != body_sha256:
+                    raise KeyReused(key)
+                return Submission(twin["job"], twin["answer"], replayed=True)
+            row = _insert(connection, spec, cost, batches_per_epoch)
+            answer = render(_job(row, position=_position(connection, row["number"])))
+            if key is not None:
+                connection.execute(
+                    insert(idempotency_keys).values(
+                        key=key,
+                        body_sha256=body_sha256,
+                        job=row["id"],
+                        answer=answer,
+                        created_at=now(),
+                    )
+                )
+        return Submission(row["id"], answer, replayed=False)
+
+    def get(self, id_: str) -> Job:
+        """Return the job, with its place in the queue."""
+        with self._database.read() as connection:
+            row = _find(connection, id_)
+            queued = row["state"] == State.QUEUED
+            return _job(row, position=_position(connection, row["number"]) if queued else None)
+
+    def page(self, limit: int, after: str | None = None, states: Sequence[State] = ()) -> Page:
+        """Return up to `limit` jobs, newest first, from the one behind `after`."""
+        with self._database.read() as connection:
+            query = select(jobs).order_by(jobs.c.number.desc()).limit(limit + 1)
+            if after is not None:
+                query = query.where(jobs.c.number < _find(connection, after)["number"])
+            if states:
+                query = query.where(in_state(states))
+            found = connection.execute(query).mappings().all()
+        return Page([_job(row) for row in found[:limit]], has_more=len(found) > limit)
+
+    def act(self, action: str, id_: str) -> Job:
+        """Cancel, pause or resume a job.
+
+        Raises:
+            WrongMove: its state does not allow the action; nothing has changed.
+
+        """
+        moves = ACTIONS[action]
+        asked = {"code": "user", "message": f"a client asked to {action}"}
+        with self._database.write() as connection:
+            row = hold(connection, jobs.c.id == id_, in_state(list(moves)))
+            if row is not None:
+                reason = None if action == "resume" else asked
+                return _job(move(connection, row, moves[State(row["state"])], reason))
+            row = _find(connection, id_)
+            if row["state"] not in DONE[action]:
+                raise WrongMove(action, row["state"], _allowed(State(row["state"])))
+            return _job(row)
+
+    def delete(self, id_: str) -> None:
+        """Forget a job and everything known about it.
+
+        Raises:
+            WrongMove: a worker trains it; cancel it first.
+
+        """
+        with self._database.write() as connection:
+            idle = [state for state in State if state not in WITH_WORKER]
+            gone = connection.execute(delete(jobs).where(jobs.c.id == id_, in_state(idle)))
+            if gone.rowcount == 0:
+                row = _find(connection, id_)
+                raise WrongMove("delete", row["state"], _allowed(State(row["state"])))
+
+    def epochs(self, id_: str, after: int = 0) -> list[Epoch]:
+        """Return the finished epochs with numbers above `after`."""
+        with self._database.read() as connection:
+            job = _find(connection, id_)["number"]
+            query = select(epochs).where(epochs.c.job == job, epochs.c.number > after)
+            return [
+                Epoch(epoch=row["number"], **{name: row[name] for name in EPOCH_VALUES})
+                for row in connection.execute(query.order_by(epochs.c.number)).mappings()
+            ]
+
+    def events(self, id_: str, after: int = 0) -> tuple[Job, list[Event]]:
+        """Return the job and its events with numbers above `after`, as of one moment."""
+        with self._database.read() as connection:
+            row = _find(connection, id_)
+            query = select(events).where(events.c.job == row["number"], events.c.number > after)
+            found = connection.execute(query.order_by(events.c.number)).mappings().all()
+        return _job(row), [Event(**_without_job(event)) for event in found]
+
+    def news(self, ids: Sequence[str]) -> dict[str, tuple[int, int, str]]:
+        """Return (event count, beat, state) of each job that is still there."""
+        columns = (jobs.c.id, jobs.c.event_count, jobs.c.beat, jobs.c.state)
+        with self._database.read() as connection:
+            found = connection.execute(select(*columns).where(jobs.c.id.in_(ids)))
+            return {id_: (count, beat, state) for id_, count, beat, state in found}
+
+    def counts(self) -> dict[State, int]:
+        """Return how many jobs are in each state."""
+        with self._database.read() as connection:
+            found = connection.execute(select(jobs.c.state, func.count()).group_by(jobs.c.state))
+            present: dict[str, int] = dict(found.tuples().all())
+        return {state: present.get(state, 0) for state in State}
+
+    def latest_succeeded(self) -> str:
+        """Return the id of the job that succeeded last.
+
+        Raises:
+            JobNotFound: none has succeeded yet.
+
+        """
+        query = select(jobs.c.id).where(jobs.c.state == State.SUCCEEDED)
+        order = (jobs.c.finished_at.desc(), jobs.c.number.desc())
+        with self._database.read() as connection:
+            id_ = connection.scalar(query.order_by(*order).limit(1))
+        if id_ is None:
+            raise JobNotFound("latest")
+        return str(id_)
+
+    def with_checkpoints(self, id_: str) -> tuple[Job, list[SavedCheckpoint]]:
+        """Return the job and the checkpoints that count, newest first: at most two."""
+        with self._database.read() as connection:
+            row = _find(connection, id_)
+            return _job(row), saved_checkpoints(connection, row)
+
+    def forget_old_keys(self) -> None:
+        """Drop idempotency keys that no client will retry any more."""
+        with self._database.write() as connection:
+            old = idempotency_keys.c.created_at < now() - KEY_LIFETIME
+            connection.execute(delete(idempotency_keys).where(old))
+
+
+EPOCH_VALUES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds")
+
+
+def saved_checkpoints(connection: Connection, job: RowMapping) -> list[SavedCheckpoint]:
+    query = select(checkpoints).where(checkpoints.c.job == job["number"])
+    found = connection.execute(query.order_by(checkpoints.c.number.desc())).mappings()
+    names = ("attempt", "epochs_done", "batches_done", "key", "size", "sha256")
+    return [SavedCheckpoint(job=job["id"], **{name: row[name] for name in names}) for row in found]
+
+
+def _find(connection: Connection, id_: str) -> RowMapping:
+    row = connection.execute(select(jobs).where(jobs.c.id == id_)).mappings().one_or_none()
+    if row is None:
+        raise JobNotFound(id_)
+    return row
+
+
+def _twin(connection: Connection, key: str) -> RowMapping | None:
+    query: Select[Any] = select(idempotency_keys).where(idempotency_keys.c.key == key)
+    return connection.execute(query).mappings().one_or_none()
+
+
+def _insert(connection: Connection, spec: Spec, cost: Cost, batches_per_epoch: int) -> RowMapping:
+    created = insert(jobs).values(
+        id=f"job_{_uuid7()}",
+        state=State.QUEUED,
+        attempt=0,
+        losses=0,
+        spec=spec.model_dump(mode="json"),
+        spec_version=SPEC_VERSION,
+        cost=cost.model_dump(mode="json"),
+        batches_per_epoch=batches_per_epoch,
+        epochs_done=0,
+        batches_done=0,
+        bit_exact=True,
+        beat=0,
+        event_count=0,
+        created_at=now(),
+    )
+    row = connection.execute(created.returning(*jobs.c)).mappings().one()
+    return move(connection, row, State.QUEUED, None)
+
+
+def _position(connection: Connection, number: int) -> int:
+    ahead = select(func.count()).where(jobs.c.state == State.QUEUED, jobs.c.number < number)
+    return int(connection.scalar(ahead) or 0) + 1
+
+
+def _allowed(state: State) -> list[str]:
+    allowed = [action for action, moves in ACTIONS.items() if state in moves]
+    return allowed if state in WITH_WORKER else [*allowed, "delete"]
+
+
+def _without_job(event: RowMapping) -> dict[str, Any]:
+    return {name: value for name, value in event.items() if name != "job"}
+
+
+def _job(row: RowMapping, position: int | None = None) -> Job:
+    base, spec = f"/v1/jobs/{row['id']}", StoredSpec(**row["spec"])
+    latest = row["latest"] and Epoch(**row["latest"])
+    done = row["state"] == State.SUCCEEDED
+    return Job(
+        id=row["id"],
+        state=State(row["state"]),
+        reason=row["reason"] and Reason(**row["reason"]),
+        attempt=row["attempt"],
+        losses=row["losses"],
+        spec=spec,
+        spec_version=row["spec_version"],
+        cost=Cost(**row["cost"]),
+        progress=_progress(row, spec),
+        queue_position=position,
+        metrics=Metrics(
+            latest=latest,
+            best=row["best"] and Epoch(**row["best"]),
+            final=latest if done else None,
+        ),
+        weights_sha256=row["weights_sha256"],
+        bit_exact=row["bit_exact"],
+        created_at=row["created_at"],
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+        links=Links(
+            self=base,
+            epochs=f"{base}/epochs",
+            events=f"{base}/events",
+            curves=f"{base}/curves.png",
+            weights=f"/v1/models/{row['id']}/layers/1/weights.png",
+            predict=f"/v1/models/{row['id']}/predict",
+        ),
+    )
+
+
+def _progress(row: RowMapping, spec: StoredSpec) -> Progress:
+    per_epoch = row["batches_per_epoch"]
+    done = row["epochs_done"] + row["batches_done"] / per_epoch
+    seconds = row["latest"]["seconds"] if row["latest"] else row["cost"]["seconds"] / spec.epochs
+    running = row["state"] == State.RUNNING
+    return Progress(
+        epochs_done=row["epochs_done"],
+        epochs=spec.epochs,
+        batches_done=row["batches_done"],
+        batches_per_epoch=per_epoch,
+        fraction=min(1.0, done / spec.epochs),
+        eta_seconds=round(max(0.0, spec.epochs - done) * seconds, 1) if running else None,
+    )
+
+
+def _uuid7() -> uuid.UUID:
+    """Return a time-ordered UUID (RFC 9562, version 7); `uuid.uuid7` comes with Python 3.14."""
+    milliseconds = time.time_ns() // 1_000_000
+    value = (milliseconds << 80) | secrets.randbits(80)
+    value = value & ~(0xF << 76) | 0x7 << 76
+    return uuid.UUID(int=value & ~(0x3 << 62) | 0x2 << 62)

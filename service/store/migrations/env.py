@@ -1,0 +1,12 @@
+"""Alembic's entry: run the migrations in one transaction that holds the write lock."""
+
+from alembic import context
+
+from service.store.database import Database
+from service.store.schema import metadata
+
+database = Database(context.config.attributes["url"])
+with database.write() as connection:
+    context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
+    context.run_migrations()
+database.close()

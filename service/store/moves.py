@@ -1,0 +1,67 @@
+"""The one way a job row changes: held under a guard, changed, its events numbered and recorded.
+
+A transaction holds the row first, by an UPDATE guarded by what must still be true, so nothing is
+decided on a row that another process is about to change.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, Connection, insert, update
+from sqlalchemy.engine import RowMapping
+
+from service.job import FINAL, State
+from service.store.schema import events, jobs
+
+EventType = Literal["state", "epoch", "warning"]
+Note = tuple[EventType, dict[str, Any]]
+"""An event to be: its type and data."""
+
+
+def now() -> datetime:
+    """Return the time for display; nothing is ever decided by it."""
+    return datetime.now(UTC)
+
+
+def in_state(states: Sequence[State]) -> ColumnElement[bool]:
+    return jobs.c.state.in_([str(state) for state in states])
+
+
+def hold(connection: Connection, *guard: ColumnElement[bool]) -> RowMapping | None:
+    """Lock the one job row that meets `guard` until the transaction ends; None if none does."""
+    lock = update(jobs).where(*guard).values(beat=jobs.c.beat).returning(*jobs.c)
+    return connection.execute(lock).mappings().one_or_none()
+
+
+def change(
+    connection: Connection, row: RowMapping, values: Mapping[str, Any], notes: Sequence[Note] = ()
+) -> RowMapping:
+    """Change a row that this transaction holds, and record its `notes` as events."""
+    count = row["event_count"] + len(notes)
+    changed = update(jobs).where(jobs.c.number == row["number"])
+    changed = changed.values(event_count=count, **values).returning(*jobs.c)
+    if notes:
+        at = now()
+        numbered = enumerate(notes, start=row["event_count"] + 1)
+        entries = [
+            {"job": row["number"], "number": number, "type": type_, "at": at, "data": data}
+            for number, (type_, data) in numbered
+        ]
+        connection.execute(insert(events), entries)
+    return connection.execute(changed).mappings().one()
+
+
+def move(
+    connection: Connection,
+    row: RowMapping,
+    to: State,
+    reason: dict[str, str] | None,
+    **values: Any,
+) -> RowMapping:
+    """Move a row that this transaction holds to the state `to`, and record it as an event."""
+    if to in FINAL:
+        values["finished_at"] = now()
+    happened = {"state": to, "attempt": values.get("attempt", row["attempt"]), "reason": reason}
+    new = {"state": to, "reason": reason, **values}
+    return change(connection, row, new, [("state", happened)])

@@ -1,0 +1,74 @@
+"""Trained networks for readers: whatever the newest good checkpoint of a job holds."""
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from mlp_core import Network
+from service.errors import NotTrainedYet, StoreBroken
+from service.job import Job
+from service.store.checkpoints import Arrays, CheckpointStore, weights_only
+from service.store.jobs import JobStore, SavedCheckpoint
+
+CACHED = 8
+READ_TRIES = 5
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network as one checkpoint has it."""
+
+    job: str
+    saved: SavedCheckpoint
+    network: Network
+    arrays: Arrays
+
+
+class Networks:
+    """The trained networks by job id, or `latest` for the job that succeeded last."""
+
+    def __init__(self, jobs: JobStore, checkpoints: CheckpointStore) -> None:
+        self._jobs = jobs
+        self._checkpoints = checkpoints
+        self._cache: OrderedDict[str, Trained] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, ref: str) -> Trained:
+        """Return the network that `ref` names, also while its job still trains.
+
+        Raises:
+            JobNotFound: there is no such job.
+            NotTrainedYet: it has no checkpoint yet.
+
+        """
+        id_ = self._jobs.latest_succeeded() if ref == "latest" else ref
+        for _ in range(READ_TRIES):
+            job, saved = self._jobs.with_checkpoints(id_)
+            if not saved:
+                raise NotTrainedYet(id_, job.state)
+            try:
+                return self._newest_good(job, saved)
+            except FileNotFoundError:
+                continue  # a newer checkpoint has just taken its place: read the row again
+        raise StoreBroken(f"no checkpoint file of job {id_} can be found")
+
+    def _newest_good(self, job: Job, saved: list[SavedCheckpoint]) -> Trained:
+        for candidate in saved[:-1]:
+            try:
+                return self._load(job, candidate)
+            except StoreBroken:
+                continue  # damaged: the one before it is whole
+        return self._load(job, saved[-1])
+
+    def _load(self, job: Job, saved: SavedCheckpoint) -> Trained:
+        with self._lock:
+            if found := self._cache.get(saved.key):
+                self._cache.move_to_end(saved.key)
+                return found
+        arrays = weights_only(self._checkpoints.load(saved).arrays)
+        trained = Trained(job.id, saved, Network.from_arrays(arrays, job.spec.activation), arrays)
+        with self._lock:
+            self._cache[saved.key] = trained
+            while len(self._cache) > CACHED:
+                self._cache.popitem(last=False)
+        return trained

@@ -1,0 +1,109 @@
+"""What the dispatcher does with jobs: claim the next one, watch those with workers, requeue."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+
+from service.job import FINAL, WITH_WORKER, State
+from service.store.database import Database
+from service.store.moves import hold, in_state, move, now
+from service.store.schema import checkpoints, jobs
+
+LOST = {
+    State.RUNNING: State.QUEUED,
+    State.PAUSING: State.PAUSED,
+    State.CANCELLING: State.CANCELLED,
+}
+MAX_LOSSES = 5
+"""Workers a job may lose in a row, with no checkpoint in between, before it fails."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A job that is the dispatcher's to start."""
+
+    job: str
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Active:
+    """A job that has, or should have, a worker."""
+
+    job: str
+    attempt: int
+    state: State
+    beat: int
+    handle: dict[str, Any] | None
+
+
+class Queue:
+    """The jobs as the dispatcher sees them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def claim(self, waiting: Collection[str] = ()) -> Claim | None:
+        """Take the oldest queued job that is not among those `waiting` to be tried again."""
+        oldest = select(jobs.c.number).where(jobs.c.state == State.QUEUED)
+        if waiting:
+            oldest = oldest.where(jobs.c.id.not_in(waiting))
+        oldest = oldest.order_by(jobs.c.number).limit(1).with_for_update(skip_locked=True)
+        first = jobs.c.number == oldest.scalar_subquery()
+        with self._database.write() as connection:
+            row = hold(connection, first, jobs.c.state == State.QUEUED)
+            if row is None:
+                return None
+            attempt, started = row["attempt"] + 1, row["started_at"] or now()
+            values = {"attempt": attempt, "beat": 0, "handle": None, "started_at": started}
+            move(connection, row, State.RUNNING, None, **values)
+        return Claim(row["id"], attempt)
+
+    def active(self) -> list[Active]:
+        """Return the jobs with a worker, oldest first."""
+        columns = (jobs.c.id, jobs.c.attempt, jobs.c.state, jobs.c.beat, jobs.c.handle)
+        query = select(*columns).where(in_state(WITH_WORKER)).order_by(jobs.c.number)
+        with self._database.read() as connection:
+            return [
+                Active(id_, attempt, State(state), beat, handle)
+                for id_, attempt, state, beat, handle in connection.execute(query)
+            ]
+
+    def lose(self, job: str, attempt: int, why: str, *, counts: bool = True) -> State | None:
+        """Take the job away from a worker that is gone; return its new state.
+
+        None means that the worker had finished, or that another attempt is under way.
+        With `counts` this is one of the five losses in a row after which a job fails.
+        """
+        with self._database.write() as connection:
+            guard = (jobs.c.id == job, jobs.c.attempt == attempt, in_state(WITH_WORKER))
+            row = hold(connection, *guard)
+            if row is None:
+                return None
+            losses, to = row["losses"] + counts, LOST[State(row["state"])]
+            reason = row["reason"]  # a client's, unless nobody had asked for anything
+            if to == State.QUEUED:
+                reason = {"code": "worker_lost" if counts else "shutdown", "message": why}
+                to = State.FAILED if losses >= MAX_LOSSES else to
+            move(connection, row, to, reason, losses=losses, handle=None)
+        return to
+
+    def losses(self, job: str) -> int:
+        """Return how many workers in a row the job has lost; 0 if it is gone."""
+        with self._database.read() as connection:
+            query = select(jobs.c.losses).where(jobs.c.id == job)
+            return connection.scalar(query) or 0
+
+    def named_artifacts(self, job: str) -> tuple[int, bool, set[str]] | None:
+        """Return (attempt, final or not, keys that rows name) of a job; None if it is gone."""
+        with self._database.read() as connection:
+            query = select(jobs.c.number, jobs.c.attempt, jobs.c.state).where(jobs.c.id == job)
+            row = connection.execute(query).one_or_none()
+            if row is None:
+                return None
+            number, attempt, state = row
+            keys = select(checkpoints.c.key).where(checkpoints.c.job == number)
+            named = set(connection.scalars(keys))
+        return attempt, State(state) in FINAL, named

@@ -1,0 +1,235 @@
+"""The loop that owns running jobs: it claims, launches, reaps and requeues.
+
+It keeps nothing that a new dispatcher would need: after a crash the next one reads the rows, finds
+the workers by their handles and goes on.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from service.errors import StoreBroken
+from service.job import State
+from service.store.artifacts import Artifacts
+from service.store.queue import Active, Queue
+from service.work.handle import Handle
+from service.work.launcher import Exit, Launcher
+
+POLL_SECONDS = 0.5
+SWEEP_SECONDS = 1.0
+LOST_AFTER_SWEEPS = 15
+STOP_SECONDS = 5.0
+"""A worker that was asked to pause or cancel is killed after this."""
+DRAIN_SECONDS = 6.0
+"""At shutdown workers have this long to save."""
+BACK_OFF_SECONDS = (0.0, 1.0, 2.0, 4.0)
+"""Before the next attempt, by the number of losses in a row."""
+TIDY_SECONDS = 60.0
+
+logger = structlog.get_logger(__name__)
+Key = tuple[str, int]
+"""Job and attempt."""
+
+
+@dataclass
+class Watch:
+    """What the dispatcher remembers of one attempt; a new dispatcher starts afresh."""
+
+    handle: Handle | None
+    beat: int = -1
+    still: int = 0
+    """Sweeps in a row that saw the same beat."""
+    kill_at: float | None = None
+    """Monotonic time at which the worker must be gone."""
+
+
+class Dispatcher:
+    """Runs queued jobs, as many at once as there are slots."""
+
+    def __init__(self, queue: Queue, launcher: Launcher, artifacts: Artifacts) -> None:
+        self._queue = queue
+        self._launcher = launcher
+        self._artifacts = artifacts
+        self._watches: dict[Key, Watch] = {}
+        self._not_before: dict[str, float] = {}
+        self._wake = threading.Event()
+        self._stopping = False
+        self._next_sweep = self._next_tidy = 0.0
+        self._thread: threading.Thread | None = None
+
+    def start(self, on_death: Callable[[], None]) -> None:
+        """Run in a thread of its own; `on_death` is called if the loop ends by an error."""
+
+        def live() -> None:
+            try:
+                self._loop()
+            except Exception:
+                logger.exception("dispatcher_died")
+                on_death()
+
+        self._thread = threading.Thread(target=live, name="dispatcher", daemon=True)
+        self._thread.start()
+
+    def is_alive(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def wake(self) -> None:
+        """Look at the queue now: a client has changed something."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Begin to stop: claim nothing more, ask the workers to save and leave."""
+        self._stopping = True
+        self._wake.set()
+
+    def join(self) -> None:
+        """Wait until all workers are gone and their jobs are back in the queue."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def _loop(self) -> None:
+        while not self._stopping:
+            self._wake.clear()
+            try:
+                self.step()
+            except StoreBroken as exc:
+                logger.error("store_broken", error=str(exc))  # it may be well again next time
+            self._wake.wait(POLL_SECONDS)
+        self._drain()
+
+    def step(self) -> None:
+        """Go through the rounds once."""
+        active = {(row.job, row.attempt): row for row in self._queue.active()}
+        self._adopt(active)
+        self._reap()
+        self._hurry(active)
+        now = time.monotonic()
+        if now >= self._next_sweep:
+            self._next_sweep = now + SWEEP_SECONDS
+            self._sweep(active)
+        self._fill()
+        if now >= self._next_tidy:
+            self._next_tidy = now + TIDY_SECONDS
+            self._tidy()
+
+    def _adopt(self, active: dict[Key, Active]) -> None:
+        """Watch attempts that an earlier dispatcher started, once their handle is known."""
+        for key, row in active.items():
+            watch = self._watches.setdefault(key, Watch(None))
+            if watch.handle is None and (handle := Handle.read(row.handle)):
+                logger.info("worker_adopted", job=row.job, attempt=row.attempt, pid=handle.pid)
+                watch.handle = handle
+
+    def _reap(self) -> None:
+        """Take jobs away from workers whose process has ended; most had finished them before."""
+        handles = {watch.handle: key for key, watch in self._watches.items() if watch.handle}
+        for handle, exit_ in self._launcher.poll(list(handles)).items():
+            job, attempt = handles[handle]
+            logger.info("worker_ended", job=job, attempt=attempt, code=exit_.code)
+            self._lose(job, attempt, self._story(job, exit_))
+            del self._watches[job, attempt]
+
+    def _story(self, job: str, exit_: Exit) -> str:
+        words = self._launcher.last_words(job)
+        return f"{exit_}; its last log lines:\n{words}" if words else str(exit_)
+
+    def _hurry(self, active: dict[Key, Active]) -> None:
+        """Kill workers that do not leave though their job wants them to."""
+        now = time.monotonic()
+        for key, watch in list(self._watches.items()):
+            row = active.get(key)
+            if row is None and not _is_here(watch):
+                del self._watches[key]
+            elif row is not None and row.state == State.RUNNING:
+                watch.kill_at = None
+            elif watch.kill_at is None:
+                watch.kill_at = now + STOP_SECONDS
+            elif now >= watch.kill_at:
+                self._end(key, watch)
+
+    def _end(self, key: Key, watch: Watch) -> None:
+        """Fence a worker first, so that it can write nothing more, and kill it after."""
+        self._lose(*key, "the worker did not leave in time and was killed", counts=False)
+        if watch.handle:
+            self._launcher.kill(watch.handle)
+
+    def _sweep(self, active: dict[Key, Active]) -> None:
+        """Give up workers that have shown no sign of life in many sweeps.
+
+        Sweeps are counted, not seconds: a machine that slept, or a clock that jumped, loses none.
+        """
+        for key, row in active.items():
+            watch = self._watches.get(key)
+            if watch is None:
+                continue  # reaped in this round
+            watch.still = watch.still + 1 if watch.beat == row.beat else 0
+            watch.beat = row.beat
+            if watch.still >= LOST_AFTER_SWEEPS:
+                self._lose(*key, f"no sign of life from the worker in {watch.still} s")
+                if watch.handle:
+                    self._launcher.kill(watch.handle)
+                del self._watches[key]
+
+    def _lose(self, job: str, attempt: int, why: str, *, counts: bool = True) -> None:
+        state = self._queue.lose(job, attempt, why, counts=counts)
+        if state is None:
+            return
+        logger.warning("worker_lost", job=job, attempt=attempt, why=why, state=state)
+        if state == State.QUEUED and counts:
+            losses = min(self._queue.losses(job), len(BACK_OFF_SECONDS))
+            self._not_before[job] = time.monotonic() + BACK_OFF_SECONDS[losses - 1]
+
+    def _fill(self) -> None:
+        """Claim and launch until every slot is taken or nothing is queued."""
+        now = time.monotonic()
+        self._not_before = {job: at for job, at in self._not_before.items() if at > now}
+        while len(self._watches) < self._launcher.capacity():
+            claim = self._queue.claim(self._not_before)
+            if claim is None:
+                return
+            try:
+                handle = self._launcher.start(claim.job, claim.attempt)
+            except OSError as exc:
+                self._lose(claim.job, claim.attempt, f"no worker could be started: {exc}")
+                continue
+            logger.info("worker_started", job=claim.job, attempt=claim.attempt, pid=handle.pid)
+            self._watches[claim.job, claim.attempt] = Watch(handle)
+
+    def _tidy(self) -> None:
+        """Delete artifacts that no row will ever name.
+
+        Files are listed before the row is read, so a file that the row names later is not in the
+        list.
+        """
+        for job in self._artifacts.folders():
+            keys = list(self._artifacts.keys(job))
+            known = self._queue.named_artifacts(job)
+            if known is None:
+                self._artifacts.delete_folder(job)
+                continue
+            attempt, final, named = known
+            for key in keys:
+                old = int(key.split("/")[1]) < attempt
+                if (old or final) and key not in named:
+                    self._artifacts.delete(key)
+
+    def _drain(self) -> None:
+        """Stop the workers, and put the jobs of those that can't save in time back in the queue."""
+        mine = {key: w.handle for key, w in self._watches.items() if w.handle and _is_here(w)}
+        for handle in mine.values():
+            self._launcher.terminate(handle)
+        deadline, left = time.monotonic() + DRAIN_SECONDS, set(mine.values())
+        while left and time.monotonic() < deadline:
+            left -= self._launcher.poll(left).keys()
+            time.sleep(0.02)
+        for (job, attempt), handle in mine.items():
+            self._lose(job, attempt, "the service was shut down", counts=False)
+            if handle in left:
+                self._launcher.kill(handle)
+
+
+def _is_here(watch: Watch) -> bool:
+    return watch.handle is not None and watch.handle.is_here()

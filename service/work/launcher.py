@@ -1,0 +1,162 @@
+"""Starting, watching and ending workers, in the shape of `subprocess.Popen`.
+
+A launcher owns processes and no state: what a job is doing stands in its row.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from service.work.handle import Handle, usable_cores
+
+ONE_BLAS_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+LAST_WORDS_BYTES = 600
+
+
+@dataclass(frozen=True)
+class Exit:
+    """The end of a worker process; the code is negative for a signal, None if nobody saw it."""
+
+    code: int | None
+
+    def __str__(self) -> str:
+        if self.code is None:
+            return "the worker is gone"
+        if self.code < 0:
+            return f"the worker was ended by {signal.Signals(-self.code).name}"
+        return f"the worker ended with exit code {self.code}"
+
+
+class Launcher(Protocol):
+    def start(self, job: str, attempt: int) -> Handle:
+        """Start a worker for the attempt, and return at once.
+
+        Raises:
+            OSError: it can't be started.
+
+        """
+        ...
+
+    def poll(self, handles: Iterable[Handle]) -> dict[Handle, Exit]:
+        """Return those that have ended. One of another machine is never among them."""
+        ...
+
+    def terminate(self, handle: Handle) -> None:
+        """Ask the worker to save and leave; no error if it is gone."""
+        ...
+
+    def kill(self, handle: Handle) -> None:
+        """End the worker at once; no error if it is gone."""
+        ...
+
+    def capacity(self) -> int:
+        """Return how many workers may run at once."""
+        ...
+
+    def last_words(self, job: str) -> str:
+        """Return the last lines that the job's workers wrote to their log."""
+        ...
+
+
+class LocalLauncher:
+    """Workers as child processes of this server, each in a session of its own.
+
+    They are exec'd, never forked: OpenBLAS's threads do not survive a fork. A killed server leaves
+    them training; the next one finds them by their handles.
+    """
+
+    def __init__(self, directory: Path, environment: dict[str, str], capacity: int | None) -> None:
+        self._directory = directory.absolute()
+        self._environment = environment
+        self._capacity = usable_cores() if capacity is None else capacity
+        self._children: dict[Handle, subprocess.Popen[bytes]] = {}
+
+    def start(self, job: str, attempt: int) -> Handle:
+        log = self._log(job)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "service.work.worker", job, "--attempt", str(attempt)]
+        with log.open("ab") as output:
+            child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                env=os.environ | ONE_BLAS_THREAD | self._environment,
+            )
+        handle = Handle.of(child.pid)
+        self._children[handle] = child
+        return handle
+
+    def poll(self, handles: Iterable[Handle]) -> dict[Handle, Exit]:
+        ended = {}
+        for handle in handles:
+            if (exit_ := self._poll(handle)) is not None:
+                ended[handle] = exit_
+                self._children.pop(handle, None)
+        return ended
+
+    def _poll(self, handle: Handle) -> Exit | None:
+        if child := self._children.get(handle):
+            code = child.poll()
+            return None if code is None else Exit(code)
+        # Adopted from a server before this one: it is nobody's child, so its code is lost.
+        return Exit(None) if handle.is_here() and not handle.is_alive() else None
+
+    def terminate(self, handle: Handle) -> None:
+        self._signal(handle, signal.SIGTERM)
+
+    def kill(self, handle: Handle) -> None:
+        self._signal(handle, signal.SIGKILL)
+
+    def _signal(self, handle: Handle, number: signal.Signals) -> None:
+        if handle.is_here() and handle.is_alive():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(handle.pid, number)
+
+    def capacity(self) -> int:
+        return self._capacity
+
+    def last_words(self, job: str) -> str:
+        try:
+            return self._log(job).read_bytes()[-LAST_WORDS_BYTES:].decode(errors="replace").strip()
+        except OSError:
+            return ""
+
+    def _log(self, job: str) -> Path:
+        return self._directory / job / "worker.log"
+
+
+class InlineLauncher:
+    """Workers as plain function calls: `start` returns when the job is done. For debuggers."""
+
+    def __init__(self, run: Callable[[str, int], int]) -> None:
+        self._run = run
+        self._ended: dict[Handle, Exit] = {}
+
+    def start(self, job: str, attempt: int) -> Handle:
+        code = self._run(job, attempt)
+        handle = Handle("inline", job, attempt, 0)
+        self._ended[handle] = Exit(code)
+        return handle
+
+    def poll(self, handles: Iterable[Handle]) -> dict[Handle, Exit]:
+        return {handle: self._ended[handle] for handle in handles if handle in self._ended}
+
+    def terminate(self, handle: Handle) -> None:
+        pass
+
+    def kill(self, handle: Handle) -> None:
+        pass
+
+    def capacity(self) -> int:
+        return 1
+
+    def last_words(self, job: str) -> str:
+        return ""

@@ -1,0 +1,261 @@
+"""One process that trains one job: `python -m service.work.worker JOB --attempt N`.
+
+There is one way to start, from the last checkpoint, and one way to be stopped, at any line. Asking
+it to leave (SIGTERM, or the row's state) only saves what would have to be done again.
+"""
+
+import argparse
+import logging
+import os
+import resource
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_info
+
+import mlp_core
+from mlp_core import ARITHMETIC, Checkpoint, Diverged, Recipe, Training
+from service.errors import Replaced, StoreBroken
+from service.job import Epoch, State
+from service.store.artifacts import Artifacts
+from service.store.attempts import FAILED, STOPPED, SUCCEEDED, Assignment, Attempt
+from service.store.checkpoints import CheckpointStore, weights_sha256
+from service.store.database import Database
+from service.store.datasets import DatasetShelf
+from service.store.jobs import SavedCheckpoint
+from service.work.handle import Handle
+
+BEAT_SECONDS = 0.5
+FLUSH_SECONDS = 0.25
+FIRST_SAVE_SECONDS = 0.5
+SAVE_SECONDS = 2.0
+SAVE_SHARE = 20  # saving takes at most a twentieth of the time
+NICE = 5
+BASE_MEMORY_BYTES = 2 * 1024**3  # interpreter, libraries and the mapped data set
+REPLACED_EXIT = 75  # EX_TEMPFAIL: another attempt has the job
+
+logger = logging.getLogger("service.worker")
+
+
+class Worker:
+    """Trains one job and, between steps, beats, records epochs and saves checkpoints."""
+
+    def __init__(
+        self, attempt: Attempt, checkpoints: CheckpointStore, datasets: DatasetShelf
+    ) -> None:
+        self._attempt = attempt
+        self._checkpoints = checkpoints
+        self._datasets = datasets
+        self._leave = False
+        self._finished: list[Epoch] = []  # epochs that the database does not know yet
+        self._saved: SavedCheckpoint | None = None
+        self._state = State.RUNNING
+
+    def leave(self, *_: object) -> None:
+        """Ask the worker to save and go, as soon as the step under way is done."""
+        self._leave = True
+
+    def begin(self) -> Assignment:
+        """Take the job up; return what is to be done.
+
+        Raises:
+            Replaced: another attempt has the job.
+
+        """
+        return self._attempt.begin(Handle.of(os.getpid()).stored(), environment())
+
+    def run(self, assignment: Assignment) -> State:
+        """Train to the end, or until asked to stop; return the state the job is left in.
+
+        Raises:
+            Replaced: another attempt has the job; nothing more was changed.
+            StoreBroken: the disk or the database fails, but may be well again at the next attempt.
+
+        """
+        try:
+            return self._train(assignment)
+        except (Replaced, StoreBroken):
+            raise
+        except Diverged as exc:
+            return self._fail("diverged", f"{exc}; a lower learning_rate may help")
+        except MemoryError as exc:
+            return self._fail("out_of_memory", f"the worker ran out of memory: {exc}")
+        except Exception as exc:
+            logger.exception("training failed")
+            return self._fail("internal", f"{type(exc).__name__}: {exc}")
+
+    def _train(self, assignment: Assignment) -> State:
+        training = self._training(assignment)
+        started = time.monotonic()
+        self._next_beat = started + BEAT_SECONDS
+        self._next_save = started + FIRST_SAVE_SECONDS
+        # A loss that is not finite raises Diverged; NumPy need not warn on the way there.
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            for finished in training:
+                if finished:
+                    self._finish(finished, assignment)
+                if self._asked_to_stop(training):
+                    return self._stop(training)
+        return self._succeed(training)
+
+    def _training(self, assignment: Assignment) -> Training:
+        """Go on from the newest good checkpoint, or begin."""
+        recipe = recipe_of(assignment.spec)
+        dataset = self._datasets.open(assignment.spec["dataset"])
+        checkpoint = self._newest_good(assignment)
+        if checkpoint and assignment.environment not in (None, environment()):
+            self._inexact(f"it began under {assignment.environment}, goes on in {environment()}")
+        training = Training(recipe, dataset, checkpoint)
+        logger.info("attempt %d begins at %s", self._attempt.number, training.cursor)
+        return training
+
+    def _newest_good(self, assignment: Assignment) -> Checkpoint | None:
+        for saved in assignment.checkpoints:
+            try:
+                checkpoint = self._checkpoints.load(saved)
+            except (StoreBroken, FileNotFoundError) as exc:
+                logger.warning("checkpoint %s is unreadable: %s", saved.key, exc)
+                self._attempt.warn("checkpoint_unreadable", f"{saved.key}: {exc}")
+                continue
+            if saved.attempt == self._attempt.number:
+                self._saved = saved
+            return checkpoint
+        return None
+
+    def _finish(self, finished: mlp_core.Epoch, assignment: Assignment) -> None:
+        epoch = Epoch(
+            epoch=finished.number,
+            train_loss=finished.train_loss,
+            train_accuracy=finished.train_accuracy,
+            test_loss=finished.test_loss,
+            test_accuracy=finished.test_accuracy,
+            seconds=finished.seconds,
+        )
+        before = assignment.train_losses.get(epoch.epoch)
+        if before not in (None, epoch.train_loss):
+            self._inexact(f"epoch {epoch.epoch} was {before}, is {epoch.train_loss} when re-run")
+        self._finished.append(epoch)
+
+    def _inexact(self, why: str) -> None:
+        self._attempt.warn("not_bit_exact", why, bit_exact=False)
+
+    def _asked_to_stop(self, training: Training) -> bool:
+        """Beat, record and save when it is time; tell whether to stop."""
+        now = time.monotonic()
+        if now >= self._next_save:
+            self._save(training)
+        elif now >= self._next_beat or (self._finished and now >= self._next_beat - FLUSH_SECONDS):
+            self._beat(training)
+        return self._leave or self._state in (State.PAUSING, State.CANCELLING)
+
+    def _beat(self, training: Training) -> None:
+        cursor = training.cursor
+        at = (cursor.epochs_done, cursor.batches_done)
+        self._state = self._attempt.beat(at, self._finished)
+        self._finished.clear()
+        self._next_beat = time.monotonic() + BEAT_SECONDS
+
+    def _save(self, training: Training) -> None:
+        started = time.monotonic()
+        saved = self._write(training.checkpoint())
+        if saved:
+            self._state, dropped = self._attempt.commit(saved, self._finished)
+            self._finished.clear()
+            for key in dropped:
+                self._checkpoints.delete(key)
+        now = time.monotonic()
+        self._next_beat = now + BEAT_SECONDS
+        self._next_save = now + max(SAVE_SECONDS, SAVE_SHARE * (now - started))
+
+    def _write(self, checkpoint: Checkpoint) -> SavedCheckpoint | None:
+        """Write a checkpoint, unless the last one written is of the same cursor."""
+        cursor = (checkpoint.cursor.epochs_done, checkpoint.cursor.batches_done)
+        last = self._saved
+        if last and (last.epochs_done, last.batches_done) == cursor:
+            return None
+        self._saved = self._checkpoints.save(self._attempt.job, self._attempt.number, checkpoint)
+        return self._saved
+
+    def _stop(self, training: Training) -> State:
+        saved = self._write(training.checkpoint())
+        reason = ("shutdown", "the worker was asked to leave and has saved its work")
+        return self._attempt.end(STOPPED, reason, saved, self._finished)
+
+    def _succeed(self, training: Training) -> State:
+        checkpoint = training.checkpoint()
+        saved = self._write(checkpoint)
+        reason = ("epochs_done", f"all {checkpoint.cursor.epochs_done} epochs are done")
+        sha256 = weights_sha256(checkpoint.arrays)
+        return self._attempt.end(SUCCEEDED, reason, saved, self._finished, sha256)
+
+    def _fail(self, code: str, message: str) -> State:
+        return self._attempt.end(FAILED, (code, message), None, self._finished)
+
+
+def recipe_of(spec: dict[str, Any]) -> Recipe:
+    """Return what the lab needs of a resolved spec."""
+    optimizer = spec["optimizer"]
+    return Recipe(
+        hidden=tuple(spec["hidden"]),
+        activation=spec["activation"],
+        initialization=spec["initialization"],
+        initial_bias=spec["initial_bias"],
+        epochs=spec["epochs"],
+        batch_size=spec["batch_size"],
+        learning_rate=spec["learning_rate"],
+        momentum=optimizer["momentum"],
+        nesterov=optimizer["nesterov"],
+        l2=spec["l2"],
+        seed=spec["seed"],
+    )
+
+
+def environment() -> dict[str, Any]:
+    """Return what decides the bits of a run, beside its spec."""
+    blas = [
+        f"{library['internal_api']} {library['version']} {library.get('architecture', '')}".strip()
+        for library in threadpool_info()
+        if library["user_api"] == "blas"
+    ]
+    return {"arithmetic": ARITHMETIC, "numpy": np.__version__, "blas": sorted(blas)}
+
+
+def limit_memory(job_bytes: int) -> None:
+    """Let a job that needs more than it said run into MemoryError, not the machine into swap."""
+    limit = BASE_MEMORY_BYTES + 3 * job_bytes
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Train one job. The dispatcher starts this.")
+    parser.add_argument("job")
+    parser.add_argument("--attempt", type=int, required=True)
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    os.nice(NICE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+    # This is a door: the launcher hands these over in the environment, where no `ps` shows them.
+    database = Database(os.environ["MLP_DATABASE_URL"])
+    checkpoints = CheckpointStore(Artifacts(Path(os.environ["MLP_ARTIFACTS_DIR"])))
+    datasets = DatasetShelf(Path(os.environ["MLP_DATASETS_DIR"]))
+    attempt = Attempt(database, arguments.job, arguments.attempt)
+    worker = Worker(attempt, checkpoints, datasets)
+    signal.signal(signal.SIGTERM, worker.leave)
+    try:
+        assignment = worker.begin()
+        limit_memory(assignment.job_bytes)
+        state = worker.run(assignment)
+    except Replaced as exc:
+        logger.warning("%s", exc)
+        return REPLACED_EXIT
+    logger.info("the job is left %s", state)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
