@@ -73,12 +73,15 @@ jobs = Table(
     sqlite_autoincrement=True,
 )
 
-_job = ForeignKey("jobs.number", ondelete="CASCADE")
+
+def _of_job(**options: Any) -> Column[int]:
+    return Column("job", Integer, ForeignKey("jobs.number", ondelete="CASCADE"), **options)
+
 
 epochs = Table(
     "epochs",
     metadata,
-    Column("job", Integer, _job, primary_key=True),
+    _of_job(primary_key=True),
     Column("number", Integer, primary_key=True, comment="from 1"),
     Column("train_loss", Float, nullable=False),
     Column("train_accuracy", Float, nullable=False),
@@ -91,7 +94,7 @@ checkpoints = Table(
     "checkpoints",
     metadata,
     Column("number", Integer, primary_key=True),
-    Column("job", Integer, _job.copy(), nullable=False, index=True),
+    _of_job(nullable=False, index=True),
     Column("attempt", Integer, nullable=False),
     Column("epochs_done", Integer, nullable=False),
     Column("batches_done", Integer, nullable=False),
@@ -104,7 +107,7 @@ checkpoints = Table(
 events = Table(
     "events",
     metadata,
-    Column("job", Integer, _job.copy(), primary_key=True),
+    _of_job(primary_key=True),
     Column("number", Integer, primary_key=True, comment="from 1"),
     Column("type", String(16), nullable=False),
     Column("at", UtcDateTime, nullable=False),

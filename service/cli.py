@@ -1,0 +1,221 @@
+"""The command `mlp-service`: serve, and drive a server from the shell.
+
+What is heavy is imported inside the commands: `health` runs every few seconds in a container.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from service import __version__
+
+if TYPE_CHECKING:
+    from service.client import JobHandle
+    from service.prediction import Prediction
+    from service.settings import Settings
+
+app = typer.Typer(
+    help="Train, watch and query multi-layer perceptrons over HTTP.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
+Port = Annotated[int | None, typer.Option(help="Port to listen on.")]
+DataDir = Annotated[Path | None, typer.Option(help="Where jobs, checkpoints and logs are kept.")]
+Url = Annotated[str | None, typer.Option(envvar="MLP_SERVICE_URL", help="The server's address.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mlp-service {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None: ...
+
+
+@app.command()
+def serve(
+    host: Host = None,
+    port: Port = None,
+    data_dir: DataDir = None,
+    insecure: Annotated[
+        bool | None, typer.Option("--insecure", help="Allow an address that others can reach.")
+    ] = None,
+) -> None:
+    """Serve the REST API until Ctrl-C. Options override the environment (MLP_HOST, MLP_PORT, …)."""
+    settings = _settings(host=host, port=port, data_dir=data_dir, insecure=insecure)
+    from service import app as server
+
+    raise typer.Exit(server.serve(settings))
+
+
+@app.command()
+def train(
+    preset: Annotated[str, typer.Option(help="linear, mlp-relu or mlp-sigmoid.")] = "mlp-relu",
+    name: Annotated[str | None, typer.Option(help="For lists and pictures.")] = None,
+    hidden: Annotated[
+        str | None, typer.Option(help="Units of each hidden layer: 128,64; '' is linear.")
+    ] = None,
+    activation: Annotated[str | None, typer.Option(help="relu, sigmoid or tanh.")] = None,
+    epochs: Annotated[int | None, typer.Option()] = None,
+    batch_size: Annotated[int | None, typer.Option()] = None,
+    learning_rate: Annotated[float | None, typer.Option()] = None,
+    seed: Annotated[int | None, typer.Option()] = None,
+    url: Url = None,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Submit only.")] = False,
+) -> None:
+    """Submit a job, watch it, and say where its results are. Ctrl-C does not stop the job."""
+    from service.client import Client
+
+    fields = {
+        "name": name,
+        "hidden": None if hidden is None else _integers(hidden),
+        "activation": activation,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "seed": seed,
+    }
+    with _errors_in_one_line(), Client(url) as client:
+        job = client.jobs.create(preset, **_given(fields))
+        typer.echo(job.url)
+        if not no_wait:
+            job.wait(progress=True)
+            _print_result(job)
+
+
+@app.command()
+def predict(
+    images: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, metavar="IMAGE...")],
+    model: Annotated[str, typer.Option(help="Id of a job, or latest.")] = "latest",
+    top_k: Annotated[int, typer.Option(help="How many candidates to name.")] = 3,
+    url: Url = None,
+) -> None:
+    """Say which digits pictures show: any size, dark on light or light on dark."""
+    from service.client import Client
+
+    with _errors_in_one_line(), Client(url) as client:
+        predictions = client.models.predict(list(images), model, top_k)
+    _print_predictions(images, predictions)
+    if any(prediction.problem for prediction in predictions):
+        raise typer.Exit(1)
+
+
+@app.command()
+def health(url: Url = None) -> None:
+    """Ask a server whether it is ready; the exit code is 0 if it is, else 1."""
+    import httpx2
+
+    url = url or _local_url(_settings())
+    try:
+        # trust_env=False: the server is asked itself, never a proxy.
+        answer = httpx2.get(f"{url.rstrip('/')}/readyz", timeout=5, trust_env=False)
+    except (httpx2.TransportError, httpx2.InvalidURL) as error:
+        typer.echo(f"{url} does not answer: {error}", err=True)
+        raise typer.Exit(1) from None
+    if not answer.is_success:
+        typer.echo(f"{url} is not ready: {answer.status_code} {answer.text}", err=True)
+        raise typer.Exit(1)
+    typer.echo(f"{url} is ready")
+
+
+@app.command()
+def demo(
+    host: Host = None,
+    port: Port = None,
+    data_dir: DataDir = None,
+    out: Annotated[Path, typer.Option(help="Where pictures are saved.")] = Path("demo"),
+    epochs: Annotated[int | None, typer.Option(help="Fewer epochs, for a quick look.")] = None,
+    leave: Annotated[bool, typer.Option("--exit", help="End instead of serving on.")] = False,
+) -> None:
+    """Start a server, train the three presets over REST, show what came out, keep serving."""
+    from service import demo
+
+    settings = _settings(host=host, port=port, data_dir=data_dir)
+    server = demo.Server(settings.host, settings.port, settings.data_dir, _local_url(settings))
+    raise typer.Exit(demo.run(server, out, epochs, leave))
+
+
+def _settings(**options: Any) -> "Settings":
+    from pydantic import ValidationError
+
+    from service.settings import Settings
+
+    try:
+        return Settings(**_given(options))
+    except ValidationError as error:
+        for flaw in error.errors():
+            variable = "_".join(str(part) for part in ("MLP", *flaw["loc"][:1])).upper()
+            typer.echo(f"{variable}: {flaw['msg']}", err=True)
+        raise typer.Exit(2) from None
+
+
+def _local_url(settings: "Settings") -> str:
+    """Return the URL under which this machine reaches a server with these settings."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
+    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _integers(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")] if text.strip() else []
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is no list of whole numbers such as 128,64", param_hint="--hidden"
+        ) from None
+
+
+@contextmanager
+def _errors_in_one_line() -> Iterator[None]:
+    from service.client import ClientError
+
+    try:
+        yield
+    except (ClientError, OSError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        typer.echo("Stopped waiting. A job that was submitted goes on.", err=True)
+        raise typer.Exit(130) from None
+
+
+def _print_result(job: "JobHandle") -> None:
+    if job.metrics.final:
+        seconds = sum(epoch.seconds for epoch in job.epochs)
+        accuracy = job.metrics.final.test_accuracy
+        typer.echo(f"test accuracy {accuracy:.2%} after {job.spec.epochs} epochs, {seconds:.1f} s")
+    typer.echo(f"curves   {job.url}/curves.png")
+    typer.echo(f"weights  {job.url.replace('/jobs/', '/models/')}/weights.safetensors")
+    typer.echo(f"predict  mlp-service predict --model {job.id} IMAGE...")
+
+
+def _print_predictions(images: list[Path], predictions: list["Prediction"]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("image", "digit", "probability", "candidates", "remarks")
+    for path, prediction in zip(images, predictions, strict=True):
+        candidates = ", ".join(f"{item.label} {item.probability:.1%}" for item in prediction.top_k)
+        remarks = [prediction.problem.detail] if prediction.problem else prediction.warnings
+        digit = "-" if prediction.label is None else str(prediction.label)
+        sure = "-" if prediction.probability is None else f"{prediction.probability:.1%}"
+        # Text: a file may be called "[red].png".
+        table.add_row(Text(str(path)), digit, sure, candidates, Text("; ".join(remarks)))
+    Console().print(table)
