@@ -4,13 +4,14 @@ A plain solution in the spirit of the course's book: float64, images as columns,
 new arrays everywhere, the activation compared as a string, whole sets evaluated at once.
 """
 
+from itertools import pairwise
+
 import numpy as np
 
 
 def initialize(sizes, rng):
     all_weights = [
-        rng.normal(0.0, np.sqrt(2 / n_in), (n_out, n_in))
-        for n_in, n_out in zip(sizes, sizes[1:], strict=False)
+        rng.normal(0.0, np.sqrt(2 / n_in), (n_out, n_in)) for n_in, n_out in pairwise(sizes)
     ]
     all_biases = [np.full((n_out, 1), 0.01) for n_out in sizes[1:]]
     return all_weights, all_biases

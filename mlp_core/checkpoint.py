@@ -1,6 +1,6 @@
 """What a run must carry to go on, bit for bit, after it was stopped anywhere."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,8 +41,8 @@ def check_arrays(arrays: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[
             raise CheckpointError(name, f"float32 {shape}", f"{array.dtype} {array.shape}")
 
 
-def check_names(arrays: Mapping[str, object], names: Mapping[str, object] | set[str]) -> None:
-    """Check that the arrays have exactly these names.
+def check_names(arrays: Iterable[str], names: Iterable[str]) -> None:
+    """Check that `arrays` have exactly these names.
 
     Raises:
         CheckpointError: with both lists of names.

@@ -35,7 +35,7 @@ class CheckpointError(MismatchError):
     """The arrays belong to another network or recipe, or some are missing."""
 
 
-class Diverged(CoreError):  # noqa: N818 - what happened, not a mistake
+class Diverged(CoreError):
     """Training left the finite numbers; a lower learning rate usually helps."""
 
     def __init__(self, epoch: int, step: int, learning_rate: float) -> None:

@@ -67,8 +67,9 @@ class Parameters:
 
     def zeros(self) -> "Parameters":
         """Parameters of the same shapes, all 0."""
-        weights = tuple(np.zeros_like(W) for W in self.weights)
-        biases = tuple(np.zeros_like(b) for b in self.biases)
+        # Unlike zeros_like, zeros takes no memory before it is written to.
+        weights = tuple(np.zeros(W.shape, W.dtype) for W in self.weights)
+        biases = tuple(np.zeros(b.shape, b.dtype) for b in self.biases)
         return Parameters(weights, biases)
 
 

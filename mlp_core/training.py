@@ -20,7 +20,7 @@ from mlp_core.workspace import Workspace
 
 ARITHMETIC = 1  # raised by any change of the bits a run produces
 
-INIT, SHUFFLE = 0, 1  # what chance is needed for
+INIT, SHUFFLE = 0, 1  # purposes of chance
 
 
 def generator(seed: int, purpose: int, epoch: int) -> np.random.Generator:
@@ -128,14 +128,15 @@ class Training:
         return self._network.arrays() | self._optimizer.arrays()
 
     def _restore(self, checkpoint: Checkpoint) -> None:
-        arrays = self._arrays()
+        arrays, cursor = self._arrays(), checkpoint.cursor
+        last = Cursor(self._recipe.epochs, 0)
+        fits = 0 <= cursor.batches_done <= self.batches_per_epoch
+        if not (fits and Cursor() <= cursor <= last):
+            expected = f"up to {last}, {self.batches_per_epoch} batches an epoch"
+            raise CheckpointError("cursor", expected, cursor)
         check_arrays(checkpoint.arrays, {name: array.shape for name, array in arrays.items()})
         for name, array in arrays.items():
             np.copyto(array, checkpoint.arrays[name])
-        last = Cursor(self._recipe.epochs, 0)
-        cursor = checkpoint.cursor
-        if cursor > last or cursor.batches_done > self.batches_per_epoch:
-            raise CheckpointError("cursor", f"up to {last}", cursor)
         self._epochs_done, self._batches_done = cursor.epochs_done, cursor.batches_done
         self._epoch_start -= checkpoint.epoch_seconds
 

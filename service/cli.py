@@ -118,10 +118,18 @@ def health(url: Url = None) -> None:
     """Ask a server whether it is ready; the exit code is 0 if it is, else 1."""
     import httpx2
 
-    url = url or _local_url(_settings())
+    headers = {}
+    if url is None:
+        settings = _settings()
+        url = _local_url(settings)
+        # The server refuses names that are not its own, and 127.0.0.1 may not be.
+        if "*" not in settings.allowed_hosts:
+            headers["Host"] = settings.allowed_hosts[0]
     try:
         # trust_env=False: the server is asked itself, never a proxy.
-        answer = httpx2.get(f"{url.rstrip('/')}/readyz", timeout=5, trust_env=False)
+        answer = httpx2.get(
+            f"{url.rstrip('/')}/readyz", headers=headers, timeout=5, trust_env=False
+        )
     except (httpx2.TransportError, httpx2.InvalidURL) as error:
         typer.echo(f"{url} does not answer: {error}", err=True)
         raise typer.Exit(1) from None

@@ -1,5 +1,6 @@
 """The demo: a server, the hand-in's three networks trained over REST, and what came out."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -81,7 +82,7 @@ class Server:
             socket.create_server((self.host, self.port), family=family).close()
         except OSError as error:
             raise DemoFailed(
-                f"Can't listen on {self.host} port {self.port}: {error.strerror}. "
+                f"Can't listen on {self.host} port {self.port}: {os.strerror(error.errno or 0)}. "
                 "Choose another port: `make demo PORT=8001` or `mlp-service demo --port 8001`."
             ) from error
 
@@ -108,7 +109,7 @@ class Server:
 def run(server: Server, out: Path, epochs: int | None, leave: bool) -> int:
     """Show everything, then serve on until Ctrl-C unless `leave`; return the exit code."""
     began = time.monotonic()
-    # Without a terminal rich would assume 80 columns and break the tables.
+    # soft_wrap: a command must stay one line to be copied.
     console = Console(highlight=False, soft_wrap=True)
     passed = False
     try:
@@ -120,7 +121,7 @@ def run(server: Server, out: Path, epochs: int | None, leave: bool) -> int:
                 process.wait()
                 raise DemoFailed(server.last_words(process))
     except (DemoFailed, ClientError, OSError) as error:
-        Console(stderr=True).print(str(error), markup=False, highlight=False)
+        Console(stderr=True, soft_wrap=True).print(str(error), markup=False, highlight=False)
         return 1
     except KeyboardInterrupt:
         console.print("\nServer stopped.")
@@ -196,16 +197,21 @@ def _parity(jobs: dict[PresetName, JobHandle]) -> Table:
 def _save_pictures(
     client: Client, console: Console, out: Path, jobs: dict[PresetName, JobHandle]
 ) -> None:
-    pictures = {f"curves-{preset}.png": job.curves("png") for preset, job in jobs.items()}
-    if jobs:
-        pictures["curves.png"] = client.curves(list(jobs.values()), "png")
-    for preset in ("linear", "mlp-relu"):
-        if job := jobs.get(preset):
-            pictures[f"weights-{preset}.png"] = client.models.picture(job.id, layer=1)
-    pictures["samples.png"] = client.contact_sheet()
-    for name, data in pictures.items():
+    names = []
+    for name, data in _pictures(client, jobs):
         (out / name).write_bytes(data)
-    console.print(f"Pictures in {out}/: {', '.join(pictures)}\n", markup=False)
+        names.append(name)
+    console.print(f"Pictures in {out}/: {', '.join(names)}\n", markup=False)
+
+
+def _pictures(client: Client, jobs: dict[PresetName, JobHandle]) -> Iterator[tuple[str, bytes]]:
+    yield "samples.png", client.contact_sheet()
+    if jobs:
+        yield "curves.png", client.curves(list(jobs.values()))
+    for preset, job in jobs.items():
+        yield f"curves-{preset}.png", job.curves()
+        if preset != "mlp-sigmoid":  # its templates look like mlp-relu's
+            yield f"weights-{preset}.png", client.models.picture(job.id, layer=1)
 
 
 def _ten_digits(client: Client, job: JobHandle) -> Table:
@@ -266,11 +272,12 @@ def _half_blocks(pixels: Sequence[Sequence[int]]) -> str:
 
 
 def _how_to_go_on(url: str, job: JobHandle, out: Path) -> str:
+    predict = f"{url}/v1/models/{job.id}/predict"
     return f"""
 Go on with:
   curl --json '{{"preset": "linear", "epochs": 5}}' {url}/v1/jobs
   curl -o curves.svg {url}/v1/jobs/{job.id}/curves.svg
-  curl -H 'Content-Type: image/png' --data-binary @{out}/drawing.png {url}/v1/models/{job.id}/predict
+  curl -H 'Content-Type: image/png' --data-binary @{out}/drawing.png {predict}
 All routes: {url}/docs"""
 
 

@@ -43,9 +43,8 @@ class Settings(BaseSettings):
     max_job_bytes: int = Field(2 * 1024**3, ge=1, description="memory of one job's arrays")
     max_job_flops: float = Field(1e16, gt=0, description="floating-point operations of one job")
 
-    max_body_bytes: int = Field(256 * 1024, ge=1024, description="of a JSON request body")
-    max_upload_bytes: int = Field(
-        10 * 1024**2, ge=1024, description="of a prediction request; one image may have a tenth"
+    max_body_bytes: int = Field(
+        256 * 1024, ge=1024, description="of a request body; a prediction request may have 10 MiB"
     )
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(

@@ -26,7 +26,7 @@ class Sample(Record):
 
     index: int
     label: int
-    pixels: list[Any]
+    pixels: list[list[int]]
 
 
 class _Presets(Record):

@@ -30,7 +30,8 @@ Answer = TypeVar("Answer", bound=BaseModel)
 LOST = (httpx2.ConnectTimeout, httpx2.NetworkError, httpx2.RemoteProtocolError)
 BUSY = (502, 503, 504)
 ATTEMPTS = 5
-LONGEST_PAUSE = 30.0
+CONNECT_SECONDS = 5.0
+LONGEST_PAUSE_SECONDS = 30.0
 
 _backoff = tenacity.wait_exponential_jitter(multiplier=0.1, max=5, jitter=0.1)
 
@@ -40,10 +41,10 @@ class Connection:
         self, base_url: str, timeout: float, transport: httpx2.BaseTransport | None
     ) -> None:
         self.base_url = base_url.rstrip("/")
-        self._timeout = httpx2.Timeout(timeout, connect=min(timeout, 5))
+        self._timeout = timeout
         self._http = httpx2.Client(
             base_url=self.base_url,
-            timeout=self._timeout,
+            timeout=httpx2.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS)),
             transport=transport,
             headers={"User-Agent": f"mlp-service-client/{__version__}"},
             # Each job waited for holds a connection, so the pool must not be the limit.
@@ -95,7 +96,7 @@ class Connection:
     def events(self, path: str, after: str, silence: float) -> Iterator[httpx2.EventSource]:
         """Open an event stream, which breaks after `silence` seconds without a byte."""
         headers = {"Last-Event-ID": after} if after else {}
-        timeout = httpx2.Timeout(self._timeout, read=silence)
+        timeout = httpx2.Timeout(self._timeout, connect=CONNECT_SECONDS, read=silence)
         with self._http.sse(path, headers=headers, timeout=timeout) as source:
             yield source
 
@@ -109,7 +110,7 @@ def _pause(state: tenacity.RetryCallState) -> float:
     if state.outcome and not state.outcome.failed:
         asked = state.outcome.result().headers.get("Retry-After", "")
         if asked.isdecimal():
-            return min(float(asked), LONGEST_PAUSE)
+            return min(float(asked), LONGEST_PAUSE_SECONDS)
     return _backoff(state)
 
 

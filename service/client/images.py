@@ -32,8 +32,10 @@ class Array(Protocol):
     def tolist(self) -> Any: ...
 
 
-File: TypeAlias = str | os.PathLike[str] | bytes | PillowImage | Array
-Image: TypeAlias = File | Sequence[float] | Sequence[Sequence[float]]
+Row: TypeAlias = list[int] | list[float] | tuple[float, ...]
+Rows: TypeAlias = list[list[int]] | list[list[float]]
+Image: TypeAlias = str | os.PathLike[str] | bytes | PillowImage | Array | Row | Rows
+Images: TypeAlias = Sequence[Any]
 Input: TypeAlias = dict[str, Any]
 
 

@@ -2,14 +2,16 @@
 
 import uuid
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, overload
 
 from service.client.connection import Connection
 from service.client.display import display
 from service.client.errors import JobCancelled, JobFailed
 from service.client.following import follow_all
+from service.client.images import Image, Images
 from service.client.models import Models, PictureFormat
-from service.job import Epoch, Job, Metrics, PresetName, Progress, Reason, Record, State, StoredSpec
+from service.job import Epoch, Job, Metrics, Progress, Reason, Record, State, StoredSpec
+from service.prediction import Prediction
 
 PAGE = 100
 
@@ -83,6 +85,10 @@ class JobHandle:
     def curves(self, format: PictureFormat = "png") -> bytes:
         return self._connection.fetch(f"{self._path}/curves.{format}")
 
+    @overload
+    def predict(self, image: Image, **options: Any) -> Prediction: ...
+    @overload
+    def predict(self, image: Images, **options: Any) -> list[Prediction]: ...
     def predict(self, image: Any, **options: Any) -> Any:
         """As `Models.predict`, by this job's network."""
         return Models(self._connection).predict(image, self.id, **options)
@@ -108,7 +114,7 @@ class Jobs:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def create(self, preset: PresetName | None = None, **fields: Any) -> JobHandle:
+    def create(self, preset: str | None = None, **fields: Any) -> JobHandle:
         """Submit a job; the fields are those of `service.job.Spec` and override the preset.
 
         Raises:

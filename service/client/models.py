@@ -4,6 +4,7 @@ from typing import Any, Literal, overload
 
 from service.client import images
 from service.client.connection import Connection
+from service.client.images import Image, Images
 from service.prediction import Prediction, Predictions
 
 Normalize = Literal["auto", "always", "never"]
@@ -20,21 +21,21 @@ class Models:
     @overload
     def predict(
         self,
-        image: list[images.File],
-        ref: str = ...,
-        top_k: int = ...,
-        normalize: Normalize = ...,
-        return_pixels: bool = ...,
-    ) -> list[Prediction]: ...
-    @overload
-    def predict(
-        self,
-        image: images.Image,
+        image: Image,
         ref: str = ...,
         top_k: int = ...,
         normalize: Normalize = ...,
         return_pixels: bool = ...,
     ) -> Prediction: ...
+    @overload
+    def predict(
+        self,
+        image: Images,
+        ref: str = ...,
+        top_k: int = ...,
+        normalize: Normalize = ...,
+        return_pixels: bool = ...,
+    ) -> list[Prediction]: ...
     def predict(
         self,
         image: Any,

@@ -1,0 +1,58 @@
+"""A job's life as server-sent events: `curl -N`, resumable by `Last-Event-ID`."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from service.api.jobs import JobId
+from service.api.rooms import RoomsDep
+from service.api.tail import News
+from service.job import FINAL, State
+
+router = APIRouter(prefix="/v1", tags=["jobs"])
+
+
+class NothingMore(Exception):
+    """Answered by 204, which tells a browser not to come back."""
+
+
+async def nothing_more(_: Request, __: Exception) -> Response:
+    return Response(status_code=204)
+
+
+async def _history(
+    rooms: RoomsDep,
+    job: JobId,
+    last_event_id: Annotated[
+        int, Header(ge=0, le=2**31, description="number of the last event the client has")
+    ] = 0,
+) -> News:
+    """Read what the client has not seen, while a missing job can still be a 404."""
+    found, events = await run_in_threadpool(rooms.jobs.events, job, last_event_id)
+    if not events and found.state in FINAL:
+        raise NothingMore
+    return found, events
+
+
+@router.get(
+    "/jobs/{job}/events",
+    response_class=EventSourceResponse,
+    responses={204: {"description": "The job is over and the client has all its events"}},
+    name="stream_events",
+)
+async def stream_events(
+    rooms: RoomsDep, job: JobId, history: Annotated[News, Depends(_history)]
+) -> AsyncIterator[ServerSentEvent]:
+    """Stream `state`, `epoch` and `warning` events, numbered by `id`, and `progress` without one.
+
+    The stream begins behind `Last-Event-ID` and ends by itself after a final state.
+    """
+    async for now, events in rooms.tail.follow(job, history):
+        for event in events:
+            data: dict[str, Any] = {**event.data, "at": event.at}
+            yield ServerSentEvent(event=event.type, id=str(event.number), data=data)
+        if now.state == State.RUNNING:
+            yield ServerSentEvent(event="progress", data=now.progress)

@@ -1,0 +1,92 @@
+"""For machines that look after the service, and the pages that explain it without a network."""
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi.openapi.docs import get_swagger_ui_html
+
+from service.api import problems
+from service.api.rooms import RoomsDep
+from service.job import Record
+
+router = APIRouter(tags=["service"])
+
+VENDOR = Path(__file__).parent.parent / "web" / "vendor"
+SWAGGER = next(VENDOR.glob("swagger-ui-dist@*")).name
+DOCS_POLICY = (
+    "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; connect-src 'self'"
+)
+
+
+class Alive(Record):
+    status: Literal["alive"] = "alive"
+
+
+class Ready(Record):
+    status: Literal["ready", "not ready"]
+    checks: dict[str, bool]
+
+
+class ProblemType(Record):
+    type: str
+    title: str
+    status: int
+
+
+@router.get("/livez", name="livez")
+async def livez() -> Alive:
+    """Tell that the process answers."""
+    return Alive()
+
+
+@router.get(
+    "/readyz",
+    response_model=Ready,
+    responses={503: {"model": Ready, "description": "Not ready"}},
+    name="readyz",
+)
+def readyz(rooms: RoomsDep) -> Response:
+    """Tell whether jobs can be accepted and run."""
+    checks = {name: check() for name, check in rooms.checks.items()}
+    good = all(checks.values())
+    body = Ready(status="ready" if good else "not ready", checks=checks)
+    return Response(body.model_dump_json(), 200 if good else 503, media_type="application/json")
+
+
+@router.get("/metrics", response_class=Response, name="metrics")
+def metrics(rooms: RoomsDep) -> Response:
+    """Read the metrics in Prometheus's text format."""
+    body, media_type = rooms.metrics()
+    return Response(body, media_type=media_type)
+
+
+@router.get("/problems/{code}", name="get_problem")
+def get_problem(code: str) -> ProblemType:
+    """Explain a problem type, as error answers name it."""
+    if code not in problems.TITLES:
+        raise HTTPException(404, f"There is no problem {code!r}.")
+    status, title = problems.TITLES[code]
+    return ProblemType(type=f"/problems/{code}", title=title, status=status)
+
+
+@router.get("/docs", include_in_schema=False)
+async def docs(request: Request) -> Response:
+    page = get_swagger_ui_html(
+        openapi_url="/openapi.json",
+        title=f"{request.app.title}: API",
+        swagger_js_url=f"/vendor/{SWAGGER}/swagger-ui-bundle.js",
+        swagger_css_url=f"/vendor/{SWAGGER}/swagger-ui.css",
+        swagger_favicon_url=f"/vendor/{SWAGGER}/favicon-32x32.png",
+    )
+    page.headers["Content-Security-Policy"] = DOCS_POLICY
+    return page
+
+
+@router.get("/", include_in_schema=False)
+async def root(request: Request) -> Response:
+    links = {"service": request.app.title, "version": request.app.version}
+    links |= {"docs": "/docs", "openapi": "/openapi.json", "jobs": "/v1/jobs"}
+    return Response(json.dumps(links), media_type="application/json")

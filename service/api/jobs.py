@@ -1,0 +1,173 @@
+"""Jobs: submit, list, read, cancel, pause, resume, delete, epochs."""
+
+import csv
+import io
+import math
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Body, Header, HTTPException, Path, Query, Request, Response
+
+from service import cost
+from service.api.replies import (
+    EpochList,
+    JobList,
+    Preset,
+    PresetList,
+    binary,
+    conditional,
+)
+from service.api.rooms import RoomsDep
+from service.errors import DatasetNotFound, Flaw, SpecRefused
+from service.job import PRESETS, Epoch, Job, Spec, State
+
+router = APIRouter(prefix="/v1", tags=["jobs"])
+
+JobId = Annotated[str, Path(description="a job's id, `job_…`", max_length=64)]
+DESCRIPTIONS = {
+    "linear": "784-10, no hidden layer: ten templates, about 92.5 % on the test set",
+    "mlp-relu": "784-128-10 with relu: about 97.9 %",
+    "mlp-sigmoid": "784-128-10 with sigmoid: about 97.6 %",
+}
+EXAMPLES: dict[str, Any] = {
+    "preset": {"summary": "A preset", "value": {"preset": "mlp-relu"}},
+    "defaults": {"summary": "All defaults: mlp-relu", "value": {}},
+    "changed preset": {
+        "summary": "A preset, a little changed",
+        "value": {"preset": "linear", "epochs": 10, "learning_rate": 0.05, "name": "slow"},
+    },
+    "momentum": {
+        "summary": "Two hidden layers, Nesterov momentum",
+        "value": {
+            "hidden": [256, 64],
+            "activation": "tanh",
+            "initialization": "glorot_uniform",
+            "optimizer": {"type": "sgd", "momentum": 0.9, "nesterov": True},
+            "learning_rate": 0.02,
+            "l2": 0.0001,
+            "epochs": 20,
+        },
+    },
+}
+
+
+async def _json_only(request: Request) -> None:
+    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if media_type != "application/json" and not media_type.endswith("+json"):
+        sent = media_type or "none"
+        raise HTTPException(415, f"Send the spec with Content-Type: application/json, not {sent}.")
+
+
+@router.post("/jobs", status_code=201, response_model=Job, name="create_job")
+def create_job(
+    rooms: RoomsDep,
+    request: Request,
+    spec: Annotated[Spec, Body(openapi_examples=EXAMPLES)],
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            description="makes retries safe: the same key and body make one job",
+            min_length=1,
+            max_length=255,
+            pattern=r"^[\x21-\x7e]+$",
+        ),
+    ] = None,
+) -> Response:
+    """Submit a job. The answer is the job with its resolved spec, cost and place in the queue."""
+    try:
+        shape = rooms.datasets.describe(spec.dataset).shape
+    except DatasetNotFound as exc:
+        raise SpecRefused([Flaw("#/dataset", str(exc))]) from exc
+    submission = rooms.jobs.submit(
+        spec,
+        cost.check(spec, shape, rooms.limits),
+        batches_per_epoch=math.ceil(shape.train_rows / spec.batch_size),
+        render=lambda job: job.model_dump_json(),
+        key=idempotency_key,
+        body=spec.model_dump_json().encode(),
+    )
+    rooms.wake()
+    headers = {"Location": f"{request.url.path}/{submission.job}"}
+    if submission.replayed:
+        headers["Idempotent-Replayed"] = "true"
+    return Response(submission.answer, 201, headers, media_type="application/json")
+
+
+@router.get("/jobs", name="list_jobs")
+def list_jobs(
+    rooms: RoomsDep,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    after: Annotated[
+        str | None, Query(description="id of the last job of the page before", max_length=64)
+    ] = None,
+    state: Annotated[list[State], Query(description="only these; may be repeated")] = [],  # noqa: B006
+) -> JobList:
+    """List jobs, newest first."""
+    page = rooms.jobs.page(limit, after, state)
+    ids = [job.id for job in page.jobs]
+    return JobList(
+        data=page.jobs,
+        has_more=page.has_more,
+        first_id=ids[0] if ids else None,
+        last_id=ids[-1] if ids else None,
+    )
+
+
+@router.get("/jobs/{job}", response_model=Job, name="get_job")
+def get_job(rooms: RoomsDep, request: Request, job: JobId) -> Response:
+    """Read a job: state, progress, metrics."""
+    body = rooms.jobs.get(job).model_dump_json().encode()
+    return conditional(request, "json", (body,), lambda: body)
+
+
+@router.delete("/jobs/{job}", status_code=204, name="delete_job")
+def delete_job(rooms: RoomsDep, job: JobId) -> None:
+    """Delete a job that has no worker, with its epochs and weights."""
+    rooms.jobs.delete(job)
+    rooms.artifacts.delete_folder(job)
+
+
+@router.post("/jobs/{job}/{action}", name="act_on_job")
+def act_on_job(rooms: RoomsDep, job: JobId, action: Literal["cancel", "pause", "resume"]) -> Job:
+    """Cancel, pause or resume a job. Repeating an action that is done is harmless."""
+    changed = rooms.jobs.act(action, job)
+    rooms.wake()
+    return changed
+
+
+@router.get("/jobs/{job}/epochs", name="list_epochs")
+def list_epochs(
+    rooms: RoomsDep, job: JobId, after: Annotated[int, Query(ge=0, le=2**31)] = 0
+) -> EpochList:
+    """List the finished epochs, from the one behind `after`."""
+    return EpochList(data=rooms.jobs.epochs(job, after))
+
+
+@router.get(
+    "/jobs/{job}/epochs.csv",
+    response_class=Response,
+    responses=binary("csv"),
+    name="get_epochs_csv",
+)
+def get_epochs_csv(rooms: RoomsDep, request: Request, job: JobId) -> Response:
+    """Read the finished epochs as CSV, with a header line."""
+    epochs = rooms.jobs.epochs(job)
+    return conditional(request, "csv", (job, len(epochs)), lambda: _csv(epochs))
+
+
+def _csv(epochs: list[Epoch]) -> bytes:
+    file = io.StringIO(newline="")
+    writer = csv.DictWriter(file, fieldnames=list(Epoch.model_fields))
+    writer.writeheader()
+    writer.writerows(epoch.model_dump() for epoch in epochs)
+    return file.getvalue().encode()
+
+
+@router.get("/presets", tags=["presets"], name="list_presets")
+def list_presets() -> PresetList:
+    """List the presets: the hand-in's three networks."""
+    return PresetList(
+        data=[
+            Preset(name=name, description=DESCRIPTIONS[name], spec=Spec(preset=name))
+            for name in PRESETS
+        ]
+    )

@@ -1,0 +1,345 @@
+"""Ask a network about digit images, in whatever form another app has them."""
+
+import base64
+import binascii
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from fastapi import APIRouter, HTTPException, Query, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from starlette.datastructures import UploadFile
+
+from mlp_core import predict_probabilities, scaled
+from service.api import problems
+from service.api.rooms import Rooms, RoomsDep
+from service.api.weights import Ref
+from service.job import Label
+from service.pictures import digits
+from service.pictures.digits import BadImage
+from service.prediction import Candidate, Input, Prediction, Predictions
+from service.store.datasets import DatasetShelf
+
+router = APIRouter(prefix="/v1/models", tags=["models"])
+
+MAX_INPUTS = 10_000
+MAX_IMAGE_BYTES = 1024**2
+Normalize = Literal["auto", "always", "never"]
+Grey = np.ndarray
+"""(h, w) uint8."""
+
+Cells = Field(
+    None,
+    description="784 numbers, 28 rows of 28, or a grey picture of any size as rows of numbers",
+)
+
+
+class ImageInput(BaseModel):
+    """One image, in one of four forms."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    pixels: list[Any] | None = Cells
+    """0-255"""
+    values: list[Any] | None = Cells
+    """0-1"""
+    base64: str | None = Field(None, description="an image file; a data: URL may stand before it")
+    dataset: Label | None = Field(None, description="with `split` and `index`: a stored sample")
+    split: Literal["train", "test"] = "test"
+    index: int | None = Field(None, ge=0, le=2**31)
+
+    @model_validator(mode="after")
+    def _one_form(self) -> "ImageInput":
+        forms = ("pixels", "values", "base64", "dataset")
+        if sum(getattr(self, form) is not None for form in forms) != 1:
+            raise ValueError(f"give exactly one of {', '.join(forms)}")
+        if (self.dataset is None) != (self.index is None):
+            raise ValueError("dataset and index belong together")
+        return self
+
+
+class PredictRequest(BaseModel):
+    """Images, and what to answer about them."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    inputs: list[ImageInput] = Field(min_length=1, max_length=MAX_INPUTS)
+    top_k: int = Field(3, ge=1, le=10, description="how many labels to answer, best first")
+    normalize: Normalize = Field(
+        "auto", description="auto: unless the picture looks like MNIST's already"
+    )
+    return_pixels: bool = Field(False, description="answer the 28x28 picture that the network saw")
+
+
+problems.REQUEST_MODELS += [PredictRequest, ImageInput]
+
+
+@dataclass(frozen=True)
+class Question:
+    """Images as bytes of a file, as arrays, or as the problem with them."""
+
+    images: Sequence[bytes | Grey | BadImage]
+    top_k: int
+    normalize: Normalize
+    return_pixels: bool
+
+
+IMAGE_SCHEMA = {"schema": {"type": "string", "format": "binary"}}
+REQUEST_BODY: dict[str, Any] = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": PredictRequest.model_json_schema(),
+            "examples": {
+                "sample": {"value": {"inputs": [{"dataset": "mnist", "index": 7}]}},
+                "file": {"value": {"inputs": [{"base64": "iVBORw0KGgo…"}], "top_k": 2}},
+            },
+        },
+        "image/png": IMAGE_SCHEMA,
+        "image/jpeg": IMAGE_SCHEMA,
+        "application/x-npy": IMAGE_SCHEMA,
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "properties": {
+                    "image": {"type": "array", "items": {"type": "string", "format": "binary"}}
+                },
+            }
+        },
+    },
+}
+
+
+@router.post(
+    "/{ref}/predict",
+    name="predict",
+    openapi_extra={"requestBody": REQUEST_BODY},
+    max_body_size=10 * 1024**2,
+)
+async def predict(
+    rooms: RoomsDep,
+    request: Request,
+    ref: Ref,
+    top_k: Annotated[int, Query(ge=1, le=10)] = 3,
+    normalize: Normalize = "auto",
+    return_pixels: bool = False,
+) -> Predictions:
+    """Say which digits the images show.
+
+    The body is one image file, several as multipart fields `image`, an `.npy` array (uint8 0-255 or
+    float 0-1; one image or a batch), or JSON. The query parameters are for bodies other than JSON.
+    One bad image alone is an error; among several it has its own `problem`.
+    """
+    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if media_type == "application/json":
+        return await run_in_threadpool(_answer_json, rooms, ref, await request.body())
+    images: list[bytes | Grey | BadImage]
+    if media_type.startswith("image/"):
+        images = [await request.body()]
+    elif media_type == "multipart/form-data":
+        images = await _uploads(request)
+    elif media_type in ("application/x-npy", "application/octet-stream"):
+        images = list(await run_in_threadpool(_from_npy, await request.body()))
+    else:
+        raise HTTPException(
+            415,
+            "Send image/png, image/jpeg, multipart/form-data, application/json or "
+            f"application/x-npy, not {media_type[:100] or 'a body without Content-Type'}.",
+        )
+    question = Question(images, top_k, normalize, return_pixels)
+    return await run_in_threadpool(_answer, rooms, ref, question)
+
+
+# --- From the body to images ----------------------------------------------------------------------
+
+
+async def _uploads(request: Request) -> list[bytes | Grey | BadImage]:
+    async with request.form(max_files=MAX_INPUTS, max_fields=10) as form:
+        files = [part for part in form.getlist("image") if isinstance(part, UploadFile)]
+        if not files:
+            raise HTTPException(422, "The form has no file in a field named 'image'.")
+        return [await file.read() for file in files]
+
+
+def _from_npy(data: bytes) -> Iterator[Grey]:
+    """Yield the images in an .npy file; its header is checked before anything is allocated."""
+    file = io.BytesIO(data)
+    try:
+        version = np.lib.format.read_magic(file)
+        read = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }[version]
+        shape, _, dtype = read(file)
+    except (ValueError, KeyError) as exc:
+        raise HTTPException(422, "The body is no .npy file (version 1 or 2).") from exc
+    sides = shape[-2:] if shape[-2:] == (28, 28) else shape[-1:]
+    if sides not in ((28, 28), (784,)) or len(shape) - len(sides) > 1:
+        raise HTTPException(422, "The array's shape must be (28, 28), (784,) or a batch of these.")
+    if dtype.kind not in "uf" or dtype.hasobject or (dtype.kind == "u" and dtype.itemsize != 1):
+        raise HTTPException(422, "The array must be uint8 (0-255) or float (0-1).")
+    count = int(np.prod(shape, dtype=object)) // 784
+    if not 1 <= count <= MAX_INPUTS:
+        raise HTTPException(422, f"The array must hold 1 to {MAX_INPUTS:,} images.")
+    if len(data) - file.tell() != count * 784 * dtype.itemsize:
+        raise HTTPException(422, "The array is not as long as its header says.")
+    array = np.load(io.BytesIO(data), allow_pickle=False).reshape(count, 28, 28)
+    return iter(array if array.dtype == np.uint8 else _bytes_of(array))
+
+
+def _bytes_of(values: np.ndarray) -> Grey:
+    """Return values in [0, 1] as pixels 0-255."""
+    if not ((values >= 0) & (values <= 1)).all():  # false for NaN too
+        raise HTTPException(422, "The array's values must lie in 0-1; uint8 takes 0-255.")
+    pixels: Grey = np.rint(values * 255).astype(np.uint8)
+    return pixels
+
+
+def _answer_json(rooms: Rooms, ref: str, body: bytes) -> Predictions:
+    try:
+        asked = PredictRequest.model_validate_json(body)
+    except ValidationError as exc:
+        found = exc.errors(include_url=False, include_context=True)
+        raise RequestValidationError(
+            [{**error, "loc": ("body", *error["loc"])} for error in found]
+        ) from exc
+    images = [
+        _image(rooms.datasets, given, f"#/inputs/{index}")
+        for index, given in enumerate(asked.inputs)
+    ]
+    question = Question(images, asked.top_k, asked.normalize, asked.return_pixels)
+    return _answer(rooms, ref, question)
+
+
+def _image(datasets: DatasetShelf, given: ImageInput, where: str) -> bytes | Grey | BadImage:
+    try:
+        if given.base64 is not None:
+            return _from_base64(given.base64)
+        if given.dataset is not None:
+            return _from_dataset(datasets, given.dataset, given.split, given.index or 0)
+        if given.pixels is not None:
+            return _from_cells(given.pixels, "iu", 255).astype(np.uint8)
+        return np.rint(_from_cells(given.values or [], "iuf", 1) * 255).astype(np.uint8)
+    except BadImage as exc:
+        return BadImage(exc.code, f"{where}: {exc}")
+
+
+def _from_base64(text: str) -> bytes:
+    head, _, payload = text.rpartition("base64,")
+    if head and not head.startswith("data:"):
+        payload = text
+    try:
+        return base64.b64decode(payload, validate=True)
+    except (binascii.Error, ValueError) as exc:
+        raise BadImage("undecodable_image", "base64 is not valid base64 text.") from exc
+
+
+def _from_dataset(datasets: DatasetShelf, name: str, split: str, index: int) -> Grey:
+    info = datasets.describe(name)
+    images = getattr(datasets.open(name), split).images
+    if index >= len(images):
+        raise BadImage("undecodable_image", f"{split} has rows 0 to {len(images) - 1}.")
+    image: Grey = images[index].reshape(info.image_shape)
+    return image
+
+
+def _from_cells(cells: list[Any], kinds: str, highest: int) -> np.ndarray:
+    """Return nested lists as an array (h, w) of numbers between 0 and `highest`."""
+    try:
+        array = np.array(cells)
+    except ValueError:
+        array = np.array(None)
+    if array.shape == (784,):
+        array = array.reshape(28, 28)
+    if array.ndim != 2 or not array.size or array.dtype.kind not in kinds:
+        kind = "whole numbers" if highest == 255 else "numbers"
+        raise BadImage(
+            "undecodable_image",
+            f"send 784 {kind} from 0 to {highest}, or rows of them, all of one length.",
+        )
+    if not ((array >= 0) & (array <= highest)).all():
+        raise BadImage("undecodable_image", f"all numbers must lie between 0 and {highest}.")
+    if array.size > digits.MAX_PIXELS:
+        raise BadImage("too_many_pixels", f"more than {digits.MAX_PIXELS:,} pixels.")
+    return array
+
+
+# --- From images to the answer --------------------------------------------------------------------
+
+
+def _answer(rooms: Rooms, ref: str, question: Question) -> Predictions:
+    trained = rooms.networks.get(ref)
+    seen = [_see(image, question.normalize) for image in question.images]
+    good = [item.pixels for item in seen if isinstance(item, digits.Normalized)]
+    if not good and len(seen) == 1:
+        assert isinstance(seen[0], BadImage)  # noqa: S101
+        raise seen[0]
+    X = scaled(np.stack(good).reshape(len(good), -1)) if good else np.empty((0, 784), np.float32)
+    rows = iter(predict_probabilities(trained.network, X) if good else ())
+    answers = [
+        Prediction(problem=problems.of(item))
+        if isinstance(item, BadImage)
+        else _prediction(item, next(rows), question)
+        for item in seen
+    ]
+    return Predictions(
+        model=trained.job,
+        epochs_done=trained.saved.epochs_done,
+        checkpoint_sha256=trained.saved.sha256,
+        predictions=answers,
+    )
+
+
+def _see(image: bytes | Grey | BadImage, normalize: Normalize) -> digits.Normalized | BadImage:
+    """Bring an image into MNIST's form, or say why not."""
+    try:
+        if isinstance(image, BadImage):
+            return image
+        if isinstance(image, bytes):
+            image = _decode(image)
+        if normalize == "never":
+            return _as_it_is(image)
+        return digits.normalize(image, always=normalize == "always")
+    except BadImage as exc:
+        return exc
+
+
+def _decode(data: bytes) -> Grey:
+    if len(data) > MAX_IMAGE_BYTES:
+        raise BadImage("too_many_pixels", f"An image may have {MAX_IMAGE_BYTES:,} bytes.")
+    return digits.decode(data)
+
+
+def _as_it_is(image: Grey) -> digits.Normalized:
+    if image.shape != (28, 28):
+        height, width = image.shape
+        raise BadImage(
+            "undecodable_image",
+            f"Without normalising, a picture must be 28x28, not {width}x{height}.",
+        )
+    box = (0, 0, 28, 28)
+    return digits.Normalized(image, digits.Report(True, False, box, 1.0, (0.0, 0.0), 255.0))
+
+
+def _prediction(item: digits.Normalized, probabilities: np.ndarray, asked: Question) -> Prediction:
+    best = np.argsort(-probabilities, kind="stable")[: asked.top_k]
+    candidates = [
+        Candidate(label=int(label), probability=float(probabilities[label])) for label in best
+    ]
+    report = item.report
+    return Prediction(
+        label=candidates[0].label,
+        probability=candidates[0].probability,
+        top_k=candidates,
+        input=Input(
+            normalized=not report.unchanged,
+            inverted=report.inverted,
+            box=list(report.box),
+            pixels=item.pixels.tolist() if asked.return_pixels else None,
+        ),
+        warnings=list(item.warnings),
+    )

@@ -1,0 +1,207 @@
+"""Every error as an RFC 9457 problem: the one table from what went wrong to an HTTP answer."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from service.errors import (
+    DatasetNotFound,
+    JobNotFound,
+    KeyReused,
+    LayerNotFound,
+    NotTrainedYet,
+    ServiceError,
+    SpecRefused,
+    StoreBroken,
+    WrongMove,
+)
+from service.job import Problem, ProblemItem, Sgd, Spec
+from service.pictures.digits import BadImage
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_SECONDS = "1"
+MAX_TEXT = 300
+MAX_ITEMS = 20
+
+TITLES: dict[str, tuple[int, str]] = {
+    "bad-request": (400, "The request can't be understood"),
+    "malformed-json": (400, "The body is not JSON"),
+    "host-not-allowed": (400, "The Host header names no host of this service"),
+    "not-found": (404, "There is nothing at this address"),
+    "job-not-found": (404, "There is no such job"),
+    "dataset-not-found": (404, "There is no such data set"),
+    "layer-not-found": (404, "The network has no such layer"),
+    "method-not-allowed": (405, "This address does not know the method"),
+    "wrong-move": (409, "The job's state does not allow this"),
+    "no-checkpoint-yet": (409, "The job has no weights yet"),
+    "too-large": (413, "The body is too large"),
+    "unsupported-media-type": (415, "The body is of a type that is not read here"),
+    "invalid": (422, "The request has values that are not valid"),
+    "spec-refused": (422, "The job can't run here"),
+    "idempotency-key-reused": (422, "The Idempotency-Key was used for something else"),
+    "bad-image": (422, "The image can't be read as a digit"),
+    "internal": (500, "The service failed"),
+    "store-unavailable": (503, "The store can't be read or written now"),
+}
+CODES: dict[type[Exception], str] = {
+    JobNotFound: "job-not-found",
+    DatasetNotFound: "dataset-not-found",
+    LayerNotFound: "layer-not-found",
+    WrongMove: "wrong-move",
+    NotTrainedYet: "no-checkpoint-yet",
+    SpecRefused: "spec-refused",
+    KeyReused: "idempotency-key-reused",
+    BadImage: "bad-image",
+    StoreBroken: "store-unavailable",
+}
+BY_STATUS = {
+    400: "bad-request",
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "too-large",
+    415: "unsupported-media-type",
+    422: "invalid",
+}
+REQUEST_MODELS: list[type[BaseModel]] = [Spec, Sgd]
+
+logger = structlog.get_logger(__name__)
+
+
+def problem(code: str, detail: str, errors: Sequence[ProblemItem] | None = None) -> Problem:
+    """Return the problem with this code of `TITLES`."""
+    status, title = TITLES[code]
+    return Problem(
+        type=f"/problems/{code}",
+        title=title,
+        status=status,
+        detail=detail,
+        code=code,
+        errors=list(errors) if errors else None,
+    )
+
+
+def of(exc: ServiceError) -> Problem:
+    """Return the problem that `exc` is."""
+    code = next((CODES[kind] for kind in type(exc).__mro__ if kind in CODES), "internal")
+    items = [
+        ProblemItem(pointer=flaw.pointer, detail=flaw.detail, hint=flaw.hint)
+        for flaw in getattr(exc, "flaws", ())
+    ]
+    return problem(code, str(exc), items)
+
+
+def answer(found: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    # Pydantic's writer leaves text as UTF-8, and text that is not Unicode can't get in here.
+    body = found.model_dump_json(exclude_none=True)
+    return Response(body, found.status, headers, media_type=MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Let `app` answer every error as a problem."""
+    app.add_exception_handler(ServiceError, _service_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _service_error(_: Request, exc: Exception) -> Response:
+    assert isinstance(exc, ServiceError)  # noqa: S101  registered for it
+    found = of(exc)
+    if found.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.error("request_failed", error=str(exc))
+        return answer(found, {"Retry-After": RETRY_SECONDS})
+    if isinstance(exc, NotTrainedYet):
+        return answer(found, {"Retry-After": RETRY_SECONDS})
+    return answer(found)
+
+
+async def _http_error(_: Request, exc: Exception) -> Response:
+    assert isinstance(exc, HTTPException)  # noqa: S101  registered for it
+    code = BY_STATUS.get(exc.status_code, "bad-request")
+    detail = str(exc.detail)
+    if detail == HTTPStatus(exc.status_code).phrase:  # Starlette's own, which says nothing
+        detail = f"{TITLES[code][1]}; /docs lists the routes."
+    return answer(problem(code, detail), exc.headers)
+
+
+async def _unexpected(request: Request, exc: Exception) -> Response:
+    logger.error("request_crashed", path=request.url.path, exc_info=exc)
+    return answer(problem("internal", "An unexpected error; the log of the service says more."))
+
+
+async def _validation_error(_: Request, exc: Exception) -> Response:
+    assert isinstance(exc, RequestValidationError)  # noqa: S101  registered for it
+    return answer(of_validation(exc.errors()))
+
+
+def of_validation(errors: Sequence[Any]) -> Problem:
+    """Return what pydantic found, with a pointer and a hint each, and nothing of the input."""
+    first = errors[0]
+    if first["type"] == "json_invalid":
+        where = first["loc"][-1]
+        why = first.get("ctx", {}).get("error", "")
+        at = f" at character {where}" if isinstance(where, int) else ""
+        return problem("malformed-json", f"The body is not JSON{at}: {_short(why)}")
+    if first["loc"][:1] == ("path",):
+        return problem("not-found", f"There is nothing at this address: {_short(first['msg'])}.")
+    items = [_item(error) for error in errors[:MAX_ITEMS]]
+    count = f"{len(errors)} values need" if len(errors) > 1 else "One value needs"
+    return problem("invalid", f"{count} a change: {items[0].pointer}: {items[0].detail}", items)
+
+
+def _item(error: Mapping[str, Any]) -> ProblemItem:
+    loc, kind = error["loc"], error["type"]
+    detail = "unknown field" if kind == "extra_forbidden" else _short(str(error["msg"]))
+    return ProblemItem(
+        pointer=pointer(loc), detail=detail.removeprefix("Value error, "), hint=_hint(error)
+    )
+
+
+def _hint(error: Mapping[str, Any]) -> str | None:
+    kind, given = error["type"], error.get("input")
+    if kind == "extra_forbidden":
+        known = {name for model in REQUEST_MODELS for name in model.model_fields}
+        return _did_you_mean(str(error["loc"][-1]), known)
+    if kind == "literal_error" and isinstance(given, str):
+        return _did_you_mean(given, re.findall(r"'([^']*)'", error["ctx"]["expected"]))
+    if kind == "missing" and error["loc"] == ("body",):
+        return "send a JSON body with Content-Type: application/json; {} takes every default"
+    return None
+
+
+def _did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    close = get_close_matches(word, sorted(known), n=1)
+    return f"did you mean {close[0]!r}?" if close else None
+
+
+def pointer(loc: Sequence[str | int]) -> str:
+    """Return where `loc` points: a JSON Pointer into the body, `?name` or a header's name."""
+    place, *rest = loc
+    names = [_clean(str(part)) for part in rest if part != "[key]"]
+    if place == "query":
+        return "?" + "/".join(names)
+    if place != "body":
+        return f"{place} " + "/".join(names)
+    escaped = (name.replace("~", "~0").replace("/", "~1") for name in names)
+    return "#" + "".join(f"/{name}" for name in escaped)
+
+
+def _short(text: str) -> str:
+    text = _clean(text)
+    return text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + "…"
+
+
+def _clean(text: str) -> str:
+    """Return `text` as valid Unicode without control characters: it may hold a client's bytes."""
+    visible = text.encode("utf-8", "replace").decode()[: MAX_TEXT + 1]
+    return "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in visible
+    )

@@ -1,0 +1,40 @@
+"""What the endpoints work with, and the short names by which they ask for it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from service.api.tail import Tail
+from service.cost import Limits
+from service.store.artifacts import Artifacts
+from service.store.datasets import DatasetShelf
+from service.store.jobs import JobStore
+from service.store.networks import Networks
+
+
+@dataclass(frozen=True)
+class Rooms:
+    """The other rooms, as far as the front desk needs them; `app.py` fills it in."""
+
+    jobs: JobStore
+    networks: Networks
+    datasets: DatasetShelf
+    artifacts: Artifacts
+    limits: Limits
+    tail: Tail
+    wake: Callable[[], None]
+    """Tells the dispatcher that the queue has changed."""
+    checks: dict[str, Callable[[], bool]]
+    """What must hold for the service to be ready, by name."""
+    metrics: Callable[[], tuple[bytes, str]]
+    """Returns the metrics and their media type."""
+
+
+async def _rooms(request: Request) -> Rooms:
+    rooms: Rooms = request.app.state.rooms
+    return rooms
+
+
+RoomsDep = Annotated[Rooms, Depends(_rooms)]

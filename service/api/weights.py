@@ -1,0 +1,106 @@
+"""What a network has learned: its weights as pictures and as files."""
+
+import json
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from service.api.curves import Format, Theme
+from service.api.replies import binary, conditional
+from service.api.rooms import RoomsDep
+from service.errors import LayerNotFound
+from service.pictures import tiles
+from service.store.checkpoints import Arrays, weights_npz, weights_safetensors
+
+router = APIRouter(prefix="/v1/models", tags=["models"])
+
+Ref = Annotated[
+    str,
+    Path(description="a job's id, or `latest`: the job that succeeded last", max_length=64),
+]
+
+
+@router.get(
+    "/{ref}/weights.{format}",
+    response_class=Response,
+    responses=binary("safetensors", "npz", "json"),
+    name="get_weights",
+)
+def get_weights(
+    rooms: RoomsDep, request: Request, ref: Ref, format: Literal["safetensors", "npz", "json"]
+) -> Response:
+    """Read the weights: tensors `layers.<k>.weight` (n_in, n_out) and `layers.<k>.bias` (n_out,).
+
+    Layers count from 1. While the job trains, these are the weights of its last checkpoint.
+    """
+    trained = rooms.networks.get(ref)
+    write = {"safetensors": weights_safetensors, "npz": weights_npz, "json": _json}[format]
+    answer = conditional(request, format, (trained.saved,), lambda: write(trained.arrays))
+    answer.headers["Content-Disposition"] = f'attachment; filename="{trained.job}.{format}"'
+    return answer
+
+
+def _json(arrays: Arrays) -> bytes:
+    tensors: dict[str, Any] = {name: array.tolist() for name, array in sorted(arrays.items())}
+    return json.dumps(tensors, separators=(",", ":")).encode()
+
+
+@router.get(
+    "/{ref}/layers/{layer}/weights.{format}",
+    response_class=Response,
+    responses=binary("png", "svg"),
+    name="draw_weights",
+)
+def draw_weights(
+    rooms: RoomsDep,
+    request: Request,
+    ref: Ref,
+    layer: Annotated[int, Path(ge=1, le=2**31, description="layers count from 1")],
+    format: Format,
+    units: Annotated[int, Query(ge=1, le=1024, description="how many units to draw")] = 256,
+    offset: Annotated[int, Query(ge=0, le=2**31, description="first unit to draw, from 0")] = 0,
+    tile: Annotated[int | None, Query(ge=8, le=512, description="pixels of a tile's side")] = None,
+    columns: Annotated[int | None, Query(ge=1, le=64)] = None,
+    scale: Annotated[
+        Literal["shared", "each"],
+        Query(description="one colour scale for all tiles, or one for each"),
+    ] = "shared",
+    theme: Theme = "light",
+) -> Response:
+    """Draw what each unit of a layer looks for: red is negative, blue positive, white zero.
+
+    Units of the first layer are 28x28 templates; the others are one matrix, a row for each unit.
+    """
+    trained = rooms.networks.get(ref)
+    weights = trained.network.weights
+    if layer > len(weights):
+        raise LayerNotFound(layer, len(weights))
+    W = weights[layer - 1][:, offset : offset + units]
+
+    def make() -> bytes:
+        shown, titles = _templates(W, layer, offset, last=layer == len(weights))
+        return tiles.draw_tiles(
+            shown,
+            titles=titles,
+            columns=columns,
+            tile_size=tile,
+            scale=scale,
+            format=format,
+            theme=theme,
+        )
+
+    source = (trained.saved, layer, units, offset, tile, columns, scale, theme)
+    return conditional(request, format, source, make)
+
+
+def _templates(
+    W: np.ndarray, layer: int, offset: int, *, last: bool
+) -> tuple[np.ndarray, list[str] | None]:
+    """Return the weights of some units as tiles (n, rows, columns), with titles."""
+    n_in, units = W.shape
+    if layer == 1 and units:
+        shape = tiles.MNIST_SHAPE if n_in == np.prod(tiles.MNIST_SHAPE) else (1, n_in)
+        titles = [f"Digit {offset + unit}" for unit in range(units)] if last else None
+        return W.T.reshape(units, *shape), titles
+    return W.T[np.newaxis], [f"Layer {layer}: {n_in} inputs, {units} units (rows)"]

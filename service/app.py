@@ -1,0 +1,254 @@
+"""The one place where the rooms are joined, and the process that serves them."""
+
+import asyncio
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from functools import partial
+from ipaddress import ip_address
+from pathlib import Path
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.metrics import CallbackOptions, Observation
+from opentelemetry.sdk.metrics import MeterProvider
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+import service
+from service import logs
+from service.api import (
+    curves,
+    datasets,
+    events,
+    health,
+    jobs,
+    predictions,
+    problems,
+    weights,
+)
+from service.api.edge import Edge
+from service.api.rooms import Rooms
+from service.api.tail import Tail
+from service.cost import Limits
+from service.errors import StoreBroken
+from service.settings import Settings
+from service.store.artifacts import Artifacts, make_directory
+from service.store.checkpoints import CheckpointStore
+from service.store.database import Database, migrate
+from service.store.datasets import MNIST, DatasetShelf
+from service.store.jobs import JobStore
+from service.store.networks import Networks
+from service.store.queue import Queue
+from service.work.dispatcher import Dispatcher
+from service.work.launcher import LocalLauncher
+
+ROUTERS = (jobs, events, curves, weights, predictions, datasets, health)
+GRACE_SECONDS = 5
+DESCRIPTION = """Train multi-layer perceptrons, watch them learn, and ask them about digit images.
+
+Every error is a problem document (RFC 9457) that names the field and how to mend it. MNIST is
+inside."""
+
+logger = structlog.get_logger(__name__)
+
+
+class House:
+    """All rooms, furnished from the settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        url = settings.resolved_database_url()
+        artifacts_dir = settings.data_dir.absolute() / "jobs"
+        datasets_dir = settings.resolved_datasets_dir().absolute()
+        self.database = Database(url)
+        self.jobs = JobStore(self.database)
+        artifacts = Artifacts(artifacts_dir)
+        shelf = DatasetShelf(datasets_dir)
+        worker_environment = {
+            "MLP_DATABASE_URL": url,
+            "MLP_ARTIFACTS_DIR": str(artifacts_dir),
+            "MLP_DATASETS_DIR": str(datasets_dir),
+        }
+        launcher = LocalLauncher(artifacts_dir, worker_environment, settings.concurrent_jobs)
+        self.dispatcher = Dispatcher(Queue(self.database), launcher, artifacts)
+        self.tail = Tail(self.jobs)
+        self.registry = CollectorRegistry()
+        self.rooms = Rooms(
+            jobs=self.jobs,
+            networks=Networks(self.jobs, CheckpointStore(artifacts)),
+            datasets=shelf,
+            artifacts=artifacts,
+            limits=_limits(settings),
+            tail=self.tail,
+            wake=self.dispatcher.wake,
+            checks={
+                "database": partial(_works, self.jobs.counts),
+                "data_dir": partial(_works, partial(_write_probe, settings.data_dir)),
+                "dispatcher": self.dispatcher.is_alive,
+            },
+            metrics=lambda: (generate_latest(self.registry), CONTENT_TYPE_LATEST),
+        )
+
+
+def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) -> FastAPI:
+    """Join the rooms. `on_death` is called if the dispatcher's loop ends by an error."""
+    house = House(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        prepare(settings)
+        house.rooms.datasets.open(MNIST.name)
+        house.dispatcher.start(on_death)
+        yield
+        house.tail.close()
+        house.dispatcher.stop()
+        await asyncio.to_thread(house.dispatcher.join)
+        house.database.close()
+
+    provider = MeterProvider(metric_readers=[PrometheusMetricReader(registry=house.registry)])
+    _count_jobs(provider, house.jobs)
+    app = FastAPI(
+        title="mlp-service",
+        version=service.__version__,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
+        separate_input_output_schemas=False,
+        max_body_size=settings.max_body_bytes,
+        telemetry={
+            "meter_provider": provider,
+            "tracing": False,
+            "logs": False,
+            "operation_spans": False,
+            "auto_configure": False,
+        },
+    )
+    app.state.rooms, app.state.house = house.rooms, house
+    for module in ROUTERS:
+        app.include_router(module.router)
+    app.mount("/vendor", StaticFiles(directory=health.VENDOR))
+    problems.install(app)
+    app.add_exception_handler(events.NothingMore, events.nothing_more)
+    app.add_middleware(Edge, allowed_hosts=settings.allowed_hosts)
+    return app
+
+
+def prepare(settings: Settings) -> None:
+    """Make the data directory and bring the database to the newest schema.
+
+    Raises:
+        StoreBroken: they can't be written.
+    """
+    make_directory(settings.data_dir.absolute())
+    _write_probe(settings.data_dir)
+    migrate(settings.resolved_database_url())
+
+
+def _write_probe(directory: Path) -> None:
+    probe = directory / ".probe"
+    try:
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as exc:
+        raise StoreBroken(f"the data directory {directory} can't be written: {exc}") from exc
+
+
+def _works(action: Callable[[], object]) -> bool:
+    try:
+        action()
+    except StoreBroken:
+        return False
+    return True
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        layers=settings.max_layers,
+        width=settings.max_width,
+        parameters=settings.max_parameters,
+        epochs=settings.max_epochs,
+        batch_size=settings.max_batch_size,
+        job_bytes=settings.max_job_bytes,
+        job_flops=settings.max_job_flops,
+    )
+
+
+def _count_jobs(provider: MeterProvider, jobs: JobStore) -> None:
+    def observe(_: CallbackOptions) -> Iterable[Observation]:
+        return [Observation(count, {"state": state}) for state, count in jobs.counts().items()]
+
+    meter = provider.get_meter("mlp_service")
+    meter.create_observable_gauge("mlp_jobs", [observe], description="jobs in each state")
+
+
+class Server(uvicorn.Server):
+    """uvicorn, stopping in the order that keeps everything: workers save while streams end.
+
+    Its own shutdown waits for connections first, and an open event stream never closes by itself.
+    """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.house: House | None = None
+        self.died = False
+
+    def die(self) -> None:
+        """Stop, because the dispatcher has: a server that trains nothing must not look healthy."""
+        self.died = self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self.house:
+            self.house.dispatcher.stop()
+            self.house.tail.close()
+        await super().shutdown(sockets)
+
+
+def serve(settings: Settings) -> int:
+    """Serve until a signal; return the exit code."""
+    if problem := public_bind_problem(settings):
+        sys.stderr.write(f"{problem}\n")
+        return 2
+    logs.configure(settings.log_level, settings.log_format)
+    try:
+        prepare(settings)
+    except StoreBroken as exc:
+        sys.stderr.write(f"mlp-service can't start: {exc}\n")
+        return 1
+    servers: list[Server] = []
+    app = create_app(settings, on_death=lambda: servers[0].die())
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    server = Server(config)
+    server.house = app.state.house
+    servers.append(server)
+    server.run()
+    return 1 if server.died or not server.started else 0
+
+
+def public_bind_problem(settings: Settings) -> str | None:
+    """Return why the service must not listen on its address: anyone could use it."""
+    if settings.insecure or _is_loopback(settings.host):
+        return None
+    return (
+        f"mlp-service: MLP_HOST={settings.host} can be reached by others, and there are no API "
+        "keys. Listen on 127.0.0.1, or allow it with --insecure (MLP_INSECURE=1) if something "
+        "before the service keeps strangers out."
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

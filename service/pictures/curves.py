@@ -1,0 +1,214 @@
+"""Learning curves: loss and accuracy after every epoch, of one job or of several side by side."""
+
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+Format = Literal["png", "svg"]
+Theme = Literal["light", "dark"]
+
+# Okabe and Ito's colours, told apart by the colour-blind; each theme leaves out the one too near
+# its paper and begins with a pair that stands out on it.
+_COLOURS = {
+    "light": ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#8c8c8c"),
+    "dark": ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#d55e00", "#8c8c8c"),
+}
+_THEMES = {
+    "light": {"paper": "#ffffff", "text": "#1f2328", "muted": "#656d76", "line": "#dfe3e8"},
+    "dark": {"paper": "#161b22", "text": "#e6edf3", "muted": "#9198a1", "line": "#30363d"},
+}
+_DPI = 100
+_SHARPNESS = 2
+"""Pixels of a PNG for one CSS pixel."""
+_MAX_LABEL = 28
+_LEGEND_ROW = 18
+_MAX_LINE = 160
+
+
+@dataclass(frozen=True)
+class Series:
+    """The epochs of one job; all sequences are as long as `epochs`."""
+
+    label: str
+    epochs: Sequence[int]
+    """Numbers from 1."""
+    train_loss: Sequence[float]
+    """In nats, as is test_loss."""
+    test_loss: Sequence[float]
+    train_accuracy: Sequence[float]
+    """From 0 to 1, as is test_accuracy."""
+    test_accuracy: Sequence[float]
+
+
+def draw(
+    series: Sequence[Series],
+    *,
+    caption: str = "",
+    title: str = "",
+    format: Format = "png",
+    width: int = 1000,
+    height: int = 420,
+    theme: Theme = "light",
+) -> bytes:
+    """Draw loss and accuracy over epochs, side by side: train dashed, test solid.
+
+    One job: a colour for train and one for test. Several: a colour for each. The same arguments
+    give the same bytes.
+
+    Args:
+        caption: a line under the panels.
+        title: a line over them.
+        width: in CSS pixels, as is height; a PNG has twice as many.
+    """
+    import matplotlib as mpl
+
+    with mpl.rc_context(_settings(theme)):
+        legend = _legend([_line(job.label, _MAX_LABEL) for job in series], theme)
+        # An entry is as wide as its line and some 6 pixels a letter.
+        columns = max(1, width // (64 + 6 * max((len(label) for label in legend), default=1)))
+        rows = math.ceil(len(legend) / columns)
+        figure = _figure(width, height, over=66 if title else 36, under=94 + _LEGEND_ROW * rows)
+        for axes, quantity in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+            _panel(axes, series, quantity, theme)
+        figure.legend(
+            list(legend.values()),
+            list(legend),
+            loc="lower center",
+            bbox_to_anchor=(0.5, 34 / height),
+            ncols=min(columns, max(1, len(legend))),
+        )
+        muted = _THEMES[theme]["muted"]
+        figure.text(0.5, 14 / height, _line(caption), ha="center", va="bottom", color=muted)
+        figure.text(
+            0.5, 1 - 14 / height, _line(title), ha="center", va="top", size=13, weight="bold"
+        )
+        return _saved(figure, format)
+
+
+def _settings(theme: Theme) -> Any:  # matplotlib's stubs spell out all 300 keys
+    colours = _THEMES[theme]
+    return {
+        "figure.facecolor": colours["paper"],
+        "axes.facecolor": colours["paper"],
+        "axes.edgecolor": colours["line"],
+        "axes.labelcolor": colours["muted"],
+        "axes.titlecolor": colours["text"],
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.titlesize": 11,
+        "axes.titleweight": "bold",
+        "axes.titlelocation": "left",
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": colours["line"],
+        "grid.linewidth": 0.7,
+        "text.color": colours["text"],
+        "xtick.color": colours["line"],
+        "ytick.color": colours["line"],
+        "xtick.labelcolor": colours["muted"],
+        "ytick.labelcolor": colours["muted"],
+        "font.size": 9.5,
+        "font.family": ["DejaVu Sans"],
+        "lines.linewidth": 1.8,
+        "legend.frameon": False,
+        # A user's "$" is a dollar, not the start of mathematics.
+        "text.parse_math": False,
+        # Text stays text, and the ids of an SVG do not change from run to run.
+        "svg.fonttype": "none",
+        "svg.hashsalt": "mlp-service",
+    }
+
+
+def _figure(width: int, height: int, over: int, under: int) -> "Figure":
+    """An empty figure with margins of fixed size: laying them out would take as long as drawing."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI)
+    figure.subplots_adjust(
+        left=min(0.4, 56 / width),
+        right=1 - min(0.1, 20 / width),
+        bottom=min(0.6, under / height),
+        top=1 - min(0.3, over / height),
+        wspace=0.16,
+    )
+    return figure
+
+
+def _panel(axes: "Axes", series: Sequence[Series], quantity: str, theme: Theme) -> None:
+    """Draw the loss or the accuracy of all jobs."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_title({"loss": "Loss (nats)", "accuracy": "Accuracy (%)"}[quantity])
+    axes.set_xlabel("Epoch")
+    axes.margins(x=0.02)
+    unit = 100 if quantity == "accuracy" else 1
+    for k, job in enumerate(series):
+        for part in ("train", "test"):
+            values = [unit * _safe(value) for value in getattr(job, f"{part}_{quantity}")]
+            # A single epoch is a point, which a line does not show.
+            marker = "o" if len(values) == 1 else ""
+            style = _style(k, part, len(series), theme)
+            axes.plot(job.epochs, values, marker=marker, gid=f"{quantity}-{part}-{k + 1}", **style)
+    if any(len(job.epochs) for job in series):
+        steps = MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10])
+        axes.xaxis.set_major_locator(steps)
+        return
+    axes.set(xticks=[], yticks=[])
+    place: dict[str, Any] = {"ha": "center", "va": "center", "transform": axes.transAxes}
+    axes.text(0.5, 0.5, "no epoch finished yet", color=_THEMES[theme]["muted"], **place)
+
+
+def _style(k: int, part: str, jobs: int, theme: Theme) -> dict[str, Any]:
+    """Train dashed, test solid; a colour for each job, or for each part of a job alone."""
+    colours = _COLOURS[theme]
+    colour = colours[part == "train"] if jobs == 1 else colours[k % len(colours)]
+    return {"color": colour, "linestyle": "--" if part == "train" else "-"}
+
+
+def _safe(value: float) -> float:
+    """A gap where a loss is not finite, or too large for the arithmetic of axes."""
+    return value if math.isfinite(value) and abs(value) < 1e30 else math.nan
+
+
+def _legend(labels: Sequence[str], theme: Theme) -> "dict[str, Line2D]":
+    """Lines made for the legend, by text: that of axes drops a label like "_x"."""
+    from matplotlib.lines import Line2D
+
+    legend = {}
+    if len(labels) > 1:
+        for k, label in enumerate(labels):
+            twin = f" ({k + 1})" if label in legend else ""
+            legend[label + twin] = Line2D([], [], **_style(k, "test", len(labels), theme))
+    for part in ("train", "test") if labels else ():
+        style = _style(0, part, 1, theme)
+        if len(labels) > 1:
+            style["color"] = _THEMES[theme]["muted"]
+        legend[part] = Line2D([], [], **style)
+    return legend
+
+
+def _line(text: str, longest: int = _MAX_LINE) -> str:
+    """One printable line that the font can show: a glyph it has not would warn at every drawing."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    known = get_font(findfont(FontProperties(family="DejaVu Sans"))).get_charmap()
+    line = "".join(c if c.isprintable() else " " for c in text)
+    line = "".join(c if ord(c) in known else "\N{WHITE SQUARE}" for c in " ".join(line.split()))
+    return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def _saved(figure: "Figure", format: Format) -> bytes:
+    file = io.BytesIO()
+    if format == "svg":
+        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+    else:
+        metadata: dict[str, Any] = {"Software": None}
+        figure.savefig(file, format="png", dpi=_SHARPNESS * _DPI, metadata=metadata)
+    return file.getvalue()

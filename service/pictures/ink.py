@@ -1,0 +1,178 @@
+"""Telling ink from paper in any picture of a digit: light or dark, clean, unevenly lit or noisy."""
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+Floats = NDArray[np.float32]
+Box = tuple[int, int, int, int]
+"""Left, top, width, height in pixels."""
+Shape = list[tuple[int, int]]
+"""The cells (row, column) of one connected shape."""
+
+GRID = 64
+"""Ink is looked for on at most 64x64 cells: their means are nearly free of noise, and few."""
+FAINTEST = 8.0
+"""A cell that differs by less from the paper, in grey levels of 255, holds no ink; a thin stroke
+covers little of a cell."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A picture understood on a coarse grid: its paper, its ink and which of that is the digit."""
+
+    image: Image.Image
+    step: int
+    """A cell is this many pixels wide and high."""
+    paper: Image.Image
+    """Grey level of the empty paper, a float per cell."""
+    sign: int
+    """+1: the ink is lighter than the paper; -1: darker."""
+    noise: float
+    """Standard deviation of a single pixel, grey levels."""
+    cells: Image.Image
+    """255 where a cell or its neighbour belongs to the digit, else 0."""
+    several: bool
+    """Another shape as heavy as a digit lies beside this one."""
+
+    def ink(self, box: Box, size: tuple[int, int]) -> Floats:
+        """Return the ink in a box of the picture, resized by area to (width, height).
+
+        Grey levels above or below the paper's, free of noise; 0 where the digit has no cell.
+        """
+        left, top, width, height = box
+        edges = (left, top, left + width, top + height)
+        columns, rows = self.cells.size  # the last ones may stand for less than a step of pixels
+        right, bottom = min(edges[2] / self.step, columns), min(edges[3] / self.step, rows)
+        here = (left / self.step, top / self.step, right, bottom)
+        grey = np.asarray(self.image.resize(size, Image.Resampling.BOX, edges), np.float32)
+        paper = np.asarray(self.paper.resize(size, Image.Resampling.BILINEAR, here))
+        digit = np.asarray(self.cells.resize(size, Image.Resampling.NEAREST, here)) > 0
+        averaged = math.sqrt(max(1.0, width * height / (size[0] * size[1])))
+        return _levelled(np.maximum(self.sign * (grey - paper), 0) * digit, self.noise / averaged)
+
+
+def find(image: Image.Image) -> Scene | None:
+    """Tell ink from paper in a grey picture; None if nothing stands out."""
+    step = math.ceil(max(image.size) / GRID)
+    cells = np.asarray(image.reduce(step), np.float32)
+    paper = _paper(cells)
+    above = cells - paper
+    noise = _noise(above)
+    seen = above[np.abs(above) > max(5 * noise, FAINTEST)]
+    if not seen.size:
+        return None
+    sign = 1 if seen.sum() > 0 else -1
+    ink = np.maximum(sign * above, 0)
+    strong = float(np.percentile(np.abs(seen), 80))
+    shapes = _shapes(ink, max(5 * noise, 0.3 * strong))
+    digit = np.zeros(ink.shape, np.uint8)
+    for shape in shapes:
+        digit[tuple(np.transpose(shape))] = 255
+    grown = Image.fromarray(digit).filter(ImageFilter.MaxFilter(3))
+    return Scene(
+        image, step, Image.fromarray(paper), sign, noise * step, grown, _side_by_side(ink, shapes)
+    )
+
+
+def _paper(cells: Floats) -> Floats:
+    """Fit a quadratic surface to the grey levels of the paper, however it is lit.
+
+    Iteratively reweighted least squares (Geman-McClure weights), started from the border: ink is
+    far from the surface and loses its say.
+    """
+    y, x = (np.linspace(-1, 1, n) for n in cells.shape)
+    Y, X = (axis.ravel() for axis in np.meshgrid(y, x, indexing="ij"))
+    A = np.stack([np.ones_like(X), X, Y, X * X, X * Y, Y * Y], axis=1)
+    levels = cells.ravel().astype(np.float64)
+    border = np.ones(cells.shape)
+    border[1:-1, 1:-1] = 0.02
+    weights = border.ravel()
+    for _ in range(8):
+        WA = A * weights[:, None]
+        # The ridge keeps a surface that few cells hold from bending.
+        ridge = np.diag([1e-9] + [1e-3] * 5) * weights.sum()
+        surface = A @ np.linalg.solve(WA.T @ A + ridge, WA.T @ levels)
+        off = levels - surface
+        spread = max(2.0, 1.5 * float(np.median(np.abs(off))))
+        weights = 1 / (1 + (off / (2 * spread)) ** 2) ** 2
+    return surface.clip(0, 255).reshape(cells.shape).astype(np.float32)
+
+
+def _noise(above: Floats) -> float:
+    """Standard deviation of a cell's noise: neighbours differ by it, and by ink only at edges."""
+    steps = np.concatenate([np.diff(above, axis=0).ravel(), np.diff(above, axis=1).ravel()])
+    return 1.4826 / math.sqrt(2) * float(np.median(np.abs(steps))) if steps.size else 0.0
+
+
+def _shapes(ink: Floats, threshold: float) -> list[Shape]:
+    """Return the connected shapes (row, column of each cell), heaviest first, without specks."""
+    shapes = list(_connected(ink > threshold))
+    shapes.sort(key=lambda shape: -_mass(ink, shape))
+    return [shape for shape in shapes if _mass(ink, shape) >= 0.05 * _mass(ink, shapes[0])]
+
+
+def _mass(ink: Floats, shape: Shape) -> float:
+    return float(ink[tuple(np.transpose(shape))].sum())
+
+
+def _connected(mask: NDArray[np.bool_]) -> Iterator[Shape]:
+    left = {(int(row), int(column)) for row, column in np.argwhere(mask)}
+    while left:
+        edge = [left.pop()]
+        shape: Shape = []
+        while edge:
+            row, column = edge.pop()
+            shape.append((row, column))
+            near = {(row + i, column + j) for i in (-1, 0, 1) for j in (-1, 0, 1)} & left
+            left -= near
+            edge.extend(near)
+        yield shape
+
+
+def _side_by_side(ink: Floats, shapes: list[Shape]) -> bool:
+    """Tell whether two heavy shapes share no column: the bar of a 5 is above it, a digit beside."""
+    heavy = [s for s in shapes if _mass(ink, s) >= 0.3 * _mass(ink, shapes[0])]
+    spans = sorted((min(c for _, c in s), max(c for _, c in s)) for s in heavy)
+    return any(a[1] < b[0] for a, b in itertools.pairwise(spans))
+
+
+def _levelled(ink: Floats, noise: float) -> Floats:
+    """Take the noise out of the ink: what is faint beside it becomes 0, the rest moves down."""
+    floor = max(4 * noise, 0.05 * strength(ink))
+    levelled: Floats = np.where(ink > floor, ink - floor, 0).astype(np.float32)
+    return levelled
+
+
+def strength(ink: Floats) -> float:
+    """Grey level of full ink: the pixels at edges are fainter, a few are brighter by noise."""
+    most = float(ink.max())
+    return float(np.percentile(ink[ink >= 0.5 * most], 75)) if most > 0 else 0.0
+
+
+def box(scene: Scene) -> Box | None:
+    """Return the box of the digit, found to a pixel or to 1/160 of its size; None if empty."""
+    cells = scene.cells.getbbox()
+    if cells is None:
+        return None
+    left, top = cells[0] * scene.step, cells[1] * scene.step
+    width = min(cells[2] * scene.step, scene.image.width) - left
+    height = min(cells[3] * scene.step, scene.image.height) - top
+    size = fit(width, height, min(max(width, height), 160))
+    inked = Image.fromarray(scene.ink((left, top, width, height), size) > 0).getbbox()
+    if inked is None:
+        return None
+    kx, ky = width / size[0], height / size[1]
+    x, y = left + math.floor(inked[0] * kx), top + math.floor(inked[1] * ky)
+    return x, y, left + math.ceil(inked[2] * kx) - x, top + math.ceil(inked[3] * ky) - y
+
+
+def fit(width: int, height: int, side: int) -> tuple[int, int]:
+    """Scale a size so that its longer side becomes `side`."""
+    scale = side / max(width, height)
+    return max(1, round(width * scale)), max(1, round(height * scale))

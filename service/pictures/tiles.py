@@ -1,0 +1,186 @@
+"""Weight tiles and contact sheets: small pictures side by side, drawn by Pillow."""
+
+import base64
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+Format = Literal["png", "svg"]
+Theme = Literal["light", "dark"]
+Bytes = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+# ColorBrewer's 11-class RdBu, the anchors of matplotlib's "RdBu": low is red, high is blue.
+_RDBU = "67001f b2182b d6604d f4a582 fddbc7 f7f7f7 d1e5f0 92c5de 4393c3 2166ac 053061"  # fmt: skip
+_ANCHORS = np.array([tuple(bytes.fromhex(colour)) for colour in _RDBU.split()])
+_LUT: Bytes = np.stack(
+    [np.interp(np.linspace(0, 10, 256), np.arange(11), channel) for channel in _ANCHORS.T], axis=1
+).round().astype(np.uint8)  # fmt: skip
+
+_PAPER = {"light": (255, 255, 255), "dark": (22, 27, 34)}
+_TEXT = {"light": (31, 35, 40), "dark": (230, 237, 243)}
+_FONT = "system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif"
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Where the tiles lie: `n` of them, row by row, each with room for a title."""
+
+    n: int
+    columns: int
+    side: int
+    """Of a tile, in pixels."""
+    gap: int
+    title: int
+    """Height of a title, 0 for none; a margin of `gap` is all around."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the whole picture."""
+        rows = math.ceil(self.n / self.columns)
+        step_x, step_y = self.side + self.gap, self.side + self.title + self.gap
+        return self.columns * step_x + self.gap, rows * step_y + self.gap
+
+    def corner(self, k: int, above: int) -> tuple[int, int]:
+        """Left and top of tile k, with `above` pixels kept free over each tile."""
+        row, column = divmod(k, self.columns)
+        step = self.side + self.title + self.gap
+        return self.gap + column * (self.side + self.gap), self.gap + row * step + above
+
+
+def draw_tiles(
+    tiles: Floats,
+    *,
+    titles: Sequence[str] | None = None,
+    columns: int | None = None,
+    tile_size: int | None = None,
+    scale: Literal["shared", "each"] = "shared",
+    format: Format = "png",
+    theme: Theme = "light",
+) -> bytes:
+    """Draw weights as tiles in the colours of RdBu: red below 0, white at 0, blue above.
+
+    Args:
+        tiles: (n, rows, columns of pixels), n >= 1; a weight that is not finite is grey.
+        titles: one over each tile; none if left out.
+        columns: of the grid; by default 5 for ten tiles, else about twice as many as rows.
+        tile_size: a tile's longer side in pixels; by default 112, smaller for many tiles.
+        scale: the strongest colour stands for the largest absolute weight of all tiles
+            ("shared") or of each tile ("each").
+    """
+    n = len(tiles)
+    columns = columns or _columns(n)
+    side = tile_size or min(112, max(28, 1120 // columns // 28 * 28))
+    grid = _Grid(n, columns, side, max(2, side // 9), _title_height(side) if titles else 0)
+    picture = _laid_out(_coloured(tiles, scale), grid, grid.title, _PAPER[theme])
+    if format == "svg":
+        return _svg(picture, grid, titles or (), theme)
+    _write(picture, grid, titles or (), 0, _TEXT[theme])
+    return _png(picture)
+
+
+def contact_sheet(
+    images: Bytes, *, labels: Sequence[str] | None = None, columns: int = 10, tile_size: int = 56
+) -> bytes:
+    """Draw images (n, 28, 28), n >= 1, as a PNG: white digits on black, each over its label."""
+    title = _title_height(tile_size) if labels else 0
+    grid = _Grid(len(images), min(columns, len(images)), tile_size, max(2, tile_size // 14), title)
+    picture = _laid_out(np.repeat(images[..., None], 3, axis=-1), grid, 0, (24, 24, 27))
+    _write(picture, grid, labels or (), tile_size, (212, 212, 216))
+    return _png(picture)
+
+
+def draw_image(image: Bytes, *, tile_size: int = 28) -> bytes:
+    """Return a grey image (h, w) as PNG, its longer side enlarged to `tile_size` pixels."""
+    return _png(_enlarged(image, tile_size))
+
+
+def _columns(n: int) -> int:
+    """About twice as many columns as rows; a power of two where n is one."""
+    return 5 if n == 10 else min(n, 2 ** max(0, round(math.log2(math.sqrt(2 * n)))))
+
+
+def _title_height(side: int) -> int:
+    return max(12, side // 5)
+
+
+def _coloured(tiles: Floats, scale: Literal["shared", "each"]) -> Bytes:
+    """Return (n, rows, columns, 3): 0 is white whatever the range, as the scale is symmetric."""
+    finite = np.isfinite(tiles)
+    weights = np.where(finite, tiles, 0).astype(np.float64)
+    ends = np.abs(weights).max(axis=(1, 2) if scale == "each" else None, keepdims=True)
+    index = np.rint(127.5 + 127.5 * weights / np.where(ends > 0, ends, 1)).astype(np.intp)
+    return np.where(finite[..., None], _LUT[index], np.uint8(128))
+
+
+def _enlarged(tile: Bytes, side: int) -> Image.Image:
+    """Enlarge a tile without blurring its pixels."""
+    longer = max(tile.shape[:2])
+    size = (max(1, tile.shape[1] * side // longer), max(1, tile.shape[0] * side // longer))
+    return Image.fromarray(np.ascontiguousarray(tile)).resize(size, Image.Resampling.NEAREST)
+
+
+def _laid_out(tiles: Bytes, grid: _Grid, above: int, paper: tuple[int, int, int]) -> Image.Image:
+    picture = Image.new("RGB", grid.size, paper)
+    for k, tile in enumerate(tiles):
+        picture.paste(_enlarged(tile, grid.side), grid.corner(k, above))
+    return picture
+
+
+def _write(
+    picture: Image.Image,
+    grid: _Grid,
+    titles: Sequence[str],
+    below: int,
+    colour: tuple[int, int, int],
+) -> None:
+    """Write each title into its row of pixels, `below` pixels under the top of its tile's place."""
+    font = ImageFont.load_default(_font_size(grid))
+    canvas = ImageDraw.Draw(picture)
+    for k, title in enumerate(titles[: grid.n]):
+        left, top = grid.corner(k, below)
+        middle = (left + grid.side / 2, top + grid.title / 2 - 1)
+        canvas.text(middle, _shortened(title, grid), colour, font, "mm")
+
+
+def _font_size(grid: _Grid) -> int:
+    return max(9, round(grid.title * 0.66))
+
+
+def _shortened(title: str, grid: _Grid) -> str:
+    """One line that about fits over a tile (a letter is some 0.55 of the font's size wide)."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in title).split())
+    room = max(3, int((grid.side + grid.gap) / (0.55 * _font_size(grid))))
+    return line if len(line) <= room else line[: room - 1] + "…"
+
+
+def _png(picture: Image.Image) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "PNG", compress_level=1)
+    return file.getvalue()
+
+
+def _svg(picture: Image.Image, grid: _Grid, titles: Sequence[str], theme: Theme) -> bytes:
+    """One embedded picture of all tiles, their titles as text."""
+    width, height = grid.size
+    colour = "#{:02x}{:02x}{:02x}".format(*_TEXT[theme])
+    data = base64.b64encode(_png(picture)).decode()
+    texts = []
+    for k, title in enumerate(titles[: grid.n]):
+        left, top = grid.corner(k, 0)
+        x, y = left + grid.side / 2, top + grid.title * 0.7
+        texts.append(f'<text x="{x:g}" y="{y:g}">{escape(_shortened(title, grid))}</text>')
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+        f'viewBox="0 0 {width} {height}" font-family="{_FONT}" font-size="{_font_size(grid)}" '
+        f'fill="{colour}" text-anchor="middle">\n'
+        f'<image width="{width}" height="{height}" style="image-rendering: pixelated" '
+        f'href="data:image/png;base64,{data}"/>\n' + "\n".join(texts) + "\n</svg>\n"
+    ).encode()

@@ -1,0 +1,89 @@
+"""What most tests stand on: a store of its own for each, one unpacked MNIST for all."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service import cost
+from service.job import Spec
+from service.store.artifacts import Artifacts
+from service.store.checkpoints import CheckpointStore
+from service.store.database import Database, migrate
+from service.store.datasets import MNIST, DatasetShelf
+from service.store.jobs import JobStore, Submission
+from service.store.queue import Queue
+from tests.servers import Server
+
+# One epoch of this takes a tenth of a second.
+QUICK = {"preset": "linear", "batch_size": 4096, "epochs": 1}
+
+
+@pytest.fixture(scope="session")
+def datasets_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with MNIST unpacked; nobody writes there again."""
+    directory = tmp_path_factory.mktemp("datasets")
+    DatasetShelf(directory).open("mnist")
+    return directory
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    url = f"sqlite:///{tmp_path / 'jobs.sqlite3'}"
+    migrate(url)
+    return url
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    database = Database(database_url)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def jobs(database: Database) -> JobStore:
+    return JobStore(database)
+
+
+@pytest.fixture
+def queue(database: Database) -> Queue:
+    return Queue(database)
+
+
+@pytest.fixture
+def artifacts(tmp_path: Path) -> Artifacts:
+    return Artifacts(tmp_path / "jobs")
+
+
+@pytest.fixture
+def checkpoints(artifacts: Artifacts) -> CheckpointStore:
+    return CheckpointStore(artifacts)
+
+
+@pytest.fixture
+def shelf(datasets_dir: Path) -> DatasetShelf:
+    return DatasetShelf(datasets_dir)
+
+
+@pytest.fixture
+def server(tmp_path: Path, datasets_dir: Path) -> Iterator[Server]:
+    """A real server process with workers, on a port of its own; stopped at the end."""
+    server = Server(tmp_path / "data", datasets_dir)
+    server.start()
+    yield server
+    server.stop()
+
+
+def submit(jobs: JobStore, **fields: object) -> str:
+    """Put a job into the store; return its id."""
+    return submission(jobs, **fields).job
+
+
+def submission(
+    jobs: JobStore, key: str | None = None, body: bytes = b"", **fields: object
+) -> Submission:
+    spec = Spec.model_validate(fields)
+    batches = -(-MNIST.train_rows // spec.batch_size)
+    priced = cost.cost_of(spec, MNIST.shape)
+    return jobs.submit(spec, priced, batches, lambda job: job.model_dump_json(), key, body)

@@ -1,0 +1,31 @@
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from mlp_core import Dataset, Split
+
+
+@pytest.fixture(autouse=True)
+def strict_arithmetic() -> Iterator[None]:
+    with np.errstate(over="raise", divide="raise", invalid="raise"):
+        yield
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(2026)
+
+
+@pytest.fixture(scope="session")
+def dataset() -> Dataset:
+    """3 classes of 6 pixels, one brighter than the rest; 600 rows make two blocks of evaluation."""
+    rng = np.random.default_rng(7)
+
+    def split(rows: int) -> Split:
+        labels = rng.integers(0, 3, rows, dtype=np.uint8)
+        images = rng.integers(0, 160, (rows, 6), dtype=np.uint8)
+        images[np.arange(rows), labels] += 95
+        return Split(images, labels)
+
+    return Dataset("made up", split(600), split(47), 3)

@@ -1,0 +1,97 @@
+import socket
+import time
+
+import httpx2
+import pytest
+
+from service.client import (
+    ApiError,
+    Client,
+    ConnectionFailed,
+    RefusedError,
+    ServerError,
+    UnexpectedAnswer,
+)
+from tests.service.client.fake_service import FakeService, make_job, problem
+
+
+def test_gateway_errors_are_retried_until_the_server_is_back():
+    service = FakeService()
+    service.faults.extend(httpx2.Response(status) for status in (502, 503, 504))
+    assert service.client().presets()
+    assert len(service.requests) == 4
+
+
+def test_retry_after_decides_the_pause():
+    service = FakeService()
+    service.faults.append(httpx2.Response(503, headers={"Retry-After": "1"}))
+    began = time.monotonic()
+    service.client().presets()
+    assert 1 <= time.monotonic() - began < 2
+
+
+def test_server_that_stays_busy_is_given_up_with_its_problem():
+    service = FakeService()
+    busy = problem(503, "Shutting down.")
+    busy.headers["Retry-After"] = "0"
+    service.faults.extend([busy] * 9)
+    with pytest.raises(ServerError, match="Shutting down"):
+        service.client().presets()
+    assert len(service.requests) == 5
+
+
+@pytest.mark.parametrize("status", [400, 409, 422, 500])
+def test_other_problems_are_not_retried(status):
+    service = FakeService()
+    service.faults.append(problem(status, "No."))
+    with pytest.raises(ApiError, match=r"^No\.$"):
+        service.client().presets()
+    assert len(service.requests) == 1
+
+
+def test_slow_answer_is_not_asked_for_twice():
+    service = FakeService()
+    service.faults.append(httpx2.ReadTimeout("too slow"))
+    with pytest.raises(ConnectionFailed, match="too slow"):
+        service.client().presets()
+    assert len(service.requests) == 1
+
+
+def test_absent_server_is_named_together_with_the_command_that_starts_it():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with (
+        Client(f"http://127.0.0.1:{port}") as client,
+        pytest.raises(ConnectionFailed, match=f"{port} .*mlp-service serve"),
+    ):
+        client.presets()
+
+
+def test_page_of_a_proxy_is_no_problem_record_and_still_told():
+    service = FakeService()
+    service.faults.append(httpx2.Response(413, text="<html>nginx</html>"))
+    with pytest.raises(RefusedError, match="GET http://fake/v1/presets: 413 "):
+        service.client().presets()
+
+
+def test_another_program_on_the_port_is_recognised():
+    service = FakeService()
+    service.faults.append(httpx2.Response(200, text="<html>Jupyter</html>"))
+    with pytest.raises(UnexpectedAnswer, match="another program"):
+        service.client().presets()
+
+
+def test_environment_names_the_server_and_an_argument_wins(monkeypatch):
+    assert Client().base_url == "http://127.0.0.1:8000"
+    monkeypatch.setenv("MLP_SERVICE_URL", "http://lab:80/")
+    assert Client().base_url == "http://lab:80"
+    assert Client("http://here").base_url == "http://here"
+
+
+def test_path_of_the_base_url_is_kept():
+    service = FakeService()
+    service.add(make_job("job_1"))
+    client = Client("http://proxy/mlp/", transport=httpx2.MockTransport(service))
+    with pytest.raises(ApiError):
+        client.jobs.get("job_1")
+    assert service.paths() == ["GET /mlp/v1/jobs/job_1"]

@@ -1,0 +1,111 @@
+import base64
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from service.client import ImageUnusable
+from tests.service.client.fake_service import FakeService
+
+GREY = [[(row * column) % 256 for column in range(28)] for row in range(28)]
+FLAT = [value for row in GREY for value in row]
+
+
+def sent_inputs(image):
+    """Predict and return what the request held, and whether one prediction came back."""
+    service = FakeService()
+    prediction = service.client().models.predict(image)
+    return json.loads(service.requests[0].content)["inputs"], not isinstance(prediction, list)
+
+
+def decoded(item):
+    return Image.open(io.BytesIO(base64.b64decode(item["base64"])))
+
+
+@pytest.mark.parametrize("form", [str, lambda path: path, lambda path: path.read_bytes()])
+def test_file_goes_as_it_is(form, tmp_path):
+    path = tmp_path / "seven.png"
+    path.write_bytes(b"as it is")
+    inputs, single = sent_inputs(form(path))
+    assert single
+    assert inputs == [{"base64": base64.b64encode(b"as it is").decode()}]
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "RGB", "RGBA", "P", "CMYK", "F"])
+def test_pillow_image_goes_as_png(mode):
+    (item,), single = sent_inputs(Image.new(mode, (50, 40)))
+    assert single
+    assert decoded(item).size == (50, 40)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [GREY, tuple(FLAT), np.array(GREY, np.uint8), np.array(FLAT), list(np.array(GREY))],
+    ids=["rows", "tuple", "uint8", "row", "rows of arrays"],
+)
+def test_integers_go_as_grey_values(image):
+    (item,), single = sent_inputs(image)
+    assert single
+    assert np.ravel(item["pixels"]).tolist() == FLAT
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_floats_go_as_values(kind):
+    image = np.full((28, 28), 0.5, kind)
+    (item,), single = sent_inputs(image)
+    assert single
+    assert item == {"values": image.tolist()}
+
+
+def test_list_goes_in_one_request_and_brings_a_list(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"a")
+    images = [tmp_path / "a.png", b"b", Image.new("L", (9, 9)), np.zeros((28, 28), int), FLAT]
+    inputs, single = sent_inputs(images)
+    assert not single
+    assert [next(iter(item)) for item in inputs] == ["base64"] * 3 + ["pixels"] * 2
+
+
+@pytest.mark.parametrize("shape", [(3, 28, 28), (28, 28, 28), (3, 784), (28, 784), (1, 28, 28)])
+def test_stack_of_arrays_is_a_list(shape):
+    inputs, single = sent_inputs(np.zeros(shape, np.uint8))
+    assert not single
+    assert len(inputs) == shape[0]
+
+
+@pytest.mark.parametrize("image", [np.zeros((2, 2, 2)), [0] * 783, [[0.5]], [[]]])
+def test_array_of_another_size_is_refused_with_a_way_out(image):
+    with pytest.raises(ImageUnusable, match="28x28 or 784 numbers"):
+        FakeService().client().models.predict(image)
+
+
+@pytest.mark.parametrize("image", [7, None, {"pixels": FLAT}])
+def test_what_is_no_image_is_refused(image):
+    with pytest.raises(ImageUnusable, match=f"type {type(image).__name__}"):
+        FakeService().client().models.predict(image)
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"absent\.png"):
+        FakeService().client().models.predict(tmp_path / "absent.png")
+
+
+def test_options_of_a_prediction_reach_the_server():
+    service = FakeService()
+    job = service.client().jobs.create()
+    prediction = job.predict(FLAT, top_k=5, normalize="never", return_pixels=True)
+    request = service.requests[-1]
+    body = json.loads(request.content)
+    assert request.url.path == "/v1/models/job_1/predict"
+    assert (body["top_k"], body["normalize"], body["return_pixels"]) == (5, "never", True)
+    assert len(prediction.input.pixels) == 28
+
+
+def test_weights_pictures_and_samples_are_fetched():
+    client = FakeService().client()
+    assert client.models.weights().endswith(b"/v1/models/latest/weights.safetensors")
+    svg = client.models.picture("latest", layer=2, format="svg")
+    assert svg.endswith(b"/v1/models/latest/layers/2/weights.svg")
+    assert client.contact_sheet().startswith(b"a png")
+    assert client.sample(4).index == 4

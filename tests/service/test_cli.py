@@ -1,0 +1,255 @@
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import httpx2
+import pytest
+from PIL import Image
+from rich.console import Console
+from typer.testing import CliRunner
+
+from service import __version__, demo
+from service.cli import app
+from tests.service.client.fake_service import FakeService, make_job, serving
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch, tmp_path):
+    """No settings of this machine, no `.env` file of this folder."""
+    for name in [name for name in os.environ if name.startswith("MLP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def test_help_names_the_commands():
+    done = subprocess.run(
+        [sys.executable, "-m", "service", "--help"], capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 0
+    assert "Usage: mlp-service" in done.stdout
+    assert all(word in done.stdout for word in ("serve", "train", "predict", "health", "demo"))
+
+
+def test_version_is_told():
+    assert run("--version").stdout == f"mlp-service {__version__}\n"
+
+
+def test_health_imports_nothing_heavy():
+    code = """
+import sys
+from typer.testing import CliRunner
+from service.cli import app
+CliRunner().invoke(app, ["health", "--url", "http://127.0.0.1:1"])
+heavy = {"numpy", "fastapi", "sqlalchemy", "matplotlib", "PIL", "service.client"}
+print(*(heavy & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert (done.stdout, done.stderr) == ("\n", "")
+
+
+def test_client_imports_nothing_of_the_server():
+    code = """
+import sys, service.client
+heavy = {"numpy", "fastapi", "sqlalchemy", "matplotlib", "PIL", "service.settings", "mlp_core"}
+print(*(heavy & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert (done.stdout, done.stderr) == ("\n", "")
+
+
+@pytest.mark.parametrize("command", ["serve", "health", "demo"])
+def test_invalid_setting_is_named_in_one_line(command, monkeypatch):
+    monkeypatch.setenv("MLP_PORT", "eighty")
+    result = run(command)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("MLP_PORT: Input should be a valid integer")
+    assert result.stderr.count("\n") == 1
+
+
+def test_invalid_option_names_its_setting():
+    result = run("serve", "--port", 99999)
+    assert (result.exit_code, result.stderr.split(":")[0]) == (2, "MLP_PORT")
+
+
+def test_health_is_fine_if_the_server_is_ready(monkeypatch):
+    with serving(FakeService()) as url:
+        monkeypatch.setenv("MLP_HOST", "0.0.0.0")
+        monkeypatch.setenv("MLP_PORT", url.rpartition(":")[2])
+        result = run("health")
+    assert (result.exit_code, result.stdout) == (0, f"{url} is ready\n")
+
+
+def test_health_calls_the_server_by_a_name_it_answers_to(monkeypatch):
+    service = FakeService()
+    with serving(service) as url:
+        monkeypatch.setenv("MLP_PORT", url.rpartition(":")[2])
+        monkeypatch.setenv("MLP_ALLOWED_HOSTS", "mlp.example.org,localhost")
+        assert run("health").exit_code == 0
+    assert service.requests[0].headers["Host"] == "mlp.example.org"
+
+
+def test_health_fails_if_the_server_is_not_ready():
+    service = FakeService()
+    service.routes.insert(0, ("GET /readyz", lambda request: httpx2.Response(503, text="no")))
+    with serving(service) as url:
+        result = run("health", "--url", url)
+    assert (result.exit_code, result.stderr) == (1, f"{url} is not ready: 503 no\n")
+
+
+def test_health_fails_if_nobody_answers():
+    result = run("health", "--url", f"http://127.0.0.1:{free_port()}")
+    assert result.exit_code == 1
+    assert "does not answer" in result.stderr
+
+
+def test_train_sends_only_what_was_given_and_tells_the_results():
+    service = FakeService()
+    service.finishes_at_once = True
+    with serving(service) as url:
+        result = run("train", "--url", url, "--hidden", "64,32", "--epochs", 4, "--seed", 7)
+    assert result.exit_code == 0
+    assert json.loads(service.requests[0].content) == {
+        "preset": "mlp-relu",
+        "hidden": [64, 32],
+        "epochs": 4,
+        "seed": 7,
+    }
+    assert "test accuracy 98.00% after 4 epochs, 2.0 s" in result.stdout
+    assert f"{url}/v1/jobs/job_1/curves.png" in result.stdout
+    assert f"{url}/v1/models/job_1/weights.safetensors" in result.stdout
+
+
+def test_train_without_hidden_layers_and_without_waiting():
+    service = FakeService()
+    with serving(service) as url:
+        result = run("train", "--url", url, "--hidden", "", "--no-wait")
+    assert json.loads(service.requests[0].content)["hidden"] == []
+    assert result.stdout == f"{url}/v1/jobs/job_1\n"
+
+
+def test_train_refuses_layers_that_are_no_numbers():
+    result = run("train", "--hidden", "128x64")
+    assert result.exit_code == 2
+    assert "--hidden" in result.stderr
+
+
+def test_refusal_is_told_without_a_traceback():
+    with serving(FakeService()) as url:
+        result = run("train", "--url", url, "--epochs", 0)
+    assert result.exit_code == 1
+    assert result.stderr == "The spec can't run.\n  #/epochs: is below 1 (give 1 or more)\n"
+
+
+def test_predict_prints_a_table(tmp_path):
+    path = tmp_path / "[red].png"
+    Image.new("L", (28, 28)).save(path)
+    with serving(FakeService()) as url:
+        result = run("predict", path.name, path.name, "--url", url)
+    assert result.exit_code == 0
+    assert result.stdout.count("[red].png") == 2
+    assert result.stdout.count("90.0%") == 4
+
+
+def test_predict_refuses_a_missing_file():
+    result = run("predict", "absent.png")
+    assert result.exit_code == 2
+    assert "absent.png" in result.stderr
+
+
+def test_demo_refuses_a_port_in_use(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = run("demo", "--port", port, "--data-dir", tmp_path)
+    assert result.exit_code == 1
+    assert f"port {port}: Address already in use. Choose another" in result.stderr
+
+
+def test_demo_shows_the_last_words_of_a_server_that_ends(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("MLP_LOG_LEVEL", "shouting")
+    server = demo.Server("127.0.0.1", free_port(), tmp_path, "http://127.0.0.1:1")
+    with (
+        pytest.raises(demo.DemoFailed, match=r"exit code 2; .*\nMLP_LOG_LEVEL: "),
+        server.running(),
+    ):
+        raise AssertionError("it can't have started")
+
+
+def test_demo_tour_compares_draws_and_predicts(tmp_path, capsys):
+    service = FakeService()
+    service.finishes_at_once = True
+    with service.client() as client:
+        assert demo._tour(client, Console(width=100), tmp_path, None)
+    shown = capsys.readouterr().out
+    for words in ("almost 98 %", "125.8 s", "98.00 %", "25.0 s", "predicted 7", "/v1/jobs/job_2/"):
+        assert words in shown
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "curves-linear.png",
+        "curves-mlp-relu.png",
+        "curves-mlp-sigmoid.png",
+        "curves.png",
+        "drawing.png",
+        "samples.png",
+        "weights-linear.png",
+        "weights-mlp-relu.png",
+    ]
+
+
+def test_demo_tour_with_a_failed_job_shows_the_others_and_does_not_pass(tmp_path, capsys):
+    class Unlucky(FakeService):
+        def create(self, request):
+            answer = super().create(request)
+            self.add(make_job("job_1", "failed", message="diverged"))
+            return answer
+
+    service = Unlucky()
+    service.finishes_at_once = True
+    with service.client() as client:
+        assert not demo._tour(client, Console(width=100), tmp_path, None)
+    shown = capsys.readouterr().out
+    assert "job_1 failed: diverged" in shown
+    assert "97.9 %" in shown
+
+
+def test_demo_does_not_pass_below_the_accuracy_of_the_hand_in(capsys):
+    service = FakeService()
+    service.finishes_at_once = True
+    client = service.client()
+    jobs = {"linear": client.jobs.create(epochs=50), "mlp-relu": client.jobs.create(epochs=1)}
+    for job in jobs.values():
+        weak = job.metrics.final.model_copy(update={"test_accuracy": 0.9})
+        metrics = job.metrics.model_copy(update={"final": weak})
+        job.data = job.data.model_copy(update={"metrics": metrics})
+    assert not demo._good_enough(Console(width=100), jobs)
+    assert capsys.readouterr().out == "linear: 90.00% is less than 92.2%\n"  # 1 epoch is excused
+
+
+def test_drawing_is_dark_on_light_and_off_centre():
+    drawing = demo._draw_a_seven()
+    assert drawing.size == (500, 400)
+    assert drawing.getpixel((0, 0)) == 255
+    left, _, _, bottom = drawing.point(lambda grey: 255 - grey).getbbox()
+    assert left > 250
+    assert bottom < 300
+
+
+def test_sigterm_ends_the_demo_as_an_exception_does_so_that_it_cleans_up():
+    threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    with pytest.raises(SystemExit, match="143"), demo._terminable():
+        threading.Event().wait(5)
