@@ -108,7 +108,9 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
         await asyncio.to_thread(house.dispatcher.join)
         house.database.close()
 
-    provider = MeterProvider(metric_readers=[PrometheusMetricReader(registry=house.registry)])
+    provider = MeterProvider(
+        metric_readers=[PrometheusMetricReader(registry=house.registry, disable_target_info=True)]
+    )
     _count_jobs(provider, house.jobs)
     app = FastAPI(
         title="mlp-service",

@@ -98,7 +98,7 @@ def train(
 
 @app.command()
 def predict(
-    images: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, metavar="IMAGE...")],
+    images: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, metavar="IMAGE")],
     model: Annotated[str, typer.Option(help="Id of a job, or latest.")] = "latest",
     top_k: Annotated[int, typer.Option(help="How many candidates to name.")] = 3,
     url: Url = None,
@@ -218,12 +218,14 @@ def _print_predictions(images: list[Path], predictions: list["Prediction"]) -> N
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("image", "digit", "probability", "candidates", "remarks")
+    table = Table("image", "digit", "probability")
+    table.add_column("next", no_wrap=True)
+    table.add_column("remarks")
     for path, prediction in zip(images, predictions, strict=True):
-        candidates = ", ".join(f"{item.label} {item.probability:.1%}" for item in prediction.top_k)
+        next_best = ", ".join(f"{it.label} {it.probability:.1%}" for it in prediction.top_k[1:])
         remarks = [prediction.problem.detail] if prediction.problem else prediction.warnings
         digit = "-" if prediction.label is None else str(prediction.label)
         sure = "-" if prediction.probability is None else f"{prediction.probability:.1%}"
         # Text: a file may be called "[red].png".
-        table.add_row(Text(str(path)), digit, sure, candidates, Text("; ".join(remarks)))
+        table.add_row(Text(str(path)), digit, sure, next_best, Text("; ".join(remarks)))
     Console().print(table)

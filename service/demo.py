@@ -124,7 +124,8 @@ def run(server: Server, out: Path, epochs: int | None, leave: bool) -> int:
         Console(stderr=True, soft_wrap=True).print(str(error), markup=False, highlight=False)
         return 1
     except KeyboardInterrupt:
-        console.print("\nServer stopped.")
+        rest = "" if passed else " A job that was not done goes on when it starts again."
+        console.print(f"\nServer stopped.{rest}")
         return 0 if passed else 130
     return 0 if passed else 1
 
@@ -181,7 +182,7 @@ def _parity(jobs: dict[PresetName, JobHandle]) -> Table:
     table = Table(title="Accuracy on the 10 000 test images, and training time")
     table.add_column("preset")
     table.add_column("network")
-    for column in ("hand-in", "here", "hand-in", "here"):
+    for column in ("hand-in's accuracy", "here", "hand-in's time", "here"):
         table.add_column(column, justify="right")
     for preset, job in jobs.items():
         theirs, final = HAND_IN[preset], job.metrics.final
@@ -217,10 +218,10 @@ def _pictures(client: Client, jobs: dict[PresetName, JobHandle]) -> Iterator[tup
 def _ten_digits(client: Client, job: JobHandle) -> Table:
     samples = [client.sample(index) for index in range(10)]
     predictions = job.predict([sample.pixels for sample in samples], top_k=1)
-    table = Table("test image", *(str(sample.index) for sample in samples))
-    table.add_row("label", *(str(sample.label) for sample in samples))
-    table.add_row("predicted", *(str(prediction.label) for prediction in predictions))
-    table.add_row("probability", *(f"{prediction.probability:.3f}" for prediction in predictions))
+    table = Table("test image", "label", "predicted", "probability")
+    for sample, prediction in zip(samples, predictions, strict=True):
+        cells = (sample.index, sample.label, prediction.label, f"{prediction.probability:.3f}")
+        table.add_row(*(str(cell) for cell in cells))
     return table
 
 
@@ -268,7 +269,7 @@ def _half_blocks(pixels: Sequence[Sequence[int]]) -> str:
         "".join(blocks[upper > 100, lower > 100] for upper, lower in zip(*rows, strict=True))
         for rows in pairs
     )
-    return "\n".join(f"    {line.rstrip()}" for line in lines)
+    return "\n".join(f"    {line}".rstrip() for line in lines)
 
 
 def _how_to_go_on(url: str, job: JobHandle, out: Path) -> str:

@@ -11,7 +11,12 @@ def configure(level: str, form: Literal["auto", "console", "json"]) -> None:
     """Send everything that is logged to standard error, in one form."""
     as_json = form == "json" or (form == "auto" and not sys.stderr.isatty())
     renderer: Any = (
-        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
+        structlog.processors.JSONRenderer()
+        if as_json
+        # A traceback without the values of variables: they may be a client's data.
+        else structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
     )
     shared: list[Any] = [
         structlog.stdlib.add_log_level,
@@ -36,3 +41,4 @@ def configure(level: str, form: Literal["auto", "console", "json"]) -> None:
         )
     )
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.getLogger("alembic").setLevel(logging.WARNING)

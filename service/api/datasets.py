@@ -3,6 +3,7 @@
 import json
 from typing import Annotated, Literal
 
+import numpy as np
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 
 from service.api.replies import binary, conditional
@@ -103,7 +104,12 @@ def get_sample_picture(
 ) -> Response:
     """Read one image as it is: 28x28 grey."""
     sample = _sample(rooms, name, split, index)
-    return conditional(request, "png", (name, split, index), lambda: tiles.single(sample.pixels))
+    return conditional(
+        request,
+        "png",
+        (name, split, index),
+        lambda: tiles.single(np.array(sample.pixels, np.uint8)),
+    )
 
 
 @router.get("/{name}/{split}/{index}.json", response_model=Sample, name="get_sample")

@@ -5,7 +5,7 @@ import io
 import math
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Body, Header, HTTPException, Path, Query, Request, Response
+from fastapi import APIRouter, Body, Depends, Header, HTTPException, Path, Query, Request, Response
 
 from service import cost
 from service.api.replies import (
@@ -57,7 +57,13 @@ async def _json_only(request: Request) -> None:
         raise HTTPException(415, f"Send the spec with Content-Type: application/json, not {sent}.")
 
 
-@router.post("/jobs", status_code=201, response_model=Job, name="create_job")
+@router.post(
+    "/jobs",
+    status_code=201,
+    response_model=Job,
+    dependencies=[Depends(_json_only)],
+    name="create_job",
+)
 def create_job(
     rooms: RoomsDep,
     request: Request,

@@ -26,6 +26,7 @@ from service.store.datasets import DatasetShelf
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
+MAX_BODY_BYTES = 10 * 1024**2
 MAX_INPUTS = 10_000
 MAX_IMAGE_BYTES = 1024**2
 Normalize = Literal["auto", "always", "never"]
@@ -118,7 +119,8 @@ REQUEST_BODY: dict[str, Any] = {
     "/{ref}/predict",
     name="predict",
     openapi_extra={"requestBody": REQUEST_BODY},
-    max_body_size=10 * 1024**2,
+    max_body_size=MAX_BODY_BYTES,
+    response_model_exclude_none=True,
 )
 async def predict(
     rooms: RoomsDep,
@@ -222,8 +224,10 @@ def _image(datasets: DatasetShelf, given: ImageInput, where: str) -> bytes | Gre
         if given.dataset is not None:
             return _from_dataset(datasets, given.dataset, given.split, given.index or 0)
         if given.pixels is not None:
-            return _from_cells(given.pixels, "iu", 255).astype(np.uint8)
-        return np.rint(_from_cells(given.values or [], "iuf", 1) * 255).astype(np.uint8)
+            cells = _from_cells(given.pixels, "iu", 255)
+        else:
+            cells = np.rint(_from_cells(given.values or [], "iuf", 1) * 255)
+        return cells.astype(np.uint8)
     except BadImage as exc:
         return BadImage(exc.code, f"{where}: {exc}")
 

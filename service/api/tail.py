@@ -70,7 +70,7 @@ class Tail:
         self._listeners[id_].discard(queue)
         if not self._listeners[id_]:
             for table in (self._listeners, self._sent, self._seen):
-                table.pop(id_, None)  # type: ignore[attr-defined]
+                table.pop(id_, None)
 
     async def _read(self) -> None:
         """Hand out what is new, as long as anyone listens."""
@@ -80,14 +80,17 @@ class Tail:
             await asyncio.sleep(TICK_SECONDS)
 
     async def _tick(self) -> None:
-        news = await run_in_threadpool(self._jobs.news, list(self._sent))
-        for id_ in list(self._sent):
+        followed = list(self._sent)  # others may join while this waits
+        news = await run_in_threadpool(self._jobs.news, followed)
+        for id_ in followed:
             if id_ not in news:  # deleted
                 self._tell(id_, None)
             elif news[id_] != self._seen.get(id_):
-                job, events = await run_in_threadpool(self._jobs.events, id_, self._sent[id_])
+                job, events = await run_in_threadpool(
+                    self._jobs.events, id_, self._sent.get(id_, 0)
+                )
                 self._seen[id_] = news[id_]
-                if events:
+                if events and id_ in self._sent:
                     self._sent[id_] = events[-1].number
                 self._tell(id_, (job, events))
 

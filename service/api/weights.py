@@ -4,7 +4,7 @@ import json
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 
 from service.api.curves import Format, Theme
 from service.api.replies import binary, conditional
@@ -77,9 +77,12 @@ def draw_weights(
     if layer > len(weights):
         raise LayerNotFound(layer, len(weights))
     W = weights[layer - 1][:, offset : offset + units]
+    if not W.size:
+        raise HTTPException(404, f"Layer {layer} has {weights[layer - 1].shape[1]} units.")
 
     def make() -> bytes:
-        shown, titles = _templates(W, layer, offset, last=layer == len(weights))
+        image = rooms.datasets.describe(trained.dataset).image_shape
+        shown, titles = _templates(W, layer, image, offset, last=layer == len(weights))
         return tiles.draw_tiles(
             shown,
             titles=titles,
@@ -95,12 +98,11 @@ def draw_weights(
 
 
 def _templates(
-    W: np.ndarray, layer: int, offset: int, *, last: bool
+    W: np.ndarray, layer: int, image: tuple[int, int], offset: int, *, last: bool
 ) -> tuple[np.ndarray, list[str] | None]:
     """Return the weights of some units as tiles (n, rows, columns), with titles."""
     n_in, units = W.shape
-    if layer == 1 and units:
-        shape = tiles.MNIST_SHAPE if n_in == np.prod(tiles.MNIST_SHAPE) else (1, n_in)
+    if layer == 1:
         titles = [f"Digit {offset + unit}" for unit in range(units)] if last else None
-        return W.T.reshape(units, *shape), titles
+        return W.T.reshape(units, *image), titles
     return W.T[np.newaxis], [f"Layer {layer}: {n_in} inputs, {units} units (rows)"]

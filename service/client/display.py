@@ -54,10 +54,12 @@ def _lines(console: Console) -> Show:
     due: dict[str, int] = {}
 
     def show(job: Job) -> None:
-        ended = job.state in FINAL
-        if not ended and job.progress.epochs_done < due.setdefault(job.id, LINE_EVERY_EPOCHS):
+        done, epochs = job.progress.epochs_done, job.progress.epochs
+        # The last epoch waits for the line that also tells how the job ended.
+        is_due = due.setdefault(job.id, LINE_EVERY_EPOCHS) <= done < epochs
+        if not is_due and job.state not in FINAL:
             return
-        due[job.id] = job.progress.epochs_done + LINE_EVERY_EPOCHS
+        due[job.id] = done + LINE_EVERY_EPOCHS
         fields = _fields(job)
         line = f"{title(job)}: {fields['epochs']}  {fields['measured']}  {fields['status']}"
         console.print(line.rstrip(), markup=False, highlight=False, soft_wrap=True)

@@ -44,7 +44,7 @@ class ApiError(ClientError):
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        lines = [problem.detail or problem.title]
+        lines = [problem.title if problem.errors else problem.detail]
         for item in problem.errors or []:
             hint = f" ({item.hint})" if item.hint else ""
             lines.append(f"  {item.pointer}: {item.detail}{hint}")

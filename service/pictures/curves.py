@@ -71,18 +71,19 @@ def draw(
 
     with mpl.rc_context(_settings(theme)):
         legend = _legend([_line(job.label, _MAX_LABEL) for job in series], theme)
-        # An entry is as wide as its line and some 6 pixels a letter.
-        columns = max(1, width // (64 + 6 * max((len(label) for label in legend), default=1)))
+        # An entry is about as wide as its line and 7 pixels a letter.
+        widths = [56 + 7 * len(label) for label, _ in legend] or [1]
+        columns = len(widths) if sum(widths) < width else max(1, width // max(widths))
         rows = math.ceil(len(legend) / columns)
         figure = _figure(width, height, over=66 if title else 36, under=94 + _LEGEND_ROW * rows)
         for axes, quantity in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
             _panel(axes, series, quantity, theme)
         figure.legend(
-            list(legend.values()),
-            list(legend),
+            [line for _, line in legend],
+            [label for label, _ in legend],
             loc="lower center",
             bbox_to_anchor=(0.5, 34 / height),
-            ncols=min(columns, max(1, len(legend))),
+            ncols=columns,
         )
         muted = _THEMES[theme]["muted"]
         figure.text(0.5, 14 / height, _line(caption), ha="center", va="bottom", color=muted)
@@ -177,20 +178,19 @@ def _safe(value: float) -> float:
     return value if math.isfinite(value) and abs(value) < 1e30 else math.nan
 
 
-def _legend(labels: Sequence[str], theme: Theme) -> "dict[str, Line2D]":
-    """Lines made for the legend, by text: that of axes drops a label like "_x"."""
+def _legend(labels: Sequence[str], theme: Theme) -> "list[tuple[str, Line2D]]":
+    """Lines made for the legend: the one that axes collect leaves out a label like "_x"."""
     from matplotlib.lines import Line2D
 
-    legend = {}
-    if len(labels) > 1:
-        for k, label in enumerate(labels):
-            twin = f" ({k + 1})" if label in legend else ""
-            legend[label + twin] = Line2D([], [], **_style(k, "test", len(labels), theme))
+    several = len(labels) > 1
+    legend = []
+    for k, label in enumerate(labels if several else ()):
+        legend.append((label, Line2D([], [], **_style(k, "test", len(labels), theme))))
     for part in ("train", "test") if labels else ():
         style = _style(0, part, 1, theme)
-        if len(labels) > 1:
+        if several:
             style["color"] = _THEMES[theme]["muted"]
-        legend[part] = Line2D([], [], **style)
+        legend.append((part, Line2D([], [], **style)))
     return legend
 
 

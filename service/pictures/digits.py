@@ -60,7 +60,7 @@ class Report:
     scale: float
     """Pixels of the result for one pixel of the input."""
     shift: tuple[float, float]
-    """Right and down, in pixels of the result: from the middle of the box to the centre of mass."""
+    """Right and down, in pixels of the result: how far its mass moved the box from the middle."""
     contrast: float
     """Between ink and background, in grey levels (0-255)."""
 
@@ -147,17 +147,18 @@ def _on_paper(image: Image.Image) -> Grey:
 # --- From grey to MNIST's form --------------------------------------------------------------------
 
 
-def normalize(grey: Grey) -> Normalized:
+def normalize(grey: Grey, *, always: bool = False) -> Normalized:
     """Bring a picture of one digit, grey (h, w) uint8, into MNIST's form, (28, 28) uint8.
 
     A picture that has the form already passes unchanged, as all 70 000 of MNIST do; so does a
-    negative of one, apart from being inverted. The result always has the form.
+    negative of one, apart from being inverted; `always` redraws them too. The result always has
+    the form.
 
     Raises:
         BadImage: blank_image.
 
     """
-    if grey.shape == (SIDE, SIDE):
+    if grey.shape == (SIDE, SIDE) and not always:
         for picture, inverted in ((grey, False), (255 - grey, True)):
             box = _mnist_box(picture)
             if box:
@@ -212,8 +213,7 @@ def _redrawn(image: Image.Image) -> Normalized:
         raise _blank()
     # Ink counts as full a little below its strength, so that uneven light does not dim a part.
     strokes, thin = _thickened(np.minimum(drawn / (0.8 * contrast), 1) * np.float32(255))
-    side = _room(strokes)
-    pixels, shift = _centred(_resized(strokes, ink.fit(strokes.shape[1], strokes.shape[0], side)))
+    pixels, side, shift = _centred(strokes)
     found = {
         "low_contrast": contrast < FAINT,
         "thin_strokes": thin,
@@ -247,21 +247,19 @@ def _stroke(inked: NDArray[np.bool_]) -> float:
     return 2 * float(inked.sum()) / max(1.0, float(sides.sum() + ends.sum()))
 
 
-def _room(strokes: Floats) -> int:
-    """Return the longest side at which the strokes, their mass centred, lie inside the 28x28."""
-    reach = 0.0
-    for mass in (strokes.sum(axis=0), strokes.sum(axis=1)):
-        centre = _centre(mass) + 0.5
-        reach = max(reach, centre, mass.size - centre)
-    return min(INK_SIDE, int((CENTRE - 1) * max(strokes.shape) / reach))
+def _centred(strokes: Floats) -> tuple[Grey, int, tuple[float, float]]:
+    """Place the strokes in 28x28, their centre of mass within half a pixel of index 14.
 
-
-def _centred(strokes: Floats) -> tuple[Grey, tuple[float, float]]:
-    """Place the strokes in 28x28, their centre of mass within half a pixel of index 14."""
-    height, width = strokes.shape
-    left = math.floor(CENTRE - _centre(strokes.sum(axis=0)) + 0.5)
-    top = math.floor(CENTRE - _centre(strokes.sum(axis=1)) + 0.5)
-    left, top = min(max(left, 0), SIDE - width), min(max(top, 0), SIDE - height)
+    Their longer side becomes 20, or as much less as it takes for a digit that is heavy at one end
+    to lie inside the picture. Returned are the pixels, that side, and the box's way from the middle.
+    """
+    for side in range(INK_SIDE, 0, -1):
+        small = _resized(strokes, ink.fit(strokes.shape[1], strokes.shape[0], side))
+        height, width = small.shape
+        left = math.floor(CENTRE - _centre(small.sum(axis=0)) + 0.5)
+        top = math.floor(CENTRE - _centre(small.sum(axis=1)) + 0.5)
+        if 0 <= left <= SIDE - width and 0 <= top <= SIDE - height:
+            break
     pixels = np.zeros((SIDE, SIDE), np.uint8)
-    pixels[top : top + height, left : left + width] = np.rint(strokes)
-    return pixels, (left - (SIDE - width) / 2, top - (SIDE - height) / 2)
+    pixels[top : top + height, left : left + width] = np.rint(small)
+    return pixels, side, (left - (SIDE - width) / 2, top - (SIDE - height) / 2)

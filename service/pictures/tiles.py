@@ -17,6 +17,8 @@ Theme = Literal["light", "dark"]
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
+MNIST_SHAPE = (28, 28)
+
 # ColorBrewer's 11-class RdBu, the anchors of matplotlib's "RdBu": low is red, high is blue.
 _RDBU = "67001f b2182b d6604d f4a582 fddbc7 f7f7f7 d1e5f0 92c5de 4393c3 2166ac 053061"  # fmt: skip
 _ANCHORS = np.array([tuple(bytes.fromhex(colour)) for colour in _RDBU.split()])
@@ -31,28 +33,27 @@ _FONT = "system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif"
 
 @dataclass(frozen=True)
 class _Grid:
-    """Where the tiles lie: `n` of them, row by row, each with room for a title."""
+    """Where the tiles lie: row by row, each with room for a title, a margin of `gap` all around."""
 
     n: int
     columns: int
-    side: int
-    """Of a tile, in pixels."""
+    tile: tuple[int, int]
+    """Width and height in pixels."""
     gap: int
     title: int
-    """Height of a title, 0 for none; a margin of `gap` is all around."""
+    """Height of a title, 0 for none."""
 
     @property
     def size(self) -> tuple[int, int]:
         """Width and height of the whole picture."""
-        rows = math.ceil(self.n / self.columns)
-        step_x, step_y = self.side + self.gap, self.side + self.title + self.gap
-        return self.columns * step_x + self.gap, rows * step_y + self.gap
+        left, top = self.corner(math.ceil(self.n / self.columns) * self.columns)
+        return left + self.columns * (self.tile[0] + self.gap), top
 
-    def corner(self, k: int, above: int) -> tuple[int, int]:
-        """Left and top of tile k, with `above` pixels kept free over each tile."""
+    def corner(self, k: int) -> tuple[int, int]:
+        """Left and top of the place for tile k and its title."""
         row, column = divmod(k, self.columns)
-        step = self.side + self.title + self.gap
-        return self.gap + column * (self.side + self.gap), self.gap + row * step + above
+        step = self.tile[1] + self.title + self.gap
+        return self.gap + column * (self.tile[0] + self.gap), self.gap + row * step
 
 
 def draw_tiles(
@@ -75,10 +76,13 @@ def draw_tiles(
         scale: the strongest colour stands for the largest absolute weight of all tiles
             ("shared") or of each tile ("each").
     """
-    n = len(tiles)
-    columns = columns or _columns(n)
-    side = tile_size or min(112, max(28, 1120 // columns // 28 * 28))
-    grid = _Grid(n, columns, side, max(2, side // 9), _title_height(side) if titles else 0)
+    if not tiles.size:
+        raise ValueError("there are no weights to draw")
+    n, longer = len(tiles), max(tiles.shape[1:])
+    columns = min(columns or _columns(n), n)
+    side = tile_size or _side(longer, columns)
+    title = _title_height(min(side, 112)) if titles else 0
+    grid = _Grid(n, columns, _fit(tiles[0], side), max(2, min(side, 112) // 9), title)
     picture = _laid_out(_coloured(tiles, scale), grid, grid.title, _PAPER[theme])
     if format == "svg":
         return _svg(picture, grid, titles or (), theme)
@@ -91,20 +95,34 @@ def contact_sheet(
 ) -> bytes:
     """Draw images (n, 28, 28), n >= 1, as a PNG: white digits on black, each over its label."""
     title = _title_height(tile_size) if labels else 0
-    grid = _Grid(len(images), min(columns, len(images)), tile_size, max(2, tile_size // 14), title)
+    columns, tile = min(columns, len(images)), _fit(images[0], tile_size)
+    grid = _Grid(len(images), columns, tile, max(2, tile_size // 14), title)
     picture = _laid_out(np.repeat(images[..., None], 3, axis=-1), grid, 0, (24, 24, 27))
-    _write(picture, grid, labels or (), tile_size, (212, 212, 216))
+    _write(picture, grid, labels or (), tile[1], (212, 212, 216))
     return _png(picture)
 
 
-def draw_image(image: Bytes, *, tile_size: int = 28) -> bytes:
-    """Return a grey image (h, w) as PNG, its longer side enlarged to `tile_size` pixels."""
-    return _png(_enlarged(image, tile_size))
+def single(image: Bytes, *, tile_size: int = 28) -> bytes:
+    """Return a grey image (h, w) as PNG, its longer side `tile_size` pixels."""
+    return _png(_resized(image, _fit(image, tile_size)))
 
 
 def _columns(n: int) -> int:
     """About twice as many columns as rows; a power of two where n is one."""
     return 5 if n == 10 else min(n, 2 ** max(0, round(math.log2(math.sqrt(2 * n)))))
+
+
+def _side(longer: int, columns: int) -> int:
+    """A whole number of pixels for each weight, at least one; about 1120 for all columns."""
+    wanted = 896 if columns == 1 else min(112, 1120 // columns)
+    return longer * max(1, wanted // longer)
+
+
+def _fit(tile: NDArray[np.generic], side: int) -> tuple[int, int]:
+    """Width and height of a tile whose longer side is `side` pixels."""
+    height, width = tile.shape[:2]
+    longer = max(height, width)
+    return max(1, round(width * side / longer)), max(1, round(height * side / longer))
 
 
 def _title_height(side: int) -> int:
@@ -120,17 +138,19 @@ def _coloured(tiles: Floats, scale: Literal["shared", "each"]) -> Bytes:
     return np.where(finite[..., None], _LUT[index], np.uint8(128))
 
 
-def _enlarged(tile: Bytes, side: int) -> Image.Image:
-    """Enlarge a tile without blurring its pixels."""
-    longer = max(tile.shape[:2])
-    size = (max(1, tile.shape[1] * side // longer), max(1, tile.shape[0] * side // longer))
-    return Image.fromarray(np.ascontiguousarray(tile)).resize(size, Image.Resampling.NEAREST)
+def _resized(tile: Bytes, size: tuple[int, int]) -> Image.Image:
+    """Enlarge a tile without blurring its pixels, or shrink it by averaging them."""
+    grown = size[0] >= tile.shape[1] and size[1] >= tile.shape[0]
+    how = Image.Resampling.NEAREST if grown else Image.Resampling.BOX
+    return Image.fromarray(np.ascontiguousarray(tile)).resize(size, how)
 
 
 def _laid_out(tiles: Bytes, grid: _Grid, above: int, paper: tuple[int, int, int]) -> Image.Image:
+    """Put the tiles on paper, each `above` pixels under the top of its place."""
     picture = Image.new("RGB", grid.size, paper)
     for k, tile in enumerate(tiles):
-        picture.paste(_enlarged(tile, grid.side), grid.corner(k, above))
+        left, top = grid.corner(k)
+        picture.paste(_resized(tile, grid.tile), (left, top + above))
     return picture
 
 
@@ -145,8 +165,8 @@ def _write(
     font = ImageFont.load_default(_font_size(grid))
     canvas = ImageDraw.Draw(picture)
     for k, title in enumerate(titles[: grid.n]):
-        left, top = grid.corner(k, below)
-        middle = (left + grid.side / 2, top + grid.title / 2 - 1)
+        left, top = grid.corner(k)
+        middle = (left + grid.tile[0] / 2, top + below + grid.title / 2 - 1)
         canvas.text(middle, _shortened(title, grid), colour, font, "mm")
 
 
@@ -157,7 +177,7 @@ def _font_size(grid: _Grid) -> int:
 def _shortened(title: str, grid: _Grid) -> str:
     """One line that about fits over a tile (a letter is some 0.55 of the font's size wide)."""
     line = " ".join("".join(c if c.isprintable() else " " for c in title).split())
-    room = max(3, int((grid.side + grid.gap) / (0.55 * _font_size(grid))))
+    room = max(3, int((grid.tile[0] + grid.gap) / (0.55 * _font_size(grid))))
     return line if len(line) <= room else line[: room - 1] + "…"
 
 
@@ -174,8 +194,8 @@ def _svg(picture: Image.Image, grid: _Grid, titles: Sequence[str], theme: Theme)
     data = base64.b64encode(_png(picture)).decode()
     texts = []
     for k, title in enumerate(titles[: grid.n]):
-        left, top = grid.corner(k, 0)
-        x, y = left + grid.side / 2, top + grid.title * 0.7
+        left, top = grid.corner(k)
+        x, y = left + grid.tile[0] / 2, top + grid.title * 0.7
         texts.append(f'<text x="{x:g}" y="{y:g}">{escape(_shortened(title, grid))}</text>')
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '

@@ -19,6 +19,7 @@ class Trained:
     """A network as one checkpoint has it."""
 
     job: str
+    dataset: str
     saved: SavedCheckpoint
     network: Network
     arrays: Arrays
@@ -66,7 +67,8 @@ class Networks:
                 self._cache.move_to_end(saved.key)
                 return found
         arrays = weights_only(self._checkpoints.load(saved).arrays)
-        trained = Trained(job.id, saved, Network.from_arrays(arrays, job.spec.activation), arrays)
+        network = Network.from_arrays(arrays, job.spec.activation)
+        trained = Trained(job.id, job.spec.dataset, saved, network, arrays)
         with self._lock:
             self._cache[saved.key] = trained
             while len(self._cache) > CACHED:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import httpx2
 import pytest
+import typer
 from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner
 
-from service import __version__, demo
+from service import __version__, cli, demo
 from service.cli import app
 from tests.service.client.fake_service import FakeService, make_job, serving
 
@@ -153,7 +154,14 @@ def test_refusal_is_told_without_a_traceback():
     with serving(FakeService()) as url:
         result = run("train", "--url", url, "--epochs", 0)
     assert result.exit_code == 1
-    assert result.stderr == "The spec can't run.\n  #/epochs: is below 1 (give 1 or more)\n"
+    assert result.stderr == "Refused\n  #/epochs: is below 1 (give 1 or more)\n"
+
+
+def test_ctrl_c_while_waiting_says_that_the_job_goes_on(capsys):
+    with pytest.raises(typer.Exit) as caught, cli._errors_in_one_line():
+        raise KeyboardInterrupt
+    assert caught.value.exit_code == 130
+    assert "goes on" in capsys.readouterr().err
 
 
 def test_predict_prints_a_table(tmp_path):
@@ -163,7 +171,8 @@ def test_predict_prints_a_table(tmp_path):
         result = run("predict", path.name, path.name, "--url", url)
     assert result.exit_code == 0
     assert result.stdout.count("[red].png") == 2
-    assert result.stdout.count("90.0%") == 4
+    assert result.stdout.count("│ 7     │ 90.0%") == 2
+    assert result.stdout.count("1 10.0%") == 2
 
 
 def test_predict_refuses_a_missing_file():

@@ -75,7 +75,13 @@ def state_message(state: str, event_id: int) -> bytes:
 
 
 def problem(status: int, detail: str, **more) -> httpx2.Response:
-    body = {"type": "/problems/x", "title": "X", "status": status, "detail": detail, "code": "x"}
+    body = {
+        "type": "/problems/x",
+        "title": "Refused",
+        "status": status,
+        "detail": detail,
+        "code": "x",
+    }
     return httpx2.Response(
         status, json={**body, **more}, headers={"Content-Type": "application/problem+json"}
     )
@@ -148,7 +154,7 @@ class FakeService:
             spec = json.loads(request.content)
             if spec.get("epochs", 1) < 1:
                 flaw = {"pointer": "#/epochs", "detail": "is below 1", "hint": "give 1 or more"}
-                return problem(422, "The spec can't run.", errors=[flaw])
+                return problem(422, "#/epochs: is below 1", errors=[flaw])
             state, done = (
                 ("succeeded", spec.get("epochs", 50)) if self.finishes_at_once else ("queued", 0)
             )
@@ -202,7 +208,7 @@ class FakeService:
         if body["return_pixels"]:
             seen["pixels"] = [[255] * 28] * 28
         sure = {"label": 7, "probability": 0.9, "input": seen}
-        sure["top_k"] = [{"label": 7, "probability": 0.9}]
+        sure["top_k"] = [{"label": 7, "probability": 0.9}, {"label": 1, "probability": 0.1}]
         return httpx2.Response(
             200,
             json={

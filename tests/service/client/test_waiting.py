@@ -6,7 +6,7 @@ import time
 import httpx2
 import pytest
 
-from service.client import JobCancelled, JobFailed, WaitTimeout, following
+from service.client import JobCancelled, JobFailed, NotFoundError, WaitTimeout, following
 from service.client.following import follow
 from tests.service.client.fake_service import (
     FakeService,
@@ -152,6 +152,15 @@ def test_all_jobs_are_waited_for_before_a_failure_is_raised():
     with pytest.raises(JobFailed, match="diverged"):
         client.wait_all(jobs)
     assert [job.state for job in jobs] == ["failed", "succeeded"]
+
+
+def test_job_that_is_deleted_meanwhile_ends_the_waiting():
+    service = FakeService()
+    service.add(make_job("job_1", "paused"))
+    job = service.client().jobs.get("job_1")
+    job.delete()
+    with pytest.raises(NotFoundError, match="There is no job 'job_1'"):
+        job.wait()
 
 
 def test_waiting_for_no_jobs_ends_at_once():

@@ -1,0 +1,176 @@
+"""Curves show what was handed in, whatever the names of the jobs, always in the same bytes."""
+
+import io
+import math
+import re
+import subprocess
+import sys
+from xml.etree import ElementTree
+
+import pytest
+from PIL import Image
+
+from service.pictures import curves
+
+SVG = "{http://www.w3.org/2000/svg}"
+HOSTILE = [
+    "$x^2$ costs $5",
+    "$\\frac{",
+    '<script>alert(1)</script> & "quotes" ]]>',
+    "_hidden",
+    "数字 🙂 \u202e\ud800",
+    "a\nb\x00c",
+    "long " * 60,
+    "",
+    "train",
+]
+
+
+def job(label="mlp-relu", epochs=5):
+    numbers = range(1, epochs + 1)
+    return curves.Series(
+        label=label,
+        epochs=list(numbers),
+        train_loss=[1 / n for n in numbers],
+        test_loss=[1.1 / n for n in numbers],
+        train_accuracy=[1 - 0.1 / n for n in numbers],
+        test_accuracy=[1 - 0.2 / n for n in numbers],
+    )
+
+
+def svg(series, **options):
+    return ElementTree.fromstring(curves.draw(series, format="svg", **options))
+
+
+def texts(root):
+    return ["".join(text.itertext()) for text in root.iter(f"{SVG}text")]
+
+
+def line(root, name):
+    """The points of one curve as (x, y) in the drawing's units, y downwards."""
+    group = next(g for g in root.iter(f"{SVG}g") if g.get("id") == name)
+    path = group.find(f"{SVG}path")
+    numbers = re.findall(r"[ML] (\S+) (\S+)", path.get("d"))
+    return [(float(x), float(y)) for x, y in numbers], path.get("style")
+
+
+def test_png_has_two_pixels_for_each_css_pixel():
+    picture = Image.open(io.BytesIO(curves.draw([job()], format="png", width=600, height=300)))
+    assert (picture.format, picture.size) == ("PNG", (1200, 600))
+
+
+def test_png_carries_neither_date_nor_program():
+    picture = Image.open(io.BytesIO(curves.draw([job()], format="png")))
+    assert set(picture.info) <= {"dpi"}
+
+
+@pytest.mark.parametrize("format", ["png", "svg"])
+def test_same_epochs_give_the_same_bytes(format):
+    series = [job("a"), job("b", 3)]
+    assert curves.draw(series, format=format) == curves.draw(series, format=format)
+
+
+def test_each_job_has_four_lines_train_dashed_and_test_solid():
+    root = svg([job("a"), job("b"), job("c")])
+    names = [g.get("id") for g in root.iter(f"{SVG}g")]
+    for k in (1, 2, 3):
+        for quantity in ("loss", "accuracy"):
+            assert names.count(f"{quantity}-train-{k}") == 1
+            assert "dasharray" in line(root, f"{quantity}-train-{k}")[1]
+            assert "dasharray" not in line(root, f"{quantity}-test-{k}")[1]
+
+
+def test_a_line_passes_through_the_epochs_in_proportion():
+    points, _ = line(svg([job(epochs=4)]), "loss-train-1")
+    (x1, y1), (x2, y2), (x3, _), (x4, y4) = points
+    assert x2 - x1 == pytest.approx(x3 - x2) == pytest.approx(x4 - x3)
+    # Losses 1, 1/2 and 1/4: the drop from the first to the last is 3/2 of that to the second.
+    assert (y4 - y1) / (y2 - y1) == pytest.approx(1.5, abs=1e-3)
+
+
+def test_jobs_have_different_colours_and_one_job_two():
+    three = {line(svg([job("a"), job("b"), job("c")]), f"loss-test-{k}")[1] for k in (1, 2, 3)}
+    assert len(three) == 3
+    alone = svg([job()])
+    colours = [re.search("stroke: (#[0-9a-f]+)", line(alone, f"loss-{part}-1")[1])[1]
+               for part in ("train", "test")]  # fmt: skip
+    assert colours[0] != colours[1]
+
+
+def test_title_caption_and_legend_are_written_as_text():
+    words = texts(
+        svg([job("first"), job("second")], title="Two jobs", caption="batch size 64 · 5 s")
+    )
+    for word in ("Two jobs", "batch size 64 · 5 s", "first", "second", "train", "test"):
+        assert word in words
+
+
+def test_epochs_are_marked_by_whole_numbers():
+    words = texts(svg([job(epochs=3)]))
+    assert {"1", "2", "3"} <= set(words)
+    assert "1.5" not in words
+
+
+def test_without_an_epoch_the_panels_say_so():
+    for series in ([], [job(epochs=0)]):
+        assert texts(svg(series)).count("no epoch finished yet") == 2
+
+
+def test_one_epoch_is_visible_as_a_point():
+    root = svg([job(epochs=1)])
+    group = next(g for g in root.iter(f"{SVG}g") if g.get("id") == "loss-test-1")
+    assert list(group.iter(f"{SVG}use"))
+
+
+@pytest.mark.parametrize("format", ["png", "svg"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e308])
+def test_a_diverged_loss_leaves_a_gap(format, value):
+    series = curves.Series("x", [1, 2], [1.0, value], [value, value], [0.5, value], [0.5, 0.1])
+    assert curves.draw([series], format=format)
+
+
+@pytest.mark.parametrize("format", ["png", "svg"])
+@pytest.mark.parametrize("label", HOSTILE)
+def test_any_name_can_be_drawn(format, label):
+    data = curves.draw([job(label), job(label)], title=label, caption=label, format=format)
+    if format == "svg":
+        assert {element.tag for element in ElementTree.fromstring(data).iter()}.isdisjoint(
+            {f"{SVG}script", "script"}
+        )
+
+
+def test_dollars_and_underscores_reach_the_legend_unchanged():
+    words = texts(svg([job("$x^2$ or $5"), job("_hidden")]))
+    assert "$x^2$ or $5" in words
+    assert "_hidden" in words
+
+
+def test_a_long_name_is_shortened():
+    words = texts(svg([job("n" * 300), job("b")]))
+    assert max(len(word) for word in words) < 40
+    assert any(word.startswith("nnn") and word.endswith("…") for word in words)
+
+
+def test_the_dark_theme_has_a_dark_background():
+    corner = {
+        theme: Image.open(io.BytesIO(curves.draw([job()], theme=theme)))
+        .convert("L")
+        .getpixel((1, 1))
+        for theme in ("light", "dark")
+    }
+    assert corner["light"] > 240
+    assert corner["dark"] < 40
+
+
+@pytest.mark.parametrize(("width", "height"), [(200, 120), (3000, 300), (240, 2000)])
+def test_odd_sizes_can_be_drawn(width, height):
+    many = [job(f"a rather long name {k}") for k in range(12)]
+    assert curves.draw(many, width=width, height=height)
+
+
+def test_matplotlib_is_not_loaded_before_the_first_curve_and_pyplot_never():
+    code = (
+        "import sys; from service.pictures import curves; assert 'matplotlib' not in sys.modules;"
+        "curves.draw([]); assert 'matplotlib.pyplot' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
