@@ -1,6 +1,7 @@
 """The one place where the rooms are joined, and the process that serves them."""
 
 import asyncio
+import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -234,6 +235,9 @@ def serve(settings: Settings) -> int:
     server = Server(config)
     server.house = app.state.house
     servers.append(server)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn raises the signal again when it has stopped; that end is as good as any.
+        signal.signal(number, lambda *_: None)
     server.run()
     return 1 if server.died or not server.started else 0
 

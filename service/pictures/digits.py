@@ -251,7 +251,7 @@ def _centred(strokes: Floats) -> tuple[Grey, int, tuple[float, float]]:
     """Place the strokes in 28x28, their centre of mass within half a pixel of index 14.
 
     Their longer side becomes 20, or as much less as it takes for a digit that is heavy at one end
-    to lie inside the picture. Returned are the pixels, that side, and the box's way from the middle.
+    to lie inside the picture. Returned are the pixels, that side and the shift.
     """
     for side in range(INK_SIDE, 0, -1):
         small = _resized(strokes, ink.fit(strokes.shape[1], strokes.shape[0], side))

@@ -167,9 +167,10 @@ def box(scene: Scene) -> Box | None:
     inked = Image.fromarray(scene.ink((left, top, width, height), size) > 0).getbbox()
     if inked is None:
         return None
-    kx, ky = width / size[0], height / size[1]
-    x, y = left + math.floor(inked[0] * kx), top + math.floor(inked[1] * ky)
-    return x, y, left + math.ceil(inked[2] * kx) - x, top + math.ceil(inked[3] * ky) - y
+    # Outwards to whole pixels, in whole numbers: a float could round beyond the picture's edge.
+    x, y = inked[0] * width // size[0], inked[1] * height // size[1]
+    right, bottom = -(-inked[2] * width // size[0]), -(-inked[3] * height // size[1])
+    return left + x, top + y, right - x, bottom - y
 
 
 def fit(width: int, height: int, side: int) -> tuple[int, int]:

@@ -70,8 +70,8 @@ class Attempt:
             values = {"handle": handle, "environment": environment, "beat": row["beat"] + 1}
             change(connection, row, values)
             query = select(epochs.c.number, epochs.c.train_loss)
-            found = connection.execute(query.where(epochs.c.job == row["number"])).tuples()
-            losses = dict(found.all())
+            found = connection.execute(query.where(epochs.c.job == row["number"]))
+            losses: dict[int, float] = dict(found.all())
             saved = saved_checkpoints(connection, row)
         self._recorded = set(losses)
         job_bytes = row["cost"]["bytes"]

@@ -109,7 +109,7 @@ class JobStore:
                     raise KeyReused(key)
                 return Submission(twin["job"], twin["answer"], replayed=True)
             row = _insert(connection, spec, cost, batches_per_epoch)
-            answer = render(_job(row, position=_position(connection, row["number"])))
+            answer = render(_placed_job(connection, row))
             if key is not None:
                 connection.execute(
                     insert(idempotency_keys).values(
@@ -125,9 +125,7 @@ class JobStore:
     def get(self, id_: str) -> Job:
         """Return the job, with its place in the queue."""
         with self._database.read() as connection:
-            row = _find(connection, id_)
-            queued = row["state"] == State.QUEUED
-            return _job(row, position=_position(connection, row["number"]) if queued else None)
+            return _placed_job(connection, _find(connection, id_))
 
     def page(self, limit: int, after: str | None = None, states: Sequence[State] = ()) -> Page:
         """Return up to `limit` jobs, newest first, from the one behind `after`."""
@@ -153,11 +151,12 @@ class JobStore:
             row = hold(connection, jobs.c.id == id_, in_state(list(moves)))
             if row is not None:
                 reason = None if action == "resume" else asked
-                return _job(move(connection, row, moves[State(row["state"])], reason))
+                row = move(connection, row, moves[State(row["state"])], reason)
+                return _placed_job(connection, row)
             row = _find(connection, id_)
             if row["state"] not in DONE[action]:
                 raise WrongMove(action, row["state"], _allowed(State(row["state"])))
-            return _job(row)
+            return _placed_job(connection, row)
 
     def delete(self, id_: str) -> None:
         """Forget a job and everything known about it.
@@ -202,7 +201,7 @@ class JobStore:
         """Return how many jobs are in each state."""
         with self._database.read() as connection:
             found = connection.execute(select(jobs.c.state, func.count()).group_by(jobs.c.state))
-            present: dict[str, int] = dict(found.tuples().all())
+            present: dict[str, int] = dict(found.all())
         return {state: present.get(state, 0) for state in State}
 
     def latest_succeeded(self) -> str:
@@ -288,6 +287,12 @@ def _allowed(state: State) -> list[str]:
 
 def _without_job(event: RowMapping) -> dict[str, Any]:
     return {name: value for name, value in event.items() if name != "job"}
+
+
+def _placed_job(connection: Connection, row: RowMapping) -> Job:
+    """Return the job with its place in the queue."""
+    queued = row["state"] == State.QUEUED
+    return _job(row, position=_position(connection, row["number"]) if queued else None)
 
 
 def _job(row: RowMapping, position: int | None = None) -> Job:

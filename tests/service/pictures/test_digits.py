@@ -85,8 +85,10 @@ def assert_mnist_form_for_good(result):
 
 
 def likeness(a, b):
-    """Correlation of two pictures: 1 for the same."""
-    return np.corrcoef(a.ravel(), b.ravel())[0, 1]
+    """Correlation of two pictures, 1 for the same; a pixel's shift, MNIST's own rounding, is free."""
+    steps = (-1, 0, 1)
+    shifted = (np.roll(a, (down, right), (0, 1)) for down in steps for right in steps)
+    return max(np.corrcoef(c.ravel(), b.ravel())[0, 1] for c in shifted)
 
 
 # --- MNIST itself ---------------------------------------------------------------------------------
@@ -121,7 +123,7 @@ def test_mnist_enlarged_on_a_white_canvas_comes_back_as_it_was(test_set):
         assert_mnist_form(pixels)
         alike.append(likeness(pixels, image))
     assert np.mean(alike) > 0.97
-    assert min(alike) > 0.7  # a thin stroke that rounding moves by a pixel
+    assert min(alike) > 0.9
 
 
 def test_always_redraws_what_has_the_form_already(test_set):

@@ -1,0 +1,170 @@
+"""Whatever is killed, nothing is lost and the finished network has the same bytes."""
+
+import os
+import signal
+
+import pytest
+
+from tests.servers import Server, eventually
+
+EPOCHS = 8
+JOB = {"preset": "mlp-relu", "epochs": EPOCHS}
+LONG = {"preset": "mlp-relu", "epochs": 200}
+
+
+def stop_worker(server: Server, job: str) -> int:
+    """Freeze the job's worker in the middle of its work; return its pid."""
+    server.wait_for_progress(job, 0.005)
+    pid = server.worker(job)
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    return pid
+
+
+def numbers(server: Server, job: str) -> list[int]:
+    return [epoch["epoch"] for epoch in server.http.get(f"/v1/jobs/{job}/epochs").json()["data"]]
+
+
+def test_a_worker_killed_three_times_ends_with_the_same_weights(server: Server) -> None:
+    undisturbed, killed = server.submit(**JOB), server.submit(**JOB)
+    for part in (0.1, 0.35, 0.7):
+        server.wait_for_progress(killed, part)
+        before = server.job(killed)["attempt"]
+        os.kill(eventually(lambda: server.worker(killed), "a worker"), signal.SIGKILL)
+        eventually(lambda n=before: server.job(killed)["attempt"] > n, "the next attempt")
+    ended, reference = server.wait(killed, "succeeded"), server.wait(undisturbed, "succeeded")
+    assert (ended["attempt"], reference["attempt"]) == (4, 1)
+    assert ended["weights_sha256"] == reference["weights_sha256"] is not None
+    assert ended["bit_exact"] is True
+    assert numbers(server, killed) == list(range(1, EPOCHS + 1))
+
+
+def test_workers_outlive_their_server_and_the_next_server_adopts_them(server: Server) -> None:
+    jobs = [server.submit(**JOB), server.submit(**JOB)]
+    for job in jobs:
+        server.wait_for_progress(job, 0.05)
+    workers = sorted(server.workers())
+    server.kill()
+    assert sorted(server.workers()) == workers
+    server.start()
+    assert sorted(server.workers()) == workers
+    ended = [server.wait(job, "succeeded") for job in jobs]
+    assert [job["attempt"] for job in ended] == [1, 1]
+    assert ended[0]["weights_sha256"] == ended[1]["weights_sha256"]
+    assert [numbers(server, job) for job in jobs] == [list(range(1, EPOCHS + 1))] * 2
+
+
+def test_a_worker_that_dies_without_a_server_is_replaced_by_the_next_server(
+    server: Server,
+) -> None:
+    job = server.submit(**JOB)
+    server.wait_for_progress(job, 0.2)
+    server.kill()
+    os.kill(server.workers()[0], signal.SIGKILL)
+    server.start()
+    ended = server.wait(job, "succeeded")
+    assert ended["attempt"] == 2
+    assert numbers(server, job) == list(range(1, EPOCHS + 1))
+
+
+def test_sigterm_puts_running_jobs_back_in_the_queue_without_a_loss(server: Server) -> None:
+    jobs = [server.submit(**LONG), server.submit(**LONG), server.submit(**JOB)]
+    for job in jobs[:2]:
+        server.wait_for_progress(job, 0.01)
+    code, seconds = server.terminate()
+    assert code == 0
+    assert seconds < 8
+    assert server.workers() == []
+    server.start()
+    for job in jobs[:2]:
+        going_on = server.wait_for_progress(job, 0.01)
+        assert (going_on["attempt"], going_on["losses"]) == (2, 0)
+    states = [event for event in _events(server, jobs[0]) if event.startswith('{"state"')]
+    assert '"state": "queued", "attempt": 1, "reason": {"code": "shutdown"' in states[2]
+
+
+def _events(server: Server, job: str) -> list[str]:
+    server.act(job, "cancel")
+    text = server.http.get(f"/v1/jobs/{job}/events").text
+    return [line.removeprefix("data: ") for line in text.splitlines() if line.startswith("data")]
+
+
+def test_a_running_job_pauses_and_resumes_with_the_same_weights(server: Server) -> None:
+    undisturbed, paused = server.submit(**JOB), server.submit(**JOB)
+    server.wait_for_progress(paused, 0.3)
+    assert server.act(paused, "pause").json()["state"] == "pausing"
+    waiting = server.wait(paused, "paused")
+    assert (waiting["reason"]["code"], waiting["losses"]) == ("user", 0)
+    eventually(lambda: server.worker(paused) is None, "the worker to be gone")
+    assert server.act(paused, "resume").json()["state"] == "queued"
+    ended, reference = server.wait(paused, "succeeded"), server.wait(undisturbed, "succeeded")
+    assert ended["weights_sha256"] == reference["weights_sha256"]
+    assert ended["attempt"] == 2
+
+
+def test_a_running_job_is_cancelled_and_still_predicts(server: Server) -> None:
+    job = server.submit(**LONG)
+    server.wait_for_progress(job, 0.01)
+    assert server.act(job, "cancel").json()["state"] == "cancelling"
+    assert server.wait(job, "cancelled")["reason"]["code"] == "user"
+    body = {"inputs": [{"dataset": "mnist", "index": 0}]}
+    answer = server.http.post(f"/v1/models/{job}/predict", json=body)
+    assert answer.json()["predictions"][0]["label"] == 7
+
+
+@pytest.mark.parametrize(
+    ("action", "asked", "ended"),
+    [("pause", "pausing", "paused"), ("cancel", "cancelling", "cancelled")],
+)
+def test_a_worker_killed_while_it_is_asked_to_stop_leaves_the_job_as_asked(
+    server: Server, action: str, asked: str, ended: str
+) -> None:
+    job = server.submit(**LONG)
+    worker = stop_worker(server, job)
+    assert server.act(job, action).json()["state"] == asked
+    os.kill(worker, signal.SIGKILL)
+    assert server.wait(job, ended)["reason"]["code"] == "user"
+
+
+@pytest.mark.parametrize(("action", "ended"), [("pause", "paused"), ("cancel", "cancelled")])
+def test_a_worker_that_hangs_is_killed_when_it_should_stop(
+    server: Server, action: str, ended: str
+) -> None:
+    job = server.submit(**LONG)
+    worker = stop_worker(server, job)
+    server.act(job, action)
+    assert server.wait(job, ended, seconds=15)["losses"] == 0
+    eventually(lambda: server.worker(job) != worker, "the hanging worker to be gone")
+
+
+def test_a_pause_taken_back_in_time_lets_the_worker_go_on(server: Server) -> None:
+    job = server.submit(**JOB)
+    worker = stop_worker(server, job)
+    server.act(job, "pause")
+    assert server.act(job, "resume").json()["state"] == "running"
+    os.kill(worker, signal.SIGCONT)
+    assert server.wait(job, "succeeded")["attempt"] == 1
+
+
+def test_a_worker_killed_after_a_pause_was_taken_back_is_replaced(server: Server) -> None:
+    job = server.submit(**JOB)
+    worker = stop_worker(server, job)
+    server.act(job, "pause")
+    server.act(job, "resume")
+    os.kill(worker, signal.SIGKILL)
+    assert server.wait(job, "succeeded")["attempt"] == 2
+
+
+def test_a_queued_job_pauses_resumes_and_is_cancelled(server: Server) -> None:
+    for _ in range(2):
+        server.submit(**LONG)
+    job = server.submit(**JOB)
+    assert server.job(job)["state"] == "queued"
+    assert server.act(job, "pause").json()["state"] == "paused"
+    assert server.act(job, "pause").json()["state"] == "paused"
+    assert server.act(job, "resume").json()["state"] == "queued"
+    assert server.act(job, "cancel").json()["state"] == "cancelled"
+    refused = server.act(job, "resume")
+    assert (refused.status_code, refused.json()["code"]) == (409, "wrong-move")
+    assert server.http.delete(f"/v1/jobs/{job}").status_code == 204
+    assert server.http.get(f"/v1/jobs/{job}").status_code == 404
