@@ -1,5 +1,6 @@
 """What most tests stand on: a store of its own for each, one unpacked MNIST for all."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,11 +28,18 @@ def datasets_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated database without jobs, to be copied: to migrate takes a tenth of a second."""
+    path = tmp_path_factory.mktemp("database") / "jobs.sqlite3"
+    migrate(f"sqlite:///{path}")
+    return path
+
+
 @pytest.fixture
-def database_url(tmp_path: Path) -> str:
-    url = f"sqlite:///{tmp_path / 'jobs.sqlite3'}"
-    migrate(url)
-    return url
+def database_url(tmp_path: Path, empty_database: Path) -> str:
+    copy = shutil.copy(empty_database, tmp_path / "jobs.sqlite3")
+    return f"sqlite:///{copy}"
 
 
 @pytest.fixture

@@ -71,25 +71,15 @@ def draw(
 
     with mpl.rc_context(_settings(theme)):
         legend = _legend([_line(job.label, _MAX_LABEL) for job in series], theme)
-        # An entry is about as wide as its line and 7 pixels a letter.
-        widths = [56 + 7 * len(label) for label, _ in legend] or [1]
-        columns = len(widths) if sum(widths) < width else max(1, width // max(widths))
+        columns = _columns([label for label, _ in legend], width)
         rows = math.ceil(len(legend) / columns)
         figure = _figure(width, height, over=66 if title else 36, under=94 + _LEGEND_ROW * rows)
         for axes, quantity in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
             _panel(axes, series, quantity, theme)
-        figure.legend(
-            [line for _, line in legend],
-            [label for label, _ in legend],
-            loc="lower center",
-            bbox_to_anchor=(0.5, 34 / height),
-            ncols=columns,
-        )
-        muted = _THEMES[theme]["muted"]
-        figure.text(0.5, 14 / height, _line(caption), ha="center", va="bottom", color=muted)
-        figure.text(
-            0.5, 1 - 14 / height, _line(title), ha="center", va="top", size=13, weight="bold"
-        )
+        place = (0.5, 34 / height)
+        lines, labels = [line for _, line in legend], [label for label, _ in legend]
+        figure.legend(lines, labels, loc="lower center", bbox_to_anchor=place, ncols=columns)
+        _write(figure, height, _line(title), _line(caption), theme)
         return _saved(figure, format)
 
 
@@ -192,6 +182,18 @@ def _legend(labels: Sequence[str], theme: Theme) -> "list[tuple[str, Line2D]]":
             style["color"] = _THEMES[theme]["muted"]
         legend.append((part, Line2D([], [], **style)))
     return legend
+
+
+def _columns(labels: Sequence[str], width: int) -> int:
+    """How many entries of a legend fit beside each other; a letter takes some 7 pixels."""
+    widths = [56 + 7 * len(label) for label in labels] or [1]
+    return len(widths) if sum(widths) < width else max(1, width // max(widths))
+
+
+def _write(figure: "Figure", height: int, title: str, caption: str, theme: Theme) -> None:
+    muted = _THEMES[theme]["muted"]
+    figure.text(0.5, 14 / height, caption, ha="center", va="bottom", color=muted)
+    figure.text(0.5, 1 - 14 / height, title, ha="center", va="top", size=13, weight="bold")
 
 
 def _line(text: str, longest: int = _MAX_LINE) -> str:

@@ -24,7 +24,7 @@ SIDE = 28
 INK_SIDE = 20
 CENTRE = 14.0
 OFF_CENTRE = 0.55
-"""MNIST's 70 000 centres of mass lie in 13.48 to 14.50: they would all pass 0.53, not 0.51."""
+"""MNIST's 70 000 centres of mass lie in 13.48 to 14.50, so 0.52 would be the tightest rule."""
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 MAX_PIXELS = 4_000_000
@@ -85,7 +85,6 @@ def decode(data: bytes) -> Grey:
 
     Raises:
         BadImage: undecodable_image, too_many_pixels or animated_image.
-
     """
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
@@ -156,7 +155,6 @@ def normalize(grey: Grey, *, always: bool = False) -> Normalized:
 
     Raises:
         BadImage: blank_image.
-
     """
     if grey.shape == (SIDE, SIDE) and not always:
         for picture, inverted in ((grey, False), (255 - grey, True)):

@@ -65,14 +65,17 @@ class Attempt:
         self._recorded: set[int] = set()
 
     def begin(self, handle: dict[str, Any], environment: dict[str, Any]) -> Assignment:
-        """Give the first beat, with the handle by which others find this process."""
+        """Give the first beat, with the handle by which others find this process.
+
+        The row's environment is that of its checkpoints: it changes here only if there are none.
+        """
         with self._hold() as (connection, row):
-            values = {"handle": handle, "environment": environment, "beat": row["beat"] + 1}
-            change(connection, row, values)
+            saved = saved_checkpoints(connection, row)
+            values = {"handle": handle, "beat": row["beat"] + 1}
+            change(connection, row, values if saved else {"environment": environment, **values})
             query = select(epochs.c.number, epochs.c.train_loss)
             found = connection.execute(query.where(epochs.c.job == row["number"]))
             losses: dict[int, float] = dict(found.all())
-            saved = saved_checkpoints(connection, row)
         self._recorded = set(losses)
         job_bytes = row["cost"]["bytes"]
         return Assignment(row["spec"], saved, losses, row["environment"], job_bytes)

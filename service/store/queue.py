@@ -86,7 +86,7 @@ class Queue:
             reason = row["reason"]  # a client's, unless nobody had asked for anything
             if to == State.QUEUED:
                 reason = {"code": "worker_lost" if counts else "shutdown", "message": why}
-                to = State.FAILED if losses >= MAX_LOSSES else to
+                to = State.FAILED if counts and losses >= MAX_LOSSES else to
             move(connection, row, to, reason, losses=losses, handle=None)
         return to
 

@@ -141,7 +141,7 @@ class Worker:
         self._finished.append(epoch)
 
     def _inexact(self, why: str) -> None:
-        self._attempt.warn("not_bit_exact", why, bit_exact=False)
+        self._attempt.warn("not_bit_exact", why, bit_exact=False, environment=environment())
 
     def _asked_to_stop(self, training: Training) -> bool:
         """Beat, record and save when it is time; tell whether to stop."""

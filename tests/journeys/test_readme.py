@@ -1,0 +1,67 @@
+"""Every command and client line of README works as printed."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers import Server
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, datasets_dir: Path) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("readme"), datasets_dir).start()
+    server.wait(server.submit(preset="linear", epochs=1), "succeeded")
+    yield server
+    server.stop()
+
+
+def test_the_lines_of_readme_run_as_printed(served: Server, tmp_path: Path) -> None:
+    shell = [block for block in blocks("sh") if "curl" in block]
+    assert len(shell) >= 3
+    # The first prediction may come before the first checkpoint, half a second after the start.
+    script = "\n".join(shell).replace("# ask", "sleep 3\n# ask")
+    script = script.replace("localhost:8000", served.url.removeprefix("http://"))
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    answers = done.stdout
+    assert answers.count('"label":7') >= 4
+    assert "did you mean 'learning_rate'?" in answers
+
+
+def test_the_client_example_of_readme_runs_as_printed(served: Server, tmp_path: Path) -> None:
+    picture = served.http.get("/v1/datasets/mnist/test/0.png").content
+    (tmp_path / "seven.png").write_bytes(picture)
+    (example,) = blocks("python")
+    done = subprocess.run(
+        [sys.executable, "-c", example],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"MLP_SERVICE_URL": served.url},
+    )
+    assert done.returncode == 0, done.stderr
+    accuracy, label = done.stdout.split()
+    assert float(accuracy) > 0.88
+    assert label == "7"
+
+
+def test_the_spec_of_readme_is_accepted(served: Server) -> None:
+    spec = next(block for block in blocks("json") if '"preset"' in block)
+    headers = {"Content-Type": "application/json"}
+    answer = served.http.post("/v1/jobs", content=spec, headers=headers)
+    assert answer.status_code == 201, answer.text
+    served.act(answer.json()["id"], "cancel")

@@ -1,0 +1,255 @@
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from service.job import State
+from service.store.attempts import SUCCEEDED
+from service.store.database import Database
+from service.store.jobs import JobStore
+from service.store.queue import Queue
+from tests.conftest import submit
+from tests.service.store.records import (
+    DONE,
+    ENVIRONMENT,
+    HANDLE,
+    claim,
+    claimed,
+    content,
+    in_state,
+    saved,
+    started,
+    stop,
+)
+
+CLAIMER = """
+import sys, time
+from pathlib import Path
+from service.store.database import Database
+from service.store.queue import Queue
+
+queue, ready, go = Queue(Database(sys.argv[1])), Path(sys.argv[2]), Path(sys.argv[3])
+queue.active()
+ready.touch()
+while not go.exists():
+    time.sleep(0.01)
+while claim := queue.claim():
+    print(claim.job, claim.attempt)
+"""
+
+
+# --- Claim ---
+
+
+def test_the_oldest_queued_job_is_claimed_first(jobs: JobStore, queue: Queue) -> None:
+    ids = [submit(jobs) for _ in range(3)]
+    jobs.act("pause", ids[0])
+    assert [queue.claim().job for _ in range(2)] == ids[1:]  # type: ignore[union-attr]
+    assert queue.claim() is None
+
+
+def test_a_resumed_job_keeps_its_place(jobs: JobStore, queue: Queue) -> None:
+    first, _ = submit(jobs), submit(jobs)
+    jobs.act("pause", first)
+    jobs.act("resume", first)
+    claim = queue.claim()
+    assert claim is not None
+    assert claim.job == first
+
+
+def test_jobs_that_wait_are_passed_over(jobs: JobStore, queue: Queue) -> None:
+    first, second = submit(jobs), submit(jobs)
+    claim = queue.claim({first: 12.5}.keys())
+    assert claim is not None
+    assert claim.job == second
+    assert queue.claim([first]) is None
+
+
+@pytest.mark.parametrize("state", [state for state in State if state != "queued"])
+def test_only_a_queued_job_is_claimed(database: Database, queue: Queue, state: State) -> None:
+    in_state(database, state)
+    assert queue.claim() is None
+
+
+def test_a_claim_moves_the_job_and_raises_its_attempt(
+    database: Database, jobs: JobStore, queue: Queue
+) -> None:
+    job = submit(jobs)
+    for number in (1, 2, 3):
+        attempt = claim(database, job)
+        assert attempt.number == number
+        assert (jobs.get(job).state, jobs.get(job).attempt) == ("running", number)
+        _, events = jobs.events(job)
+        assert events[-1].data == {"state": "running", "attempt": number, "reason": None}
+        stop(attempt)
+    assert queue.active() == []
+
+
+def test_a_claim_starts_afresh_but_for_the_time_of_the_first_start(
+    database: Database, jobs: JobStore, queue: Queue
+) -> None:
+    attempt = started(database)
+    attempt.beat((0, 1))
+    first = jobs.get(attempt.job).started_at
+    assert first is not None
+    stop(attempt)
+    claim(database, attempt.job)
+    [active] = queue.active()
+    assert (active.attempt, active.beat, active.handle) == (2, 0, None)
+    assert jobs.get(attempt.job).started_at == first
+    assert jobs.get(attempt.job).reason is None
+
+
+def test_many_threads_claim_each_job_once(jobs: JobStore, queue: Queue) -> None:
+    ids = [submit(jobs) for _ in range(12)]
+    with ThreadPoolExecutor(16) as pool:
+        claims = list(pool.map(lambda _: queue.claim(), range(16)))
+    won = [claim for claim in claims if claim is not None]
+    assert sorted(claim.job for claim in won) == sorted(ids)
+    assert {claim.attempt for claim in won} == {1}
+
+
+def test_eight_processes_claim_fifty_jobs_once_each(
+    database_url: str, jobs: JobStore, tmp_path: Path
+) -> None:
+    ids, go = [submit(jobs) for _ in range(50)], tmp_path / "go"
+    ready = [tmp_path / f"ready-{number}" for number in range(8)]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", CLAIMER, database_url, path, go],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for path in ready
+    ]
+    while not all(path.exists() for path in ready):
+        assert all(process.poll() is None for process in processes)
+    go.touch()
+    answers = [process.communicate(timeout=60) for process in processes]
+    assert [process.returncode for process in processes] == [0] * 8, answers
+    claims = [line.split() for out, _ in answers for line in out.splitlines()]
+    assert sorted(claims) == sorted([job, "1"] for job in ids)
+    assert sum(out != "" for out, _ in answers) > 1, "one process alone shows nothing"
+
+
+# --- Active ---
+
+
+def test_jobs_with_a_worker_are_active_oldest_first(database: Database, queue: Queue) -> None:
+    ids = [in_state(database, state) for state in ("running", "paused", "cancelling", "pausing")]
+    in_state(database, "succeeded")
+    assert [row.job for row in queue.active()] == [ids[0], *ids[2:]]
+    assert [row.state for row in queue.active()] == ["running", "cancelling", "pausing"]
+
+
+# --- Lose ---
+
+
+@pytest.mark.parametrize(
+    ("wish", "to", "code"),
+    [(None, "queued", "worker_lost"), ("pause", "paused", "user"), ("cancel", "cancelled", "user")],
+)
+def test_a_lost_worker_leaves_the_job_where_its_client_wants_it(
+    database: Database, jobs: JobStore, queue: Queue, wish: str | None, to: str, code: str
+) -> None:
+    attempt = started(database)
+    if wish:
+        jobs.act(wish, attempt.job)
+    assert queue.lose(attempt.job, attempt.number, "it was killed") == to
+    job = jobs.get(attempt.job)
+    assert job.reason is not None
+    assert (job.state, job.reason.code) == (to, code)
+    assert job.reason.message == (f"a client asked to {wish}" if wish else "it was killed")
+    assert queue.active() == []
+
+
+def test_five_losses_in_a_row_fail_the_job(
+    database: Database, jobs: JobStore, queue: Queue
+) -> None:
+    attempt = claimed(database)
+    for losses in (1, 2, 3, 4):
+        assert queue.lose(attempt.job, attempt.number, "gone") == "queued"
+        assert jobs.get(attempt.job).losses == queue.losses(attempt.job) == losses
+        attempt = claim(database, attempt.job)
+    assert queue.lose(attempt.job, attempt.number, "ended by SIGSEGV") == "failed"
+    job = jobs.get(attempt.job)
+    assert job.reason is not None
+    assert (job.reason.code, job.reason.message) == ("worker_lost", "ended by SIGSEGV")
+    assert job.finished_at is not None
+
+
+def test_losses_with_progress_between_them_never_fail_the_job(
+    database: Database, queue: Queue
+) -> None:
+    attempt = claimed(database, epochs=20)
+    for number in range(1, 8):
+        attempt.begin(HANDLE, ENVIRONMENT)
+        attempt.commit(saved(attempt, number), [])
+        assert queue.lose(attempt.job, attempt.number, "gone") == "queued"
+        attempt = claim(database, attempt.job)
+
+
+def test_a_shutdown_is_no_loss(database: Database, jobs: JobStore, queue: Queue) -> None:
+    attempt = claimed(database)
+    for _ in range(7):
+        state = queue.lose(attempt.job, attempt.number, "shut down", counts=False)
+        assert state == "queued"
+        reason = jobs.get(attempt.job).reason
+        assert reason is not None
+        assert (reason.code, reason.message) == ("shutdown", "shut down")
+        attempt = claim(database, attempt.job)
+    assert jobs.get(attempt.job).losses == 0
+
+
+def test_a_shutdown_never_fails_a_job_whatever_it_has_lost(
+    database: Database, jobs: JobStore, queue: Queue
+) -> None:
+    attempt = claimed(database)
+    for _ in range(4):
+        queue.lose(attempt.job, attempt.number, "gone")
+        attempt = claim(database, attempt.job)
+    jobs.act("pause", attempt.job)
+    assert queue.lose(attempt.job, attempt.number, "the fifth") == "paused"
+    jobs.act("resume", attempt.job)
+    attempt = claim(database, attempt.job)
+    assert queue.lose(attempt.job, attempt.number, "shut down", counts=False) == "queued"
+
+
+def test_an_attempt_that_is_over_is_not_lost(
+    database: Database, jobs: JobStore, queue: Queue
+) -> None:
+    attempt = claimed(database)
+    attempt.end(SUCCEEDED, DONE)
+    other = claimed(database)
+    stop(other)
+    claim(database, other.job)
+    before = content(database)
+    assert queue.lose(attempt.job, attempt.number, "gone") is None
+    assert queue.lose(other.job, other.number, "gone") is None
+    assert queue.lose("job_none", 1, "gone") is None
+    assert content(database) == before
+
+
+def test_a_job_that_is_gone_has_no_losses(queue: Queue) -> None:
+    assert queue.losses("job_none") == 0
+
+
+# --- Artifacts ---
+
+
+def test_the_artifacts_that_count_are_those_that_rows_name(
+    database: Database, jobs: JobStore, queue: Queue
+) -> None:
+    attempt = started(database)
+    for batches in (1, 2, 3):
+        attempt.commit(saved(attempt, 0, batches), [])
+    named = {saved(attempt, 0, 2).key, saved(attempt, 0, 3).key}
+    assert queue.named_artifacts(attempt.job) == (1, False, named)
+    jobs.act("cancel", attempt.job)
+    stop(attempt)
+    assert queue.named_artifacts(attempt.job) == (1, True, named)
+    jobs.delete(attempt.job)
+    assert queue.named_artifacts(attempt.job) is None
