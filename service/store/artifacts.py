@@ -1,5 +1,6 @@
 """Files that are written once and never change: whole under their name, or not there at all."""
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -20,7 +21,8 @@ def write_atomic(path: Path, data: bytes) -> None:
         temporary.replace(path)
         _sync_directory(path.parent)
     except OSError as exc:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise StoreBroken(f"can't write {path.name}: {exc.strerror}") from exc
 
 
@@ -48,7 +50,7 @@ class Artifacts:
     """Immutable files by key in a directory. Keys are built from ids and numbers only."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root.absolute()
+        self._root = root.resolve()
 
     def put(self, key: str, data: bytes) -> str:
         """Store `data` durably under `key`; return its SHA-256."""
@@ -62,17 +64,25 @@ class Artifacts:
 
         Raises:
             FileNotFoundError: nothing lies there.
-            StoreBroken: the bytes are not those that were stored.
+            StoreBroken: the bytes can't be read, or are not those that were stored.
 
         """
-        data = self._path(key).read_bytes()
+        try:
+            data = self._path(key).read_bytes()
+        except FileNotFoundError:
+            raise
+        except OSError as exc:
+            raise StoreBroken(f"can't read the file {key}: {exc.strerror}") from exc
         if len(data) != size or hashlib.sha256(data).hexdigest() != sha256:
             raise StoreBroken(f"the file {key} is damaged: its SHA-256 is not the recorded one")
         return data
 
     def delete(self, key: str) -> None:
         """Remove the bytes under `key`, if there are any."""
-        self._path(key).unlink(missing_ok=True)
+        try:
+            self._path(key).unlink(missing_ok=True)
+        except OSError as exc:
+            raise StoreBroken(f"can't delete the file {key}: {exc.strerror}") from exc
 
     def folders(self) -> list[str]:
         """Return the ids of jobs that have artifacts."""

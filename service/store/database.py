@@ -4,20 +4,21 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Connection, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from service.errors import StoreBroken
+from service.store.artifacts import make_directory
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 # DELETE, not WAL: WAL corrupts in SQLite before 3.51.3 when two connections write and checkpoint
 # at once (sqlite.org/wal.html#walresetbug), and a commit costs only half a millisecond more.
-# FULL: an acknowledged job survives a power cut.
-PRAGMAS = ("journal_mode=DELETE", "synchronous=FULL", "busy_timeout=30000", "foreign_keys=ON")
+# FULL: an acknowledged job survives a power cut. The time-out comes first: it is for the others too.
+PRAGMAS = ("busy_timeout=30000", "journal_mode=DELETE", "synchronous=FULL", "foreign_keys=ON")
 
 
 class Database:
@@ -56,6 +57,8 @@ class Database:
                     yield connection
         except DBAPIError as exc:
             raise StoreBroken(f"the database failed: {exc.orig}") from exc
+        except PoolTimeout as exc:
+            raise StoreBroken("the database failed: all connections are in use") from exc
 
     def close(self) -> None:
         self._engine.dispose()
@@ -80,12 +83,7 @@ def migrate(url: str) -> None:
     from alembic.config import Config
 
     if path := make_url(url).database if url.startswith("sqlite") else None:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        make_directory(Path(path).parent)
     config = Config(attributes={"url": url})
     config.set_main_option("script_location", str(MIGRATIONS))
     command.upgrade(config, "head")
-
-
-def rows(connection: Connection, statement: Any) -> list[dict[str, Any]]:
-    """Return the result of `statement` as dictionaries."""
-    return [dict(row) for row in connection.execute(statement).mappings()]
