@@ -168,7 +168,7 @@ def _csv(epochs: list[Epoch]) -> bytes:
     return file.getvalue().encode()
 
 
-@router.get("/presets", tags=["presets"], name="list_presets")
+@router.get("/presets", name="list_presets")
 def list_presets() -> PresetList:
     """List the presets: the hand-in's three networks."""
     return PresetList(

@@ -17,7 +17,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 # DELETE, not WAL: WAL corrupts in SQLite before 3.51.3 when two connections write and checkpoint
 # at once (sqlite.org/wal.html#walresetbug), and a commit costs only half a millisecond more.
-# FULL: an acknowledged job survives a power cut. The time-out comes first: it is for the others too.
+# FULL: an acknowledged job survives a power cut. The time-out comes first: the others need it too.
 PRAGMAS = ("busy_timeout=30000", "journal_mode=DELETE", "synchronous=FULL", "foreign_keys=ON")
 
 

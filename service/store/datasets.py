@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import io
 import threading
+import zlib
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -92,7 +93,13 @@ class DatasetShelf:
         return SHIPPED[name]
 
     def open(self, name: str) -> Dataset:
-        """Return the data set, memory-mapped; the first call on a machine unpacks it."""
+        """Return the data set, memory-mapped; the first call on a machine unpacks it.
+
+        Raises:
+            DatasetNotFound: there is none of that name.
+            StoreBroken: its files are damaged, or can't be read or written.
+
+        """
         with self._lock:
             if name not in self._open:
                 self._open[name] = self._map(self.describe(name))
@@ -103,11 +110,14 @@ class DatasetShelf:
         version = hashlib.sha256("".join(info.sha256.values()).encode()).hexdigest()[:12]
         folder = self._directory / f"{info.name}-{version}"
         paths = [folder / f"{name}.npy" for name in info.sha256]
-        if not all(path.exists() for path in paths):
-            _unpack(info, folder)
-        train_images, train_labels, test_images, test_labels = (
-            np.load(path, mmap_mode="r", allow_pickle=False) for path in paths
-        )
+        try:
+            if not all(path.exists() for path in paths):
+                _unpack(info, folder)
+            train_images, train_labels, test_images, test_labels = (
+                np.load(path, mmap_mode="r", allow_pickle=False) for path in paths
+            )
+        except (OSError, EOFError, ValueError, zlib.error) as exc:
+            raise StoreBroken(f"the data set {info.name} can't be read: {exc}") from exc
         return Dataset(
             name=info.name,
             train=Split(images=train_images, labels=train_labels),

@@ -57,8 +57,8 @@ class Networks:
         for candidate in saved[:-1]:
             try:
                 return self._load(job, candidate)
-            except StoreBroken:
-                continue  # damaged: the one before it is whole
+            except (StoreBroken, FileNotFoundError):
+                continue  # damaged or lost: the one before it may be whole
         return self._load(job, saved[-1])
 
     def _load(self, job: Job, saved: SavedCheckpoint) -> Trained:

@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -245,9 +246,7 @@ def test_a_commit_carries_the_epochs_before_it(database: Database, jobs: JobStor
     assert jobs.get(attempt.job).progress.epochs_done == 1
 
 
-@pytest.mark.parametrize(
-    ("cursor", "losses"), [((0, 6), 0), ((1, 0), 0), ((0, 5), 2), ((0, 4), 2)]
-)
+@pytest.mark.parametrize(("cursor", "losses"), [((0, 6), 0), ((1, 0), 0), ((0, 5), 2), ((0, 4), 2)])
 def test_only_a_cursor_that_moves_on_forgets_the_losses(
     database: Database, jobs: JobStore, queue: Queue, cursor: tuple[int, int], losses: int
 ) -> None:
@@ -353,6 +352,6 @@ def test_events_stay_gapless_while_clients_and_worker_write_at_once(
     epochs = [event.data["epoch"] for event in events if event.type == "epoch"]
     assert epochs == list(range(1, 21))
     states = [event.data["state"] for event in events if event.type == "state"][1:]
-    assert all(one != two for one, two in zip(states, states[1:], strict=False))
+    assert all(one != two for one, two in pairwise(states))
     assert states[-1] == job.state
     assert jobs.news([job.id])[job.id][0] == len(events)

@@ -85,9 +85,14 @@ def test_a_write_is_committed_at_its_end(database: Database) -> None:
 
 def test_an_exception_rolls_a_write_back_and_is_not_changed(database: Database) -> None:
     submit(JobStore(database))
-    with pytest.raises(ZeroDivisionError), database.write() as connection:
-        connection.execute(table.delete())
-        raise ZeroDivisionError
+
+    def fail() -> None:
+        with database.write() as connection:
+            connection.execute(table.delete())
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert query(database, "SELECT count(*) FROM jobs") == [(1,)]
 
 

@@ -1,0 +1,188 @@
+import gzip
+import hashlib
+import shutil
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from service.errors import DatasetNotFound, StoreBroken
+from service.store import datasets as module
+from service.store.datasets import MNIST, DatasetShelf
+
+FILES = tuple(MNIST.sha256)
+UNPACK = """
+import sys, time
+from pathlib import Path
+from service.store import datasets
+from service.store.datasets import DatasetShelf
+
+written = []
+write = datasets.write_atomic
+datasets.write_atomic = lambda path, data: (written.append(path.name), write(path, data))
+while not Path(sys.argv[2]).exists():
+    time.sleep(0.01)
+data = DatasetShelf(Path(sys.argv[1])).open("mnist")
+print(len(written), data.train.images.shape, data.test.labels.shape)
+"""
+
+
+def idx(array: np.ndarray) -> bytes:
+    """An IDX file by the format's description: zeros, type, dimensions, sizes, bytes."""
+    sizes = b"".join(struct.pack(">I", size) for size in array.shape)
+    return bytes([0, 0, 8, array.ndim]) + sizes + array.tobytes()
+
+
+@pytest.fixture
+def packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a data set `tiny`, shipped in place of MNIST, to be damaged."""
+    folder = tmp_path / "packed"
+    folder.mkdir()
+    images = np.arange(5 * 4, dtype=np.uint8).reshape(5, 2, 2)
+    labels = np.array([0, 1, 2, 1, 0], np.uint8)
+    digests = {}
+    for name, array in zip(FILES, (images, labels, images[:2], labels[:2]), strict=True):
+        (folder / f"{name}.gz").write_bytes(gzip.compress(idx(array)))
+        digests[name] = hashlib.sha256(idx(array)).hexdigest()
+    tiny = replace(MNIST, name="tiny", image_shape=(2, 2), train_rows=5, sha256=digests)
+    monkeypatch.setattr(module, "PACKED", folder)
+    monkeypatch.setattr(module, "SHIPPED", {"tiny": tiny})
+    return folder
+
+
+def test_the_data_is_mapped_and_nobody_can_write_to_it(shelf: DatasetShelf) -> None:
+    data = shelf.open("mnist")
+    for split, rows in ((data.train, 60_000), (data.test, 10_000)):
+        assert split.images.shape == (rows, 784)
+        assert split.labels.shape == (rows,)
+        assert isinstance(split.images, np.memmap)
+        assert not split.images.flags.writeable
+        with pytest.raises(ValueError, match="read-only"):
+            split.images[0, 0] = 1
+
+
+def test_the_pixels_and_labels_are_those_of_the_shipped_files(shelf: DatasetShelf) -> None:
+    data = shelf.open("mnist")
+    files = {
+        "train-images-idx3-ubyte": (16, data.train.images),
+        "train-labels-idx1-ubyte": (8, data.train.labels),
+        "t10k-images-idx3-ubyte": (16, data.test.images),
+        "t10k-labels-idx1-ubyte": (8, data.test.labels),
+    }
+    for name, (header, array) in files.items():
+        raw = gzip.decompress((module.PACKED / f"{name}.gz").read_bytes())
+        assert hashlib.sha256(raw).hexdigest() == MNIST.sha256[name]
+        assert raw[header:] == array.tobytes()
+
+
+def test_what_is_told_about_the_data_is_true(shelf: DatasetShelf) -> None:
+    [info], data = shelf.all(), shelf.open("mnist")
+    assert info == shelf.describe("mnist")
+    assert (info.train_rows, info.test_rows) == (len(data.train), len(data.test))
+    assert (info.shape.inputs, info.shape.classes) == (data.n_in, data.classes) == (784, 10)
+
+
+def test_an_unknown_name_is_not_found(shelf: DatasetShelf) -> None:
+    for name in ("cifar", "../mnist", ""):
+        with pytest.raises(DatasetNotFound, match="there are: mnist"):
+            shelf.open(name)
+
+
+def test_a_data_set_is_opened_once(shelf: DatasetShelf) -> None:
+    assert shelf.open("mnist") is shelf.open("mnist")
+
+
+# --- Unpacking ---
+
+
+def test_a_shipped_data_set_is_unpacked_into_rows(packed: Path, tmp_path: Path) -> None:
+    data = DatasetShelf(tmp_path / "new" / "shelf").open("tiny")
+    assert data.train.images.tolist()[2] == [8, 9, 10, 11]
+    assert data.train.labels.tolist() == [0, 1, 2, 1, 0]
+    assert data.test.images.shape == (2, 4)
+
+
+def test_an_unpacked_data_set_needs_the_shipped_files_no_more(packed: Path, tmp_path: Path) -> None:
+    DatasetShelf(tmp_path / "shelf").open("tiny")
+    for file in packed.iterdir():
+        file.unlink()
+    assert len(DatasetShelf(tmp_path / "shelf").open("tiny").train) == 5
+
+
+def test_a_file_that_is_missing_is_unpacked_again(packed: Path, tmp_path: Path) -> None:
+    DatasetShelf(tmp_path / "shelf").open("tiny")
+    [file] = (tmp_path / "shelf").glob(f"tiny-*/{FILES[1]}.npy")
+    file.unlink()
+    assert DatasetShelf(tmp_path / "shelf").open("tiny").train.labels.tolist() == [0, 1, 2, 1, 0]
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(data)
+
+
+def shorten(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+def another(path: Path) -> None:
+    path.write_bytes(gzip.compress(idx(np.array([1, 1, 2, 1, 0], np.uint8))))
+
+
+def garbage(path: Path) -> None:
+    path.write_bytes(b"not gzip at all")
+
+
+@pytest.mark.parametrize("harm", [flip, shorten, another, garbage, Path.unlink])
+def test_a_damaged_shipped_file_is_broken_and_not_unpacked(
+    packed: Path, tmp_path: Path, harm: Callable[[Path], object]
+) -> None:
+    harm(packed / f"{FILES[1]}.gz")
+    with pytest.raises(StoreBroken, match="data set tiny"):
+        DatasetShelf(tmp_path / "shelf").open("tiny")
+    assert [path.stem for path in (tmp_path / "shelf").glob("*/*.npy")] == [FILES[0]]
+
+
+@pytest.mark.parametrize("harm", [shorten, garbage])
+def test_a_damaged_unpacked_file_is_broken(
+    packed: Path, tmp_path: Path, harm: Callable[[Path], object]
+) -> None:
+    DatasetShelf(tmp_path / "shelf").open("tiny")
+    [file] = (tmp_path / "shelf").glob(f"tiny-*/{FILES[0]}.npy")
+    harm(file)
+    with pytest.raises(StoreBroken, match="data set tiny"):
+        DatasetShelf(tmp_path / "shelf").open("tiny")
+
+
+def test_a_place_that_cannot_be_written_is_broken(packed: Path, tmp_path: Path) -> None:
+    (tmp_path / "shelf").touch()
+    with pytest.raises(StoreBroken):
+        DatasetShelf(tmp_path / "shelf").open("tiny")
+
+
+def test_a_lock_that_cannot_be_taken_is_broken(packed: Path, tmp_path: Path) -> None:
+    DatasetShelf(tmp_path / "shelf").open("tiny")
+    [folder] = (tmp_path / "shelf").iterdir()
+    shutil.rmtree(folder)
+    (folder / ".lock").mkdir(parents=True)
+    with pytest.raises(StoreBroken, match="data set tiny"):
+        DatasetShelf(tmp_path / "shelf").open("tiny")
+
+
+def test_processes_at_once_unpack_once(tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    command = [sys.executable, "-W", "error", "-c", UNPACK, tmp_path / "shelf", go]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen(command, **pipes) for _ in range(3)]
+    go.touch()
+    answers = [process.communicate(timeout=60) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], answers
+    lines = [out.split(maxsplit=1) for out, _ in answers]
+    assert sorted(int(written) for written, _ in lines) == [0, 0, 4]
+    assert {shapes for _, shapes in lines} == {"(60000, 784) (10000,)\n"}

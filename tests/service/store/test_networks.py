@@ -1,0 +1,165 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mlp_core import Checkpoint, Cursor
+from service.errors import JobNotFound, NotTrainedYet, StoreBroken
+from service.store import networks as module
+from service.store.attempts import SUCCEEDED, Attempt
+from service.store.checkpoints import CheckpointStore
+from service.store.database import Database
+from service.store.jobs import JobStore, SavedCheckpoint
+from service.store.networks import Networks
+from tests.conftest import submit
+from tests.service.store.records import DONE, started
+
+
+@pytest.fixture
+def networks(jobs: JobStore, checkpoints: CheckpointStore) -> Networks:
+    return Networks(jobs, checkpoints)
+
+
+def save(checkpoints: CheckpointStore, attempt: Attempt, number: int) -> SavedCheckpoint:
+    """Commit a checkpoint of the linear model whose biases are `number`."""
+    arrays = {
+        "layers.1.weight": np.zeros((784, 10), np.float32),
+        "layers.1.bias": np.full(10, number, np.float32),
+        "momentum.layers.1.bias": np.ones(10, np.float32),
+    }
+    saved = checkpoints.save(
+        attempt.job, attempt.number, Checkpoint(Cursor(0, number), arrays, 0.0)
+    )
+    _, dropped = attempt.commit(saved, [])
+    for key in dropped:
+        checkpoints.delete(key)
+    return saved
+
+
+def bias(networks: Networks, ref: str) -> float:
+    return float(networks.get(ref).arrays["layers.1.bias"][0])
+
+
+def test_the_newest_checkpoint_is_the_network(
+    database: Database, checkpoints: CheckpointStore, networks: Networks
+) -> None:
+    attempt = started(database, preset="linear")
+    save(checkpoints, attempt, 1)
+    newest = save(checkpoints, attempt, 2)
+    trained = networks.get(attempt.job)
+    assert (trained.job, trained.saved) == (attempt.job, newest)
+    assert set(trained.arrays) == {"layers.1.weight", "layers.1.bias"}
+    assert trained.network.sizes == (784, 10)
+    assert bias(networks, attempt.job) == 2
+
+
+def test_a_job_without_a_checkpoint_is_not_trained_yet(jobs: JobStore, networks: Networks) -> None:
+    job = submit(jobs)
+    with pytest.raises(NotTrainedYet, match="queued"):
+        networks.get(job)
+    with pytest.raises(JobNotFound, match="job_none"):
+        networks.get("job_none")
+
+
+def test_latest_is_the_job_that_succeeded_last(
+    database: Database, checkpoints: CheckpointStore, networks: Networks
+) -> None:
+    with pytest.raises(JobNotFound, match="no latest model"):
+        networks.get("latest")
+    for number in (1, 2, 3):
+        attempt = started(database, preset="linear")
+        save(checkpoints, attempt, number)
+        if number < 3:
+            attempt.end(SUCCEEDED, DONE)
+    assert bias(networks, "latest") == 2
+
+
+def damage(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1] + b"\xff")
+
+
+@pytest.mark.parametrize("harm", [damage, Path.unlink], ids=["damaged", "lost"])
+def test_the_previous_checkpoint_stands_in_for_a_bad_one(
+    database: Database,
+    checkpoints: CheckpointStore,
+    networks: Networks,
+    tmp_path: Path,
+    harm: Callable[[Path], object],
+) -> None:
+    attempt = started(database, preset="linear")
+    save(checkpoints, attempt, 1)
+    harm(tmp_path / "jobs" / save(checkpoints, attempt, 2).key)
+    assert bias(networks, attempt.job) == 1
+
+
+def test_when_all_checkpoints_are_damaged_the_store_is_broken(
+    database: Database, checkpoints: CheckpointStore, networks: Networks, tmp_path: Path
+) -> None:
+    attempt = started(database, preset="linear")
+    for number in (1, 2):
+        damage(tmp_path / "jobs" / save(checkpoints, attempt, number).key)
+    with pytest.raises(StoreBroken, match="damaged"):
+        networks.get(attempt.job)
+
+
+def test_when_no_file_can_be_found_the_store_is_broken(
+    database: Database, checkpoints: CheckpointStore, networks: Networks
+) -> None:
+    attempt = started(database, preset="linear")
+    checkpoints.delete(save(checkpoints, attempt, 1).key)
+    with pytest.raises(StoreBroken, match=f"no checkpoint file of job {attempt.job}"):
+        networks.get(attempt.job)
+
+
+def test_a_reader_overtaken_by_the_worker_reads_the_row_again(
+    database: Database, checkpoints: CheckpointStore
+) -> None:
+    attempt = started(database, preset="linear")
+
+    class Overtaken(JobStore):
+        """Between the row and the file of its first reader, the worker saves twice more."""
+
+        reads = 0
+
+        def with_checkpoints(self, id_: str):  # type: ignore[no-untyped-def]
+            found = super().with_checkpoints(id_)
+            self.reads += 1
+            if self.reads == 1:
+                save(checkpoints, attempt, 3), save(checkpoints, attempt, 4)
+            return found
+
+    save(checkpoints, attempt, 1), save(checkpoints, attempt, 2)
+    jobs = Overtaken(database)
+    assert bias(Networks(jobs, checkpoints), attempt.job) == 4
+    assert jobs.reads == 2
+
+
+def test_a_network_is_read_from_its_file_once(
+    database: Database, checkpoints: CheckpointStore, networks: Networks
+) -> None:
+    attempt = started(database, preset="linear")
+    saved = save(checkpoints, attempt, 1)
+    first = networks.get(attempt.job)
+    checkpoints.delete(saved.key)
+    assert networks.get(attempt.job) is first
+    save(checkpoints, attempt, 2)
+    assert bias(networks, attempt.job) == 2, "a newer one is another file"
+
+
+def test_the_network_used_least_is_forgotten(
+    database: Database,
+    checkpoints: CheckpointStore,
+    networks: Networks,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "CACHED", 2)
+    first, second, third = (started(database, preset="linear") for _ in range(3))
+    keys = {attempt.job: save(checkpoints, attempt, 1).key for attempt in (first, second, third)}
+    for attempt in (first, second, first, third):
+        networks.get(attempt.job)
+    for key in keys.values():
+        checkpoints.delete(key)
+    networks.get(first.job), networks.get(third.job)
+    with pytest.raises(StoreBroken):
+        networks.get(second.job)
