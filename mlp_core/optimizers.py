@@ -25,7 +25,6 @@ class SGD:
         nesterov: bool = False,
         l2: float = 0.0,
     ) -> None:
-        self._parameters = parameters
         self._learning_rate = learning_rate
         self._momentum = momentum
         self._nesterov = nesterov
@@ -48,18 +47,26 @@ class SGD:
             return {}
         return {f"momentum.{name}": V for name, V in self._velocities.arrays().items()}
 
-    def step(self, gradients: Parameters) -> None:
-        """Change the parameters, in place, by their gradients times `scale`, which are used up."""
+    @property
+    def moves_all(self) -> bool:
+        """Whether even a weight whose gradient is 0 moves."""
+        return bool(self._momentum or self._l2)
+
+    def step(self, parameters: Parameters, gradients: Parameters) -> None:
+        """Change parameters, in place, by their gradients times `scale`, which are used up.
+
+        They are those of the whole network if it `moves_all`, else also those of a narrower one.
+        """
         if self._l2:
-            self._decay(gradients)
+            self._decay(parameters, gradients)
         if self._momentum:
             self._follow_velocities(gradients)
-        for W, dW in zip(self._parameters.flat, gradients.flat, strict=True):
+        for W, dW in zip(parameters.flat, gradients.flat, strict=True):
             W -= dW
 
-    def _decay(self, gradients: Parameters) -> None:
+    def _decay(self, parameters: Parameters, gradients: Parameters) -> None:
         """Add the gradient of the L2 term, in place."""
-        weights = self._parameters.weights
+        weights = parameters.weights
         for W, dW, scratch in zip(weights, gradients.weights, self._scratch.weights, strict=True):
             np.multiply(W, self._l2 * self.scale, out=scratch)
             dW += scratch

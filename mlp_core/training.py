@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlp_core.checkpoint import Checkpoint, Cursor, check_arrays
-from mlp_core.dataset import Dataset, scale
+from mlp_core.dataset import Dataset, Split
 from mlp_core.errors import CheckpointError, Diverged
-from mlp_core.evaluation import BLOCK_ROWS, Evaluation
+from mlp_core.evaluation import BLOCK_ROWS, Block, Evaluation, blocks
+from mlp_core.live_columns import Columns, Narrowing, live_columns, select, widen
 from mlp_core.loss import cross_entropy
-from mlp_core.network import Network, backward, forward
+from mlp_core.network import Network, Parameters, backward, forward
 from mlp_core.optimizers import SGD
 from mlp_core.workspace import Workspace
 
@@ -90,6 +91,9 @@ class Training:
         )
         self._batch = Workspace.allocate(sizes, min(recipe.batch_size, len(dataset.train)))
         self._block = Workspace.allocate(sizes, BLOCK_ROWS)
+        self._narrowing = Narrowing(sizes, max(len(self._batch), BLOCK_ROWS))
+        self._train_blocks = blocks(dataset.train, sizes[1])
+        self._test_blocks = blocks(dataset.test, sizes[1])
         self._epochs_done = 0
         self._batches_done = 0
         self._epoch_start = time.perf_counter()
@@ -99,8 +103,8 @@ class Training:
     def __iter__(self) -> Iterator[Epoch | None]:
         while self._epochs_done < self._recipe.epochs:
             yield from self._train()
-            train = Evaluation(self._network, self._dataset.train, self._block)
-            test = Evaluation(self._network, self._dataset.test, self._block)
+            train = self._evaluation(self._dataset.train, self._train_blocks)
+            test = self._evaluation(self._dataset.test, self._test_blocks)
             yield from train
             yield from test
             yield self._finish(train, test)
@@ -156,13 +160,30 @@ class Training:
         labels = self._dataset.train.labels[rows]
         d_logits = work.d_outputs[-1]
         np.take(self._dataset.train.images, rows, axis=0, out=work.pixels, mode="clip")
-        scale(work.pixels, work.X)
-        forward(self._network, work.X, work.outputs)
+        live = live_columns(work.pixels, len(self._network.biases[0]))
+        X = self._narrowing.inputs(select(work.pixels, live))
+        network = self._narrowing.network(self._network, live)
+        gradients = self._narrowing.gradients(self._gradients, live)
+        forward(network, X, work.outputs)
         cross_entropy(work.outputs[-1], labels, work.losses, d_logits)
         self._check(float(work.losses.sum()), self._batches_done + 1)
         d_logits *= self._optimizer.scale / len(rows)
-        backward(self._network, work.X, work.outputs, work.d_outputs, self._gradients)
-        self._optimizer.step(self._gradients)
+        backward(network, X, work.outputs, work.d_outputs, gradients)
+        self._update(network, gradients, live)
+
+    def _update(self, network: Network, gradients: Parameters, live: Columns) -> None:
+        """Change the network by the gradients of its live part."""
+        if self._optimizer.moves_all:
+            if live is not None:
+                self._gradients.weights[0].fill(0)
+                widen(gradients, live, self._gradients)
+            self._optimizer.step(self._network, self._gradients)
+        else:
+            self._optimizer.step(network, gradients)
+            widen(network, live, self._network)
+
+    def _evaluation(self, split: Split, blocks: list[Block]) -> Evaluation:
+        return Evaluation(self._network, split, blocks, self._block, self._narrowing)
 
     def _finish(self, train: Evaluation, test: Evaluation) -> Epoch:
         """Close the epoch: its record, and on to the next."""

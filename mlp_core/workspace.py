@@ -1,5 +1,6 @@
 """Buffers, allocated once and used again for every batch: memory is slower than arithmetic."""
 
+import math
 from dataclasses import dataclass
 from typing import Self
 
@@ -13,7 +14,6 @@ class Workspace:
     """What a pass over some rows needs besides the parameters."""
 
     pixels: Pixels  # (rows, n_in)
-    X: Matrix  # (rows, n_in)
     outputs: tuple[Matrix, ...]  # (rows, n_out) for each layer: H, the last the logits
     d_outputs: tuple[Matrix, ...]  # like `outputs`: dZ, the last d_logits
     losses: Vector  # (rows,)
@@ -23,10 +23,9 @@ class Workspace:
         """Buffers for up to `rows` rows in a network of these sizes."""
         return cls(
             np.empty((rows, sizes[0]), np.uint8),
-            np.empty((rows, sizes[0]), np.float32),
             layer_buffers(sizes, rows),
             layer_buffers(sizes, rows),
-            np.empty(rows, np.float32),
+            buffer(rows),
         )
 
     def head(self, rows: int) -> Self:
@@ -35,7 +34,6 @@ class Workspace:
             return self
         return type(self)(
             self.pixels[:rows],
-            self.X[:rows],
             tuple(Z[:rows] for Z in self.outputs),
             tuple(dZ[:rows] for dZ in self.d_outputs),
             self.losses[:rows],
@@ -49,5 +47,16 @@ def layer_buffers(sizes: tuple[int, ...], rows: int) -> tuple[Matrix, ...]:
     """An empty matrix (rows, n_out) for each layer of a network of these sizes."""
     *hidden, classes = sizes[1:]
     # Reductions along so short an axis as the classes are faster if it is the outer one in memory.
-    logits = np.empty((classes, rows), np.float32).T
-    return (*(np.empty((rows, n_out), np.float32) for n_out in hidden), logits)
+    logits = buffer(classes, rows).T
+    return (*(buffer(rows, n_out) for n_out in hidden), logits)
+
+
+def buffer(*shape: int) -> Matrix:
+    """An empty float32 array from the start of a cache line.
+
+    A step is 3 % faster than from where malloc starts: there each wide load touches two lines.
+    """
+    size = math.prod(shape)
+    memory = np.empty(size + 16, np.float32)
+    start = -memory.ctypes.data % 64 // memory.itemsize
+    return memory[start : start + size].reshape(shape)

@@ -12,9 +12,9 @@ MAX_STEP_SECONDS = 2.0
 """A worker beats between steps; a longer one would look like a dead worker."""
 
 # One core of a 2020s server, measured with OpenBLAS in float32. They only serve the estimate.
-FLOPS_PER_SECOND = 60e9
+FLOPS_PER_SECOND = 130e9
 SECONDS_PER_STEP = 40e-6
-SECONDS_PER_PIXEL = 0.4e-9
+SECONDS_PER_PIXEL = 0.3e-9
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def check(spec: Spec, data: Shape, limits: Limits) -> Cost:
 def _field_flaws(spec: Spec, limits: Limits) -> Iterator[Flaw]:
     if len(spec.hidden) > limits.layers:
         yield _over("#/hidden", f"{len(spec.hidden):,} hidden layers", f"{limits.layers:,}")
-    for index, width in enumerate(spec.hidden):
+    for index, width in enumerate(spec.hidden[: limits.layers]):
         if width > limits.width:
             yield _over(f"#/hidden/{index}", f"{width:,} units", f"{limits.width:,}")
     if spec.epochs > limits.epochs:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlp_core import Checkpoint, CheckpointError, Cursor, Recipe, Training
+from mlp_core.live_columns import WIDE
 
 RECIPE = Recipe((4,), "relu", "he_normal", 0.01, epochs=3, batch_size=128, learning_rate=0.2)
 OPTIMIZERS = {
@@ -15,6 +16,8 @@ OPTIMIZERS = {
     "sgd and l2": replace(RECIPE, l2=0.01),
     "momentum": replace(RECIPE, momentum=0.9),
     "nesterov": replace(RECIPE, momentum=0.9, nesterov=True, activation="sigmoid"),
+    "live columns": replace(RECIPE, hidden=(WIDE,)),
+    "live columns and momentum": replace(RECIPE, hidden=(WIDE,), momentum=0.9, l2=0.01),
 }
 YIELDS = 3 * (5 + 2 + 1 + 1)  # batches, blocks of both sets, the epoch
 

@@ -22,6 +22,7 @@ from mlp_core import (
     read_idx,
     scaled,
 )
+from mlp_core.live_columns import WIDE
 from mlp_core.loss import cross_entropy
 from mlp_core.network import Network, Parameters, backward, forward
 from mlp_core.optimizers import SGD
@@ -249,12 +250,14 @@ def test_a_step_never_leaves_float32(activation, rng):
     forward(network, X, outputs)
     cross_entropy(outputs[-1], labels, strict(work.losses), d_outputs[-1])
     backward(network, X, outputs, d_outputs, gradients)
-    SGD(network, 0.1, momentum=0.9, nesterov=True, l2=0.1).step(gradients)
+    SGD(network, 0.1, momentum=0.9, nesterov=True, l2=0.1).step(network, gradients)
     with pytest.raises(AssertionError, match="multiply met float64"):
         np.multiply(X, np.float64(2))
 
 
-@pytest.mark.parametrize("options", [{}, {"momentum": 0.9, "nesterov": True, "l2": 0.1}])
+@pytest.mark.parametrize(
+    "options", [{}, {"momentum": 0.9, "nesterov": True, "l2": 0.1}, {"hidden": (WIDE,)}]
+)
 def test_all_arrays_of_a_run_are_float32(dataset, options):
     training = Training(replace(RECIPE, **options), dataset)
     epochs_of(training)
