@@ -12,9 +12,9 @@ MAX_STEP_SECONDS = 2.0
 """A worker beats between steps; a longer one would look like a dead worker."""
 
 # One core of a 2020s server, measured with OpenBLAS in float32. They only serve the estimate.
-FLOPS_PER_SECOND = 130e9
+FLOPS_PER_SECOND = 100e9
 SECONDS_PER_STEP = 40e-6
-SECONDS_PER_PIXEL = 0.3e-9
+SECONDS_PER_PIXEL = 0.5e-9
 
 
 @dataclass(frozen=True)
