@@ -101,7 +101,6 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         prepare(settings)
-        house.rooms.datasets.open(MNIST.name)
         house.dispatcher.start(on_death)
         yield
         house.tail.close()
@@ -133,22 +132,24 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
     )
     app.state.rooms, app.state.house = house.rooms, house
     for module in ROUTERS:
-        app.include_router(module.router)
+        app.include_router(module.router, responses=problems.RESPONSES)
     app.mount("/vendor", StaticFiles(directory=health.VENDOR))
     problems.install(app)
     app.add_exception_handler(events.NothingMore, events.nothing_more)
-    app.add_middleware(Edge, allowed_hosts=settings.allowed_hosts)
+    # Around the whole stack: middleware lies inside the body limit and the answer to a crash.
+    app.middleware_stack = Edge(app.build_middleware_stack(), settings.allowed_hosts)
     return app
 
 
 def prepare(settings: Settings) -> None:
-    """Make the data directory and bring the database to the newest schema.
+    """Make the data directory, unpack the data sets, bring the database to the newest schema.
 
     Raises:
         StoreBroken: they can't be written.
     """
     make_directory(settings.data_dir.absolute())
     _write_probe(settings.data_dir)
+    DatasetShelf(settings.resolved_datasets_dir()).open(MNIST.name)
     migrate(settings.resolved_database_url())
 
 
@@ -156,7 +157,7 @@ def _write_probe(directory: Path) -> None:
     probe = directory / ".probe"
     try:
         probe.write_bytes(b"")
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # two may probe at once
     except OSError as exc:
         raise StoreBroken(f"the data directory {directory} can't be written: {exc}") from exc
 
@@ -238,7 +239,8 @@ def serve(settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn raises the signal again when it has stopped; that end is as good as any.
         signal.signal(number, lambda *_: None)
-    server.run()
+    # The port first: a server that can't have it must not touch the other one's workers.
+    server.run(sockets=[config.bind_socket()])
     return 1 if server.died or not server.started else 0
 
 

@@ -48,8 +48,10 @@ def cost_of(spec: Spec, data: Shape) -> Cost:
     # Parameters, their gradients, and the velocity; inputs and two arrays for each layer's output.
     copies = 3 if spec.optimizer.momentum else 2
     bytes_ = FLOAT_BYTES * (copies * parameters + spec.batch_size * (sizes[0] + 2 * sum(sizes[1:])))
-    # 2 flops a weight forward, 4 backward, 2 for each row evaluated.
-    flops_per_epoch = weights * (8 * data.train_rows + 2 * data.test_rows)
+    # 2 flops a weight forward, 2 for its gradient, 2 for the layer below (the inputs have none),
+    # and 2 again when the row is evaluated.
+    below_none = 2 * data.inputs * sizes[1]
+    flops_per_epoch = (8 * weights - below_none) * data.train_rows + 2 * weights * data.test_rows
     steps = -(-data.train_rows // spec.batch_size)
     rows = 2 * data.train_rows + data.test_rows
     seconds_per_epoch = (

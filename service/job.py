@@ -112,10 +112,16 @@ class Spec(BaseModel):
         return {**fields, **given}
 
 
+class StoredSgd(Sgd):
+    model_config = ConfigDict(strict=False, extra="ignore", frozen=True)
+
+
 class StoredSpec(Spec):
     """A resolved spec as it was accepted: read leniently, never filled in again."""
 
     model_config = ConfigDict(strict=False, extra="ignore", frozen=True)
+
+    optimizer: StoredSgd = StoredSgd()
 
     @model_validator(mode="before")
     @classmethod

@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 
 import numpy as np
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
+from pydantic import Field
 
-from service.api.replies import binary, conditional
+from service.api.replies import binary, check_size, conditional
 from service.api.rooms import Rooms, RoomsDep
 from service.job import Record
 from service.pictures import tiles
@@ -14,7 +15,7 @@ from service.store.datasets import DatasetInfo
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
-Name = Annotated[str, Path(description="`mnist`", max_length=64)]
+Name = Annotated[str, Path(max_length=64, examples=["mnist"])]
 SplitName = Literal["train", "test"]
 
 
@@ -22,7 +23,7 @@ class DatasetRecord(Record):
     object: Literal["dataset"] = "dataset"
     name: str
     description: str
-    image_shape: tuple[int, int]
+    image_shape: list[int] = Field(description="rows and columns of pixels")
     classes: list[str]
     train_rows: int
     test_rows: int
@@ -86,6 +87,7 @@ def draw_samples(
         return tiles.contact_sheet(images, labels=labels, columns=columns, tile_size=tile)
 
     _check_row(info, split, offset)
+    check_size(limit, tile)
     return conditional(request, "png", (name, split, limit, offset, columns, tile), make)
 
 

@@ -13,7 +13,8 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
 class Edge:
     """Refuses foreign Host headers (DNS rebinding), and adds security headers to answers.
 
-    Pure ASGI: a refused request's body is never read.
+    Pure ASGI: a refused request's body is never read. It lies around all that answers, so it also
+    words the body limit's own answer, which is plain text, as a problem.
     """
 
     def __init__(self, app: ASGIApp, allowed_hosts: Sequence[str]) -> None:
@@ -25,9 +26,19 @@ class Edge:
             await self._app(scope, receive, send)
             return
 
+        replaced = False
+
         async def send_safely(message: Message) -> None:
+            nonlocal replaced
+            if replaced:
+                return
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
+                if message["status"] == 413 and headers["Content-Type"] != problems.MEDIA_TYPE:
+                    too_large = problems.answer(problems.problem("too-large", problems.TOO_LARGE))
+                    await too_large(scope, receive, send_safely)
+                    replaced = True
+                    return
                 headers.setdefault("X-Content-Type-Options", "nosniff")
                 headers.setdefault("Content-Security-Policy", POLICY)
                 headers.setdefault("Referrer-Policy", "no-referrer")

@@ -23,13 +23,12 @@ async def nothing_more(_: Request, __: Exception) -> Response:
     return Response(status_code=204)
 
 
-async def _history(
-    rooms: RoomsDep,
-    job: JobId,
-    last_event_id: Annotated[
-        int, Header(ge=0, le=2**31, description="number of the last event the client has")
-    ] = 0,
-) -> News:
+LastEventId = Annotated[
+    int, Header(ge=0, le=2**31, description="number of the last event the client has")
+]
+
+
+async def _history(rooms: RoomsDep, job: JobId, last_event_id: LastEventId = 0) -> News:
     """Read what the client has not seen, while a missing job can still be a 404."""
     found, events = await run_in_threadpool(rooms.jobs.events, job, last_event_id)
     if not events and found.state in FINAL:
@@ -44,13 +43,16 @@ async def _history(
     name="stream_events",
 )
 async def stream_events(
-    rooms: RoomsDep, job: JobId, history: Annotated[News, Depends(_history)]
+    rooms: RoomsDep,
+    job: JobId,
+    history: Annotated[News, Depends(_history)],
+    last_event_id: LastEventId = 0,
 ) -> AsyncIterator[ServerSentEvent]:
     """Stream `state`, `epoch` and `warning` events, numbered by `id`, and `progress` without one.
 
     The stream begins behind `Last-Event-ID` and ends by itself after a final state.
     """
-    async for now, events in rooms.tail.follow(job, history):
+    async for now, events in rooms.tail.follow(job, history, last_event_id):
         for event in events:
             data: dict[str, Any] = {**event.data, "at": event.at}
             yield ServerSentEvent(event=event.type, id=str(event.number), data=data)

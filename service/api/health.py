@@ -1,10 +1,10 @@
 """For machines that look after the service, and the pages that explain it without a network."""
 
 import json
-from pathlib import Path
-from typing import Literal
+import pathlib
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi import APIRouter, HTTPException, Path, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 
 from service.api import problems
@@ -13,7 +13,7 @@ from service.job import Record
 
 router = APIRouter(tags=["service"])
 
-VENDOR = Path(__file__).parent.parent / "web" / "vendor"
+VENDOR = pathlib.Path(__file__).parent.parent / "web" / "vendor"
 SWAGGER = next(VENDOR.glob("swagger-ui-dist@*")).name
 DOCS_POLICY = (
     "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
@@ -56,7 +56,12 @@ def readyz(rooms: RoomsDep) -> Response:
     return Response(body.model_dump_json(), 200 if good else 503, media_type="application/json")
 
 
-@router.get("/metrics", response_class=Response, name="metrics")
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    name="metrics",
+)
 def metrics(rooms: RoomsDep) -> Response:
     """Read the metrics in Prometheus's text format."""
     body, media_type = rooms.metrics()
@@ -64,7 +69,7 @@ def metrics(rooms: RoomsDep) -> Response:
 
 
 @router.get("/problems/{code}", name="get_problem")
-def get_problem(code: str) -> ProblemType:
+def get_problem(code: Annotated[str, Path(max_length=64)]) -> ProblemType:
     """Explain a problem type, as error answers name it."""
     if code not in problems.TITLES:
         raise HTTPException(404, f"There is no problem {code!r}.")

@@ -6,6 +6,7 @@ import math
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Depends, Header, HTTPException, Path, Query, Request, Response
+from starlette.convertors import StringConvertor, register_url_convertor
 
 from service import cost
 from service.api.replies import (
@@ -53,7 +54,7 @@ EXAMPLES: dict[str, Any] = {
 async def _json_only(request: Request) -> None:
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if media_type != "application/json" and not media_type.endswith("+json"):
-        sent = media_type or "none"
+        sent = media_type[:100] or "none"
         raise HTTPException(415, f"Send the spec with Content-Type: application/json, not {sent}.")
 
 
@@ -125,14 +126,23 @@ def get_job(rooms: RoomsDep, request: Request, job: JobId) -> Response:
     return conditional(request, "json", (body,), lambda: body)
 
 
-@router.delete("/jobs/{job}", status_code=204, name="delete_job")
+@router.delete("/jobs/{job}", status_code=204, response_class=Response, name="delete_job")
 def delete_job(rooms: RoomsDep, job: JobId) -> None:
     """Delete a job that has no worker, with its epochs and weights."""
     rooms.jobs.delete(job)
     rooms.artifacts.delete_folder(job)
 
 
-@router.post("/jobs/{job}/{action}", name="act_on_job")
+class ActionConvertor(StringConvertor):
+    """Other words at its place in an address lead nowhere, whatever the method."""
+
+    regex = "cancel|pause|resume"
+
+
+register_url_convertor("action", ActionConvertor())
+
+
+@router.post("/jobs/{job}/{action:action}", name="act_on_job")
 def act_on_job(rooms: RoomsDep, job: JobId, action: Literal["cancel", "pause", "resume"]) -> Job:
     """Cancel, pause or resume a job. Repeating an action that is done is harmless."""
     changed = rooms.jobs.act(action, job)

@@ -18,6 +18,7 @@ from mlp_core import predict_probabilities, scaled
 from service.api import problems
 from service.api.rooms import Rooms, RoomsDep
 from service.api.weights import Ref
+from service.errors import DatasetNotFound
 from service.job import Label
 from service.pictures import digits
 from service.pictures.digits import BadImage
@@ -89,12 +90,19 @@ class Question:
     return_pixels: bool
 
 
+def _json_schema() -> dict[str, Any]:
+    """Return the schema of PredictRequest in one piece: a `#/$defs/…` leads nowhere in OpenAPI."""
+    schema = PredictRequest.model_json_schema()
+    schema["properties"]["inputs"]["items"] = schema.pop("$defs")[ImageInput.__name__]
+    return schema
+
+
 IMAGE_SCHEMA = {"schema": {"type": "string", "format": "binary"}}
 REQUEST_BODY: dict[str, Any] = {
     "required": True,
     "content": {
         "application/json": {
-            "schema": PredictRequest.model_json_schema(),
+            "schema": _json_schema(),
             "examples": {
                 "sample": {"value": {"inputs": [{"dataset": "mnist", "index": 7}]}},
                 "file": {"value": {"inputs": [{"base64": "iVBORw0KGgo…"}], "top_k": 2}},
@@ -176,8 +184,9 @@ def _from_npy(data: bytes) -> Iterator[Grey]:
             (1, 0): np.lib.format.read_array_header_1_0,
             (2, 0): np.lib.format.read_array_header_2_0,
         }[version]
-        shape, _, dtype = read(file)
-    except (ValueError, KeyError) as exc:
+        shape, fortran, dtype = read(file)
+        shape = tuple(int(size) for size in shape)  # True passes for 1
+    except Exception as exc:  # NumPy reads the header as Python, so garbage may raise anything
         raise HTTPException(422, "The body is no .npy file (version 1 or 2).") from exc
     sides = shape[-2:] if shape[-2:] == (28, 28) else shape[-1:]
     if sides not in ((28, 28), (784,)) or len(shape) - len(sides) > 1:
@@ -189,7 +198,8 @@ def _from_npy(data: bytes) -> Iterator[Grey]:
         raise HTTPException(422, f"The array must hold 1 to {MAX_INPUTS:,} images.")
     if len(data) - file.tell() != count * 784 * dtype.itemsize:
         raise HTTPException(422, "The array is not as long as its header says.")
-    array = np.load(io.BytesIO(data), allow_pickle=False).reshape(count, 28, 28)
+    array = np.frombuffer(data, dtype, offset=file.tell())
+    array = array.reshape(shape, order="F" if fortran else "C").reshape(count, 28, 28)
     return iter(array if array.dtype == np.uint8 else _bytes_of(array))
 
 
@@ -202,6 +212,10 @@ def _bytes_of(values: np.ndarray) -> Grey:
 
 
 def _answer_json(rooms: Rooms, ref: str, body: bytes) -> Predictions:
+    # Each takes much more memory than its bytes in the body, and so would the errors about it.
+    most = {b"{": MAX_INPUTS + 1, b"[": 32 * MAX_INPUTS, b'"': 16 * MAX_INPUTS}
+    if any(body.count(mark) > count for mark, count in most.items()):
+        raise HTTPException(422, f"The body has more parts than {MAX_INPUTS:,} inputs can have.")
     try:
         asked = PredictRequest.model_validate_json(body)
     except ValidationError as exc:
@@ -224,12 +238,14 @@ def _image(datasets: DatasetShelf, given: ImageInput, where: str) -> bytes | Gre
         if given.dataset is not None:
             return _from_dataset(datasets, given.dataset, given.split, given.index or 0)
         if given.pixels is not None:
-            cells = _from_cells(given.pixels, "iu", 255)
+            cells = _from_cells(given.pixels, {int}, 255)
         else:
-            cells = np.rint(_from_cells(given.values or [], "iuf", 1) * 255)
+            cells = np.rint(_from_cells(given.values or [], {int, float}, 1) * 255)
         return cells.astype(np.uint8)
     except BadImage as exc:
         return BadImage(exc.code, f"{where}: {exc}")
+    except DatasetNotFound as exc:
+        return BadImage("undecodable_image", f"{where}: {exc}")
 
 
 def _from_base64(text: str) -> bytes:
@@ -251,25 +267,33 @@ def _from_dataset(datasets: DatasetShelf, name: str, split: str, index: int) -> 
     return image
 
 
-def _from_cells(cells: list[Any], kinds: str, highest: int) -> np.ndarray:
-    """Return nested lists as an array (h, w) of numbers between 0 and `highest`."""
-    try:
-        array = np.array(cells)
-    except ValueError:
-        array = np.array(None)
-    if array.shape == (784,):
-        array = array.reshape(28, 28)
-    if array.ndim != 2 or not array.size or array.dtype.kind not in kinds:
+def _from_cells(cells: list[Any], numbers: set[type], highest: int) -> np.ndarray:
+    """Return 784 numbers, or rows of them, between 0 and `highest`, as an array (h, w)."""
+    flat = len(cells) == 784 and not isinstance(cells[0], list)
+    rows = [cells] if flat else cells
+    # NumPy comes after: it would make every cell as large as the longest text among them.
+    if not _is_grid(rows, numbers):
         kind = "whole numbers" if highest == 255 else "numbers"
         raise BadImage(
             "undecodable_image",
             f"send 784 {kind} from 0 to {highest}, or rows of them, all of one length.",
         )
-    if not ((array >= 0) & (array <= highest)).all():
-        raise BadImage("undecodable_image", f"all numbers must lie between 0 and {highest}.")
-    if array.size > digits.MAX_PIXELS:
+    if len(rows) * len(rows[0]) > digits.MAX_PIXELS:
         raise BadImage("too_many_pixels", f"more than {digits.MAX_PIXELS:,} pixels.")
-    return array
+    array = np.array(rows)
+    if array.dtype.kind == "O" or not ((array >= 0) & (array <= highest)).all():
+        raise BadImage("undecodable_image", f"all numbers must lie between 0 and {highest}.")
+    return array.reshape(28, 28) if flat else array
+
+
+def _is_grid(rows: list[Any], numbers: set[type]) -> bool:
+    """Tell whether these are rows of one length with nothing but numbers."""
+    if not rows or not isinstance(rows[0], list) or not rows[0]:
+        return False
+    return all(
+        isinstance(row, list) and len(row) == len(rows[0]) and numbers.issuperset(map(type, row))
+        for row in rows
+    )
 
 
 # --- From images to the answer --------------------------------------------------------------------

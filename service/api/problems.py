@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Mount
 
 from service.errors import (
     DatasetNotFound,
@@ -29,6 +30,7 @@ from service.pictures.digits import BadImage
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = "1"
 MAX_TEXT = 300
+MAX_WORD = 64
 MAX_ITEMS = 20
 
 TITLES: dict[str, tuple[int, str]] = {
@@ -70,7 +72,16 @@ BY_STATUS = {
     415: "unsupported-media-type",
     422: "invalid",
 }
+TOO_LARGE = "Send less: MLP_MAX_BODY_BYTES sets the limit; a prediction request may have 10 MiB."
 REQUEST_MODELS: list[type[BaseModel]] = [Spec, Sgd]
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    "default": {
+        "description": "A problem",
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+}
+"""Describes all error answers for OpenAPI."""
 
 logger = structlog.get_logger(__name__)
 
@@ -93,9 +104,9 @@ def of(exc: ServiceError) -> Problem:
     code = next((CODES[kind] for kind in type(exc).__mro__ if kind in CODES), "internal")
     items = [
         ProblemItem(pointer=flaw.pointer, detail=flaw.detail, hint=flaw.hint)
-        for flaw in getattr(exc, "flaws", ())
+        for flaw in getattr(exc, "flaws", ())[:MAX_ITEMS]
     ]
-    return problem(code, str(exc), items)
+    return problem(code, _short(str(exc)), items)
 
 
 def answer(found: Problem, headers: Mapping[str, str] | None = None) -> Response:
@@ -123,13 +134,28 @@ async def _service_error(_: Request, exc: Exception) -> Response:
     return answer(found)
 
 
-async def _http_error(_: Request, exc: Exception) -> Response:
+async def _http_error(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, HTTPException)  # noqa: S101  registered for it
     code = BY_STATUS.get(exc.status_code, "bad-request")
-    detail = str(exc.detail)
-    if detail == HTTPStatus(exc.status_code).phrase:  # Starlette's own, which says nothing
+    detail, headers = str(exc.detail), dict(exc.headers or {})
+    if code == "too-large":
+        detail = TOO_LARGE
+    elif detail == HTTPStatus(exc.status_code).phrase:  # Starlette's own, which says nothing
         detail = f"{TITLES[code][1]}; /docs lists the routes."
-    return answer(problem(code, detail), exc.headers)
+    if code == "method-not-allowed":
+        headers["Allow"] = ", ".join(_methods(request)) or headers.get("Allow", "")
+    return answer(problem(code, detail), headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """Return the methods of an address; Starlette's own list has those of one route of several."""
+    scopes = [{**request.scope, "method": method} for method in ("GET", "POST", "DELETE")]
+    return [
+        str(scope["method"])
+        for scope in scopes
+        for route in request.app.routes
+        if not isinstance(route, Mount) and route.matches(scope)[0] == Match.FULL
+    ]
 
 
 async def _unexpected(request: Request, exc: Exception) -> Response:
@@ -178,7 +204,7 @@ def _hint(error: Mapping[str, Any]) -> str | None:
 
 
 def _did_you_mean(word: str, known: Iterable[str]) -> str | None:
-    close = get_close_matches(word, sorted(known), n=1)
+    close = get_close_matches(word[:MAX_WORD], sorted(known), n=1)
     return f"did you mean {close[0]!r}?" if close else None
 
 

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable
 from typing import Literal
 
-from fastapi import Request, Response
+from fastapi import HTTPException, Request, Response
 
 import service
 from service.job import Epoch, Job, Record, Spec
@@ -17,6 +17,7 @@ MEDIA_TYPES = {
     "npz": "application/zip",
     "safetensors": "application/octet-stream",
 }
+MAX_PIXELS = 16_000_000
 
 
 def conditional(
@@ -37,10 +38,18 @@ def conditional(
     return Response(make(), headers=headers, media_type=MEDIA_TYPES[suffix])
 
 
+def check_size(tiles: int, tile: int) -> None:
+    """Refuse a picture of so many square tiles that it would take much memory and time."""
+    if tiles * tile**2 > MAX_PIXELS:
+        raise HTTPException(422, f"{tiles} tiles of {tile}x{tile} are too much for one picture.")
+
+
 def binary(*suffixes: str) -> dict[int | str, dict[str, object]]:
     """Describe a 200 answer with these media types for OpenAPI."""
     schema = {"schema": {"type": "string", "format": "binary"}}
     content = {MEDIA_TYPES[suffix].split(";")[0]: schema for suffix in suffixes}
+    if "json" in suffixes:
+        content[MEDIA_TYPES["json"]] = {"schema": {"type": "object"}}
     return {200: {"content": content}, 304: {"description": "The client has it (If-None-Match)"}}
 
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 from fastapi.concurrency import run_in_threadpool
 
+from service.errors import JobNotFound
 from service.job import FINAL, Event, Job
 from service.store.jobs import JobStore
 
@@ -28,13 +29,17 @@ class Tail:
         self._task: asyncio.Task[None] | None = None
         self._closed = False
 
-    async def follow(self, id_: str, history: News) -> AsyncIterator[News]:
-        """Yield `history`, then what is new about a job, until it is final or the server stops."""
+    async def follow(self, id_: str, history: News, after: int) -> AsyncIterator[News]:
+        """Yield `history`, then what is new about a job, until it is final or the server stops.
+
+        Args:
+            after: the number of the event that `history` begins behind.
+        """
         job, events = history
         yield history
         if job.state in FINAL or self._closed:
             return
-        last = events[-1].number if events else 0
+        last = events[-1].number if events else after
         queue: asyncio.Queue[News | None] = asyncio.Queue(MAX_WAITING)
         self._join(id_, queue)
         try:
@@ -49,6 +54,8 @@ class Tail:
                 if job.state in FINAL:
                     return
                 news = await queue.get()
+        except JobNotFound:
+            return  # deleted since the history was read
         finally:
             self._part(id_, queue)
 
@@ -89,8 +96,10 @@ class Tail:
                 job, events = await run_in_threadpool(
                     self._jobs.events, id_, self._sent.get(id_, 0)
                 )
+                if id_ not in self._sent:
+                    continue  # its last listener has left meanwhile
                 self._seen[id_] = news[id_]
-                if events and id_ in self._sent:
+                if events:
                     self._sent[id_] = events[-1].number
                 self._tell(id_, (job, events))
 

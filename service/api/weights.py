@@ -7,7 +7,7 @@ import numpy as np
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 
 from service.api.curves import Format, Theme
-from service.api.replies import binary, conditional
+from service.api.replies import binary, check_size, conditional
 from service.api.rooms import RoomsDep
 from service.errors import LayerNotFound
 from service.pictures import tiles
@@ -17,7 +17,11 @@ router = APIRouter(prefix="/v1/models", tags=["models"])
 
 Ref = Annotated[
     str,
-    Path(description="a job's id, or `latest`: the job that succeeded last", max_length=64),
+    Path(
+        description="a job's id, or `latest`: the job that succeeded last",
+        max_length=64,
+        examples=["latest"],
+    ),
 ]
 
 
@@ -79,6 +83,8 @@ def draw_weights(
     W = weights[layer - 1][:, offset : offset + units]
     if not W.size:
         raise HTTPException(404, f"Layer {layer} has {weights[layer - 1].shape[1]} units.")
+
+    check_size(W.shape[1] if layer == 1 else 1, tile or 0)
 
     def make() -> bytes:
         image = rooms.datasets.describe(trained.dataset).image_shape

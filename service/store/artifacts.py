@@ -86,12 +86,13 @@ class Artifacts:
 
     def folders(self) -> list[str]:
         """Return the ids of jobs that have artifacts."""
-        return sorted(path.name for path in self._root.iterdir()) if self._root.is_dir() else []
+        return sorted(path.name for path in self._root.glob("job_*"))
 
     def keys(self, job: str) -> Iterator[str]:
         """Yield the keys of a job's artifacts, unfinished writes included."""
         for path in sorted((self._root / job).glob("*/*")):
-            yield str(path.relative_to(self._root))
+            if path.parent.name.isdigit():  # the attempt; other folders are not ours
+                yield str(path.relative_to(self._root))
 
     def delete_folder(self, job: str) -> None:
         """Remove all artifacts of a job."""

@@ -38,8 +38,8 @@ def decode(data: bytes, cursor: Cursor) -> Checkpoint:
 
 
 def weights_only(arrays: Arrays) -> dict[str, np.ndarray]:
-    """Return the tensors of the network without those of the optimiser."""
-    return {name: array for name, array in arrays.items() if name.startswith("layers.")}
+    """Return the tensors of the network, by name, without those of the optimiser."""
+    return {name: arrays[name] for name in sorted(arrays) if name.startswith("layers.")}
 
 
 def weights_safetensors(arrays: Arrays) -> bytes:

@@ -104,22 +104,15 @@ class JobStore:
         """
         body_sha256 = hashlib.sha256(body).hexdigest()
         with self._database.write() as connection:
-            if key is not None and (twin := _twin(connection, key)):
+            if key is not None and (twin := _twin(connection, key)) is not None:
                 if twin["body_sha256"] != body_sha256:
                     raise KeyReused(key)
                 return Submission(twin["job"], twin["answer"], replayed=True)
             row = _insert(connection, spec, cost, batches_per_epoch)
             answer = render(_placed_job(connection, row))
             if key is not None:
-                connection.execute(
-                    insert(idempotency_keys).values(
-                        key=key,
-                        body_sha256=body_sha256,
-                        job=row["id"],
-                        answer=answer,
-                        created_at=now(),
-                    )
-                )
+                entry = {"key": key, "body_sha256": body_sha256, "job": row["id"], "answer": answer}
+                connection.execute(insert(idempotency_keys).values(**entry, created_at=now()))
         return Submission(row["id"], answer, replayed=False)
 
     def get(self, id_: str) -> Job:
@@ -225,12 +218,6 @@ class JobStore:
             row = _find(connection, id_)
             return _job(row), saved_checkpoints(connection, row)
 
-    def forget_old_keys(self) -> None:
-        """Drop idempotency keys that no client will retry any more."""
-        with self._database.write() as connection:
-            old = idempotency_keys.c.created_at < now() - KEY_LIFETIME
-            connection.execute(delete(idempotency_keys).where(old))
-
 
 EPOCH_VALUES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds")
 
@@ -250,6 +237,9 @@ def _find(connection: Connection, id_: str) -> RowMapping:
 
 
 def _twin(connection: Connection, key: str) -> RowMapping | None:
+    """Return what was stored with `key`, once the keys that nobody will retry are dropped."""
+    old = idempotency_keys.c.created_at < now() - KEY_LIFETIME
+    connection.execute(delete(idempotency_keys).where(old))
     query: Select[Any] = select(idempotency_keys).where(idempotency_keys.c.key == key)
     return connection.execute(query).mappings().one_or_none()
 

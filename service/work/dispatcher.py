@@ -27,7 +27,6 @@ DRAIN_SECONDS = 6.0
 """At shutdown workers have this long to save."""
 BACK_OFF_SECONDS = (0.0, 1.0, 2.0, 4.0)
 """Before the next attempt, by the number of losses in a row."""
-TIDY_SECONDS = 60.0
 
 logger = structlog.get_logger(__name__)
 Key = tuple[str, int]
@@ -57,7 +56,7 @@ class Dispatcher:
         self._not_before: dict[str, float] = {}
         self._wake = threading.Event()
         self._stopping = False
-        self._next_sweep = self._next_tidy = 0.0
+        self._next_sweep = 0.0
         self._thread: threading.Thread | None = None
 
     def start(self, on_death: Callable[[], None]) -> None:
@@ -91,6 +90,11 @@ class Dispatcher:
             self._thread.join()
 
     def _loop(self) -> None:
+        try:
+            for job in self._artifacts.folders():
+                self._tidy(job)
+        except StoreBroken as exc:
+            logger.error("store_broken", error=str(exc))  # garbage can wait for the next start
         while not self._stopping:
             self._wake.clear()
             try:
@@ -111,9 +115,6 @@ class Dispatcher:
             self._next_sweep = now + SWEEP_SECONDS
             self._sweep(active)
         self._fill()
-        if now >= self._next_tidy:
-            self._next_tidy = now + TIDY_SECONDS
-            self._tidy()
 
     def _adopt(self, active: dict[Key, Active]) -> None:
         """Watch attempts that an earlier dispatcher started, once their handle is known."""
@@ -131,6 +132,7 @@ class Dispatcher:
             logger.info("worker_ended", job=job, attempt=attempt, code=exit_.code)
             self._lose(job, attempt, self._story(job, exit_))
             del self._watches[job, attempt]
+            self._tidy(job)
 
     def _story(self, job: str, exit_: Exit) -> str:
         words = self._launcher.last_words(job)
@@ -170,8 +172,7 @@ class Dispatcher:
             if watch.still >= LOST_AFTER_SWEEPS:
                 self._lose(*key, f"no sign of life from the worker in {watch.still} s")
                 if watch.handle:
-                    self._launcher.kill(watch.handle)
-                del self._watches[key]
+                    self._launcher.kill(watch.handle)  # the watch stays until it is reaped
 
     def _lose(self, job: str, attempt: int, why: str, *, counts: bool = True) -> None:
         state = self._queue.lose(job, attempt, why, counts=counts)
@@ -186,7 +187,7 @@ class Dispatcher:
         """Claim and launch until every slot is taken or nothing is queued."""
         now = time.monotonic()
         self._not_before = {job: at for job, at in self._not_before.items() if at > now}
-        while len(self._watches) < self._launcher.capacity():
+        while self._workers_here() < self._launcher.capacity():
             claim = self._queue.claim(self._not_before)
             if claim is None:
                 return
@@ -198,23 +199,26 @@ class Dispatcher:
             logger.info("worker_started", job=claim.job, attempt=claim.attempt, pid=handle.pid)
             self._watches[claim.job, claim.attempt] = Watch(handle)
 
-    def _tidy(self) -> None:
-        """Delete artifacts that no row will ever name.
+    def _workers_here(self) -> int:
+        """Count the slots in use; a worker that has given no handle yet is taken to be here."""
+        return sum(watch.handle is None or _is_here(watch) for watch in self._watches.values())
+
+    def _tidy(self, job: str) -> None:
+        """Delete artifacts of a job that no row will ever name.
 
         Files are listed before the row is read, so a file that the row names later is not in the
         list.
         """
-        for job in self._artifacts.folders():
-            keys = list(self._artifacts.keys(job))
-            known = self._queue.named_artifacts(job)
-            if known is None:
-                self._artifacts.delete_folder(job)
-                continue
-            attempt, final, named = known
-            for key in keys:
-                old = int(key.split("/")[1]) < attempt
-                if (old or final) and key not in named:
-                    self._artifacts.delete(key)
+        keys = list(self._artifacts.keys(job))
+        known = self._queue.named_artifacts(job)
+        if known is None:
+            self._artifacts.delete_folder(job)
+            return
+        attempt, final, named = known
+        for key in keys:
+            old = int(key.split("/")[1]) < attempt
+            if (old or final) and key not in named:
+                self._artifacts.delete(key)
 
     def _drain(self) -> None:
         """Stop the workers, and put the jobs of those that can't save in time back in the queue."""
@@ -226,7 +230,10 @@ class Dispatcher:
             left -= self._launcher.poll(left).keys()
             time.sleep(0.02)
         for (job, attempt), handle in mine.items():
-            self._lose(job, attempt, "the service was shut down", counts=False)
+            try:
+                self._lose(job, attempt, "the service was shut down", counts=False)
+            except StoreBroken as exc:
+                logger.error("store_broken", error=str(exc))  # the next server takes the job away
             if handle in left:
                 self._launcher.kill(handle)
 

@@ -29,8 +29,15 @@ class Exit:
         if self.code is None:
             return "the worker is gone"
         if self.code < 0:
-            return f"the worker was ended by {signal.Signals(-self.code).name}"
+            return f"the worker was ended by {_signal_name(-self.code)}"
         return f"the worker ended with exit code {self.code}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # most real-time signals have none
+        return f"signal {number}"
 
 
 class Launcher(Protocol):
@@ -125,7 +132,9 @@ class LocalLauncher:
 
     def last_words(self, job: str) -> str:
         try:
-            return self._log(job).read_bytes()[-LAST_WORDS_BYTES:].decode(errors="replace").strip()
+            with self._log(job).open("rb") as log:
+                log.seek(max(0, log.seek(0, os.SEEK_END) - LAST_WORDS_BYTES))
+                return log.read().decode(errors="replace").strip()
         except OSError:
             return ""
 

@@ -81,7 +81,7 @@ class Worker:
         except (Replaced, StoreBroken):
             raise
         except Diverged as exc:
-            return self._fail("diverged", f"{exc}; a lower learning_rate may help")
+            return self._fail("diverged", str(exc))
         except MemoryError as exc:
             return self._fail("out_of_memory", f"the worker ran out of memory: {exc}")
         except Exception as exc:
@@ -227,6 +227,9 @@ def environment() -> dict[str, Any]:
 def limit_memory(job_bytes: int) -> None:
     """Let a job that needs more than it said run into MemoryError, not the machine into swap."""
     limit = BASE_MEMORY_BYTES + 3 * job_bytes
+    _, allowed = resource.getrlimit(resource.RLIMIT_AS)
+    if allowed != resource.RLIM_INFINITY:
+        limit = min(limit, allowed)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 

@@ -226,18 +226,26 @@ def test_folders_and_keys_are_listed_with_unfinished_writes(
     artifacts: Artifacts, tmp_path: Path
 ) -> None:
     assert artifacts.folders() == []
-    artifacts.put("b/2/y", DATA)
-    artifacts.put("a/1/x", DATA)
-    (tmp_path / "jobs/a/1/.x.77.tmp").touch()
-    (tmp_path / "jobs/a/worker.log").touch()
-    assert artifacts.folders() == ["a", "b"]
-    assert sorted(artifacts.keys("a")) == ["a/1/.x.77.tmp", "a/1/x"]
-    assert list(artifacts.keys("none")) == []
+    artifacts.put("job_b/2/y", DATA)
+    artifacts.put("job_a/1/x", DATA)
+    (tmp_path / "jobs/job_a/1/.x.77.tmp").touch()
+    assert artifacts.folders() == ["job_a", "job_b"]
+    assert sorted(artifacts.keys("job_a")) == ["job_a/1/.x.77.tmp", "job_a/1/x"]
+    assert list(artifacts.keys("job_none")) == []
+
+
+def test_what_is_no_artifact_is_not_listed(artifacts: Artifacts, tmp_path: Path) -> None:
+    artifacts.put("job_a/1/x", DATA)
+    for name in ("job_a/worker.log", "job_a/notes/x", "lost+found/1/x"):
+        make_directory((tmp_path / "jobs" / name).parent)
+        (tmp_path / "jobs" / name).touch()
+    assert artifacts.folders() == ["job_a"]
+    assert list(artifacts.keys("job_a")) == ["job_a/1/x"]
 
 
 def test_a_folder_is_deleted_whole(artifacts: Artifacts) -> None:
-    artifacts.put("a/1/x", DATA)
-    artifacts.put("b/1/x", DATA)
-    artifacts.delete_folder("a")
-    artifacts.delete_folder("a")
-    assert artifacts.folders() == ["b"]
+    artifacts.put("job_a/1/x", DATA)
+    artifacts.put("job_b/1/x", DATA)
+    artifacts.delete_folder("job_a")
+    artifacts.delete_folder("job_a")
+    assert artifacts.folders() == ["job_b"]

@@ -1,0 +1,297 @@
+"""The event streams: whole, in order, resumable, and over when the job or the server is."""
+
+import asyncio
+import json
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+from service.api import tail
+from service.api.tail import Tail
+from service.errors import JobNotFound
+from service.job import State
+from tests.conftest import submit
+from tests.servers import eventually
+from tests.service.api.driving import claimed, messages, record, succeed
+
+
+class Listener:
+    """Reads a stream in a thread of its own."""
+
+    def __init__(self, live, job, after=None):
+        self.messages, self.ended = [], threading.Event()
+        headers = {"Last-Event-ID": str(after)} if after is not None else {}
+        self.arguments = (live.http, f"/v1/jobs/{job}/events", headers)
+        self.thread = threading.Thread(target=self.listen)
+        self.thread.start()
+
+    def listen(self):
+        http, path, headers = self.arguments
+        with http.stream("GET", path, headers=headers) as answer:
+            self.status = answer.status_code
+            for message in messages(answer.iter_lines()):
+                self.messages.append(message)
+        self.ended.set()
+
+    def numbers(self):
+        return [int(message.id) for message in self.messages if message.id]
+
+    def wait_for(self, number):
+        eventually(lambda: number in self.numbers(), f"event {number}", 10)
+
+    def end(self):
+        assert self.ended.wait(10), self.messages
+        self.thread.join()
+        return self.messages
+
+
+@pytest.fixture
+def running(live):
+    job = submit(live.jobs, epochs=50)
+    return SimpleNamespace(id=job, attempt=claimed(live.database), live=live)
+
+
+def listeners(live):
+    return live.app.state.rooms.tail._listeners
+
+
+def test_a_finished_jobs_stream_is_its_whole_life(reader, world):
+    answer = reader.get(f"/v1/jobs/{world.linear}/events")
+    assert answer.headers["Content-Type"].startswith("text/event-stream")
+    sent = list(messages(answer.text.splitlines()))
+    assert [message.id for message in sent] == ["1", "2", "3", "4", "5"]
+    assert [message.event for message in sent] == ["state", "state", "epoch", "epoch", "state"]
+    data = [json.loads(message.data) for message in sent]
+    assert [data[n]["state"] for n in (0, 1, 4)] == ["queued", "running", "succeeded"]
+    epochs = reader.get(f"/v1/jobs/{world.linear}/epochs").json()["data"]
+    assert [{name: data[n][name] for name in epochs[0]} for n in (2, 3)] == epochs
+    assert sorted(entry["at"] for entry in data) == [entry["at"] for entry in data]
+
+
+@pytest.mark.parametrize(("after", "rest"), [(0, [1, 2, 3, 4, 5]), (2, [3, 4, 5]), (4, [5])])
+def test_a_stream_goes_on_behind_the_last_event_the_client_has(reader, world, after, rest):
+    path, headers = f"/v1/jobs/{world.linear}/events", {"Last-Event-ID": str(after)}
+    sent = messages(reader.get(path, headers=headers).text.splitlines())
+    assert [int(message.id) for message in sent] == rest
+
+
+@pytest.mark.parametrize("after", [5, 6, 2**31])
+def test_a_client_that_has_everything_is_told_not_to_come_back(reader, world, after):
+    headers = {"Last-Event-ID": str(after)}
+    answer = reader.get(f"/v1/jobs/{world.linear}/events", headers=headers)
+    assert (answer.status_code, answer.content) == (204, b"")
+
+
+@pytest.mark.parametrize("junk", ["x", "-1", "1.5", "", "9" * 30, "1e0", "0x1"])
+def test_a_last_event_id_that_is_no_number_is_refused(reader, world, junk):
+    headers = {"Last-Event-ID": junk}
+    answer = reader.get(f"/v1/jobs/{world.linear}/events", headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+    assert answer.json()["errors"][0]["pointer"] == "header last-event-id"
+
+
+def test_events_arrive_while_the_job_goes_on_and_the_stream_ends_with_it(running):
+    listener = Listener(running.live, running.id)
+    listener.wait_for(2)
+    record(running.attempt, 1)
+    listener.wait_for(3)
+    assert not listener.ended.is_set()
+    succeed(running.attempt)
+    numbered = [message for message in listener.end() if message.id]
+    assert [message.event for message in numbered] == ["state", "state", "epoch", "state"]
+    assert json.loads(numbered[-1].data)["state"] == "succeeded"
+
+
+def test_progress_inside_an_epoch_is_sent_without_a_number(running):
+    listener = Listener(running.live, running.id)
+    listener.wait_for(2)
+    running.attempt.beat((0, 469))
+
+    def halfway():
+        told = [json.loads(m.data) for m in listener.messages if m.event == "progress"]
+        return [progress for progress in told if progress["batches_done"] == 469]
+
+    [progress, *_] = eventually(halfway, "the progress", 10)
+    assert progress["fraction"] == pytest.approx(469 / 938 / 50)
+    assert all(m.id is None for m in listener.messages if m.event == "progress")
+    succeed(running.attempt)
+    listener.end()
+
+
+def test_all_listeners_get_every_event_once_and_in_order(running):
+    early = [Listener(running.live, running.id) for _ in range(2)]
+    late = []
+    for number in range(1, 31):
+        record(running.attempt, number)
+        if number in (10, 20):
+            late.append(Listener(running.live, running.id, after=number // 2))
+    succeed(running.attempt)
+    for listener in early + late:
+        listener.end()
+    assert [listener.numbers() for listener in early] == [list(range(1, 34))] * 2
+    assert [listener.numbers() for listener in late] == [list(range(6, 34)), list(range(11, 34))]
+
+
+def test_a_client_that_is_up_to_date_is_told_nothing_twice(running):
+    record(running.attempt, 1, 2)
+    listener = Listener(running.live, running.id, after=4)
+    eventually(lambda: listener.messages, "the progress", 10)
+    record(running.attempt, 3)
+    succeed(running.attempt)
+    listener.end()
+    assert listener.numbers() == [5, 6]
+
+
+def test_a_deleted_jobs_stream_ends(live):
+    job = submit(live.jobs)
+    listener = Listener(live, job)
+    listener.wait_for(1)
+    assert live.http.delete(f"/v1/jobs/{job}").status_code == 204
+    listener.end()
+    assert listener.numbers() == [1]
+
+
+def test_all_streams_end_when_the_server_stops(running):
+    others = [Listener(running.live, submit(running.live.jobs)) for _ in range(2)]
+    heard = [Listener(running.live, running.id), *others]
+    for listener in heard:
+        listener.wait_for(1)
+    running.live.stop()
+    for listener in heard:
+        listener.end()
+
+
+def test_a_listener_that_leaves_is_forgotten(running):
+    with running.live.http.stream("GET", f"/v1/jobs/{running.id}/events") as answer:
+        lines = answer.iter_lines()
+        next(lines)
+        eventually(lambda: listeners(running.live), "the listener")
+    eventually(lambda: not listeners(running.live), "the listener to be forgotten", 20)
+    assert not running.live.app.state.rooms.tail._seen
+
+
+def test_a_failing_database_does_not_end_a_stream(running, monkeypatch):
+    listener = Listener(running.live, running.id)
+    listener.wait_for(2)
+    failures = []
+
+    def broken(_):
+        failures.append(1)
+        raise RuntimeError("no database")
+
+    monkeypatch.setattr(running.live.jobs, "news", broken)
+    record(running.attempt, 1)
+    eventually(lambda: len(failures) > 1, "a second try", 10)
+    monkeypatch.undo()
+    succeed(running.attempt)
+    listener.end()
+    assert listener.numbers() == [1, 2, 3, 4]
+
+
+# --- The tail alone, over a store of lists ---
+
+
+class Records:
+    """As much of a JobStore as a Tail needs."""
+
+    def __init__(self, state=State.RUNNING):
+        self.job = SimpleNamespace(state=state)
+        self.list, self.gone = [], False
+
+    def add(self, state=State.RUNNING):
+        self.list.append(SimpleNamespace(number=len(self.list) + 1))
+        self.job = SimpleNamespace(state=state)
+
+    def events(self, id_, after=0):
+        if self.gone:
+            raise JobNotFound(id_)
+        return self.job, [event for event in self.list if event.number > after]
+
+    def news(self, ids):
+        return {} if self.gone else dict.fromkeys(ids, (len(self.list), 0, self.job.state))
+
+
+async def numbers_of(stream):
+    return [event.number async for _, events in stream for event in events]
+
+
+@pytest.fixture
+def fast(monkeypatch):
+    monkeypatch.setattr(tail, "TICK_SECONDS", 0.001)
+
+
+def test_what_happens_between_history_and_joining_is_not_missed(fast):
+    records = Records()
+    records.add()
+    history = records.events("j")
+    records.add()
+    records.add(State.SUCCEEDED)
+    assert asyncio.run(numbers_of(Tail(records).follow("j", history, 0))) == [1, 2, 3]
+
+
+def test_a_job_deleted_before_joining_ends_the_stream(fast):
+    records = Records()
+    records.add()
+    history = records.events("j")
+    records.gone = True
+    assert asyncio.run(numbers_of(Tail(records).follow("j", history, 0))) == [1]
+
+
+def test_a_closed_tail_gives_the_history_only(fast):
+    records = Records()
+    records.add()
+    closed = Tail(records)
+    closed.close()
+    assert asyncio.run(numbers_of(closed.follow("j", records.events("j"), 0))) == [1]
+
+
+def test_a_listener_too_slow_is_sent_away_and_misses_nothing_when_it_comes_back(fast, monkeypatch):
+    monkeypatch.setattr(tail, "MAX_WAITING", 3)
+    records = Records()
+
+    async def listen():
+        followed, got = Tail(records), []
+        stream = followed.follow("j", records.events("j"), 0)
+        got += [await anext(stream), await anext(stream)]
+        for _ in range(20):  # it reads nothing meanwhile
+            records.add()
+            await asyncio.sleep(0.01)
+        got += [news async for news in stream]
+        assert sum(len(events) for _, events in got) < 20
+        last = max((event.number for _, events in got for event in events), default=0)
+        records.add(State.SUCCEEDED)
+        return last, await numbers_of(followed.follow("j", records.events("j", last), last))
+
+    last, rest = asyncio.run(listen())
+    assert rest == list(range(last + 1, 22))
+
+
+def test_the_reader_stops_when_nobody_listens(fast):
+    records = Records()
+
+    async def listen():
+        followed = Tail(records)
+        stream = followed.follow("j", records.events("j"), 0)
+        await anext(stream)
+        await anext(stream)
+        await stream.aclose()
+        await asyncio.wait_for(followed._task, 5)
+        return followed
+
+    followed = asyncio.run(listen())
+    assert (followed._listeners, followed._sent, followed._seen) == ({}, {}, {})
+
+
+def test_a_tick_that_a_leaving_listener_overtakes_leaves_nothing_behind(fast):
+    records = Records()
+    records.add()
+
+    async def overtake():
+        followed = Tail(records)
+        followed._sent["j"] = 0
+        records.events = lambda *_: followed._sent.clear() or (records.job, records.list)
+        await followed._tick()
+        return followed
+
+    assert asyncio.run(overtake())._seen == {}

@@ -1,0 +1,297 @@
+"""Jobs over HTTP: submitted, listed, read, acted on, deleted; and submitted twice."""
+
+import csv
+import threading
+import uuid
+
+import pytest
+
+from tests.service.api.driving import claimed, epoch, fail, record, succeed
+
+JSON = {"Content-Type": "application/json"}
+
+
+def submit(api, **spec):
+    answer = api.post("/v1/jobs", json=spec)
+    assert answer.status_code == 201, answer.text
+    return answer.json()["id"]
+
+
+def state(api, job):
+    return api.get(f"/v1/jobs/{job}").json()["state"]
+
+
+def test_a_submitted_job_comes_back_with_its_address_and_resolved_spec(api):
+    answer = api.post("/v1/jobs", json={"preset": "linear", "epochs": 3, "tags": ["a"]})
+    job = answer.json()
+    assert answer.status_code == 201
+    assert answer.headers["Location"] == f"/v1/jobs/{job['id']}"
+    assert answer.headers["Content-Type"] == "application/json"
+    assert api.get(answer.headers["Location"]).json() == job
+    assert (job["object"], job["state"], job["attempt"]) == ("job", "queued", 0)
+    assert (job["spec"]["hidden"], job["spec"]["epochs"], job["spec"]["tags"]) == ([], 3, ["a"])
+    assert uuid.UUID(job["id"].removeprefix("job_")).version == 7
+
+
+def test_an_empty_spec_is_the_hand_ins_network(api):
+    spec = api.post("/v1/jobs", json={}).json()["spec"]
+    assert spec == {
+        "preset": None,
+        "name": "",
+        "tags": [],
+        "metadata": {},
+        "dataset": "mnist",
+        "hidden": [128],
+        "activation": "relu",
+        "initialization": "he_normal",
+        "initial_bias": 0.01,
+        "epochs": 50,
+        "batch_size": 64,
+        "learning_rate": 0.1,
+        "optimizer": {"type": "sgd", "momentum": 0.0, "nesterov": False},
+        "l2": 0.0,
+        "seed": 1,
+    }
+
+
+def test_every_preset_that_is_listed_is_what_it_says_when_submitted(api):
+    listed = api.get("/v1/presets").json()["data"]
+    networks = {p["name"]: (p["spec"]["hidden"], p["spec"]["activation"]) for p in listed}
+    assert networks == {
+        "linear": ([], "relu"),
+        "mlp-relu": ([128], "relu"),
+        "mlp-sigmoid": ([128], "sigmoid"),
+    }
+    for preset in listed:
+        made = api.post("/v1/jobs", json={"preset": preset["name"]}).json()
+        assert made["spec"] == preset["spec"]
+
+
+def test_given_fields_win_over_the_presets(api):
+    spec = api.post("/v1/jobs", json={"preset": "mlp-sigmoid", "hidden": [7]}).json()["spec"]
+    assert (spec["hidden"], spec["activation"]) == ([7], "sigmoid")
+
+
+def test_the_cost_is_told_before_anything_runs(api):
+    cost = api.post("/v1/jobs", json={"preset": "mlp-relu"}).json()["cost"]
+    assert cost["parameters"] == 784 * 128 + 128 + 128 * 10 + 10
+    weights = 784 * 128 + 128 * 10
+    step = 2 * weights + 2 * weights + 2 * 128 * 10  # forward, gradients, the layer below
+    assert cost["flops"] == 50 * (step * 60_000 + 2 * weights * (60_000 + 10_000))
+
+
+def test_jobs_are_numbered_in_the_queue(api):
+    ids = [submit(api) for _ in range(3)]
+    positions = [api.get(f"/v1/jobs/{id_}").json()["queue_position"] for id_ in ids]
+    assert positions == [1, 2, 3]
+
+
+def test_pages_hold_every_job_once_newest_first(api):
+    ids = [submit(api, name=str(n)) for n in range(5)]
+    first = api.get("/v1/jobs", params={"limit": 2}).json()
+    second = api.get("/v1/jobs", params={"limit": 2, "after": first["last_id"]}).json()
+    third = api.get("/v1/jobs", params={"limit": 2, "after": second["last_id"]}).json()
+    assert [job["id"] for page in (first, second, third) for job in page["data"]] == ids[::-1]
+    assert [page["has_more"] for page in (first, second, third)] == [True, True, False]
+    assert first["first_id"] == ids[4]
+    assert (third["first_id"], third["last_id"]) == (ids[0], ids[0])
+
+
+def test_a_page_after_the_last_job_is_empty(api):
+    only = submit(api)
+    page = api.get("/v1/jobs", params={"after": only}).json()
+    empty = {"data": [], "has_more": False, "first_id": None, "last_id": None}
+    assert page == {"object": "list", **empty}
+
+
+def test_jobs_are_filtered_by_one_state_or_several(api, house):
+    running, queued, paused = (submit(api) for _ in range(3))
+    assert claimed(house).job == running
+    api.post(f"/v1/jobs/{paused}/pause")
+
+    def found(*states):
+        return [job["id"] for job in api.get("/v1/jobs", params={"state": states}).json()["data"]]
+
+    assert found("queued") == [queued]
+    assert found("paused", "running") == [paused, running]
+    assert found("failed") == []
+
+
+def test_pages_keep_to_the_filter(api):
+    ids = [submit(api) for _ in range(4)]
+    api.post(f"/v1/jobs/{ids[2]}/pause")
+    query = {"state": "queued", "limit": 2}
+    first = api.get("/v1/jobs", params=query).json()
+    second = api.get("/v1/jobs", params={**query, "after": first["last_id"]}).json()
+    assert [job["id"] for job in first["data"] + second["data"]] == [ids[3], ids[1], ids[0]]
+
+
+@pytest.mark.parametrize("action", ["cancel", "pause"])
+def test_an_action_that_is_done_may_be_repeated(api, action):
+    job = submit(api)
+    first, second = (api.post(f"/v1/jobs/{job}/{action}") for _ in range(2))
+    assert (first.status_code, second.status_code) == (200, 200)
+    assert first.json() == second.json()
+    assert first.json()["reason"]["code"] == "user"
+
+
+def test_a_paused_job_resumes(api):
+    job = submit(api)
+    assert api.post(f"/v1/jobs/{job}/pause").json()["state"] == "paused"
+    resumed = api.post(f"/v1/jobs/{job}/resume").json()
+    assert (resumed["state"], resumed["reason"], resumed["queue_position"]) == ("queued", None, 1)
+
+
+def test_a_running_job_is_asked_to_stop_and_not_stopped(api, house):
+    job = submit(api)
+    claimed(house)
+    assert api.post(f"/v1/jobs/{job}/pause").json()["state"] == "pausing"
+    assert api.post(f"/v1/jobs/{job}/resume").json()["state"] == "running"
+    assert api.post(f"/v1/jobs/{job}/cancel").json()["state"] == "cancelling"
+
+
+def test_a_wrong_move_is_a_conflict_that_names_the_allowed_ones(api, house):
+    job = submit(api)
+    succeed(claimed(house))
+    answer = api.post(f"/v1/jobs/{job}/pause")
+    assert (answer.status_code, answer.json()["code"]) == (409, "wrong-move")
+    assert answer.json()["detail"] == (
+        "A job in state 'succeeded' can't do 'pause'; it allows: delete."
+    )
+    assert state(api, job) == "succeeded"
+
+
+def test_a_job_with_a_worker_is_not_deleted(api, house):
+    job = submit(api)
+    claimed(house)
+    answer = api.delete(f"/v1/jobs/{job}")
+    assert (answer.status_code, answer.json()["code"]) == (409, "wrong-move")
+    assert "it allows: cancel, pause." in answer.json()["detail"]
+    assert state(api, job) == "running"
+
+
+def test_a_deleted_job_is_gone_with_its_files(api, data_dir):
+    job = submit(api)
+    folder = data_dir / "jobs" / job
+    folder.mkdir(parents=True)
+    (folder / "worker.log").write_text("words")
+    answer = api.delete(f"/v1/jobs/{job}")
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert api.get(f"/v1/jobs/{job}").status_code == 404
+    assert api.delete(f"/v1/jobs/{job}").status_code == 404
+    assert not folder.exists()
+
+
+def test_epochs_are_listed_from_the_one_behind_after(api, house):
+    job = submit(api, epochs=5)
+    record(claimed(house), 1, 2, 3)
+    listed = api.get(f"/v1/jobs/{job}/epochs").json()
+    assert listed["data"] == [epoch(n).model_dump() for n in (1, 2, 3)]
+    behind = api.get(f"/v1/jobs/{job}/epochs", params={"after": 2}).json()
+    assert [found["epoch"] for found in behind["data"]] == [3]
+    assert api.get(f"/v1/jobs/{job}/epochs", params={"after": 3}).json()["data"] == []
+
+
+def test_epochs_as_csv_are_the_listed_ones_to_the_last_digit(api, house):
+    job = submit(api)
+    claimed(house).beat((2, 0), [epoch(1, train_loss=1 / 3), epoch(2, test_loss=1e-17)])
+    answer = api.get(f"/v1/jobs/{job}/epochs.csv")
+    assert answer.headers["Content-Type"] == "text/csv; charset=utf-8; header=present"
+    rows = [
+        {name: float(value) for name, value in row.items()}
+        for row in csv.DictReader(answer.text.splitlines())
+    ]
+    assert rows == api.get(f"/v1/jobs/{job}/epochs").json()["data"]
+
+
+def test_epochs_as_csv_change_their_tag_when_one_is_added(api, house):
+    job = submit(api)
+    attempt = claimed(house)
+    record(attempt, 1)
+    path = f"/v1/jobs/{job}/epochs.csv"
+    held = {"If-None-Match": api.get(path).headers["ETag"]}
+    assert api.get(path, headers=held).status_code == 304
+    record(attempt, 2)
+    assert api.get(path, headers=held).status_code == 200
+
+
+def test_a_jobs_progress_and_metrics_follow_its_epochs(api, house):
+    job = submit(api, epochs=4, batch_size=100)
+    attempt = claimed(house)
+    attempt.beat((1, 0), [epoch(1, test_accuracy=0.9)])
+    attempt.beat((2, 300), [epoch(2, test_accuracy=0.8)])
+    found = api.get(f"/v1/jobs/{job}").json()
+    assert (found["progress"]["epochs_done"], found["progress"]["batches_done"]) == (2, 300)
+    assert found["progress"]["fraction"] == pytest.approx(2.5 / 4)
+    assert found["progress"]["eta_seconds"] == pytest.approx(1.5 * 0.25, abs=0.06)
+    assert found["metrics"]["latest"] == epoch(2, test_accuracy=0.8).model_dump()
+    assert found["metrics"]["best"]["epoch"] == 1
+    assert found["metrics"]["final"] is None
+
+
+def test_a_failed_job_says_why(api, house):
+    job = submit(api)
+    fail(claimed(house))
+    found = api.get(f"/v1/jobs/{job}").json()
+    assert found["state"] == "failed"
+    assert found["reason"] == {"code": "diverged", "message": "the loss is not finite"}
+    assert found["finished_at"] > found["started_at"] > found["created_at"]
+
+
+# --- The same request twice ---
+
+
+def post(api, key, body):
+    return api.post("/v1/jobs", content=body, headers={**JSON, "Idempotency-Key": key})
+
+
+def test_a_repeated_key_gets_the_first_answer_again_and_no_second_job(api):
+    first = post(api, "k1", b'{"epochs": 2}')
+    api.post(f"/v1/jobs/{first.json()['id']}/cancel")
+    second = post(api, "k1", b'{"epochs": 2}')
+    assert (second.status_code, second.content) == (201, first.content)
+    assert second.headers["Location"] == first.headers["Location"]
+    assert second.headers["Idempotent-Replayed"] == "true"
+    assert "Idempotent-Replayed" not in first.headers
+    assert len(api.get("/v1/jobs").json()["data"]) == 1
+
+
+def test_the_same_spec_written_differently_is_the_same_request(api):
+    first = post(api, "k1", b'{"epochs": 2, "seed": 3}')
+    assert post(api, "k1", b'{ "seed":3,"epochs":2 }').content == first.content
+
+
+def test_a_key_with_another_body_is_refused(api):
+    post(api, "k1", b'{"epochs": 2}')
+    answer = post(api, "k1", b'{"epochs": 3}')
+    assert (answer.status_code, answer.json()["code"]) == (422, "idempotency-key-reused")
+    assert len(api.get("/v1/jobs").json()["data"]) == 1
+
+
+def test_a_key_of_a_refused_spec_can_be_used_again(api):
+    assert post(api, "k1", b'{"epochs": 0}').status_code == 422
+    assert post(api, "k1", b'{"epochs": 1}').status_code == 201
+
+
+@pytest.mark.parametrize("key", ["", "two words", "x" * 256, "\u00e9"])
+def test_a_key_that_is_no_token_is_refused(api, key):
+    answer = post(api, key.encode("latin-1"), b"{}")
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+    assert answer.json()["errors"][0]["pointer"] == "header idempotency-key"
+
+
+def test_fifty_twins_at_once_make_one_job(live):
+    answers = []
+
+    def send():
+        answers.append(post(live.http, "twin", b'{"epochs": 2}'))
+
+    threads = [threading.Thread(target=send) for _ in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [answer.status_code for answer in answers] == [201] * 50
+    assert len({answer.content for answer in answers}) == 1
+    assert sum("Idempotent-Replayed" not in answer.headers for answer in answers) == 1
+    assert len(live.http.get("/v1/jobs").json()["data"]) == 1

@@ -1,0 +1,170 @@
+"""The OpenAPI document: complete, and true to what the service does."""
+
+import json
+import re
+import shutil
+
+import pytest
+from jsonschema import Draft202012Validator
+from starlette.testclient import TestClient
+
+from service.app import create_app
+from service.settings import Settings
+from tests.service.api import driving
+from tests.service.api.conftest import URL
+
+METHODS = ("get", "post", "put", "patch", "delete")
+SAMPLE = {"inputs": [{"dataset": "mnist", "index": 7}]}
+# An example of each operation, in an order that works: (body, path with its names filled in).
+USES = {
+    ("post", "/v1/jobs"): ({"preset": "linear"}, "/v1/jobs"),
+    ("get", "/v1/jobs"): (None, "/v1/jobs?limit=5&state=queued"),
+    ("get", "/v1/jobs/{job}"): (None, "/v1/jobs/{job}"),
+    ("post", "/v1/jobs/{job}/{action}"): (None, "/v1/jobs/{job}/cancel"),
+    ("get", "/v1/jobs/{job}/epochs"): (None, "/v1/jobs/{job}/epochs?after=1"),
+    ("get", "/v1/jobs/{job}/epochs.csv"): (None, "/v1/jobs/{job}/epochs.csv"),
+    ("get", "/v1/jobs/{job}/events"): (None, "/v1/jobs/{job}/events"),
+    ("get", "/v1/jobs/{job}/curves.{format}"): (None, "/v1/jobs/{job}/curves.svg"),
+    ("get", "/v1/curves.{format}"): (None, "/v1/curves.png?jobs={job}"),
+    ("delete", "/v1/jobs/{job}"): (None, "/v1/jobs/{job}"),
+    ("get", "/v1/presets"): (None, "/v1/presets"),
+    ("get", "/v1/models/{ref}/weights.{format}"): (None, "/v1/models/latest/weights.npz"),
+    ("get", "/v1/models/{ref}/layers/{layer}/weights.{format}"): (
+        None,
+        "/v1/models/latest/layers/1/weights.png",
+    ),
+    ("post", "/v1/models/{ref}/predict"): (SAMPLE, "/v1/models/latest/predict"),
+    ("get", "/v1/datasets"): (None, "/v1/datasets"),
+    ("get", "/v1/datasets/{name}"): (None, "/v1/datasets/mnist"),
+    ("get", "/v1/datasets/{name}/samples.png"): (None, "/v1/datasets/mnist/samples.png"),
+    ("get", "/v1/datasets/{name}/{split}/{index}.png"): (None, "/v1/datasets/mnist/test/1.png"),
+    ("get", "/v1/datasets/{name}/{split}/{index}.json"): (None, "/v1/datasets/mnist/train/1.json"),
+    ("get", "/livez"): (None, "/livez"),
+    ("get", "/readyz"): (None, "/readyz"),
+    ("get", "/metrics"): (None, "/metrics"),
+    ("get", "/problems/{code}"): (None, "/problems/invalid"),
+}
+
+
+@pytest.fixture(scope="module")
+def document():
+    return create_app(Settings()).openapi()
+
+
+@pytest.fixture
+def writer(world, tmp_path, datasets_dir):
+    """A copy of the world, to be written to."""
+    shutil.copytree(world.data_dir, tmp_path / "data")
+    app = create_app(driving.settings(tmp_path / "data", datasets_dir))
+    with TestClient(app, base_url=URL) as client:
+        yield client
+
+
+def operations(document):
+    return {
+        (method, path): operation
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        if method in METHODS
+    }
+
+
+def resolved(document, schema):
+    """Follow a reference within the document."""
+    while "$ref" in schema:
+        found = document
+        for name in schema["$ref"].removeprefix("#/").split("/"):
+            found = found[name]
+        schema = found
+    return schema
+
+
+def validator(document, schema):
+    return Draft202012Validator({**schema, "components": document["components"]})
+
+
+def test_every_route_works_and_answers_what_the_document_says(writer, document):
+    assert set(USES) == set(operations(document))
+    job = ""
+    for (method, template), (body, path) in USES.items():
+        answer = writer.request(method, path.format(job=job), json=body)
+        assert answer.is_success, (path, answer.text)
+        responses = operations(document)[method, template]["responses"]
+        content = responses[str(answer.status_code)].get("content", {})
+        media_type = answer.headers.get("Content-Type", "").split(";")[0]
+        assert media_type in content or not (content or media_type), (path, media_type)
+        if media_type == "application/json" and "schema" in content[media_type]:
+            validator(document, content[media_type]["schema"]).validate(answer.json())
+        job = answer.json()["id"] if template == "/v1/jobs" and method == "post" else job
+
+
+def test_operations_have_short_unique_names_and_words(document):
+    ids = [operation["operationId"] for operation in operations(document).values()]
+    assert len(set(ids)) == len(ids)
+    assert all(re.fullmatch(r"[a-z_]{4,20}", id_) for id_ in ids)
+    assert all(operation.get("description") for operation in operations(document).values())
+    assert all(operation.get("tags") for operation in operations(document).values())
+
+
+def test_every_reference_leads_somewhere(document):
+    references = re.findall(r'"\$ref": "([^"]+)"', json.dumps(document))
+    assert len(references) > 10
+    for reference in references:
+        assert reference.startswith("#/components/schemas/")
+        assert resolved(document, {"$ref": reference})
+
+
+def test_every_schema_is_a_schema(document):
+    for schema in document["components"]["schemas"].values():
+        Draft202012Validator.check_schema(schema)
+    for operation in operations(document).values():
+        for parameter in operation.get("parameters", []):
+            Draft202012Validator.check_schema(parameter["schema"])
+        for content in operation.get("requestBody", {}).get("content", {}).values():
+            Draft202012Validator.check_schema(content["schema"])
+
+
+def test_every_operation_says_how_it_fails(document):
+    for operation in operations(document).values():
+        content = operation["responses"]["default"]["content"]
+        assert list(content) == ["application/problem+json"]
+        schema = resolved(document, content["application/problem+json"]["schema"])
+        assert {"type", "title", "status", "detail", "code"} == set(schema["required"])
+        assert "422" not in operation["responses"]
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+
+
+def test_problems_are_what_the_document_says(reader, document):
+    problem = validator(document, {"$ref": "#/components/schemas/Problem"})
+    for answer in (
+        reader.get("/nothing"),
+        reader.put("/v1/jobs"),
+        reader.get("/livez", headers={"Host": "x"}),
+        reader.post("/v1/jobs", json={"epochs": 0, "x": 1}),
+        reader.post("/v1/jobs", json={"epochs": 20_000}),
+    ):
+        problem.validate(answer.json())
+
+
+def test_the_examples_of_a_spec_are_valid_and_work(writer, document):
+    [content] = operations(document)["post", "/v1/jobs"]["requestBody"]["content"].values()
+    assert len(content["examples"]) >= 3
+    for example in content["examples"].values():
+        validator(document, content["schema"]).validate(example["value"])
+        assert writer.post("/v1/jobs", json=example["value"]).status_code == 201
+
+
+def test_the_examples_of_a_question_are_valid_and_one_works(writer, document):
+    body = operations(document)["post", "/v1/models/{ref}/predict"]["requestBody"]
+    content = body["content"]["application/json"]
+    for example in content["examples"].values():
+        validator(document, content["schema"]).validate(example["value"])
+    sample = content["examples"]["sample"]["value"]
+    assert writer.post("/v1/models/latest/predict", json=sample).status_code == 200
+
+
+def test_the_document_refuses_what_the_service_refuses(document):
+    spec = validator(document, {"$ref": "#/components/schemas/Spec"})
+    for wrong in ({"epochs": 0}, {"bogus": 1}, {"hidden": 5}, {"optimizer": "adam"}, []):
+        assert not spec.is_valid(wrong)
+    assert spec.is_valid({"optimizer": "sgd"})

@@ -1,0 +1,329 @@
+"""Whatever goes wrong is a problem document, and every answer carries the security headers."""
+
+import asyncio
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from fastapi import APIRouter, FastAPI
+from starlette.exceptions import HTTPException
+from starlette.testclient import TestClient
+from structlog.testing import capture_logs
+
+from service.api import problems
+from service.api.edge import Edge
+from service.errors import Replaced, StoreBroken
+from service.store.jobs import JobStore
+from tests.service.api.conftest import URL
+from tests.service.api.test_hostile_bodies import check_problem
+
+ROOT = Path(__file__).parents[3]
+HEADERS = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
+LOCKED = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
+
+
+# --- Addresses ---
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/nothing",
+        "/v1",
+        "/v2/jobs",
+        "/v1/jobs/x/curves.gif",
+        "/v1/models/latest/weights.pkl",
+        "/v1/models/latest/layers/1/weights.jpg",
+        "/v1/models/latest/layers/one/weights.png",
+        "/v1/models/latest/layers/0/weights.png",
+        "/v1/models/latest/layers/-1/weights.png",
+        "/v1/models/latest/layers/99999999999999999999/weights.png",
+        "/v1/datasets/mnist/test/0.gif",
+        "/v1/datasets/mnist/test/-1.png",
+        "/v1/datasets/mnist/both/0.png",
+        "/v1/jobs/" + "x" * 65,
+        "/v1/jobs/" + "x" * 20_000,
+        "/v1/jobs/%2e%2e%2f%2e%2e%2fetc%2fpasswd",
+        "/problems/nonsense",
+        "/problems/" + "x" * 20_000,
+        "/vendor/../app.py",
+        "/vendor/%2e%2e/%2e%2e/app.py",
+        "/vendor/..%2f..%2fapp.py",
+        "/vendor/%00",
+        "/vendor/",
+        "/vendor/" + "x" * 5000,
+    ],
+)
+def test_an_address_where_nothing_is_is_a_small_404(reader, path):
+    answer = reader.get(path)
+    check_problem(answer, 404)
+    assert answer.json()["code"] == "not-found"
+    assert len(answer.content) < 600
+
+
+@pytest.mark.parametrize(
+    "job", ["x", "%00", "%ED%A0%80", "%0a", "%2e%2e", "😀", "latest", "x" * 64]
+)
+@pytest.mark.parametrize("tail", ["", "/epochs", "/epochs.csv", "/events", "/curves.png"])
+def test_an_unknown_job_is_not_found_on_every_route(reader, job, tail):
+    answer = reader.get(f"/v1/jobs/{job}{tail}")
+    check_problem(answer, 404)
+    assert answer.json()["code"] == "job-not-found"
+
+
+@pytest.mark.parametrize(
+    "path", ["weights.json", "layers/1/weights.png", "predict"], ids=lambda path: path
+)
+def test_an_unknown_model_is_not_found_on_every_route(reader, path):
+    method = "POST" if path == "predict" else "GET"
+    answer = reader.request(
+        method, f"/v1/models/nope/{path}", json={"inputs": [{"dataset": "mnist", "index": 0}]}
+    )
+    check_problem(answer, 404)
+    assert answer.json()["code"] == "job-not-found"
+
+
+@pytest.mark.parametrize(
+    ("query", "pointer"),
+    [
+        ("limit=0", "?limit"),
+        ("limit=101", "?limit"),
+        ("limit=", "?limit"),
+        ("limit=1e1", "?limit"),
+        ("limit=" + "9" * 5000, "?limit"),
+        ("state=done", "?state/0"),
+        ("state=queued&state=%ED%A0%80", "?state/1"),
+        ("state=" + "x" * 50_000, "?state/0"),
+        ("after=" + "x" * 65, "?after"),
+    ],
+)
+def test_a_bad_query_is_refused_by_name(reader, query, pointer):
+    answer = reader.get(f"/v1/jobs?{query}")
+    check_problem(answer, 422)
+    assert answer.json()["errors"][0]["pointer"] == pointer
+
+
+@pytest.mark.parametrize("after", ["", "x", "%00", "../.."])
+def test_a_page_behind_no_job_is_not_found(reader, after):
+    check_problem(reader.get(f"/v1/jobs?after={after}"), 404)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/v1/jobs", "GET, POST"),
+        ("DELETE", "/v1/jobs", "GET, POST"),
+        ("OPTIONS", "/v1/jobs", "GET, POST"),
+        ("PATCH", "/v1/jobs/x", "GET, DELETE"),
+        ("POST", "/v1/jobs/x", "GET, DELETE"),
+        ("GET", "/v1/jobs/x/cancel", "POST"),
+        ("GET", "/v1/models/latest/predict", "POST"),
+        ("POST", "/livez", "GET"),
+        ("FOO", "/metrics", "GET"),
+        ("POST", "/vendor/vendor.json", "GET, HEAD"),
+    ],
+)
+def test_a_wrong_method_is_answered_with_the_right_ones(reader, method, path, allowed):
+    answer = reader.request(method, path)
+    check_problem(answer, 405)
+    assert answer.headers["Allow"] == allowed
+
+
+def test_a_head_request_has_no_body(reader):
+    answer = reader.head("/v1/jobs")
+    assert (answer.status_code, answer.content) == (405, b"")
+
+
+# --- Crashes ---
+
+
+def raising(error):
+    def broken(*_):
+        raise error
+
+    return broken
+
+
+def test_an_unexpected_error_is_told_to_the_log_and_not_to_the_client(api, monkeypatch):
+    monkeypatch.setattr(JobStore, "get", raising(RuntimeError("secret /root/path")))
+    with capture_logs() as logged:
+        answer = api.get("/v1/jobs/x")
+    check_problem(answer, 500)
+    assert answer.json()["code"] == "internal"
+    assert not re.search("secret|root|RuntimeError", answer.text)
+    [entry] = logged
+    assert (entry["event"], entry["path"]) == ("request_crashed", "/v1/jobs/x")
+    assert str(entry["exc_info"]) == "secret /root/path"
+
+
+@pytest.mark.parametrize("error", [StoreBroken("the disk is full"), Replaced("job_x", 2)])
+def test_a_broken_store_asks_to_come_back(api, monkeypatch, error):
+    monkeypatch.setattr(JobStore, "page", raising(error))
+    with capture_logs() as logged:
+        answer = api.get("/v1/jobs")
+    assert [entry["error"] for entry in logged] == [str(error)]
+    check_problem(answer, 503 if isinstance(error, StoreBroken) else 500)
+    assert answer.headers["Retry-After"] == "1"
+    assert answer.json()["detail"] == str(error)
+
+
+def test_every_kind_of_problem_has_its_page(reader):
+    for code, (status, title) in problems.TITLES.items():
+        page = reader.get(f"/problems/{code}")
+        assert page.json() == {"type": f"/problems/{code}", "title": title, "status": status}
+
+
+def test_every_code_in_the_tables_is_explained():
+    named = {*problems.CODES.values(), *problems.BY_STATUS.values()}
+    written = re.findall(r'problem\(\s*"([a-z-]+)"', "".join(sources()))
+    assert len(written) > 3
+    assert named | set(written) <= set(problems.TITLES)
+    assert all(problems.TITLES[code][0] == status for status, code in problems.BY_STATUS.items())
+
+
+def sources():
+    return [path.read_text() for path in (ROOT / "service/api").glob("*.py")]
+
+
+def test_a_status_without_a_code_of_its_own_is_a_bad_request():
+    app, router = FastAPI(), APIRouter()
+
+    @router.get("/teapot")
+    def teapot():
+        raise HTTPException(418, "short and stout")
+
+    app.include_router(router)
+    problems.install(app)
+    found = TestClient(app).get("/teapot").json()
+    assert (found["code"], found["detail"]) == ("bad-request", "short and stout")
+
+
+# --- The edge ---
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/", 200),
+        ("GET", "/livez", 200),
+        ("GET", "/openapi.json", 200),
+        ("GET", "/vendor/vendor.json", 200),
+        ("GET", "/v1/datasets/mnist/test/0.png", 200),
+        ("GET", "/v1/jobs/nope", 404),
+        ("GET", "/nothing", 404),
+        ("PUT", "/v1/jobs", 405),
+        ("POST", "/v1/jobs", 415),
+    ],
+)
+def test_every_answer_is_locked_down(reader, method, path, status):
+    answer = reader.request(method, path)
+    assert answer.status_code == status
+    assert HEADERS.items() <= dict(answer.headers).items()
+    assert answer.headers["Content-Security-Policy"] == LOCKED
+    assert "server" not in answer.headers
+
+
+def test_answers_from_below_the_app_are_locked_down_too(api, monkeypatch):
+    monkeypatch.setattr(JobStore, "get", raising(RuntimeError("boom")))
+    large = api.post("/v1/jobs", content=b" " * 300_000, headers={"Content-Type": "text/plain"})
+    with capture_logs():
+        crash = api.get("/v1/jobs/x")
+    for answer, status in ((crash, 500), (large, 413)):
+        assert answer.status_code == status
+        assert HEADERS.items() <= dict(answer.headers).items()
+        assert answer.headers["Content-Security-Policy"] == LOCKED
+
+
+def test_an_unchanged_answer_is_locked_down_too(reader):
+    tag = reader.get("/v1/datasets/mnist/test/0.png").headers["ETag"]
+    answer = reader.get("/v1/datasets/mnist/test/0.png", headers={"If-None-Match": tag})
+    assert answer.status_code == 304
+    assert HEADERS.items() <= dict(answer.headers).items()
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:8000", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:8000"]
+)
+def test_the_names_of_this_machine_are_served(reader, host):
+    assert reader.get("/livez", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["", "evil.example", "127.0.0.1.evil.example", "localhost.", "[::1", "127.0.0.1@x", "a" * 3000],
+)
+def test_a_foreign_name_is_refused(reader, host):
+    answer = reader.get("/livez", headers={"Host": host})
+    check_problem(answer, 400)
+    assert answer.json()["code"] == "host-not-allowed"
+    assert HEADERS.items() <= dict(answer.headers).items()
+    assert len(answer.content) < 400
+
+
+def test_a_refused_requests_body_is_not_read():
+    async def never(*_):
+        raise AssertionError("the app was asked, or the body read")
+
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "headers": [(b"host", b"evil.example")]}
+    asyncio.run(Edge(never, ["localhost"])(scope, never, send))
+    assert sent[0]["status"] == 400
+
+
+def test_a_star_serves_all_names():
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    assert TestClient(Edge(app, ["*"]), base_url="http://any.example").get("/").status_code == 204
+    assert TestClient(Edge(app, ["x.y"]), base_url="http://X.y:8").get("/").status_code == 204
+    assert TestClient(Edge(app, ["x.y"]), base_url=URL).get("/").status_code == 400
+
+
+# --- The page ---
+
+
+class Loaded(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.addresses = []
+
+    def handle_starttag(self, tag, attributes):
+        self.addresses += [value for name, value in attributes if name in ("src", "href")]
+
+
+def test_the_api_page_loads_nothing_from_elsewhere(reader):
+    page = reader.get("/docs")
+    loaded = Loaded()
+    loaded.feed(page.text)
+    assert len(loaded.addresses) >= 3
+    for address in loaded.addresses:
+        assert address.startswith("/vendor/")
+        assert reader.get(address).status_code == 200
+    assert not re.findall(r"(?:https?:)?//[a-z]", page.text)
+    assert "/openapi.json" in page.text
+
+
+def test_the_api_page_may_do_what_it_needs_and_no_more(reader):
+    policy = dict(
+        part.split(" ", 1)
+        for part in reader.get("/docs").headers["Content-Security-Policy"].split("; ")
+    )
+    assert policy == {
+        "default-src": "'none'",
+        "script-src": "'self' 'unsafe-inline'",
+        "style-src": "'self' 'unsafe-inline'",
+        "img-src": "'self' data:",
+        "connect-src": "'self'",
+    }
+
+
+def test_the_first_page_leads_on(reader):
+    links = reader.get("/").json()
+    for address in (links["docs"], links["openapi"], links["jobs"]):
+        assert reader.get(address).status_code == 200

@@ -1,0 +1,210 @@
+"""Specs that are refused: each with a pointer, most with a hint, and nothing is stored."""
+
+import time
+
+import pytest
+from starlette.testclient import TestClient
+
+from service.app import create_app
+from service.job import Spec
+from tests.service.api.conftest import URL
+from tests.service.api.driving import settings
+
+
+def refused(api, spec, status=422):
+    answer = api.post("/v1/jobs", json=spec)
+    assert answer.status_code == status, answer.text
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert api.get("/v1/jobs", params={"limit": 1}).json()["data"][:1] == []
+    return answer.json()
+
+
+def flaws(api, spec):
+    return {item["pointer"]: item for item in refused(api, spec)["errors"]}
+
+
+@pytest.mark.parametrize(
+    ("spec", "pointer", "hint"),
+    [
+        ({"learing_rate": 0.1}, "#/learing_rate", "did you mean 'learning_rate'?"),
+        ({"hiden": [3]}, "#/hiden", "did you mean 'hidden'?"),
+        ({"optimizer": {"momentun": 0.9}}, "#/optimizer/momentun", "did you mean 'momentum'?"),
+        ({"activation": "rellu"}, "#/activation", "did you mean 'relu'?"),
+        ({"preset": "mlp_relu"}, "#/preset", "did you mean 'mlp-relu'?"),
+        ({"initialization": "he"}, "#/initialization", None),
+        ({"zzz": 1}, "#/zzz", None),
+    ],
+)
+def test_a_misspelt_word_comes_back_with_a_guess(api, spec, pointer, hint):
+    assert flaws(api, spec)[pointer].get("hint") == hint
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("epochs", "5"),
+        ("epochs", 5.0),
+        ("epochs", True),
+        ("epochs", None),
+        ("hidden", 128),
+        ("hidden", "128"),
+        ("hidden", {}),
+        ("learning_rate", "0.1"),
+        ("learning_rate", False),
+        ("name", 5),
+        ("tags", "a"),
+        ("metadata", []),
+        ("dataset", None),
+        ("optimizer", None),
+        ("optimizer", 1),
+        ("seed", [1]),
+        ("l2", {}),
+    ],
+)
+def test_a_value_of_another_type_is_refused_where_it_stands(api, field, value):
+    assert list(flaws(api, {field: value})) == [f"#/{field}"]
+
+
+@pytest.mark.parametrize(
+    ("field", "least", "most", "below", "above"),
+    [
+        ("epochs", 1, 10_000, 0, 10_001),
+        ("batch_size", 1, 8192, 0, 8193),
+        ("seed", 0, 2**53 - 1, -1, 2**53),
+        ("learning_rate", 5e-324, 1e3, 0, 1000.5),
+        ("initial_bias", -1e3, 1e3, -1000.5, 1000.5),
+        ("l2", 0, 1e3, -1e-9, 1000.5),
+    ],
+)
+def test_a_number_may_lie_on_its_bounds_and_not_beyond(api, field, least, most, below, above):
+    assert list(flaws(api, {field: below})) == [f"#/{field}"]
+    assert list(flaws(api, {field: above})) == [f"#/{field}"]
+    for value in (least, most):
+        answer = api.post("/v1/jobs", json={"preset": "linear", field: value})
+        assert answer.json().get("spec", answer.text)[field] == value
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "pointer"),
+    [
+        ({"hidden": [8] * 16}, {"hidden": [8] * 17}, "#/hidden"),
+        ({"hidden": [1, 8192]}, {"hidden": [1, 8193]}, "#/hidden/1"),
+        ({"hidden": [1]}, {"hidden": [0]}, "#/hidden/0"),
+        ({"name": "x" * 64}, {"name": "x" * 65}, "#/name"),
+        ({"name": "é漢 😀"}, {"name": "a\nb"}, "#/name"),
+        ({"tags": ["x"] * 16}, {"tags": ["x"] * 17}, "#/tags"),
+        ({"tags": ["x"]}, {"tags": ["x", ""]}, "#/tags/1"),
+        ({"metadata": {"k": "v" * 512}}, {"metadata": {"k": "v" * 513}}, "#/metadata/k"),
+        ({"metadata": {"k": ""}}, {"metadata": {"": "v"}}, "#/metadata/"),
+        (
+            {"optimizer": {"momentum": 0.99}},
+            {"optimizer": {"momentum": 1}},
+            "#/optimizer/momentum",
+        ),
+        (
+            {"optimizer": {"momentum": 0.9, "nesterov": True}},
+            {"optimizer": {"nesterov": True}},
+            "#/optimizer",
+        ),
+        ({"optimizer": "sgd"}, {"optimizer": "adam"}, "#/optimizer/type"),
+        ({"dataset": "mnist"}, {"dataset": "mnst"}, "#/dataset"),
+    ],
+)
+def test_each_shape_is_taken_to_its_limit_and_refused_behind_it(api, good, bad, pointer):
+    assert list(flaws(api, bad)) == [pointer]
+    assert api.post("/v1/jobs", json=good).status_code == 201
+
+
+def test_a_pointer_escapes_what_json_pointers_escape(api):
+    # RFC 6901, 4: "~" is "~0" and "/" is "~1".
+    found = flaws(api, {"a/b~c": 1, "metadata": {"x~1/": 5}})
+    assert set(found) == {"#/a~1b~0c", "#/metadata/x~01~1"}
+
+
+def test_all_flaws_are_named_at_once(api):
+    spec = {"epochs": 0, "hidden": [4, 0, -1], "bogus": 1, "optimizer": {"momentum": 2}}
+    body = refused(api, spec)
+    assert {item["pointer"] for item in body["errors"]} == {
+        "#/epochs",
+        "#/hidden/1",
+        "#/hidden/2",
+        "#/bogus",
+        "#/optimizer/momentum",
+    }
+    assert body["detail"].startswith("5 values need a change: ")
+
+
+def test_a_thousand_flaws_make_a_short_answer(api):
+    body = refused(api, {f"field{n}": n for n in range(1000)})
+    assert len(body["errors"]) == 20
+    assert body["detail"].startswith("1000 values need a change")
+
+
+@pytest.mark.parametrize(
+    ("spec", "pointers"),
+    [
+        ({"hidden": [9000, 64, 8193], "epochs": 10_001}, {"#/hidden/0", "#/hidden/2", "#/epochs"}),
+        ({"hidden": [8000, 8000]}, {"#/hidden"}),
+        ({"hidden": [2000] * 4, "epochs": 10_000}, {"#/epochs"}),
+        ({"hidden": [4000, 4000], "batch_size": 8192, "epochs": 1}, {"#/batch_size"}),
+    ],
+)
+def test_a_spec_that_would_not_run_here_is_refused_with_what_to_change(api, spec, pointers):
+    body = refused(api, spec)
+    assert body["code"] == "spec-refused"
+    assert {item["pointer"] for item in body["errors"]} == pointers
+    assert all(item["hint"].startswith("use ") for item in body["errors"])
+
+
+def test_limits_are_the_settings(data_dir, datasets_dir):
+    made = settings(data_dir, datasets_dir, max_epochs=2, max_layers=1, max_width=8)
+    with TestClient(create_app(made), base_url=URL) as api:
+        found = flaws(api, {"epochs": 3, "hidden": [9, 1]})
+        assert set(found) == {"#/epochs", "#/hidden", "#/hidden/0"}
+        assert found["#/epochs"]["hint"] == "use at most 2"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"epochs": 1000000000}',
+        b'{"hidden": [1000000000]}',
+        b'{"batch_size": 1000000000}',
+        b'{"hidden": [' + b"8," * 100_000 + b"8]}",
+        b'{"hidden": [' + b"2147483648," * 4000 + b"1]}",
+    ],
+    ids=["epochs", "width", "batch", "layers", "wide-layers"],
+)
+def test_a_giant_spec_costs_the_service_nothing(api, body):
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        answer = api.post("/v1/jobs", content=body, headers={"Content-Type": "application/json"})
+        seconds.append(time.perf_counter() - start)
+        assert answer.status_code == 422
+        assert len(answer.content) < 10_000
+    assert min(seconds) < 0.1
+    assert api.get("/v1/jobs").json()["data"] == []
+
+
+def test_every_field_of_a_spec_survives_the_way_into_the_store_and_back(api):
+    spec = {
+        "name": "é$<b>",
+        "tags": ["a", "b"],
+        "metadata": {"k": "v"},
+        "hidden": [5, 4],
+        "activation": "sigmoid",
+        "initialization": "glorot_uniform",
+        "initial_bias": -0.5,
+        "epochs": 7,
+        "batch_size": 10,
+        "learning_rate": 1e-7,
+        "optimizer": {"type": "sgd", "momentum": 0.25, "nesterov": True},
+        "l2": 1e-9,
+        "seed": 2**53 - 1,
+        "dataset": "mnist",
+        "preset": "linear",
+    }
+    assert set(spec) == set(Spec.model_fields)
+    job = api.post("/v1/jobs", json=spec).json()
+    assert api.get(f"/v1/jobs/{job['id']}").json()["spec"] == spec

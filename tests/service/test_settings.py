@@ -1,0 +1,121 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from service.settings import Settings
+
+# One value for each variable, other than its default, and what it means.
+VARIABLES: dict[str, tuple[str, Any]] = {
+    "MLP_HOST": ("0.0.0.0", "0.0.0.0"),
+    "MLP_PORT": ("0", 0),
+    "MLP_INSECURE": ("1", True),
+    "MLP_ALLOWED_HOSTS": ("a.example, b.example ,[::1]", ["a.example", "b.example", "[::1]"]),
+    "MLP_DATA_DIR": ("/srv/jobs", Path("/srv/jobs")),
+    "MLP_DATASETS_DIR": ("/srv/data", Path("/srv/data")),
+    "MLP_DATABASE_URL": ("sqlite:////srv/x.db", "sqlite:////srv/x.db"),
+    "MLP_CONCURRENT_JOBS": ("0", 0),
+    "MLP_MAX_LAYERS": ("3", 3),
+    "MLP_MAX_WIDTH": ("4", 4),
+    "MLP_MAX_PARAMETERS": ("5", 5),
+    "MLP_MAX_EPOCHS": ("6", 6),
+    "MLP_MAX_BATCH_SIZE": ("7", 7),
+    "MLP_MAX_JOB_BYTES": ("8", 8),
+    "MLP_MAX_JOB_FLOPS": ("9.5", 9.5),
+    "MLP_MAX_BODY_BYTES": ("2048", 2048),
+    "MLP_LOG_LEVEL": ("debug", "debug"),
+    "MLP_LOG_FORMAT": ("json", "json"),
+}
+WRONG = {
+    "MLP_PORT": "65536",
+    "MLP_INSECURE": "maybe",
+    "MLP_CONCURRENT_JOBS": "-1",
+    "MLP_MAX_LAYERS": "0",
+    "MLP_MAX_WIDTH": "0",
+    "MLP_MAX_PARAMETERS": "0",
+    "MLP_MAX_EPOCHS": "0",
+    "MLP_MAX_BATCH_SIZE": "0",
+    "MLP_MAX_JOB_BYTES": "0",
+    "MLP_MAX_JOB_FLOPS": "0",
+    "MLP_MAX_BODY_BYTES": "1023",
+    "MLP_LOG_LEVEL": "loud",
+    "MLP_LOG_FORMAT": "xml",
+}
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither variables nor a `.env` file of the machine count."""
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_every_setting_has_its_variable() -> None:
+    assert {f"MLP_{name.upper()}" for name in Settings.model_fields} == set(VARIABLES)
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_a_variable_sets_its_setting_and_no_other(
+    variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, value = VARIABLES[variable]
+    name, before = variable.removeprefix("MLP_").lower(), Settings().model_dump()
+    monkeypatch.setenv(variable, text)
+    after = Settings().model_dump()
+    assert before[name] != value, "the test would show nothing"
+    assert after == before | {name: value}
+
+
+@pytest.mark.parametrize("variable", WRONG)
+def test_a_wrong_value_is_refused_by_name(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, WRONG[variable])
+    with pytest.raises(ValidationError) as refused:
+        Settings()
+    name = variable.removeprefix("MLP_").lower()
+    assert [error["loc"][-1] for error in refused.value.errors()] in ([name], [variable.lower()])
+
+
+def test_the_defaults_are_those_of_the_design() -> None:
+    """DESIGN.md §7."""
+    settings = Settings()
+    assert (settings.host, settings.port, settings.insecure) == ("127.0.0.1", 8000, False)
+    assert settings.allowed_hosts == ["localhost", "127.0.0.1", "[::1]"]
+    assert (settings.max_layers, settings.max_width) == (16, 8192)
+    assert settings.max_parameters == 20_000_000
+    assert (settings.max_epochs, settings.max_batch_size) == (10_000, 8192)
+    assert settings.concurrent_jobs is None
+
+
+def test_every_setting_says_what_it_is() -> None:
+    assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_data_and_database_lie_in_the_data_directory_unless_said(tmp_path: Path) -> None:
+    settings = Settings(data_dir=Path("here"))
+    assert settings.resolved_datasets_dir() == Path("here/datasets")
+    assert settings.resolved_database_url() == f"sqlite:///{tmp_path}/here/jobs.sqlite3"
+    elsewhere = Settings(datasets_dir=Path("/d"), database_url="sqlite:////x")
+    assert elsewhere.resolved_datasets_dir() == Path("/d")
+    assert elsewhere.resolved_database_url() == "sqlite:////x"
+
+
+def test_a_file_sets_what_no_variable_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text("MLP_PORT=9000\nMLP_MAX_LAYERS=2\nOTHER=1\n")
+    monkeypatch.setenv("MLP_PORT", "9001")
+    settings = Settings()
+    assert (settings.port, settings.max_layers) == (9001, 2)
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError):
+        Settings().port = 1
+
+
+def test_an_error_does_not_repeat_the_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable set by mistake may hold a secret."""
+    monkeypatch.setenv("MLP_PORT", "hunter2")
+    with pytest.raises(ValidationError) as refused:
+        Settings()
+    assert "hunter2" not in str(refused.value)

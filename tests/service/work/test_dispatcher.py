@@ -1,0 +1,728 @@
+import threading
+from pathlib import Path
+
+import pytest
+
+from service.errors import StoreBroken
+from service.job import Job
+from service.store.artifacts import Artifacts
+from service.store.attempts import FAILED, STOPPED, SUCCEEDED, Attempt
+from service.store.database import Database
+from service.store.jobs import JobStore
+from service.store.queue import Queue
+from service.work import dispatcher as module
+from service.work.dispatcher import Dispatcher
+from service.work.handle import Handle
+from service.work.launcher import LocalLauncher
+from tests.conftest import submit
+from tests.servers import eventually
+from tests.service.store.records import BAD, DONE, ENVIRONMENT, SHUTDOWN, claim, query, saved
+from tests.service.work.fakes import Clock, FakeLauncher
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+class House:
+    """A dispatcher with a real store, fake workers and a clock to turn."""
+
+    def __init__(
+        self, database: Database, artifacts: Artifacts, clock: Clock, capacity: int = 2
+    ) -> None:
+        self.database, self.artifacts, self.clock = database, artifacts, clock
+        self.jobs, self.queue = JobStore(database), Queue(database)
+        self.launcher = FakeLauncher(capacity)
+        self.dispatcher = Dispatcher(self.queue, self.launcher, artifacts)
+
+    def step(self, seconds: float = 0.0) -> None:
+        self.clock.now += seconds
+        self.dispatcher.step()
+
+    def attempt(self, job: str) -> Attempt:
+        """What the worker of a running job holds, after its first beat."""
+        number = self.jobs.get(job).attempt
+        attempt = Attempt(self.database, job, number)
+        attempt.begin(self.launcher.handles[job, number].stored(), ENVIRONMENT)
+        return attempt
+
+    def run(self) -> tuple[str, Attempt]:
+        """Submit a job and let it run."""
+        job = submit(self.jobs)
+        self.step()
+        return job, self.attempt(job)
+
+    def state(self, job: str) -> str:
+        return self.jobs.get(job).state
+
+    def reason(self, job: str) -> tuple[str, str]:
+        reason = self.jobs.get(job).reason
+        assert reason is not None
+        return reason.code, reason.message
+
+    def heir(self) -> "House":
+        """The same house after a crash: another dispatcher, which knows no worker yet."""
+        heir = House(self.database, self.artifacts, self.clock)
+        heir.launcher = self.launcher
+        heir.dispatcher = Dispatcher(heir.queue, self.launcher, self.artifacts)
+        return heir
+
+
+@pytest.fixture
+def house(database: Database, artifacts: Artifacts, clock: Clock) -> House:
+    return House(database, artifacts, clock)
+
+
+# --- Claiming ---
+
+
+def test_jobs_are_started_oldest_first_up_to_the_capacity(house: House) -> None:
+    ids = [submit(house.jobs) for _ in range(3)]
+    house.step()
+    assert house.launcher.started == [(ids[0], 1), (ids[1], 1)]
+    assert [house.state(job) for job in ids] == ["running", "running", "queued"]
+    house.step()
+    assert len(house.launcher.started) == 2
+
+
+def test_a_finished_worker_makes_room_for_the_next_job(house: House) -> None:
+    ids = [submit(house.jobs) for _ in range(3)]
+    house.step()
+    house.attempt(ids[0]).end(SUCCEEDED, DONE)
+    house.step()
+    assert len(house.launcher.started) == 2, "its process has not ended yet"
+    house.launcher.end(ids[0], 1, 0)
+    house.step()
+    assert house.launcher.started[2:] == [(ids[2], 1)]
+    assert house.state(ids[0]) == "succeeded"
+
+
+def test_a_capacity_of_nothing_only_serves(
+    database: Database, artifacts: Artifacts, clock: Clock
+) -> None:
+    house = House(database, artifacts, clock, capacity=0)
+    job = submit(house.jobs)
+    house.step()
+    assert house.state(job) == "queued"
+
+
+# --- Lost workers ---
+
+
+def test_a_worker_that_ends_without_a_word_is_lost(house: House) -> None:
+    job, _ = house.run()
+    house.launcher.words = "last line"
+    house.launcher.end(job, 1, -11)
+    house.step()
+    _, events = house.jobs.events(job)
+    lost = next(event.data for event in events[2:] if event.data["state"] == "queued")
+    assert lost["reason"] == {
+        "code": "worker_lost",
+        "message": "the worker was ended by SIGSEGV; its last log lines:\nlast line",
+    }
+    assert house.jobs.get(job).losses == 1
+
+
+def test_the_back_off_is_0_1_2_and_4_seconds(house: House) -> None:
+    job = submit(house.jobs)
+    house.step()
+    waits = []
+    for attempt in range(1, 5):
+        house.launcher.end(job, attempt, 1)
+        house.step()
+        lost_at = house.clock.now
+        while len(house.launcher.started) == attempt:
+            house.step(0.25)
+        waits.append(house.clock.now - lost_at)
+    assert waits == pytest.approx([0, 1, 2, 4], abs=0.25)
+    assert house.launcher.started[-1] == (job, 5)
+
+
+def test_a_job_that_waits_lets_the_next_one_pass(
+    database: Database, artifacts: Artifacts, clock: Clock
+) -> None:
+    house = House(database, artifacts, clock, capacity=1)
+    first, second = submit(house.jobs), submit(house.jobs)
+    house.step()
+    for attempt in (1, 2):
+        house.launcher.end(first, attempt, 1)
+        house.step()
+        house.step()
+    assert house.launcher.started == [(first, 1), (first, 2), (second, 1)]
+
+
+def test_five_deaths_in_a_row_fail_the_job(house: House) -> None:
+    job = submit(house.jobs)
+    house.launcher.words = "Illegal instruction"
+    house.step()
+    for attempt in range(1, 6):
+        house.launcher.end(job, attempt, -4)
+        for _ in range(6):
+            house.step(1)
+    assert house.state(job) == "failed"
+    code, message = house.reason(job)
+    assert code == "worker_lost"
+    assert "SIGILL" in message
+    assert "Illegal instruction" in message
+    assert len(house.launcher.started) == 5
+
+
+def test_deaths_with_progress_between_them_go_on_at_once(house: House) -> None:
+    job = submit(house.jobs, epochs=20)
+    house.step()
+    for number in range(1, 8):
+        attempt = house.attempt(job)
+        attempt.commit(saved(attempt, number), [])
+        house.launcher.end(job, number, 1)
+        house.step()
+        house.step()
+    assert house.launcher.started[-1] == (job, 8)
+    assert house.jobs.get(job).losses == 1
+
+
+def test_a_worker_that_cannot_be_started_is_a_loss(house: House) -> None:
+    house.launcher.refuses = OSError("no more processes")
+    job = submit(house.jobs)
+    for _ in range(12):
+        house.step(1)
+    assert house.state(job) == "failed"
+    assert house.reason(job) == (
+        "worker_lost",
+        "no worker could be started: no more processes",
+    )
+    assert house.jobs.get(job).losses == house.jobs.get(job).attempt == 5
+
+
+# --- Sweeps ---
+
+
+def test_a_worker_without_a_sign_of_life_is_given_up(house: House) -> None:
+    job, attempt = house.run()
+    attempt.beat((0, 1))
+    house.step(1)
+    for sweep in range(14):
+        house.step(1)
+        assert house.state(job) == "running", f"after sweep {sweep}"
+    house.step(1)
+    assert house.jobs.get(job).losses == 1
+    assert house.launcher.log == ["kill"]
+    _, events = house.jobs.events(job)
+    assert "no sign of life" in events[-2].data["reason"]["message"]
+
+
+def test_a_worker_is_fenced_before_it_is_killed(house: House) -> None:
+    job, _ = house.run()
+    states = []
+    house.launcher.at_kill = lambda: states.append(house.state(job))
+    for _ in range(17):
+        house.step(1)
+    assert states == ["queued"]
+
+
+def test_a_worker_that_was_given_up_is_reaped(house: House) -> None:
+    """Else its zombie stays until the server ends, and its slot is free while it still runs."""
+    job, _ = house.run()
+    handle = house.launcher.handles[job, 1]
+    for _ in range(18):
+        house.step(1)
+    assert house.launcher.reaped == [handle]
+    assert (job, 2) in house.launcher.started
+
+
+def test_a_worker_that_was_given_up_holds_its_slot_until_it_is_gone(
+    database: Database, artifacts: Artifacts, clock: Clock
+) -> None:
+    house = House(database, artifacts, clock, capacity=1)
+    job, _ = house.run()
+    house.launcher.kill = lambda handle: None  # type: ignore[method-assign]
+    for _ in range(18):
+        house.step(1)
+    assert house.launcher.started == [(job, 1)]
+    house.launcher.end(job, 1, -9)
+    house.step(1)
+    house.step(1)
+    assert house.launcher.started == [(job, 1), (job, 2)]
+
+
+def test_a_worker_that_beats_is_never_given_up(house: House) -> None:
+    job, attempt = house.run()
+    for beat in range(4):
+        attempt.beat((0, beat))
+        for _ in range(15):
+            house.step(1)
+    assert house.state(job) == "running"
+    assert house.jobs.get(job).losses == 0
+
+
+def test_sweeps_are_counted_not_seconds(house: House) -> None:
+    job, _ = house.run()
+    house.step(1)
+    house.step(3600)  # the machine slept
+    for _ in range(200):
+        house.step(0.01)  # woken again and again
+    assert house.state(job) == "running"
+
+
+def test_a_worker_that_never_gave_a_first_beat_is_given_up(house: House) -> None:
+    """Its dispatcher died between the claim and the start."""
+    job = submit(house.jobs)
+    claim(house.database, job)
+    for _ in range(17):
+        house.step(1)
+    assert house.launcher.started == [(job, 2)]
+    assert house.launcher.log == [], "there is nobody to kill"
+
+
+# --- Workers that do not leave ---
+
+
+@pytest.mark.parametrize(("action", "to"), [("pause", "paused"), ("cancel", "cancelled")])
+def test_a_worker_that_does_not_leave_is_killed_after_5_seconds(
+    house: House, action: str, to: str
+) -> None:
+    job, _ = house.run()
+    house.jobs.act(action, job)
+    house.step()
+    house.step(4.9)
+    assert house.launcher.log == []
+    states = []
+    house.launcher.at_kill = lambda: states.append(house.state(job))
+    house.step(0.2)
+    assert house.launcher.log == ["kill"]
+    assert states == [to], "fenced before it is killed"
+    house.step()
+    assert house.jobs.get(job).losses == 0
+    assert house.reason(job) == ("user", f"a client asked to {action}")
+
+
+def test_a_worker_that_never_began_is_not_waited_for(house: House) -> None:
+    job = submit(house.jobs)
+    claim(house.database, job)
+    house.jobs.act("cancel", job)
+    house.step()
+    house.step(5.1)
+    assert house.state(job) == "cancelled"
+    assert house.launcher.log == []
+
+
+def test_a_pause_that_was_taken_back_kills_nobody(house: House) -> None:
+    job, attempt = house.run()
+    house.jobs.act("pause", job)
+    house.step()
+    house.jobs.act("resume", job)
+    house.step(4)
+    house.step(4)
+    house.jobs.act("pause", job)
+    house.step(4)
+    house.step(4)
+    assert house.launcher.log == [], "the 5 s begin anew"
+    assert attempt.end(STOPPED, SHUTDOWN) == "paused"
+
+
+def test_a_process_that_outlives_its_job_is_killed(house: House) -> None:
+    job, attempt = house.run()
+    attempt.end(SUCCEEDED, DONE)
+    house.step()
+    house.step(4.9)
+    assert house.launcher.log == []
+    house.step(0.2)
+    assert house.launcher.log == ["kill"]
+    assert house.state(job) == "succeeded"
+
+
+# --- Adoption ---
+
+
+def test_a_new_dispatcher_adopts_the_workers_of_the_old(house: House) -> None:
+    jobs = [submit(house.jobs) for _ in range(3)]
+    house.step()
+    for job in jobs[:2]:
+        house.attempt(job)
+    heir = house.heir()
+    heir.step()
+    assert len(house.launcher.started) == 2, "adopted workers hold their slots"
+    house.launcher.end(jobs[0], 1, None)
+    heir.step()
+    assert heir.jobs.get(jobs[0]).losses == 1
+    assert (jobs[0], 2) in house.launcher.started
+
+
+def test_an_adopted_worker_that_had_finished_is_forgotten(house: House) -> None:
+    job, attempt = house.run()
+    heir = house.heir()
+    heir.step()
+    attempt.end(SUCCEEDED, DONE)
+    house.launcher.end(job, 1, None)
+    heir.step()
+    assert (heir.state(job), heir.dispatcher._watches) == ("succeeded", {})
+
+
+def test_a_handle_may_come_with_a_later_beat(house: House) -> None:
+    job = submit(house.jobs)
+    house.step()
+    heir = house.heir()
+    heir.step()
+    house.attempt(job)
+    heir.step()
+    house.launcher.end(job, 1, None)
+    heir.step()
+    assert heir.jobs.get(job).losses == 1
+
+
+@pytest.fixture
+def elsewhere(house: House) -> tuple[str, Attempt]:
+    """A job whose worker runs on another machine."""
+    job = submit(house.jobs)
+    attempt = claim(house.database, job)
+    attempt.begin(Handle("another boot", "pid:[1]", 1, 1).stored(), ENVIRONMENT)
+    return job, attempt
+
+
+def test_workers_elsewhere_hold_no_slot_here(house: House, elsewhere: tuple[str, Attempt]) -> None:
+    jobs = [submit(house.jobs) for _ in range(3)]
+    house.step()
+    assert [job for job, _ in house.launcher.started] == jobs[:2]
+
+
+def test_only_its_beats_tell_of_a_worker_elsewhere(
+    house: House, elsewhere: tuple[str, Attempt]
+) -> None:
+    job, attempt = elsewhere
+    for beat in range(20):
+        attempt.beat((0, beat))
+        house.step(1)
+    assert house.state(job) == "running"
+    for _ in range(16):
+        house.step(1)
+    assert house.launcher.started == [(job, 2)]
+
+
+def test_a_worker_elsewhere_that_has_finished_is_forgotten(
+    house: House, elsewhere: tuple[str, Attempt]
+) -> None:
+    house.step()
+    elsewhere[1].end(SUCCEEDED, DONE)
+    house.step()
+    assert house.dispatcher._watches == {}
+
+
+def test_a_worker_elsewhere_that_does_not_leave_is_fenced(
+    house: House, elsewhere: tuple[str, Attempt]
+) -> None:
+    house.jobs.act("cancel", elsewhere[0])
+    house.step()
+    house.step(5.1)
+    house.step()
+    assert house.state(elsewhere[0]) == "cancelled"
+    assert house.dispatcher._watches == {}
+
+
+# --- The thread, and its end ---
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "POLL_SECONDS", 0.01)
+
+
+def drained(house: House) -> threading.Event:
+    """Start the thread, wait until it has begun, and stop it."""
+    died, begun = threading.Event(), threading.Event()
+    step = house.dispatcher.step
+    house.dispatcher.step = lambda: (step(), begun.set())  # type: ignore[method-assign,assignment]
+    house.dispatcher.start(died.set)
+    assert house.dispatcher.is_alive()
+    assert begun.wait(10)
+    house.dispatcher.stop()
+    house.dispatcher.join()
+    assert not house.dispatcher.is_alive()
+    return died
+
+
+def test_at_the_end_workers_are_asked_to_leave(house: House, quick: None) -> None:
+    submit(house.jobs), submit(house.jobs)
+    assert not drained(house).is_set()
+    assert house.launcher.log == ["terminate", "terminate"]
+    assert house.jobs.counts()["queued"] == 2
+    assert {job.losses for job in house.jobs.page(9).jobs} == {0}
+
+
+def test_a_worker_that_does_not_leave_at_the_end_is_killed(house: House, quick: None) -> None:
+    job = submit(house.jobs)
+    house.launcher.obedient = False
+    states = []
+    house.launcher.at_kill = lambda: states.append(house.state(job))
+    began = house.clock.now
+    drained(house)
+    assert house.launcher.log == ["terminate", "kill"]
+    assert house.clock.now - began == pytest.approx(6, abs=0.1)
+    assert states == ["queued"], "fenced before it is killed"
+    assert house.reason(job) == ("shutdown", "the service was shut down")
+    assert house.jobs.get(job).losses == 0
+
+
+def test_the_end_leaves_workers_elsewhere_alone(
+    house: House, elsewhere: tuple[str, Attempt], quick: None
+) -> None:
+    drained(house)
+    assert house.launcher.log == []
+    assert house.state(elsewhere[0]) == "running"
+
+
+class Flaky(Queue):
+    """A queue whose database fails for a while."""
+
+    failures = 0
+    error: Exception = StoreBroken("the disk is full")
+    what = "active"
+
+    def _maybe(self, what: str) -> None:
+        if self.failures and what == self.what:
+            self.failures -= 1
+            raise self.error
+
+    def active(self):  # type: ignore[no-untyped-def]
+        self._maybe("active")
+        return super().active()
+
+    def lose(self, *args, **kwargs):  # type: ignore[no-untyped-def]
+        self._maybe("lose")
+        return super().lose(*args, **kwargs)
+
+
+@pytest.fixture
+def flaky(database: Database, artifacts: Artifacts, clock: Clock) -> House:
+    house = House(database, artifacts, clock)
+    house.queue = Flaky(database)
+    house.dispatcher = Dispatcher(house.queue, house.launcher, artifacts)
+    return house
+
+
+def test_a_broken_store_does_not_end_the_loop(flaky: House, quick: None) -> None:
+    flaky.queue.failures = 3  # type: ignore[attr-defined]
+    job = submit(flaky.jobs)
+    died = threading.Event()
+    flaky.dispatcher.start(died.set)
+    eventually(lambda: flaky.launcher.started == [(job, 1)], "the store to be well again")
+    flaky.dispatcher.stop()
+    flaky.dispatcher.join()
+    assert not died.is_set()
+
+
+def test_any_other_error_ends_the_loop_and_is_told(flaky: House, quick: None) -> None:
+    flaky.queue.failures, flaky.queue.error = 1, RuntimeError("a bug")  # type: ignore[attr-defined]
+    died = threading.Event()
+    flaky.dispatcher.start(died.set)
+    assert died.wait(10)
+    flaky.dispatcher.join()
+    assert not flaky.dispatcher.is_alive()
+
+
+def test_an_end_that_could_not_be_recorded_is_not_forgotten(flaky: House) -> None:
+    job, _ = flaky.run()
+    flaky.queue.failures, flaky.queue.what = 1, "lose"  # type: ignore[attr-defined]
+    flaky.launcher.end(job, 1, 1)
+    with pytest.raises(StoreBroken):
+        flaky.step()
+    flaky.step()
+    assert flaky.jobs.get(job).losses == 1
+
+
+def test_the_end_kills_all_workers_though_the_store_is_broken(flaky: House, quick: None) -> None:
+    submit(flaky.jobs), submit(flaky.jobs)
+    flaky.launcher.obedient = False
+    flaky.queue.failures, flaky.queue.what = 1, "lose"  # type: ignore[attr-defined]
+    died = drained(flaky)
+    assert flaky.launcher.log == ["terminate", "terminate", "kill", "kill"]
+    assert not died.is_set()
+    assert flaky.jobs.counts() == {**flaky.jobs.counts(), "running": 1, "queued": 1}
+
+
+def test_a_wake_starts_a_job_at_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "POLL_SECONDS", 60)
+    idle = threading.Event()
+    active = house.queue.active
+    house.queue.active = lambda: (idle.set(), active())[1]  # type: ignore[method-assign]
+    house.dispatcher.start(lambda: None)
+    assert idle.wait(10)
+    job = submit(house.jobs)
+    house.dispatcher.wake()
+    eventually(lambda: house.launcher.started == [(job, 1)], "the job to be started", 10)
+    house.dispatcher.stop()
+    house.dispatcher.join()
+
+
+def test_a_dispatcher_that_never_started_is_not_alive(house: House) -> None:
+    assert not house.dispatcher.is_alive()
+    house.dispatcher.join()
+
+
+# --- Garbage ---
+
+
+def put(house: House, attempt: Attempt, *batches: int) -> list[str]:
+    keys = [saved(attempt, 0, batch).key for batch in batches]
+    for key in keys:
+        house.artifacts.put(key, b"x")
+    return keys
+
+
+def left(house: House, job: str) -> set[str]:
+    return set(house.artifacts.keys(job))
+
+
+def reap(house: House, job: str, code: int = 0) -> None:
+    """Let the process of the job's worker end, and be seen to have ended."""
+    house.launcher.end(job, house.jobs.get(job).attempt, code)
+    house.step()
+
+
+def test_files_of_a_running_attempt_are_left_alone(house: House, quick: None) -> None:
+    job, attempt = house.run()
+    keys = put(house, attempt, 1, 2)
+    attempt.commit(saved(attempt, 0, 1), [])
+    drained(house.heir())
+    assert left(house, job) == set(keys), "the second might have been committed yet"
+
+
+def test_files_of_an_earlier_attempt_go_unless_a_row_names_them(house: House) -> None:
+    job, first = house.run()
+    keys = put(house, first, 1, 2, 3)
+    first.commit(saved(first, 0, 2), [])
+    house.artifacts.put(f"{job}/1/.0-4.safetensors.77.tmp", b"half")
+    reap(house, job, 1)
+    house.step()
+    reap(house, job, 1)
+    assert left(house, job) == {keys[1]}
+
+
+@pytest.mark.parametrize("end", [FAILED, SUCCEEDED])
+def test_files_of_a_job_that_is_over_go_unless_a_row_names_them(
+    house: House, end: dict[object, object]
+) -> None:
+    job, attempt = house.run()
+    keys = put(house, attempt, 1, 2, 3)
+    attempt.commit(saved(attempt, 0, 2), [])
+    attempt.commit(saved(attempt, 0, 3), [])
+    attempt.end(end, BAD)  # type: ignore[arg-type]
+    reap(house, job)
+    assert left(house, job) == set(keys[1:])
+
+
+def test_files_of_a_job_that_waits_are_left_alone(house: House) -> None:
+    job, attempt = house.run()
+    keys = put(house, attempt, 1)
+    attempt.commit(saved(attempt, 0, 1), [])
+    house.jobs.act("pause", job)
+    attempt.end(STOPPED, SHUTDOWN)
+    reap(house, job)
+    assert left(house, job) == set(keys)
+
+
+def test_the_folder_of_a_job_deleted_meanwhile_goes(house: House) -> None:
+    job, attempt = house.run()
+    put(house, attempt, 1)
+    attempt.end(FAILED, BAD)
+    house.jobs.delete(job)
+    house.launcher.end(job, 1)
+    house.step()
+    assert house.artifacts.folders() == []
+
+
+def test_a_new_dispatcher_sweeps_what_the_old_one_left(house: House, quick: None) -> None:
+    over, attempt = house.run()
+    put(house, attempt, 1)
+    attempt.end(FAILED, BAD)
+    house.artifacts.put("job_deleted/1/0-1.safetensors", b"x")
+    drained(house.heir())
+    assert house.artifacts.folders() == [over]
+    assert left(house, over) == set()
+
+
+def test_the_log_of_a_job_stays_with_it(house: House, tmp_path: Path) -> None:
+    job, attempt = house.run()
+    put(house, attempt, 1)
+    (tmp_path / "jobs" / job / "worker.log").write_text("words")
+    attempt.end(FAILED, BAD)
+    reap(house, job)
+    assert left(house, job) == set()
+    assert (tmp_path / "jobs" / job / "worker.log").exists()
+
+
+def test_what_no_job_made_is_left_alone(house: House, tmp_path: Path, quick: None) -> None:
+    job, attempt = house.run()
+    strange = tmp_path / "jobs" / job / "notes" / "by-hand.txt"
+    for path in (strange, tmp_path / "jobs" / "lost+found" / "1" / "x"):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    attempt.end(FAILED, BAD)
+    drained(house.heir())
+    assert strange.exists()
+    assert (tmp_path / "jobs" / "lost+found" / "1" / "x").exists()
+
+
+def test_garbage_that_cannot_be_deleted_does_not_end_the_loop(
+    house: House, tmp_path: Path, quick: None
+) -> None:
+    job, attempt = house.run()
+    attempt.end(FAILED, BAD)
+    (tmp_path / "jobs" / job / "1" / "a-folder").mkdir(parents=True)
+    assert not drained(house.heir()).is_set(), "at the start"
+    house.launcher.end(job, 1)
+    with pytest.raises(StoreBroken):  # which ends no loop: see above
+        house.step()
+    house.step()
+
+
+# --- Real processes ---
+
+
+def test_a_real_worker_that_hangs_is_fenced_killed_and_reaped(
+    database: Database,
+    artifacts: Artifacts,
+    clock: Clock,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keeper = tmp_path / "python"
+    keeper.write_text("#!/bin/sh\nexec sleep 600\n")
+    keeper.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(keeper))
+    house = House(database, artifacts, clock)
+    launcher = LocalLauncher(tmp_path / "jobs", {}, 1)
+    house.dispatcher = Dispatcher(house.queue, launcher, artifacts)
+    job = submit(house.jobs)
+    house.step()
+    [handle] = launcher._children
+    for _ in range(16):
+        house.step(1)
+    house.jobs.act("cancel", job)
+    gone = Path(f"/proc/{handle.pid}")
+    eventually(lambda: (house.step(), not gone.exists())[1], "the worker to be reaped", 10)
+    assert launcher._children == {}
+    assert house.jobs.get(job).losses == 1
+
+
+def job_of(house: House) -> Job:
+    return house.jobs.page(1).jobs[0]
+
+
+def test_nothing_that_a_new_dispatcher_needs_is_kept_in_memory(house: House) -> None:
+    """Each step is done by another dispatcher, and the job comes through all the same."""
+    submit(house.jobs)
+    house.step()
+    for attempt in (1, 2, 3):
+        heir = house.heir()
+        heir.step()
+        house.attempt(job_of(house).id)
+        heir.step()
+        house.launcher.end(job_of(house).id, attempt, 1)
+        heir.step()
+        for _ in range(5):
+            heir.step(1)
+    assert job_of(house).attempt == 4
+    assert job_of(house).losses == 3
+    assert query(house.database, "SELECT count(*) FROM jobs") == [(1,)]
