@@ -5,6 +5,7 @@ it to leave (SIGTERM, or the row's state) only saves what would have to be done 
 """
 
 import argparse
+import functools
 import logging
 import os
 import resource
@@ -54,6 +55,7 @@ class Worker:
         self._finished: list[Epoch] = []  # epochs that the database does not know yet
         self._saved: SavedCheckpoint | None = None
         self._state = State.RUNNING
+        self._exact = True
 
     def leave(self, *_: object) -> None:
         """Ask the worker to save and go, as soon as the step under way is done."""
@@ -116,14 +118,10 @@ class Worker:
     def _newest_good(self, assignment: Assignment) -> Checkpoint | None:
         for saved in assignment.checkpoints:
             try:
-                checkpoint = self._checkpoints.load(saved)
+                return self._checkpoints.load(saved)
             except (StoreBroken, FileNotFoundError) as exc:
                 logger.warning("checkpoint %s is unreadable: %s", saved.key, exc)
                 self._attempt.warn("checkpoint_unreadable", f"{saved.key}: {exc}")
-                continue
-            if saved.attempt == self._attempt.number:
-                self._saved = saved
-            return checkpoint
         return None
 
     def _finish(self, finished: mlp_core.Epoch, assignment: Assignment) -> None:
@@ -141,6 +139,9 @@ class Worker:
         self._finished.append(epoch)
 
     def _inexact(self, why: str) -> None:
+        if not self._exact:
+            return  # said once
+        self._exact = False
         self._attempt.warn("not_bit_exact", why, bit_exact=False, environment=environment())
 
     def _asked_to_stop(self, training: Training) -> bool:
@@ -214,6 +215,7 @@ def recipe_of(spec: dict[str, Any]) -> Recipe:
     )
 
 
+@functools.cache
 def environment() -> dict[str, Any]:
     """Return what decides the bits of a run, beside its spec."""
     blas = [
