@@ -18,6 +18,7 @@ from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from threadpoolctl import threadpool_limits
 
 import service
 from service import logs
@@ -227,7 +228,7 @@ def serve(settings: Settings) -> int:
     app = create_app(settings, on_death=lambda: servers[0].die())
     config = uvicorn.Config(
         app,
-        host=settings.host,
+        host=settings.host.strip("[]"),
         port=settings.port,
         log_config=None,
         server_header=False,
@@ -239,6 +240,7 @@ def serve(settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn raises the signal again when it has stopped; that end is as good as any.
         signal.signal(number, lambda *_: None)
+    threadpool_limits(1, user_api="blas")  # the other cores belong to the workers
     # The port first: a server that can't have it must not touch the other one's workers.
     server.run(sockets=[config.bind_socket()])
     return 1 if server.died or not server.started else 0
