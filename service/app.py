@@ -1,6 +1,8 @@
 """The one place where the rooms are joined, and the process that serves them."""
 
 import asyncio
+import fcntl
+import resource
 import signal
 import socket
 import sys
@@ -9,6 +11,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
+from typing import IO
 
 import structlog
 import uvicorn
@@ -220,10 +223,14 @@ def serve(settings: Settings) -> int:
         return 2
     logs.configure(settings.log_level, settings.log_format)
     try:
+        lock = _lock(settings.data_dir)
         prepare(settings)
     except StoreBroken as exc:
         sys.stderr.write(f"mlp-service can't start: {exc}\n")
         return 1
+    # Each listener and each idle connection holds a descriptor; the default is only 1024.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     servers: list[Server] = []
     app = create_app(settings, on_death=lambda: servers[0].die())
     config = uvicorn.Config(
@@ -241,9 +248,36 @@ def serve(settings: Settings) -> int:
         # uvicorn raises the signal again when it has stopped; that end is as good as any.
         signal.signal(number, lambda *_: None)
     threadpool_limits(1, user_api="blas")  # the other cores belong to the workers
-    # The port first: a server that can't have it must not touch the other one's workers.
-    server.run(sockets=[config.bind_socket()])
+    try:
+        socket_ = config.bind_socket()
+    except SystemExit:  # uvicorn has said why
+        sys.stderr.write(
+            f"mlp-service can't listen on {settings.host} port {settings.port}; choose another "
+            "with --port (MLP_PORT, make serve PORT=…)\n"
+        )
+        return 1
+    server.run(sockets=[socket_])
+    lock.close()
     return 1 if server.died or not server.started else 0
+
+
+def _lock(directory: Path) -> IO[str]:
+    """Keep other servers off the data directory: they would adopt, and stop, our workers.
+
+    The lock ends with this process, however it ends.
+
+    Raises:
+        StoreBroken: another server has it, or the directory can't be written.
+    """
+    make_directory(directory.absolute())
+    try:
+        lock = (directory / ".lock").open("w")
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as exc:
+        raise StoreBroken(f"another server uses the data directory {directory}") from exc
+    except OSError as exc:
+        raise StoreBroken(f"the data directory {directory} can't be written: {exc}") from exc
+    return lock
 
 
 def public_bind_problem(settings: Settings) -> str | None:

@@ -118,6 +118,7 @@ def run(server: Server, out: Path, epochs: int | None, leave: bool) -> int:
             passed = _tour(client, console, out, epochs)
             console.print(f"\nTotal time: {time.monotonic() - began:.1f} s")
             if not leave:
+                console.print(f"Serving on {server.url} until Ctrl-C.")
                 process.wait()
                 raise DemoFailed(server.last_words(process))
     except (DemoFailed, ClientError, OSError) as error:

@@ -2,7 +2,8 @@
 
 ServiceError
 ├── NotFound
-│   ├── JobNotFound          no such job, or no job has succeeded yet (`latest`)
+│   ├── JobNotFound          no such job
+│   │   └── NoneSucceeded    no job has succeeded yet, so there is no `latest`
 │   ├── DatasetNotFound      no such data set
 │   └── LayerNotFound        the network has no layer of that number
 ├── Refused
@@ -31,11 +32,13 @@ class NotFound(ServiceError):
 class JobNotFound(NotFound):
     def __init__(self, ref: str) -> None:
         self.ref = ref
-        super().__init__(
-            "No job has succeeded yet, so there is no latest model."
-            if ref == "latest"
-            else f"There is no job {ref!r}."
-        )
+        super().__init__(f"There is no job {ref!r}.")
+
+
+class NoneSucceeded(JobNotFound):
+    def __init__(self) -> None:
+        ServiceError.__init__(self, "No job has succeeded yet, so there is no latest model.")
+        self.ref = "latest"
 
 
 class DatasetNotFound(NotFound):

@@ -117,7 +117,7 @@ class StoredSgd(Sgd):
 
 
 class StoredSpec(Spec):
-    """A resolved spec as it was accepted: read leniently, never filled in again."""
+    """A resolved spec as it was accepted: read leniently, never filled from a preset again."""
 
     model_config = ConfigDict(strict=False, extra="ignore", frozen=True)
 

@@ -15,8 +15,8 @@ router = APIRouter(prefix="/v1", tags=["pictures"])
 MAX_JOBS = 16
 
 Format = Literal["png", "svg"]
-Width = Annotated[int, Query(ge=200, le=4000, description="pixels")]
-Height = Annotated[int, Query(ge=150, le=3000, description="pixels")]
+Width = Annotated[int, Query(ge=200, le=2000, description="pixels")]
+Height = Annotated[int, Query(ge=150, le=1500, description="pixels")]
 Theme = Annotated[Literal["light", "dark"], Query()]
 
 
@@ -81,16 +81,23 @@ def _draw(
     theme: Literal["light", "dark"],
 ) -> Response:
     jobs = [(rooms.jobs.get(id_), rooms.jobs.epochs(id_)) for id_ in ids]
-    caption = _caption(*jobs[0]) if len(jobs) == 1 else ""
+    alone = len(jobs) == 1
+    caption, over = (_caption(*jobs[0]), title(jobs[0][0])) if alone else ("", "")
 
     def make() -> bytes:
         series = [_series(job, epochs) for job, epochs in jobs]
         return curves.draw(
-            series, caption=caption, format=format, width=width, height=height, theme=theme
+            series,
+            caption=caption,
+            title=over,
+            format=format,
+            width=width,
+            height=height,
+            theme=theme,
         )
 
     source = tuple((job.id, len(epochs)) for job, epochs in jobs)
-    return conditional(request, format, (source, caption, width, height, theme), make)
+    return conditional(request, format, (source, caption, over, width, height, theme), make)
 
 
 def _series(job: Job, epochs: list[Epoch]) -> curves.Series:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
@@ -30,6 +31,10 @@ router = APIRouter(prefix="/v1/models", tags=["models"])
 MAX_BODY_BYTES = 10 * 1024**2
 MAX_INPUTS = 10_000
 MAX_IMAGE_BYTES = 1024**2
+REDRAWN_PIXELS = 16_000
+"""Redrawing even a small picture takes as long as reading so many pixels."""
+THREADS = CapacityLimiter(4)
+"""Predictions wait for each other, so that they never hold all threads of the server."""
 Normalize = Literal["auto", "always", "never"]
 Grey = np.ndarray
 """(h, w) uint8."""
@@ -78,6 +83,23 @@ class PredictRequest(BaseModel):
 
 
 problems.REQUEST_MODELS += [PredictRequest, ImageInput]
+
+
+@dataclass
+class Budget:
+    """Pixels that one request may have read: a small body can hold very large pictures."""
+
+    left: int = 16_000_000
+
+    def spend(self, pixels: int) -> None:
+        self.left -= pixels
+
+    def check(self) -> None:
+        if self.left <= 0:
+            raise BadImage(
+                "too_many_pixels",
+                "The pictures of this request are too large together; send fewer, or smaller ones.",
+            )
 
 
 @dataclass(frozen=True)
@@ -146,7 +168,8 @@ async def predict(
     """
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if media_type == "application/json":
-        return await run_in_threadpool(_answer_json, rooms, ref, await request.body())
+        body = await request.body()
+        return await to_thread.run_sync(_answer_json, rooms, ref, body, limiter=THREADS)
     images: list[bytes | Grey | BadImage]
     if media_type.startswith("image/"):
         images = [await request.body()]
@@ -161,7 +184,7 @@ async def predict(
             f"application/x-npy, not {media_type[:100] or 'a body without Content-Type'}.",
         )
     question = Question(images, top_k, normalize, return_pixels)
-    return await run_in_threadpool(_answer, rooms, ref, question)
+    return await to_thread.run_sync(_answer, rooms, ref, question, limiter=THREADS)
 
 
 # --- From the body to images ----------------------------------------------------------------------
@@ -301,7 +324,8 @@ def _is_grid(rows: list[Any], numbers: set[type]) -> bool:
 
 def _answer(rooms: Rooms, ref: str, question: Question) -> Predictions:
     trained = rooms.networks.get(ref)
-    seen = [_see(image, question.normalize) for image in question.images]
+    budget = Budget()
+    seen = [_see(image, question.normalize, budget) for image in question.images]
     good = [item.pixels for item in seen if isinstance(item, digits.Normalized)]
     if not good and len(seen) == 1:
         assert isinstance(seen[0], BadImage)  # noqa: S101
@@ -322,16 +346,21 @@ def _answer(rooms: Rooms, ref: str, question: Question) -> Predictions:
     )
 
 
-def _see(image: bytes | Grey | BadImage, normalize: Normalize) -> digits.Normalized | BadImage:
+def _see(
+    image: bytes | Grey | BadImage, normalize: Normalize, budget: Budget
+) -> digits.Normalized | BadImage:
     """Bring an image into MNIST's form, or say why not."""
     try:
         if isinstance(image, BadImage):
             return image
+        budget.check()
         if isinstance(image, bytes):
             image = _decode(image)
         if normalize == "never":
             return _as_it_is(image)
-        return digits.normalize(image, always=normalize == "always")
+        seen = digits.normalize(image, always=normalize == "always")
+        budget.spend(image.size if seen.report.unchanged else max(image.size, REDRAWN_PIXELS))
+        return seen
     except BadImage as exc:
         return exc
 

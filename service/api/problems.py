@@ -144,6 +144,7 @@ async def _http_error(request: Request, exc: Exception) -> Response:
         detail = f"{TITLES[code][1]}; /docs lists the routes."
     if code == "method-not-allowed":
         headers["Allow"] = ", ".join(_methods(request)) or headers.get("Allow", "")
+        detail = f"{TITLES[code][1]} {request.method}; it knows: {headers['Allow']}."
     return answer(problem(code, detail), headers)
 
 
@@ -177,7 +178,8 @@ def of_validation(errors: Sequence[Any]) -> Problem:
         at = f" at character {where}" if isinstance(where, int) else ""
         return problem("malformed-json", f"The body is not JSON{at}: {_short(why)}")
     if first["loc"][:1] == ("path",):
-        return problem("not-found", f"There is nothing at this address: {_short(first['msg'])}.")
+        where = f"{first['loc'][-1]}: {_short(first['msg'])}"
+        return problem("not-found", f"There is nothing at this address: {where}.")
     items = [_item(error) for error in errors[:MAX_ITEMS]]
     count = f"{len(errors)} values need" if len(errors) > 1 else "One value needs"
     return problem("invalid", f"{count} a change: {items[0].pointer}: {items[0].detail}", items)

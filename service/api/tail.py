@@ -1,10 +1,10 @@
 """Live events: one reader of the database for all listeners, however many there are."""
 
 import asyncio
-import contextlib
 from collections import defaultdict
 from collections.abc import AsyncIterator
 
+import structlog
 from fastapi.concurrency import run_in_threadpool
 
 from service.errors import JobNotFound
@@ -12,6 +12,8 @@ from service.job import FINAL, Event, Job
 from service.store.jobs import JobStore
 
 TICK_SECONDS = 0.25
+logger = structlog.get_logger(__name__)
+
 MAX_WAITING = 1000
 """Batches a slow listener may fall behind before it is sent away; it comes back by event id."""
 
@@ -43,6 +45,9 @@ class Tail:
         queue: asyncio.Queue[News | None] = asyncio.Queue(MAX_WAITING)
         self._join(id_, queue)
         try:
+            # A client may say any number; what it says must not hide events from other listeners.
+            count, _, _ = (await run_in_threadpool(self._jobs.news, [id_])).get(id_, (0, 0, ""))
+            last = min(last, count)
             # What happened between reading the history and joining is read once more.
             news: News | None = await run_in_threadpool(self._jobs.events, id_, last)
             while news is not None:
@@ -82,8 +87,10 @@ class Tail:
     async def _read(self) -> None:
         """Hand out what is new, as long as anyone listens."""
         while self._listeners:
-            with contextlib.suppress(Exception):  # a failing database is tried again
+            try:
                 await self._tick()
+            except Exception as exc:  # a failing database is tried again
+                logger.warning("tail_failed", error=repr(exc))
             await asyncio.sleep(TICK_SECONDS)
 
     async def _tick(self) -> None:

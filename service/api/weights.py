@@ -15,6 +15,9 @@ from service.store.checkpoints import Arrays, weights_npz, weights_safetensors
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
+MAX_JSON_PARAMETERS = 1_000_000
+"""Writing more as text would hold up everybody."""
+
 Ref = Annotated[
     str,
     Path(
@@ -39,6 +42,11 @@ def get_weights(
     Layers count from 1. While the job trains, these are the weights of its last checkpoint.
     """
     trained = rooms.networks.get(ref)
+    count = sum(array.size for array in trained.arrays.values())
+    if format == "json" and count > MAX_JSON_PARAMETERS:
+        raise HTTPException(
+            422, f"{count:,} parameters are too many for JSON; ask for .npz or .safetensors."
+        )
     write = {"safetensors": weights_safetensors, "npz": weights_npz, "json": _json}[format]
     answer = conditional(request, format, (trained.saved,), lambda: write(trained.arrays))
     answer.headers["Content-Disposition"] = f'attachment; filename="{trained.job}.{format}"'

@@ -1,7 +1,8 @@
 """The wire: one HTTP connection pool, with retries, errors made of problems, event streams.
 
 Every request of this client may be sent twice without harm: submitting carries an
-Idempotency-Key, repeating a done move changes nothing, and predicting only computes.
+Idempotency-Key, repeating a done move changes nothing, predicting only computes, and a delete
+that had worked before is at worst told that there is no such job.
 So all of them are retried, alike, when the connection fails or a gateway answers.
 """
 

@@ -68,7 +68,7 @@ def _lines(console: Console) -> Show:
 
 
 def title(job: Job) -> str:
-    return job.spec.name or job.id
+    return job.spec.name or job.spec.preset or f"job …{job.id[-6:]}"
 
 
 def _fraction(job: Job) -> float:

@@ -71,7 +71,7 @@ class Normalized:
     """(28, 28), white ink (255) on black (0)."""
     report: Report
     warnings: tuple[str, ...] = ()
-    """Codes: low_contrast, thin_strokes, several_shapes."""
+    """Codes: low_contrast, thin_strokes, several_shapes, touches_border."""
 
 
 # --- From bytes to grey ---------------------------------------------------------------------------
@@ -216,9 +216,16 @@ def _redrawn(image: Image.Image) -> Normalized:
         "low_contrast": contrast < FAINT,
         "thin_strokes": thin,
         "several_shapes": scene.several,
+        "touches_border": _touches_border(box, image.size),
     }
     report = Report(False, scene.sign < 0, box, side / max(box[2:]), shift, round(contrast, 1))
     return Normalized(pixels, report, tuple(code for code, holds in found.items() if holds))
+
+
+def _touches_border(box: Box, size: tuple[int, int]) -> bool:
+    """Tell whether the ink reaches an edge of the picture, where it is hard to tell from paper."""
+    left, top, width, height = box
+    return left <= 0 or top <= 0 or left + width >= size[0] or top + height >= size[1]
 
 
 def _resized(strokes: Floats, size: tuple[int, int]) -> Floats:

@@ -17,7 +17,6 @@ Theme = Literal["light", "dark"]
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
-MNIST_SHAPE = (28, 28)
 
 # ColorBrewer's 11-class RdBu, the anchors of matplotlib's "RdBu": low is red, high is blue.
 _RDBU = "67001f b2182b d6604d f4a582 fddbc7 f7f7f7 d1e5f0 92c5de 4393c3 2166ac 053061"  # fmt: skip
@@ -80,7 +79,7 @@ def draw_tiles(
         raise ValueError("there are no weights to draw")
     n, longer = len(tiles), max(tiles.shape[1:])
     columns = min(columns or _columns(n), n)
-    side = tile_size or _side(longer, columns)
+    side = tile_size or _side(longer, n, columns)
     title = _title_height(min(side, 112)) if titles else 0
     grid = _Grid(n, columns, _fit(tiles[0], side), max(2, min(side, 112) // 9), title)
     picture = _laid_out(_coloured(tiles, scale), grid, grid.title, _PAPER[theme])
@@ -112,9 +111,9 @@ def _columns(n: int) -> int:
     return 5 if n == 10 else min(n, 2 ** max(0, round(math.log2(math.sqrt(2 * n)))))
 
 
-def _side(longer: int, columns: int) -> int:
+def _side(longer: int, n: int, columns: int) -> int:
     """A whole number of pixels for each weight, at least one; about 1120 for all columns."""
-    wanted = 896 if columns == 1 else min(112, 1120 // columns)
+    wanted = 896 if n == 1 else min(112, 1120 // columns)
     return longer * max(1, wanted // longer)
 
 

@@ -90,7 +90,11 @@ class Artifacts:
 
     def keys(self, job: str) -> Iterator[str]:
         """Yield the keys of a job's artifacts, unfinished writes included."""
-        for path in sorted((self._root / job).glob("*/*")):
+        try:
+            paths = sorted((self._root / job).glob("*/*"))
+        except FileNotFoundError:
+            return  # the job is being deleted
+        for path in paths:
             if path.parent.name.isdigit():  # the attempt; other folders are not ours
                 yield str(path.relative_to(self._root))
 

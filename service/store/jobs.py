@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, delete, func, insert, select
 from sqlalchemy.engine import RowMapping
 
-from service.errors import JobNotFound, KeyReused, WrongMove
+from service.errors import JobNotFound, KeyReused, NoneSucceeded, WrongMove
 from service.job import (
     SPEC_VERSION,
     WITH_WORKER,
@@ -201,7 +201,7 @@ class JobStore:
         """Return the id of the job that succeeded last.
 
         Raises:
-            JobNotFound: none has succeeded yet.
+            NoneSucceeded: there is none yet.
 
         """
         query = select(jobs.c.id).where(jobs.c.state == State.SUCCEEDED)
@@ -209,7 +209,7 @@ class JobStore:
         with self._database.read() as connection:
             id_ = connection.scalar(query.order_by(*order).limit(1))
         if id_ is None:
-            raise JobNotFound("latest")
+            raise NoneSucceeded
         return str(id_)
 
     def with_checkpoints(self, id_: str) -> tuple[Job, list[SavedCheckpoint]]:

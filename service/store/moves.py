@@ -20,7 +20,7 @@ Note = tuple[EventType, dict[str, Any]]
 
 
 def now() -> datetime:
-    """Return the time for display; nothing is ever decided by it."""
+    """Return the time, for display; besides it orders `latest` and ages idempotency keys."""
     return datetime.now(UTC)
 
 

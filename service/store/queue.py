@@ -75,16 +75,17 @@ class Queue:
         """Take the job away from a worker that is gone; return its new state.
 
         None means that the worker had finished, or that another attempt is under way.
-        With `counts` this is one of the five losses in a row after which a job fails.
+        With `counts` the loss of a running job is one of the five in a row after which it fails.
         """
         with self._database.write() as connection:
             guard = (jobs.c.id == job, jobs.c.attempt == attempt, in_state(WITH_WORKER))
             row = hold(connection, *guard)
             if row is None:
                 return None
-            losses, to = row["losses"] + counts, LOST[State(row["state"])]
+            losses, to = row["losses"], LOST[State(row["state"])]
             reason = row["reason"]  # a client's, unless nobody had asked for anything
             if to == State.QUEUED:
+                losses += counts
                 reason = {"code": "worker_lost" if counts else "shutdown", "message": why}
                 to = State.FAILED if counts and losses >= MAX_LOSSES else to
             move(connection, row, to, reason, losses=losses, handle=None)

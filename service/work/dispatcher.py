@@ -92,15 +92,16 @@ class Dispatcher:
     def _loop(self) -> None:
         try:
             for job in self._artifacts.folders():
-                self._tidy(job)
-        except StoreBroken as exc:
+                self._tidy(job, ours=False)
+        except (StoreBroken, OSError) as exc:
             logger.error("store_broken", error=str(exc))  # garbage can wait for the next start
         while not self._stopping:
             self._wake.clear()
             try:
                 self.step()
-            except StoreBroken as exc:
-                logger.error("store_broken", error=str(exc))  # it may be well again next time
+            except (StoreBroken, OSError) as exc:
+                # A full disk, or no descriptor left: it may be well again next time.
+                logger.error("step_failed", error=str(exc))
             self._wake.wait(POLL_SECONDS)
         self._drain()
 
@@ -132,7 +133,7 @@ class Dispatcher:
             logger.info("worker_ended", job=job, attempt=attempt, code=exit_.code)
             self._lose(job, attempt, self._story(job, exit_))
             del self._watches[job, attempt]
-            self._tidy(job)
+            self._tidy(job, ours=True)
 
     def _story(self, job: str, exit_: Exit) -> str:
         words = self._launcher.last_words(job)
@@ -203,8 +204,11 @@ class Dispatcher:
         """Count the slots in use; a worker that has given no handle yet is taken to be here."""
         return sum(watch.handle is None or _is_here(watch) for watch in self._watches.values())
 
-    def _tidy(self, job: str) -> None:
+    def _tidy(self, job: str, *, ours: bool) -> None:
         """Delete artifacts of a job that no row will ever name.
+
+        A folder whose job the database does not know goes only if the job was `ours`, and so was
+        deleted: the database itself may be the wrong one.
 
         Files are listed before the row is read, so a file that the row names later is not in the
         list.
@@ -212,7 +216,10 @@ class Dispatcher:
         keys = list(self._artifacts.keys(job))
         known = self._queue.named_artifacts(job)
         if known is None:
-            self._artifacts.delete_folder(job)
+            if ours:
+                self._artifacts.delete_folder(job)
+            else:
+                logger.warning("artifacts_of_no_job", job=job)
             return
         attempt, final, named = known
         for key in keys:

@@ -1,5 +1,6 @@
 """A worker process, named so that another process can find it again and never mistake it."""
 
+import functools
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -45,6 +46,7 @@ class Handle:
         return found is not None and found[0] not in "ZX" and found[1] == self.start_ticks
 
 
+@functools.cache
 def here() -> tuple[str, str]:
     """Return (boot id, pid namespace): within both, a pid and its start time name one process."""
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -122,6 +122,8 @@ class Worker:
             except (StoreBroken, FileNotFoundError) as exc:
                 logger.warning("checkpoint %s is unreadable: %s", saved.key, exc)
                 self._attempt.warn("checkpoint_unreadable", f"{saved.key}: {exc}")
+        if assignment.checkpoints:  # all is done again, and here
+            self._attempt.warn("begun_again", "no checkpoint is left", environment=environment())
         return None
 
     def _finish(self, finished: mlp_core.Epoch, assignment: Assignment) -> None:
@@ -162,35 +164,41 @@ class Worker:
 
     def _save(self, training: Training) -> None:
         started = time.monotonic()
-        saved = self._write(training.checkpoint())
+        saved = self._write(training)
         if saved:
             self._state, dropped = self._attempt.commit(saved, self._finished)
             self._finished.clear()
             for key in dropped:
                 self._checkpoints.delete(key)
+        else:
+            self._beat(training)
         now = time.monotonic()
         self._next_beat = now + BEAT_SECONDS
         self._next_save = now + max(SAVE_SECONDS, SAVE_SHARE * (now - started))
 
-    def _write(self, checkpoint: Checkpoint) -> SavedCheckpoint | None:
+    def _write(self, training: Training) -> SavedCheckpoint | None:
         """Write a checkpoint, unless the last one written is of the same cursor."""
-        cursor = (checkpoint.cursor.epochs_done, checkpoint.cursor.batches_done)
-        last = self._saved
-        if last and (last.epochs_done, last.batches_done) == cursor:
+        last, cursor = self._saved, training.cursor
+        if last and (last.epochs_done, last.batches_done) == (
+            cursor.epochs_done,
+            cursor.batches_done,
+        ):
             return None
-        self._saved = self._checkpoints.save(self._attempt.job, self._attempt.number, checkpoint)
+        job, attempt = self._attempt.job, self._attempt.number
+        self._saved = self._checkpoints.save(job, attempt, training.checkpoint())
         return self._saved
 
     def _stop(self, training: Training) -> State:
-        saved = self._write(training.checkpoint())
+        saved = self._write(training)
         reason = ("shutdown", "the worker was asked to leave and has saved its work")
+        if not self._leave:  # it saw a pause that has been taken back since
+            reason = ("user", "a client asked to pause and to resume")
         return self._attempt.end(STOPPED, reason, saved, self._finished)
 
     def _succeed(self, training: Training) -> State:
-        checkpoint = training.checkpoint()
-        saved = self._write(checkpoint)
-        reason = ("epochs_done", f"all {checkpoint.cursor.epochs_done} epochs are done")
-        sha256 = weights_sha256(checkpoint.arrays)
+        saved = self._write(training)
+        reason = ("epochs_done", f"all {training.cursor.epochs_done} epochs are done")
+        sha256 = weights_sha256(training.network.arrays())
         return self._attempt.end(SUCCEEDED, reason, saved, self._finished, sha256)
 
     def _fail(self, code: str, message: str) -> State:

@@ -16,7 +16,7 @@ import pytest
 
 from service import app
 from service.settings import Settings
-from tests.servers import Server, eventually
+from tests.servers import Server, eventually, free_port
 
 SECONDS = 8
 """An orchestrator kills after 10 to 15."""
@@ -114,14 +114,18 @@ def test_a_file_that_is_no_database_ends_with_1_and_one_plain_line(tmp_path, dat
     assert error == "mlp-service can't start: the database failed: file is not a database\n"
 
 
-def test_a_port_in_use_ends_with_an_error_and_leaves_the_other_server_alone(server):
+def test_a_second_server_ends_with_an_error_and_leaves_the_first_alone(server, tmp_path):
     job = server.submit(preset="mlp-relu", epochs=200)
     server.wait_for_progress(job, 0.005)
     worker = server.worker(job)
-    code, error, _ = serve("--data-dir", str(server.data_dir), "--port", str(server.port))
-    assert code not in (0, None)
-    assert "in use" in error
+    other = str(tmp_path / "other")
+    code, error, _ = serve("--data-dir", other, "--port", str(server.port))
+    assert code == 1
+    assert "choose another" in error
     assert "Traceback" not in error
+    code, error, _ = serve("--data-dir", str(server.data_dir), "--port", str(free_port()))
+    assert code == 1
+    assert "another server uses the data directory" in error
     assert server.worker(job) == worker
     assert server.job(job)["attempt"] == 1
 

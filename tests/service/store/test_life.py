@@ -185,7 +185,7 @@ class Life(RuleBasedStateMachine):
         if hand.is_stale():
             assert state is None
             return
-        model.losses += counts
+        model.losses += counts and model.state == "running"
         failed = model.state == "running" and counts and model.losses >= 5
         model.move("failed" if failed else LOST[model.state])
         assert state == model.state
