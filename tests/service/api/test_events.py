@@ -143,6 +143,20 @@ def test_a_client_that_is_up_to_date_is_told_nothing_twice(running):
     assert listener.numbers() == [5, 6]
 
 
+def test_a_listener_that_claims_to_know_the_future_hides_nothing_from_others(running):
+    liar = Listener(running.live, running.id, after=2_000_000_000)
+    eventually(lambda: liar.messages, "the progress", 10)
+    honest = Listener(running.live, running.id)
+    honest.wait_for(2)
+    for number in range(1, 4):
+        record(running.attempt, number)
+    succeed(running.attempt)
+    liar.end()
+    honest.end()
+    assert honest.numbers() == list(range(1, 7))
+    assert liar.numbers() == list(range(3, 7))
+
+
 def test_a_deleted_jobs_stream_ends(live):
     job = submit(live.jobs)
     listener = Listener(live, job)

@@ -292,6 +292,20 @@ def test_a_file_of_weights_is_named_after_its_job(reader, world):
         assert answer.headers["Content-Disposition"] == named
 
 
+def test_weights_that_are_too_many_for_json_are_offered_otherwise(reader, monkeypatch):
+    monkeypatch.setattr("service.api.weights.MAX_JSON_PARAMETERS", 7_849)
+    answer = reader.get("/v1/models/latest/weights.json")
+    check_problem(answer, 422)
+    assert ".safetensors" in answer.json()["detail"]
+    assert reader.get("/v1/models/latest/weights.npz").status_code == 200
+
+
+def test_one_column_of_many_tiles_stays_a_picture_of_bounded_size(reader, world):
+    answer = reader.get(f"/v1/models/{world.deep}/layers/1/weights.png?columns=1")
+    width, _ = Image.open(io.BytesIO(answer.content)).size
+    assert width < 150
+
+
 def test_latest_is_the_job_that_succeeded_last(reader, world):
     path = "layers/1/weights.png?units=2"
     latest = reader.get(f"/v1/models/latest/{path}")

@@ -358,6 +358,18 @@ def animation():
     return file.getvalue()
 
 
+def test_the_pictures_of_a_request_have_a_budget_together(reader):
+    file = io.BytesIO()
+    page = Image.new("L", (1900, 1900), 255)
+    page.paste(0, (900, 500, 1000, 1400))
+    page.save(file, "PNG")
+    files = [("image", ("one.png", file.getvalue()))] * 8
+    answers = reader.post(PATH, files=files).json()["predictions"]
+    refused = ["problem" in answer for answer in answers]
+    assert refused == [False] * 5 + [True] * 3
+    assert "send fewer" in answers[-1]["problem"]["detail"]
+
+
 def with_text_bomb(png):
     return png[:33] + chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(50_000_000))) + png[33:]
 

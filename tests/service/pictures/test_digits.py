@@ -219,6 +219,11 @@ def test_faint_ink_is_stretched_and_said_to_be_faint():
     assert result.pixels.max() == 255
 
 
+def test_ink_at_the_edge_of_the_picture_is_noticed():
+    assert "touches_border" in normalized(seven(box=(290, 60, 500, 260))).warnings
+    assert "touches_border" not in normalized(seven()).warnings
+
+
 def test_two_digits_side_by_side_are_noticed():
     picture = seven(box=(60, 60, 180, 260))
     picture.paste(seven((200, 400), (40, 60, 160, 260)), (290, 0))
