@@ -17,6 +17,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
+from fastapi.telemetry import TelemetryConfig
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.sdk.metrics import MeterProvider
@@ -112,10 +113,6 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
         await asyncio.to_thread(house.dispatcher.join)
         house.database.close()
 
-    provider = MeterProvider(
-        metric_readers=[PrometheusMetricReader(registry=house.registry, disable_target_info=True)]
-    )
-    _count_jobs(provider, house.jobs)
     app = FastAPI(
         title="mlp-service",
         version=service.__version__,
@@ -126,13 +123,7 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
         generate_unique_id_function=lambda route: route.name,
         separate_input_output_schemas=False,
         max_body_size=settings.max_body_bytes,
-        telemetry={
-            "meter_provider": provider,
-            "tracing": False,
-            "logs": False,
-            "operation_spans": False,
-            "auto_configure": False,
-        },
+        telemetry=_metrics_only(house),
     )
     app.state.rooms, app.state.house = house.rooms, house
     for module in ROUTERS:
@@ -186,6 +177,20 @@ def _limits(settings: Settings) -> Limits:
     )
 
 
+def _metrics_only(house: House) -> TelemetryConfig:
+    """Let FastAPI count and time requests, and count the jobs beside them."""
+    reader = PrometheusMetricReader(registry=house.registry, disable_target_info=True)
+    provider = MeterProvider(metric_readers=[reader])
+    _count_jobs(provider, house.jobs)
+    return {
+        "meter_provider": provider,
+        "tracing": False,
+        "logs": False,
+        "operation_spans": False,
+        "auto_configure": False,
+    }
+
+
 def _count_jobs(provider: MeterProvider, jobs: JobStore) -> None:
     def observe(_: CallbackOptions) -> Iterable[Observation]:
         return [Observation(count, {"state": state}) for state, count in jobs.counts().items()]
@@ -228,9 +233,7 @@ def serve(settings: Settings) -> int:
     except StoreBroken as exc:
         sys.stderr.write(f"mlp-service can't start: {exc}\n")
         return 1
-    # Each listener and each idle connection holds a descriptor; the default is only 1024.
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    _allow_many_files()
     servers: list[Server] = []
     app = create_app(settings, on_death=lambda: servers[0].die())
     config = uvicorn.Config(
@@ -259,6 +262,12 @@ def serve(settings: Settings) -> int:
     server.run(sockets=[socket_])
     lock.close()
     return 1 if server.died or not server.started else 0
+
+
+def _allow_many_files() -> None:
+    """Raise the limit of open files: each connection is one, and the default is only 1024."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _lock(directory: Path) -> IO[str]:
