@@ -6,7 +6,7 @@ DATA_DIR ?= data
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install serve test check fix bench ci lock clean
+.PHONY: help demo install serve test check fix bench chaos attack ci lock clean
 
 help:  ## List these commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -40,6 +40,12 @@ fix: .venv/.dev  ## Format and mend what ruff can mend
 
 bench: .venv/.dev  ## Measure one epoch against scikit-learn and the hand-in's code
 	$(BIN)/python -m benchmarks.epoch
+
+chaos: .venv/.dev  ## Run the fault campaigns in full, over an hour (K=worker_kills runs one); figures go to docs/
+	$(BIN)/pytest --campaign --timeout 0 tests/chaos$(if $(K),/test_$(K).py)
+
+attack: .venv/.dev  ## Run the attack campaigns in full (K=bombs runs one); figures go to docs/
+	$(BIN)/pytest --campaign --timeout 0 tests/attack$(if $(K),/test_$(K).py)
 
 ci: check test  ## What CI runs
 

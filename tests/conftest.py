@@ -14,10 +14,27 @@ from service.store.database import Database, migrate
 from service.store.datasets import MNIST, DatasetShelf
 from service.store.jobs import JobStore, Submission
 from service.store.queue import Queue
+from tests.campaign import Campaign
 from tests.servers import Server
 
 # One epoch of this takes a tenth of a second.
 QUICK = {"preset": "linear", "batch_size": 4096, "epochs": 1}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--campaign", action="store_true", help="run campaigns in full and keep their figures"
+    )
+
+
+@pytest.fixture(scope="module")
+def campaign(request: pytest.FixtureRequest) -> Iterator[Campaign]:
+    """The size of a campaign under tests/chaos or tests/attack, and its figures."""
+    path = request.path
+    name = path.stem.removeprefix("test_")
+    campaign = Campaign(path.parent.name, name, full=request.config.getoption("--campaign"))
+    yield campaign
+    campaign.keep()
 
 
 @pytest.fixture(scope="session")
