@@ -50,10 +50,13 @@ from service.store.jobs import JobStore
 from service.store.networks import Networks
 from service.store.queue import Queue
 from service.work.dispatcher import Dispatcher
+from service.work.frozen import end_frozen_holders
 from service.work.launcher import LocalLauncher
 
 ROUTERS = (jobs, events, curves, weights, predictions, datasets, health)
 GRACE_SECONDS = 5
+BUSY_SECONDS = 5
+"""A request waits for the database's lock this long; its client may try again then."""
 DESCRIPTION = """Train multi-layer perceptrons, watch them learn, and ask them about digit images.
 
 Every error is a problem document (RFC 9457) that names the field and how to mend it. MNIST is
@@ -69,7 +72,7 @@ class House:
         url = settings.resolved_database_url()
         artifacts_dir = settings.data_dir.absolute() / "jobs"
         datasets_dir = settings.resolved_datasets_dir().absolute()
-        self.database = Database(url)
+        self.database = Database(url, BUSY_SECONDS)
         self.jobs = JobStore(self.database)
         artifacts = Artifacts(artifacts_dir)
         shelf = DatasetShelf(datasets_dir)
@@ -145,7 +148,9 @@ def prepare(settings: Settings) -> None:
     make_directory(settings.data_dir.absolute())
     _write_probe(settings.data_dir)
     DatasetShelf(settings.resolved_datasets_dir()).open(MNIST.name)
-    migrate(settings.resolved_database_url())
+    url = settings.resolved_database_url()
+    end_frozen_holders(Database(url).file)
+    migrate(url)
 
 
 def _write_probe(directory: Path) -> None:

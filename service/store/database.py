@@ -17,8 +17,8 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 # DELETE, not WAL: WAL corrupts in SQLite before 3.51.3 when two connections write and checkpoint
 # at once (sqlite.org/wal.html#walresetbug), and a commit costs only half a millisecond more.
-# FULL: an acknowledged job survives a power cut. The time-out comes first: the others need it too.
-PRAGMAS = ("busy_timeout=30000", "journal_mode=DELETE", "synchronous=FULL", "foreign_keys=ON")
+# FULL: an acknowledged job survives a power cut.
+PRAGMAS = ("journal_mode=DELETE", "synchronous=FULL", "foreign_keys=ON")
 
 
 class Database:
@@ -29,11 +29,13 @@ class Database:
 
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, busy_seconds: int = 30) -> None:
+        """Connect when needed, and wait up to `busy_seconds` for another's transaction."""
         self.url = url
+        self._busy_milliseconds = 1000 * busy_seconds
         self._engine = create_engine(url, pool_size=8, max_overflow=32)
         if self._engine.dialect.name == "sqlite":
-            event.listen(self._engine, "connect", _prepare_sqlite)
+            event.listen(self._engine, "connect", self._prepare_sqlite)
             event.listen(self._engine, "begin", _begin_sqlite)
 
     @contextmanager
@@ -60,15 +62,22 @@ class Database:
         except PoolTimeout as exc:
             raise StoreBroken("the database failed: all connections are in use") from exc
 
+    @property
+    def file(self) -> Path | None:
+        """The file of an SQLite database; None for one in memory, or of another kind."""
+        name = self._engine.url.database
+        sqlite = self._engine.dialect.name == "sqlite" and name not in (None, "", ":memory:")
+        return Path(str(name)) if sqlite else None
+
     def close(self) -> None:
         self._engine.dispose()
 
-
-def _prepare_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
-    # The driver must not begin transactions by itself: _begin_sqlite does.
-    connection.isolation_level = None
-    for pragma in PRAGMAS:
-        connection.execute(f"PRAGMA {pragma}")
+    def _prepare_sqlite(self, connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
+        # The driver must not begin transactions by itself: _begin_sqlite does.
+        connection.isolation_level = None
+        # The time-out comes first: the other pragmas may have to wait too.
+        for pragma in (f"busy_timeout={self._busy_milliseconds}", *PRAGMAS):
+            connection.execute(f"PRAGMA {pragma}")
 
 
 def _begin_sqlite(connection: Connection) -> None:

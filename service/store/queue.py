@@ -2,7 +2,8 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from sqlalchemy import select
 
@@ -39,11 +40,24 @@ class Active:
     handle: dict[str, Any] | None
 
 
+class Lost(NamedTuple):
+    """Where a job is that has lost its worker."""
+
+    state: State
+    losses: int
+    """Workers it has lost in a row."""
+
+
 class Queue:
     """The jobs as the dispatcher sees them."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    @property
+    def file(self) -> Path | None:
+        """The file in which all of this is kept; None if a database server keeps it."""
+        return self._database.file
 
     def claim(self, waiting: Collection[str] = ()) -> Claim | None:
         """Take the oldest queued job that is not among those `waiting` to be tried again."""
@@ -71,8 +85,16 @@ class Queue:
                 for id_, attempt, state, beat, handle in connection.execute(query)
             ]
 
-    def lose(self, job: str, attempt: int, why: str, *, counts: bool = True) -> State | None:
-        """Take the job away from a worker that is gone; return its new state.
+    def lose(
+        self,
+        job: str,
+        attempt: int,
+        why: str,
+        *,
+        code: str = "worker_lost",
+        counts: bool = True,
+    ) -> Lost | None:
+        """Take the job away from a worker that is gone; return where it is now.
 
         None means that the worker had finished, or that another attempt is under way.
         With `counts` the loss of a running job is one of the five in a row after which it fails.
@@ -86,16 +108,10 @@ class Queue:
             reason = row["reason"]  # a client's, unless nobody had asked for anything
             if to == State.QUEUED:
                 losses += counts
-                reason = {"code": "worker_lost" if counts else "shutdown", "message": why}
+                reason = {"code": code, "message": why}
                 to = State.FAILED if counts and losses >= MAX_LOSSES else to
             move(connection, row, to, reason, losses=losses, handle=None)
-        return to
-
-    def losses(self, job: str) -> int:
-        """Return how many workers in a row the job has lost; 0 if it is gone."""
-        with self._database.read() as connection:
-            query = select(jobs.c.losses).where(jobs.c.id == job)
-            return connection.scalar(query) or 0
+        return Lost(to, losses)
 
     def named_artifacts(self, job: str) -> tuple[int, bool, set[str]] | None:
         """Return (attempt, final or not, keys that rows name) of a job; None if it is gone."""

@@ -15,6 +15,7 @@ from service.errors import StoreBroken
 from service.job import State
 from service.store.artifacts import Artifacts
 from service.store.queue import Active, Queue
+from service.work.frozen import SECONDS_BETWEEN_LOOKS, FrozenHolders
 from service.work.handle import Handle
 from service.work.launcher import Exit, Launcher
 
@@ -27,6 +28,8 @@ DRAIN_SECONDS = 6.0
 """At shutdown workers have this long to save."""
 BACK_OFF_SECONDS = (0.0, 1.0, 2.0, 4.0)
 """Before the next attempt, by the number of losses in a row."""
+MACHINE_BACK_OFF_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0)
+"""Before any worker is started, by the number of starts that have failed in a row."""
 
 logger = structlog.get_logger(__name__)
 Key = tuple[str, int]
@@ -43,6 +46,8 @@ class Watch:
     """Sweeps in a row that saw the same beat."""
     kill_at: float | None = None
     """Monotonic time at which the worker must be gone."""
+    frozen: bool = False
+    """It was killed because it held up everybody."""
 
 
 class Dispatcher:
@@ -56,7 +61,9 @@ class Dispatcher:
         self._not_before: dict[str, float] = {}
         self._wake = threading.Event()
         self._stopping = False
-        self._next_sweep = 0.0
+        self._next_sweep = self._next_look = self._no_start_before = 0.0
+        self._failed_starts = 0
+        self._frozen = FrozenHolders(queue.file)
         self._thread: threading.Thread | None = None
 
     def start(self, on_death: Callable[[], None]) -> None:
@@ -107,6 +114,7 @@ class Dispatcher:
 
     def step(self) -> None:
         """Go through the rounds once."""
+        self._free_the_database()
         active = {(row.job, row.attempt): row for row in self._queue.active()}
         self._adopt(active)
         self._reap()
@@ -116,6 +124,21 @@ class Dispatcher:
             self._next_sweep = now + SWEEP_SECONDS
             self._sweep(active)
         self._fill()
+
+    def _free_the_database(self) -> None:
+        """Kill workers that froze inside a transaction: nobody else can write, this loop neither.
+
+        They can't be fenced first, for the same reason; their jobs are requeued once they are gone.
+        """
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + SECONDS_BETWEEN_LOOKS
+        for handle in self._frozen.look():
+            logger.warning("worker_frozen", pid=handle.pid)
+            for watch in self._watches.values():
+                watch.frozen |= watch.handle == handle
+            self._launcher.kill(handle)
 
     def _adopt(self, active: dict[Key, Active]) -> None:
         """Watch attempts that an earlier dispatcher started, once their handle is known."""
@@ -131,13 +154,16 @@ class Dispatcher:
         for handle, exit_ in self._launcher.poll(list(handles)).items():
             job, attempt = handles[handle]
             logger.info("worker_ended", job=job, attempt=attempt, code=exit_.code)
-            self._lose(job, attempt, self._story(job, exit_))
+            code = "out_of_memory" if exit_.starved else "worker_lost"
+            self._lose(job, attempt, self._story(job, attempt, exit_), code=code)
             del self._watches[job, attempt]
             self._tidy(job, ours=True)
 
-    def _story(self, job: str, exit_: Exit) -> str:
-        words = self._launcher.last_words(job)
-        return f"{exit_}; its last log lines:\n{words}" if words else str(exit_)
+    def _story(self, job: str, attempt: int, exit_: Exit) -> str:
+        words, what = self._launcher.last_words(job), str(exit_)
+        if self._watches[job, attempt].frozen:
+            what = "the worker froze inside a transaction and was killed"
+        return f"{what}; its last log lines:\n{words}" if words else what
 
     def _hurry(self, active: dict[Key, Active]) -> None:
         """Kill workers that do not leave though their job wants them to."""
@@ -155,7 +181,7 @@ class Dispatcher:
 
     def _end(self, key: Key, watch: Watch) -> None:
         """Fence a worker first, so that it can write nothing more, and kill it after."""
-        self._lose(*key, "the worker did not leave in time and was killed", counts=False)
+        self._put_back(*key, "the worker did not leave in time and was killed")
         if watch.handle:
             self._launcher.kill(watch.handle)
 
@@ -175,30 +201,45 @@ class Dispatcher:
                 if watch.handle:
                     self._launcher.kill(watch.handle)  # the watch stays until it is reaped
 
-    def _lose(self, job: str, attempt: int, why: str, *, counts: bool = True) -> None:
-        state = self._queue.lose(job, attempt, why, counts=counts)
-        if state is None:
+    def _lose(self, job: str, attempt: int, why: str, code: str = "worker_lost") -> None:
+        """Take the job away from a worker that is lost; it is tried again after a while."""
+        lost = self._queue.lose(job, attempt, why, code=code)
+        if lost is None:
             return
-        logger.warning("worker_lost", job=job, attempt=attempt, why=why, state=state)
-        if state == State.QUEUED and counts:
-            losses = min(self._queue.losses(job), len(BACK_OFF_SECONDS))
-            self._not_before[job] = time.monotonic() + BACK_OFF_SECONDS[losses - 1]
+        logger.warning("worker_lost", job=job, attempt=attempt, why=why, state=lost.state)
+        if lost.state == State.QUEUED:
+            number = min(lost.losses, len(BACK_OFF_SECONDS))
+            self._not_before[job] = time.monotonic() + BACK_OFF_SECONDS[number - 1]
+
+    def _put_back(self, job: str, attempt: int, why: str, code: str = "shutdown") -> None:
+        """Take the job away from its worker for a reason that the job has no part in."""
+        if lost := self._queue.lose(job, attempt, why, code=code, counts=False):
+            logger.warning("job_put_back", job=job, attempt=attempt, why=why, state=lost.state)
 
     def _fill(self) -> None:
         """Claim and launch until every slot is taken or nothing is queued."""
         now = time.monotonic()
         self._not_before = {job: at for job, at in self._not_before.items() if at > now}
-        while self._workers_here() < self._launcher.capacity():
+        while now >= self._no_start_before and self._workers_here() < self._launcher.capacity():
             claim = self._queue.claim(self._not_before)
             if claim is None:
                 return
             try:
                 handle = self._launcher.start(claim.job, claim.attempt)
             except OSError as exc:
-                self._lose(claim.job, claim.attempt, f"no worker could be started: {exc}")
-                continue
+                why = f"no worker could be started: {exc}"
+                self._put_back(claim.job, claim.attempt, why, "no_worker")
+                self._rest()
+                return
+            self._failed_starts = 0
             logger.info("worker_started", job=claim.job, attempt=claim.attempt, pid=handle.pid)
             self._watches[claim.job, claim.attempt] = Watch(handle)
+
+    def _rest(self) -> None:
+        """Start nothing for a while: no process, descriptor or memory is left on this machine."""
+        number = min(self._failed_starts, len(MACHINE_BACK_OFF_SECONDS) - 1)
+        self._no_start_before = time.monotonic() + MACHINE_BACK_OFF_SECONDS[number]
+        self._failed_starts += 1
 
     def _workers_here(self) -> int:
         """Count the slots in use; a worker that has given no handle yet is taken to be here."""
@@ -234,11 +275,12 @@ class Dispatcher:
             self._launcher.terminate(handle)
         deadline, left = time.monotonic() + DRAIN_SECONDS, set(mine.values())
         while left and time.monotonic() < deadline:
+            self._free_the_database()
             left -= self._launcher.poll(left).keys()
             time.sleep(0.02)
         for (job, attempt), handle in mine.items():
             try:
-                self._lose(job, attempt, "the service was shut down", counts=False)
+                self._put_back(job, attempt, "the service was shut down")
             except StoreBroken as exc:
                 logger.error("store_broken", error=str(exc))  # the next server takes the job away
             if handle in left:

@@ -1,7 +1,9 @@
 """A worker process, named so that another process can find it again and never mistake it."""
 
+import contextlib
 import functools
 import os
+import signal
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +46,12 @@ class Handle:
         """Tell whether the process still runs; a zombie does not. Only for handles of here."""
         found = _state_and_start(self.pid)
         return found is not None and found[0] not in "ZX" and found[1] == self.start_ticks
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to the process, which leads a group of its own; no error if it is gone."""
+        if self.is_here() and self.is_alive():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, number)
 
 
 @functools.cache

@@ -3,7 +3,6 @@
 A launcher owns processes and no state: what a job is doing stands in its row.
 """
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -24,10 +23,14 @@ class Exit:
     """The end of a worker process; the code is negative for a signal, None if nobody saw it."""
 
     code: int | None
+    starved: bool = False
+    """The kernel killed processes for lack of memory while this one lived, and it was killed."""
 
     def __str__(self) -> str:
         if self.code is None:
             return "the worker is gone"
+        if self.starved:
+            return "the worker was killed when the machine, or its container, ran out of memory"
         if self.code < 0:
             return f"the worker was ended by {_signal_name(-self.code)}"
         return f"the worker ended with exit code {self.code}"
@@ -71,6 +74,24 @@ class Launcher(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Child:
+    """A worker that this process has started."""
+
+    process: subprocess.Popen[bytes]
+    memory_kills: int
+    """What the kernel had counted when it started."""
+
+
+def memory_kills() -> int:
+    """Return how many processes the kernel has killed for lack of memory since it started."""
+    try:
+        lines = Path("/proc/vmstat").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+
+
 class LocalLauncher:
     """Workers as child processes of this server, each in a session of its own.
 
@@ -82,7 +103,7 @@ class LocalLauncher:
         self._directory = directory.absolute()
         self._environment = environment
         self._capacity = usable_cores() if capacity is None else capacity
-        self._children: dict[Handle, subprocess.Popen[bytes]] = {}
+        self._children: dict[Handle, Child] = {}
 
     def start(self, job: str, attempt: int) -> Handle:
         log = self._log(job)
@@ -97,8 +118,13 @@ class LocalLauncher:
                 start_new_session=True,
                 env=os.environ | ONE_BLAS_THREAD | self._environment,
             )
-        handle = Handle.of(child.pid)
-        self._children[handle] = child
+        try:
+            handle = Handle.of(child.pid)
+        except OSError:  # no descriptor is left to read it with
+            child.kill()
+            child.wait()
+            raise
+        self._children[handle] = Child(child, memory_kills())
         return handle
 
     def poll(self, handles: Iterable[Handle]) -> dict[Handle, Exit]:
@@ -111,21 +137,18 @@ class LocalLauncher:
 
     def _poll(self, handle: Handle) -> Exit | None:
         if child := self._children.get(handle):
-            code = child.poll()
-            return None if code is None else Exit(code)
+            code = child.process.poll()
+            if code is None:
+                return None
+            return Exit(code, code == -signal.SIGKILL and memory_kills() > child.memory_kills)
         # Adopted from a server before this one: it is nobody's child, so its code is lost.
         return Exit(None) if handle.is_here() and not handle.is_alive() else None
 
     def terminate(self, handle: Handle) -> None:
-        self._signal(handle, signal.SIGTERM)
+        handle.send(signal.SIGTERM)
 
     def kill(self, handle: Handle) -> None:
-        self._signal(handle, signal.SIGKILL)
-
-    def _signal(self, handle: Handle, number: signal.Signals) -> None:
-        if handle.is_here() and handle.is_alive():
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(handle.pid, number)
+        handle.send(signal.SIGKILL)
 
     def capacity(self) -> int:
         return self._capacity

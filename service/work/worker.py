@@ -5,6 +5,7 @@ it to leave (SIGTERM, or the row's state) only saves what would have to be done 
 """
 
 import argparse
+import contextlib
 import functools
 import logging
 import os
@@ -37,6 +38,7 @@ SAVE_SECONDS = 2.0
 SAVE_SHARE = 20  # saving takes at most a twentieth of the time
 NICE = 5
 BASE_MEMORY_BYTES = 2 * 1024**3  # interpreter, libraries and the mapped data set
+FIRST_TO_BE_KILLED = 500  # if the machine runs out of memory, a worker goes before the server
 REPLACED_EXIT = 75  # EX_TEMPFAIL: another attempt has the job
 
 logger = logging.getLogger("service.worker")
@@ -250,6 +252,8 @@ def main() -> int:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     os.nice(NICE)
+    with contextlib.suppress(OSError):  # some sandboxes have no such file
+        Path("/proc/self/oom_score_adj").write_text(str(FIRST_TO_BE_KILLED))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
     # This is a door: the launcher hands these over in the environment, where no `ps` shows them.

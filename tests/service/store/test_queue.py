@@ -158,7 +158,7 @@ def test_a_lost_worker_leaves_the_job_where_its_client_wants_it(
     attempt = started(database)
     if wish:
         jobs.act(wish, attempt.job)
-    assert queue.lose(attempt.job, attempt.number, "it was killed") == to
+    assert queue.lose(attempt.job, attempt.number, "it was killed") == (to, 0 if wish else 1)
     job = jobs.get(attempt.job)
     assert job.reason is not None
     assert (job.state, job.reason.code) == (to, code)
@@ -171,10 +171,10 @@ def test_five_losses_in_a_row_fail_the_job(
 ) -> None:
     attempt = claimed(database)
     for losses in (1, 2, 3, 4):
-        assert queue.lose(attempt.job, attempt.number, "gone") == "queued"
-        assert jobs.get(attempt.job).losses == queue.losses(attempt.job) == losses
+        assert queue.lose(attempt.job, attempt.number, "gone") == ("queued", losses)
+        assert jobs.get(attempt.job).losses == losses
         attempt = claim(database, attempt.job)
-    assert queue.lose(attempt.job, attempt.number, "ended by SIGSEGV") == "failed"
+    assert queue.lose(attempt.job, attempt.number, "ended by SIGSEGV") == ("failed", 5)
     job = jobs.get(attempt.job)
     assert job.reason is not None
     assert (job.reason.code, job.reason.message) == ("worker_lost", "ended by SIGSEGV")
@@ -188,15 +188,16 @@ def test_losses_with_progress_between_them_never_fail_the_job(
     for number in range(1, 8):
         attempt.begin(HANDLE, ENVIRONMENT)
         attempt.commit(saved(attempt, number), [])
-        assert queue.lose(attempt.job, attempt.number, "gone") == "queued"
+        assert queue.lose(attempt.job, attempt.number, "gone") == ("queued", 1)
         attempt = claim(database, attempt.job)
 
 
 def test_a_shutdown_is_no_loss(database: Database, jobs: JobStore, queue: Queue) -> None:
     attempt = claimed(database)
     for _ in range(7):
-        state = queue.lose(attempt.job, attempt.number, "shut down", counts=False)
-        assert state == "queued"
+        how = {"code": "shutdown", "counts": False}
+        lost = queue.lose(attempt.job, attempt.number, "shut down", **how)  # type: ignore[arg-type]
+        assert lost == ("queued", 0)
         reason = jobs.get(attempt.job).reason
         assert reason is not None
         assert (reason.code, reason.message) == ("shutdown", "shut down")
@@ -212,10 +213,10 @@ def test_a_shutdown_never_fails_a_job_whatever_it_has_lost(
         queue.lose(attempt.job, attempt.number, "gone")
         attempt = claim(database, attempt.job)
     jobs.act("pause", attempt.job)
-    assert queue.lose(attempt.job, attempt.number, "asked to pause") == "paused"
+    assert queue.lose(attempt.job, attempt.number, "asked to pause") == ("paused", 4)
     assert jobs.act("resume", attempt.job).losses == 4
     attempt = claim(database, attempt.job)
-    assert queue.lose(attempt.job, attempt.number, "shut down", counts=False) == "queued"
+    assert queue.lose(attempt.job, attempt.number, "shut down", counts=False) == ("queued", 4)
 
 
 def test_an_attempt_that_is_over_is_not_lost(
@@ -231,10 +232,6 @@ def test_an_attempt_that_is_over_is_not_lost(
     assert queue.lose(other.job, other.number, "gone") is None
     assert queue.lose("job_none", 1, "gone") is None
     assert content(database) == before
-
-
-def test_a_job_that_is_gone_has_no_losses(queue: Queue) -> None:
-    assert queue.losses("job_none") == 0
 
 
 # --- Artifacts ---

@@ -1,3 +1,4 @@
+import itertools
 import threading
 from pathlib import Path
 
@@ -183,17 +184,24 @@ def test_deaths_with_progress_between_them_go_on_at_once(house: House) -> None:
     assert house.jobs.get(job).losses == 1
 
 
-def test_a_worker_that_cannot_be_started_is_a_loss(house: House) -> None:
+def test_a_worker_that_cannot_be_started_is_no_loss_and_nothing_is_started_for_a_while(
+    house: House,
+) -> None:
     house.launcher.refuses = OSError("no more processes")
-    job = submit(house.jobs)
-    for _ in range(12):
+    first, second = submit(house.jobs), submit(house.jobs)
+    starts = []
+    for _ in range(130):
+        house.step(0.5)
+        starts.append(house.jobs.get(first).attempt)
+    seconds = [starts.index(attempt) / 2 for attempt in range(1, 8)]
+    waits = [later - earlier for earlier, later in itertools.pairwise(seconds)]
+    assert waits == [1, 2, 4, 8, 16, 16]
+    assert house.reason(first) == ("no_worker", "no worker could be started: no more processes")
+    assert (house.jobs.get(first).losses, house.jobs.get(second).attempt) == (0, 0)
+    house.launcher.refuses = None
+    for _ in range(16):
         house.step(1)
-    assert house.state(job) == "failed"
-    assert house.reason(job) == (
-        "worker_lost",
-        "no worker could be started: no more processes",
-    )
-    assert house.jobs.get(job).losses == house.jobs.get(job).attempt == 5
+    assert [job for job, _ in house.launcher.started] == [first, second]
 
 
 # --- Sweeps ---
