@@ -1,6 +1,7 @@
 """The one place where the rooms are joined, and the process that serves them."""
 
 import asyncio
+import contextlib
 import fcntl
 import resource
 import signal
@@ -156,9 +157,11 @@ def prepare(settings: Settings) -> None:
 def _write_probe(directory: Path) -> None:
     probe = directory / ".probe"
     try:
-        probe.write_bytes(b"")
+        probe.write_bytes(b"room?")  # on a full disk an empty file can still be made
         probe.unlink(missing_ok=True)  # two may probe at once
     except OSError as exc:
+        with contextlib.suppress(OSError):
+            probe.unlink(missing_ok=True)
         raise StoreBroken(f"the data directory {directory} can't be written: {exc}") from exc
 
 

@@ -14,6 +14,7 @@ ServiceError
 ├── BadImage                 bytes that are no digit (defined in pictures.digits)
 └── Broken
     ├── StoreBroken          the database or a file can't be read or written
+    │   └── StoreFull        there is no space left for it
     └── Replaced             this worker's attempt is over: another took its place
 """
 
@@ -103,6 +104,10 @@ class Broken(ServiceError):
 
 class StoreBroken(Broken):
     """The database or a file can't be read or written."""
+
+
+class StoreFull(StoreBroken):
+    """The disk, or what of it may be used, is full; what is stored can still be read."""
 
 
 class Replaced(Broken):

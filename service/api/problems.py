@@ -22,6 +22,7 @@ from service.errors import (
     ServiceError,
     SpecRefused,
     StoreBroken,
+    StoreFull,
     WrongMove,
 )
 from service.job import Problem, ProblemItem, Sgd, Spec
@@ -52,6 +53,7 @@ TITLES: dict[str, tuple[int, str]] = {
     "bad-image": (422, "The image can't be read as a digit"),
     "internal": (500, "The service failed"),
     "store-unavailable": (503, "The store can't be read or written now"),
+    "disk-full": (507, "There is no space left to store this"),
 }
 CODES: dict[type[Exception], str] = {
     JobNotFound: "job-not-found",
@@ -63,6 +65,7 @@ CODES: dict[type[Exception], str] = {
     KeyReused: "idempotency-key-reused",
     BadImage: "bad-image",
     StoreBroken: "store-unavailable",
+    StoreFull: "disk-full",
 }
 BY_STATUS = {
     400: "bad-request",

@@ -29,7 +29,7 @@ Answer = TypeVar("Answer", bound=BaseModel)
 
 # A request that was sent and not answered in time is not among them: the server may be slow.
 LOST = (httpx2.ConnectTimeout, httpx2.NetworkError, httpx2.RemoteProtocolError)
-BUSY = (502, 503, 504)
+BUSY = (502, 503, 504, 507)
 ATTEMPTS = 5
 CONNECT_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 30.0

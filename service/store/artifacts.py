@@ -1,13 +1,20 @@
 """Files that are written once and never change: whole under their name, or not there at all."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from service.errors import StoreBroken
+from service.errors import StoreBroken, StoreFull
+
+
+def broken(what: str, exc: OSError) -> StoreBroken:
+    """Return `exc` as the error of a store that can't do `what`."""
+    full = exc.errno in (errno.ENOSPC, errno.EDQUOT)
+    return (StoreFull if full else StoreBroken)(f"can't {what}: {exc.strerror}")
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -23,7 +30,7 @@ def write_atomic(path: Path, data: bytes) -> None:
     except OSError as exc:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        raise StoreBroken(f"can't write {path.name}: {exc.strerror}") from exc
+        raise broken(f"write {path.name}", exc) from exc
 
 
 def _sync_directory(path: Path) -> None:
@@ -35,15 +42,21 @@ def _sync_directory(path: Path) -> None:
 
 
 def make_directory(path: Path) -> None:
-    """Make `path` and its parents, so that they too survive a power cut."""
-    if path.is_dir():
-        return
-    make_directory(path.parent)
+    """Make `path` and its parents, so that they too survive a power cut.
+
+    A folder that is there may be new: whoever made it may have been killed before its entry was
+    synced. Those above it are older, for each is synced before the next is made.
+    """
+    there = path.is_dir()
     try:
-        path.mkdir(exist_ok=True)
+        if not there:
+            make_directory(path.parent)
+            path.mkdir(exist_ok=True)
         _sync_directory(path.parent)
     except OSError as exc:
-        raise StoreBroken(f"can't make the directory {path.name}: {exc.strerror}") from exc
+        if there and isinstance(exc, PermissionError):
+            return  # what lies above is not ours, so it is not new either
+        raise broken(f"make the directory {path.name}", exc) from exc
 
 
 class Artifacts:
@@ -56,7 +69,12 @@ class Artifacts:
         """Store `data` durably under `key`; return its SHA-256."""
         path = self._path(key)
         make_directory(path.parent)
-        write_atomic(path, data)
+        try:
+            write_atomic(path, data)
+        except StoreBroken:
+            with contextlib.suppress(OSError):  # it may lie there unsynced, and nobody names it
+                path.unlink(missing_ok=True)
+            raise
         return hashlib.sha256(data).hexdigest()
 
     def get(self, key: str, size: int, sha256: str) -> bytes:
@@ -72,7 +90,7 @@ class Artifacts:
         except FileNotFoundError:
             raise
         except OSError as exc:
-            raise StoreBroken(f"can't read the file {key}: {exc.strerror}") from exc
+            raise broken(f"read the file {key}", exc) from exc
         if len(data) != size or hashlib.sha256(data).hexdigest() != sha256:
             raise StoreBroken(f"the file {key} is damaged: its SHA-256 is not the recorded one")
         return data
@@ -82,7 +100,7 @@ class Artifacts:
         try:
             self._path(key).unlink(missing_ok=True)
         except OSError as exc:
-            raise StoreBroken(f"can't delete the file {key}: {exc.strerror}") from exc
+            raise broken(f"delete the file {key}", exc) from exc
 
     def folders(self) -> list[str]:
         """Return the ids of jobs that have artifacts."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 from sqlalchemy.engine import RowMapping
 
 from service.errors import Replaced
@@ -62,7 +62,6 @@ class Attempt:
     def __init__(self, database: Database, job: str, number: int) -> None:
         self._database = database
         self.job, self.number = job, number
-        self._recorded: set[int] = set()
 
     def begin(self, handle: dict[str, Any], environment: dict[str, Any]) -> Assignment:
         """Give the first beat, with the handle by which others find this process.
@@ -76,7 +75,6 @@ class Attempt:
             query = select(epochs.c.number, epochs.c.train_loss)
             found = connection.execute(query.where(epochs.c.job == row["number"]))
             losses: dict[int, float] = dict(found.all())
-        self._recorded = set(losses)
         job_bytes = row["cost"]["bytes"]
         return Assignment(row["spec"], saved, losses, row["environment"], job_bytes)
 
@@ -88,7 +86,6 @@ class Attempt:
         """
         with self._hold() as (connection, row):
             self._advance(connection, row, cursor, finished)
-        self._recorded |= {epoch.epoch for epoch in finished}
         return State(row["state"])
 
     def warn(self, code: str, message: str, **values: Any) -> None:
@@ -103,7 +100,6 @@ class Attempt:
         """
         with self._hold() as (connection, row):
             dropped = self._commit(connection, row, saved, finished)
-        self._recorded |= {epoch.epoch for epoch in finished}
         return State(row["state"]), dropped
 
     def end(
@@ -151,7 +147,7 @@ class Attempt:
         **values: Any,
     ) -> None:
         """Note the progress and the finished epochs in a row that is held."""
-        new = [epoch for epoch in finished if epoch.epoch not in self._recorded]
+        new = _unrecorded(connection, row["number"], finished) if finished else []
         if new:
             entries = [_entry(row["number"], epoch) for epoch in new]
             connection.execute(insert(epochs), entries)
@@ -176,10 +172,19 @@ class Attempt:
         losses = 0 if moved else row["losses"]
         self._advance(connection, row, cursor, finished, losses=losses)
         named = {name: value for name, value in asdict(saved).items() if name != "job"}
+        older = [old.key for old in before if old.key != saved.key]
+        dropped = older[KEPT_CHECKPOINTS - 1 :]
+        # A commit that seemed to fail may have named it already.
+        gone = checkpoints.c.key.in_([*dropped, saved.key])
+        connection.execute(delete(checkpoints).where(gone))
         connection.execute(insert(checkpoints).values(job=row["number"], **named))
-        dropped = [old.key for old in before[KEPT_CHECKPOINTS - 1 :] if old.key != saved.key]
-        connection.execute(delete(checkpoints).where(checkpoints.c.key.in_(dropped)))
         return dropped
+
+
+def _unrecorded(connection: Connection, job: int, finished: Sequence[Epoch]) -> list[Epoch]:
+    """Leave out epochs of earlier attempts, or of a commit that only seemed to fail."""
+    last = connection.scalar(select(func.max(epochs.c.number)).where(epochs.c.job == job)) or 0
+    return [epoch for epoch in finished if epoch.epoch > last]
 
 
 def _entry(job: int, epoch: Epoch) -> dict[str, Any]:

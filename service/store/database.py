@@ -5,20 +5,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from service.errors import StoreBroken
+from service.errors import StoreBroken, StoreFull
 from service.store.artifacts import make_directory
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 # DELETE, not WAL: WAL corrupts in SQLite before 3.51.3 when two connections write and checkpoint
 # at once (sqlite.org/wal.html#walresetbug), and a commit costs only half a millisecond more.
-# FULL: an acknowledged job survives a power cut.
-PRAGMAS = ("journal_mode=DELETE", "synchronous=FULL", "foreign_keys=ON")
+# EXTRA: an acknowledged job survives a power cut. FULL does not sync the folder when a commit has
+# unlinked its journal; if that is lost, the next one to open the database rolls the commit back.
+PRAGMAS = ("journal_mode=DELETE", "synchronous=EXTRA", "foreign_keys=ON")
+
+# After these a connection may be of no use any more: one opened while the disk was read-only stays
+# read-only for ever.
+SPOILT = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
 
 
 class Database:
@@ -33,10 +39,11 @@ class Database:
         """Connect when needed, and wait up to `busy_seconds` for another's transaction."""
         self.url = url
         self._busy_milliseconds = 1000 * busy_seconds
-        self._engine = create_engine(url, pool_size=8, max_overflow=32)
+        self._engine = _engine(url)
         if self._engine.dialect.name == "sqlite":
             event.listen(self._engine, "connect", self._prepare_sqlite)
             event.listen(self._engine, "begin", _begin_sqlite)
+            event.listen(self._engine, "handle_error", _drop_spoilt)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -58,16 +65,36 @@ class Database:
                 with connection.begin():
                     yield connection
         except DBAPIError as exc:
-            raise StoreBroken(f"the database failed: {exc.orig}") from exc
+            full = _sqlite_code(exc.orig) == sqlite3.SQLITE_FULL
+            raise (StoreFull if full else StoreBroken)(f"the database failed: {exc.orig}") from exc
         except PoolTimeout as exc:
             raise StoreBroken("the database failed: all connections are in use") from exc
 
     @property
     def file(self) -> Path | None:
-        """The file of an SQLite database; None for one in memory, or of another kind."""
+        """The file of an SQLite database; None if it is of another kind."""
         name = self._engine.url.database
-        sqlite = self._engine.dialect.name == "sqlite" and name not in (None, "", ":memory:")
+        sqlite = self._engine.dialect.name == "sqlite"
         return Path(str(name)) if sqlite else None
+
+    @contextmanager
+    def alter(self) -> Iterator[Connection]:
+        """Open a write transaction that may make tables anew, as migrations do on SQLite.
+
+        While foreign keys are enforced, dropping the old table deletes the rows that refer to it;
+        and they can be switched off only outside of a transaction. So they are checked at the end.
+
+        Raises:
+            StoreBroken: rows refer to rows that are not there; nothing has changed.
+
+        """
+        sqlite = self._engine.dialect.name == "sqlite"
+        if sqlite:
+            event.listen(self._engine, "connect", _ignore_foreign_keys)
+        with self.write() as connection:
+            yield connection
+            if sqlite and (rows := connection.exec_driver_sql("PRAGMA foreign_key_check").all()):
+                raise StoreBroken(f"the database has rows that refer to nothing: {rows[:3]}")
 
     def close(self) -> None:
         self._engine.dispose()
@@ -80,6 +107,40 @@ class Database:
             connection.execute(f"PRAGMA {pragma}")
 
 
+def _engine(url: str) -> Engine:
+    """Make the engine of a URL that an operator wrote.
+
+    Raises:
+        StoreBroken: no database can be reached by it. The URL is not shown: it may hold a password.
+
+    """
+    mend = "see MLP_DATABASE_URL, such as sqlite:////var/lib/mlp/jobs.sqlite3"
+    try:
+        place = make_url(url)
+        if place.drivername.startswith("sqlite") and place.database in (None, "", ":memory:"):
+            raise StoreBroken(f"a database in memory can't be shared with the workers: {mend}")
+        return create_engine(url, pool_size=8, max_overflow=32)
+    except ModuleNotFoundError as exc:
+        raise StoreBroken(f"the database needs the package {exc.name}: {mend}") from exc
+    except (ArgumentError, ValueError) as exc:
+        raise StoreBroken(f"the database's address is no SQLAlchemy URL: {mend}") from exc
+
+
+def _sqlite_code(exc: BaseException | None) -> int | None:
+    """Return SQLite's primary result code."""
+    code = getattr(exc, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
+
+
+def _drop_spoilt(context: ExceptionContext) -> None:
+    if _sqlite_code(context.original_exception) in SPOILT:
+        context.is_disconnect = True
+
+
+def _ignore_foreign_keys(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
+    connection.execute("PRAGMA foreign_keys=OFF")
+
+
 def _begin_sqlite(connection: Connection) -> None:
     """Take the write lock first: a read that turns into a write may fail at once as busy."""
     write = connection.get_execution_options().get("write", True)
@@ -87,12 +148,30 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def migrate(url: str) -> None:
-    """Bring the database at `url` to the newest schema; two servers at once migrate once."""
+    """Bring the database at `url` to the newest schema; two servers at once migrate once.
+
+    Raises:
+        StoreBroken: it can't be reached or written, or it is damaged.
+
+    """
     from alembic import command  # only the server migrates, and the import is slow
     from alembic.config import Config
 
-    if path := make_url(url).database if url.startswith("sqlite") else None:
-        make_directory(Path(path).parent)
+    _check(url)
     config = Config(attributes={"url": url})
     config.set_main_option("script_location", str(MIGRATIONS))
     command.upgrade(config, "head")
+
+
+def _check(url: str) -> None:
+    """Refuse a damaged database before anything builds on it; make the folder of a new one."""
+    database = Database(url)
+    try:
+        if url.startswith("sqlite"):
+            make_directory(Path(str(make_url(url).database)).parent)
+            with database.read() as connection:
+                found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+            if found != "ok":
+                raise StoreBroken(f"the database is damaged, take a backup instead: {found}")
+    finally:
+        database.close()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mlp_core import Network
 from service.errors import NotTrainedYet, StoreBroken
-from service.job import Job
+from service.job import Job, State
 from service.store.checkpoints import Arrays, CheckpointStore, weights_only
 from service.store.jobs import JobStore, SavedCheckpoint
 
@@ -54,6 +54,8 @@ class Networks:
         raise StoreBroken(f"no checkpoint file of job {id_} can be found")
 
     def _newest_good(self, job: Job, saved: list[SavedCheckpoint]) -> Trained:
+        if job.state == State.SUCCEEDED:  # the one before is another network than was promised
+            return self._load(job, saved[0])
         for candidate in saved[:-1]:
             try:
                 return self._load(job, candidate)

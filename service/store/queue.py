@@ -98,6 +98,7 @@ class Queue:
 
         None means that the worker had finished, or that another attempt is under way.
         With `counts` the loss of a running job is one of the five in a row after which it fails.
+        `code` and `why` become the reason, unless a client had asked for a pause or an end.
         """
         with self._database.write() as connection:
             guard = (jobs.c.id == job, jobs.c.attempt == attempt, in_state(WITH_WORKER))

@@ -17,7 +17,7 @@ from service.store.artifacts import Artifacts
 from service.store.queue import Active, Queue
 from service.work.frozen import SECONDS_BETWEEN_LOOKS, FrozenHolders
 from service.work.handle import Handle
-from service.work.launcher import Exit, Launcher
+from service.work.launcher import STORE_EXIT, Exit, Launcher
 
 POLL_SECONDS = 0.5
 SWEEP_SECONDS = 1.0
@@ -30,6 +30,8 @@ BACK_OFF_SECONDS = (0.0, 1.0, 2.0, 4.0)
 """Before the next attempt, by the number of losses in a row."""
 MACHINE_BACK_OFF_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Before any worker is started, by the number of starts that have failed in a row."""
+STORE_BACK_OFF_SECONDS = 4.0
+"""Before the next attempt of a job whose worker could not read or write the store."""
 
 logger = structlog.get_logger(__name__)
 Key = tuple[str, int]
@@ -109,8 +111,14 @@ class Dispatcher:
             except (StoreBroken, OSError) as exc:
                 # A full disk, or no descriptor left: it may be well again next time.
                 logger.error("step_failed", error=str(exc))
+                self._excuse_silence()
             self._wake.wait(POLL_SECONDS)
         self._drain()
+
+    def _excuse_silence(self) -> None:
+        """Begin to count still sweeps anew: while the store fails no worker can beat."""
+        for watch in self._watches.values():
+            watch.still = 0
 
     def step(self) -> None:
         """Go through the rounds once."""
@@ -154,10 +162,17 @@ class Dispatcher:
         for handle, exit_ in self._launcher.poll(list(handles)).items():
             job, attempt = handles[handle]
             logger.info("worker_ended", job=job, attempt=attempt, code=exit_.code)
-            code = "out_of_memory" if exit_.starved else "worker_lost"
-            self._lose(job, attempt, self._story(job, attempt, exit_), code=code)
+            self._requeue(job, attempt, exit_)
             del self._watches[job, attempt]
             self._tidy(job, ours=True)
+
+    def _requeue(self, job: str, attempt: int, exit_: Exit) -> None:
+        why = self._story(job, attempt, exit_)
+        if exit_.code == STORE_EXIT:
+            self._not_before[job] = time.monotonic() + STORE_BACK_OFF_SECONDS
+            self._put_back(job, attempt, why, "store_unavailable")
+        else:
+            self._lose(job, attempt, why, "out_of_memory" if exit_.starved else "worker_lost")
 
     def _story(self, job: str, attempt: int, exit_: Exit) -> str:
         words, what = self._launcher.last_words(job), str(exit_)
@@ -226,7 +241,7 @@ class Dispatcher:
                 return
             try:
                 handle = self._launcher.start(claim.job, claim.attempt)
-            except OSError as exc:
+            except (StoreBroken, OSError) as exc:
                 why = f"no worker could be started: {exc}"
                 self._put_back(claim.job, claim.attempt, why, "no_worker")
                 self._rest()
@@ -236,7 +251,7 @@ class Dispatcher:
             self._watches[claim.job, claim.attempt] = Watch(handle)
 
     def _rest(self) -> None:
-        """Start nothing for a while: no process, descriptor or memory is left on this machine."""
+        """Start nothing for a while: no process, descriptor, memory or disk is left on this machine."""
         number = min(self._failed_starts, len(MACHINE_BACK_OFF_SECONDS) - 1)
         self._no_start_before = time.monotonic() + MACHINE_BACK_OFF_SECONDS[number]
         self._failed_starts += 1

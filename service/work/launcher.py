@@ -10,12 +10,15 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
+from service.store.artifacts import broken, make_directory
 from service.work.handle import Handle, usable_cores
 
 ONE_BLAS_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 LAST_WORDS_BYTES = 600
+STORE_EXIT = 74
+"""EX_IOERR: a worker could not go on because the store fails, which is not the job's fault."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Launcher(Protocol):
 
         Raises:
             OSError: it can't be started.
+            StoreBroken: its log can't be written.
 
         """
         ...
@@ -107,9 +111,9 @@ class LocalLauncher:
 
     def start(self, job: str, attempt: int) -> Handle:
         log = self._log(job)
-        log.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(log.parent)  # checkpoints come to lie in it
         command = [sys.executable, "-m", "service.work.worker", job, "--attempt", str(attempt)]
-        with log.open("ab") as output:
+        with _appended(log) as output:
             child = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -163,6 +167,13 @@ class LocalLauncher:
 
     def _log(self, job: str) -> Path:
         return self._directory / job / "worker.log"
+
+
+def _appended(log: Path) -> IO[bytes]:
+    try:
+        return log.open("ab")
+    except OSError as exc:
+        raise broken(f"write {log.name}", exc) from exc
 
 
 class InlineLauncher:

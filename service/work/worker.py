@@ -13,6 +13,7 @@ import resource
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from service.store.database import Database
 from service.store.datasets import DatasetShelf
 from service.store.jobs import SavedCheckpoint
 from service.work.handle import Handle
+from service.work.launcher import STORE_EXIT
 
 BEAT_SECONDS = 0.5
 FLUSH_SECONDS = 0.25
@@ -39,6 +41,7 @@ SAVE_SHARE = 20  # saving takes at most a twentieth of the time
 NICE = 5
 BASE_MEMORY_BYTES = 2 * 1024**3  # interpreter, libraries and the mapped data set
 FIRST_TO_BE_KILLED = 500  # if the machine runs out of memory, a worker goes before the server
+PATIENCE_SECONDS = 60.0  # at its end a worker waits this long for a store that fails
 REPLACED_EXIT = 75  # EX_TEMPFAIL: another attempt has the job
 
 logger = logging.getLogger("service.worker")
@@ -55,7 +58,9 @@ class Worker:
         self._datasets = datasets
         self._leave = False
         self._finished: list[Epoch] = []  # epochs that the database does not know yet
-        self._saved: SavedCheckpoint | None = None
+        self._written: SavedCheckpoint | None = None
+        self._named = False  # whether the row surely names what was written last
+        self._store_works = True
         self._state = State.RUNNING
         self._exact = True
 
@@ -77,7 +82,8 @@ class Worker:
 
         Raises:
             Replaced: another attempt has the job; nothing more was changed.
-            StoreBroken: the disk or the database fails, but may be well again at the next attempt.
+            StoreBroken: the disk or the database failed at the start, or too long at the end, but
+                may be well again at the next attempt.
 
         """
         try:
@@ -103,8 +109,8 @@ class Worker:
                 if finished:
                     self._finish(finished, assignment)
                 if self._asked_to_stop(training):
-                    return self._stop(training)
-        return self._succeed(training)
+                    return self._end(self._stop, training)
+        return self._end(self._succeed, training)
 
     def _training(self, assignment: Assignment) -> Training:
         """Go on from the newest good checkpoint, or begin."""
@@ -151,24 +157,36 @@ class Worker:
     def _asked_to_stop(self, training: Training) -> bool:
         """Beat, record and save when it is time; tell whether to stop."""
         now = time.monotonic()
-        if now >= self._next_save:
-            self._save(training)
-        elif now >= self._next_beat or (self._finished and now >= self._next_beat - FLUSH_SECONDS):
-            self._beat(training)
+        try:
+            if now >= self._next_save:
+                self._save(training)
+            elif now >= self._next_beat - (FLUSH_SECONDS if self._finished else 0):
+                self._beat(training)
+        except StoreBroken as exc:  # train on: a disk that is full may have space again
+            self._next_beat = time.monotonic() + BEAT_SECONDS
+            self._note_failure(exc)
         return self._leave or self._state in (State.PAUSING, State.CANCELLING)
+
+    def _note_failure(self, exc: StoreBroken) -> None:
+        if self._store_works:  # said once, for the log may lie on the same disk
+            logger.warning("the store fails, nothing is saved until it works again: %s", exc)
+        self._store_works = False
 
     def _beat(self, training: Training) -> None:
         cursor = training.cursor
         at = (cursor.epochs_done, cursor.batches_done)
         self._state = self._attempt.beat(at, self._finished)
+        self._store_works = True
         self._finished.clear()
         self._next_beat = time.monotonic() + BEAT_SECONDS
 
     def _save(self, training: Training) -> None:
         started = time.monotonic()
-        saved = self._write(training)
+        # What the store could not name comes first: unnamed files would pile up on a full disk.
+        saved = self._unnamed() or self._write(training)
         if saved:
             self._state, dropped = self._attempt.commit(saved, self._finished)
+            self._named = self._store_works = True
             self._finished.clear()
             for key in dropped:
                 self._checkpoints.delete(key)
@@ -178,17 +196,35 @@ class Worker:
         self._next_beat = now + BEAT_SECONDS
         self._next_save = now + max(SAVE_SECONDS, SAVE_SHARE * (now - started))
 
+    def _unnamed(self) -> SavedCheckpoint | None:
+        return None if self._named else self._written
+
     def _write(self, training: Training) -> SavedCheckpoint | None:
-        """Write a checkpoint, unless the last one written is of the same cursor."""
-        last, cursor = self._saved, training.cursor
-        if last and (last.epochs_done, last.batches_done) == (
+        """Write a checkpoint, unless one of the same cursor is; return what is to be named.
+
+        A file whose commit failed may be named all the same, so it is never written again.
+        """
+        last, cursor = self._written, training.cursor
+        if last is None or (last.epochs_done, last.batches_done) != (
             cursor.epochs_done,
             cursor.batches_done,
         ):
-            return None
-        job, attempt = self._attempt.job, self._attempt.number
-        self._saved = self._checkpoints.save(job, attempt, training.checkpoint())
-        return self._saved
+            job, attempt = self._attempt.job, self._attempt.number
+            self._written = self._checkpoints.save(job, attempt, training.checkpoint())
+            self._named = False
+        return self._unnamed()
+
+    def _end(self, end: Callable[[Training], State], training: Training) -> State:
+        """End the attempt, as soon as the store lets it."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return end(training)
+            except StoreBroken as exc:
+                if time.monotonic() >= deadline:
+                    raise
+                self._note_failure(exc)
+            time.sleep(BEAT_SECONDS)
 
     def _stop(self, training: Training) -> State:
         saved = self._write(training)
@@ -270,6 +306,9 @@ def main() -> int:
     except Replaced as exc:
         logger.warning("%s", exc)
         return REPLACED_EXIT
+    except StoreBroken as exc:
+        logger.error("%s", exc)
+        return STORE_EXIT
     logger.info("the job is left %s", state)
     return 0
 

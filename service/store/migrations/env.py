@@ -6,7 +6,9 @@ from service.store.database import Database
 from service.store.schema import metadata
 
 database = Database(context.config.attributes["url"])
-with database.write() as connection:
-    context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
-    context.run_migrations()
-database.close()
+try:
+    with database.alter() as connection:
+        context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
+        context.run_migrations()
+finally:
+    database.close()

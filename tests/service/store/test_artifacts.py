@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import StoreBroken
+from service.errors import StoreBroken, StoreFull
 from service.store import artifacts as module
 from service.store.artifacts import Artifacts, make_directory, write_atomic
 
@@ -15,6 +15,10 @@ SHA256 = hashlib.sha256(DATA).hexdigest()
 
 def refuse(*_: object, **__: object) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def full() -> None:
+    raise StoreFull("the disk is full")
 
 
 class Recorder:
@@ -59,9 +63,9 @@ def test_new_folders_are_synced_from_the_top(
     recorder = Recorder(monkeypatch)
     make_directory(tmp_path / "a" / "b")
     assert (tmp_path / "a" / "b").is_dir()
-    assert recorder.calls == [f"fsync {tmp_path.name}", "fsync a"]
+    assert recorder.calls == [f"fsync {tmp_path.parent.name}", f"fsync {tmp_path.name}", "fsync a"]
     make_directory(tmp_path / "a" / "b")
-    assert len(recorder.calls) == 2
+    assert recorder.calls[3:] == ["fsync a"], "whoever made it may not have come so far"
 
 
 @pytest.mark.parametrize(("owner", "name"), [(os, "fsync"), (Path, "replace"), (Path, "open")])
@@ -92,8 +96,30 @@ def test_a_folder_that_cannot_be_synced_is_an_error(
     with pytest.raises(StoreBroken, match="can't write file"):
         write_atomic(tmp_path / "file", DATA)
     assert (tmp_path / "file").read_bytes() == DATA, "whole, or not there"
-    with pytest.raises(StoreBroken, match="can't make the directory new"):
+    with pytest.raises(StoreBroken, match="can't make the directory"):
         make_directory(tmp_path / "new")
+
+
+def test_a_folder_above_that_may_not_be_read_is_not_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbid(path: Path) -> None:
+        if path == tmp_path.parent:
+            raise PermissionError(errno.EACCES, "no")
+
+    monkeypatch.setattr(module, "_sync_directory", forbid)
+    make_directory(tmp_path / "new")
+    assert (tmp_path / "new").is_dir()
+
+
+def test_bytes_that_could_not_be_stored_for_certain_are_taken_away(
+    artifacts: Artifacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifacts.put("job/1/a", DATA)
+    monkeypatch.setattr(module, "write_atomic", lambda path, data: (path.write_bytes(data), full()))
+    with pytest.raises(StoreFull):
+        artifacts.put("job/1/b", DATA)
+    assert [path.name for path in (tmp_path / "jobs" / "job" / "1").iterdir()] == ["a"]
 
 
 def test_a_write_that_fails_leaves_the_old_file(

@@ -47,7 +47,7 @@ def shape_of(path: Path) -> dict[str, object]:
 
 @pytest.mark.parametrize(
     ("pragma", "value"),
-    [("journal_mode", "delete"), ("synchronous", 2), ("foreign_keys", 1), ("busy_timeout", 30000)],
+    [("journal_mode", "delete"), ("synchronous", 3), ("foreign_keys", 1), ("busy_timeout", 30000)],
 )
 def test_the_pragmas_are_in_force_on_every_connection(
     database: Database, pragma: str, value: object

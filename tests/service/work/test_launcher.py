@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from service.errors import StoreBroken
 from service.work.handle import Handle, usable_cores
 from service.work.launcher import Exit, InlineLauncher, LocalLauncher
 from tests.servers import eventually
@@ -134,13 +135,16 @@ def test_last_words_are_short_and_printable(zoo: LocalLauncher) -> None:
     assert zoo.last_words("none") == ""
 
 
-def test_a_worker_that_cannot_be_started_is_an_os_error(
+def test_a_worker_that_cannot_be_started_is_an_error(
     zoo: LocalLauncher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "jobs").mkdir()
     (tmp_path / "jobs" / "blocked").touch()
-    with pytest.raises(OSError, match="blocked"):
+    with pytest.raises(StoreBroken, match="blocked"):
         zoo.start("blocked", 1)
+    (tmp_path / "jobs" / "logless" / "worker.log").mkdir(parents=True)
+    with pytest.raises(StoreBroken, match=r"can't write worker\.log"):
+        zoo.start("logless", 1)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
     with pytest.raises(OSError, match="no-python"):
         zoo.start("exits_at_once", 1)
