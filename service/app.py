@@ -95,7 +95,7 @@ class House:
             tail=self.tail,
             wake=self.dispatcher.wake,
             checks={
-                "database": partial(_works, self.jobs.counts),
+                "database": partial(_works, partial(self.jobs.page, 1)),
                 "data_dir": partial(_works, partial(_write_probe, settings.data_dir)),
                 "dispatcher": self.dispatcher.is_alive,
             },

@@ -17,9 +17,10 @@ from service.api.replies import (
     binary,
     conditional,
 )
-from service.api.rooms import RoomsDep
+from service.api.rooms import Rooms, RoomsDep
 from service.errors import DatasetNotFound, Flaw, SpecRefused
 from service.job import PRESETS, Epoch, Job, Spec, State
+from service.store.jobs import Submission
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 
@@ -80,23 +81,34 @@ def create_job(
     ] = None,
 ) -> Response:
     """Submit a job. The answer is the job with its resolved spec, cost and place in the queue."""
+    body = spec.model_dump_json().encode()
     try:
-        shape = rooms.datasets.describe(spec.dataset).shape
-    except DatasetNotFound as exc:
-        raise SpecRefused([Flaw("#/dataset", str(exc))]) from exc
-    submission = rooms.jobs.submit(
-        spec,
-        cost.check(spec, shape, rooms.limits),
-        batches_per_epoch=math.ceil(shape.train_rows / spec.batch_size),
-        render=lambda job: job.model_dump_json(),
-        key=idempotency_key,
-        body=spec.model_dump_json().encode(),
-    )
+        submission = _submit(rooms, spec, idempotency_key, body)
+    except SpecRefused:  # but it may have been accepted, before the limits were lowered
+        first = rooms.jobs.replay(idempotency_key, body) if idempotency_key else None
+        if first is None:
+            raise
+        submission = first
     rooms.wake()
     headers = {"Location": f"{request.url.path}/{submission.job}"}
     if submission.replayed:
         headers["Idempotent-Replayed"] = "true"
     return Response(submission.answer, 201, headers, media_type="application/json")
+
+
+def _submit(rooms: Rooms, spec: Spec, key: str | None, body: bytes) -> Submission:
+    try:
+        shape = rooms.datasets.describe(spec.dataset).shape
+    except DatasetNotFound as exc:
+        raise SpecRefused([Flaw("#/dataset", str(exc))]) from exc
+    return rooms.jobs.submit(
+        spec,
+        cost.check(spec, shape, rooms.limits),
+        batches_per_epoch=math.ceil(shape.train_rows / spec.batch_size),
+        render=lambda job: job.model_dump_json(),
+        key=key,
+        body=body,
+    )
 
 
 @router.get("/jobs", name="list_jobs")

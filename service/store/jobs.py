@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, func, insert, select
+from sqlalchemy import Connection, Select, delete, func, insert, not_, select, union_all
 from sqlalchemy.engine import RowMapping
 
 from service.errors import JobNotFound, KeyReused, NoneSucceeded, WrongMove
@@ -50,6 +50,8 @@ DONE: dict[str, tuple[State, ...]] = {
     "resume": (State.QUEUED, State.RUNNING),
 }
 KEY_LIFETIME = timedelta(hours=24)
+KEY_JOBS = 10_000
+"""A key is kept for so many jobs after its own, whatever its age: clocks may jump."""
 
 
 @dataclass(frozen=True)
@@ -102,18 +104,24 @@ class JobStore:
             KeyReused: the key was used with another body.
 
         """
-        body_sha256 = hashlib.sha256(body).hexdigest()
         with self._database.write() as connection:
-            if key is not None and (twin := _twin(connection, key)) is not None:
-                if twin["body_sha256"] != body_sha256:
-                    raise KeyReused(key)
-                return Submission(twin["job"], twin["answer"], replayed=True)
+            if key is not None and (twin := _twin(connection, key, body)) is not None:
+                return twin
             row = _insert(connection, spec, cost, batches_per_epoch)
             answer = render(_placed_job(connection, row))
             if key is not None:
-                entry = {"key": key, "body_sha256": body_sha256, "job": row["id"], "answer": answer}
-                connection.execute(insert(idempotency_keys).values(**entry, created_at=now()))
+                _keep_key(connection, key, body, row, answer)
         return Submission(row["id"], answer, replayed=False)
+
+    def replay(self, key: str, body: bytes) -> Submission | None:
+        """Return what an earlier submission with the same key was answered, if there was one.
+
+        Raises:
+            KeyReused: the key was used with another body.
+
+        """
+        with self._database.read() as connection:
+            return _twin(connection, key, body)
 
     def get(self, id_: str) -> Job:
         """Return the job, with its place in the queue."""
@@ -123,11 +131,8 @@ class JobStore:
     def page(self, limit: int, after: str | None = None, states: Sequence[State] = ()) -> Page:
         """Return up to `limit` jobs, newest first, from the one behind `after`."""
         with self._database.read() as connection:
-            query = select(jobs).order_by(jobs.c.number.desc()).limit(limit + 1)
-            if after is not None:
-                query = query.where(jobs.c.number < _find(connection, after)["number"])
-            if states:
-                query = query.where(in_state(states))
+            below = None if after is None else _find(connection, after)["number"]
+            query = _newest(limit + 1, states, below)
             found = connection.execute(query).mappings().all()
         return Page([_job(row) for row in found[:limit]], has_more=len(found) > limit)
 
@@ -205,9 +210,8 @@ class JobStore:
 
         """
         query = select(jobs.c.id).where(jobs.c.state == State.SUCCEEDED)
-        order = (jobs.c.finished_at.desc(), jobs.c.number.desc())
         with self._database.read() as connection:
-            id_ = connection.scalar(query.order_by(*order).limit(1))
+            id_ = connection.scalar(query.order_by(jobs.c.finish_number.desc()).limit(1))
         if id_ is None:
             raise NoneSucceeded
         return str(id_)
@@ -236,12 +240,44 @@ def _find(connection: Connection, id_: str) -> RowMapping:
     return row
 
 
-def _twin(connection: Connection, key: str) -> RowMapping | None:
-    """Return what was stored with `key`, once the keys that nobody will retry are dropped."""
-    old = idempotency_keys.c.created_at < now() - KEY_LIFETIME
-    connection.execute(delete(idempotency_keys).where(old))
+def _newest(limit: int, states: Sequence[State], below: int | None) -> Select[Any]:
+    """Select jobs, newest first, with numbers `below` the given one.
+
+    Each state is looked up by itself: its newest are the end of its part of the index, while those
+    of several states together would have to be sorted, or searched for among all jobs.
+    """
+    order = jobs.c.number.desc()
+    pages = [
+        select(jobs.c.number).where(jobs.c.state == state) for state in dict.fromkeys(states)
+    ] or [select(jobs.c.number)]
+    if below is not None:
+        pages = [page.where(jobs.c.number < below) for page in pages]
+    newest = [select(page.order_by(order).limit(limit).subquery()) for page in pages]
+    return select(jobs).where(jobs.c.number.in_(union_all(*newest))).order_by(order).limit(limit)
+
+
+def _twin(connection: Connection, key: str, body: bytes) -> Submission | None:
+    """Return what the first submission with `key` was answered; refuse another body."""
     query: Select[Any] = select(idempotency_keys).where(idempotency_keys.c.key == key)
-    return connection.execute(query).mappings().one_or_none()
+    twin = connection.execute(query).mappings().one_or_none()
+    if twin is None:
+        return None
+    if twin["body_sha256"] != hashlib.sha256(body).hexdigest():
+        raise KeyReused(key)
+    return Submission(twin["job"], twin["answer"], replayed=True)
+
+
+def _keep_key(connection: Connection, key: str, body: bytes, job: RowMapping, answer: str) -> None:
+    """Remember the answer, and forget a few old keys that nobody will retry."""
+    keys, at = idempotency_keys, now()
+    made = {"key": key, "body_sha256": hashlib.sha256(body).hexdigest(), "job": job["id"]}
+    made |= {"job_number": job["number"], "answer": answer, "created_at": at}
+    connection.execute(insert(keys).values(**made))
+    oldest = select(keys.c.job_number).where(keys.c.job_number <= job["number"] - KEY_JOBS)
+    oldest = oldest.order_by(keys.c.job_number).limit(10)
+    # A key from the future is as old as its distance: the clock was wrong then, or is now.
+    young = keys.c.created_at.between(at - KEY_LIFETIME, at + KEY_LIFETIME)
+    connection.execute(delete(keys).where(keys.c.job_number.in_(oldest), not_(young)))
 
 
 def _insert(connection: Connection, spec: Spec, cost: Cost, batches_per_epoch: int) -> RowMapping:

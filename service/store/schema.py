@@ -69,7 +69,9 @@ jobs = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
+    Column("finish_number", Integer, comment="orders the jobs that ended in this state"),
     Index("ix_jobs_state_number", "state", "number"),
+    Index("ix_jobs_state_finish_number", "state", "finish_number"),
     sqlite_autoincrement=True,
 )
 
@@ -121,5 +123,6 @@ idempotency_keys = Table(
     Column("body_sha256", String(64), nullable=False),
     Column("job", String(64), nullable=False, comment="id of the job it made, maybe deleted"),
     Column("answer", Text, nullable=False, comment="the body of the first answer"),
-    Column("created_at", UtcDateTime, nullable=False, index=True),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("job_number", Integer, index=True, comment="of that job; orders the keys"),
 )

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 
@@ -38,6 +39,13 @@ Key = tuple[str, int]
 """Job and attempt."""
 
 
+class Clock(Protocol):
+    """What the dispatcher needs of the module `time`."""
+
+    def monotonic(self) -> float: ...
+    def sleep(self, seconds: float, /) -> None: ...
+
+
 @dataclass
 class Watch:
     """What the dispatcher remembers of one attempt; a new dispatcher starts afresh."""
@@ -55,10 +63,13 @@ class Watch:
 class Dispatcher:
     """Runs queued jobs, as many at once as there are slots."""
 
-    def __init__(self, queue: Queue, launcher: Launcher, artifacts: Artifacts) -> None:
+    def __init__(
+        self, queue: Queue, launcher: Launcher, artifacts: Artifacts, clock: Clock = time
+    ) -> None:
         self._queue = queue
         self._launcher = launcher
         self._artifacts = artifacts
+        self._clock = clock
         self._watches: dict[Key, Watch] = {}
         self._not_before: dict[str, float] = {}
         self._wake = threading.Event()
@@ -127,7 +138,7 @@ class Dispatcher:
         self._adopt(active)
         self._reap()
         self._hurry(active)
-        now = time.monotonic()
+        now = self._clock.monotonic()
         if now >= self._next_sweep:
             self._next_sweep = now + SWEEP_SECONDS
             self._sweep(active)
@@ -138,7 +149,7 @@ class Dispatcher:
 
         They can't be fenced first, for the same reason; their jobs are requeued once they are gone.
         """
-        now = time.monotonic()
+        now = self._clock.monotonic()
         if now < self._next_look:
             return
         self._next_look = now + SECONDS_BETWEEN_LOOKS
@@ -169,7 +180,7 @@ class Dispatcher:
     def _requeue(self, job: str, attempt: int, exit_: Exit) -> None:
         why = self._story(job, attempt, exit_)
         if exit_.code == STORE_EXIT:
-            self._not_before[job] = time.monotonic() + STORE_BACK_OFF_SECONDS
+            self._not_before[job] = self._clock.monotonic() + STORE_BACK_OFF_SECONDS
             self._put_back(job, attempt, why, "store_unavailable")
         else:
             self._lose(job, attempt, why, "out_of_memory" if exit_.starved else "worker_lost")
@@ -182,7 +193,7 @@ class Dispatcher:
 
     def _hurry(self, active: dict[Key, Active]) -> None:
         """Kill workers that do not leave though their job wants them to."""
-        now = time.monotonic()
+        now = self._clock.monotonic()
         for key, watch in list(self._watches.items()):
             row = active.get(key)
             if row is None and not _is_here(watch):
@@ -224,7 +235,7 @@ class Dispatcher:
         logger.warning("worker_lost", job=job, attempt=attempt, why=why, state=lost.state)
         if lost.state == State.QUEUED:
             number = min(lost.losses, len(BACK_OFF_SECONDS))
-            self._not_before[job] = time.monotonic() + BACK_OFF_SECONDS[number - 1]
+            self._not_before[job] = self._clock.monotonic() + BACK_OFF_SECONDS[number - 1]
 
     def _put_back(self, job: str, attempt: int, why: str, code: str = "shutdown") -> None:
         """Take the job away from its worker for a reason that the job has no part in."""
@@ -233,7 +244,7 @@ class Dispatcher:
 
     def _fill(self) -> None:
         """Claim and launch until every slot is taken or nothing is queued."""
-        now = time.monotonic()
+        now = self._clock.monotonic()
         self._not_before = {job: at for job, at in self._not_before.items() if at > now}
         while now >= self._no_start_before and self._workers_here() < self._launcher.capacity():
             claim = self._queue.claim(self._not_before)
@@ -253,7 +264,7 @@ class Dispatcher:
     def _rest(self) -> None:
         """Start nothing for a while: no process, descriptor, memory or disk is left on this machine."""
         number = min(self._failed_starts, len(MACHINE_BACK_OFF_SECONDS) - 1)
-        self._no_start_before = time.monotonic() + MACHINE_BACK_OFF_SECONDS[number]
+        self._no_start_before = self._clock.monotonic() + MACHINE_BACK_OFF_SECONDS[number]
         self._failed_starts += 1
 
     def _workers_here(self) -> int:
@@ -288,11 +299,11 @@ class Dispatcher:
         mine = {key: w.handle for key, w in self._watches.items() if w.handle and _is_here(w)}
         for handle in mine.values():
             self._launcher.terminate(handle)
-        deadline, left = time.monotonic() + DRAIN_SECONDS, set(mine.values())
-        while left and time.monotonic() < deadline:
+        deadline, left = self._clock.monotonic() + DRAIN_SECONDS, set(mine.values())
+        while left and self._clock.monotonic() < deadline:
             self._free_the_database()
             left -= self._launcher.poll(left).keys()
-            time.sleep(0.02)
+            self._clock.sleep(0.02)
         for (job, attempt), handle in mine.items():
             try:
                 self._put_back(job, attempt, "the service was shut down")

@@ -5,8 +5,11 @@ import threading
 import uuid
 
 import pytest
+from starlette.testclient import TestClient
 
-from tests.service.api.driving import claimed, epoch, fail, record, succeed
+from service.app import create_app
+from tests.service.api.conftest import URL
+from tests.service.api.driving import claimed, epoch, fail, record, settings, succeed
 
 JSON = {"Content-Type": "application/json"}
 
@@ -271,6 +274,17 @@ def test_a_key_with_another_body_is_refused(api):
 def test_a_key_of_a_refused_spec_can_be_used_again(api):
     assert post(api, "k1", b'{"epochs": 0}').status_code == 422
     assert post(api, "k1", b'{"epochs": 1}').status_code == 201
+
+
+def test_a_repeated_key_gets_the_first_answer_though_the_limits_were_lowered(
+    api, data_dir, datasets_dir
+):
+    first = post(api, "k1", b'{"epochs": 20}')
+    stricter = create_app(settings(data_dir, datasets_dir, max_epochs=10))
+    with TestClient(stricter, base_url=URL) as api:
+        assert post(api, "k1", b'{"epochs": 20}').content == first.content
+        assert post(api, "k1", b'{"epochs": 30}').json()["code"] == "idempotency-key-reused"
+        assert post(api, "k2", b'{"epochs": 20}').status_code == 422
 
 
 @pytest.mark.parametrize("key", ["", "two words", "x" * 256, "\u00e9"])

@@ -167,7 +167,7 @@ def test_a_migration_starts_from_nothing_and_makes_the_folder(tmp_path: Path) ->
     connection = sqlite3.connect(path)
     found = connection.execute("SELECT version_num FROM alembic_version").fetchall()
     connection.close()
-    assert found == [("0001",)]
+    assert found == [("0003",)]
 
 
 def test_a_migrated_database_is_left_alone(database: Database) -> None:

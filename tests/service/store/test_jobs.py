@@ -10,6 +10,7 @@ import pytest
 
 from service.errors import JobNotFound, KeyReused, WrongMove
 from service.job import SPEC_VERSION, State
+from service.store import jobs as module
 from service.store.attempts import SUCCEEDED
 from service.store.database import Database
 from service.store.jobs import JobStore
@@ -172,13 +173,27 @@ def test_a_refused_answer_stores_neither_job_nor_key(database: Database, jobs: J
     assert query(database, "SELECT count(*) FROM idempotency_keys") == [(0,)]
 
 
-def test_keys_are_forgotten_after_a_day(database: Database, jobs: JobStore) -> None:
-    old, young = submission(jobs, "old").job, submission(jobs, "young").job
-    for key, hours in (("old", 25), ("young", 23)):
+KEY_AGES = {"old": 25, "young": 23, "ahead": -23, "far ahead": -25}  # in hours
+
+
+@pytest.mark.parametrize(("jobs_later", "kept"), [(1, set(KEY_AGES)), (10, {"young", "ahead"})])
+def test_keys_are_forgotten_after_a_day_and_many_jobs(
+    database: Database,
+    jobs: JobStore,
+    monkeypatch: pytest.MonkeyPatch,
+    jobs_later: int,
+    kept: set[str],
+) -> None:
+    """A clock that jumps must not make a retried submission a second job."""
+    monkeypatch.setattr(module, "KEY_JOBS", 6)
+    first = {key: submission(jobs, key).job for key in KEY_AGES}
+    for key, hours in KEY_AGES.items():
         then = (datetime.now(UTC) - timedelta(hours=hours)).replace(tzinfo=None)
         query(database, f"UPDATE idempotency_keys SET created_at = '{then}' WHERE key = '{key}'")
-    assert submission(jobs, "young").job == young
-    assert submission(jobs, "old").job != old
+    for number in range(jobs_later):
+        submission(jobs, f"later {number}")
+    assert {key for key in KEY_AGES if jobs.replay(key, b"")} == kept
+    assert {submission(jobs, key).job for key in kept} == {first[key] for key in kept}
 
 
 # --- Actions ---
@@ -407,11 +422,14 @@ def test_the_latest_model_is_that_of_the_job_that_succeeded_last(
     assert jobs.latest_succeeded() == older.job
 
 
-def test_equal_times_leave_the_newer_job_the_latest(database: Database, jobs: JobStore) -> None:
-    succeed(database)
-    newer = succeed(database)
-    query(database, "UPDATE jobs SET finished_at = '2026-01-01 00:00:00.000000'")
+def test_no_clock_decides_which_model_is_the_latest(database: Database, jobs: JobStore) -> None:
+    older, newer = succeed(database), succeed(database)
+    query(database, f"UPDATE jobs SET finished_at = '2099-01-01' WHERE id = '{older}'")
     assert jobs.latest_succeeded() == newer
+    jobs.delete(newer)
+    assert jobs.latest_succeeded() == older
+    assert jobs.latest_succeeded() != (newest := succeed(database))
+    assert jobs.latest_succeeded() == newest
 
 
 def test_links_lead_to_the_job(jobs: JobStore) -> None:

@@ -22,10 +22,8 @@ from tests.service.work.fakes import Clock, FakeLauncher
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(module, "time", clock)
-    return clock
+def clock() -> Clock:
+    return Clock()
 
 
 class House:
@@ -37,7 +35,7 @@ class House:
         self.database, self.artifacts, self.clock = database, artifacts, clock
         self.jobs, self.queue = JobStore(database), Queue(database)
         self.launcher = FakeLauncher(capacity)
-        self.dispatcher = Dispatcher(self.queue, self.launcher, artifacts)
+        self.dispatcher = Dispatcher(self.queue, self.launcher, artifacts, clock)
 
     def step(self, seconds: float = 0.0) -> None:
         self.clock.now += seconds
@@ -68,7 +66,7 @@ class House:
         """The same house after a crash: another dispatcher, which knows no worker yet."""
         heir = House(self.database, self.artifacts, self.clock)
         heir.launcher = self.launcher
-        heir.dispatcher = Dispatcher(heir.queue, self.launcher, self.artifacts)
+        heir.dispatcher = Dispatcher(heir.queue, self.launcher, self.artifacts, self.clock)
         return heir
 
 
@@ -202,6 +200,14 @@ def test_a_worker_that_cannot_be_started_is_no_loss_and_nothing_is_started_for_a
     for _ in range(16):
         house.step(1)
     assert [job for job, _ in house.launcher.started] == [first, second]
+
+
+def test_a_machine_that_can_start_nothing_loses_one_job_a_round(house: House) -> None:
+    """Else every job of a long queue is lost five times within seconds, and fails."""
+    house.launcher.refuses = OSError("no more processes")
+    ids = [submit(house.jobs) for _ in range(4)]
+    house.step()
+    assert [house.jobs.get(job).losses for job in ids] == [1, 0, 0, 0]
 
 
 # --- Sweeps ---
@@ -505,7 +511,7 @@ class Flaky(Queue):
 def flaky(database: Database, artifacts: Artifacts, clock: Clock) -> House:
     house = House(database, artifacts, clock)
     house.queue = Flaky(database)
-    house.dispatcher = Dispatcher(house.queue, house.launcher, artifacts)
+    house.dispatcher = Dispatcher(house.queue, house.launcher, artifacts, clock)
     return house
 
 
@@ -707,7 +713,7 @@ def test_a_real_worker_that_hangs_is_fenced_killed_and_reaped(
     monkeypatch.setattr("sys.executable", str(keeper))
     house = House(database, artifacts, clock)
     launcher = LocalLauncher(tmp_path / "jobs", {}, 1)
-    house.dispatcher = Dispatcher(house.queue, launcher, artifacts)
+    house.dispatcher = Dispatcher(house.queue, launcher, artifacts, clock)
     job = submit(house.jobs)
     house.step()
     [handle] = launcher._children
