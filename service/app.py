@@ -37,7 +37,9 @@ from service.api import (
     problems,
     weights,
 )
+from service.api.access import Access, KeyRing, describe
 from service.api.edge import Edge
+from service.api.intake import Intake
 from service.api.rooms import Rooms
 from service.api.tail import Tail
 from service.cost import Limits
@@ -45,9 +47,10 @@ from service.errors import StoreBroken
 from service.settings import Settings
 from service.store.artifacts import Artifacts, make_directory
 from service.store.checkpoints import CheckpointStore
-from service.store.database import Database, migrate
+from service.store.database import Database, is_there, migrate
 from service.store.datasets import MNIST, DatasetShelf
 from service.store.jobs import JobStore
+from service.store.keys import KeyStore
 from service.store.networks import Networks
 from service.store.queue import Queue
 from service.work.dispatcher import Dispatcher
@@ -75,6 +78,7 @@ class House:
         datasets_dir = settings.resolved_datasets_dir().absolute()
         self.database = Database(url, BUSY_SECONDS)
         self.jobs = JobStore(self.database)
+        self.keys = KeyStore(self.database)
         artifacts = Artifacts(artifacts_dir)
         shelf = DatasetShelf(datasets_dir)
         worker_environment = {
@@ -134,9 +138,11 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
         app.include_router(module.router, responses=problems.RESPONSES)
     app.mount("/vendor", StaticFiles(directory=health.VENDOR))
     problems.install(app)
+    describe(app)
     app.add_exception_handler(events.NothingMore, events.nothing_more)
     # Around the whole stack: middleware lies inside the body limit and the answer to a crash.
-    app.middleware_stack = Edge(app.build_middleware_stack(), settings.allowed_hosts)
+    inside = Access(app.build_middleware_stack(), KeyRing(house.keys))
+    app.middleware_stack = Edge(inside, settings.allowed_hosts)
     return app
 
 
@@ -248,6 +254,7 @@ def serve(settings: Settings) -> int:
         app,
         host=settings.host.strip("[]"),
         port=settings.port,
+        http=Intake,  # type: ignore[arg-type]  # any protocol that is made as uvicorn's own is
         log_config=None,
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
@@ -299,13 +306,28 @@ def _lock(directory: Path) -> IO[str]:
 
 def public_bind_problem(settings: Settings) -> str | None:
     """Return why the service must not listen on its address: anyone could use it."""
-    if settings.insecure or _is_loopback(settings.host):
+    if settings.insecure or _is_loopback(settings.host) or _has_keys(settings):
         return None
     return (
         f"mlp-service: MLP_HOST={settings.host} can be reached by others, and there are no API "
-        "keys. Listen on 127.0.0.1, or allow it with --insecure (MLP_INSECURE=1) if something "
-        "before the service keeps strangers out."
+        "keys. Make one with `mlp-service keys create --owner NAME`, or listen on 127.0.0.1, or "
+        "allow it with --insecure (MLP_INSECURE=1) if something before the service keeps strangers "
+        "out."
     )
+
+
+def _has_keys(settings: Settings) -> bool:
+    """Tell whether the database has keys, and make none where none is."""
+    url = settings.resolved_database_url()
+    if not is_there(url):
+        return False
+    database = Database(url)
+    try:
+        return bool(KeyStore(database).all())
+    except StoreBroken:  # also a database from before there were keys
+        return False
+    finally:
+        database.close()
 
 
 def _is_loopback(host: str) -> bool:

@@ -3,8 +3,10 @@
 What is heavy is imported inside the commands: `health` runs every few seconds in a container.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from service.client import JobHandle
     from service.prediction import Prediction
     from service.settings import Settings
+    from service.store.keys import Key, KeyStore
 
 app = typer.Typer(
     help="Train, watch and query multi-layer perceptrons over HTTP.",
@@ -23,6 +26,12 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+keys = typer.Typer(
+    help="Make, list and revoke API keys, in the data directory of a server that runs or not.",
+    no_args_is_help=True,
+)
+app.add_typer(keys, name="keys")
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on.")]
@@ -154,6 +163,95 @@ def demo(
     settings = _settings(host=host, port=port, data_dir=data_dir)
     server = demo.Server(settings.host, settings.port, settings.data_dir, _local_url(settings))
     raise typer.Exit(demo.run(server, out, epochs, leave))
+
+
+@keys.command()
+def create(
+    owner: Annotated[
+        str, typer.Option(help="Whose jobs it sees: up to 64 letters, digits, '.', '_', '-'.")
+    ],
+    scope: Annotated[
+        list[str], typer.Option(help="read, predict, train or admin; may be repeated.")
+    ] = ["read", "predict", "train"],  # noqa: B006  only read
+    expires: Annotated[
+        str | None, typer.Option(help="How long it is valid: 90d, 12h, 30m; default for ever.")
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Make an API key and print it: it can't be shown again. From the first one on all need one."""
+    from service.store.keys import OWNER, SCOPES
+
+    if not OWNER.fullmatch(owner):
+        flaw = f"{owner[:100]!r} is no name of 1 to 64 letters, digits, '.', '_', '-'"
+        raise typer.BadParameter(flaw, param_hint="--owner")
+    if unknown := set(scope) - set(SCOPES):
+        flaw = f"{min(unknown)[:100]!r} is none of {', '.join(SCOPES)}"
+        raise typer.BadParameter(flaw, param_hint="--scope")
+    lifetime = None if expires is None else _duration(expires)
+    with _key_store(data_dir) as store:
+        typer.echo(store.create(owner, scope, lifetime))
+    typer.echo("Keep it: only its digest is stored. Clients read it from MLP_API_KEY.", err=True)
+
+
+@keys.command("list")
+def list_keys(data_dir: DataDir = None) -> None:
+    """List the keys: id, owner, scopes, and until when."""
+    with _key_store(data_dir) as store:
+        found = store.all()
+    for key in found:
+        typer.echo(f"{key.id}  {key.owner}  {','.join(sorted(key.scopes))}  {_validity(key)}")
+    if not found:
+        typer.echo("There are no keys: the service is open to all that reach it.", err=True)
+
+
+@keys.command()
+def revoke(
+    key: Annotated[str, typer.Argument(metavar="ID", help="As `keys list` shows it.")],
+    data_dir: DataDir = None,
+) -> None:
+    """Make a key invalid for good; a server that runs notices it in about a second."""
+    with _key_store(data_dir) as store:
+        store.revoke(key)
+    typer.echo(f"{key} is revoked", err=True)
+
+
+@contextmanager
+def _key_store(data_dir: Path | None) -> Iterator["KeyStore"]:
+    from service.errors import ServiceError
+    from service.store.database import Database, migrate
+    from service.store.keys import KeyStore
+
+    url = _settings(data_dir=data_dir).resolved_database_url()
+    database = Database(url)
+    try:
+        migrate(url)
+        yield KeyStore(database)
+    except ServiceError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+    finally:
+        database.close()
+
+
+def _duration(text: str) -> timedelta:
+    units = {"d": "days", "h": "hours", "m": "minutes"}
+    found = re.fullmatch(r"([1-9][0-9]{0,4})([dhm])", text)
+    if found is None:
+        raise typer.BadParameter(
+            f"{text[:100]!r} is no duration such as 90d, 12h or 30m", param_hint="--expires"
+        )
+    return timedelta(**{units[found[2]]: int(found[1])})
+
+
+def _validity(key: "Key") -> str:
+    def day(at: datetime) -> str:
+        return at.strftime("%Y-%m-%d %H:%M UTC")
+
+    if key.revoked_at:
+        return f"revoked {day(key.revoked_at)}"
+    if key.expires_at:
+        return f"{'expired' if key.expired else 'expires'} {day(key.expires_at)}"
+    return "valid"
 
 
 def _settings(**options: Any) -> "Settings":

@@ -5,7 +5,8 @@ ServiceError
 │   ├── JobNotFound          no such job
 │   │   └── NoneSucceeded    no job has succeeded yet, so there is no `latest`
 │   ├── DatasetNotFound      no such data set
-│   └── LayerNotFound        the network has no layer of that number
+│   ├── LayerNotFound        the network has no layer of that number
+│   └── KeyNotFound          no such API key
 ├── Refused
 │   ├── SpecRefused          the spec can't run here: one Flaw a field
 │   ├── WrongMove            the job's state does not allow the action
@@ -52,6 +53,11 @@ class LayerNotFound(NotFound):
     def __init__(self, layer: int, layers: int) -> None:
         self.layer, self.layers = layer, layers
         super().__init__(f"There is no layer {layer}; layers count from 1 to {layers}.")
+
+
+class KeyNotFound(NotFound):
+    def __init__(self, id_: str) -> None:
+        super().__init__(f"There is no key {id_[:64]!r}; `mlp-service keys list` shows their ids.")
 
 
 class Refused(ServiceError):

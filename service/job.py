@@ -192,6 +192,7 @@ class Job(Record):
     object: Literal["job"] = "job"
     id: str
     state: State
+    owner: str | None = Field(None, description="whose API key submitted it; null: nobody's")
     reason: Reason | None
     attempt: int = Field(description="how often the job was started")
     losses: int = Field(description="workers lost since the last checkpoint that moved on")

@@ -1,10 +1,14 @@
 """Log lines for people (on a terminal) or machines (JSON), of this service and its libraries."""
 
 import logging
+import re
 import sys
 from typing import Any, Literal
 
 import structlog
+
+SECRET = re.compile(r"(mlp_[a-z0-9]{8,12}_)[A-Za-z0-9_-]{43}")
+"""An API key, wherever a client may have put it: an address, say, is logged."""
 
 
 def configure(level: str, form: Literal["auto", "console", "json"]) -> None:
@@ -37,7 +41,11 @@ def configure(level: str, form: Literal["auto", "console", "json"]) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                renderer,
+                lambda _, __, line: SECRET.sub(r"\1…", line),
+            ],
         )
     )
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

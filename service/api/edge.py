@@ -1,4 +1,4 @@
-"""What every request passes before it is read: the Host header, and headers on every answer."""
+"""What every request passes before it is read: Host and Origin, and headers on every answer."""
 
 from collections.abc import Sequence
 
@@ -6,12 +6,16 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api import problems
+from service.job import Problem
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
+SAFE = ("GET", "HEAD", "OPTIONS")
+"""These methods change nothing."""
 
 
 class Edge:
-    """Refuses foreign Host headers (DNS rebinding), and adds security headers to answers.
+    """Refuses foreign Host headers (DNS rebinding) and the changes that pages of other sites ask
+    for (request forgery); adds security headers to answers.
 
     Pure ASGI: a refused request's body is never read. It lies around all that answers, so it also
     words the body limit's own answer, which is plain text, as a problem.
@@ -44,14 +48,36 @@ class Edge:
                 headers.setdefault("Referrer-Policy", "no-referrer")
             await send(message)
 
+        refused = self._foreign_host(scope) or _cross_site(scope)
+        if refused:
+            await problems.refuse(scope, receive, send_safely, refused)
+        else:
+            await self._app(scope, receive, send_safely)
+
+    def _foreign_host(self, scope: Scope) -> Problem | None:
         host = Headers(scope=scope).get("host", "")
         if "*" in self._allowed or _name(host) in self._allowed:
-            await self._app(scope, receive, send_safely)
-            return
+            return None
         detail = f"Host {host[:100]!r} is not allowed; MLP_ALLOWED_HOSTS lists the names that are."
-        await problems.answer(problems.problem("host-not-allowed", detail))(
-            scope, receive, send_safely
-        )
+        return problems.problem("host-not-allowed", detail)
+
+
+def _cross_site(scope: Scope) -> Problem | None:
+    """Return why a page of another site must not do this: its user has not asked for it."""
+    headers = Headers(scope=scope)
+    if scope["method"] in SAFE or not _sent_by_another_site(headers):
+        return None
+    asked = headers.get("origin", "another site")[:100]
+    detail = f"A page of {asked!r} asks for a change; only pages of this service's own host may."
+    return problems.problem("cross-site", detail)
+
+
+def _sent_by_another_site(headers: Headers) -> bool:
+    """Tell it by what browsers, and only they, send: Sec-Fetch-Site, or at least Origin."""
+    if headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+        return True
+    origin, host = headers.get("origin"), headers.get("host", "")
+    return origin is not None and origin.lower().partition("://")[2] != host.strip().lower()
 
 
 def _name(host: str) -> str:

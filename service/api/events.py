@@ -8,7 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from service.api.jobs import JobId
-from service.api.rooms import RoomsDep
+from service.api.rooms import PrincipalDep, RoomsDep
 from service.api.tail import News
 from service.job import FINAL, State
 
@@ -44,15 +44,19 @@ async def _history(rooms: RoomsDep, job: JobId, last_event_id: LastEventId = 0) 
 )
 async def stream_events(
     rooms: RoomsDep,
+    principal: PrincipalDep,
     job: JobId,
     history: Annotated[News, Depends(_history)],
     last_event_id: LastEventId = 0,
 ) -> AsyncIterator[ServerSentEvent]:
     """Stream `state`, `epoch` and `warning` events, numbered by `id`, and `progress` without one.
 
-    The stream begins behind `Last-Event-ID` and ends by itself after a final state.
+    The stream begins behind `Last-Event-ID` and ends by itself after a final state, or with the
+    key.
     """
     async for now, events in rooms.tail.follow(job, history, last_event_id):
+        if not await principal.still_valid():
+            return
         for event in events:
             data: dict[str, Any] = {**event.data, "at": event.at}
             yield ServerSentEvent(event=event.type, id=str(event.number), data=data)

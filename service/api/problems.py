@@ -10,8 +10,10 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Mount
+from starlette.types import Receive, Scope, Send
 
 from service.errors import (
     DatasetNotFound,
@@ -38,6 +40,9 @@ TITLES: dict[str, tuple[int, str]] = {
     "bad-request": (400, "The request can't be understood"),
     "malformed-json": (400, "The body is not JSON"),
     "host-not-allowed": (400, "The Host header names no host of this service"),
+    "unauthenticated": (401, "The request needs an API key"),
+    "forbidden": (403, "The API key does not allow this"),
+    "cross-site": (403, "The page of another site may not do this"),
     "not-found": (404, "There is nothing at this address"),
     "job-not-found": (404, "There is no such job"),
     "dataset-not-found": (404, "There is no such data set"),
@@ -116,6 +121,20 @@ def answer(found: Problem, headers: Mapping[str, str] | None = None) -> Response
     # Pydantic's writer leaves text as UTF-8, and text that is not Unicode can't get in here.
     body = found.model_dump_json(exclude_none=True)
     return Response(body, found.status, headers, media_type=MEDIA_TYPE)
+
+
+async def refuse(
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    found: Problem,
+    headers: Mapping[str, str] | None = None,
+) -> None:
+    """Answer a request whose body nobody has read; if one is announced, nobody ever will."""
+    given = Headers(scope=scope)
+    has_body = given.get("content-length", "0") != "0" or "transfer-encoding" in given
+    end = {"Connection": "close"} if has_body else {}
+    await answer(found, {**(headers or {}), **end})(scope, receive, send)
 
 
 def install(app: FastAPI) -> None:

@@ -1,11 +1,12 @@
 """What the endpoints work with, and the short names by which they ask for it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from fastapi import Depends, Request
 
+from service.api.access import Principal
 from service.api.tail import Tail
 from service.cost import Limits
 from service.store.artifacts import Artifacts
@@ -31,10 +32,24 @@ class Rooms:
     metrics: Callable[[], tuple[bytes, str]]
     """Returns the metrics and their media type."""
 
+    def seen_by(self, principal: Principal) -> "Rooms":
+        """Return the rooms with those jobs and networks alone that exist for `principal`."""
+        jobs = self.jobs.seen_by(principal.owner, everything=principal.sees_everything)
+        return replace(self, jobs=jobs, networks=self.networks.seen_by(jobs))
 
-async def _rooms(request: Request) -> Rooms:
+
+async def _principal(request: Request) -> Principal:
+    principal: Principal = request.state.principal
+    return principal
+
+
+PrincipalDep = Annotated[Principal, Depends(_principal)]
+
+
+async def _rooms(request: Request, principal: PrincipalDep) -> Rooms:
     rooms: Rooms = request.app.state.rooms
-    return rooms
+    return rooms.seen_by(principal)
 
 
 RoomsDep = Annotated[Rooms, Depends(_rooms)]
+"""The rooms as far as the one who asks may see them; endpoints have no other way to the jobs."""

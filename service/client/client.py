@@ -40,6 +40,7 @@ class Client:
         base_url: default `$MLP_SERVICE_URL`, else http://127.0.0.1:8000.
         timeout: seconds that a request may be silent.
         transport: for tests: takes the network's place.
+        api_key: `mlp_…`, if the server asks for one; default `$MLP_API_KEY`.
 
     """
 
@@ -48,9 +49,11 @@ class Client:
         base_url: str | None = None,
         timeout: float = 30.0,
         transport: httpx2.BaseTransport | None = None,
+        api_key: str | None = None,
     ) -> None:
+        key = api_key or os.environ.get("MLP_API_KEY") or None
         url = base_url or os.environ.get("MLP_SERVICE_URL") or DEFAULT_URL
-        self._connection = Connection(url, timeout, transport)
+        self._connection = Connection(url, timeout, transport, key)
         self.jobs = Jobs(self._connection)
         self.models = Models(self._connection)
 

@@ -18,6 +18,8 @@ from service import __version__
 from service.client.errors import (
     ApiError,
     ConnectionFailed,
+    KeyRefused,
+    KeyUnusable,
     NotFoundError,
     RefusedError,
     ServerError,
@@ -39,7 +41,11 @@ _backoff = tenacity.wait_exponential_jitter(multiplier=0.1, max=5, jitter=0.1)
 
 class Connection:
     def __init__(
-        self, base_url: str, timeout: float, transport: httpx2.BaseTransport | None
+        self,
+        base_url: str,
+        timeout: float,
+        transport: httpx2.BaseTransport | None,
+        api_key: str | None = None,
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self._timeout = timeout
@@ -47,7 +53,7 @@ class Connection:
             base_url=self.base_url,
             timeout=httpx2.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS)),
             transport=transport,
-            headers={"User-Agent": f"mlp-service-client/{__version__}"},
+            headers={"User-Agent": f"mlp-service-client/{__version__}", **_authorization(api_key)},
             # Each job waited for holds a connection, so the pool must not be the limit.
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=20),
         )
@@ -102,6 +108,15 @@ class Connection:
             yield source
 
 
+def _authorization(api_key: str | None) -> dict[str, str]:
+    """Return the header that carries the key; httpx2 itself never shows this header."""
+    if api_key is None:
+        return {}
+    if not (api_key.isascii() and api_key.isprintable()) or " " in api_key:
+        raise KeyUnusable
+    return {"Authorization": f"Bearer {api_key}"}
+
+
 def _is_busy(response: httpx2.Response) -> bool:
     return response.status_code in BUSY
 
@@ -134,6 +149,8 @@ def _error_of(response: httpx2.Response) -> ApiError:
             detail=f"{response.request.method} {response.url}: {title}",
             code="unknown",
         )
+    if status in (401, 403) and problem.code in ("unauthenticated", "forbidden"):
+        return KeyRefused(problem)
     if status == 404:
         return NotFoundError(problem)
     return RefusedError(problem) if 400 <= status < 500 else ServerError(problem)

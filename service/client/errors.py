@@ -6,7 +6,9 @@ ClientError
 ├── ApiError             the service answered with a problem (`problem`, RFC 9457)
 │   ├── NotFoundError    404: no such job, layer, data set
 │   ├── RefusedError     any other 4xx: a spec to mend, a move the job's state does not allow
+│   │   └── KeyRefused   401, 403: no API key, or one that is not valid or may not do this
 │   └── ServerError      5xx: the service is at fault
+├── KeyUnusable          an API key that can't be one: it has spaces or letters beyond ASCII
 ├── ImageUnusable        a picture that can't be sent: an unknown type, an array of another size
 ├── JobFailed            the job waited for has failed (`job`)
 ├── JobCancelled         the job waited for was cancelled (`job`)
@@ -59,8 +61,26 @@ class RefusedError(ApiError):
     """4xx: the request was understood and will not be done; the message says how to mend it."""
 
 
+class KeyRefused(RefusedError):
+    """401 or 403: the server wants another API key, or any."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem)
+        self.args = (f"{self} This client takes the key from MLP_API_KEY or Client(api_key=…).",)
+
+
 class ServerError(ApiError):
     """5xx: the service is at fault."""
+
+
+class KeyUnusable(ClientError):
+    """The text given as API key is none; it is not repeated here, for it may be a secret."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The API key has spaces, line ends or letters that no key has: look at MLP_API_KEY or "
+            "api_key. Keys begin with mlp_; `mlp-service keys create` makes them."
+        )
 
 
 class ImageUnusable(ClientError):

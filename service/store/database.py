@@ -147,6 +147,12 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
 
+def is_there(url: str) -> bool:
+    """Tell whether there is a database at `url`; to open an SQLite file would make it."""
+    path = make_url(url).database if url.startswith("sqlite") else None
+    return path is None or Path(path).exists()
+
+
 def migrate(url: str) -> None:
     """Bring the database at `url` to the newest schema; two servers at once migrate once.
 

@@ -9,7 +9,19 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, func, insert, not_, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    delete,
+    false,
+    func,
+    insert,
+    not_,
+    select,
+    true,
+    union_all,
+)
 from sqlalchemy.engine import RowMapping
 
 from service.errors import JobNotFound, KeyReused, NoneSucceeded, WrongMove
@@ -82,10 +94,27 @@ class SavedCheckpoint:
 
 
 class JobStore:
-    """The jobs as clients see them."""
+    """The jobs as clients see them: all, or through `seen_by` those of one owner."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(
+        self,
+        database: Database,
+        owner: str | None = None,
+        seen: Sequence[ColumnElement[bool]] = (),
+    ) -> None:
         self._database = database
+        self._owner = owner
+        self._seen = seen  # every statement about jobs carries this condition
+
+    def seen_by(self, owner: str | None, *, everything: bool) -> "JobStore":
+        """Return the store as `owner` knows it: what is submitted there is the owner's.
+
+        Without `everything` the jobs of others do not exist there; nobody (None) has none at all.
+        """
+        if everything:
+            return JobStore(self._database, owner)
+        own = false() if owner is None else jobs.c.owner == owner
+        return JobStore(self._database, owner, [own])
 
     def submit(
         self,
@@ -105,9 +134,9 @@ class JobStore:
 
         """
         with self._database.write() as connection:
-            if key is not None and (twin := _twin(connection, key, body)) is not None:
+            if key is not None and (twin := self._twin(connection, key, body)) is not None:
                 return twin
-            row = _insert(connection, spec, cost, batches_per_epoch)
+            row = _insert(connection, self._owner, spec, cost, batches_per_epoch)
             answer = render(_placed_job(connection, row))
             if key is not None:
                 _keep_key(connection, key, body, row, answer)
@@ -121,18 +150,18 @@ class JobStore:
 
         """
         with self._database.read() as connection:
-            return _twin(connection, key, body)
+            return self._twin(connection, key, body)
 
     def get(self, id_: str) -> Job:
         """Return the job, with its place in the queue."""
         with self._database.read() as connection:
-            return _placed_job(connection, _find(connection, id_))
+            return _placed_job(connection, self._find(connection, id_))
 
     def page(self, limit: int, after: str | None = None, states: Sequence[State] = ()) -> Page:
         """Return up to `limit` jobs, newest first, from the one behind `after`."""
         with self._database.read() as connection:
-            below = None if after is None else _find(connection, after)["number"]
-            query = _newest(limit + 1, states, below)
+            below = None if after is None else self._find(connection, after)["number"]
+            query = _newest(limit + 1, states, below, self._seen)
             found = connection.execute(query).mappings().all()
         return Page([_job(row) for row in found[:limit]], has_more=len(found) > limit)
 
@@ -146,12 +175,12 @@ class JobStore:
         moves = ACTIONS[action]
         asked = {"code": "user", "message": f"a client asked to {action}"}
         with self._database.write() as connection:
-            row = hold(connection, jobs.c.id == id_, in_state(list(moves)))
+            row = hold(connection, jobs.c.id == id_, in_state(list(moves)), *self._seen)
             if row is not None:
                 reason = None if action == "resume" else asked
                 row = move(connection, row, moves[State(row["state"])], reason)
                 return _placed_job(connection, row)
-            row = _find(connection, id_)
+            row = self._find(connection, id_)
             if row["state"] not in DONE[action]:
                 raise WrongMove(action, row["state"], _allowed(State(row["state"])))
             return _placed_job(connection, row)
@@ -165,15 +194,16 @@ class JobStore:
         """
         with self._database.write() as connection:
             idle = [state for state in State if state not in WITH_WORKER]
-            gone = connection.execute(delete(jobs).where(jobs.c.id == id_, in_state(idle)))
+            this = (jobs.c.id == id_, in_state(idle), *self._seen)
+            gone = connection.execute(delete(jobs).where(*this))
             if gone.rowcount == 0:
-                row = _find(connection, id_)
+                row = self._find(connection, id_)
                 raise WrongMove("delete", row["state"], _allowed(State(row["state"])))
 
     def epochs(self, id_: str, after: int = 0) -> list[Epoch]:
         """Return the finished epochs with numbers above `after`."""
         with self._database.read() as connection:
-            job = _find(connection, id_)["number"]
+            job = self._find(connection, id_)["number"]
             query = select(epochs).where(epochs.c.job == job, epochs.c.number > after)
             return [
                 Epoch(epoch=row["number"], **{name: row[name] for name in EPOCH_VALUES})
@@ -183,7 +213,7 @@ class JobStore:
     def events(self, id_: str, after: int = 0) -> tuple[Job, list[Event]]:
         """Return the job and its events with numbers above `after`, as of one moment."""
         with self._database.read() as connection:
-            row = _find(connection, id_)
+            row = self._find(connection, id_)
             query = select(events).where(events.c.job == row["number"], events.c.number > after)
             found = connection.execute(query.order_by(events.c.number)).mappings().all()
         return _job(row), [Event(**_without_job(event)) for event in found]
@@ -192,13 +222,14 @@ class JobStore:
         """Return (event count, beat, state) of each job that is still there."""
         columns = (jobs.c.id, jobs.c.event_count, jobs.c.beat, jobs.c.state)
         with self._database.read() as connection:
-            found = connection.execute(select(*columns).where(jobs.c.id.in_(ids)))
+            found = connection.execute(select(*columns).where(jobs.c.id.in_(ids), *self._seen))
             return {id_: (count, beat, state) for id_, count, beat, state in found}
 
     def counts(self) -> dict[State, int]:
         """Return how many jobs are in each state."""
         with self._database.read() as connection:
-            found = connection.execute(select(jobs.c.state, func.count()).group_by(jobs.c.state))
+            count = select(jobs.c.state, func.count()).where(*self._seen)
+            found = connection.execute(count.group_by(jobs.c.state))
             present: dict[str, int] = dict(found.all())
         return {state: present.get(state, 0) for state in State}
 
@@ -209,7 +240,7 @@ class JobStore:
             NoneSucceeded: there is none yet.
 
         """
-        query = select(jobs.c.id).where(jobs.c.state == State.SUCCEEDED)
+        query = select(jobs.c.id).where(jobs.c.state == State.SUCCEEDED, *self._seen)
         with self._database.read() as connection:
             id_ = connection.scalar(query.order_by(jobs.c.finish_number.desc()).limit(1))
         if id_ is None:
@@ -219,8 +250,26 @@ class JobStore:
     def with_checkpoints(self, id_: str) -> tuple[Job, list[SavedCheckpoint]]:
         """Return the job and the checkpoints that count, newest first: at most two."""
         with self._database.read() as connection:
-            row = _find(connection, id_)
+            row = self._find(connection, id_)
             return _job(row), saved_checkpoints(connection, row)
+
+    def _twin(self, connection: Connection, key: str, body: bytes) -> Submission | None:
+        """Return what the first submission with `key` was answered; refuse another body."""
+        keys = idempotency_keys
+        query: Select[Any] = select(keys).where(keys.c.owner == (self._owner or ""))
+        twin = connection.execute(query.where(keys.c.key == key)).mappings().one_or_none()
+        if twin is None:
+            return None
+        if twin["body_sha256"] != hashlib.sha256(body).hexdigest():
+            raise KeyReused(key)
+        return Submission(twin["job"], twin["answer"], replayed=True)
+
+    def _find(self, connection: Connection, id_: str) -> RowMapping:
+        query = select(jobs).where(jobs.c.id == id_, *self._seen)
+        row = connection.execute(query).mappings().one_or_none()
+        if row is None:
+            raise JobNotFound(id_)
+        return row
 
 
 EPOCH_VALUES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds")
@@ -233,45 +282,28 @@ def saved_checkpoints(connection: Connection, job: RowMapping) -> list[SavedChec
     return [SavedCheckpoint(job=job["id"], **{name: row[name] for name in names}) for row in found]
 
 
-def _find(connection: Connection, id_: str) -> RowMapping:
-    row = connection.execute(select(jobs).where(jobs.c.id == id_)).mappings().one_or_none()
-    if row is None:
-        raise JobNotFound(id_)
-    return row
-
-
-def _newest(limit: int, states: Sequence[State], below: int | None) -> Select[Any]:
+def _newest(
+    limit: int, states: Sequence[State], below: int | None, seen: Sequence[ColumnElement[bool]]
+) -> Select[Any]:
     """Select jobs, newest first, with numbers `below` the given one.
 
     Each state is looked up by itself: its newest are the end of its part of the index, while those
     of several states together would have to be sorted, or searched for among all jobs.
     """
     order = jobs.c.number.desc()
-    pages = [
-        select(jobs.c.number).where(jobs.c.state == state) for state in dict.fromkeys(states)
-    ] or [select(jobs.c.number)]
+    kinds = [jobs.c.state == state for state in dict.fromkeys(states)] or [true()]
+    pages = [select(jobs.c.number).where(kind, *seen) for kind in kinds]
     if below is not None:
         pages = [page.where(jobs.c.number < below) for page in pages]
     newest = [select(page.order_by(order).limit(limit).subquery()) for page in pages]
     return select(jobs).where(jobs.c.number.in_(union_all(*newest))).order_by(order).limit(limit)
 
 
-def _twin(connection: Connection, key: str, body: bytes) -> Submission | None:
-    """Return what the first submission with `key` was answered; refuse another body."""
-    query: Select[Any] = select(idempotency_keys).where(idempotency_keys.c.key == key)
-    twin = connection.execute(query).mappings().one_or_none()
-    if twin is None:
-        return None
-    if twin["body_sha256"] != hashlib.sha256(body).hexdigest():
-        raise KeyReused(key)
-    return Submission(twin["job"], twin["answer"], replayed=True)
-
-
 def _keep_key(connection: Connection, key: str, body: bytes, job: RowMapping, answer: str) -> None:
     """Remember the answer, and forget a few old keys that nobody will retry."""
     keys, at = idempotency_keys, now()
-    made = {"key": key, "body_sha256": hashlib.sha256(body).hexdigest(), "job": job["id"]}
-    made |= {"job_number": job["number"], "answer": answer, "created_at": at}
+    made = {"owner": job["owner"] or "", "key": key, "job": job["id"], "job_number": job["number"]}
+    made |= {"body_sha256": hashlib.sha256(body).hexdigest(), "answer": answer, "created_at": at}
     connection.execute(insert(keys).values(**made))
     oldest = select(keys.c.job_number).where(keys.c.job_number <= job["number"] - KEY_JOBS)
     oldest = oldest.order_by(keys.c.job_number).limit(10)
@@ -280,7 +312,9 @@ def _keep_key(connection: Connection, key: str, body: bytes, job: RowMapping, an
     connection.execute(delete(keys).where(keys.c.job_number.in_(oldest), not_(young)))
 
 
-def _insert(connection: Connection, spec: Spec, cost: Cost, batches_per_epoch: int) -> RowMapping:
+def _insert(
+    connection: Connection, owner: str | None, spec: Spec, cost: Cost, batches_per_epoch: int
+) -> RowMapping:
     created = insert(jobs).values(
         id=f"job_{_uuid7()}",
         state=State.QUEUED,
@@ -296,6 +330,7 @@ def _insert(connection: Connection, spec: Spec, cost: Cost, batches_per_epoch: i
         beat=0,
         event_count=0,
         created_at=now(),
+        owner=owner,
     )
     row = connection.execute(created.returning(*jobs.c)).mappings().one()
     return move(connection, row, State.QUEUED, None)
@@ -327,6 +362,7 @@ def _job(row: RowMapping, position: int | None = None) -> Job:
     done = row["state"] == State.SUCCEEDED
     return Job(
         id=row["id"],
+        owner=row["owner"],
         state=State(row["state"]),
         reason=row["reason"] and Reason(**row["reason"]),
         attempt=row["attempt"],

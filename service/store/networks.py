@@ -1,5 +1,6 @@
 """Trained networks for readers: whatever the newest good checkpoint of a job holds."""
 
+import copy
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -33,6 +34,15 @@ class Networks:
         self._checkpoints = checkpoints
         self._cache: OrderedDict[str, Trained] = OrderedDict()
         self._lock = threading.Lock()
+
+    def seen_by(self, jobs: JobStore) -> "Networks":
+        """Return these networks as far as `jobs` knows theirs; what is cached is cached for all.
+
+        The cache is asked for the keys of checkpoints only, and those come from `jobs`.
+        """
+        view = copy.copy(self)
+        view._jobs = jobs
+        return view
 
     def get(self, ref: str) -> Trained:
         """Return the network that `ref` names, also while its job still trains.

@@ -69,8 +69,10 @@ jobs = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
+    Column("owner", String(64), comment="whose key submitted it; null: nobody's"),
     Column("finish_number", Integer, comment="orders the jobs that ended in this state"),
     Index("ix_jobs_state_number", "state", "number"),
+    Index("ix_jobs_owner_number", "owner", "number"),
     Index("ix_jobs_state_finish_number", "state", "finish_number"),
     sqlite_autoincrement=True,
 )
@@ -119,10 +121,23 @@ events = Table(
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,
+    Column("owner", String(64), primary_key=True, comment="'' for nobody"),
     Column("key", String(255), primary_key=True),
     Column("body_sha256", String(64), nullable=False),
     Column("job", String(64), nullable=False, comment="id of the job it made, maybe deleted"),
     Column("answer", Text, nullable=False, comment="the body of the first answer"),
     Column("created_at", UtcDateTime, nullable=False),
     Column("job_number", Integer, index=True, comment="of that job; orders the keys"),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("owner", String(64), nullable=False),
+    Column("secret_sha256", String(64), nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
 )

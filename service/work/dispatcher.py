@@ -262,7 +262,7 @@ class Dispatcher:
             self._watches[claim.job, claim.attempt] = Watch(handle)
 
     def _rest(self) -> None:
-        """Start nothing for a while: no process, descriptor, memory or disk is left on this machine."""
+        """Start nothing for a while: the machine has no process, memory or disk left."""
         number = min(self._failed_starts, len(MACHINE_BACK_OFF_SECONDS) - 1)
         self._no_start_before = self._clock.monotonic() + MACHINE_BACK_OFF_SECONDS[number]
         self._failed_starts += 1

@@ -21,7 +21,7 @@ from service.store.schema import metadata
 from tests.conftest import submit
 from tests.service.store.records import query
 
-TABLES = ("checkpoints", "epochs", "events", "idempotency_keys", "jobs")
+TABLES = ("api_keys", "checkpoints", "epochs", "events", "idempotency_keys", "jobs")
 COUNT = select(func.count()).select_from(table)
 
 

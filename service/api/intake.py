@@ -1,0 +1,45 @@
+"""How a connection is read: in small pieces, and of a body nothing before somebody asks for it."""
+
+import asyncio
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+PIECE_BYTES = 16 * 1024
+"""Each connection has a buffer of this size; the headers of nearly all requests fit in."""
+
+
+class Intake(asyncio.BufferedProtocol):
+    """Lies between the connection and uvicorn's protocol.
+
+    By itself uvicorn reads as much as comes at once, up to 256 kB and then 64 kB more, before the
+    application has seen the headers. Here a request that is refused costs one piece.
+    """
+
+    def __init__(self, **options: object) -> None:
+        self._http = HttpToolsProtocol(**options)  # type: ignore[arg-type]  # uvicorn's own
+        self._piece = bytearray(PIECE_BYTES)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._http.connection_made(transport)  # type: ignore[arg-type]  # a stream's
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        return self._piece
+
+    def buffer_updated(self, nbytes: int) -> None:
+        before = self._http.cycle
+        self._http.data_received(bytes(memoryview(self._piece)[:nbytes]))
+        request = self._http.cycle
+        if request is not before and request.more_body:
+            self._http.flow.pause_reading()  # `receive` goes on
+
+    def eof_received(self) -> None:
+        self._http.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._http.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._http.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._http.resume_writing()
