@@ -35,6 +35,10 @@ class Settings(BaseSettings):
         None, ge=0, description="jobs trained at once; default one per usable core; 0 only serves"
     )
 
+    keep_jobs: int | None = Field(
+        None, ge=1, description="finished jobs kept; older ones are deleted; default all"
+    )
+
     max_layers: int = Field(16, ge=1, description="hidden layers of a spec")
     max_width: int = Field(8192, ge=1, description="units of a hidden layer")
     max_parameters: int = Field(20_000_000, ge=1, description="weights and biases of a network")

@@ -61,14 +61,13 @@ def move(
 ) -> RowMapping:
     """Move a row that this transaction holds to the state `to`, and record it as an event."""
     if to in FINAL:
-        values |= {"finished_at": now(), "finish_number": _next_finish(to)}
+        values |= {"finished_at": now(), "finish_number": _next_finish()}
     happened = {"state": to, "attempt": values.get("attempt", row["attempt"]), "reason": reason}
     new = {"state": to, "reason": reason, **values}
     return change(connection, row, new, [("state", happened)])
 
 
-def _next_finish(state: State) -> ScalarSelect[int]:
-    """Count on from the last job that ended in `state`: clocks jump, this order does not."""
-    last = func.max(jobs.c.finish_number)
-    query = select(func.coalesce(last, 0) + 1).where(jobs.c.state == state)
-    return query.correlate(None).scalar_subquery()
+def _next_finish() -> ScalarSelect[int]:
+    """Count on from the job that ended last: clocks jump, this order does not."""
+    last = func.coalesce(func.max(jobs.c.finish_number), 0)
+    return select(last + 1).correlate(None).scalar_subquery()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import Connection, delete, select
 
 from service.job import FINAL, WITH_WORKER, State
 from service.store.database import Database
@@ -19,6 +19,8 @@ LOST = {
 }
 MAX_LOSSES = 5
 """Workers a job may lose in a row, with no checkpoint in between, before it fails."""
+PRUNED_AT_ONCE = 5
+"""Finished jobs deleted in one transaction: nobody else can write meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -125,3 +127,29 @@ class Queue:
             keys = select(checkpoints.c.key).where(checkpoints.c.job == number)
             named = set(connection.scalars(keys))
         return attempt, State(state) in FINAL, named
+
+    def prune(self, keep: int) -> list[str]:
+        """Forget finished jobs beyond the newest `keep`, oldest first and a few at once.
+
+        Their ids are returned: their artifacts are to go next. The job that succeeded last stays,
+        for it is the model `latest`.
+        """
+        with self._database.read() as connection:
+            if not _expired(connection, keep):
+                return []
+        with self._database.write() as connection:
+            ids = _expired(connection, keep)
+            connection.execute(delete(jobs).where(jobs.c.id.in_(ids)))
+        return ids
+
+
+def _expired(connection: Connection, keep: int) -> list[str]:
+    """Return the oldest of the finished jobs beyond the newest `keep`, without the model latest."""
+    end = jobs.c.finish_number
+    newest_first = select(end).where(end.is_not(None)).order_by(end.desc())
+    oldest_kept = connection.scalar(newest_first.offset(keep - 1).limit(1))
+    if oldest_kept is None:
+        return []
+    latest = connection.scalar(newest_first.where(jobs.c.state == State.SUCCEEDED).limit(1))
+    query = select(jobs.c.id).where(end < oldest_kept, end != (latest or 0))
+    return list(connection.scalars(query.order_by(end).limit(PRUNED_AT_ONCE)))

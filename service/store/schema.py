@@ -70,10 +70,11 @@ jobs = Table(
     Column("started_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
     Column("owner", String(64), comment="whose key submitted it; null: nobody's"),
-    Column("finish_number", Integer, comment="orders the jobs that ended in this state"),
+    Column("finish_number", Integer, comment="orders the jobs that have ended"),
     Index("ix_jobs_state_number", "state", "number"),
     Index("ix_jobs_owner_number", "owner", "number"),
-    Index("ix_jobs_state_finish_number", "state", "finish_number"),
+    Index("ix_jobs_owner_state_number", "owner", "state", "number"),
+    Index("ix_jobs_finish_number", "finish_number"),
     sqlite_autoincrement=True,
 )
 

@@ -64,11 +64,17 @@ class Dispatcher:
     """Runs queued jobs, as many at once as there are slots."""
 
     def __init__(
-        self, queue: Queue, launcher: Launcher, artifacts: Artifacts, clock: Clock = time
+        self,
+        queue: Queue,
+        launcher: Launcher,
+        artifacts: Artifacts,
+        keep_jobs: int | None = None,
+        clock: Clock = time,
     ) -> None:
         self._queue = queue
         self._launcher = launcher
         self._artifacts = artifacts
+        self._keep_jobs = keep_jobs
         self._clock = clock
         self._watches: dict[Key, Watch] = {}
         self._not_before: dict[str, float] = {}
@@ -142,6 +148,7 @@ class Dispatcher:
         if now >= self._next_sweep:
             self._next_sweep = now + SWEEP_SECONDS
             self._sweep(active)
+            self._prune()
         self._fill()
 
     def _free_the_database(self) -> None:
@@ -226,6 +233,14 @@ class Dispatcher:
                 self._lose(*key, f"no sign of life from the worker in {watch.still} s")
                 if watch.handle:
                     self._launcher.kill(watch.handle)  # the watch stays until it is reaped
+
+    def _prune(self) -> None:
+        """Delete finished jobs beyond those to be kept, as a client would."""
+        if self._keep_jobs is None:
+            return
+        for job in self._queue.prune(self._keep_jobs):
+            logger.info("job_pruned", job=job)
+            self._artifacts.delete_folder(job)
 
     def _lose(self, job: str, attempt: int, why: str, code: str = "worker_lost") -> None:
         """Take the job away from a worker that is lost; it is tried again after a while."""

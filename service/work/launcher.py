@@ -19,6 +19,8 @@ ONE_BLAS_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL
 LAST_WORDS_BYTES = 600
 STORE_EXIT = 74
 """EX_IOERR: a worker could not go on because the store fails, which is not the job's fault."""
+MAX_LOG_BYTES = 256 * 1024
+"""Of a job's log; a longer one is put aside, in the place of the one before, at the next start."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,8 @@ class LocalLauncher:
     def start(self, job: str, attempt: int) -> Handle:
         log = self._log(job)
         make_directory(log.parent)  # checkpoints come to lie in it
+        if log.exists() and log.stat().st_size > MAX_LOG_BYTES:
+            log.replace(log.with_name("worker.log.1"))
         command = [sys.executable, "-m", "service.work.worker", job, "--attempt", str(attempt)]
         with _appended(log) as output:
             child = subprocess.Popen(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.job import State
+from service.job import FINAL, State
 from service.store.attempts import SUCCEEDED
 from service.store.database import Database
 from service.store.jobs import JobStore
@@ -19,9 +19,11 @@ from tests.service.store.records import (
     claimed,
     content,
     in_state,
+    query,
     saved,
     started,
     stop,
+    succeed,
 )
 
 CLAIMER = """
@@ -250,3 +252,66 @@ def test_the_artifacts_that_count_are_those_that_rows_name(
     assert queue.named_artifacts(attempt.job) == (1, True, named)
     jobs.delete(attempt.job)
     assert queue.named_artifacts(attempt.job) is None
+
+
+# --- Retention ---
+
+
+def finished(database: Database, *states: str) -> list[str]:
+    return [in_state(database, state) for state in states]
+
+
+def kept(jobs: JobStore) -> set[str]:
+    return {job.id for job in jobs.page(100).jobs}
+
+
+def test_nothing_is_pruned_while_no_more_jobs_have_finished_than_are_kept(
+    database: Database, queue: Queue
+) -> None:
+    finished(database, "cancelled", "failed", "succeeded")
+    before = content(database)
+    assert queue.prune(3) == []
+    assert content(database) == before
+
+
+def test_the_jobs_that_finished_first_are_pruned_first_and_a_few_at_once(
+    database: Database, jobs: JobStore, queue: Queue
+) -> None:
+    early = submit(jobs)
+    done = finished(database, *["cancelled", "failed"] * 5)
+    jobs.act("cancel", early)  # the oldest, but it finished last
+    assert queue.prune(2) == done[:5]
+    assert queue.prune(2) == done[5:9]
+    assert queue.prune(2) == []
+    assert kept(jobs) == {done[9], early}
+
+
+def test_the_latest_model_is_never_pruned_nor_is_another_in_its_place(
+    database: Database, jobs: JobStore, queue: Queue
+) -> None:
+    old, latest, *after = finished(database, "succeeded", "succeeded", *["cancelled"] * 3)
+    assert queue.prune(2) == [old, after[0]]
+    assert queue.prune(2) == []
+    assert jobs.latest_succeeded() == latest
+    assert kept(jobs) == {latest, *after[1:]}
+
+
+@pytest.mark.parametrize("state", [state for state in State if state not in FINAL])
+def test_only_finished_jobs_are_pruned(database: Database, queue: Queue, state: State) -> None:
+    in_state(database, state)
+    last = finished(database, "cancelled")
+    finished(database, "cancelled")
+    assert queue.prune(1) == last
+
+
+def test_a_pruned_job_leaves_no_row_behind(database: Database, queue: Queue) -> None:
+    old, _ = succeed(database), succeed(database)
+    assert queue.prune(1) == [old]
+    for table in ("jobs", "epochs", "checkpoints"):
+        assert query(database, f"SELECT count(*) FROM {table}") == [(1,)]
+
+
+def test_the_oldest_finished_jobs_are_found_by_an_index(database: Database) -> None:
+    asked = "SELECT id FROM jobs WHERE (finished_at, number) < ('2026', 5)"
+    [(*_, plan)] = query(database, f"EXPLAIN QUERY PLAN {asked} ORDER BY finished_at, number")
+    assert "USING INDEX ix_jobs_finished_at_number" in plan

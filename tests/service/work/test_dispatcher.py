@@ -746,3 +746,34 @@ def test_nothing_that_a_new_dispatcher_needs_is_kept_in_memory(house: House) -> 
     assert job_of(house).attempt == 4
     assert job_of(house).losses == 3
     assert query(house.database, "SELECT count(*) FROM jobs") == [(1,)]
+
+
+# --- Retention ---
+
+
+def test_old_finished_jobs_go_with_their_files_once_there_are_more_than_are_kept(
+    house: House,
+) -> None:
+    idle = FakeLauncher(capacity=0)
+    house.dispatcher = Dispatcher(house.queue, idle, house.artifacts, keep_jobs=2)
+    ids = [submit(house.jobs) for _ in range(4)]
+    for job in ids:
+        house.artifacts.put(f"{job}/1/0-0.safetensors", b"arrays")
+    for job in ids[:3]:
+        house.jobs.act("cancel", job)
+    house.step()
+    assert house.artifacts.folders() == ids[1:]
+    house.jobs.act("cancel", ids[3])
+    house.step()
+    assert house.artifacts.folders() == ids[1:], "it looks with each sweep, not with each step"
+    house.step(module.SWEEP_SECONDS)
+    assert house.artifacts.folders() == ids[2:]
+    assert [job.id for job in house.jobs.page(9).jobs] == [ids[3], ids[2]]
+
+
+def test_all_finished_jobs_are_kept_unless_a_number_is_given(house: House) -> None:
+    ids = [submit(house.jobs) for _ in range(3)]
+    for job in ids:
+        house.jobs.act("cancel", job)
+    house.step(module.SWEEP_SECONDS)
+    assert len(house.jobs.page(9).jobs) == 3

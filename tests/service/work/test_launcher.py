@@ -11,7 +11,7 @@ import pytest
 
 from service.errors import StoreBroken
 from service.work.handle import Handle, usable_cores
-from service.work.launcher import Exit, InlineLauncher, LocalLauncher
+from service.work.launcher import MAX_LOG_BYTES, Exit, InlineLauncher, LocalLauncher
 from tests.servers import eventually
 
 ZOO = Path(__file__).with_name("zoo.py")
@@ -55,6 +55,16 @@ def test_the_signal_that_ended_a_worker_is_named(zoo: LocalLauncher) -> None:
     exit_ = ended(zoo, zoo.start("kills_itself", 1))
     assert str(exit_) == "the worker was ended by SIGKILL"
     assert zoo.last_words("kills_itself") == "good bye"
+
+
+def test_a_log_that_has_grown_long_is_put_aside_at_the_next_start(zoo: LocalLauncher) -> None:
+    ended(zoo, zoo.start("exits_at_once", 1))
+    log = zoo._log("exits_at_once")
+    for attempt, size in ((2, MAX_LOG_BYTES), (3, MAX_LOG_BYTES + 1), (4, MAX_LOG_BYTES + 1)):
+        log.write_bytes(b"x" * size)
+        ended(zoo, zoo.start("exits_at_once", attempt))
+        assert (log.stat().st_size > MAX_LOG_BYTES) is (attempt == 2)
+    assert sorted(path.name for path in log.parent.iterdir()) == ["worker.log", "worker.log.1"]
 
 
 def test_a_signal_without_a_name_is_told_by_its_number(zoo: LocalLauncher) -> None:

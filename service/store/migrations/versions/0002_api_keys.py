@@ -23,6 +23,7 @@ def upgrade() -> None:
     )
     op.add_column("jobs", sa.Column("owner", sa.String(length=64), nullable=True))
     op.create_index("ix_jobs_owner_number", "jobs", ["owner", "number"])
+    op.create_index("ix_jobs_owner_state_number", "jobs", ["owner", "state", "number"])
     _own_idempotency_keys()
 
 

@@ -11,7 +11,7 @@ depends_on = None
 FINISHED_IN_ORDER = """
 UPDATE jobs SET finish_number = ended.place
 FROM (
-    SELECT number, row_number() OVER (PARTITION BY state ORDER BY finished_at, number) AS place
+    SELECT number, row_number() OVER (ORDER BY finished_at, number) AS place
     FROM jobs WHERE finished_at IS NOT NULL
 ) AS ended
 WHERE ended.number = jobs.number
@@ -25,7 +25,7 @@ UPDATE idempotency_keys SET job_number =
 def upgrade() -> None:
     op.add_column("jobs", sa.Column("finish_number", sa.Integer()))
     op.execute(FINISHED_IN_ORDER)
-    op.create_index("ix_jobs_state_finish_number", "jobs", ["state", "finish_number"])
+    op.create_index("ix_jobs_finish_number", "jobs", ["finish_number"])
 
     op.add_column("idempotency_keys", sa.Column("job_number", sa.Integer()))
     op.execute(KEYS_IN_ORDER)
