@@ -1,0 +1,330 @@
+"""Mixed use for half an hour: nothing that the server holds may grow."""
+
+import io
+import os
+import random
+import signal
+import statistics
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+import numpy as np
+import pytest
+
+from tests.campaign import Campaign
+from tests.conftest import QUICK
+from tests.servers import Server, eventually
+
+VISITORS = 3
+REAPED_SECONDS = 6
+LONG = {"preset": "mlp-relu", "batch_size": 512, "epochs": 20}
+SAMPLE = {"inputs": [{"dataset": "mnist", "index": 7}]}
+READS = (
+    "/v1/jobs/{job}",
+    "/v1/jobs/{job}/epochs",
+    "/v1/jobs/{job}/epochs.csv",
+    "/v1/jobs/{job}/curves.png",
+    "/v1/jobs/{job}/curves.svg",
+    "/v1/curves.svg?jobs={job},{other}",
+    "/v1/models/{job}/weights.npz",
+    "/v1/models/{job}/weights.safetensors",
+    "/v1/models/latest/weights.json",
+    "/v1/models/{job}/layers/1/weights.png",
+    "/v1/models/latest/layers/1/weights.svg?units=10",
+    "/v1/jobs?limit=10",
+    "/v1/jobs?state=succeeded&state=paused",
+    "/v1/presets",
+    "/v1/datasets/mnist/samples.png",
+    "/v1/datasets/mnist/train/5.json",
+    "/metrics",
+    "/openapi.json",
+    "/docs",
+    "/readyz",
+    "/v1/models/latest/layers/9/weights.png",
+    "/v1/jobs/nobody",
+    "/nowhere/{job}",
+)
+
+
+class Visitor(threading.Thread):
+    """A client that does this and that until it is told to stop."""
+
+    def __init__(self, url: str, seed: int, digit: bytes) -> None:
+        super().__init__(name=f"visitor {seed}")
+        self._http = httpx2.Client(base_url=url, timeout=60)
+        self._chance = random.Random(seed)
+        self._digit = digit
+        self._jobs: list[str] = []
+        self._over = threading.Event()
+        self.statuses: Counter[int] = Counter()
+        self.done: Counter[str] = Counter()
+        self.broken: list[str] = []
+
+    def leave(self) -> None:
+        self._over.set()
+        self.join()
+        self._http.close()
+
+    def run(self) -> None:
+        habits = (self.read, self.predict, self.submit, self.act, self.follow, self.err)
+        while not self._over.wait(self._chance.random() * 0.08):
+            habit: Callable[[], httpx2.Response]
+            [habit] = self._chance.choices(habits, (9, 4, 3, 4, 2, 2))
+            try:
+                answer = habit()
+            except httpx2.HTTPError as exc:
+                self.broken.append(f"{habit.__name__}: {exc!r}")
+                continue
+            self.done[habit.__name__] += 1
+            self.statuses[answer.status_code] += 1
+            if answer.status_code >= 500:
+                self.broken.append(f"{answer.request.url}: {answer.text}")
+
+    def _any_job(self) -> str:
+        if not self._jobs or self._chance.random() < 0.1:
+            self._jobs = [job["id"] for job in self._http.get("/v1/jobs").json()["data"]]
+        return self._chance.choice([*self._jobs, "latest"])
+
+    def read(self) -> httpx2.Response:
+        path = self._chance.choice(READS)
+        return self._http.get(path.format(job=self._any_job(), other=self._any_job()))
+
+    def predict(self) -> httpx2.Response:
+        array = io.BytesIO()
+        np.save(array, np.full((3, 28, 28), self._chance.randrange(255), np.uint8))
+        body = self._chance.choice(
+            [
+                {"json": SAMPLE},
+                {"content": self._digit, "headers": {"Content-Type": "image/png"}},
+                {"content": array.getvalue(), "headers": {"Content-Type": "application/x-npy"}},
+                {"files": [("image", ("7.png", self._digit)), ("image", ("no.png", b"none"))]},
+            ]
+        )
+        return self._http.post(f"/v1/models/{self._any_job()}/predict", **body)  # type: ignore[arg-type]
+
+    def submit(self) -> httpx2.Response:
+        """Submit a job, unless the queue is long already; some retry what they sent before."""
+        queued = self._http.get("/v1/jobs?state=queued&limit=10").json()
+        if queued["has_more"]:
+            return self._http.post(f"/v1/jobs/{queued['last_id']}/cancel")
+        headers = {}
+        if self._chance.random() < 0.3:
+            headers["Idempotency-Key"] = f"retried-{self._chance.randrange(20)}"
+        spec = LONG if self._chance.random() < 0.2 else QUICK
+        return self._http.post("/v1/jobs", json=spec, headers=headers)
+
+    def act(self) -> httpx2.Response:
+        job = self._any_job()
+        action = self._chance.choice(["pause", "resume", "resume", "cancel", "delete"])
+        if action == "delete":
+            return self._http.delete(f"/v1/jobs/{job}")
+        return self._http.post(f"/v1/jobs/{job}/{action}")
+
+    def follow(self) -> httpx2.Response:
+        """Open an event stream, and drop it after a few lines or read it to its end."""
+        with self._http.stream("GET", f"/v1/jobs/{self._any_job()}/events") as stream:
+            for number, _ in enumerate(stream.iter_lines()):
+                if number > self._chance.randrange(40):
+                    break
+        return stream
+
+    def err(self) -> httpx2.Response:
+        post, job = self._http.post, self._any_job()
+        image = {"Content-Type": "image/png"}
+        return self._chance.choice(
+            [
+                lambda: post("/v1/jobs", json={"epochs": -1, "nmae": 1}),
+                lambda: post("/v1/jobs", content=b"{", headers={"Content-Type": "text/x"}),
+                lambda: post("/v1/jobs", json={"metadata": {"a": "x" * 300_000}}),
+                lambda: post(f"/v1/models/{job}/predict", content=b"\x89PNG", headers=image),
+                lambda: post(f"/v1/models/{job}/predict", json={"inputs": [{}]}),
+                lambda: self._http.put(f"/v1/jobs/{job}"),
+                lambda: self._http.get("/v1/jobs", headers={"Host": "elsewhere"}),
+            ]
+        )()
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a server held at one moment."""
+
+    second: float
+    memory: float
+    """MiB that are its own: no files, no shared libraries."""
+    descriptors: int
+    threads: int
+    data: int
+    """bytes in the folders of jobs"""
+    database: int
+    """bytes of the file"""
+    zombies: frozenset[int]
+
+
+class Watcher(threading.Thread):
+    """Takes a sample of the server every so often."""
+
+    def __init__(self, server: Server, every: float) -> None:
+        super().__init__(name="watcher")
+        self._server, self._every = server, every
+        self._over = threading.Event()
+        self._began = time.monotonic()
+        self.samples: list[Sample] = []
+
+    def run(self) -> None:
+        while not self._over.wait(self._every):
+            self.samples.append(self.look())
+
+    def look(self) -> Sample:
+        proc, data_dir = Path(f"/proc/{self._server.pid}"), self._server.data_dir
+        status = dict(line.split(":\t", 1) for line in (proc / "status").read_text().splitlines())
+        return Sample(
+            second=time.monotonic() - self._began,
+            memory=int(status["RssAnon"].split()[0]) / 1024,
+            descriptors=len(list((proc / "fd").iterdir())),
+            threads=int(status["Threads"]),
+            data=size_of(data_dir / "jobs"),
+            database=(data_dir / "jobs.sqlite3").stat().st_size,
+            zombies=frozenset(zombies(self._server.pid)),
+        )
+
+    def leave(self) -> None:
+        self._over.set()
+        self.join()
+
+    def median(self, of: str, begin: float, end: float) -> float:
+        """Return the median over a part of the time, which runs from 0 to 1."""
+        last = self.samples[-1].second
+        return statistics.median(
+            getattr(sample, of) for sample in self.samples if begin <= sample.second / last <= end
+        )
+
+    def growth(self, of: str) -> float:
+        """Return how much more there was in the last tenth than after the first third."""
+        return self.median(of, 0.9, 1) - self.median(of, 0.33, 0.43)
+
+    def lasting_zombies(self) -> set[int]:
+        """Return dead children seen for longer than the dispatcher takes to reap them."""
+        seen = {pid for sample in self.samples for pid in sample.zombies}
+        times = {
+            pid: [sample.second for sample in self.samples if pid in sample.zombies] for pid in seen
+        }
+        return {pid for pid, when in times.items() if when[-1] - when[0] > REAPED_SECONDS}
+
+
+def size_of(folder: Path) -> int:
+    total = 0
+    for path, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += (Path(path) / name).stat().st_size
+            except FileNotFoundError:
+                continue  # deleted meanwhile
+    return total
+
+
+def zombies(parent: int) -> Iterator[int]:
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            state, ppid = (folder / "stat").read_text().rpartition(") ")[2].split()[:2]
+        except OSError:
+            continue
+        if state == "Z" and int(ppid) == parent:
+            yield int(folder.name)
+
+
+def use(server: Server, seconds: float, kill_every: float) -> list[Visitor]:
+    """Let visitors come and go for some time, and kill a worker now and then."""
+    digit = server.http.get("/v1/datasets/mnist/test/0.png").content
+    visitors = [Visitor(server.url, seed, digit) for seed in range(VISITORS)]
+    for visitor in visitors:
+        visitor.start()
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        time.sleep(min(kill_every, left))
+        for pid in server.workers()[:1]:
+            os.kill(pid, signal.SIGKILL)
+    for visitor in visitors:
+        visitor.leave()
+    return visitors
+
+
+def settle(server: Server, keep: int) -> None:
+    """Cancel what is not finished, and wait until only the jobs to be kept are left."""
+    for state in ("queued", "paused", "running", "pausing"):
+        for job in server.http.get(f"/v1/jobs?state={state}&limit=100").json()["data"]:
+            server.act(job["id"], "cancel")
+
+    def settled() -> bool:
+        jobs = server.http.get("/v1/jobs?limit=100").json()["data"]
+        return len(jobs) <= keep + 1 and not server.workers()
+
+    eventually(settled, "all jobs but those kept to be gone", 60)
+
+
+@pytest.fixture
+def keep(campaign: Campaign) -> int:
+    return campaign.of(3, 20)
+
+
+@pytest.fixture
+def soaked(tmp_path: Path, datasets_dir: Path, keep: int) -> Iterator[Server]:
+    environment = {"MLP_KEEP_JOBS": str(keep), "MLP_CONCURRENT_JOBS": "2"}
+    server = Server(tmp_path / "data", datasets_dir, **environment).start()
+    yield server
+    server.stop()
+
+
+def test_nothing_grows_under_mixed_use(soaked: Server, keep: int, campaign: Campaign) -> None:
+    seconds = campaign.of(10, 1800)
+    watcher = Watcher(soaked, every=campaign.of(0.7, 5))
+    watcher.start()
+    visitors = use(soaked, seconds, kill_every=campaign.of(3, 60))
+    watcher.leave()
+    settle(soaked, keep)
+
+    broken = [what for visitor in visitors for what in visitor.broken]
+    done = sum((visitor.done for visitor in visitors), Counter[str]())
+    figure = campaign.figure
+    figure("answers, all below 500", target="all", measured=done.total(), met=not broken)
+
+    growth = {what: watcher.growth(what) for what in ("memory", "descriptors", "threads")}
+    most = {"memory": campaign.of(40, 4), "descriptors": 6, "threads": 4}
+    whole = f"{seconds // 60:.0f} min"
+    for what, grown in growth.items():
+        unit = " MiB" if what == "memory" else ""
+        target = f"≤ {most[what]}{unit}"
+        met = grown <= most[what]
+        figure(
+            f"growth of {what} from a third to the end of {whole}",
+            target=target,
+            measured=f"{grown:+.1f}{unit}",
+            met=met,
+        )
+    data, database = (max(getattr(s, w) for s in watcher.samples) for w in ("data", "database"))
+    figure("most that jobs took on disk", target="≤ 40 MB", measured=data, met=data <= 40e6)
+    figure("most the database took", target="≤ 2 MB", measured=database, met=database <= 2e6)
+
+    folders = {path.name for path in (soaked.data_dir / "jobs").iterdir()}
+    orphans = folders - {job["id"] for job in soaked.http.get("/v1/jobs?limit=100").json()["data"]}
+    figure("folders of no job at the end", target="0", measured=len(orphans), met=not orphans)
+    dead = watcher.lasting_zombies()
+    eventually(lambda: not list(zombies(soaked.pid)), "the dead children to be reaped")
+    figure("dead children left", target="0", measured=len(dead), met=not dead)
+
+    assert not broken, broken[:5]
+    assert set(done) == {"read", "predict", "submit", "act", "follow", "err"}
+    assert all(grown <= most[what] for what, grown in growth.items()), growth
+    assert data <= 40e6
+    assert database <= 2e6
+    assert not orphans
+    assert not dead
+    log = soaked.log()
+    assert "worker_lost" in log, "no worker was killed"
+    assert "job_pruned" in log, "retention had nothing to do"
+    assert "Traceback" not in log
+    assert "step_failed" not in log
