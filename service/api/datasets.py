@@ -7,7 +7,7 @@ import numpy as np
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 from pydantic import Field
 
-from service.api.replies import binary, check_size, conditional
+from service.api.replies import HELD, binary, check_size, conditional
 from service.api.rooms import Rooms, RoomsDep
 from service.job import Record
 from service.pictures import tiles
@@ -114,7 +114,9 @@ def get_sample_picture(
     )
 
 
-@router.get("/{name}/{split}/{index}.json", response_model=Sample, name="get_sample")
+@router.get(
+    "/{name}/{split}/{index}.json", response_model=Sample, responses=HELD, name="get_sample"
+)
 def get_sample(
     rooms: RoomsDep,
     request: Request,

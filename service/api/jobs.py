@@ -10,6 +10,7 @@ from starlette.convertors import StringConvertor, register_url_convertor
 
 from service import cost
 from service.api.replies import (
+    HELD,
     EpochList,
     JobList,
     Preset,
@@ -131,7 +132,7 @@ def list_jobs(
     )
 
 
-@router.get("/jobs/{job}", response_model=Job, name="get_job")
+@router.get("/jobs/{job}", response_model=Job, responses=HELD, name="get_job")
 def get_job(rooms: RoomsDep, request: Request, job: JobId) -> Response:
     """Read a job: state, progress, metrics."""
     body = rooms.jobs.get(job).model_dump_json().encode()

@@ -44,13 +44,19 @@ def check_size(tiles: int, tile: int) -> None:
         raise HTTPException(422, f"{tiles} tiles of {tile}x{tile} are too much for one picture.")
 
 
+HELD: dict[int | str, dict[str, object]] = {
+    304: {"description": "The client has it (If-None-Match)"}
+}
+"""Describes the answer to a client that has it already for OpenAPI."""
+
+
 def binary(*suffixes: str) -> dict[int | str, dict[str, object]]:
     """Describe a 200 answer with these media types for OpenAPI."""
     schema = {"schema": {"type": "string", "format": "binary"}}
     content = {MEDIA_TYPES[suffix].split(";")[0]: schema for suffix in suffixes}
     if "json" in suffixes:
         content[MEDIA_TYPES["json"]] = {"schema": {"type": "object"}}
-    return {200: {"content": content}, 304: {"description": "The client has it (If-None-Match)"}}
+    return {200: {"content": content}, **HELD}
 
 
 class JobList(Record):
