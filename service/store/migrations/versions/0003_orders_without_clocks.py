@@ -26,6 +26,7 @@ def upgrade() -> None:
     op.add_column("jobs", sa.Column("finish_number", sa.Integer()))
     op.execute(FINISHED_IN_ORDER)
     op.create_index("ix_jobs_finish_number", "jobs", ["finish_number"])
+    op.create_index("ix_jobs_state_finish_number", "jobs", ["state", "finish_number"])
 
     op.add_column("idempotency_keys", sa.Column("job_number", sa.Integer()))
     op.execute(KEYS_IN_ORDER)
