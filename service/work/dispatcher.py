@@ -129,6 +129,7 @@ class Dispatcher:
                 # A full disk, or no descriptor left: it may be well again next time.
                 logger.error("step_failed", error=str(exc))
                 self._excuse_silence()
+                self._free_the_database()
             self._wake.wait(POLL_SECONDS)
         self._drain()
 

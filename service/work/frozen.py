@@ -16,9 +16,9 @@ from service.work.handle import Handle
 LOCKED_BYTES = range(2**30, 2**30 + 512)
 """Where SQLite keeps its pending, reserved and shared locks."""
 LOOKS_IF_STOPPED = 2
-LOOKS = 15
+LOOKS = 40
 """For a worker that no signal has stopped: it may only wait for a slow disk."""
-SECONDS_BETWEEN_LOOKS = 1.0
+SECONDS_BETWEEN_LOOKS = 0.4
 
 
 class FrozenHolders:

@@ -1,0 +1,129 @@
+"""Servers killed while clients submit and workers train."""
+
+import random
+import threading
+import time
+from dataclasses import dataclass, field
+from itertools import count
+from statistics import median
+
+import httpx2
+
+from tests.campaign import Campaign
+from tests.chaos.ledger import Ledger, zombies
+from tests.servers import Server, eventually
+
+SHORT = (
+    {"preset": "linear", "batch_size": 4096, "epochs": 1},
+    {"hidden": [16], "batch_size": 2048, "epochs": 2},
+)
+CLIENTS = 2
+
+
+@dataclass
+class Client:
+    """Submits job after job, each with a key of its own, until each is acknowledged."""
+
+    url: str
+    name: str
+    acknowledged: dict[str, int] = field(default_factory=dict)
+    """Number of the spec, by job."""
+    retries: int = 0
+    stop: threading.Event = field(default_factory=threading.Event)
+    error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            with httpx2.Client(base_url=self.url, timeout=10) as http:
+                for number in count():
+                    self._submit(http, number)
+                    if self.stop.wait(1.5):
+                        return
+        except BaseException as exc:  # the test tells it
+            self.error = exc
+
+    def _submit(self, http: httpx2.Client, number: int) -> None:
+        spec = number % len(SHORT)
+        headers = {"Idempotency-Key": f"{self.name}-{number}"}
+        while True:
+            try:
+                answer = http.post("/v1/jobs", json=SHORT[spec], headers=headers)
+            except httpx2.TransportError:
+                answer = None
+            if answer is not None and answer.status_code != 503:
+                assert answer.status_code == 201, answer.text
+                self.acknowledged[answer.json()["id"]] = spec
+                return
+            self.retries += 1
+            time.sleep(0.1)
+
+
+def test_killed_servers_lose_no_job_and_disturb_none(server: Server, campaign: Campaign) -> None:
+    kills, moment = campaign.of(8, 200), random.Random(11)
+    references = [server.submit(**spec) for spec in SHORT]
+    for job in references:
+        server.wait(job, "succeeded")
+    long = server.submit(hidden=[64], batch_size=512, epochs=campaign.of(20, 1000))
+    clients = [Client(server.url, f"client-{number}") for number in range(CLIENTS)]
+    threads = [threading.Thread(target=client.run) for client in clients]
+    for thread in threads:
+        thread.start()
+    starts = [kill_and_start(server, moment) for _ in range(kills)]
+    for client in clients:
+        client.stop.set()
+    for thread in threads:
+        thread.join()
+    assert [client.error for client in clients] == [None] * CLIENTS
+    ledger = Ledger(server.data_dir)
+    specs = {job: spec for client in clients for job, spec in client.acknowledged.items()}
+    eventually(lambda: ended(ledger), "all jobs to end", 90 + 2 * len(specs))
+    sums = [ledger.row(job)["weights_sha256"] for job in references]
+    states = ledger.states()
+    wrongs = {
+        "acknowledged jobs lost": [job for job in specs if states.get(job) != "succeeded"],
+        "jobs that nobody was told of": set(states) - {*specs, *references, long},
+        "jobs with two ends, or none": [job for job in states if len(ledger.ends(job)) != 1],
+        "networks with other bytes than an undisturbed run": [
+            job for job, spec in specs.items() if ledger.row(job)["weights_sha256"] != sums[spec]
+        ],
+        "attempts ended by the death of a server": [
+            job for job in states if begun_again(server, ledger, job)
+        ],
+    }
+    retries = sum(client.retries for client in clients)
+    measured = f"{kills}, with {len(specs)} jobs submitted in {len(specs) + retries} requests"
+    campaign.figure("kills", target=str(kills), measured=measured, met=True)
+    for what, found in wrongs.items():
+        campaign.figure(what, target="0", measured=len(found), met=not found)
+    middle = median(starts)
+    campaign.figure(
+        "seconds from start to ready, median", target="1", measured=f"{middle:.2f}", met=middle <= 1
+    )
+    assert not any(wrongs.values()), wrongs
+    assert None not in sums
+    assert ledger.is_whole()
+    eventually(lambda: not server.workers(), "the last workers to end")
+    eventually(lambda: not zombies(server.pid), "the dead to be reaped")
+
+
+def kill_and_start(server: Server, moment: random.Random) -> float:
+    """Kill the server at a random moment; return the seconds until the next is ready."""
+    time.sleep(moment.uniform(0, 0.8))
+    server.kill()
+    started = time.monotonic()
+    server.start()
+    return time.monotonic() - started
+
+
+def ended(ledger: Ledger) -> bool:
+    return set(ledger.states().values()) <= {"succeeded", "failed"}
+
+
+def begun_again(server: Server, ledger: Ledger, job: str) -> bool:
+    """Tell whether an attempt was replaced though its worker had begun.
+
+    One that was claimed, and whose server died before it started a worker, must be replaced.
+    """
+    log = server.data_dir / "jobs" / job / "worker.log"
+    last = ledger.row(job)["attempt"]
+    return any(f"attempt {number} begins" in log.read_text() for number in range(1, last))

@@ -1,0 +1,289 @@
+"""Workers killed at random moments, and at those where a kill is likeliest to hurt."""
+
+import random
+import re
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import cycle, islice
+from pathlib import Path
+from statistics import median, quantiles
+
+from tests.campaign import Campaign
+from tests.chaos.ledger import FINAL, Ledger, kill, sqlite_locks, zombies
+from tests.servers import Server, eventually
+
+SPECS = (
+    {"preset": "linear", "batch_size": 512, "epochs": 8},
+    {"hidden": [64], "batch_size": 512, "epochs": 4},
+    {
+        "hidden": [32],
+        "optimizer": {"type": "sgd", "momentum": 0.9, "nesterov": True},
+        "batch_size": 256,
+        "epochs": 4,
+    },
+    {"hidden": [48, 24], "activation": "tanh", "batch_size": 512, "epochs": 4},
+    {"hidden": [32], "activation": "sigmoid", "l2": 1e-4, "batch_size": 512, "epochs": 5},
+)
+HUNTERS = 2
+SPARED_AFTER = 3
+"""Losses in a row; at five the job would rightly fail."""
+BEGINS = re.compile(r"^(.{23}) INFO attempt (\d+) begins at .*?=(\d+).*?=(\d+)", re.MULTILINE)
+
+
+@dataclass
+class Kill:
+    job: str
+    attempt: int
+    moment: str
+    at: float
+    kept: tuple[int, int] = (0, 0)
+    """The cursor of the newest checkpoint that counted."""
+    wasted: float = 0.0
+    """Seconds of training since that checkpoint, or since the attempt began."""
+    recovery: float | None = None
+    """Seconds from the kill to the first beat of the next worker; None if none was needed."""
+
+
+@dataclass
+class Hunt:
+    """Kills workers until `wanted` are dead, or no job is left."""
+
+    server: Server
+    epochs: dict[str, int]
+    """Of the jobs to be hunted, by id."""
+    wanted: int
+    random: random.Random
+    kills: list[Kill] = field(default_factory=list)
+    _hunted: set[str] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _errors: list[BaseException] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.ledger = Ledger(self.server.data_dir)
+
+    def run(self) -> None:
+        threads = [threading.Thread(target=self._hunt) for _ in range(HUNTERS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not self._errors, self._errors
+
+    def _hunt(self) -> None:
+        try:
+            while len(self.kills) < self.wanted and (job := self._choose()):
+                self._kill_one(job)
+                self._hunted.discard(job)
+        except BaseException as exc:  # run() tells it
+            self._errors.append(exc)
+
+    def _choose(self) -> str | None:
+        """Wait for a job that no other hunter is after; None if all are done."""
+        while True:
+            with self._lock:
+                states = self.ledger.states()
+                left = [job for job in self.epochs if states[job] not in FINAL]
+                free = [job for job in left if states[job] == "running" and job not in self._hunted]
+                if free:
+                    self._hunted.add(job := self.random.choice(free))
+                    return job
+            if not left:
+                return None
+            time.sleep(0.05)
+
+    def _kill_one(self, job: str) -> None:
+        row, pid = self.ledger.row(job), self.server.worker(job)
+        if pid is None or row["losses"] >= SPARED_AFTER:
+            time.sleep(0.1)
+            return
+        moment, delay = self.random.choice(list(MOMENTS)), self.random.uniform(0, 1.5)
+        if MOMENTS[moment](self, job, pid, delay) and kill(pid, signal.SIGKILL):
+            self._watch(Kill(job, row["attempt"], moment, time.time()))
+
+    def _watch(self, entry: Kill) -> None:
+        """Note what the kill has cost, and wait until the next worker has begun."""
+        if saved := self.ledger.checkpoints(entry.job):
+            entry.kept = saved[0][1:]
+        entry.wasted = self._wasted(entry, [key for key, _, _ in saved])
+        row = self.ledger.row(entry.job)
+        while row["state"] not in FINAL and (
+            row["attempt"] == entry.attempt or row["handle"] is None
+        ):
+            time.sleep(0.02)
+            row = self.ledger.row(entry.job)
+        if row["attempt"] > entry.attempt:
+            entry.recovery = time.time() - entry.at
+        self.kills.append(entry)
+
+    def _wasted(self, entry: Kill, keys: list[str]) -> float:
+        began = self.beginnings(entry.job).get(entry.attempt)
+        if began is None:
+            return 0.0
+        saved = [(self.folder(entry.job).parent / key).stat().st_mtime for key in keys]
+        return max(0.0, entry.at - max([began[0], *saved]))
+
+    def beginnings(self, job: str) -> dict[int, tuple[float, tuple[int, int]]]:
+        """Return when each attempt began to train, and at which cursor, by its log."""
+        log = self.folder(job) / "worker.log"
+        found = BEGINS.findall(log.read_text()) if log.exists() else []
+        return {
+            int(attempt): (
+                datetime.strptime(at, "%Y-%m-%d %H:%M:%S,%f").timestamp(),
+                (int(epochs), int(batches)),
+            )
+            for at, attempt, epochs, batches in found
+        }
+
+    def folder(self, job: str) -> Path:
+        return self.server.data_dir / "jobs" / job
+
+    def went_on_elsewhere(self) -> list[Kill]:
+        """Return the kills after which training did not go on from the newest checkpoint."""
+        return [
+            entry
+            for entry in self.kills
+            if (begun := self.beginnings(entry.job).get(entry.attempt + 1))
+            and begun[1] != entry.kept
+        ]
+
+
+# --- Moments: each waits for its own, and tells whether it came ---
+
+
+def at_random(hunt: Hunt, job: str, pid: int, delay: float) -> bool:
+    """Anywhere: while it imports, begins, trains or ends."""
+    time.sleep(delay)
+    return True
+
+
+def while_it_imports(hunt: Hunt, job: str, pid: int, delay: float) -> bool:
+    time.sleep(delay / 10)
+    return hunt.ledger.row(job)["handle"] is None
+
+
+def while_it_writes(hunt: Hunt, job: str, pid: int, delay: float) -> bool:
+    """A checkpoint is half a file, under a name of its own."""
+    return _soon(lambda: any(hunt.folder(job).glob("*/.*.tmp")), pid)
+
+
+def between_file_and_row(hunt: Hunt, job: str, pid: int, delay: float) -> bool:
+    """A checkpoint has its name, and its row is not committed yet, or has just been."""
+    before = set(hunt.folder(job).glob("*/*.safetensors"))
+    return _soon(lambda: set(hunt.folder(job).glob("*/*.safetensors")) - before, pid)
+
+
+def in_a_transaction(hunt: Hunt, job: str, pid: int, delay: float) -> bool:
+    """A rollback journal may be left, and the next to come must use it."""
+    time.sleep(delay / 3)
+    return _soon(lambda: sqlite_locks(pid), pid)
+
+
+def at_the_end(hunt: Hunt, job: str, pid: int, delay: float) -> bool:
+    """The last checkpoint is written, and the job not yet moved to `succeeded`, or just so."""
+    return _soon(lambda: any(hunt.folder(job).glob(f"*/{hunt.epochs[job]}-0.*")), pid)
+
+
+MOMENTS = {
+    "at random": at_random,
+    "importing": while_it_imports,
+    "writing a checkpoint": while_it_writes,
+    "between file and row": between_file_and_row,
+    "in a transaction": in_a_transaction,
+    "at the end": at_the_end,
+}
+
+
+def _soon(look: Callable[[], object], pid: int) -> bool:
+    """Look as often as can be, for some seconds and as long as the process lives."""
+    deadline = time.monotonic() + 4
+    while not look():
+        if time.monotonic() > deadline or not Path(f"/proc/{pid}").exists():
+            return False
+        time.sleep(0.003)
+    return True
+
+
+# --- The campaign ---
+
+
+def test_killed_workers_lose_nothing_and_change_no_bit(server: Server, campaign: Campaign) -> None:
+    jobs, wanted = campaign.of(8, 250), campaign.of(12, 500)
+    references = [server.submit(**spec) for spec in SPECS]
+    prey = {server.submit(**spec): spec for spec in islice(cycle(SPECS), jobs)}
+    epochs = {job: int(str(spec["epochs"])) for job, spec in prey.items()}
+    hunt = Hunt(server, epochs, wanted, random.Random(7))
+    hunt.run()
+    for job in [*references, *prey]:
+        server.wait(job, *FINAL, seconds=60 + jobs)
+    ledger = hunt.ledger
+    sums = {
+        str(spec): ledger.row(job)["weights_sha256"]
+        for job, spec in zip(references, SPECS, strict=True)
+    }
+    wrongs = {
+        "jobs lost": [job for job in prey if ledger.row(job)["state"] != "succeeded"],
+        "jobs with two ends, or none": [job for job in prey if len(ledger.ends(job)) != 1],
+        "jobs with a doubled or missing epoch": [
+            job for job in prey if ledger.epochs(job) != list(range(1, epochs[job] + 1))
+        ],
+        "networks with other bytes than an undisturbed run": [
+            job
+            for job, spec in prey.items()
+            if ledger.row(job)["weights_sha256"] != sums[str(spec)]
+        ],
+        "attempts that did not go on from the newest checkpoint": hunt.went_on_elsewhere(),
+    }
+    moments = ", ".join(f"{n} {name}" for name, n in Counter(k.moment for k in hunt.kills).items())
+    campaign.figure(
+        "kills",
+        target=f"{wanted} of {jobs} jobs' workers",
+        measured=f"{len(hunt.kills)}: {moments}",
+        met=len(hunt.kills) >= wanted,
+    )
+    for what, found in wrongs.items():
+        campaign.figure(what, target="0", measured=len(found), met=not found)
+    note_costs(campaign, hunt.kills)
+    assert not any(wrongs.values()), wrongs
+    assert None not in sums.values()
+    assert len(hunt.kills) >= wanted
+    assert ledger.is_whole()
+    assert_nothing_is_left(server, ledger, campaign)
+
+
+def note_costs(campaign: Campaign, kills: list[Kill]) -> None:
+    """Recovery and repeated work; limits for a test are loose, for its machine may be busy."""
+    recoveries = [entry.recovery for entry in kills if entry.recovery is not None]
+    middle, most = median(recoveries), quantiles(recoveries, n=20)[-1]
+    campaign.figure(
+        "seconds from a kill to the next worker's first beat, median",
+        target="2",
+        measured=f"{middle:.2f}",
+        met=middle <= 2,
+    )
+    campaign.figure(
+        "the same, 95 of 100 kills",
+        target="back-off (4 at most) + 2",
+        measured=f"{most:.2f}",
+        met=most <= 6,
+    )
+    wasted = max(entry.wasted for entry in kills)
+    campaign.figure(
+        "longest work repeated after a kill, in seconds of training",
+        target="an interval of checkpoints (2) and its save",
+        measured=f"{wasted:.2f}",
+        met=wasted <= 3,
+    )
+    assert middle < 15
+    assert wasted < 15
+
+
+def assert_nothing_is_left(server: Server, ledger: Ledger, campaign: Campaign) -> None:
+    eventually(lambda: not server.workers(), "the last workers to end")
+    eventually(lambda: not zombies(server.pid), "the dead to be reaped")
+    eventually(lambda: not ledger.strangers(), "files that no row names to be swept")
+    campaign.figure("workers, zombies and unnamed files left", target="0", measured=0, met=True)
