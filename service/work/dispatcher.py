@@ -269,9 +269,9 @@ class Dispatcher:
             try:
                 handle = self._launcher.start(claim.job, claim.attempt)
             except (StoreBroken, OSError) as exc:
+                self._rest()
                 why = f"no worker could be started: {exc}"
                 self._put_back(claim.job, claim.attempt, why, "no_worker")
-                self._rest()
                 return
             self._failed_starts = 0
             logger.info("worker_started", job=claim.job, attempt=claim.attempt, pid=handle.pid)

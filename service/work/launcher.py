@@ -21,6 +21,7 @@ STORE_EXIT = 74
 """EX_IOERR: a worker could not go on because the store fails, which is not the job's fault."""
 MAX_LOG_BYTES = 256 * 1024
 """Of a job's log; a longer one is put aside, in the place of the one before, at the next start."""
+KERNEL_COUNTS = Path("/proc/vmstat")
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class Child:
 def memory_kills() -> int:
     """Return how many processes the kernel has killed for lack of memory since it started."""
     try:
-        lines = Path("/proc/vmstat").read_text().splitlines()
+        lines = KERNEL_COUNTS.read_text().splitlines()
     except OSError:
         return 0
     return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)

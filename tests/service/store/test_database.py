@@ -57,6 +57,20 @@ def test_the_pragmas_are_in_force_on_every_connection(
             assert connection.exec_driver_sql(f"PRAGMA {pragma}").scalar() == value
 
 
+def test_a_database_waits_as_long_as_it_is_told(database_url: str) -> None:
+    hasty = Database(database_url, busy_seconds=5)
+    with hasty.read() as connection:
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 5000
+    hasty.close()
+
+
+def test_the_file_of_a_database_is_known_if_it_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Database("sqlite:////a/b.sqlite3").file == Path("/a/b.sqlite3")
+    in_memory = create_engine("sqlite://")
+    monkeypatch.setattr(module, "create_engine", lambda url, **_: in_memory)
+    assert Database("sqlite://").file is None
+
+
 def test_a_new_connection_waits_for_a_long_write(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

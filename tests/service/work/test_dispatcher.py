@@ -14,7 +14,7 @@ from service.store.queue import Queue
 from service.work import dispatcher as module
 from service.work.dispatcher import Dispatcher
 from service.work.handle import Handle
-from service.work.launcher import LocalLauncher
+from service.work.launcher import Exit, LocalLauncher
 from tests.conftest import submit
 from tests.servers import eventually
 from tests.service.store.records import BAD, DONE, ENVIRONMENT, SHUTDOWN, claim, query, saved
@@ -288,6 +288,38 @@ def test_a_worker_that_never_gave_a_first_beat_is_given_up(house: House) -> None
         house.step(1)
     assert house.launcher.started == [(job, 2)]
     assert house.launcher.log == [], "there is nobody to kill"
+
+
+def test_a_worker_frozen_in_a_transaction_is_killed_and_its_job_goes_on(house: House) -> None:
+    job, _ = house.run()
+    handle = house.launcher.handles[job, 1]
+    looks = iter([[], [handle]])
+    house.dispatcher._frozen.look = lambda: next(looks)  # type: ignore[method-assign]
+    house.step(0.1)
+    assert house.launcher.log == [], "looks are some time apart"
+    house.step(0.4)
+    house.launcher.words = "last line"
+    house.step(0.4)
+    assert house.launcher.log == ["kill"]
+    assert house.launcher.started == [(job, 1), (job, 2)]
+    _, events = house.jobs.events(job)
+    assert [event.data["reason"] for event in events if event.data.get("reason")] == [
+        {
+            "code": "worker_lost",
+            "message": "the worker froze inside a transaction and was killed; "
+            "its last log lines:\nlast line",
+        }
+    ]
+
+
+def test_a_worker_killed_for_lack_of_memory_is_lost_for_that_reason(house: House) -> None:
+    job, _ = house.run()
+    house.launcher.exits[house.launcher.handles[job, 1]] = Exit(-9, starved=True)
+    house.step()
+    _, events = house.jobs.events(job)
+    reason = next(event.data["reason"] for event in events if event.data.get("reason"))
+    assert reason["code"] == "out_of_memory"
+    assert house.jobs.get(job).losses == 1
 
 
 # --- Workers that do not leave ---

@@ -1,3 +1,4 @@
+import itertools
 import os
 import signal
 import subprocess
@@ -10,8 +11,15 @@ from pathlib import Path
 import pytest
 
 from service.errors import StoreBroken
+from service.work import launcher as module
 from service.work.handle import Handle, usable_cores
-from service.work.launcher import MAX_LOG_BYTES, Exit, InlineLauncher, LocalLauncher
+from service.work.launcher import (
+    MAX_LOG_BYTES,
+    Exit,
+    InlineLauncher,
+    LocalLauncher,
+    memory_kills,
+)
 from tests.servers import eventually
 
 ZOO = Path(__file__).with_name("zoo.py")
@@ -27,9 +35,9 @@ def zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalLaunch
     launcher = LocalLauncher(tmp_path / "jobs", {"MLP_DATABASE_URL": "sqlite:///x"}, 2)
     yield launcher
     for child in launcher._children.values():
-        if child.poll() is None:
-            os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
+        if child.process.poll() is None:
+            os.killpg(child.process.pid, signal.SIGKILL)
+            child.process.wait()
 
 
 def ended(launcher: LocalLauncher, handle: Handle) -> Exit:
@@ -69,6 +77,53 @@ def test_a_log_that_has_grown_long_is_put_aside_at_the_next_start(zoo: LocalLaun
 
 def test_a_signal_without_a_name_is_told_by_its_number(zoo: LocalLauncher) -> None:
     assert str(ended(zoo, zoo.start("is_ended_by_a_nameless_signal", 1))).endswith("signal 40")
+
+
+@pytest.mark.parametrize(("after", "starved"), [(3, False), (4, True)])
+def test_a_worker_killed_when_memory_ran_out_is_told_from_others(
+    zoo: LocalLauncher, monkeypatch: pytest.MonkeyPatch, after: int, starved: bool
+) -> None:
+    counts = iter([3, after])
+    monkeypatch.setattr(module, "memory_kills", lambda: next(counts))
+    handle = zoo.start("ignores_sigterm", 1)
+    zoo.kill(handle)
+    exit_ = ended(zoo, handle)
+    assert exit_ == Exit(-9, starved)
+    assert ("memory" in str(exit_)) == starved
+
+
+def test_a_worker_that_ends_by_itself_has_not_starved_whatever_others_did(
+    zoo: LocalLauncher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = itertools.count()
+    monkeypatch.setattr(module, "memory_kills", lambda: next(counts))
+    assert ended(zoo, zoo.start("exits_at_once", 1)) == Exit(3)
+
+
+def test_the_kernel_counts_whom_it_has_killed_for_lack_of_memory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for text, count in (("oom_kill_disable 5\noom_kill 12\n", 12), ("nr_free_pages 7\n", 0)):
+        (tmp_path / "vmstat").write_text(text)
+        monkeypatch.setattr(module, "KERNEL_COUNTS", tmp_path / "vmstat")
+        assert memory_kills() == count
+    monkeypatch.setattr(module, "KERNEL_COUNTS", tmp_path / "none")
+    assert memory_kills() == 0
+
+
+def test_a_worker_that_can_not_be_named_is_not_left_behind(
+    zoo: LocalLauncher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pids = []
+
+    def fail(pid: int) -> Handle:
+        pids.append(pid)
+        raise OSError("too many open files")
+
+    monkeypatch.setattr(Handle, "of", fail)
+    with pytest.raises(OSError, match="too many"):
+        zoo.start("ignores_sigterm", 1)
+    assert not Path(f"/proc/{pids[0]}").exists()
 
 
 def test_a_running_worker_has_not_ended(zoo: LocalLauncher) -> None:
