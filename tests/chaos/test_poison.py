@@ -40,24 +40,26 @@ def asleep(
         server = Server(tmp_path_factory.mktemp(first) / "data", datasets_dir).start()
         job = server.submit(**SMALL | {"epochs": 12})
         server.wait_for_progress(job, 0.05)
-        machines.append(Machine(server, job, put_to_sleep(server, job), first))
+        machines.append(Machine(server, job, worker_of(server, job), first))
+    for machine in machines:
+        put_to_sleep(machine.worker)
+    time.sleep(2.5)  # so that each server has seen a sweep or two without a beat
+    for machine in machines:
+        put_to_sleep(machine.server.pid)
     yield time.monotonic(), machines
     for machine in machines:
         wake(machine.server.pid, *machine.server.workers())
         machine.server.stop()
 
 
-def put_to_sleep(server: Server, job: str) -> int:
-    """Stop worker and server, outside of transactions: those are another campaign's."""
-    worker = eventually(lambda: server.worker(job), "a worker")
-    for pid in (worker, server.pid):
+def put_to_sleep(pid: int) -> None:
+    """Stop a process, outside of transactions: those are another campaign's."""
+    kill(pid, signal.SIGSTOP)
+    while sqlite_locks(pid):
+        kill(pid, signal.SIGCONT)
+        time.sleep(0.005)
         kill(pid, signal.SIGSTOP)
-        while sqlite_locks(pid):
-            kill(pid, signal.SIGCONT)
-            time.sleep(0.005)
-            kill(pid, signal.SIGSTOP)
-            time.sleep(0.01)
-    return worker
+        time.sleep(0.01)
 
 
 def wake(*pids: int) -> None:

@@ -63,7 +63,7 @@ def test_killed_servers_lose_no_job_and_disturb_none(server: Server, campaign: C
     references = [server.submit(**spec) for spec in SHORT]
     for job in references:
         server.wait(job, "succeeded")
-    long = server.submit(hidden=[64], batch_size=512, epochs=campaign.of(20, 1000))
+    references.append(server.submit(hidden=[64], batch_size=512, epochs=campaign.of(20, 1000)))
     clients = [Client(server.url, f"client-{number}") for number in range(CLIENTS)]
     threads = [threading.Thread(target=client.run) for client in clients]
     for thread in threads:
@@ -74,14 +74,31 @@ def test_killed_servers_lose_no_job_and_disturb_none(server: Server, campaign: C
     for thread in threads:
         thread.join()
     assert [client.error for client in clients] == [None] * CLIENTS
-    ledger = Ledger(server.data_dir)
     specs = {job: spec for client in clients for job, spec in client.acknowledged.items()}
+    ledger = Ledger(server.data_dir)
     eventually(lambda: ended(ledger), "all jobs to end", 90 + 2 * len(specs))
-    sums = [ledger.row(job)["weights_sha256"] for job in references]
+    requests = len(specs) + sum(client.retries for client in clients)
+    measured = f"{kills}, with {len(specs)} jobs submitted in {requests} requests"
+    campaign.figure("kills", target=str(kills), measured=measured, met=True)
+    wrongs = faults(server, ledger, references, specs)
+    for what, found in wrongs.items():
+        campaign.figure(what, target="0", measured=len(found), met=not found)
+    note_starts(campaign, starts)
+    assert not any(wrongs.values()), wrongs
+    assert ledger.is_whole()
+    eventually(lambda: not server.workers(), "the last workers to end")
+    eventually(lambda: not zombies(server.pid), "the dead to be reaped")
+
+
+def faults(
+    server: Server, ledger: Ledger, references: list[str], specs: dict[str, int]
+) -> dict[str, list[str]]:
+    """Return what must not be, each with the jobs where it is."""
     states = ledger.states()
-    wrongs = {
+    sums = [ledger.row(job)["weights_sha256"] for job in references]
+    return {
         "acknowledged jobs lost": [job for job in specs if states.get(job) != "succeeded"],
-        "jobs that nobody was told of": set(states) - {*specs, *references, long},
+        "jobs that nobody was told of": sorted(set(states) - {*specs, *references}),
         "jobs with two ends, or none": [job for job in states if len(ledger.ends(job)) != 1],
         "networks with other bytes than an undisturbed run": [
             job for job, spec in specs.items() if ledger.row(job)["weights_sha256"] != sums[spec]
@@ -90,20 +107,13 @@ def test_killed_servers_lose_no_job_and_disturb_none(server: Server, campaign: C
             job for job in states if begun_again(server, ledger, job)
         ],
     }
-    retries = sum(client.retries for client in clients)
-    measured = f"{kills}, with {len(specs)} jobs submitted in {len(specs) + retries} requests"
-    campaign.figure("kills", target=str(kills), measured=measured, met=True)
-    for what, found in wrongs.items():
-        campaign.figure(what, target="0", measured=len(found), met=not found)
+
+
+def note_starts(campaign: Campaign, starts: list[float]) -> None:
     middle = median(starts)
     campaign.figure(
         "seconds from start to ready, median", target="1", measured=f"{middle:.2f}", met=middle <= 1
     )
-    assert not any(wrongs.values()), wrongs
-    assert None not in sums
-    assert ledger.is_whole()
-    eventually(lambda: not server.workers(), "the last workers to end")
-    eventually(lambda: not zombies(server.pid), "the dead to be reaped")
 
 
 def kill_and_start(server: Server, moment: random.Random) -> float:
