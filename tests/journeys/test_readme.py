@@ -27,7 +27,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, datasets_dir: Path) -> Iter
 
 
 def test_the_lines_of_readme_run_as_printed(served: Server, tmp_path: Path) -> None:
-    shell = [block for block in blocks("sh") if "curl" in block]
+    shell = [block for block in blocks("sh") if "curl" in block and "keys create" not in block]
     assert len(shell) >= 3
     script = "\n".join(shell).replace("localhost:8000", served.url.removeprefix("http://"))
     done = subprocess.run(
@@ -38,6 +38,30 @@ def test_the_lines_of_readme_run_as_printed(served: Server, tmp_path: Path) -> N
     answers = done.stdout
     assert answers.count('"label":7') >= 4
     assert "did you mean 'learning_rate'?" in answers
+
+
+def test_the_lines_about_keys_run_as_printed(tmp_path: Path, datasets_dir: Path) -> None:
+    server = Server(tmp_path / "data", datasets_dir).start()
+    (script,) = [block for block in blocks("sh") if "keys create" in block]
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script.replace("localhost:8000", server.url)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=os.environ
+        | {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "MLP_DATA_DIR": str(server.data_dir),
+            "MLP_SERVICE_URL": server.url,
+        },
+    )
+    refused = server.http.get("/v1/jobs").status_code
+    server.stop()
+    assert done.returncode == 0, done.stderr
+    assert '"data":[]' in done.stdout
+    assert "test accuracy" in done.stdout
+    assert re.search(r"^\w{10}  grafana  read  expires ", done.stdout, re.MULTILINE)
+    assert refused == 401
 
 
 def test_the_client_example_of_readme_runs_as_printed(served: Server, tmp_path: Path) -> None:

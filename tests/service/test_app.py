@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -16,6 +17,8 @@ import pytest
 
 from service import app
 from service.settings import Settings
+from service.store.database import Database
+from service.store.keys import KeyStore
 from tests.servers import Server, eventually, free_port
 
 SECONDS = 8
@@ -69,6 +72,20 @@ def test_a_public_bind_ends_with_2_and_one_plain_line(tmp_path):
     assert error.startswith("mlp-service: MLP_HOST=0.0.0.0 can be reached by others")
     assert error.count("\n") == 1
     assert not (tmp_path / "data").exists()
+
+
+def test_a_public_bind_is_allowed_once_there_is_a_key_and_asking_makes_no_database(
+    tmp_path, empty_database
+):
+    settings = Settings(host="0.0.0.0", data_dir=tmp_path)
+    assert "keys create" in app.public_bind_problem(settings)
+    assert list(tmp_path.iterdir()) == []
+    shutil.copy(empty_database, tmp_path)
+    assert app.public_bind_problem(settings)
+    database = Database(settings.resolved_database_url())
+    KeyStore(database).create("ada", ["read"])
+    assert app.public_bind_problem(settings) is None
+    database.close()
 
 
 def test_a_public_bind_that_is_allowed_serves_and_still_looks_at_the_host(tmp_path, datasets_dir):
@@ -230,6 +247,20 @@ def test_logs_for_people_have_plain_tracebacks_without_values():
     assert "ValueError: boom" in done.stderr
     assert "hunter2" not in done.stderr
     assert "too small" not in done.stderr
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_logs_never_hold_the_secret_of_a_key(form):
+    code = (
+        "import sys, logging; from service import logs; logs.configure('info', sys.argv[1])\n"
+        "key = 'mlp_abcdefghij_' + 'Zz-_' * 10 + 'end'\n"
+        "logging.getLogger('lib').info('GET /?key=%s', key)\n"
+        "try:\n    raise ValueError(key)\n"
+        "except ValueError:\n    logging.getLogger('lib').exception(key)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, form], capture_output=True, text=True)
+    assert done.stderr.count("mlp_abcdefghij_") == 3
+    assert "Zz-_" not in done.stderr.replace("'Zz-_' * 10", "")
 
 
 def test_a_log_that_is_no_terminal_is_for_machines():

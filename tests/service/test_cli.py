@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -262,3 +263,57 @@ def test_sigterm_ends_the_demo_as_an_exception_does_so_that_it_cleans_up():
     threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM)).start()
     with pytest.raises(SystemExit, match="143"), demo._terminable():
         threading.Event().wait(5)
+
+
+# --- API keys ---
+
+
+def test_a_key_is_printed_alone_and_listed_without_its_secret(tmp_path):
+    made = run("keys", "create", "--owner", "ada", "--data-dir", tmp_path / "new")
+    assert re.fullmatch(r"mlp_[a-z0-9]{10}_[\w-]{43}\n", made.stdout)
+    assert "MLP_API_KEY" in made.stderr
+    id_ = made.stdout.split("_")[1]
+    limited = ("--scope", "read", "--scope", "predict", "--expires", "90d")
+    run("keys", "create", "--owner", "bob", *limited, "--data-dir", tmp_path / "new")
+    listed = run("keys", "list", "--data-dir", tmp_path / "new").stdout
+    first, second = listed.splitlines()
+    assert first == f"{id_}  ada  predict,read,train  valid"
+    assert re.search(r"  bob  predict,read  expires 20\d\d-\d\d-\d\d \d\d:\d\d UTC$", second)
+    assert made.stdout.strip()[-43:] not in listed
+    gone = run("keys", "revoke", id_, "--data-dir", tmp_path / "new")
+    assert (gone.exit_code, gone.stderr) == (0, f"{id_} is revoked\n")
+    assert " revoked 20" in run("keys", "list", "--data-dir", tmp_path / "new").stdout
+
+
+def test_without_keys_the_list_says_that_the_service_is_open(tmp_path):
+    listed = run("keys", "list", "--data-dir", tmp_path / "new")
+    assert (listed.exit_code, listed.stdout) == (0, "")
+    assert "open to all" in listed.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "flaw"),
+    [
+        (("--owner", "a/b"), "--owner"),
+        (("--owner", ""), "--owner"),
+        (("--owner", "x" * 65), "--owner"),
+        (("--owner", "ada\n"), "--owner"),
+        (("--owner", "ada", "--scope", "root"), "--scope"),
+        (("--owner", "ada", "--expires", "0d"), "--expires"),
+        (("--owner", "ada", "--expires", "soon"), "--expires"),
+    ],
+)
+def test_a_key_that_can_not_be_made_names_the_option(options, flaw, tmp_path):
+    result = run("keys", "create", *options, "--data-dir", tmp_path / "new")
+    assert result.exit_code == 2
+    assert flaw in result.stderr
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_unknown_key_and_a_folder_that_can_not_be_made_are_told_in_one_line(tmp_path):
+    result = run("keys", "revoke", "nope", "--data-dir", tmp_path / "new")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert "keys list" in result.stderr
+    (tmp_path / "file").touch()
+    result = run("keys", "list", "--data-dir", tmp_path / "file" / "x")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)

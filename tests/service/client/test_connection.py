@@ -8,6 +8,8 @@ from service.client import (
     ApiError,
     Client,
     ConnectionFailed,
+    KeyRefused,
+    KeyUnusable,
     RefusedError,
     ServerError,
     UnexpectedAnswer,
@@ -95,3 +97,46 @@ def test_path_of_the_base_url_is_kept():
     with pytest.raises(ApiError):
         client.jobs.get("job_1")
     assert service.paths() == ["GET /mlp/v1/jobs/job_1"]
+
+
+# --- API keys ---
+
+
+def sent_authorization(service):
+    return [request.headers.get("Authorization") for request in service.requests]
+
+
+def test_the_key_is_sent_with_each_request_and_shown_nowhere(monkeypatch):
+    service, key = FakeService(), "mlp_abcdefghij_" + "s" * 43
+    monkeypatch.setenv("MLP_API_KEY", "mlp_of_the_environment")
+    transport = httpx2.MockTransport(service)
+    with Client("http://fake", transport=transport, api_key=key) as client:
+        client.presets()
+    with Client("http://fake", transport=transport) as client:
+        client.presets()
+    assert sent_authorization(service) == [f"Bearer {key}", "Bearer mlp_of_the_environment"]
+    shown = (client, client._connection, client._connection._http, client._connection._http.headers)
+    assert not any("of_the_environment" in repr(it) for it in shown)
+
+
+def test_without_a_key_none_is_sent(monkeypatch):
+    monkeypatch.setenv("MLP_API_KEY", "")
+    service = FakeService()
+    service.client().presets()
+    assert sent_authorization(service) == [None]
+
+
+@pytest.mark.parametrize(("status", "code"), [(401, "unauthenticated"), (403, "forbidden")])
+def test_a_refused_key_says_where_the_key_comes_from(status, code):
+    service = FakeService()
+    service.faults.append(problem(status, "No.", code=code))
+    with pytest.raises(KeyRefused, match=r"^No\. .*MLP_API_KEY"):
+        service.client().presets()
+    assert len(service.requests) == 1
+
+
+@pytest.mark.parametrize("key", ["mlp_a\n", "mlp a", "schlüssel", "\x00"])
+def test_what_can_not_be_a_key_is_refused_and_not_repeated(key):
+    with pytest.raises(KeyUnusable, match="MLP_API_KEY") as caught:
+        Client(api_key=key)
+    assert key not in str(caught.value)
