@@ -44,9 +44,13 @@ def configure(level: str, form: Literal["auto", "console", "json"]) -> None:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 renderer,
-                lambda _, __, line: SECRET.sub(r"\1…", line),
+                _without_secrets,
             ],
         )
     )
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+def _without_secrets(_: Any, __: str, line: Any) -> str:
+    return SECRET.sub(r"\1…", line)

@@ -55,8 +55,6 @@ class Principal:
         return "admin" in self.scopes
 
 
-ANYONE = Principal(None, frozenset({"admin"}))
-"""Who asks while there are no keys."""
 STRANGER = Principal(None, frozenset())
 """Who asks at the addresses that need no key; no job is a stranger's."""
 
@@ -99,6 +97,10 @@ class KeyRing:
     def _fresh(self) -> bool:
         return time.monotonic() - self._read_at < FRESH_SECONDS
 
+    async def is_open(self) -> bool:
+        """Tell whether there has never been a key."""
+        return not await self.keys()
+
     async def still_valid(self, id_: str) -> bool:
         key = (await self.keys()).get(id_)
         return key is not None and not _why_invalid(key)
@@ -139,7 +141,7 @@ class Access:
             return STRANGER
         keys = await self._ring.keys()
         if not keys:
-            return ANYONE
+            return Principal(None, frozenset({"admin"}), self._ring.is_open)
         key = _valid_key(keys, Headers(scope=scope).getlist("authorization"))
         if not key.scopes & {needed, "admin"}:
             has = ", ".join(sorted(key.scopes))

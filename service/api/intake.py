@@ -11,8 +11,8 @@ PIECE_BYTES = 16 * 1024
 class Intake(asyncio.BufferedProtocol):
     """Lies between the connection and uvicorn's protocol.
 
-    By itself uvicorn reads as much as comes at once, up to 256 kB and then 64 kB more, before the
-    application has seen the headers. Here a request that is refused costs one piece.
+    By itself uvicorn takes all that comes at once, over 100 kB, before the application has seen
+    the headers. Here a request that is refused costs one piece.
     """
 
     def __init__(self, **options: object) -> None:

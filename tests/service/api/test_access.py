@@ -118,6 +118,23 @@ def test_many_requests_at_once_read_the_keys_once():
     assert store.reads == 1
 
 
+def test_what_began_while_the_service_was_open_ends_with_the_first_key(keys):
+    came = []
+
+    async def app(scope, receive, send):
+        came.append(scope["state"]["principal"])
+
+    async def ask():
+        scope = {"type": "http", "method": "GET", "path": "/v1/jobs", "headers": []}
+        await Access(app, KeyRing(keys))(scope, None, None)
+        [principal] = came
+        assert await principal.still_valid()
+        keys.create("ada", ["read"])
+        assert not await principal.still_valid()
+
+    asyncio.run(ask())
+
+
 def test_a_web_socket_is_closed_unheard():
     sent = []
 
