@@ -10,8 +10,12 @@ RUN python -m venv --without-pip /app/.venv
 # Dependencies change less often than the code: a layer of their own.
 COPY requirements/runtime.txt requirements/runtime.txt
 RUN pip --python /app/.venv install --require-hashes -r requirements/runtime.txt
+# What builds the wheel is pinned too, and stays out of the environment.
+COPY requirements/build.txt requirements/build.txt
+RUN pip install --require-hashes -r requirements/build.txt
 COPY . .
-RUN pip --python /app/.venv install --no-deps .
+RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
+    && pip --python /app/.venv install --no-deps /wheels/*.whl
 
 FROM ${BASE}
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent mlp \

@@ -6,7 +6,7 @@ DATA_DIR ?= data
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install serve test check fix bench chaos attack ci lock clean
+.PHONY: help demo install serve test check fix bench chaos attack ci lock sbom clean
 
 help:  ## List these commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -54,6 +54,12 @@ lock:  ## Write requirements/*.txt again from pyproject.toml (needs uv)
 	  pyproject.toml -o requirements/runtime.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  pyproject.toml --group dev -o requirements/dev.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --group build -o requirements/build.txt
+
+sbom: .venv/.dev  ## Write sbom.json: all run-time dependencies and what is known against them (asks PyPI)
+	$(BIN)/pip-audit -r requirements/runtime.txt --require-hashes --disable-pip --progress-spinner off \
+	  --format cyclonedx-json --output sbom.json
 
 clean:  ## Remove the environment and what tests left (never the data directory)
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
@@ -66,9 +72,10 @@ clean:  ## Remove the environment and what tests left (never the data directory)
 	$(PYTHON) -m venv .venv
 	touch $@
 
-.venv/.runtime: .venv/.python requirements/runtime.txt pyproject.toml
+.venv/.runtime: .venv/.python requirements/runtime.txt requirements/build.txt pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/runtime.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
 .venv/.dev: .venv/.runtime requirements/dev.txt

@@ -1,11 +1,14 @@
 """Log lines for people (on a terminal) or machines (JSON), of this service and its libraries."""
 
+import io
 import logging
 import re
 import sys
-from typing import Any, Literal
+from collections.abc import MutableMapping
+from typing import Any, Literal, TextIO
 
 import structlog
+from structlog.typing import ExcInfo
 
 SECRET = re.compile(r"(mlp_[a-z0-9]{8,12}_)[A-Za-z0-9_-]{43}")
 """An API key, wherever a client may have put it: an address, say, is logged."""
@@ -17,11 +20,11 @@ def configure(level: str, form: Literal["auto", "console", "json"]) -> None:
     renderer: Any = (
         structlog.processors.JSONRenderer()
         if as_json
-        # A traceback without the values of variables: they may be a client's data.
         else structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            colors=sys.stderr.isatty(), exception_formatter=_traceback
         )
     )
+    one_line: list[Any] = [] if as_json else [_one_line]  # JSON escapes what is in the way itself
     shared: list[Any] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -43,6 +46,7 @@ def configure(level: str, form: Literal["auto", "console", "json"]) -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *one_line,
                 renderer,
                 _without_secrets,
             ],
@@ -54,3 +58,24 @@ def configure(level: str, form: Literal["auto", "console", "json"]) -> None:
 
 def _without_secrets(_: Any, __: str, line: Any) -> str:
     return SECRET.sub(r"\1…", line)
+
+
+def _one_line(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Escape what could forge a line or talk to a terminal: texts may hold a client's bytes."""
+    return {
+        key: _visible(value) if isinstance(value, str) else value for key, value in event.items()
+    }
+
+
+def _visible(text: str, allowed: str = "") -> str:
+    return "".join(
+        letter if letter.isprintable() or letter in allowed else ascii(letter)[1:-1]
+        for letter in text
+    )
+
+
+def _traceback(out: TextIO, error: ExcInfo) -> None:
+    """Write a traceback without the values of variables: they may be a client's data."""
+    written = io.StringIO()
+    structlog.dev.plain_traceback(written, error)
+    out.write(_visible(written.getvalue(), allowed="\n"))

@@ -64,8 +64,10 @@ def test_the_image_installs_its_dependencies_by_hash_and_the_project_without_any
     pip = [rest for rest in installs if rest.startswith("pip")]
     assert [re.sub(r".* install ", "", rest) for rest in pip] == [
         "--require-hashes -r requirements/runtime.txt",
-        "--no-deps .",
+        "--require-hashes -r requirements/build.txt",
+        "--no-deps /wheels/*.whl",
     ]
+    assert "pip wheel --no-deps --no-build-isolation" in pip[-1]
 
 
 def test_the_image_runs_as_a_numbered_user_that_is_not_root():
@@ -157,7 +159,8 @@ def test_the_build_context_is_an_allow_list_with_all_the_wheel_needs():
     assert rules[0] == "*"
     allowed = {rule[1:] for rule in rules if rule.startswith("!")}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    needed = {"pyproject.toml", "requirements/runtime.txt", project["project"]["readme"]}
+    needed = {"pyproject.toml", "requirements/runtime.txt", "requirements/build.txt"}
+    needed |= {project["project"]["readme"]}
     needed |= {name for name in project["project"]["license-files"] if "*" not in name}
     needed |= set(project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
     assert allowed == needed

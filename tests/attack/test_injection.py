@@ -1,0 +1,520 @@
+"""Text of strangers stays text: it names no file, no markup, no log line, and secrets stay in."""
+
+import contextlib
+import json
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from urllib.parse import quote
+from xml.etree import ElementTree
+
+import pytest
+
+from service.app import serve
+from service.settings import Settings
+from tests.campaign import ROOT, Campaign
+from tests.servers import Server, eventually
+from tests.service.api.driving import train
+
+CANARY = "what-the-canary-says"
+SECRET = "s3cret-41bb"
+
+# --- Raw requests: clients tidy up addresses and headers, attackers do not ------------------------
+
+
+def raw(server: Server, head: bytes, body: bytes = b"") -> tuple[int, bytes]:
+    """Send one request as it is; return the status and all bytes of the answer."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+        length = f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        connection.sendall(head + length.encode() + body)
+        answer = received(connection)
+    if not answer:
+        return 400, b""  # refused by the parser, and closed before all of it was read
+    found = re.match(rb"HTTP/1.1 (\d+) ", answer)
+    assert found, answer[:200]
+    return int(found[1]), answer
+
+
+def received(connection: socket.socket) -> bytes:
+    answer = b""
+    with contextlib.suppress(ConnectionResetError):
+        while piece := connection.recv(65536):
+            answer += piece
+    return answer
+
+
+def request(
+    address: bytes, method: str = "GET", host: bytes = b"127.0.0.1", **headers: bytes
+) -> bytes:
+    lines = [method.encode() + b" " + address + b" HTTP/1.1", b"Host: " + host]
+    lines += [name.replace("_", "-").encode() + b": " + value for name, value in headers.items()]
+    return b"\r\n".join(lines) + b"\r\n"
+
+
+# --- Paths ----------------------------------------------------------------------------------------
+
+UPWARDS = (
+    "../",
+    "..\\",
+    "..%2f",
+    "..%5c",
+    "%2e%2e/",
+    "%2e%2e%2f",
+    "%2E%2E%5C",
+    "%252e%252e%252f",
+    "%25252e%25252e%25252f",
+    "....//",
+    "..;/",
+    "..%00/",
+    "..%0d/",
+    "\uff0e\uff0e\uff0f",
+    "\u2024\u2024\u2215",
+    "..%c0%af",
+    "%c0%ae%c0%ae%c0%af",
+    "..%e0%80%af",
+    "%f0%80%80%ae%f0%80%80%ae/",
+    "..%u2216",
+)
+STARTS = ("", "/", "//", "\\\\", "./", "%2f", "mnist/", "latest/", "job_0/")
+GOALS = ("canary.txt", "etc/passwd", "jobs.sqlite3", "jobs.sqlite3%00canary.png")
+ABSOLUTE = ("/etc/passwd", "file:///etc/passwd", "C:\\boot.ini", "\\\\host\\share", "~root", "%00")
+OVERLONG = (
+    b"..\xc0\xaf",
+    b"\xc0\xae\xc0\xae/",
+    b"\xe0\x80\xae\xe0\x80\xae/",
+    b"\xff\xfe/",
+    b"\x80/",
+)
+
+
+def traversals() -> list[bytes]:
+    """Return ways to write "somewhere else", some of them no Unicode."""
+    depths = (1, 2, 3, 5)
+    texts = [
+        start + up * depth + goal
+        for start, up, depth, goal in product(STARTS, UPWARDS, depths, GOALS)
+        if depth in (1, 3) or not start
+    ]
+    overlong = [up * depth + b"etc/passwd" for up, depth in product(OVERLONG, depths)]
+    return [*(text.encode() for text in (*ABSOLUTE, *texts)), *overlong]
+
+
+ADDRESSES = (
+    ("GET", "/v1/jobs/{}"),
+    ("DELETE", "/v1/jobs/{}"),
+    ("POST", "/v1/jobs/{}/cancel"),
+    ("GET", "/v1/jobs/{}/epochs"),
+    ("GET", "/v1/jobs/{}/epochs.csv"),
+    ("GET", "/v1/jobs/{}/curves.svg"),
+    ("GET", "/v1/jobs/{}/events"),
+    ("GET", "/v1/curves.png?jobs={}"),
+    ("GET", "/v1/jobs?after={}"),
+    ("GET", "/v1/models/{}/weights.npz"),
+    ("GET", "/v1/models/{}/layers/1/weights.png"),
+    ("POST", "/v1/models/{}/predict"),
+    ("GET", "/v1/datasets/{}"),
+    ("GET", "/v1/datasets/{}/samples.png"),
+    ("GET", "/v1/datasets/{}/test/0.png"),
+    ("GET", "/v1/datasets/mnist/{}/0.json"),
+    ("GET", "/problems/{}"),
+    ("GET", "/vendor/{}"),
+    ("GET", "/vendor/swagger-ui-dist/{}"),
+    ("GET", "/{}"),
+)
+
+
+def readable(text: bytes) -> str:
+    return text.decode("utf-8", "replace").replace("\x00", "?")
+
+
+def in_bodies(server: Server, text: bytes) -> Iterator[tuple[int, bytes]]:
+    """Send `text` as every name that a body, a form or a header may hold."""
+    name, sample = readable(text), {"Content_Type": b"application/json"}
+    for spec in (
+        {"dataset": name},
+        {"preset": name},
+        {"name": name, "tags": [name], "metadata": {name: name}},
+    ):
+        yield raw(server, request(b"/v1/jobs", "POST", **sample), json.dumps(spec).encode())
+    key = {**sample, "Idempotency_Key": text}
+    yield raw(server, request(b"/v1/jobs", "POST", **key), b'{"dataset": "none"}')
+    asked = json.dumps({"inputs": [{"dataset": name, "index": 0}]}).encode()
+    yield raw(server, request(b"/v1/models/latest/predict", "POST", **sample), asked)
+    part = b'--x\r\nContent-Disposition: form-data; name="image"; filename="' + text
+    form = {"Content_Type": b"multipart/form-data; boundary=x"}
+    body = part + b'"\r\n\r\nnothing\r\n--x--\r\n'
+    yield raw(server, request(b"/v1/models/latest/predict", "POST", **form), body)
+    held = {"If_None_Match": text, "Last_Event_ID": text}
+    yield raw(server, request(b"/v1/jobs/nobody", **held))
+
+
+def outside(server: Server) -> set[Path]:
+    """Return the files around the data directory and where the server was started."""
+    near = server.data_dir.parent.rglob("*")
+    return {path for path in near if server.data_dir not in path.parents} | set(ROOT.glob("*"))
+
+
+@contextlib.contextmanager
+def traced(server: Server, log: Path) -> Iterator[None]:
+    """Write down every file that the server opens, or tries to."""
+    command = ["strace", "-f", "-y", "-e", "trace=open,openat,openat2,creat", "-o", log]
+    tracer = subprocess.Popen([*command, "-p", str(server.pid)], stderr=subprocess.PIPE)
+    assert tracer.stderr
+    assert b"attached" in tracer.stderr.readline()
+    try:
+        yield
+    finally:
+        tracer.terminate()
+        tracer.wait()
+        tracer.stderr.close()
+
+
+def opened_outside(server: Server, datasets_dir: Path, log: Path) -> list[str]:
+    """Return the paths that the server opened though they are none of its business."""
+    own = (server.data_dir, datasets_dir, ROOT / "service", ROOT / "mlp_core")
+    python = (sys.prefix, sys.base_prefix, "/usr/share/fonts", "/proc/self", "/dev", "/etc/mime")
+    allowed = tuple(str(path) for path in (*own, *python))
+    found = re.findall(r'open\w*\((?:[^,"]*, )?"([^"]*)"', log.read_text())
+    assert found, "the tracer saw nothing"
+    return [path for path in found if path.startswith("/") and not path.startswith(allowed)]
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory, datasets_dir: Path) -> Path:
+    """A data directory with trained jobs, and a canary file beside it."""
+    data_dir = tmp_path_factory.mktemp("injected") / "data"
+    data_dir.mkdir()
+    (data_dir.parent / "canary.txt").write_text(CANARY)
+    for name in MARKUP[:2]:
+        train(data_dir, datasets_dir, name=name, preset="linear", epochs=1, batch_size=4096)
+    return data_dir
+
+
+@pytest.fixture
+def server(data_dir: Path, datasets_dir: Path) -> Iterator[Server]:
+    server = Server(data_dir, datasets_dir, MLP_CONCURRENT_JOBS="0").start()
+    yield server
+    server.stop()
+
+
+def check_traversals(server: Server, corpus: list[bytes], every: int) -> int:
+    """Send each string to every `every`th place, and look at the answers; return their number."""
+    turn = count = 0
+    for text in corpus:
+        for method, address in ADDRESSES:
+            turn += 1
+            if turn % every == 0:
+                path = address.encode().replace(b"{}", text.replace(b" ", b"+"))
+                status, answer = raw(server, request(path, method))
+                assert 400 <= status < 500, (method, path, answer[:300])
+                assert CANARY.encode() not in answer, path
+                count += 1
+        turn += 1
+        if turn % every == 0:
+            for status, answer in in_bodies(server, text):
+                assert status == 201 or 400 <= status < 500, (text, answer[:300])
+                assert CANARY.encode() not in answer, text
+                count += 1
+    return count
+
+
+def test_no_text_leads_out_of_the_data_directory(
+    server: Server, datasets_dir: Path, tmp_path: Path, campaign: Campaign
+) -> None:
+    corpus = traversals()
+    assert len(set(corpus)) >= 500
+    before = outside(server)
+    small = corpus[:: len(corpus) // 150]
+    if campaign.full and shutil.which("strace"):
+        check_traversals(server, small, 1)  # what is read once, by the first of its kind
+        log = tmp_path / "opened"
+        with traced(server, log):
+            count = check_traversals(server, corpus, 1)
+        astray = opened_outside(server, datasets_dir, log)
+    else:
+        count, astray = check_traversals(server, small, 7), []
+    new = outside(server) - before
+    campaign.figure(
+        f"ways out of the data directory, {len(set(corpus))} strings in every place",
+        target="0 escapes",
+        measured=f"{len(astray) + len(new)} in {count} requests",
+        met=not astray and not new,
+    )
+    assert not astray, astray[:10]
+    assert not new
+    assert "Traceback" not in server.log()
+
+
+# --- Markup ---------------------------------------------------------------------------------------
+
+MARKUP = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "</text></svg><script>1</script>",
+    "]]><script>1</script><![CDATA[",
+    "<foreignObject><body onload=1>",
+    '<a href="javascript:alert(1)">x</a>',
+    "&lt;script&gt; &#60;b&#62; &amp;",
+    '<!DOCTYPE x [<!ENTITY e "1">]>&e;',
+    "<?xml-stylesheet href='http://x/'?>",
+    "<style>@import 'http://x/';</style>",
+    "url(http://x/) expression(1)",
+    "$\\href{http://x}{y}$ \\write18{id}",
+    "{{7*7}} ${7*7} <%= 7*7 %> %s %n",
+    "=cmd|' /C calc'!A0",
+    "'; DROP TABLE jobs; --",
+)
+
+
+def check_picture(picture: bytes, names: tuple[str, ...]) -> None:
+    """Look for anything in an SVG that is more than a drawing."""
+    root = ElementTree.fromstring(picture)
+    for element in root.iter():
+        tag = str(element.tag).rpartition("}")[2].lower()
+        assert tag not in {"script", "foreignobject", "a", "image", "iframe", "animate", "set"}
+        for name, value in element.attrib.items():
+            assert not name.rpartition("}")[2].lower().startswith("on"), name
+            if name.endswith("href"):
+                assert value.startswith("#"), value
+        if tag == "style":
+            assert not re.search(r"@import|url\((?!#)", element.text or "")
+    drawn = "".join(root.itertext())
+    assert all(name in drawn for name in names)
+
+
+def check_passive(headers: "dict[str, str]", media_type: str) -> None:
+    assert headers["content-type"].split(";")[0] == media_type
+    assert headers["x-content-type-options"] == "nosniff"
+    policy = headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "sandbox" in policy
+    assert "script-src" not in policy
+
+
+def test_names_are_drawn_as_text_and_nothing_else(server: Server, campaign: Campaign) -> None:
+    get = server.http.get
+    ids = [server.submit(name=text, tags=[text], metadata={"note": text}) for text in MARKUP]
+    for id_, name in zip(ids, MARKUP, strict=True):
+        picture = get(f"/v1/jobs/{id_}/curves.svg")
+        check_passive(dict(picture.headers), "image/svg+xml")
+        check_picture(picture.content, (name,))
+        job = get(f"/v1/jobs/{id_}")
+        check_passive(dict(job.headers), "application/json")
+        assert job.json()["spec"]["name"] == name
+    trained = [job["id"] for job in get("/v1/jobs?state=succeeded").json()["data"]]
+    together = get(f"/v1/curves.svg?jobs={','.join(trained)}")
+    check_picture(together.content, MARKUP[:2])
+    weights = get("/v1/models/latest/layers/1/weights.svg")
+    check_passive(dict(weights.headers), "image/svg+xml")
+    check_picture(weights.content, ("Digit 0",))
+    measured = f"0 in {len(ids) + 2} pictures"
+    campaign.figure("markup that came alive", target="0", measured=measured, met=True)
+
+
+def test_problems_and_pages_run_no_script_of_a_stranger(server: Server) -> None:
+    for text in MARKUP:
+        for path in (f"/v1/jobs/{quote(text, '')}", f"/{quote(text)}", f"/docs?x={quote(text)}"):
+            answer = server.http.get(path, headers={"Accept": "text/html"})
+            if path.startswith("/docs"):
+                assert text not in answer.text
+                policy = answer.headers["content-security-policy"]
+                assert "default-src 'none'" in policy
+                assert "connect-src 'self'" in policy
+            else:
+                check_passive(dict(answer.headers), "application/problem+json")
+
+
+# --- Logs -----------------------------------------------------------------------------------------
+
+FORGED = {
+    "console": "2026-01-01T00:00:00Z [info     ] forged",
+    "json": '{"event": "forged", "level": "info"}',
+}
+BREAKS = (
+    "\n",
+    "\r\n",
+    "\r",
+    "\x1b[2J\x1b[31m",
+    "\x1b]0;title\x07",
+    "\x85",
+    "\u2028",
+    "\x9b31m",
+    "\x7f",
+)
+
+
+def log_attacks(form: str) -> Iterator[bytes]:
+    for mark in BREAKS:
+        text = f"x{mark}{FORGED[form]}"
+        quoted, bare = quote(text, "").encode(), text.replace(" ", "+").encode()
+        yield request(b"/v1/jobs/" + quoted)
+        yield request(b"/v1/jobs?after=" + quoted)
+        yield request(b"/nowhere/" + quoted, "DELETE")
+        yield request(b"/v1/jobs?after=" + bare)
+        yield request(b"/" + bare)
+        yield request(b"/livez", host=text.encode())
+        yield request(b"/livez", User_Agent=text.encode(), Referer=text.encode())
+        yield request(b"/livez", Idempotency_Key=text.encode(), X_Forwarded_For=text.encode())
+    yield request(b"/livez?\xff\xfe\xc0\xaf")
+    yield request(b"/livez/\xff\xfe\xc0\xaf")
+    yield request(b"/livez", "G\x1bET")
+
+
+@pytest.mark.parametrize("form", FORGED)
+def test_each_request_is_one_log_line_without_control_characters(
+    data_dir: Path, datasets_dir: Path, form: str, campaign: Campaign
+) -> None:
+    environment = {"MLP_CONCURRENT_JOBS": "0", "MLP_LOG_FORMAT": form}
+    server = Server(data_dir, datasets_dir, **environment).start()
+    try:
+        start = (server.data_dir / "server.log").stat().st_size
+        before = raw(server, request(b"/livez"))[0]
+        attacks = list(log_attacks(form))
+        statuses = [raw(server, attack)[0] for attack in attacks]
+    finally:
+        server.stop()
+    with (server.data_dir / "server.log").open("rb") as file:
+        file.seek(start)
+        lines = file.read().split(b"\n")
+    written = [line for line in lines if b"HTTP/1.1" in line or b"Invalid HTTP" in line]
+    forged = [line for line in lines if re.match(rb'2026-01-01T|\{"event": "forged"', line)]
+    rough = [line for line in lines if re.search(rb"[\x00-\x1f\x7f]|\xc2[\x80-\x9f]", line)]
+    campaign.figure(
+        f"forged or unprintable log lines ({form})",
+        target="0, and a line for each request",
+        measured=f"{len(forged) + len(rough)}, {len(written)} lines for {len(attacks) + 1}",
+        met=not forged and not rough and len(written) == len(attacks) + 1,
+    )
+    assert before == 200
+    assert all(status < 500 for status in statuses)
+    assert forged == []
+    assert rough == []
+    assert len(written) == len(attacks) + 1
+    assert b"Traceback" not in b"".join(lines)
+
+
+@pytest.mark.parametrize("form", FORGED)
+def test_what_is_logged_stays_on_its_line(form: str) -> None:
+    script = (
+        "import structlog, sys; from service import logs; logs.configure('info', sys.argv[1]);"
+        "structlog.get_logger().error('crashed', path=sys.argv[2]);"
+        "import logging; logging.getLogger('x').warning('from %s', sys.argv[2])"
+    )
+    text = f"a\n{FORGED[form]}\x1b[31m"
+    command = [sys.executable, "-c", script, form, text]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    assert len(done.stderr.splitlines()) == 2
+    assert "\x1b" not in done.stderr
+
+
+def test_a_traceback_in_the_log_has_no_control_characters() -> None:
+    script = (
+        "import structlog; from service import logs; logs.configure('info', 'console')\n"
+        "try: raise ValueError('\\x1b[31m')\n"
+        "except ValueError: structlog.get_logger().exception('crashed')"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    assert "ValueError: \\x1b[31m" in done.stderr
+    assert "\x1b" not in done.stderr
+
+
+# --- Secrets --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """A secret for each place one may come in by."""
+
+    environment: dict[str, str]
+    headers: dict[str, str]
+
+
+SECRETS = Secrets(
+    {
+        "MLP_API_KEY": f"{SECRET}-key",
+        "AWS_SECRET_ACCESS_KEY": f"{SECRET}-aws",
+        "DATABASE_PASSWORD": f"{SECRET}-database",
+    },
+    {
+        "Authorization": f"Bearer {SECRET}-bearer",
+        "Cookie": f"session={SECRET}-cookie",
+        "X-Api-Key": f"{SECRET}-header",
+    },
+)
+
+
+def command_lines() -> bytes:
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            found.append((folder / "cmdline").read_bytes())
+        except OSError:
+            continue
+    return b"\n".join(found)
+
+
+def use_with_secrets(server: Server) -> list[str]:
+    """Send secrets in headers and in bodies that are refused; return all answers."""
+    server.http.headers.update(SECRETS.headers)
+    server.http.cookies.clear()
+    send = server.http.request
+    refused = [
+        {"json": {"learning_rate": f"{SECRET}-body"}},
+        {"json": {f"{SECRET[:6]}": 1, "preset": f"{SECRET}-body"}},
+        {"content": f"{{{SECRET}-body".encode(), "headers": {"Content-Type": "application/json"}},
+        {"content": f"{SECRET}-body".encode(), "headers": {"Content-Type": "text/plain"}},
+    ]
+    answers = [send("POST", "/v1/jobs", **body) for body in refused]  # type: ignore[arg-type]
+    answers += [
+        send("POST", "/v1/models/latest/predict", **body)  # type: ignore[arg-type]
+        for body in refused
+    ]
+    paths = ("/metrics", "/readyz", "/openapi.json", "/docs", "/v1/jobs", "/v1/jobs/nobody", "/")
+    answers += [send("GET", path) for path in paths]
+    assert all(answer.status_code < 500 for answer in answers)
+    return [answer.text + str(answer.headers) for answer in answers]
+
+
+def test_secrets_come_out_nowhere(data_dir: Path, datasets_dir: Path, campaign: Campaign) -> None:
+    environment = {**SECRETS.environment, "MLP_CONCURRENT_JOBS": "1", "MLP_LOG_LEVEL": "debug"}
+    server = Server(data_dir, datasets_dir, **environment).start()
+    try:
+        job = server.submit(preset="mlp-relu", epochs=50)
+        eventually(server.workers, "a worker")
+        answers = use_with_secrets(server)
+        running = command_lines()
+        server.act(job, "cancel")
+        server.wait(job, "cancelled")
+    finally:
+        server.stop()
+    files = [path for path in data_dir.rglob("*") if path.is_file()]
+    found = [str(path) for path in files if SECRET.encode() in path.read_bytes()]
+    found += [answer for answer in answers if SECRET in answer]
+    found += ["a command line"] * (SECRET.encode() in running)
+    places = f"{len(files)} files, {len(answers)} answers, all command lines"
+    campaign.figure(f"secrets found in {places}", target="0", measured=len(found), met=not found)
+    assert "worker_started" in server.log()
+    assert not found, found[:3]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"postgresql+nothing://me:{SECRET}@127.0.0.1:1/jobs",
+        f"sqlite://me:{SECRET}@host/jobs",
+        f"nonsense {SECRET}",
+    ],
+)
+def test_a_database_url_of_no_use_is_refused_without_its_password(
+    tmp_path: Path, url: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert serve(Settings(data_dir=tmp_path / "data", database_url=url)) == 1
+    said = "".join(capfd.readouterr())
+    assert "MLP_DATABASE_URL can't be used" in said
+    assert SECRET not in said
