@@ -332,7 +332,7 @@ def _insert(
         created_at=now(),
         owner=owner,
     )
-    row = connection.execute(created.returning(*jobs.c)).mappings().one()
+    row = connection.execute(created.returning(jobs)).mappings().one()
     return move(connection, row, State.QUEUED, None)
 
 

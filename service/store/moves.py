@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, ScalarSelect, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, select, update
 from sqlalchemy.engine import RowMapping
 
 from service.job import FINAL, State
@@ -17,6 +17,13 @@ from service.store.schema import events, jobs
 EventType = Literal["state", "epoch", "warning"]
 Note = tuple[EventType, dict[str, Any]]
 """An event to be: its type and data."""
+
+
+# Made once: to put a statement together takes longer than to execute it.
+HOLD = update(jobs).values(beat=jobs.c.beat).returning(jobs)
+CHANGE = update(jobs).where(jobs.c.number == bindparam("held")).returning(jobs)
+RECORD = insert(events)
+LAST_FINISH = select(func.max(jobs.c.finish_number))
 
 
 def now() -> datetime:
@@ -30,8 +37,7 @@ def in_state(states: Sequence[State]) -> ColumnElement[bool]:
 
 def hold(connection: Connection, *guard: ColumnElement[bool]) -> RowMapping | None:
     """Lock the one job row that meets `guard` until the transaction ends; None if none does."""
-    lock = update(jobs).where(*guard).values(beat=jobs.c.beat).returning(*jobs.c)
-    return connection.execute(lock).mappings().one_or_none()
+    return connection.execute(HOLD.where(*guard)).mappings().one_or_none()
 
 
 def change(
@@ -39,8 +45,6 @@ def change(
 ) -> RowMapping:
     """Change a row that this transaction holds, and record its `notes` as events."""
     count = row["event_count"] + len(notes)
-    changed = update(jobs).where(jobs.c.number == row["number"])
-    changed = changed.values(event_count=count, **values).returning(*jobs.c)
     if notes:
         at = now()
         numbered = enumerate(notes, start=row["event_count"] + 1)
@@ -48,8 +52,9 @@ def change(
             {"job": row["number"], "number": number, "type": type_, "at": at, "data": data}
             for number, (type_, data) in numbered
         ]
-        connection.execute(insert(events), entries)
-    return connection.execute(changed).mappings().one()
+        connection.execute(RECORD, entries)
+    new = {"held": row["number"], "event_count": count, **values}
+    return connection.execute(CHANGE, new).mappings().one()
 
 
 def move(
@@ -61,13 +66,9 @@ def move(
 ) -> RowMapping:
     """Move a row that this transaction holds to the state `to`, and record it as an event."""
     if to in FINAL:
-        values |= {"finished_at": now(), "finish_number": _next_finish()}
+        # Clocks jump; counting on from the job that ended last does not.
+        last = connection.scalar(LAST_FINISH) or 0
+        values |= {"finished_at": now(), "finish_number": last + 1}
     happened = {"state": to, "attempt": values.get("attempt", row["attempt"]), "reason": reason}
     new = {"state": to, "reason": reason, **values}
     return change(connection, row, new, [("state", happened)])
-
-
-def _next_finish() -> ScalarSelect[int]:
-    """Count on from the job that ended last: clocks jump, this order does not."""
-    last = func.coalesce(func.max(jobs.c.finish_number), 0)
-    return select(last + 1).correlate(None).scalar_subquery()

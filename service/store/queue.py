@@ -48,6 +48,11 @@ class Lost(NamedTuple):
     state: State
     losses: int
     """Workers it has lost in a row."""
+WORKERS = (
+    select(jobs.c.id, jobs.c.attempt, jobs.c.state, jobs.c.beat, jobs.c.handle)
+    .where(in_state(WITH_WORKER))
+    .order_by(jobs.c.number)
+)
 
 
 class Queue:
@@ -79,12 +84,10 @@ class Queue:
 
     def active(self) -> list[Active]:
         """Return the jobs with a worker, oldest first."""
-        columns = (jobs.c.id, jobs.c.attempt, jobs.c.state, jobs.c.beat, jobs.c.handle)
-        query = select(*columns).where(in_state(WITH_WORKER)).order_by(jobs.c.number)
         with self._database.read() as connection:
             return [
                 Active(id_, attempt, State(state), beat, handle)
-                for id_, attempt, state, beat, handle in connection.execute(query)
+                for id_, attempt, state, beat, handle in connection.execute(WORKERS)
             ]
 
     def lose(

@@ -1,0 +1,340 @@
+"""The service in one process and in one order of events, drawn from a seed.
+
+Real: the store, its transactions, the dispatchers. Played: the clock, the processes, the workers
+(in the steps of `service/work/worker.py`, without the mathematics), clients, and what goes wrong.
+SQLite lets one transaction happen after the other, so actors take turns between transactions;
+in the midst of a dispatcher's round, too, others get their turn, or the dispatcher crashes.
+
+    .venv/bin/python -m tests.chaos.simulation 4711
+
+tells the story of seed 4711, and what is wrong with it, if anything is.
+"""
+
+import json
+import random
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from service.errors import JobNotFound, Replaced, WrongMove
+from service.job import FINAL, Cost, Spec, State
+from service.store.jobs import JobStore
+from service.store.queue import MAX_LOSSES, Queue
+from service.work import dispatcher as dispatcher_module
+from service.work.dispatcher import Dispatcher
+from tests.chaos.stage import BATCHES, EPOCHS, Crash, Machine, Shelf, Stage, Worker
+
+SWEEPS = 3
+"""In place of 15: a worker that is merely slow is then taken for lost, which must be harmless."""
+OTHERS = -1
+ACTIONS = ("pause", "resume", "cancel", "delete")
+FAULTS = ("die", "freeze", "thaw", "deaf", "ill")
+FREE = Cost(parameters=1, bytes=1, flops=1.0, seconds=1.0)
+# ARCHITECTURE.md, "The life of a job".
+MOVES = {
+    None: {"queued"},
+    "queued": {"running", "paused", "cancelled"},
+    "running": {"pausing", "cancelling", "queued", "succeeded", "failed"},
+    "pausing": {"running", "cancelling", "paused", "succeeded", "failed"},
+    "paused": {"queued", "cancelled"},
+    "cancelling": {"cancelled"},
+}
+ROWS = """SELECT number, id, state, attempt, losses, epochs_done, batches_done, event_count,
+    json_extract(reason, '$.code'), beat FROM jobs"""
+EVENTS = "SELECT number, type, data FROM events WHERE job = ? AND number > ? ORDER BY number"
+
+
+@dataclass
+class Seen:
+    """What the last look found of a job."""
+
+    row: tuple[Any, ...]
+    state: str | None = None
+    attempt: int = 0
+    events: int = 0
+    epochs: int = 0
+
+
+class World:
+    """One order of events, and what must hold after each of them."""
+
+    def __init__(self, seed: int, stage: Stage, *, dispatchers: int | None = None) -> None:
+        self.rng = random.Random(seed)
+        self.stage, self.jobs, self.queue = stage, JobStore(stage), Queue(stage)
+        self.shelf, self.machine = Shelf(), Machine(self)
+        self.now = 1000.0
+        self.story: list[str] = []
+        self.happened: Counter[str] = Counter()
+        self.trained: dict[str, tuple[int, int]] = {}
+        self._seen: dict[str, Seen] = {}
+        self._turns: list[int] = []  # the dispatchers whose rounds are under way
+        self._calm = False
+        count = dispatchers or self.rng.choice((1, 1, 2))
+        self.dispatchers = [self._dispatcher() for _ in range(count)]
+        stage.clear(self)
+
+    def _dispatcher(self) -> Dispatcher:
+        return Dispatcher(self.queue, self.machine, self.shelf, self)  # type: ignore[arg-type]
+
+    # --- The clock ---
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        if self.rng.random() < 0.3:
+            self.work(self.rng.randrange(8))
+
+    # --- What happens, one thing at a time ---
+
+    def submit(self) -> None:
+        spec = Spec(epochs=EPOCHS)
+        made = self.jobs.submit(spec, FREE, BATCHES, lambda job: job.id, f"key {len(self.trained)}")
+        self.trained[made.job] = (0, 0)
+        self._note(f"submit {made.job[-4:]}")
+
+    def ask(self, action: str, who: int) -> None:
+        """Let a client do something with a job, allowed or not."""
+        if not self.trained:
+            return
+        job = list(self.trained)[who % len(self.trained)]
+        with suppress(WrongMove, JobNotFound):
+            if action == "delete":
+                self.jobs.delete(job)
+                self.shelf.delete_folder(job)
+            else:
+                self.jobs.act(action, job)
+        self._note(f"{action} {job[-4:]}")
+
+    def work(self, who: int) -> None:
+        """Let a worker go on to its next place to be interrupted at."""
+        able = [worker for worker in self.machine.alive() if not worker.frozen]
+        if not able:
+            return
+        worker = able[who % len(able)]
+        current, before = self.is_current(worker), self._row(worker.job)
+        done = ""
+        try:
+            done = next(worker.script)
+        except StopIteration:
+            worker.code, done = 0, "left"
+        except Replaced:
+            worker.code, done = 75, "was replaced"
+            assert not current, "the job's own worker is refused"
+        self.happened[done] += 1
+        self._note(f"worker {worker.job[-4:]}/{worker.attempt.number} {done}")
+        assert current or self._row(worker.job) == before, "a replaced worker has changed the row"
+
+    def round(self, who: int, seconds: float) -> None:
+        """Let time pass and a dispatcher do its round; it may crash, and is replaced."""
+        who %= len(self.dispatchers)
+        if who in self._turns:
+            return
+        self.now += seconds
+        self._turns.append(who)
+        try:
+            self.dispatchers[who].step()
+            self._note(f"dispatcher {who} did its round")
+        except Crash:
+            self.happened["crash"] += 1
+            self._note(f"dispatcher {who} crashed")
+            self.dispatchers[who] = self._dispatcher()
+        finally:
+            self._turns.remove(who)
+
+    def restart(self, who: int) -> None:
+        """Let a dispatcher shut down in order, and another one take its place."""
+        who %= len(self.dispatchers)
+        if self._turns:
+            return
+        self.dispatchers[who]._drain()
+        self.dispatchers[who] = self._dispatcher()
+        self._note(f"dispatcher {who} was restarted")
+
+    def hit(self, fault: str, who: int) -> None:
+        """Let something happen to a worker."""
+        alive = self.machine.alive()
+        if not alive:
+            return
+        worker = alive[who % len(alive)]
+        if fault == "die":
+            worker.code = -9
+        elif fault in ("freeze", "thaw"):
+            worker.frozen = fault == "freeze"
+        else:
+            setattr(worker, fault, True)
+        self._note(f"{fault} {worker.job[-4:]}/{worker.attempt.number}")
+
+    def between(self) -> None:
+        """Between two transactions of a dispatcher: others may have their turn, or it dies."""
+        if self._calm or not self._turns or self._turns[-1] == OTHERS or len(self._turns) > 3:
+            return
+        luck = self.rng.random()
+        if luck < 0.02:
+            raise Crash
+        if luck < 0.25:
+            turns, self._turns = self._turns, [*self._turns, OTHERS]
+            try:
+                self.anything()
+            finally:
+                self._turns = turns
+
+    # --- The order, drawn from the seed ---
+
+    def anything(self) -> None:
+        rng = self.rng
+        luck, who = rng.random(), rng.randrange(8)
+        if luck < 0.45:
+            self.work(who)
+        elif luck < 0.75:
+            self.round(who, rng.choice((0.1, 0.5, 1.0, 1.0, 5.0)))
+        elif luck < 0.88:
+            self.ask(rng.choice(ACTIONS), who)
+        elif luck < 0.96:
+            self.hit(rng.choice(FAULTS), who)
+        elif luck < 0.97:
+            self.restart(who)
+        elif luck < 0.98:
+            self.machine.refuses = not self.machine.refuses
+        elif len(self.trained) < 3:
+            self.submit()
+
+    def live(self, steps: int) -> None:
+        self.submit()
+        for _ in range(steps):
+            self.anything()
+            self.look()
+        self.settle()
+
+    def settle(self) -> None:
+        """Stop all faults; then every job must come to its end."""
+        self._calm, self.machine.refuses = True, False
+        for worker in self.machine.alive():
+            worker.frozen = worker.deaf = False
+        for turn in range(80):
+            self.round(turn, 1.0)
+            while any(not worker.frozen for worker in self.machine.alive()):
+                self.work(0)
+            self.look()
+            if self._is_settled():
+                break
+        assert self._is_settled(), "faults have stopped, but the jobs do not come to their ends"
+        self._check_ends()
+
+    def _is_settled(self) -> bool:
+        ends = (*FINAL, State.PAUSED)
+        rows = self.stage.raw.execute("SELECT state FROM jobs").fetchall()
+        return all(state in ends for (state,) in rows) and not self.machine.alive()
+
+    # --- What must hold ---
+
+    def is_current(self, worker: Worker) -> bool:
+        row = self._row(worker.job)
+        with_worker = row is not None and row[2] in ("running", "pausing", "cancelling")
+        return with_worker and row[3] == worker.attempt.number
+
+    def _row(self, job: str) -> Any:
+        return self.stage.raw.execute(f"{ROWS} WHERE id = ?", (job,)).fetchone()
+
+    def look(self) -> None:
+        """Check each job that has changed since the last look."""
+        for row in self.stage.raw.execute(ROWS).fetchall():
+            seen = self._seen.setdefault(row[1], Seen(()))
+            if row != seen.row:
+                self._check_row(row, seen)
+                self._check_events(row, seen)
+                seen.row = row
+
+    def _check_row(self, row: tuple[Any, ...], seen: Seen) -> None:
+        number, id_, state, _, losses, epochs_done, batches_done, _, code, _ = row
+        assert state in list(State)
+        assert 0 <= losses <= MAX_LOSSES, f"{losses} losses"
+        assert losses < MAX_LOSSES or state == "failed", "five losses end a job"
+        if (state, code) == ("failed", "worker_lost"):
+            assert losses == MAX_LOSSES, f"given up after {losses} losses"
+        assert (epochs_done, batches_done) <= self.trained[id_], "ahead of what was trained"
+        found = self.stage.raw.execute("SELECT key FROM checkpoints WHERE job = ?", (number,))
+        keys = {key for (key,) in found}
+        assert keys <= self.shelf.files.keys(), "a row names a checkpoint that is not there"
+
+    def _check_events(self, row: tuple[Any, ...], seen: Seen) -> None:
+        """Check what has been told since the last look: numbers, moves, attempts, epochs."""
+        number, _, state, attempt, _, _, _, count, _, _ = row
+        for told, type_, data in self.stage.raw.execute(EVENTS, (number, seen.events)).fetchall():
+            assert told == seen.events + 1, f"event {told} comes after {seen.events}"
+            seen.events = told
+            if type_ == "epoch":
+                seen.epochs += 1
+                assert json.loads(data)["epoch"] == seen.epochs, "epochs come once and in order"
+            elif type_ == "state":
+                self._check_move(json.loads(data), seen)
+        assert (count, state, attempt) == (seen.events, seen.state, seen.attempt)
+
+    def _check_move(self, data: dict[str, Any], seen: Seen) -> None:
+        to, attempt = data["state"], data["attempt"]
+        assert to in MOVES.get(seen.state, ()), f"{seen.state} became {to}"
+        claimed = (seen.state, to) == ("queued", "running")
+        assert attempt == seen.attempt + claimed, f"{seen.state} to {to}: attempt {attempt}"
+        seen.state, seen.attempt = to, attempt
+        self.happened[" ".join((to, (data["reason"] or {}).get("code", ""))).strip()] += 1
+
+    def _check_ends(self) -> None:
+        rows = self.stage.raw.execute(f"{ROWS} WHERE state = 'succeeded'").fetchall()
+        for number, id_, _, _, _, epochs_done, *_ in rows:
+            found = self.stage.raw.execute("SELECT number FROM epochs WHERE job = ?", (number,))
+            assert sorted(one for (one,) in found) == list(range(1, EPOCHS + 1))
+            assert epochs_done == EPOCHS
+            _, saved = self.jobs.with_checkpoints(id_)
+            assert (saved[0].epochs_done, saved[0].batches_done) == (EPOCHS, 0)
+
+    def _note(self, what: str) -> None:
+        self.story.append(f"{self.now:8.2f} {what}")
+
+
+@contextmanager
+def scene() -> Iterator[Stage]:
+    """Set the scene once for many seeds: few sweeps, and no log."""
+    patience, dispatcher_module.LOST_AFTER_SWEEPS = dispatcher_module.LOST_AFTER_SWEEPS, SWEEPS
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    stage = Stage()
+    yield stage
+    stage.close()
+    structlog.reset_defaults()
+    dispatcher_module.LOST_AFTER_SWEEPS = patience
+
+
+def play(seed: int, stage: Stage) -> World:
+    """Play one seed to its end.
+
+    Raises:
+        AssertionError: something did not hold; the message tells how to see it again.
+    """
+    world = World(seed, stage)
+    try:
+        world.live(steps=world.rng.choice((6, 12, 12, 24)))
+    except Exception as exc:
+        told = "\n".join(world.story)
+        again = f".venv/bin/python -m tests.chaos.simulation {seed}"
+        raise AssertionError(f"{exc!r}\n{told}\nseed {seed}; again with: {again}") from exc
+    return world
+
+
+def play_all(seeds: range) -> Counter[str]:
+    """Play the seeds; return how often each thing happened."""
+    happened: Counter[str] = Counter()
+    with scene() as stage:
+        for seed in seeds:
+            happened += play(seed, stage).happened
+    return happened
+
+
+if __name__ == "__main__":
+    with scene() as empty:
+        for chosen in sys.argv[1:]:
+            print("\n".join(play(int(chosen), empty).story))  # noqa: T201

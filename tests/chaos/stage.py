@@ -1,0 +1,196 @@
+"""What the simulation plays on: a database in memory, and a machine with workers for show."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, create_engine, event
+from sqlalchemy.pool import StaticPool
+
+from service.job import Epoch, State
+from service.store.attempts import FAILED, STOPPED, SUCCEEDED, Attempt
+from service.store.database import Database, _begin_sqlite
+from service.store.jobs import SavedCheckpoint
+from service.store.schema import metadata
+from service.work.handle import Handle, here
+from service.work.launcher import Exit
+
+if TYPE_CHECKING:
+    from tests.chaos.simulation import World
+
+EPOCHS, BATCHES = 2, 2
+ENVIRONMENT = {"arithmetic": 1}
+
+
+class Crash(BaseException):
+    """The dispatcher's process dies here. No `except` of the service may catch it."""
+
+
+class Stage(Database):
+    """A database in memory, with a moment for others after each transaction."""
+
+    def __init__(self) -> None:
+        self.url = "sqlite://"
+        self._engine = create_engine(self.url, poolclass=StaticPool)
+        event.listen(self._engine, "connect", _prepare)
+        event.listen(self._engine, "begin", _begin_sqlite)
+        metadata.create_all(self._engine)
+        raw = self._engine.raw_connection()
+        self.raw = raw.driver_connection
+        raw.close()
+        self.world: World | None = None
+
+    def clear(self, world: "World") -> None:
+        for table in reversed(metadata.sorted_tables):
+            self.raw.execute(f"DELETE FROM {table.name}")
+        self.world = world
+
+    @contextmanager
+    def _transaction(self, *, write: bool) -> Iterator[Connection]:
+        with super()._transaction(write=write) as connection:
+            yield connection
+        if self.world:
+            self.world.between()
+
+
+def _prepare(connection: Any, _: object) -> None:
+    connection.isolation_level = None
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+class Shelf:
+    """Artifacts in memory: keys are enough."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, None] = {}
+
+    def keys(self, job: str) -> list[str]:
+        return [key for key in self.files if key.startswith(job)]
+
+    def delete(self, key: str) -> None:
+        self.files.pop(key, None)
+
+    def delete_folder(self, job: str) -> None:
+        for key in self.keys(job):
+            self.delete(key)
+
+
+class Worker:
+    """A process that trains one job, as far as the store can tell."""
+
+    def __init__(self, world: "World", job: str, attempt: int, pid: int) -> None:
+        self.world, self.job = world, job
+        self.attempt = Attempt(world.stage, job, attempt)
+        self.handle = Handle(*here(), pid, 1)
+        self.code: int | None = None
+        self.frozen = self.deaf = self.leave = self.ill = False
+        self.cursor = (0, 0)
+        self.finished: list[Epoch] = []
+        self.last: SavedCheckpoint | None = None
+        self.script = self._live()
+
+    def _live(self) -> Iterator[str]:
+        """Train; each `yield` is a place to be interrupted, killed or frozen at."""
+        assignment = self.attempt.begin(self.handle.stored(), ENVIRONMENT)
+        yield "began"
+        for saved in assignment.checkpoints[:1]:
+            self._check(saved.key in self.world.shelf.files, "a named checkpoint is there")
+            self.cursor = (saved.epochs_done, saved.batches_done)
+        state = State.RUNNING
+        while self.cursor < (EPOCHS, 0):
+            self._train()
+            if self.world.rng.random() < 0.5:
+                state = self.attempt.beat(self.cursor, self.finished)
+                self.finished = []
+                yield "beat"
+            elif saved := self._save():
+                yield "saved"
+                state, dropped = self.attempt.commit(saved, self.finished)
+                self.finished = []
+                yield "committed"
+                for key in dropped:
+                    self.world.shelf.delete(key)
+            if self.ill:
+                self.attempt.end(FAILED, ("internal", "an error"), None, self.finished)
+                return
+            if self.leave or state in (State.PAUSING, State.CANCELLING):
+                yield from self._end(STOPPED, ("shutdown", "asked to leave"))
+                return
+        yield from self._end(SUCCEEDED, ("epochs_done", "all done"), "f" * 64)
+
+    def _train(self) -> None:
+        epochs, batches = self.cursor
+        if batches + 1 == BATCHES:
+            self.cursor = (epochs + 1, 0)
+            self.finished.append(_epoch(epochs + 1))
+        else:
+            self.cursor = (epochs, batches + 1)
+        self.world.trained[self.job] = max(self.cursor, self.world.trained[self.job])
+
+    def _save(self) -> SavedCheckpoint | None:
+        if self.last and (self.last.epochs_done, self.last.batches_done) == self.cursor:
+            return None
+        key = f"{self.job}/{self.attempt.number}/{self.cursor[0]}-{self.cursor[1]}"
+        self.world.shelf.files[key] = None
+        self.last = SavedCheckpoint(
+            self.job, self.attempt.number, *self.cursor, key, 1, sha256="0" * 64
+        )
+        return self.last
+
+    def _end(
+        self, moves: dict[State, State], reason: tuple[str, str], sha256: str | None = None
+    ) -> Iterator[str]:
+        saved = self._save()
+        yield "saved"
+        self.attempt.end(moves, reason, saved, self.finished, sha256)
+
+    def _check(self, true: bool, what: str) -> None:
+        # The store keeps the row's and the file's commit apart; only the fenced may find no file.
+        assert true or not self.world.is_current(self), what
+
+
+def _epoch(number: int) -> Epoch:
+    values = {"train_loss": 1.0, "train_accuracy": 0.5, "test_loss": 1.0, "test_accuracy": 0.5}
+    return Epoch(epoch=number, **values, seconds=1.0)
+
+
+class Machine:
+    """The launcher of all dispatchers: processes that live and die as the world says."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self.workers: dict[Handle, Worker] = {}
+        self.refuses = False
+
+    def start(self, job: str, attempt: int) -> Handle:
+        self._world.between()
+        if self.refuses:
+            raise OSError("no more processes")
+        started = {(worker.job, worker.attempt.number) for worker in self.workers.values()}
+        assert (job, attempt) not in started, "an attempt is started once"
+        worker = Worker(self._world, job, attempt, pid=4_000_000 + len(self.workers))
+        self.workers[worker.handle] = worker
+        self._world.between()
+        return worker.handle
+
+    def poll(self, handles: Iterable[Handle]) -> dict[Handle, Exit]:
+        codes = {handle: self.workers[handle].code for handle in handles}
+        return {handle: Exit(code) for handle, code in codes.items() if code is not None}
+
+    def terminate(self, handle: Handle) -> None:
+        self.workers[handle].leave = True
+
+    def kill(self, handle: Handle) -> None:
+        self._world.between()
+        worker = self.workers[handle]
+        if worker.code is None and not worker.deaf:
+            worker.code = -9
+
+    def capacity(self) -> int:
+        return 2
+
+    def last_words(self, job: str) -> str:
+        return ""
+
+    def alive(self) -> list[Worker]:
+        return [worker for worker in self.workers.values() if worker.code is None]

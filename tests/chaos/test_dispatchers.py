@@ -1,0 +1,86 @@
+"""Eight dispatchers on one store start each job once, and the database is never locked to them."""
+
+import time
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+import structlog
+
+from service.store import database as database_module
+from service.store.artifacts import Artifacts
+from service.store.attempts import SUCCEEDED, Attempt
+from service.store.database import Database
+from service.store.jobs import JobStore
+from service.store.queue import Queue
+from service.work.dispatcher import Dispatcher
+from service.work.launcher import InlineLauncher
+from tests.campaign import Campaign
+from tests.conftest import submit
+from tests.service.store.records import DONE, ENVIRONMENT, HANDLE, query
+
+DISPATCHERS = 8
+UNSYNCED = tuple(pragma for pragma in database_module.PRAGMAS if "synchronous" not in pragma)
+UNSYNCED += ("synchronous=OFF",)
+"""Nobody pulls the plug here: in the small version nobody waits for the disk."""
+
+
+def dispatch(url: str, begin_at: float, pragmas: tuple[str, ...]) -> int:
+    """Be one of the dispatchers until nothing is left to do; return how many jobs it ran."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    database_module.PRAGMAS = pragmas
+    database = Database(url)
+    ran = Counter[str]()
+
+    def run(job: str, number: int) -> int:
+        attempt = Attempt(database, job, number)
+        attempt.begin(HANDLE, ENVIRONMENT)
+        attempt.end(SUCCEEDED, DONE)
+        ran[job] += 1
+        return 0
+
+    nowhere = Artifacts(Path(url.removeprefix("sqlite:///")).parent / "jobs")
+    dispatcher = Dispatcher(Queue(database), InlineLauncher(run), nowhere)
+    time.sleep(max(0.0, begin_at - time.time()))
+    while JobStore(database).counts()["queued"]:
+        dispatcher.step()  # StoreBroken, "database is locked", would end the test
+    database.close()
+    return ran.total()
+
+
+def test_eight_dispatchers_start_each_job_once(
+    campaign: Campaign, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = campaign.of(250, 10_000)
+    pragmas = campaign.of(UNSYNCED, database_module.PRAGMAS)
+    monkeypatch.setattr(database_module, "PRAGMAS", pragmas)
+    database = Database(database_url)
+    jobs = JobStore(database)
+    for _ in range(count):
+        submit(jobs)
+    begin_at = time.time() + 4
+    told = [(database_url, begin_at, pragmas)] * DISPATCHERS
+    with ProcessPoolExecutor(DISPATCHERS, get_context("spawn")) as pool:
+        ran = list(pool.map(dispatch, *zip(*told, strict=True)))
+    database.close()
+
+    span = "SELECT 86400 * (julianday(max(at)) - julianday(min(at))) FROM events WHERE number > 1"
+    [(seconds,)] = query(database, span)
+    states = query(database, "SELECT state, attempt, losses, count(*) FROM jobs GROUP BY 1, 2, 3")
+    started = query(
+        database,
+        "SELECT count(*), count(DISTINCT job) FROM events WHERE data LIKE '%\"running\"%'",
+    )
+    at_work = sum(jobs > 0 for jobs in ran)
+    once = states == [("succeeded", 1, 0, count)] and started == [(count, count)]
+    told = f"{sum(ran)} of {count}, by {at_work} of {DISPATCHERS} dispatchers at once"
+    campaign.figure("jobs started exactly once", target="all", measured=told, met=once)
+    campaign.figure("failures as `database is locked`", target="0", measured=0, met=True)
+    speed = f"{count / seconds:.0f} jobs a second"
+    campaign.figure("speed, three transactions a job", target="none", measured=speed, met=True)
+    assert states == [("succeeded", 1, 0, count)]
+    assert started == [(count, count)]
+    assert sum(ran) == count
+    assert at_work >= 2, ran

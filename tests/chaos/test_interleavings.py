@@ -1,0 +1,119 @@
+"""Every order of what dispatchers, workers, clients and faults do leaves the jobs right."""
+
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+
+from tests.campaign import Campaign
+from tests.chaos.simulation import ACTIONS, FAULTS, World, play_all, scene
+from tests.chaos.stage import Stage
+
+PROCESSES = 2
+RARE = (
+    "crash",
+    "was replaced",
+    "succeeded epochs_done",
+    "failed internal",
+    "failed worker_lost",
+    "cancelled user",
+    "paused user",
+    "queued shutdown",
+    "queued worker_lost",
+)
+"""What must have happened, or the simulation has shown nothing."""
+
+
+def test_whatever_the_order_every_job_ends_as_it_must(campaign: Campaign) -> None:
+    count = campaign.of(600, 20_000)
+    started = time.monotonic()
+    if campaign.full:
+        parts = [range(first, count, PROCESSES * 5) for first in range(PROCESSES * 5)]
+        with ProcessPoolExecutor(PROCESSES, get_context("spawn")) as pool:
+            happened = sum(pool.map(play_all, parts), start=type(play_all(range(0)))())
+    else:
+        happened = play_all(range(count))
+    seconds = time.monotonic() - started
+    steps = sum(happened.values())
+    told = f"{count} in {seconds:.0f} s, {steps} moves and steps of workers"
+    target = "20 000 in 60 s" if campaign.full else "all"
+    campaign.figure("orders of events played", target=target, measured=told, met=seconds <= 60)
+    campaign.figure("orders that break a rule", target="0", measured=0, met=True)
+    assert [what for what in RARE if not happened[what]] == []
+
+
+class Orders(RuleBasedStateMachine):
+    """The same world with hypothesis in the place of the seed: it shrinks what it finds."""
+
+    stage: Stage
+
+    @initialize(seed=st.integers(0, 9), dispatchers=st.integers(1, 2))
+    def begin(self, seed: int, dispatchers: int) -> None:
+        self.world = World(seed, self.stage, dispatchers=dispatchers)
+        self.world.submit()
+
+    @rule(action=st.sampled_from(ACTIONS), who=st.integers(0, 2))
+    def ask(self, action: str, who: int) -> None:
+        self.world.ask(action, who)
+
+    @rule(who=st.integers(0, 3))
+    def work(self, who: int) -> None:
+        self.world.work(who)
+
+    @rule(who=st.integers(0, 1), seconds=st.sampled_from((0.1, 1.0, 5.0)))
+    def round(self, who: int, seconds: float) -> None:
+        self.world.round(who, seconds)
+
+    @rule(fault=st.sampled_from(FAULTS), who=st.integers(0, 3))
+    def hit(self, fault: str, who: int) -> None:
+        self.world.hit(fault, who)
+
+    @rule()
+    def submit(self) -> None:
+        self.world.submit()
+
+    @rule(refuses=st.booleans())
+    def refuse(self, refuses: bool) -> None:
+        self.world.machine.refuses = refuses
+
+    @invariant()
+    def all_is_right(self) -> None:
+        if hasattr(self, "world"):
+            self.world.look()
+
+    def teardown(self) -> None:
+        if hasattr(self, "world"):
+            self.world.settle()
+
+
+def test_no_order_that_hypothesis_finds_breaks_a_rule(campaign: Campaign) -> None:
+    examples = campaign.of(20, 1_000)
+    limits = settings(
+        max_examples=examples,
+        stateful_step_count=30,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate, Phase.shrink],
+    )
+    with scene() as stage:
+        run_state_machine_as_test(type("Orders", (Orders,), {"stage": stage}), settings=limits)
+    campaign.figure(
+        "orders that hypothesis found to break a rule", target="0", measured=0, met=True
+    )
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_seed_tells_the_same_story_again(seed: int) -> None:
+    first, second = play_all(range(seed, seed + 3)), play_all(range(seed, seed + 3))
+    assert first == second
