@@ -175,8 +175,8 @@ class Attempt:
         older = [old.key for old in before if old.key != saved.key]
         dropped = older[KEPT_CHECKPOINTS - 1 :]
         # A commit that seemed to fail may have named it already.
-        gone = checkpoints.c.key.in_([*dropped, saved.key])
-        connection.execute(delete(checkpoints).where(gone))
+        mine = delete(checkpoints).where(checkpoints.c.job == row["number"])
+        connection.execute(mine.where(checkpoints.c.key.in_([*dropped, saved.key])))
         connection.execute(insert(checkpoints).values(job=row["number"], **named))
         return dropped
 

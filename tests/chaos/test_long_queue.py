@@ -1,0 +1,202 @@
+"""Ten thousand queued jobs slow nobody down."""
+
+import random
+import re
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import quantiles
+
+import httpx2
+import pytest
+from sqlalchemy import Connection, event
+
+from service.job import State
+from service.store.attempts import SUCCEEDED, Attempt
+from service.store.database import Database
+from service.store.jobs import JobStore
+from service.store.queue import Queue
+from tests.campaign import Campaign
+from tests.conftest import submission, submit
+from tests.servers import Server
+from tests.service.store.records import DONE, epoch, saved, started
+
+CLIENTS = 4
+
+
+@pytest.fixture
+def idle_server(tmp_path: Path, datasets_dir: Path) -> Iterator[Server]:
+    """A real server that runs no jobs."""
+    server = Server(tmp_path / "data", datasets_dir, MLP_CONCURRENT_JOBS="0")
+    server.start()
+    yield server
+    server.stop()
+
+
+def fill(server: Server, count: int) -> float:
+    """Submit so many jobs over HTTP, a few clients at once; return jobs per second."""
+
+    def client(_: int) -> None:
+        with httpx2.Client(base_url=server.url, timeout=60) as http:
+            for _ in range(count // CLIENTS):
+                assert http.post("/v1/jobs", json={}).status_code == 201
+
+    started = time.monotonic()
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        list(pool.map(client, range(CLIENTS)))
+    return count / (time.monotonic() - started)
+
+
+def resident(pid: int) -> float:
+    """Return the memory of a process in MB."""
+    found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+    assert found
+    return int(found[1]) / 1024
+
+
+def p99(action: Callable[[], object], times: int) -> float:
+    """Return the 99th percentile of the action's milliseconds."""
+    taken = []
+    for _ in range(times):
+        started = time.perf_counter()
+        action()
+        taken.append(1000 * (time.perf_counter() - started))
+    return quantiles(taken, n=100)[-1]
+
+
+def test_a_long_queue_slows_nobody_down(idle_server: Server, campaign: Campaign) -> None:
+    length, probe = campaign.of((200, 40), (10_000, 1_000))
+    fill(idle_server, probe // 4)  # warm
+    rate = fill(idle_server, probe)
+    before = resident(idle_server.pid)
+    fill(idle_server, length)
+    long_rate = fill(idle_server, probe)
+    for what, found in (("no jobs", rate), (f"{length} jobs", long_rate)):
+        what = f"submissions a second, {what} queued"
+        campaign.figure(what, target=">= 300", measured=f"{found:.0f}", met=found >= 300)
+
+    database = Database(f"sqlite:///{idle_server.data_dir / 'jobs.sqlite3'}")
+    for what, (most, action) in actions(idle_server, database, length).items():
+        took = p99(action, campaign.of(30, 300))
+        measured, met = f"{took:.1f}", took <= most
+        campaign.figure(f"{what}, p99 in ms", target=f"<= {most}", measured=measured, met=met)
+    database.close()
+    grown = resident(idle_server.pid) - before
+    measured, met = f"{grown:.1f}", grown <= 30
+    campaign.figure("memory the server grew by, MB", target="<= 30", measured=measured, met=met)
+    assert grown < 60
+    assert long_rate > rate / 3, "submissions slow down with the queue"
+
+
+def actions(
+    server: Server, database: Database, length: int
+) -> dict[str, tuple[int, Callable[[], object]]]:
+    """What is measured: the most milliseconds it may take, and how to do it."""
+    queue, rng = Queue(database), random.Random(1)
+    ids = [job.id for job in JobStore(database).page(length).jobs]
+    several: dict[str, object] = {"state": ["queued", "running", "failed"]}
+    deep: dict[str, object] = {"after": ids[-50]}
+
+    def page(**params: object) -> tuple[int, Callable[[], object]]:
+        return 30, lambda: server.http.get("/v1/jobs", params=params)
+
+    return {
+        "a claim": (10, lambda: queue.claim(ids[-8:])),
+        "the first page": page(),
+        "a deep page": page(**deep),
+        "the first page of three states": page(**several),
+        "a deep page of three states": page(**several, **deep),
+        "a page of a state without jobs": page(state="failed"),
+        "a job with its place in the queue": (30, lambda: server.job(rng.choice(ids))),
+        "readiness": (30, lambda: server.http.get("/readyz")),
+        "metrics": (30, lambda: server.http.get("/metrics")),
+    }
+
+
+# --- Query plans ---
+
+
+class Plans:
+    """Every statement that a database executes, with SQLite's plan for it."""
+
+    def __init__(self, database: Database) -> None:
+        self.found: dict[str, str] = {}
+        self._asking = False
+        event.listen(database._engine, "before_cursor_execute", self._explain)
+
+    def _explain(self, connection: Connection, cursor, statement, parameters, *_) -> None:  # type: ignore[no-untyped-def]
+        if self._asking or statement.startswith(("BEGIN", "PRAGMA")):
+            return
+        self._asking = True
+        one = parameters[0] if isinstance(parameters, list) else parameters
+        rows = cursor.execute(f"EXPLAIN QUERY PLAN {statement}", one).fetchall()
+        self.found[statement] = "\n".join(row[3] for row in rows)
+        self._asking = False
+
+
+def dispatch(database: Database) -> None:
+    queue = Queue(database)
+    queue.claim()
+    found = queue.claim(["job_a", "job_b"])
+    assert found
+    queue.active()
+    queue.lose(found.job, found.attempt, "gone")
+    queue.losses(found.job)
+    queue.named_artifacts(found.job)
+
+
+def serve(database: Database) -> None:
+    jobs = JobStore(database)
+    ids = [submission(jobs, f"key-{number}").job for number in range(3)]
+    jobs.replay("key-1", b"")
+    jobs.page(20)
+    jobs.page(20, after=ids[2])
+    jobs.page(20, after=ids[2], states=[State.QUEUED])
+    jobs.page(20, after=ids[2], states=list(State))
+    jobs.latest_succeeded()
+    jobs.events(ids[0])
+    jobs.epochs(ids[0])
+    jobs.news(ids)
+    jobs.with_checkpoints(ids[0])
+    jobs.act("pause", ids[0])
+    jobs.act("cancel", ids[0])
+    jobs.delete(ids[0])
+
+
+def train(database: Database) -> None:
+    attempt = started(database, epochs=2)
+    attempt.beat((1, 0), [epoch(1)])
+    attempt.warn("code", "message")
+    attempt.commit(saved(attempt, 1), [])
+    attempt.end(SUCCEEDED, DONE, saved(attempt, 2), [epoch(2)])
+
+
+def test_no_statement_reads_the_whole_queue(database: Database, campaign: Campaign) -> None:
+    """Not even one that sorts: a sort reads all it sorts."""
+    jobs = JobStore(database)
+    for number in range(campaign.of(30, 3_000)):
+        submit(jobs)
+        if number % 3 == 0:
+            claimed = Queue(database).claim()
+            assert claimed
+            Attempt(database, claimed.job, claimed.attempt).end(SUCCEEDED, DONE)
+    plans = Plans(database)
+    for part in (dispatch, serve, train):
+        part(database)
+    bad = {
+        statement: plan for statement, plan in plans.found.items() if not _is_small(statement, plan)
+    }
+    told, met = f"{len(bad)} of {len(plans.found)}", not bad
+    what = "statements that read or sort a whole table"
+    campaign.figure(what, target="0", measured=told, met=met)
+    assert not bad, "\n\n".join(f"{statement}\n{plan}" for statement, plan in bad.items())
+
+
+def _is_small(statement: str, plan: str) -> bool:
+    """Tell whether the work stays the same, however many jobs there are."""
+    if "ORDER BY jobs.number DESC" in statement and "LIMIT" in statement:
+        plan = plan.replace("SCAN jobs\n", "")  # along the numbers, and no further than the limit
+    if "jobs.state IN" in statement and "handle" in statement:
+        plan = plan.replace("USE TEMP B-TREE FOR ORDER BY", "")  # of the jobs with workers
+    return not re.search(r"SCAN (jobs|events|epochs|checkpoints|idempotency_keys)|B-TREE", plan)
