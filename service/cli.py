@@ -123,6 +123,29 @@ def predict(
 
 
 @app.command()
+def backup(
+    destination: Annotated[Path, typer.Argument(metavar="DEST", help="A directory to be made.")],
+    data_dir: DataDir = None,
+) -> None:
+    """Copy the data directory to DEST, also while the server runs and jobs train."""
+    settings = _settings(data_dir=data_dir)
+    from service.errors import StoreBroken
+    from service.store.artifacts import Artifacts
+    from service.store.backup import backup as copy
+
+    artifacts = Artifacts(settings.data_dir / "jobs")
+    try:
+        copied = copy(settings.resolved_database_url(), artifacts, destination)
+    except StoreBroken as error:
+        typer.echo(f"No backup was made: {error}", err=True)
+        raise typer.Exit(1) from None
+    size = f"{copied.bytes / 1e6:.1f} MB"
+    typer.echo(f"{copied.jobs} jobs, {copied.checkpoints} checkpoints, {size} in {destination}")
+    for key in copied.lost:
+        typer.echo(f"The original has lost the checkpoint {key}; it is not in the copy.", err=True)
+
+
+@app.command()
 def health(url: Url = None) -> None:
     """Ask a server whether it is ready; the exit code is 0 if it is, else 1."""
     import httpx2

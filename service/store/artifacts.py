@@ -26,15 +26,16 @@ def write_atomic(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-        _sync_directory(path.parent)
+        sync(path.parent)
     except OSError as exc:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise broken(f"write {path.name}", exc) from exc
 
 
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+def sync(path: Path) -> None:
+    """Let a file's bytes, or a directory's entries, survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -52,7 +53,7 @@ def make_directory(path: Path) -> None:
         if not there:
             make_directory(path.parent)
             path.mkdir(exist_ok=True)
-        _sync_directory(path.parent)
+        sync(path.parent)
     except OSError as exc:
         if there and isinstance(exc, PermissionError):
             return  # what lies above is not ours, so it is not new either

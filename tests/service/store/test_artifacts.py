@@ -92,7 +92,7 @@ def test_a_disk_that_is_full_leaves_no_half_file(tmp_path: Path, name: str) -> N
 def test_a_folder_that_cannot_be_synced_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_sync_directory", refuse)
+    monkeypatch.setattr(module, "sync", refuse)
     with pytest.raises(StoreBroken, match="can't write file"):
         write_atomic(tmp_path / "file", DATA)
     assert (tmp_path / "file").read_bytes() == DATA, "whole, or not there"
@@ -107,7 +107,7 @@ def test_a_folder_above_that_may_not_be_read_is_not_synced(
         if path == tmp_path.parent:
             raise PermissionError(errno.EACCES, "no")
 
-    monkeypatch.setattr(module, "_sync_directory", forbid)
+    monkeypatch.setattr(module, "sync", forbid)
     make_directory(tmp_path / "new")
     assert (tmp_path / "new").is_dir()
 

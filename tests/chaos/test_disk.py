@@ -1,0 +1,427 @@
+"""Disks that are full, failing or read-only, while the service runs and jobs train."""
+
+import contextlib
+import errno
+import hashlib
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.errors import Replaced, StoreBroken, StoreFull
+from service.store.attempts import Attempt
+from service.store.database import Database
+from service.store.jobs import JobStore
+from service.work.dispatcher import Dispatcher
+from tests.campaign import Campaign
+from tests.chaos.tracing import needs_strace, strace
+from tests.conftest import submit
+from tests.servers import Server, eventually
+from tests.service.store.records import claim, query
+from tests.service.work.fakes import FakeLauncher
+from tests.service.work.test_worker import TINY, Bench, bench
+
+__all__ = ["bench"]  # a fixture
+
+needs_mounts = pytest.mark.skipif(
+    os.geteuid() != 0 or subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode,
+    reason="only root may mount file systems",
+)
+JOB = {"preset": "linear", "batch_size": 64, "epochs": 6}
+RETRY = ("retry-after", "1")
+
+
+def whole_checkpoints(folder: Path, database: Path) -> int:
+    """Check every checkpoint that a row names, and the database; return how many there are."""
+    with closing(sqlite3.connect(database, timeout=30)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        rows = connection.execute("SELECT key, size, sha256 FROM checkpoints").fetchall()
+    for key, size, sha256 in rows:
+        data = (folder / key).read_bytes()
+        assert (len(data), hashlib.sha256(data).hexdigest()) == (size, sha256), key
+    return len(rows)
+
+
+# --- Full ---
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 8 MB."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "none", str(folder)], check=True)
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill(folder: Path) -> Path:
+    """Leave no byte of space."""
+    ballast = folder / "ballast"
+    with ballast.open("ab", buffering=0) as file:
+        for size in (65536, 4096, 1):
+            with contextlib.suppress(OSError):
+                while True:
+                    file.write(bytes(size))
+    return ballast
+
+
+@needs_mounts
+def test_a_full_disk_refuses_new_work_and_costs_no_job(
+    small_disk: Path, datasets_dir: Path, campaign: Campaign
+) -> None:
+    server = Server(small_disk, datasets_dir).start()
+    try:
+        survive_a_full_disk(server, campaign)
+    finally:
+        server.stop()
+
+
+def survive_a_full_disk(server: Server, campaign: Campaign) -> None:
+    spec = JOB | {"epochs": campaign.of(40, 100)}
+    undisturbed = server.wait(server.submit(**JOB | {"epochs": 2}), "succeeded")["id"]
+    jobs = [server.submit(**spec, seed=seed) for seed in (1, 1)]
+    for job in jobs:
+        server.wait_for_progress(job, 0.05)
+    refused, unready = [], 0
+    for _ in range(campaign.of(1, 3)):
+        ballast = fill(server.data_dir)
+        until = time.monotonic() + campaign.of(4, 30)
+        while time.monotonic() < until:
+            fill(server.data_dir)  # what a file gave back is taken at once
+            refused.append(server.http.post("/v1/jobs", json=JOB))
+            unready += server.http.get("/readyz").status_code == 503
+            reads(server, undisturbed, jobs)
+            time.sleep(0.2)
+        ballast.unlink()
+        submitted = time.monotonic()
+        eventually(lambda: server.http.get("/readyz").status_code == 200, "the service to be ready")
+        jobs.append(server.submit(**spec))
+        seconds = time.monotonic() - submitted
+    ended = [server.wait(job, "succeeded", "failed", seconds=240) for job in jobs]
+    statuses = {answer.status_code for answer in refused}
+    campaign.figure(
+        f"answers to {len(refused)} submissions on a full disk",
+        target="507 or 503, with Retry-After",
+        measured=", ".join(map(str, sorted(statuses))),
+        met=statuses <= {503, 507},
+    )
+    good = len({job["weights_sha256"] for job in ended}) == 1
+    lost = sum(job["state"] != "succeeded" for job in ended)
+    campaign.figure(
+        "jobs that failed, were lost or ended with other bytes",
+        target="0",
+        measured=lost if good else "other bytes",
+        met=good and not lost,
+    )
+    campaign.figure(
+        "seconds from space to the next accepted job",
+        target="≤ 5",
+        measured=f"{seconds:.2f}",
+        met=seconds <= 5,
+    )
+    assert 507 in statuses <= {503, 507}
+    assert all(RETRY in answer.headers.items() for answer in refused)
+    codes = {(answer.status_code, answer.json()["code"]) for answer in refused}
+    assert codes <= {(507, "disk-full"), (503, "store-unavailable")}
+    assert unready > 0
+    assert [job["state"] for job in ended] == ["succeeded"] * len(jobs)
+    assert [job["losses"] for job in ended] == [0] * len(jobs)
+    assert good
+    whole_checkpoints(server.data_dir / "jobs", server.data_dir / "jobs.sqlite3")
+    assert "Traceback" not in server.log()
+
+
+def reads(server: Server, trained: str, jobs: list[str]) -> None:
+    """Read all sorts of things, which must work whatever the disk is like."""
+    body = {"inputs": [{"dataset": "mnist", "index": 0}]}
+    assert server.http.post(f"/v1/models/{trained}/predict", json=body).status_code == 200
+    for job in jobs:
+        assert server.http.get(f"/v1/jobs/{job}").status_code == 200
+    for path in ("jobs", f"jobs/{trained}/epochs", f"models/{jobs[0]}/weights.safetensors"):
+        assert server.http.get(f"/v1/{path}").status_code == 200
+
+
+# --- Every call that can fail ---
+
+
+class Faults:
+    """Lets the n-th of the calls that a save makes fail, once."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count, self._at, self._code = 0, 0, 0
+        for owner, name in ((os, "fsync"), (os, "open"), (Path, "replace"), (Path, "mkdir")):
+            monkeypatch.setattr(owner, name, self._guarded(getattr(owner, name)))
+        read, written = Path.open, self._guarded(Path.open)
+
+        def opened(path: Path, mode: str = "r", **options: Any) -> Any:
+            if mode != "wb":
+                return read(path, mode, **options)
+            return self._file(written(path, mode))
+
+        monkeypatch.setattr(Path, "open", opened)
+
+    def begin(self, at: int, code: int) -> None:
+        self.count, self._at, self._code = 0, at, code
+
+    def _guarded(self, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            self.count += 1
+            if self.count == self._at:
+                raise OSError(self._code, os.strerror(self._code))
+            return real(*arguments, **options)
+
+        return call
+
+    def _file(self, file: Any) -> Any:
+        guard = self._guarded
+
+        class File:
+            def __init__(self) -> None:
+                self.write, self.flush = guard(file.write), guard(file.flush)
+                self.fileno = file.fileno
+
+            def __enter__(self) -> Any:
+                return self
+
+            def __exit__(self, *_: object) -> None:
+                file.close()
+
+        return File()
+
+
+def test_each_call_of_a_save_may_fail(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, campaign: Campaign
+) -> None:
+    undisturbed = submit(bench.jobs, **TINY)
+    bench.run(undisturbed)
+    faults, at, calls = Faults(monkeypatch), 0, 1
+    while at < calls:
+        at += campaign.of(2, 1)
+        faults.begin(at, (errno.ENOSPC, errno.EIO)[at // 2 % 2])
+        job = submit(bench.jobs, **TINY)
+        assert bench.run(job) == "succeeded", f"call {at}"
+        calls = faults.count
+        assert bench.jobs.get(job).weights_sha256 == bench.jobs.get(undisturbed).weights_sha256
+        assert left_over(bench, job) == set(), f"call {at}"
+    whole_checkpoints(tmp_path / "jobs", tmp_path / "jobs.sqlite3")
+    campaign.figure("jobs harmed by one failing call of a save", target="0", measured=0, met=True)
+
+
+def left_over(bench: Bench, job: str) -> set[str]:
+    """Return the files that no row names and the dispatcher's sweep does not find."""
+    artifacts = bench.checkpoints._artifacts
+    Dispatcher(bench.queue, FakeLauncher(), artifacts)._tidy(job, ours=True)
+    return set(artifacts.keys(job)) - {saved.key for saved in bench.jobs.with_checkpoints(job)[1]}
+
+
+@pytest.mark.parametrize("happened", [True, False], ids=["but was done", "and was not done"])
+@pytest.mark.parametrize("name", ["beat", "commit", "end"])
+def test_a_transaction_that_seems_to_fail_is_repeated(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str, happened: bool
+) -> None:
+    """When the last sync of a commit fails, nobody can tell whether it was done."""
+    undisturbed, job = (submit(bench.jobs, **TINY) for _ in range(2))
+    bench.run(undisturbed)
+    real, fails = getattr(Attempt, name), iter([False, True, True, False, True] * 99)
+
+    def flaky(self: Attempt, *arguments: Any) -> Any:
+        if not next(fails):
+            return real(self, *arguments)
+        if happened:
+            real(self, *arguments)
+        raise StoreBroken("the database failed: disk I/O error")
+
+    monkeypatch.setattr(Attempt, name, flaky)
+    if name == "end" and happened:
+        next(fails)
+        with pytest.raises(Replaced):  # its own end has ended the attempt
+            bench.run(job)
+    else:
+        bench.run(job, tick=0.4)
+    done = bench.jobs.get(job)
+    assert (done.state, done.losses) == ("succeeded", 0)
+    assert done.weights_sha256 == bench.jobs.get(undisturbed).weights_sha256
+    assert [epoch.epoch for epoch in bench.jobs.epochs(job)] == [1, 2, 3, 4]
+    named = [saved.key for saved in bench.jobs.with_checkpoints(job)[1]]
+    assert len(set(named)) == len(named)
+    assert left_over(bench, job) == set()
+
+
+def test_a_full_database_is_told_from_a_broken_one(database: Database, jobs: JobStore) -> None:
+    with database.read() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+    submit(jobs)
+
+    def grow() -> None:
+        with database.write() as connection:
+            connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+            connection.exec_driver_sql("CREATE TABLE big AS SELECT zeroblob(9999999) AS zeros")
+
+    with pytest.raises(StoreFull, match="full"):
+        grow()
+    submit(jobs)
+    assert query(database, "SELECT count(*) FROM jobs") == [(2,)]
+
+
+CALLS = ("write", "pwrite64", "fsync", "fdatasync", "rename", "unlink", "mkdir", "ftruncate")
+
+
+@needs_strace
+def test_each_system_call_of_a_save_may_fail(
+    tmp_path: Path, database: Database, jobs: JobStore, campaign: Campaign
+) -> None:
+    """SQLite's own calls too; of its damage it must recover by itself."""
+    small = [("fdatasync", "EIO"), ("pwrite64", "ENOSPC")]
+    pairs = campaign.of(small, [(call, code) for call in CALLS for code in ("ENOSPC", "EIO")])
+    injected = 0
+    for call, code in pairs:
+        for at in campaign.of([2], range(1, 1000)):
+            said = save_with_a_fault(tmp_path, jobs, f"inject={call}:error={code}:when={at}")
+            if "(INJECTED)" not in said:
+                break
+            injected += 1
+    campaign.figure(
+        f"jobs, files or databases harmed by {injected} failing system calls of a save",
+        target="0",
+        measured=0,
+        met=True,
+    )
+    assert injected >= len(pairs)
+
+
+def save_with_a_fault(folder: Path, jobs: JobStore, inject: str) -> str:
+    """Let a worker save while a call of it fails; return the trace of that call."""
+    job = submit(jobs, **TINY)
+    claim(jobs._database, job)
+    program = ["-m", "tests.chaos.saving", str(folder), job]
+    call = inject.partition("=")[2].partition(":")[0]
+    trace = strace(["-e", f"trace={call}", "-e", inject], program, PYTHONDONTWRITEBYTECODE="1")
+    if jobs.get(job).state == "running":  # it failed before it had begun: the next one succeeds
+        assert "StoreBroken" in trace or "StoreFull" in trace, trace
+        strace(["-e", "trace=none"], program)
+    done, saved = jobs.with_checkpoints(job)
+    assert (done.state, done.losses, len(saved)) == ("queued", 0, 1), f"{inject}: {trace}"
+    whole_checkpoints(folder / "jobs", folder / "jobs.sqlite3")
+    assert [path.name for path in (folder / "jobs" / job / "1").iterdir()] == [
+        Path(saved[0].key).name
+    ]
+    jobs.act("cancel", job)
+    return trace
+
+
+# --- Read-only ---
+
+
+def in_namespace(server: Server, *command: str) -> None:
+    subprocess.run(["nsenter", "-t", str(server.pid), "-m", *command], check=True)
+
+
+@contextmanager
+def read_only(server: Server) -> Iterator[None]:
+    """Lay a read-only view of the data directory over it, for the server and its workers."""
+    folder = str(server.data_dir)
+    in_namespace(server, "mount", "--bind", folder, folder)
+    in_namespace(server, "mount", "-o", "remount,bind,ro", folder)
+    yield
+    in_namespace(server, "umount", folder)
+
+
+@needs_mounts
+def test_a_directory_that_becomes_read_only_is_told_and_survived(
+    tmp_path: Path, datasets_dir: Path, monkeypatch: pytest.MonkeyPatch, campaign: Campaign
+) -> None:
+    server = Server(tmp_path / "data", datasets_dir)
+    popen = subprocess.Popen
+    with monkeypatch.context() as patch:
+        unshare = ["unshare", "-m", "--propagation", "private"]
+        patch.setattr(subprocess, "Popen", lambda command, **kw: popen([*unshare, *command], **kw))
+        server.start()
+    try:
+        survive_read_only(server, campaign)
+    finally:
+        server.stop()
+
+
+def survive_read_only(server: Server, campaign: Campaign) -> None:
+    undisturbed = server.wait(server.submit(**JOB | {"epochs": 20}), "succeeded")
+    job = server.submit(**JOB | {"epochs": 20})
+    server.wait_for_progress(job, 0.1)
+    with read_only(server):
+        until = time.monotonic() + campaign.of(2, 20)
+        while time.monotonic() < until:
+            ready = server.http.get("/readyz")
+            assert (ready.status_code, ready.json()["checks"]["data_dir"]) == (503, False)
+            refused = server.http.post("/v1/jobs", json=JOB)
+            assert (refused.status_code, refused.json()["code"]) == (503, "store-unavailable")
+            assert RETRY in refused.headers.items()
+            reads(server, undisturbed["id"], [job])
+    started = time.monotonic()
+    eventually(lambda: server.http.get("/readyz").status_code == 200, "the service to be ready")
+    server.wait(server.submit(**JOB | {"epochs": 1}), "succeeded", seconds=90)
+    seconds = time.monotonic() - started
+    ended = server.wait(job, "succeeded", "failed", seconds=90)
+    campaign.figure(
+        "jobs that failed or ended with other bytes because the disk was read-only for a while",
+        target="0",
+        measured=int(ended["weights_sha256"] != undisturbed["weights_sha256"]),
+        met=ended["weights_sha256"] == undisturbed["weights_sha256"],
+    )
+    assert ended["losses"] == 0
+    assert ended["weights_sha256"] == undisturbed["weights_sha256"]
+    assert seconds < 60
+
+
+@needs_mounts
+def test_a_read_only_directory_ends_the_start_with_one_plain_line(
+    tmp_path: Path, datasets_dir: Path, campaign: Campaign
+) -> None:
+    (tmp_path / "data").mkdir()
+    script = (
+        f"mount --bind {tmp_path}/data {tmp_path}/data && "
+        f"mount -o remount,bind,ro {tmp_path}/data && exec {sys.executable} -X importtime "
+        f"-m service serve --port 0 --data-dir {tmp_path}/data"
+    )
+    environment = os.environ | {"MLP_DATASETS_DIR": str(datasets_dir)}
+    command = ["unshare", "-m", "--propagation", "private", "sh", "-c", script]
+    started = time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    seconds = time.monotonic() - started
+    lines = done.stderr.splitlines()
+    said = [line for line in lines if not line.startswith("import time:")]
+    imports = [re.match(r"import time: +(\d+) \|", line) for line in lines]
+    work = seconds - sum(int(found[1]) for found in imports if found) / 1e6
+    campaign.figure(
+        "seconds of a start on a read-only directory, without imports",
+        target="≤ 1",
+        measured=f"{work:.2f}",
+        met=work <= 1,
+    )
+    assert done.returncode == 1
+    assert len(said) == 1
+    assert "can't be written" in said[0]
+    assert "Read-only file system" in said[0]
+
+
+@pytest.mark.parametrize("url", ["nonsense", "sqlite://", "postgresql://user:hunter2@host/db"])
+def test_a_bad_database_url_ends_the_start_with_one_plain_line(
+    tmp_path: Path, datasets_dir: Path, url: str
+) -> None:
+    environment = os.environ | {"MLP_DATASETS_DIR": str(datasets_dir), "MLP_DATABASE_URL": url}
+    command = [sys.executable, "-m", "service", "serve", "--port", "0", "--data-dir"]
+    done = subprocess.run(
+        [*command, str(tmp_path / "data")], capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("mlp-service can't start: ")
+    assert done.stderr.count("\n") == 1
+    assert "MLP_DATABASE_URL" in done.stderr
+    assert "hunter2" not in done.stderr

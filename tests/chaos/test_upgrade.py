@@ -1,0 +1,235 @@
+"""Upgrades killed anywhere, and backups taken while jobs train."""
+
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from alembic.script import ScriptDirectory
+
+from service.store.database import MIGRATIONS, Database, migrate
+from tests.campaign import Campaign
+from tests.chaos.test_disk import whole_checkpoints
+from tests.servers import Server
+
+JOBS, EPOCHS = 50, 20
+MIGRATE = """
+import sys
+from alembic import command, config
+from service.store.database import migrate
+print("ready", flush=True)
+migrate(sys.argv[1])
+"""
+COUNTED = ("jobs", "epochs", "checkpoints", "events", "idempotency_keys")
+
+
+def config(path: Path) -> Config:
+    config = Config(attributes={"url": f"sqlite:///{path}"})
+    config.set_main_option("script_location", str(MIGRATIONS))
+    return config
+
+
+REVISIONS = [script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()]
+HEAD = REVISIONS[0]
+
+
+@pytest.fixture(scope="module", params=[None, *reversed(REVISIONS)])
+def old(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of each released schema with data in it; at first one that is not there."""
+    path = tmp_path_factory.mktemp("old") / "jobs.sqlite3"
+    if request.param is not None:
+        command.upgrade(config(path), "0001")
+        with closing(sqlite3.connect(path)) as connection:
+            add_data(connection)
+            connection.commit()
+        command.upgrade(config(path), request.param)
+    return path
+
+
+def add_data(connection: sqlite3.Connection) -> None:
+    """Fill the first schema, by its own column names."""
+    empty = {"spec": "{}", "spec_version": 1, "cost": "{}", "batches_per_epoch": 9, "attempt": 1}
+    empty |= {"losses": 0, "epochs_done": 3, "batches_done": 0, "bit_exact": 1, "beat": 5}
+    at = "2026-01-02 03:04:05.000000"
+    for number in range(1, JOBS + 1):
+        row = {**empty, "number": number, "id": f"job_{number}", "state": "succeeded"}
+        put(connection, "jobs", **row, event_count=1, created_at=at)
+        put(connection, "events", job=number, number=1, type="state", at=at, data="{}")
+        key = {"attempt": 1, "epochs_done": 3, "batches_done": 0, "key": f"job_{number}/1/3-0"}
+        put(connection, "checkpoints", job=number, **key, size=9, sha256="0" * 64)
+        answer = {"body_sha256": "1" * 64, "job": f"job_{number}", "answer": "{}"}
+        put(connection, "idempotency_keys", key=f"key {number}", **answer, created_at=at)
+        names = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds")
+        for epoch in range(1, EPOCHS + 1):
+            put(connection, "epochs", job=number, number=epoch, **dict.fromkeys(names, 0.5))
+
+
+def put(connection: sqlite3.Connection, table: str, **values: Any) -> None:
+    marks = ", ".join("?" * len(values))
+    names = ", ".join(values)
+    connection.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", [*values.values()])
+
+
+def state(path: Path) -> tuple[str | None, list[int]]:
+    """Return the schema's revision and how many rows there are; check that the file is whole."""
+    with closing(sqlite3.connect(path, timeout=30)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        if not connection.execute("SELECT name FROM sqlite_master").fetchall():
+            return None, []
+        counts = [
+            connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in COUNTED
+        ]
+        [[revision]] = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+    return revision, counts
+
+
+def migrating(path: Path) -> subprocess.Popen[str]:
+    """Start a process that migrates; return it when it is about to."""
+    program = [sys.executable, "-c", MIGRATE, f"sqlite:///{path}"]
+    process = subprocess.Popen(program, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def test_an_upgrade_killed_anywhere_has_happened_or_not(
+    old: Path, tmp_path: Path, campaign: Campaign
+) -> None:
+    chance, seconds = random.Random(11), 0.3
+    path = tmp_path / "jobs.sqlite3"
+    before = state(old) if old.exists() else (None, [])
+    after = {}
+    for number in range(campaign.of(2, 100)):
+        path.unlink(missing_ok=True)
+        Path(f"{path}-journal").unlink(missing_ok=True)
+        if old.exists():
+            shutil.copy(old, path)
+        process = migrating(path)
+        started = time.monotonic()
+        if number:
+            time.sleep(chance.uniform(0, seconds))
+            process.kill()
+        process.communicate()
+        seconds = seconds if number else time.monotonic() - started
+        found = state(path) if path.exists() else (None, [])
+        migrate(f"sqlite:///{path}")
+        assert found == before or found[0] == HEAD
+        revision, counts = state(path)
+        assert revision == HEAD
+        assert counts == (before[1] or [0] * len(COUNTED)), "all rows are kept"
+        after[found[0]] = after.get(found[0], 0) + 1
+    campaign.figure(
+        f"damaged or half-way databases after killed upgrades from {before[0]} ({after})",
+        target="0",
+        measured=0,
+        met=True,
+    )
+
+
+def test_two_servers_that_migrate_at_once_migrate_once(old: Path, tmp_path: Path) -> None:
+    path = tmp_path / "jobs.sqlite3"
+    if old.exists():
+        shutil.copy(old, path)
+    before = state(old)[1] if old.exists() else [0] * len(COUNTED)
+    with ThreadPoolExecutor(2) as pool:
+        processes = list(pool.map(migrating, [path, path]))
+    for process in processes:
+        process.communicate(timeout=60)
+    assert [process.returncode for process in processes] == [0, 0]
+    assert state(path) == (HEAD, before)
+
+
+def remake(connection: sa.Connection) -> None:
+    """Make the table of jobs anew, as later migrations may have to on SQLite."""
+    operations = Operations(MigrationContext.configure(connection))
+    with operations.batch_alter_table("jobs", recreate="always") as batch:
+        batch.add_column(sa.Column("more", sa.Text()))
+
+
+@pytest.mark.parametrize("old", ["0001"], indirect=True)
+def test_a_table_that_is_made_anew_keeps_the_rows_that_refer_to_it(
+    old: Path, tmp_path: Path
+) -> None:
+    def rows(way: str) -> list[int]:
+        path = Path(shutil.copy(old, tmp_path / way))
+        database = Database(f"sqlite:///{path}")
+        with getattr(database, way)() as connection:
+            remake(connection)
+        database.close()
+        return state(path)[1]
+
+    assert rows("alter") == state(old)[1]
+    assert rows("write")[1:4] == [0, 0, 0], "this is what foreign keys would do"
+
+
+# --- Backup ---
+
+JOB = {"preset": "linear", "batch_size": 128, "seed": 3}
+
+
+def back_up(server: Server, destination: Path) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-m", "service", "backup", str(destination)]
+    program += ["--data-dir", str(server.data_dir)]
+    return subprocess.run(program, capture_output=True, text=True)
+
+
+def check(copy: Path, acknowledged: list[str]) -> None:
+    """Check that a copy has all jobs, all files that its rows name, and no worker."""
+    whole_checkpoints(copy / "jobs", copy / "jobs.sqlite3")
+    with closing(sqlite3.connect(copy / "jobs.sqlite3")) as connection:
+        rows = connection.execute("SELECT id, state, handle FROM jobs").fetchall()
+        named = {key for (key,) in connection.execute("SELECT key FROM checkpoints")}
+    assert {job for job, _, _ in rows} >= set(acknowledged)
+    assert {state for _, state, _ in rows} <= {"queued", "succeeded"}
+    assert {handle for _, _, handle in rows} == {None}
+    files = {str(path.relative_to(copy / "jobs")) for path in (copy / "jobs").glob("*/*/*")}
+    assert files == named
+
+
+def test_a_backup_under_load_is_whole_and_goes_on_to_the_same_bytes(
+    server: Server, tmp_path: Path, datasets_dir: Path, campaign: Campaign
+) -> None:
+    spec = JOB | {"epochs": campaign.of(20, 200)}
+    acknowledged = [server.submit(**JOB, epochs=1)]
+    server.wait(acknowledged[0], "succeeded")
+    running = [server.submit(**spec), server.submit(**spec)]
+    for job in running:
+        server.wait_for_progress(job, 0.05)
+    acknowledged += [*running, server.submit(**JOB, epochs=1)]
+    for number in range(campaign.of(1, 20)):
+        done = back_up(server, tmp_path / f"copy-{number}")
+        assert (done.returncode, done.stderr) == (0, "")
+        check(tmp_path / f"copy-{number}", acknowledged)
+        acknowledged.append(server.submit(**JOB, epochs=1))
+    workers = sorted(server.workers())
+    copy = Server(tmp_path / "copy-0", datasets_dir).start()
+    try:
+        ended = [copy.wait(job, "succeeded", "failed", seconds=100) for job in running]
+        assert sorted(server.workers()) == workers or server.job(running[0])["state"] != "running"
+        originals = [server.wait(job, "succeeded", "failed", seconds=100) for job in running]
+    finally:
+        copy.stop()
+    same = [job["weights_sha256"] for job in ended] == [job["weights_sha256"] for job in originals]
+    campaign.figure(
+        "jobs of a restored backup with the bytes of the original, of 2",
+        target="2",
+        measured=2 if same else "fewer",
+        met=same,
+    )
+    assert same
+    assert [(job["attempt"], job["losses"]) for job in originals] == [(1, 0)] * 2
+    assert [(job["attempt"], job["losses"]) for job in ended] == [(2, 0)] * 2
+    assert all(job["bit_exact"] for job in ended)
