@@ -87,7 +87,9 @@ class House:
             "MLP_DATASETS_DIR": str(datasets_dir),
         }
         launcher = LocalLauncher(artifacts_dir, worker_environment, settings.concurrent_jobs)
-        self.dispatcher = Dispatcher(Queue(self.database), launcher, artifacts, settings.keep_jobs)
+        self.dispatcher = Dispatcher(
+            Queue(self.database), launcher, artifacts, keep_jobs=settings.keep_jobs
+        )
         self.tail = Tail(self.jobs)
         self.registry = CollectorRegistry()
         self.rooms = Rooms(

@@ -48,6 +48,8 @@ class Lost(NamedTuple):
     state: State
     losses: int
     """Workers it has lost in a row."""
+
+
 WORKERS = (
     select(jobs.c.id, jobs.c.attempt, jobs.c.state, jobs.c.beat, jobs.c.handle)
     .where(in_state(WITH_WORKER))

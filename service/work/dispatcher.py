@@ -68,8 +68,9 @@ class Dispatcher:
         queue: Queue,
         launcher: Launcher,
         artifacts: Artifacts,
-        keep_jobs: int | None = None,
         clock: Clock = time,
+        *,
+        keep_jobs: int | None = None,
     ) -> None:
         self._queue = queue
         self._launcher = launcher

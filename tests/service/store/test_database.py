@@ -64,11 +64,8 @@ def test_a_database_waits_as_long_as_it_is_told(database_url: str) -> None:
     hasty.close()
 
 
-def test_the_file_of_a_database_is_known_if_it_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_file_of_a_database_is_known() -> None:
     assert Database("sqlite:////a/b.sqlite3").file == Path("/a/b.sqlite3")
-    in_memory = create_engine("sqlite://")
-    monkeypatch.setattr(module, "create_engine", lambda url, **_: in_memory)
-    assert Database("sqlite://").file is None
 
 
 def test_a_new_connection_waits_for_a_long_write(
