@@ -41,11 +41,9 @@ def asleep(
         job = server.submit(**SMALL | {"epochs": 12})
         server.wait_for_progress(job, 0.05)
         machines.append(Machine(server, job, worker_of(server, job), first))
-    for machine in machines:
-        put_to_sleep(machine.worker)
-    time.sleep(2.5)  # so that each server has seen a sweep or two without a beat
-    for machine in machines:
-        put_to_sleep(machine.server.pid)
+        put_to_sleep(machines[-1].worker)
+        time.sleep(2.0)  # so that the server has seen a sweep without a beat
+        put_to_sleep(server.pid)
     yield time.monotonic(), machines
     for machine in machines:
         wake(machine.server.pid, *machine.server.workers())
@@ -54,7 +52,7 @@ def asleep(
 
 def put_to_sleep(pid: int) -> None:
     """Stop a process, outside of transactions: those are another campaign's."""
-    kill(pid, signal.SIGSTOP)
+    assert kill(pid, signal.SIGSTOP)
     while sqlite_locks(pid):
         kill(pid, signal.SIGCONT)
         time.sleep(0.005)
