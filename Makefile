@@ -6,7 +6,7 @@ DATA_DIR ?= data
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install serve test check fix bench chaos attack ci lock sbom clean
+.PHONY: help demo install serve test check fix bench chaos attack ci lock sbom audit clean
 
 help:  ## List these commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -57,9 +57,13 @@ lock:  ## Write requirements/*.txt again from pyproject.toml (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --group build -o requirements/build.txt
 
-sbom: .venv/.dev  ## Write sbom.json: all run-time dependencies and what is known against them (asks PyPI)
-	$(BIN)/pip-audit -r requirements/runtime.txt --require-hashes --disable-pip --progress-spinner off \
-	  --format cyclonedx-json --output sbom.json
+sbom: .venv/.dev  ## Write sbom.json: all run-time dependencies with their hashes, as CycloneDX
+	$(BIN)/cyclonedx-py requirements requirements/runtime.txt --pyproject pyproject.toml \
+	  --output-reproducible --output-format JSON --output-file sbom.json
+
+audit: .venv/.dev  ## Ask PyPI what is known against the dependencies; fails if one can't be looked up
+	$(BIN)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off \
+	  $(foreach list,runtime build dev,-r requirements/$(list).txt)
 
 clean:  ## Remove the environment and what tests left (never the data directory)
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*

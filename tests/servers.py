@@ -45,6 +45,8 @@ class Server:
             **environment,
         }
         self._process: subprocess.Popen[bytes] | None = None
+        self.prefix: list[str] = []
+        """A command that runs the server in place of itself, to take something away from it."""
 
     @property
     def pid(self) -> int:
@@ -53,7 +55,8 @@ class Server:
 
     def start(self) -> "Server":
         self.data_dir.mkdir(exist_ok=True)
-        command = [sys.executable, "-m", "service", "serve", "--port", str(self.port)]
+        command = [*self.prefix, sys.executable, "-m", "service", "serve"]
+        command += ["--port", str(self.port)]
         with (self.data_dir / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [*command, "--data-dir", str(self.data_dir)],
