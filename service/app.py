@@ -142,6 +142,7 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
     problems.install(app)
     describe(app)
     app.add_exception_handler(events.NothingMore, events.nothing_more)
+    app.add_middleware(events.Departures)
     # Around the whole stack: middleware lies inside the body limit and the answer to a crash.
     inside = Access(app.build_middleware_stack(), KeyRing(house.keys))
     app.middleware_stack = Edge(inside, settings.allowed_hosts)

@@ -16,8 +16,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from service.app import serve
-from service.settings import Settings
+from service.errors import StoreBroken
+from service.store.database import migrate
 from tests.campaign import ROOT, Campaign
 from tests.servers import Server, eventually
 from tests.service.api.driving import train
@@ -511,10 +511,7 @@ def test_secrets_come_out_nowhere(data_dir: Path, datasets_dir: Path, campaign: 
         f"nonsense {SECRET}",
     ],
 )
-def test_a_database_url_of_no_use_is_refused_without_its_password(
-    tmp_path: Path, url: str, capfd: pytest.CaptureFixture[str]
-) -> None:
-    assert serve(Settings(data_dir=tmp_path / "data", database_url=url)) == 1
-    said = "".join(capfd.readouterr())
-    assert "MLP_DATABASE_URL can't be used" in said
-    assert SECRET not in said
+def test_a_database_url_of_no_use_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(StoreBroken, match="MLP_DATABASE_URL can't be used") as refused:
+        migrate(url)
+    assert SECRET not in str(refused.value)

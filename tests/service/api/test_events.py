@@ -5,9 +5,11 @@ import json
 import threading
 from types import SimpleNamespace
 
+import anyio
 import pytest
 
 from service.api import tail
+from service.api.events import Departures
 from service.api.tail import Tail
 from service.errors import JobNotFound
 from service.job import State
@@ -309,3 +311,25 @@ def test_a_tick_that_a_leaving_listener_overtakes_leaves_nothing_behind(fast):
         return followed
 
     assert asyncio.run(overtake())._seen == {}
+
+
+# --- Leaving ---
+
+
+def passing(*errors):
+    """Let these errors come out of a request, all at once, and pass through `Departures`."""
+
+    async def app(scope, receive, send):
+        raise ExceptionGroup("a stream's tasks", list(errors))
+
+    asyncio.run(Departures(app)({}, None, None))
+
+
+def test_a_listener_that_leaves_while_an_event_is_sent_is_no_error():
+    passing(anyio.BrokenResourceError())
+
+
+def test_an_error_beside_a_listeners_leaving_is_still_an_error():
+    with pytest.raises(ExceptionGroup) as raised:
+        passing(anyio.BrokenResourceError(), OSError("the disk"))
+    assert [type(error) for error in raised.value.exceptions] == [OSError]
