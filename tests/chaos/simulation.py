@@ -14,7 +14,7 @@ import json
 import random
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -24,14 +24,17 @@ import structlog
 from service.errors import JobNotFound, Replaced, WrongMove
 from service.job import FINAL, Cost, Spec, State
 from service.store.jobs import JobStore
-from service.store.queue import MAX_LOSSES, Queue
+from service.store.queue import MAX_LOSSES
 from service.work import dispatcher as dispatcher_module
 from service.work.dispatcher import Dispatcher
-from tests.chaos.stage import BATCHES, EPOCHS, Crash, Machine, Shelf, Stage, Worker
+from tests.chaos.stage import BATCHES, EPOCHS, Crash, Machine, Shelf, Stage, WatchedQueue, Worker
 
 SWEEPS = 3
 """In place of 15: a worker that is merely slow is then taken for lost, which must be harmless."""
+MOST_JOBS = 3
 OTHERS = -1
+ODDS = {"work": 45, "round": 30, "ask": 12, "hit": 7, "silence": 1.5, "restart": 1, "refuse": 1}
+ODDS["submit"] = 2.5
 ACTIONS = ("pause", "resume", "cancel", "delete")
 FAULTS = ("die", "freeze", "thaw", "deaf", "ill")
 FREE = Cost(parameters=1, bytes=1, flops=1.0, seconds=1.0)
@@ -65,7 +68,7 @@ class World:
 
     def __init__(self, seed: int, stage: Stage, *, dispatchers: int | None = None) -> None:
         self.rng = random.Random(seed)
-        self.stage, self.jobs, self.queue = stage, JobStore(stage), Queue(stage)
+        self.stage, self.jobs, self.queue = stage, JobStore(stage), WatchedQueue(stage, self)
         self.shelf, self.machine = Shelf(), Machine(self)
         self.now = 1000.0
         self.story: list[str] = []
@@ -94,6 +97,8 @@ class World:
     # --- What happens, one thing at a time ---
 
     def submit(self) -> None:
+        if len(self.trained) == MOST_JOBS:
+            return
         spec = Spec(epochs=EPOCHS)
         made = self.jobs.submit(spec, FREE, BATCHES, lambda job: job.id, f"key {len(self.trained)}")
         self.trained[made.job] = (0, 0)
@@ -118,7 +123,7 @@ class World:
         if not able:
             return
         worker = able[who % len(able)]
-        current, before = self.is_current(worker), self._row(worker.job)
+        current, before = self.is_current(worker), self.row(worker.job)
         done = ""
         try:
             done = next(worker.script)
@@ -129,7 +134,7 @@ class World:
             assert not current, "the job's own worker is refused"
         self.happened[done] += 1
         self._note(f"worker {worker.job[-4:]}/{worker.attempt.number} {done}")
-        assert current or self._row(worker.job) == before, "a replaced worker has changed the row"
+        assert current or self.row(worker.job) == before, "a replaced worker has changed the row"
 
     def round(self, who: int, seconds: float) -> None:
         """Let time pass and a dispatcher do its round; it may crash, and is replaced."""
@@ -147,6 +152,15 @@ class World:
             self.dispatchers[who] = self._dispatcher()
         finally:
             self._turns.remove(who)
+
+    def silence(self, who: int) -> None:
+        """Let so much time pass that a worker that does nothing is given up."""
+        for _ in range(SWEEPS + 1):
+            self.round(who, 1.0)
+
+    def refuse(self) -> None:
+        """Let the machine start no more processes, or again."""
+        self.machine.refuses = not self.machine.refuses
 
     def restart(self, who: int) -> None:
         """Let a dispatcher shut down in order, and another one take its place."""
@@ -189,21 +203,18 @@ class World:
 
     def anything(self) -> None:
         rng = self.rng
-        luck, who = rng.random(), rng.randrange(8)
-        if luck < 0.45:
-            self.work(who)
-        elif luck < 0.75:
-            self.round(who, rng.choice((0.1, 0.5, 1.0, 1.0, 5.0)))
-        elif luck < 0.88:
-            self.ask(rng.choice(ACTIONS), who)
-        elif luck < 0.96:
-            self.hit(rng.choice(FAULTS), who)
-        elif luck < 0.97:
-            self.restart(who)
-        elif luck < 0.98:
-            self.machine.refuses = not self.machine.refuses
-        elif len(self.trained) < 3:
-            self.submit()
+        who = rng.randrange(8)
+        able: dict[str, Callable[[], None]] = {
+            "work": lambda: self.work(who),
+            "round": lambda: self.round(who, rng.choice((0.1, 0.5, 1.0, 1.0, 5.0))),
+            "ask": lambda: self.ask(rng.choice(ACTIONS), who),
+            "hit": lambda: self.hit(rng.choice(FAULTS), who),
+            "silence": lambda: self.silence(who),
+            "restart": lambda: self.restart(who),
+            "refuse": self.refuse,
+            "submit": self.submit,
+        }
+        able[rng.choices(list(ODDS), list(ODDS.values()))[0]]()
 
     def live(self, steps: int) -> None:
         self.submit()
@@ -235,11 +246,11 @@ class World:
     # --- What must hold ---
 
     def is_current(self, worker: Worker) -> bool:
-        row = self._row(worker.job)
+        row = self.row(worker.job)
         with_worker = row is not None and row[2] in ("running", "pausing", "cancelling")
         return with_worker and row[3] == worker.attempt.number
 
-    def _row(self, job: str) -> Any:
+    def row(self, job: str) -> Any:
         return self.stage.raw.execute(f"{ROWS} WHERE id = ?", (job,)).fetchone()
 
     def look(self) -> None:

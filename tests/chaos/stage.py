@@ -11,6 +11,7 @@ from service.job import Epoch, State
 from service.store.attempts import FAILED, STOPPED, SUCCEEDED, Attempt
 from service.store.database import Database, _begin_sqlite
 from service.store.jobs import SavedCheckpoint
+from service.store.queue import Queue
 from service.store.schema import metadata
 from service.work.handle import Handle, here
 from service.work.launcher import Exit
@@ -56,6 +57,20 @@ class Stage(Database):
 def _prepare(connection: Any, _: object) -> None:
     connection.isolation_level = None
     connection.execute("PRAGMA foreign_keys=ON")
+
+
+class WatchedQueue(Queue):
+    """The queue, unless a loss hits another attempt than the one that was lost."""
+
+    def __init__(self, stage: Stage, world: "World") -> None:
+        super().__init__(stage)
+        self._world = world
+
+    def lose(self, job: str, attempt: int, *rest: Any, **options: Any) -> State | None:
+        before = self._world.row(job)
+        state = super().lose(job, attempt, *rest, **options)
+        assert state is None or before[3] == attempt, "a loss hits another attempt"
+        return state
 
 
 class Shelf:
