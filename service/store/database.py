@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
@@ -133,8 +133,14 @@ def _sqlite_code(exc: BaseException | None) -> int | None:
 
 
 def _drop_spoilt(context: ExceptionContext) -> None:
-    if _sqlite_code(context.original_exception) in SPOILT:
-        context.is_disconnect = True
+    if _sqlite_code(context.original_exception) not in SPOILT:
+        return
+    context.is_disconnect = True
+    if context.connection is not None:
+        # A connection with cursors is closed only when they are collected: till then its
+        # transaction would hold its locks.
+        with suppress(sqlite3.Error):
+            context.connection.connection.rollback()
 
 
 def _ignore_foreign_keys(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
@@ -178,6 +184,7 @@ def _check(url: str) -> None:
             with database.read() as connection:
                 found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
             if found != "ok":
-                raise StoreBroken(f"the database is damaged, take a backup instead: {found}")
+                what = " ".join(str(found).split())
+                raise StoreBroken(f"the database is damaged; restore a backup: {what}")
     finally:
         database.close()

@@ -86,7 +86,7 @@ def test_a_full_disk_refuses_new_work_and_costs_no_job(
 
 
 def survive_a_full_disk(server: Server, campaign: Campaign) -> None:
-    spec = JOB | {"epochs": campaign.of(40, 100)}
+    spec = JOB | {"epochs": campaign.of(12, 100)}
     undisturbed = server.wait(server.submit(**JOB | {"epochs": 2}), "succeeded")["id"]
     jobs = [server.submit(**spec, seed=seed) for seed in (1, 1)]
     for job in jobs:
@@ -332,7 +332,7 @@ def read_only(server: Server) -> Iterator[None]:
     in_namespace(server, "mount", "--bind", folder, folder)
     in_namespace(server, "mount", "-o", "remount,bind,ro", folder)
     yield
-    in_namespace(server, "umount", folder)
+    in_namespace(server, "mount", "-o", "remount,bind,rw", folder)
 
 
 @needs_mounts
@@ -352,8 +352,9 @@ def test_a_directory_that_becomes_read_only_is_told_and_survived(
 
 
 def survive_read_only(server: Server, campaign: Campaign) -> None:
-    undisturbed = server.wait(server.submit(**JOB | {"epochs": 20}), "succeeded")
-    job = server.submit(**JOB | {"epochs": 20})
+    spec = JOB | {"epochs": campaign.of(10, 40)}
+    undisturbed = server.wait(server.submit(**spec), "succeeded")
+    job = server.submit(**spec)
     server.wait_for_progress(job, 0.1)
     with read_only(server):
         until = time.monotonic() + campaign.of(2, 20)
