@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -317,3 +318,18 @@ def test_an_unknown_key_and_a_folder_that_can_not_be_made_are_told_in_one_line(t
     (tmp_path / "file").touch()
     result = run("keys", "list", "--data-dir", tmp_path / "file" / "x")
     assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+
+
+# --- Backup ---
+
+
+def test_backup_copies_the_data_directory_and_says_what(tmp_path, empty_database):
+    (tmp_path / "data").mkdir()
+    shutil.copy(empty_database, tmp_path / "data" / "jobs.sqlite3")
+    result = run("backup", tmp_path / "copy", "--data-dir", tmp_path / "data")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == f"0 jobs, 0 checkpoints, 0.0 MB in {tmp_path / 'copy'}\n"
+    again = run("backup", tmp_path / "copy", "--data-dir", tmp_path / "data")
+    assert again.exit_code == 1
+    assert again.stderr.startswith("No backup was made: ")
+    assert "exists" in again.stderr

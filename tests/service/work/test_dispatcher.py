@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import StoreBroken
+from service.errors import StoreBroken, StoreFull
 from service.job import Job
 from service.store.artifacts import Artifacts
 from service.store.attempts import FAILED, STOPPED, SUCCEEDED, Attempt
@@ -14,7 +14,7 @@ from service.store.queue import Queue
 from service.work import dispatcher as module
 from service.work.dispatcher import Dispatcher
 from service.work.handle import Handle
-from service.work.launcher import Exit, LocalLauncher
+from service.work.launcher import STORE_EXIT, Exit, LocalLauncher
 from tests.conftest import submit
 from tests.servers import eventually
 from tests.service.store.records import BAD, DONE, ENVIRONMENT, SHUTDOWN, claim, query, saved
@@ -556,6 +556,42 @@ def test_a_broken_store_does_not_end_the_loop(flaky: House, quick: None) -> None
     flaky.dispatcher.stop()
     flaky.dispatcher.join()
     assert not died.is_set()
+
+
+def test_a_worker_that_could_not_reach_the_store_is_no_loss(house: House) -> None:
+    job, _ = house.run()
+    house.launcher.end(job, 1, STORE_EXIT)
+    house.step()
+    left = house.jobs.get(job)
+    assert (left.state, left.losses) == ("queued", 0)
+    assert left.reason is not None
+    assert left.reason.code == "store_unavailable"
+    house.step(module.STORE_BACK_OFF_SECONDS - 0.1)
+    assert house.launcher.started == [(job, 1)]
+    house.step(0.2)
+    assert house.launcher.started == [(job, 1), (job, 2)]
+
+
+def test_a_start_that_finds_no_space_is_no_loss(house: House) -> None:
+    house.launcher.refuses = StoreFull("can't write worker.log")  # type: ignore[assignment]
+    job = submit(house.jobs)
+    for _ in range(7):
+        house.step(module.STORE_BACK_OFF_SECONDS + 0.1)
+    house.launcher.refuses = None
+    house.step(module.STORE_BACK_OFF_SECONDS + 0.1)
+    assert (house.jobs.get(job).state, house.jobs.get(job).losses) == ("running", 0)
+
+
+def test_silence_is_not_held_against_workers_while_the_store_fails(
+    flaky: House, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, _ = flaky.run()
+    [watch] = flaky.dispatcher._watches.values()
+    watch.still = module.LOST_AFTER_SWEEPS - 1
+    flaky.queue.failures = 1  # type: ignore[attr-defined]
+    drained(flaky)
+    assert flaky.jobs.get(job).losses == 0
+    assert watch.still < module.LOST_AFTER_SWEEPS - 1
 
 
 def test_any_other_error_ends_the_loop_and_is_told(flaky: House, quick: None) -> None:

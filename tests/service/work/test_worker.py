@@ -479,6 +479,22 @@ def test_a_broken_store_leaves_the_job_to_the_next_attempt(bench: Bench) -> None
     assert bench.jobs.get(job).state == "running"
 
 
+def test_a_store_that_fails_for_ever_ends_the_attempt_in_the_end(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise StoreBroken("the disk is full")
+
+    job = submit(bench.jobs, **TINY)
+    worker = bench.worker(job)
+    assignment = worker.begin()
+    monkeypatch.setattr(Attempt, "end", fail)
+    with pytest.raises(StoreBroken):
+        worker.run(assignment)
+    assert module.time.monotonic() >= 1000 + module.PATIENCE_SECONDS
+    assert bench.jobs.get(job).state == "running"
+
+
 def test_every_field_of_the_spec_reaches_the_recipe(jobs: JobStore) -> None:
     fields = {
         "hidden": [7, 3],

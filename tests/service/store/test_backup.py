@@ -1,0 +1,136 @@
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from service.errors import StoreBroken, StoreFull
+from service.store import backup as module
+from service.store.artifacts import Artifacts
+from service.store.attempts import SUCCEEDED, Attempt
+from service.store.backup import backup
+from service.store.database import Database
+from service.store.jobs import JobStore, SavedCheckpoint
+from service.store.queue import Queue
+from tests.service.store.records import DONE, in_state, started
+
+
+def save(artifacts: Artifacts, attempt: Attempt, epochs_done: int) -> SavedCheckpoint:
+    """Commit a checkpoint and delete those that it drops, as a worker does."""
+    key = f"{attempt.job}/{attempt.number}/{epochs_done}-0.safetensors"
+    data = f"arrays {epochs_done}".encode()
+    sha256 = artifacts.put(key, data)
+    saved = SavedCheckpoint(attempt.job, attempt.number, epochs_done, 0, key, len(data), sha256)
+    for dropped in attempt.commit(saved, [])[1]:
+        artifacts.delete(dropped)
+    return saved
+
+
+def rows(copy: Path, statement: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(copy / "jobs.sqlite3")) as connection:
+        return connection.execute(statement).fetchall()
+
+
+def files(copy: Path) -> set[str]:
+    return {str(path.relative_to(copy / "jobs")) for path in (copy / "jobs").glob("*/*/*")}
+
+
+def test_a_copy_has_all_jobs_and_the_files_that_rows_name(
+    database: Database, artifacts: Artifacts, tmp_path: Path
+) -> None:
+    attempt = started(database)
+    kept = [save(artifacts, attempt, number).key for number in (1, 2, 3)][1:]
+    attempt.end(SUCCEEDED, DONE)
+    artifacts.put(f"{attempt.job}/1/9-9.safetensors", b"nobody names it")
+    copied = backup(database.url, artifacts, tmp_path / "copies" / "first")
+    assert (copied.jobs, copied.checkpoints, copied.bytes, copied.lost) == (1, 2, 16, [])
+    assert files(tmp_path / "copies" / "first") == set(kept)
+    assert [path.name for path in (tmp_path / "copies").iterdir()] == ["first"]
+    restored = Database(f"sqlite:///{tmp_path / 'copies' / 'first' / 'jobs.sqlite3'}")
+    assert JobStore(restored).get(attempt.job) == JobStore(database).get(attempt.job)
+    restored.close()
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("running", "queued"), ("pausing", "paused"), ("cancelling", "cancelled")],
+)
+def test_workers_stay_with_the_original(
+    database: Database, artifacts: Artifacts, tmp_path: Path, before: str, after: str
+) -> None:
+    job = in_state(database, before)
+    backup(database.url, artifacts, tmp_path / "copy")
+    found = rows(tmp_path / "copy", "SELECT state, handle, losses FROM jobs")
+    assert found == [(after, None, 0)]
+    assert JobStore(database).get(job).state == before
+    assert Queue(database).active()[0].handle is not None
+
+
+def test_a_checkpoint_that_is_replaced_meanwhile_is_no_loss(
+    database: Database, artifacts: Artifacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt = started(database)
+    save(artifacts, attempt, 1), save(artifacts, attempt, 2)
+    copy_database, copies = module._copy_database, []
+
+    def overtaken(source: Path, path: Path) -> None:
+        copy_database(source, path)
+        copies.append(path)
+        if len(copies) == 1:
+            save(artifacts, attempt, 3), save(artifacts, attempt, 4)
+
+    monkeypatch.setattr(module, "_copy_database", overtaken)
+    copied = backup(database.url, artifacts, tmp_path / "copy")
+    assert (len(copies), copied.checkpoints, copied.lost) == (2, 2, [])
+    assert {Path(key).stem for key in files(tmp_path / "copy")} == {"3-0", "4-0"}
+
+
+def test_what_the_original_has_lost_is_told_and_not_named(
+    database: Database, artifacts: Artifacts, tmp_path: Path
+) -> None:
+    attempt = started(database)
+    one, two = save(artifacts, attempt, 1), save(artifacts, attempt, 2)
+    (tmp_path / "jobs" / two.key).write_bytes(b"damaged")
+    copied = backup(database.url, artifacts, tmp_path / "copy")
+    assert (copied.checkpoints, copied.lost) == (1, [two.key])
+    assert rows(tmp_path / "copy", "SELECT key FROM checkpoints") == [(one.key,)]
+
+
+def test_a_destination_that_exists_is_refused(
+    database: Database, artifacts: Artifacts, tmp_path: Path
+) -> None:
+    (tmp_path / "copy").mkdir()
+    with pytest.raises(StoreBroken, match="copy exists; a backup goes to a new directory"):
+        backup(database.url, artifacts, tmp_path / "copy")
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [("sqlite:////no/where", "no database /no/where"), ("postgresql://host/db", "only a SQLite")],
+)
+def test_what_is_not_there_is_not_copied(
+    artifacts: Artifacts, tmp_path: Path, url: str, why: str
+) -> None:
+    with pytest.raises(StoreBroken, match=why):
+        backup(url, artifacts, tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
+
+
+def test_a_copy_that_fails_leaves_nothing_behind(
+    database: Database, artifacts: Artifacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(artifacts, started(database), 1)
+
+    def full(*_: object) -> None:
+        raise StoreFull("the disk is full")
+
+    monkeypatch.setattr(Artifacts, "put", full)
+    with pytest.raises(StoreFull):
+        backup(database.url, artifacts, tmp_path / "copies" / "first")
+    assert list((tmp_path / "copies").iterdir()) == []
+
+
+def test_a_damaged_database_is_not_copied(artifacts: Artifacts, tmp_path: Path) -> None:
+    (tmp_path / "jobs.sqlite3").write_bytes(b"no database" * 100)
+    with pytest.raises(StoreBroken, match="the database can't be copied"):
+        backup(f"sqlite:///{tmp_path / 'jobs.sqlite3'}", artifacts, tmp_path / "copy")
