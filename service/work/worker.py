@@ -157,14 +157,18 @@ class Worker:
     def _asked_to_stop(self, training: Training) -> bool:
         """Beat, record and save when it is time; tell whether to stop."""
         now = time.monotonic()
+        saves = now >= self._next_save
         try:
-            if now >= self._next_save:
+            if saves:
                 self._save(training)
             elif now >= self._next_beat - (FLUSH_SECONDS if self._finished else 0):
                 self._beat(training)
         except StoreBroken as exc:  # train on: a disk that is full may have space again
-            self._next_beat = time.monotonic() + BEAT_SECONDS
             self._note_failure(exc)
+            if saves:  # and beat meanwhile
+                self._next_save = time.monotonic() + SAVE_SECONDS
+            else:
+                self._next_beat = time.monotonic() + BEAT_SECONDS
         return self._leave or self._state in (State.PAUSING, State.CANCELLING)
 
     def _note_failure(self, exc: StoreBroken) -> None:
@@ -176,7 +180,6 @@ class Worker:
         cursor = training.cursor
         at = (cursor.epochs_done, cursor.batches_done)
         self._state = self._attempt.beat(at, self._finished)
-        self._store_works = True
         self._finished.clear()
         self._next_beat = time.monotonic() + BEAT_SECONDS
 
@@ -186,12 +189,13 @@ class Worker:
         saved = self._unnamed() or self._write(training)
         if saved:
             self._state, dropped = self._attempt.commit(saved, self._finished)
-            self._named = self._store_works = True
+            self._named = True
             self._finished.clear()
             for key in dropped:
                 self._checkpoints.delete(key)
         else:
             self._beat(training)
+        self._store_works = True
         now = time.monotonic()
         self._next_beat = now + BEAT_SECONDS
         self._next_save = now + max(SAVE_SECONDS, SAVE_SHARE * (now - started))
@@ -225,6 +229,8 @@ class Worker:
                     raise
                 self._note_failure(exc)
             time.sleep(BEAT_SECONDS)
+            with contextlib.suppress(StoreBroken):
+                self._beat(training)  # it may be that only files can't be written
 
     def _stop(self, training: Training) -> State:
         saved = self._write(training)

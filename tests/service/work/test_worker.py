@@ -479,6 +479,24 @@ def test_a_broken_store_leaves_the_job_to_the_next_attempt(bench: Bench) -> None
     assert bench.jobs.get(job).state == "running"
 
 
+def test_a_worker_that_cannot_save_beats_on(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries: list[int] = []
+
+    def fail(*_: object) -> None:
+        tries.append(len(tries))
+        raise StoreBroken("the disk is full")
+
+    job = submit(bench.jobs, **TINY)
+    beats: list[int] = []
+    look = {step: lambda: beats.append(bench.queue.active()[0].beat) for step in (1, 50)}
+    worker = bench.worker(job, look | {51: "kill"})
+    monkeypatch.setattr(CheckpointStore, "save", fail)
+    with pytest.raises(Killed):
+        worker.run(worker.begin())
+    assert len(tries) == 3, "5 s have passed"
+    assert beats[1] - beats[0] >= 8
+
+
 def test_a_store_that_fails_for_ever_ends_the_attempt_in_the_end(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
