@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import fcntl
+import logging
 import resource
 import signal
 import socket
@@ -38,6 +39,8 @@ from service.api import (
     weights,
 )
 from service.api.access import Access, KeyRing, describe
+from service.api.admission import Admission, is_worth_a_line
+from service.api.connection import bound
 from service.api.edge import Edge
 from service.api.intake import Intake
 from service.api.rooms import Rooms
@@ -91,6 +94,7 @@ class House:
             Queue(self.database), launcher, artifacts, keep_jobs=settings.keep_jobs
         )
         self.tail = Tail(self.jobs)
+        self.admission = Admission(settings.max_predictions)
         self.registry = CollectorRegistry()
         self.rooms = Rooms(
             jobs=self.jobs,
@@ -144,8 +148,9 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
     app.add_exception_handler(events.NothingMore, events.nothing_more)
     app.add_middleware(events.Departures)
     # Around the whole stack: middleware lies inside the body limit and the answer to a crash.
-    inside = Access(app.build_middleware_stack(), KeyRing(house.keys))
-    app.middleware_stack = Edge(inside, settings.allowed_hosts)
+    admitted = house.admission.around(app.build_middleware_stack())
+    known = Access(admitted, KeyRing(house.keys))
+    app.middleware_stack = Edge(known, settings.allowed_hosts)
     return app
 
 
@@ -199,6 +204,7 @@ def _metrics_only(house: House) -> TelemetryConfig:
     reader = PrometheusMetricReader(registry=house.registry, disable_target_info=True)
     provider = MeterProvider(metric_readers=[reader])
     _count_jobs(provider, house.jobs)
+    _count_refusals(provider, house.admission)
     return {
         "meter_provider": provider,
         "tracing": False,
@@ -214,6 +220,15 @@ def _count_jobs(provider: MeterProvider, jobs: JobStore) -> None:
 
     meter = provider.get_meter("mlp_service")
     meter.create_observable_gauge("mlp_jobs", [observe], description="jobs in each state")
+
+
+def _count_refusals(provider: MeterProvider, admission: Admission) -> None:
+    def observe(_: CallbackOptions) -> Iterable[Observation]:
+        return [Observation(admission.refused)]
+
+    meter = provider.get_meter("mlp_service")
+    about = "predictions refused because too many were under way"
+    meter.create_observable_counter("mlp_predictions_refused", [observe], description=about)
 
 
 class Server(uvicorn.Server):
@@ -261,10 +276,13 @@ def serve(settings: Settings) -> int:
         log_config=None,
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
+        ws="none",
+        limit_concurrency=settings.max_connections,
     )
     server = Server(config)
     server.house = app.state.house
     servers.append(server)
+    logging.getLogger("uvicorn.access").addFilter(is_worth_a_line)
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn raises the signal again when it has stopped; that end is as good as any.
         signal.signal(number, lambda *_: None)
@@ -277,6 +295,7 @@ def serve(settings: Settings) -> int:
             "with --port (MLP_PORT, make serve PORT=…)\n"
         )
         return 1
+    bound(socket_)
     server.run(sockets=[socket_])
     lock.close()
     return 1 if server.died or not server.started else 0

@@ -51,6 +51,11 @@ class Settings(BaseSettings):
         256 * 1024, ge=1024, description="of a request body; a prediction request may have 10 MiB"
     )
 
+    max_connections: int = Field(2000, ge=10, description="clients connected at once")
+    max_predictions: int = Field(
+        32, ge=1, description="predictions under way at once; more are answered 503"
+    )
+
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least level that is logged"
     )

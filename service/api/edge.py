@@ -11,6 +11,11 @@ from service.job import Problem
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
 SAFE = ("GET", "HEAD", "OPTIONS")
 """These methods change nothing."""
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": POLICY,
+    "Referrer-Policy": "no-referrer",
+}
 
 
 class Edge:
@@ -43,9 +48,8 @@ class Edge:
                     await too_large(scope, receive, send_safely)
                     replaced = True
                     return
-                headers.setdefault("X-Content-Type-Options", "nosniff")
-                headers.setdefault("Content-Security-Policy", POLICY)
-                headers.setdefault("Referrer-Policy", "no-referrer")
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
             await send(message)
 
         refused = self._foreign_host(scope) or _cross_site(scope)

@@ -2,21 +2,21 @@
 
 import asyncio
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from service.api.connection import Connection
 
 PIECE_BYTES = 16 * 1024
 """Each connection has a buffer of this size; the headers of nearly all requests fit in."""
 
 
 class Intake(asyncio.BufferedProtocol):
-    """Lies between the connection and uvicorn's protocol.
+    """Lies between the socket and the protocol of a Connection.
 
     By itself uvicorn takes all that comes at once, over 100 kB, before the application has seen
     the headers. Here a request that is refused costs one piece.
     """
 
     def __init__(self, **options: object) -> None:
-        self._http = HttpToolsProtocol(**options)  # type: ignore[arg-type]  # uvicorn's own
+        self._http = Connection(**options)
         self._piece = bytearray(PIECE_BYTES)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

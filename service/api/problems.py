@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match, Mount
 from starlette.types import Receive, Scope, Send
 
@@ -48,6 +49,7 @@ TITLES: dict[str, tuple[int, str]] = {
     "dataset-not-found": (404, "There is no such data set"),
     "layer-not-found": (404, "The network has no such layer"),
     "method-not-allowed": (405, "This address does not know the method"),
+    "request-timeout": (408, "The request came too slowly"),
     "wrong-move": (409, "The job's state does not allow this"),
     "no-checkpoint-yet": (409, "The job has no weights yet"),
     "too-large": (413, "The body is too large"),
@@ -56,8 +58,11 @@ TITLES: dict[str, tuple[int, str]] = {
     "spec-refused": (422, "The job can't run here"),
     "idempotency-key-reused": (422, "The Idempotency-Key was used for something else"),
     "bad-image": (422, "The image can't be read as a digit"),
+    "headers-too-large": (431, "The headers are too large"),
     "internal": (500, "The service failed"),
     "store-unavailable": (503, "The store can't be read or written now"),
+    "overloaded": (503, "More predictions are asked for than can be made"),
+    "too-many-connections": (503, "More clients are connected than can be served"),
     "disk-full": (507, "There is no space left to store this"),
 }
 CODES: dict[type[Exception], str] = {
@@ -142,6 +147,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -179,6 +185,11 @@ def _methods(request: Request) -> list[str]:
         for route in request.app.routes
         if not isinstance(route, Mount) and route.matches(scope)[0] == Match.FULL
     ]
+
+
+async def _gone(_: Request, __: Exception) -> Response:
+    """Answer nobody: the client left, or was sent away, before its body was complete."""
+    return answer(problem("request-timeout", "The body did not come to its end."))
 
 
 async def _unexpected(request: Request, exc: Exception) -> Response:

@@ -24,6 +24,8 @@ VARIABLES: dict[str, tuple[str, Any]] = {
     "MLP_MAX_JOB_BYTES": ("8", 8),
     "MLP_MAX_JOB_FLOPS": ("9.5", 9.5),
     "MLP_MAX_BODY_BYTES": ("2048", 2048),
+    "MLP_MAX_CONNECTIONS": ("50", 50),
+    "MLP_MAX_PREDICTIONS": ("3", 3),
     "MLP_LOG_LEVEL": ("debug", "debug"),
     "MLP_LOG_FORMAT": ("json", "json"),
 }
@@ -39,6 +41,8 @@ WRONG = {
     "MLP_MAX_JOB_BYTES": "0",
     "MLP_MAX_JOB_FLOPS": "0",
     "MLP_MAX_BODY_BYTES": "1023",
+    "MLP_MAX_CONNECTIONS": "9",
+    "MLP_MAX_PREDICTIONS": "0",
     "MLP_LOG_LEVEL": "loud",
     "MLP_LOG_FORMAT": "xml",
 }

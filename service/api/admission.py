@@ -1,0 +1,102 @@
+"""How many predictions may be under way at once; more are refused before any work is done."""
+
+import logging
+from collections.abc import Awaitable
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.api import problems
+
+PATH_END = "/predict"
+LARGE_BYTES = 64 * 1024
+"""A body of more, or of unknown length, can take seconds and many megabytes."""
+MOST_LARGE = 4
+REFUSED = "refused"
+"""Marks the scope of a refused request, for the connection that it came from."""
+DETAIL = "As many predictions are under way as MLP_MAX_PREDICTIONS allows; ask again in a second."
+
+
+class Admission:
+    """Answers 503 with Retry-After to predictions beyond the number that may be under way.
+
+    It lies around the web framework, so that a refusal costs a small part of a prediction, and a
+    flood of them does not slow those that are under way; `refused` is there to count them. Large
+    requests have a smaller number of their own.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._free = most
+        self._free_for_large = min(most, MOST_LARGE)
+        self.refused = 0
+        retry = {"Retry-After": problems.RETRY_SECONDS}
+        self._refusal = problems.answer(problems.problem("overloaded", DETAIL), retry)
+
+    def around(self, app: ASGIApp) -> ASGIApp:
+        async def admit(scope: Scope, receive: Receive, send: Send) -> None:
+            if not _is_prediction(scope):
+                await app(scope, receive, send)
+                return
+            large = is_large(Headers(scope=scope))
+            if not self._is_full(large):
+                # A client that dawdles over a small body takes no place from others meanwhile.
+                whole = receive if large else await _received(receive)
+                if not self._is_full(large):
+                    await self._count(large, app(scope, whole, send))
+                    return
+            self.refused += 1
+            scope[REFUSED] = True
+            await self._refusal(scope, receive, send)
+
+        return admit
+
+    def _is_full(self, large: bool) -> bool:
+        return not self._free or (large and not self._free_for_large)
+
+    async def _count(self, large: bool, answer: Awaitable[None]) -> None:
+        self._free -= 1
+        self._free_for_large -= large
+        try:
+            await answer
+        finally:
+            self._free += 1
+            self._free_for_large += large
+
+
+async def _received(receive: Receive) -> Receive:
+    """Wait for the whole body; return what hands it on in one piece."""
+    parts, message = [], await receive()
+    while message.get("more_body"):
+        parts.append(message["body"])
+        message = await receive()
+    if message["type"] == "http.request":
+        message["body"] = b"".join([*parts, message["body"]])
+    waiting = [message]
+
+    async def replay() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return replay
+
+
+def _is_prediction(scope: Scope) -> bool:
+    return bool(
+        scope["type"] == "http" and scope["method"] == "POST" and scope["path"].endswith(PATH_END)
+    )
+
+
+def is_large(headers: Headers) -> bool:
+    """Tell whether a request has, or may have, a large body."""
+    length = headers.get("content-length", "")
+    return not (length.isdecimal() and len(length) < 10 and int(length) <= LARGE_BYTES)
+
+
+def is_worth_a_line(record: logging.LogRecord) -> bool:
+    """Keep refusals out of the access log: a flood of them would fill it, and a line takes longer.
+
+    Of uvicorn's arguments the third is the path, the last the status.
+    """
+    given = record.args
+    if not isinstance(given, tuple) or len(given) != 5 or given[-1] != 503:
+        return True
+    return not str(given[2]).split("?")[0].endswith(PATH_END)

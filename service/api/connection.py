@@ -1,0 +1,278 @@
+"""One client's connection: how long it may keep us waiting, and how much it may send unasked.
+
+uvicorn's own protocol waits for ever for the end of a request's headers and for a client that does
+not read, takes headers of any size, and parses as many pipelined requests as are sent.
+"""
+
+import asyncio
+import socket
+import struct
+from contextlib import suppress
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
+
+from service.api import problems
+from service.api.admission import REFUSED
+from service.api.edge import HEADERS
+
+PATIENCE_SECONDS = 7
+"""For all headers of a request, for the first byte of a body, for any byte read of an answer."""
+BYTES_PER_SECOND = 16 * 1024
+"""More patience is earned by bytes of a body sent, or of an answer read."""
+LOOK_SECONDS = 1
+LINGER_SECONDS = 2
+"""A refused client may read why: closing at once would cut our answer off if it still sends."""
+MAX_HEAD_BYTES = 32 * 1024
+MAX_HEAD_LINES = 100
+MAX_PIPELINED = 8
+HOLD_SECONDS = (0.0, 0.1, 0.2, 0.5)
+"""How long a client's next request lies unread when so many in a row were refused, less one."""
+UNSENT_BYTES = 256 * 1024
+"""What the kernel may hold of an answer; it would take megabytes for each client."""
+TEXTS = {
+    "bad-request": "The bytes that arrived are no HTTP/1.1 request.",
+    "request-timeout": f"The rest of the request did not come within {PATIENCE_SECONDS} seconds, "
+    f"or slower than {BYTES_PER_SECOND // 1024} KiB a second.",
+    "headers-too-large": f"Address and headers may have {MAX_HEAD_BYTES // 1024} KiB and "
+    f"{MAX_HEAD_LINES} lines; send less.",
+    "too-many-connections": "MLP_MAX_CONNECTIONS clients are being served; try again.",
+}
+
+
+class Refused(Exception):
+    """Raised inside the parser, to stop it."""
+
+
+def bound(listener: socket.socket) -> None:
+    """Let the kernel hold little for clients that do not read; its connections inherit this."""
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNSENT_BYTES)
+    milliseconds = 1000 * (PATIENCE_SECONDS + LOOK_SECONDS)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+
+
+class Connection(HttpToolsProtocol):
+    """uvicorn's protocol, for clients that are slow, silent or many.
+
+    Once a second it looks whether the client keeps it waiting: with a request's headers, with its
+    body, or by not reading the answer. While the service works, the client may be as silent as it
+    likes: a listener to events is never sent away.
+
+    `limit_concurrency` of uvicorn's config is the number of connections. Beyond it those are sent
+    away that we have waited for longest, and new ones only when we wait for nobody.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # uvicorn's own way to keep this limit is a plain 503 for everyone, good or bad.
+        self._most, self.limit_concurrency = self.limit_concurrency, None
+        self._looking: asyncio.TimerHandle | None = None
+        self._answering: RequestResponseCycle | None = None
+        self._why: str | None = None
+        """Code of the problem for which the connection is being closed."""
+        self._since = 0.0
+        """When we began to wait for the client."""
+        self._open = False
+        """The headers of the newest request are complete, its body is not."""
+        self._head_bytes = self._head_lines = self._body_bytes = 0
+        self._frame_bytes = 0
+        """Bytes of the newest request that are not its body's."""
+        self._unsent = self._unread_since = 0.0
+        self._refusals = 0
+        self._holding: asyncio.TimerHandle | None = None
+
+    # --- The life of a connection ---
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._since = self.loop.time()
+        self._looking = self.loop.call_later(LOOK_SECONDS, self._look)
+        if self._most and len(self.connections) > self._most and not self._made_room():
+            self._refuse("too-many-connections")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for timer in (self._looking, self._holding):
+            if timer:
+                timer.cancel()
+        super().connection_lost(exc)
+        # uvicorn tells only the newest request; one before it may be a stream that never ends.
+        if self._answering:
+            _hang_up(self._answering)
+
+    def data_received(self, data: bytes) -> None:
+        if self._why:
+            return
+        self._frame_bytes += len(data)
+        super().data_received(data)
+        if self._frame_bytes > MAX_HEAD_BYTES + self._body_bytes // 8 and not self._why:
+            self._refuse("bad-request" if self._open else "headers-too-large")
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(self._why or "bad-request")
+
+    # --- What the parser finds ---
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._head_bytes = self._head_lines = self._body_bytes = self._frame_bytes = 0
+        if self.cycle:
+            self._since = self.loop.time()
+
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url), 0)
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(len(name) + len(value), 1)
+        super().on_header(name, value)
+
+    def _count(self, size: int, lines: int) -> None:
+        self._head_bytes += size
+        self._head_lines += lines
+        if self._head_bytes > MAX_HEAD_BYTES or self._head_lines > MAX_HEAD_LINES:
+            self._stop_parsing("headers-too-large")
+
+    def on_headers_complete(self) -> None:
+        if len(self.pipeline) >= MAX_PIPELINED:
+            self._stop_parsing("bad-request")
+        super().on_headers_complete()
+        self._open, self._since = True, self.loop.time()
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        self._frame_bytes -= len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._open, self._since = False, self.loop.time()
+        super().on_message_complete()
+
+    def _stop_parsing(self, code: str) -> None:
+        self._why = code
+        raise Refused
+
+    # --- What is answered ---
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def on_response_complete(self) -> None:
+        self._since = self.loop.time()
+        super().on_response_complete()
+        refused = self._answering and REFUSED in self._answering.scope
+        self._refusals = self._refusals + 1 if refused else 0
+        if self._refusals > 1 and not self.pipeline:
+            self._hold(HOLD_SECONDS[min(self._refusals, len(HOLD_SECONDS)) - 1])
+
+    def _hold(self, seconds: float) -> None:
+        """Leave the next request of a client unread who does not wait as long as Retry-After says.
+
+        Refusing it at once, again and again, would take the time that predictions need.
+        """
+        self.flow.pause_reading()
+        self._holding = self.loop.call_later(seconds, self.flow.resume_reading)
+
+    def resume_writing(self) -> None:
+        self._unsent = 0
+        super().resume_writing()
+
+    # --- Waiting ---
+
+    def _look(self) -> None:
+        """Send the client away if it keeps us waiting for too long."""
+        now = self.loop.time()
+        self._looking = self.loop.call_later(LOOK_SECONDS, self._look)
+        if self._leaves_unread(now):
+            self._cut()
+        elif self._why and not self._working:
+            if now > self._since + LINGER_SECONDS:
+                self._cut()
+        elif self.flow.read_paused or (self._working and not self._open):
+            self._since = now
+        elif now > self._since + PATIENCE_SECONDS + self._earned / BYTES_PER_SECOND:
+            self._give_up()
+
+    @property
+    def _working(self) -> bool:
+        """A request has not been answered to its end."""
+        return self.cycle is not None and not self.cycle.response_complete
+
+    @property
+    def _earned(self) -> int:
+        """Bytes for which the client gets more time; none when the answer did not wait for them."""
+        return self._body_bytes if self._open and self._working else 0
+
+    def _leaves_unread(self, now: float) -> bool:
+        left = self.transport.get_write_buffer_size()
+        if not left or not self._unsent:
+            self._unsent, self._unread_since = left, now
+        self._unsent = max(self._unsent, left)
+        earned = (self._unsent - left) / BYTES_PER_SECOND
+        return now > self._unread_since + PATIENCE_SECONDS + earned
+
+    def _give_up(self) -> None:
+        begun = self._open or self._frame_bytes or self._head_bytes
+        if begun and not (self._open and not self._working):
+            self._refuse("request-timeout")
+        else:
+            self._cut()
+
+    # --- Sending away ---
+
+    def _made_room(self) -> bool:
+        """Send a twentieth away of those that we wait for; say whether that is enough."""
+        waited_for = [
+            other
+            for other in self.connections
+            if isinstance(other, Connection) and other is not self and other.is_waited_for
+        ]
+        waited_for.sort(key=lambda other: other._since)
+        for other in waited_for[: len(waited_for) // 20 + 1]:
+            self.connections.discard(other)
+            other._cut()
+        return len(self.connections) <= (self._most or 0)
+
+    def _cut(self) -> None:
+        """Close at once; without this option the kernel would keep what is unsent for a while."""
+        kernel: socket.socket = self.transport.get_extra_info("socket")
+        with suppress(OSError):  # closed already
+            kernel.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
+
+    @property
+    def is_waited_for(self) -> bool:
+        return self._open or not self._working
+
+    def _refuse(self, code: str) -> None:
+        """Answer with a problem, as far as that is possible, and close."""
+        self._why = code
+        self._unset_keepalive_if_required()
+        if self._working and not self._open:
+            self.cycle.keep_alive = False  # what was asked properly is answered first
+        elif self._open and (self.pipeline or self.cycle.response_started):
+            self._cut()
+        else:
+            if self._open:
+                _hang_up(self.cycle)
+                self.cycle.response_complete = True
+            self._since = self.loop.time()
+            self.transport.write(_answer(code, self.server_state.default_headers))
+            self.transport.write_eof()
+
+
+def _hang_up(cycle: RequestResponseCycle) -> None:
+    cycle.disconnected = True
+    cycle.message_event.set()
+
+
+def _answer(code: str, default_headers: list[tuple[bytes, bytes]]) -> bytes:
+    found = problems.answer(problems.problem(code, TEXTS[code]), HEADERS | {"Connection": "close"})
+    if found.status_code == 503:
+        found.headers["Retry-After"] = problems.RETRY_SECONDS
+    lines = [b"%s: %s\r\n" % header for header in [*default_headers, *found.raw_headers]]
+    return b"".join([STATUS_LINE[found.status_code], *lines, b"\r\n", found.body])

@@ -1,0 +1,158 @@
+"""More predictions than can be made: nearly as many as ever are made, the rest refused."""
+
+import json
+import os
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.attack.load import Load, Plan, get, post, quantile
+from tests.attack.test_connections import memory
+from tests.servers import Server
+
+PREDICT = "/v1/models/latest/predict"
+MEGABYTES = 250
+
+
+@pytest.fixture(scope="module")
+def pinned(target: Server) -> Iterator[Server]:
+    """The server on the first core; the clients take the last."""
+    cores = os.sched_getaffinity(0)
+    pin(target, {min(cores)})
+    yield target
+    pin(target, cores)
+
+
+def pin(server, cores):
+    for thread in Path(f"/proc/{server.pid}/task").iterdir():
+        os.sched_setaffinity(int(thread.name), cores)
+
+
+@pytest.fixture
+def predict(pinned):
+    """Return a function that lets clients ask for predictions, and what they saw."""
+    picture = pinned.http.get("/v1/datasets/mnist/test/7.png").content
+    request = post(PREDICT, picture, "image/png")
+    core = max(os.sched_getaffinity(0))
+
+    def start(**plan) -> Load:
+        return Load(Plan(pinned.port, request, core=core, **plan))
+
+    return start
+
+
+def control(pinned, job, seconds):
+    """Read, pause and resume a job again and again; return how long each took."""
+    took, end = [], time.monotonic() + seconds
+    while time.monotonic() < end:
+        for ask in (pinned.http.get, pinned.http.post, pinned.http.post):
+            action = "" if ask == pinned.http.get else ("/pause", "/resume")[len(took) % 3 - 1]
+            started = time.monotonic()
+            answer = ask(f"/v1/jobs/{job}{action}")
+            took.append(time.monotonic() - started)
+            assert answer.status_code == 200, answer.text
+            time.sleep(0.02)
+    return took
+
+
+def milliseconds(seconds):
+    return f"{1000 * seconds:.0f} ms"
+
+
+def test_clients_beyond_what_can_be_served_are_refused_and_the_rest_served(
+    campaign, pinned, predict
+):
+    seconds = campaign.of(3, 20)
+    clients = campaign.of(100, 1000)
+    job = pinned.submit(preset="linear")
+
+    def sustained() -> float:
+        return predict(clients=16, seconds=seconds).result().rate("200")
+
+    peak = sustained()
+    crowds = {
+        f"{clients} clients at once": {"patient": 0.5},
+        "twice the sustained rate": {"patient": 0.5, "rate": 2 * peak},
+    }
+    goodputs, refusals, controls = {}, {}, []
+    for name, plan in crowds.items():
+        load = predict(clients=clients, seconds=seconds, **plan)
+        controls += control(pinned, job, seconds)
+        seen = load.result()
+        assert set(seen.latencies) <= {"200", "503", "no client left"}, name
+        goodputs[name] = seen.rate("200")
+        refusals[name] = seen.latencies.get("503", [])
+    peak = max(1.0, (peak + sustained()) / 2)
+    for name, goodput in goodputs.items():
+        campaign.figure(
+            f"predictions made with {name}",
+            target="80 % of the peak",
+            measured=f"{goodput / peak:.0%} of {peak:.0f} a second",
+            met=goodput >= 0.8 * peak,
+        )
+        median, p99 = quantile(refusals[name], 0.5), quantile(refusals[name], 0.99)
+        campaign.figure(
+            f"a refusal with {name} (median, p99)",
+            target="50 ms",
+            measured=f"{milliseconds(median)}, {milliseconds(p99)}",
+            met=median <= 0.05,
+        )
+    slow = quantile(controls, 0.99)
+    campaign.figure(
+        "p99 of reading, pausing and resuming a job meanwhile",
+        target="1 s",
+        measured=milliseconds(slow),
+        met=slow <= 1,
+    )
+    held = memory(pinned.pid)
+    campaign.figure(
+        "memory", target=f"{MEGABYTES} MB", measured=f"{held:.0f} MB", met=held < MEGABYTES
+    )
+    assert sum(map(len, refusals.values()))
+    assert min(goodputs.values()) >= campaign.of(0.1, 0.5) * peak
+    assert slow < 5
+    assert held < MEGABYTES
+
+
+def test_a_refusal_names_the_reason_and_the_wait_and_is_counted(pinned, predict):
+    load = predict(clients=200, seconds=2, patient=0.0)
+    refused = None
+    end = time.monotonic() + 10
+    while refused is None and time.monotonic() < end:
+        answer = pinned.http.post(PREDICT, content=b"x", headers={"Content-Type": "image/png"})
+        refused = answer if answer.status_code == 503 else None
+    load.result()
+    assert refused, "nobody was refused"
+    assert refused.headers["Retry-After"] == "1"
+    assert refused.headers["Content-Type"] == "application/problem+json"
+    assert refused.headers["X-Content-Type-Options"] == "nosniff"
+    assert refused.json()["code"] == "overloaded"
+    metrics = pinned.http.get("/metrics").text
+    counted = re.search(r"^mlp_predictions_refused_total\S* (\S+)$", metrics, re.MULTILINE)
+    assert counted, metrics
+    assert float(counted[1]) >= 1
+    assert 'predict HTTP/1.1" 503' not in pinned.log()
+
+
+def test_long_requests_leave_room_for_short_ones(pinned, predict):
+    """Ten thousand odd pictures in a request are no mistake, but they take seconds."""
+    rows = [[(7 * x * y) % 256 for x in range(9)] for y in range(9)]
+    body = json.dumps({"inputs": [{"pixels": rows}] * 300}).encode()
+    assert len(body) > 64 * 1024
+    long = Load(Plan(pinned.port, post(PREDICT, body, "application/json"), clients=8, seconds=3))
+    time.sleep(0.5)
+    short = predict(clients=2, seconds=2).result()
+    assert short.quantile("200", 0.5) < 2
+    assert set(short.latencies) == {"200"}
+    seen = long.result()
+    assert {"200", "503"} >= set(seen.latencies)
+    assert seen.latencies.get("503")
+
+
+def test_the_load_counts_what_it_was_told(pinned):
+    seen = Load(Plan(pinned.port, get("/livez"), clients=2, seconds=1, rate=20)).result()
+    assert set(seen.latencies) == {"200"}
+    assert 5 < len(seen.latencies["200"]) < 40
