@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 SPEC_VERSION = 1
+MAX_FIELDS = 100
 
 
 class State(StrEnum):
@@ -107,6 +108,8 @@ class Spec(BaseModel):
     def _fill_from_preset(cls, given: object) -> object:
         if not isinstance(given, dict):
             return given
+        if len(given) > MAX_FIELDS:  # to word an error about each of thousands would take long
+            raise ValueError(f"a spec has {len(cls.model_fields)} fields, not {len(given):,}")
         preset = given.get("preset")
         fields = next((fields for name, fields in PRESETS.items() if name == preset), {})
         return {**fields, **given}

@@ -17,6 +17,7 @@ from starlette.datastructures import UploadFile
 
 from mlp_core import predict_probabilities, scaled
 from service.api import problems
+from service.api.admission import is_large
 from service.api.rooms import Rooms, RoomsDep
 from service.api.weights import Ref
 from service.errors import DatasetNotFound
@@ -30,11 +31,16 @@ router = APIRouter(prefix="/v1/models", tags=["models"])
 
 MAX_BODY_BYTES = 10 * 1024**2
 MAX_INPUTS = 10_000
+MAX_FILES = 500
+"""Of a form; each is a temporary file, made while all other requests wait."""
+MAX_ERRORS = 1000
 MAX_IMAGE_BYTES = 1024**2
 REDRAWN_PIXELS = 16_000
 """Redrawing even a small picture takes as long as reading so many pixels."""
 THREADS = CapacityLimiter(4)
 """Predictions wait for each other, so that they never hold all threads of the server."""
+LARGE_THREADS = CapacityLimiter(1)
+"""Requests that may take seconds wait for each other, never the short ones for them."""
 Normalize = Literal["auto", "always", "never"]
 Grey = np.ndarray
 """(h, w) uint8."""
@@ -166,10 +172,11 @@ async def predict(
     float 0-1; one image or a batch), or JSON. The query parameters are for bodies other than JSON.
     One bad image alone is an error; among several it has its own `problem`.
     """
+    threads = LARGE_THREADS if is_large(request.headers) else THREADS
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if media_type == "application/json":
         body = await request.body()
-        return await to_thread.run_sync(_answer_json, rooms, ref, body, limiter=THREADS)
+        return await to_thread.run_sync(_answer_json, rooms, ref, body, limiter=threads)
     images: list[bytes | Grey | BadImage]
     if media_type.startswith("image/"):
         images = [await request.body()]
@@ -184,14 +191,14 @@ async def predict(
             f"application/x-npy, not {media_type[:100] or 'a body without Content-Type'}.",
         )
     question = Question(images, top_k, normalize, return_pixels)
-    return await to_thread.run_sync(_answer, rooms, ref, question, limiter=THREADS)
+    return await to_thread.run_sync(_answer, rooms, ref, question, limiter=threads)
 
 
 # --- From the body to images ----------------------------------------------------------------------
 
 
 async def _uploads(request: Request) -> list[bytes | Grey | BadImage]:
-    async with request.form(max_files=MAX_INPUTS, max_fields=10) as form:
+    async with request.form(max_files=MAX_FILES, max_fields=10) as form:
         files = [part for part in form.getlist("image") if isinstance(part, UploadFile)]
         if not files:
             raise HTTPException(422, "The form has no file in a field named 'image'.")
@@ -242,6 +249,8 @@ def _answer_json(rooms: Rooms, ref: str, body: bytes) -> Predictions:
     try:
         asked = PredictRequest.model_validate_json(body)
     except ValidationError as exc:
+        if exc.error_count() > MAX_ERRORS:  # to word each of them would take seconds
+            raise HTTPException(422, f"{exc.error_count():,} values need a change.") from exc
         found = exc.errors(include_url=False, include_context=True)
         raise RequestValidationError(
             [{**error, "loc": ("body", *error["loc"])} for error in found]
@@ -275,6 +284,8 @@ def _from_base64(text: str) -> bytes:
     head, _, payload = text.rpartition("base64,")
     if head and not head.startswith("data:"):
         payload = text
+    if len(payload) > MAX_IMAGE_BYTES * 4 // 3 + 4:
+        raise _too_many_bytes()
     try:
         return base64.b64decode(payload, validate=True)
     except (binascii.Error, ValueError) as exc:
@@ -367,8 +378,12 @@ def _see(
 
 def _decode(data: bytes) -> Grey:
     if len(data) > MAX_IMAGE_BYTES:
-        raise BadImage("too_many_pixels", f"An image may have {MAX_IMAGE_BYTES:,} bytes.")
+        raise _too_many_bytes()
     return digits.decode(data)
+
+
+def _too_many_bytes() -> BadImage:
+    return BadImage("too_many_pixels", f"An image may have {MAX_IMAGE_BYTES:,} bytes.")
 
 
 def _as_it_is(image: Grey) -> digits.Normalized:

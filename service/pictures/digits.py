@@ -28,6 +28,14 @@ OFF_CENTRE = 0.55
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 MAX_PIXELS = 4_000_000
+MAX_CHUNKS = 2_000
+"""Of a PNG; writers make one for 8 kB or more of pixels."""
+PNG_START = b"\x89PNG\r\n\x1a\n"
+JPEG_START = b"\xff\xd8\xff"
+PNG_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"acTL", b"fcTL", b"IDAT", b"eXIf", b"IEND"}
+"""Those that a picture is made of. Of the others some unpack to many megabytes."""
+MAX_SCANS = 64
+"""Of a JPEG. A progressive one has about ten; each takes as long as all pixels do."""
 
 FINE = 4
 """Strokes are measured and thickened on pixels this many times as fine as the result's."""
@@ -87,8 +95,9 @@ def decode(data: bytes) -> Grey:
         BadImage: undecodable_image, too_many_pixels or animated_image.
     """
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(_bare(data)), formats=FORMATS) as image:
             _check_header(image)
+            _check_scans(image, data)
             return _grey(ImageOps.exif_transpose(image))
     except BadImage:
         raise
@@ -101,6 +110,45 @@ def decode(data: bytes) -> Grey:
             "The bytes are no complete PNG, JPEG, WebP, BMP or GIF picture; "
             "send the whole file, unchanged.",
         ) from None
+
+
+def _bare(data: bytes) -> bytes:
+    """Return a PNG without its texts and colour profiles, anything else as it is."""
+    if data.startswith(JPEG_START):
+        _check_segments(data)
+    if not data.startswith(PNG_START):
+        return data
+    kept, at = [PNG_START], len(PNG_START)
+    for _ in range(MAX_CHUNKS):
+        end = at + 12 + int.from_bytes(data[at : at + 4])
+        if data[at + 4 : at + 8] in PNG_CHUNKS:
+            kept.append(data[at:end])
+        if end >= len(data):
+            return b"".join(kept)
+        at = end
+    raise BadImage("undecodable_image", f"The PNG has more than {MAX_CHUNKS:,} chunks.")
+
+
+def _check_segments(data: bytes) -> None:
+    """Refuse a JPEG with anything but segments before its pixels: Pillow looks at each byte."""
+    at = len(JPEG_START) - 1
+    for _ in range(MAX_CHUNKS):
+        while data[at : at + 2] == b"\xff\xff" and data[at : at + 9] != b"\xff" * 9:
+            at += 1
+        if data[at : at + 2] == b"\xff\xda":
+            return
+        if data[at : at + 1] != b"\xff" or data[at + 1 : at + 2] in (b"", b"\0", b"\xff"):
+            break
+        at += 2 + max(2, int.from_bytes(data[at + 2 : at + 4]))
+    raise BadImage("undecodable_image", "The JPEG has no pixels, or something else before them.")
+
+
+def _check_scans(image: Image.Image, data: bytes) -> None:
+    if image.format in ("JPEG", "MPO") and data.count(b"\xff\xda") > MAX_SCANS:
+        raise BadImage(
+            "undecodable_image",
+            f"The JPEG has more than {MAX_SCANS} scans; save it as a plain one, or as PNG.",
+        )
 
 
 def _check_header(image: Image.Image) -> None:
@@ -164,7 +212,7 @@ def normalize(grey: Grey, *, always: bool = False) -> Normalized:
                 return Normalized(
                     picture, Report(not inverted, inverted, box, 1.0, (0.0, 0.0), contrast)
                 )
-    if not grey.size:
+    if not grey.size or grey.min() == grey.max():
         raise _blank()
     return _redrawn(Image.fromarray(np.ascontiguousarray(grey)))
 

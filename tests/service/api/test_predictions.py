@@ -384,7 +384,6 @@ PICTURES = {
     "2^31": lambda png: png_claiming(2**31 - 1, 2**31 - 1),
     "more than 1 MiB": lambda png: png + bytes(1024**2),
     "animation": lambda png: animation(),
-    "compressed text": with_text_bomb,
     "svg": lambda png: b'<svg xmlns="http://www.w3.org/2000/svg"/>',
     "tiff": lambda png: encoded(np.eye(28, dtype=np.uint8), "TIFF"),
     "postscript": lambda png: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
@@ -397,6 +396,13 @@ def test_a_hostile_picture_is_refused_in_no_time(reader, images, name):
     answer, seconds = quickest(lambda: ask(reader, body, "image/png"))
     check_problem(answer, 422)
     assert answer.json()["code"] == "bad-image"
+    assert seconds < 0.1
+
+
+def test_texts_in_a_picture_are_not_even_unpacked(reader, images):
+    body = with_text_bomb(encoded(images[0]))
+    answer, seconds = quickest(lambda: ask(reader, body, "image/png"))
+    assert answer.status_code == 200
     assert seconds < 0.1
 
 

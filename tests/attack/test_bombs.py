@@ -1,0 +1,87 @@
+"""No body, however odd, costs more than a moment and a little memory, and all get a problem."""
+
+import statistics
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.attack.bombs import Bomb, corpus
+from tests.attack.test_connections import memory
+
+SECONDS = 0.05
+MEGABYTES = 16
+
+
+@pytest.fixture(scope="module")
+def bombs() -> list[Bomb]:
+    found = corpus()
+    assert len({bomb.name for bomb in found}) == len(found) >= 60
+    return found
+
+
+@pytest.fixture
+def picture(target) -> bytes:
+    return target.http.get("/v1/datasets/mnist/test/7.png").content
+
+
+def throw(target, bomb):
+    """Return the answer, and the seconds from the body's last byte to it."""
+    last = 0.0
+
+    def body() -> Iterator[bytes]:
+        nonlocal last
+        yield bomb.body
+        last = time.perf_counter()
+
+    headers = {**bomb.headers(), "Content-Length": str(len(bomb.body))}
+    answer = target.http.post(bomb.path, content=body(), headers=headers)
+    return answer, time.perf_counter() - last if last else 0.0
+
+
+def check_is_problem(bomb, answer):
+    assert 400 <= answer.status_code < 500, f"{bomb.name}: {answer.status_code}"
+    assert answer.headers["Content-Type"] == "application/problem+json", bomb.name
+    assert answer.json()["status"] == answer.status_code
+    assert len(answer.content) < 5000, bomb.name
+
+
+def check_still_predicts(target, picture):
+    answer = target.http.post(
+        "/v1/models/latest/predict", content=picture, headers={"Content-Type": "image/png"}
+    )
+    assert answer.status_code == 200, answer.text
+
+
+def test_a_bomb_is_a_problem_at_once_and_leaves_no_trace(campaign, target, bombs, picture):
+    tries = campaign.of(1, 3)
+    jobs = target.http.get("/v1/jobs").json()["data"]
+    took = {bomb.name: [throw(target, bomb)[1]] for bomb in bombs}
+    before = most = memory(target.pid)  # warm: the allocator keeps what the largest body took
+    for bomb in bombs:
+        for _ in range(tries):
+            answer, passed = throw(target, bomb)
+            took[bomb.name].append(passed)
+            check_is_problem(bomb, answer)
+        check_still_predicts(target, picture)
+        most = max(most, memory(target.pid))
+    median = {name: statistics.median(seconds) for name, seconds in took.items()}
+    slow = {name: round(it, 3) for name, it in median.items() if it > SECONDS}
+    worst = max(median, key=median.__getitem__)
+    campaign.figure(
+        f"slowest of {len(bombs)} bombs, median of {tries + 1}",
+        target="50 ms",
+        measured=f"{1000 * median[worst]:.0f} ms ({worst}); {len(slow)} over",
+        met=not slow,
+    )
+    campaign.figure(
+        "memory gained over all of them",
+        target=f"{MEGABYTES} MB",
+        measured=f"{most - before:.1f} MB",
+        met=most - before <= MEGABYTES,
+    )
+    assert most - before <= campaign.of(2, 1) * MEGABYTES  # warmed up once, or not quite
+    # The machine is shared: what all tries agree about is the bomb's.
+    assert not {name for name, seconds in took.items() if min(seconds) > 8 * SECONDS}, slow
+    assert "Traceback" not in target.log()
+    assert target.http.get("/v1/jobs").json()["data"] == jobs
