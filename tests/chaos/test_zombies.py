@@ -14,7 +14,6 @@ from service.store.artifacts import Artifacts
 from service.store.database import Database
 from service.store.jobs import JobStore
 from service.store.queue import Queue
-from service.work import dispatcher as module
 from service.work.dispatcher import LOST_AFTER_SWEEPS, Dispatcher
 from service.work.handle import Handle
 from service.work.launcher import LocalLauncher
@@ -26,7 +25,7 @@ from tests.servers import Server, eventually
 from tests.service.work.fakes import Clock
 
 AT_ONCE = 4
-JOB = {"hidden": [48], "batch_size": 512, "epochs": 5}
+JOB = {"hidden": [48], "batch_size": 512, "epochs": 25}
 
 
 class Elsewhere(LocalLauncher):
@@ -50,7 +49,7 @@ class Workshop:
         self.launcher = Elsewhere(directory / "jobs", environment, 2 * AT_ONCE)
         self.jobs, self.ledger = JobStore(self.database), Ledger(directory)
         queue, artifacts = Queue(self.database), Artifacts(directory / "jobs")
-        self.dispatcher = Dispatcher(queue, self.launcher, artifacts)
+        self.dispatcher = Dispatcher(queue, self.launcher, artifacts, clock)
         self.exits: dict[int, int | None] = {}
 
     def step(self, seconds: float = 0.0) -> None:
@@ -69,12 +68,8 @@ class Workshop:
 
 
 @pytest.fixture
-def workshop(
-    tmp_path: Path, database_url: str, datasets_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Workshop]:
-    clock = Clock()
-    monkeypatch.setattr(module, "time", clock)
-    workshop = Workshop(tmp_path, datasets_dir, clock)
+def workshop(tmp_path: Path, database_url: str, datasets_dir: Path) -> Iterator[Workshop]:
+    workshop = Workshop(tmp_path, datasets_dir, Clock())
     yield workshop
     workshop.end()
 
