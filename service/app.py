@@ -269,7 +269,7 @@ def serve(settings: Settings) -> int:
     servers: list[Server] = []
     app = create_app(settings, on_death=lambda: servers[0].die())
     config = uvicorn.Config(
-        app,
+        app.state.house.admission.before(app),
         host=settings.host.strip("[]"),
         port=settings.port,
         http=Intake,  # type: ignore[arg-type]  # any protocol that is made as uvicorn's own is

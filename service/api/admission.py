@@ -6,7 +6,8 @@ from collections.abc import Awaitable
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api import problems
+from service.api.edge import HEADERS
+from service.api.problems import RETRY_SECONDS, answer, problem
 
 PATH_END = "/predict"
 LARGE_BYTES = 64 * 1024
@@ -20,17 +21,27 @@ DETAIL = "As many predictions are under way as MLP_MAX_PREDICTIONS allows; ask a
 class Admission:
     """Answers 503 with Retry-After to predictions beyond the number that may be under way.
 
-    It lies around the web framework, so that a refusal costs a small part of a prediction, and a
-    flood of them does not slow those that are under way; `refused` is there to count them. Large
-    requests have a smaller number of their own.
+    `before` lies around everything: while no place is free a refusal must cost a small part of a
+    prediction, or a flood of them slows those that are under way. `around` lies behind the check of
+    the key, and counts. Large requests have fewer places, of their own.
     """
 
     def __init__(self, most: int) -> None:
         self._free = most
         self._free_for_large = min(most, MOST_LARGE)
         self.refused = 0
-        retry = {"Retry-After": problems.RETRY_SECONDS}
-        self._refusal = problems.answer(problems.problem("overloaded", DETAIL), retry)
+        headers, why = {**HEADERS, "Retry-After": RETRY_SECONDS}, problem("overloaded", DETAIL)
+        self._refusal = answer(why, headers)
+        self._refusal_of_large = answer(why, {**headers, "Connection": "close"})
+
+    def before(self, app: ASGIApp) -> ASGIApp:
+        async def look(scope: Scope, receive: Receive, send: Send) -> None:
+            if not self._free and _is_prediction(scope):
+                await self._refuse(scope, receive, send)
+            else:
+                await app(scope, receive, send)
+
+        return look
 
     def around(self, app: ASGIApp) -> ASGIApp:
         async def admit(scope: Scope, receive: Receive, send: Send) -> None:
@@ -44,11 +55,16 @@ class Admission:
                 if not self._is_full(large):
                     await self._count(large, app(scope, whole, send))
                     return
-            self.refused += 1
-            scope[REFUSED] = True
-            await self._refusal(scope, receive, send)
+            await self._refuse(scope, receive, send)
 
         return admit
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.refused += 1
+        scope[REFUSED] = True
+        large = is_large(Headers(scope=scope))  # then the rest of it is not even read
+        refusal = self._refusal_of_large if large else self._refusal
+        await refusal(scope, receive, send)
 
     def _is_full(self, large: bool) -> bool:
         return not self._free or (large and not self._free_for_large)

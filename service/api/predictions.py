@@ -37,8 +37,8 @@ MAX_ERRORS = 1000
 MAX_IMAGE_BYTES = 1024**2
 REDRAWN_PIXELS = 16_000
 """Redrawing even a small picture takes as long as reading so many pixels."""
-THREADS = CapacityLimiter(4)
-"""Predictions wait for each other, so that they never hold all threads of the server."""
+THREADS = CapacityLimiter(1)
+"""The interpreter runs one at a time anyway; the event loop would wait behind several."""
 LARGE_THREADS = CapacityLimiter(1)
 """Requests that may take seconds wait for each other, never the short ones for them."""
 Normalize = Literal["auto", "always", "never"]

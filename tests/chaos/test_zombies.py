@@ -25,7 +25,7 @@ from tests.servers import Server, eventually
 from tests.service.work.fakes import Clock
 
 AT_ONCE = 4
-JOB = {"hidden": [48], "batch_size": 512, "epochs": 25}
+JOB = {"hidden": [48], "batch_size": 512, "epochs": 15}
 
 
 class Elsewhere(LocalLauncher):
