@@ -30,12 +30,14 @@ LINGER_SECONDS = 2
 MAX_HEAD_BYTES = 32 * 1024
 MAX_HEAD_LINES = 100
 MAX_PIPELINED = 8
+MAX_CRUMBS, CRUMB_BYTES = 100, 16
+"""So many pieces of a body may be as small as they like, if on average they are not that small."""
 HOLD_SECONDS = (0.0, 0.1, 0.2, 0.5)
 """How long a client's next request lies unread when so many in a row were refused, less one."""
 UNSENT_BYTES = 256 * 1024
 """What the kernel may hold of an answer; it would take megabytes for each client."""
 TEXTS = {
-    "bad-request": "The bytes that arrived are no HTTP/1.1 request.",
+    "bad-request": "The bytes that arrived are no HTTP/1.1 request, or one in too many pieces.",
     "request-timeout": f"The rest of the request did not come within {PATIENCE_SECONDS} seconds, "
     f"or slower than {BYTES_PER_SECOND // 1024} KiB a second.",
     "headers-too-large": f"Address and headers may have {MAX_HEAD_BYTES // 1024} KiB and "
@@ -78,7 +80,7 @@ class Connection(HttpToolsProtocol):
         """When we began to wait for the client."""
         self._open = False
         """The headers of the newest request are complete, its body is not."""
-        self._head_bytes = self._head_lines = self._body_bytes = 0
+        self._head_bytes = self._head_lines = self._body_bytes = self._body_pieces = 0
         self._frame_bytes = 0
         """Bytes of the newest request that are not its body's."""
         self._unsent = self._unread_since = 0.0
@@ -118,7 +120,8 @@ class Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._head_bytes = self._head_lines = self._body_bytes = self._frame_bytes = 0
+        self._head_bytes = self._head_lines = self._body_bytes = self._body_pieces = 0
+        self._frame_bytes = 0
         if self.cycle:
             self._since = self.loop.time()
 
@@ -144,7 +147,10 @@ class Connection(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
+        self._body_pieces += 1
         self._frame_bytes -= len(body)
+        if self._body_bytes < CRUMB_BYTES * (self._body_pieces - MAX_CRUMBS):
+            self._stop_parsing("bad-request")  # each piece takes longer than its bytes
         super().on_body(body)
 
     def on_message_complete(self) -> None:

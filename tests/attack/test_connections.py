@@ -223,14 +223,14 @@ def test_bad_connections_are_closed_and_good_clients_do_not_notice(campaign, tar
     assert set(quiet.latencies) <= FINE
     listener, job = listen(target)
     before, base = memory(target.pid), open_connections(target.pid)
-    longest, slowest, told, most = {}, {}, {}, before
+    longest, slowest, told, spoilt, most = {}, {}, {}, {}, before
     for kinds in groups(campaign):
         good = good_clients(target, good_request, SECONDS)
         attack = Attack(target.port, kinds, campaign.of(10, 1000))
         kept = attack.run()
         most = max(most, memory(target.pid))
         during = good.result()
-        assert set(during.latencies) <= FINE, kinds
+        spoilt |= {kinds[0]: set(during.latencies) - FINE}
         slowest[kinds[0]] = during.quantile("200", 0.99)
         longest |= {kind: max(times) for kind, times in kept.items()}
         told |= attack.told
@@ -256,7 +256,8 @@ def test_bad_connections_are_closed_and_good_clients_do_not_notice(campaign, tar
     )
     slack = campaign.of(8, 2)  # the attackers of the small version share this process
     assert longest[worst] <= SECONDS + slack, longest
-    assert slowest[slow] <= max(2.0, 10 * bound)
+    assert not any(spoilt.values()), spoilt
+    assert slowest[slow] <= max(2.0, 10 * bound), slowest
     for kind in ("half a header", "dripping headers", "dripping body", "headers without a body"):
         assert told[kind].startswith(b"HTTP/1.1 408 "), kind
         assert b"request-timeout" in told[kind]
