@@ -21,7 +21,7 @@ serve: .venv/.runtime  ## Serve on HOST:PORT (127.0.0.1:8000), data in DATA_DIR 
 
 test: .venv/.dev  ## Run all tests with coverage
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest -n 2 --dist loadfile
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --include='mlp_core/*' --fail-under=100
 	$(BIN)/coverage report --include='service/*' --fail-under=90

@@ -151,7 +151,7 @@ def begun(workshop: Workshop, jobs: list[str]) -> None:
 
 
 def over(workshop: Workshop, job: str) -> bool:
-    workshop.step(1)
+    workshop.step(0.05)  # hardly faster than real time: a worker must have time to beat
     return workshop.ledger.row(job)["state"] == "succeeded"
 
 
