@@ -37,6 +37,8 @@ ODDS = {"work": 45, "round": 30, "ask": 12, "hit": 7, "silence": 1.5, "restart":
 ODDS["submit"] = 2.5
 ACTIONS = ("pause", "resume", "cancel", "delete")
 FAULTS = ("die", "freeze", "thaw", "deaf", "ill")
+DEADLY = 0.02
+"""The share of worlds whose workers die as soon as they are started, five times and more."""
 FREE = Cost(parameters=1, bytes=1, flops=1.0, seconds=1.0)
 # ARCHITECTURE.md, "The life of a job".
 MOVES = {
@@ -77,6 +79,7 @@ class World:
         self._seen: dict[str, Seen] = {}
         self._turns: list[int] = []  # the dispatchers whose rounds are under way
         self._calm = False
+        self._deadly = self.rng.random() < DEADLY
         count = dispatchers or self.rng.choice((1, 1, 2))
         self.dispatchers = [self._dispatcher() for _ in range(count)]
         stage.clear(self)
@@ -215,6 +218,10 @@ class World:
             "submit": self.submit,
         }
         able[rng.choices(list(ODDS), list(ODDS.values()))[0]]()
+        if self._deadly:
+            for number in range(len(self.machine.alive())):
+                self.hit("die", number)
+            self.round(who, 4.0)
 
     def live(self, steps: int) -> None:
         self.submit()
