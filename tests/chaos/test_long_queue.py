@@ -183,7 +183,7 @@ def train(database: Database) -> None:
 def test_no_statement_reads_the_whole_queue(database: Database, campaign: Campaign) -> None:
     """Not even one that sorts: a sort reads all it sorts."""
     jobs = JobStore(database)
-    for number in range(campaign.of(30, 3_000)):
+    for number in range(30):  # SQLite's plans do not depend on how many there are
         submit(jobs)
         if number % 3 == 0:
             claimed = Queue(database).claim()
