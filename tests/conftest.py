@@ -113,6 +113,15 @@ def server(tmp_path: Path, datasets_dir: Path) -> Iterator[Server]:
     server.stop()
 
 
+@pytest.fixture
+def idle_server(tmp_path: Path, datasets_dir: Path) -> Iterator[Server]:
+    """A real server that runs no jobs."""
+    server = Server(tmp_path / "data", datasets_dir, MLP_CONCURRENT_JOBS="0")
+    server.start()
+    yield server
+    server.stop()
+
+
 def submit(jobs: JobStore, **fields: object) -> str:
     """Put a job into the store; return its id."""
     return submission(jobs, **fields).job

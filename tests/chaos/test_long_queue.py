@@ -4,13 +4,12 @@ import contextlib
 import random
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import quantiles
 
 import httpx2
-import pytest
 from sqlalchemy import Connection, event
 
 from service.errors import NoneSucceeded
@@ -25,15 +24,6 @@ from tests.servers import Server
 from tests.service.store.records import DONE, epoch, saved, started
 
 CLIENTS = 4
-
-
-@pytest.fixture
-def idle_server(tmp_path: Path, datasets_dir: Path) -> Iterator[Server]:
-    """A real server that runs no jobs."""
-    server = Server(tmp_path / "data", datasets_dir, MLP_CONCURRENT_JOBS="0")
-    server.start()
-    yield server
-    server.stop()
 
 
 def fill(server: Server, count: int) -> float:

@@ -3,13 +3,10 @@
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from pathlib import Path
 
 import httpx2
-import pytest
 
 from service.client import Client
 from tests.campaign import Campaign
@@ -19,15 +16,6 @@ from tests.servers import Server
 CLIENTS = 8
 SHARE = 0.45
 LOST = (httpx2.NetworkError, httpx2.RemoteProtocolError)
-
-
-@pytest.fixture
-def idle_server(tmp_path: Path, datasets_dir: Path) -> Iterator[Server]:
-    """A real server that runs no jobs."""
-    server = Server(tmp_path / "data", datasets_dir, MLP_CONCURRENT_JOBS="0")
-    server.start()
-    yield server
-    server.stop()
 
 
 def post(http: httpx2.Client, key: str, **spec: object) -> tuple[httpx2.Response, int]:
