@@ -18,7 +18,6 @@ from typing import IO
 import structlog
 import uvicorn
 from fastapi import FastAPI
-from fastapi.staticfiles import StaticFiles
 from fastapi.telemetry import TelemetryConfig
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.metrics import CallbackOptions, Observation
@@ -142,7 +141,7 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
     app.state.rooms, app.state.house = house.rooms, house
     for module in ROUTERS:
         app.include_router(module.router, responses=problems.RESPONSES)
-    app.mount("/vendor", StaticFiles(directory=health.VENDOR))
+    app.add_route("/vendor/{name:path}", health.vendored, include_in_schema=False)
     problems.install(app)
     describe(app)
     app.add_exception_handler(events.NothingMore, events.nothing_more)

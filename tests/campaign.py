@@ -9,7 +9,8 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
@@ -54,6 +55,26 @@ class Campaign:
         commit = _git("rev-parse", "--short", "HEAD") + ("+" if _git("status", "-s") else "")
         found = Figure(self._suite, self._name, what, target, str(measured), met, commit)
         self.figures.append(found)
+
+    @contextmanager
+    def cases(self, what: str) -> Iterator[Callable[[], AbstractContextManager[None]]]:
+        """Count the cases in which something did not hold; the first such error is raised last."""
+        tried, errors = 0, list[Exception]()
+
+        @contextmanager
+        def case() -> Iterator[None]:
+            nonlocal tried
+            tried += 1
+            try:
+                yield
+            except Exception as exc:
+                errors.append(exc)
+
+        yield case
+        measured = f"{len(errors)} of {tried}"
+        self.figure(what, target="0", measured=measured, met=bool(tried and not errors))
+        if errors:
+            raise errors[0]
 
     def keep(self) -> None:
         """Put this campaign's figures in the place of its former ones with the same names."""

@@ -29,13 +29,15 @@ LINGER_SECONDS = 2
 """A refused client may read why: closing at once would cut our answer off if it still sends."""
 MAX_HEAD_BYTES = 32 * 1024
 MAX_HEAD_LINES = 100
-MAX_PIPELINED = 8
+MAX_PIPELINED = 4
 MAX_CRUMBS, CRUMB_BYTES = 100, 16
 """So many pieces of a body may be as small as they like, if on average they are not that small."""
-HOLD_SECONDS = (0.0, 0.1, 0.2, 0.5)
+HOLD_SECONDS = (0.0, 0.1, 0.4, 1.0)
 """How long a client's next request lies unread when so many in a row were refused, less one."""
-UNSENT_BYTES = 256 * 1024
+UNSENT_BYTES = 128 * 1024
 """What the kernel may hold of an answer; it would take megabytes for each client."""
+HELD_BYTES = 16 * 1024
+"""When so much more is unsent, an answer in pieces waits."""
 TEXTS = {
     "bad-request": "The bytes that arrived are no HTTP/1.1 request, or one in too many pieces.",
     "request-timeout": f"The rest of the request did not come within {PATIENCE_SECONDS} seconds, "
@@ -91,6 +93,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        transport.set_write_buffer_limits(HELD_BYTES)
         self._since = self.loop.time()
         self._looking = self.loop.call_later(LOOK_SECONDS, self._look)
         if self._most and len(self.connections) > self._most and not self._made_room():

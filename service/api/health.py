@@ -1,11 +1,14 @@
 """For machines that look after the service, and the pages that explain it without a network."""
 
 import json
+import mimetypes
 import pathlib
+from collections.abc import AsyncIterator
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, HTTPException, Path, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import StreamingResponse
 
 from service.api import problems
 from service.api.rooms import RoomsDep
@@ -15,6 +18,12 @@ router = APIRouter(tags=["service"])
 
 VENDOR = pathlib.Path(__file__).parent.parent / "web" / "vendor"
 SWAGGER = next(VENDOR.glob("swagger-ui-dist@*")).name
+VENDORED = {
+    str(file.relative_to(VENDOR)): file.read_bytes() for file in VENDOR.rglob("*") if file.is_file()
+}
+"""Files of others, in memory: read from the disk, each piece of an answer would take a thread."""
+PIECE_BYTES = 32 * 1024
+"""What the service holds of such an answer for a client that does not read."""
 DOCS_POLICY = (
     "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; connect-src 'self'"
@@ -88,6 +97,22 @@ async def docs(request: Request) -> Response:
     )
     page.headers["Content-Security-Policy"] = DOCS_POLICY
     return page
+
+
+async def vendored(request: Request) -> Response:
+    """Answer a file of others; its version is part of its address."""
+    name = request.path_params["name"]
+    data = VENDORED.get(name)
+    if data is None:
+        raise HTTPException(404, "There is no such file.")
+    headers = {"Content-Length": str(len(data)), "Cache-Control": "max-age=31536000, immutable"}
+    media_type = mimetypes.guess_type(name)[0] or "text/plain"
+    return StreamingResponse(_in_pieces(data), headers=headers, media_type=media_type)
+
+
+async def _in_pieces(data: bytes) -> AsyncIterator[memoryview]:
+    for start in range(0, len(data), PIECE_BYTES):
+        yield memoryview(data)[start : start + PIECE_BYTES]
 
 
 @router.get("/", include_in_schema=False)

@@ -13,6 +13,7 @@ from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import from_json
 from starlette.datastructures import UploadFile
 
 from mlp_core import predict_probabilities, scaled
@@ -246,21 +247,27 @@ def _answer_json(rooms: Rooms, ref: str, body: bytes) -> Predictions:
     most = {b"{": MAX_INPUTS + 1, b"[": 32 * MAX_INPUTS, b'"': 16 * MAX_INPUTS}
     if any(body.count(mark) > count for mark, count in most.items()):
         raise HTTPException(422, f"The body has more parts than {MAX_INPUTS:,} inputs can have.")
-    try:
-        asked = PredictRequest.model_validate_json(body)
-    except ValidationError as exc:
-        if exc.error_count() > MAX_ERRORS:  # to word each of them would take seconds
-            raise HTTPException(422, f"{exc.error_count():,} values need a change.") from exc
-        found = exc.errors(include_url=False, include_context=True)
-        raise RequestValidationError(
-            [{**error, "loc": ("body", *error["loc"])} for error in found]
-        ) from exc
+    asked = _validated(body)
     images = [
         _image(rooms.datasets, given, f"#/inputs/{index}")
         for index, given in enumerate(asked.inputs)
     ]
     question = Question(images, asked.top_k, asked.normalize, asked.return_pixels)
     return _answer(rooms, ref, question)
+
+
+def _validated(body: bytes) -> PredictRequest:
+    try:
+        # In two steps: `model_validate_json` takes nearly twice as long over a million numbers.
+        return PredictRequest.model_validate(from_json(body))
+    except ValidationError as exc:
+        if exc.error_count() > MAX_ERRORS:  # to word each of them would take seconds
+            raise HTTPException(422, f"{exc.error_count():,} values need a change.") from exc
+        found = exc.errors(include_url=False, include_context=True)
+        errors = [{**error, "loc": ("body", *error["loc"])} for error in found]
+    except ValueError as exc:
+        errors = [{"type": "json_invalid", "loc": ("body",), "ctx": {"error": str(exc)}}]
+    raise RequestValidationError(errors)
 
 
 def _image(datasets: DatasetShelf, given: ImageInput, where: str) -> bytes | Grey | BadImage:
@@ -324,10 +331,10 @@ def _is_grid(rows: list[Any], numbers: set[type]) -> bool:
     """Tell whether these are rows of one length with nothing but numbers."""
     if not rows or not isinstance(rows[0], list) or not rows[0]:
         return False
-    return all(
-        isinstance(row, list) and len(row) == len(rows[0]) and numbers.issuperset(map(type, row))
-        for row in rows
-    )
+    width = len(rows[0])
+    # Lengths first: to look at every number of a large picture takes long.
+    even = all(isinstance(row, list) and len(row) == width for row in rows)
+    return even and all(numbers.issuperset(map(type, row)) for row in rows)
 
 
 # --- From images to the answer --------------------------------------------------------------------

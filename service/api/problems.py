@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.routing import Match, Mount
+from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
 from service.errors import (
@@ -178,12 +178,12 @@ async def _http_error(request: Request, exc: Exception) -> Response:
 
 def _methods(request: Request) -> list[str]:
     """Return the methods of an address; Starlette's own list has those of one route of several."""
-    scopes = [{**request.scope, "method": method} for method in ("GET", "POST", "DELETE")]
+    scopes = [{**request.scope, "method": method} for method in ("GET", "HEAD", "POST", "DELETE")]
     return [
         str(scope["method"])
         for scope in scopes
         for route in request.app.routes
-        if not isinstance(route, Mount) and route.matches(scope)[0] == Match.FULL
+        if route.matches(scope)[0] == Match.FULL
     ]
 
 

@@ -72,10 +72,9 @@ class Database:
 
     @property
     def file(self) -> Path | None:
-        """The file of an SQLite database; None if it is of another kind."""
+        """The file of an SQLite database; None if it is in memory or of another kind."""
         name = self._engine.url.database
-        sqlite = self._engine.dialect.name == "sqlite"
-        return Path(str(name)) if sqlite else None
+        return Path(name) if name and self._engine.dialect.name == "sqlite" else None
 
     @contextmanager
     def alter(self) -> Iterator[Connection]:

@@ -209,17 +209,19 @@ def test_each_call_of_a_save_may_fail(
 ) -> None:
     undisturbed = submit(bench.jobs, **TINY)
     bench.run(undisturbed)
+    sha256 = bench.jobs.get(undisturbed).weights_sha256
     faults, at, calls = Faults(monkeypatch), 0, 1
-    while at < calls:
-        at += campaign.of(2, 1)
-        faults.begin(at, (errno.ENOSPC, errno.EIO)[at // 2 % 2])
-        job = submit(bench.jobs, **TINY)
-        assert bench.run(job) == "succeeded", f"call {at}"
-        calls = faults.count
-        assert bench.jobs.get(job).weights_sha256 == bench.jobs.get(undisturbed).weights_sha256
-        assert left_over(bench, job) == set(), f"call {at}"
+    with campaign.cases("jobs harmed by one failing call of a save") as case:
+        while at < calls:
+            at += campaign.of(2, 1)
+            faults.begin(at, (errno.ENOSPC, errno.EIO)[at // 2 % 2])
+            job = submit(bench.jobs, **TINY)
+            with case():
+                assert bench.run(job) == "succeeded", f"call {at}"
+                calls = faults.count
+                assert bench.jobs.get(job).weights_sha256 == sha256
+                assert left_over(bench, job) == set(), f"call {at}"
     whole_checkpoints(tmp_path / "jobs", tmp_path / "jobs.sqlite3")
-    campaign.figure("jobs harmed by one failing call of a save", target="0", measured=0, met=True)
 
 
 def left_over(bench: Bench, job: str) -> set[str]:
@@ -289,18 +291,16 @@ def test_each_system_call_of_a_save_may_fail(
     small = [("fdatasync", "EIO"), ("pwrite64", "ENOSPC")]
     pairs = campaign.of(small, [(call, code) for call in CALLS for code in ("ENOSPC", "EIO")])
     injected = 0
-    for call, code in pairs:
-        for at in campaign.of([2], range(1, 1000)):
-            said = save_with_a_fault(tmp_path, jobs, f"inject={call}:error={code}:when={at}")
-            if "(INJECTED)" not in said:
-                break
-            injected += 1
-    campaign.figure(
-        f"jobs, files or databases harmed by {injected} failing system calls of a save",
-        target="0",
-        measured=0,
-        met=True,
-    )
+    with campaign.cases("saves harmed by one failing system call") as case:
+        for call, code in pairs:
+            for at in campaign.of([2], range(1, 1000)):
+                said = ""
+                with case():
+                    inject = f"inject={call}:error={code}:when={at}"
+                    said = save_with_a_fault(tmp_path, jobs, inject)
+                if "(INJECTED)" not in said:
+                    break
+                injected += 1
     assert injected >= len(pairs)
 
 

@@ -47,7 +47,7 @@ def by_client(url: str, count: int) -> list[str]:
 
 
 def test_each_key_makes_one_job(idle_server: Server, campaign: Campaign) -> None:
-    count = campaign.of(400, 10_000) // CLIENTS
+    count = campaign.of(1_000, 10_000) // CLIENTS
     with (
         Proxy(idle_server.port, seed=1, share=SHARE) as proxy,
         ThreadPoolExecutor(CLIENTS) as pool,
@@ -99,14 +99,17 @@ def test_fifty_twins_at_once_make_one_job_on_a_bad_line(
     rounds, twins = campaign.of(1, 20), 50
     with Proxy(idle_server.port, seed=3, share=0.2) as proxy:
         url = f"http://127.0.0.1:{proxy.port}"
+        answered = set()
         for number in range(rounds):
             ready = threading.Barrier(twins)
             with ThreadPoolExecutor(twins) as pool:
                 sent = [pool.submit(twin, url, f"twin-{number}", ready) for _ in range(twins)]
-                assert len({future.result() for future in sent}) == 1
-            assert query_of(idle_server, "SELECT count(*) FROM jobs") == [(number + 1,)]
-    told = f"{rounds} jobs of {rounds} x {twins} requests"
-    campaign.figure("jobs of fifty twins at once", target="one each", measured=told, met=True)
+                answered |= {future.result() for future in sent}
+    [(made,)] = query_of(idle_server, "SELECT count(*) FROM jobs")
+    told = f"{made} jobs, {len(answered)} different answers to {rounds} x {twins} requests"
+    met = made == len(answered) == rounds
+    campaign.figure("jobs of fifty twins at once", target="one each", measured=told, met=met)
+    assert met
 
 
 def twin(url: str, key: str, ready: threading.Barrier) -> bytes:
