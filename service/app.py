@@ -112,13 +112,21 @@ class House:
         )
 
 
-def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) -> FastAPI:
-    """Join the rooms. `on_death` is called if the dispatcher's loop ends by an error."""
+def create_app(
+    settings: Settings, on_death: Callable[[], None] = lambda: None, *, prepared: bool = False
+) -> FastAPI:
+    """Join the rooms.
+
+    Args:
+        on_death: called if the dispatcher's loop ends by an error.
+        prepared: `prepare` has been called already.
+    """
     house = House(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        prepare(settings)
+        if not prepared:
+            prepare(settings)
         house.dispatcher.start(on_death)
         yield
         house.tail.close()
@@ -254,19 +262,50 @@ class Server(uvicorn.Server):
 
 def serve(settings: Settings) -> int:
     """Serve until a signal; return the exit code."""
-    if problem := public_bind_problem(settings):
+    logs.configure(settings.log_level, settings.log_format)
+    new = not is_there(settings.resolved_database_url())
+    if new and (problem := public_bind_problem(settings)):  # before anything is made
         sys.stderr.write(f"{problem}\n")
         return 2
-    logs.configure(settings.log_level, settings.log_format)
-    try:
-        lock = _lock(settings.data_dir)
-        prepare(settings)
-    except StoreBroken as exc:
-        sys.stderr.write(f"mlp-service can't start: {exc}\n")
-        return 1
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(_lock(settings.data_dir))
+            prepare(settings)  # only then the keys can be read, whatever happened before
+            problem = public_bind_problem(settings)
+        except StoreBroken as exc:
+            sys.stderr.write(f"mlp-service can't start: {exc}\n")
+            return 1
+        if problem:
+            sys.stderr.write(f"{problem}\n")
+            return 2
+        logger.info("data_dir", path=str(settings.data_dir.absolute()))
+        return _run(settings)
+
+
+def _run(settings: Settings) -> int:
+    server = _server(settings)
     _allow_many_files()
+    logging.getLogger("uvicorn.access").addFilter(is_worth_a_line)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn raises the signal again when it has stopped; that end is as good as any.
+        signal.signal(number, lambda *_: None)
+    threadpool_limits(1, user_api="blas")  # the other cores belong to the workers
+    try:
+        socket_ = server.config.bind_socket()
+    except SystemExit:  # uvicorn has said why
+        sys.stderr.write(
+            f"mlp-service can't listen on {settings.host} port {settings.port}; choose another "
+            "with --port (MLP_PORT, make serve PORT=…)\n"
+        )
+        return 1
+    bound(socket_)
+    server.run(sockets=[socket_])
+    return 1 if server.died or not server.started else 0
+
+
+def _server(settings: Settings) -> Server:
     servers: list[Server] = []
-    app = create_app(settings, on_death=lambda: servers[0].die())
+    app = create_app(settings, on_death=lambda: servers[0].die(), prepared=True)
     config = uvicorn.Config(
         app.state.house.admission.before(app),
         host=settings.host.strip("[]"),
@@ -278,26 +317,9 @@ def serve(settings: Settings) -> int:
         ws="none",
         limit_concurrency=settings.max_connections,
     )
-    server = Server(config)
-    server.house = app.state.house
-    servers.append(server)
-    logging.getLogger("uvicorn.access").addFilter(is_worth_a_line)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # uvicorn raises the signal again when it has stopped; that end is as good as any.
-        signal.signal(number, lambda *_: None)
-    threadpool_limits(1, user_api="blas")  # the other cores belong to the workers
-    try:
-        socket_ = config.bind_socket()
-    except SystemExit:  # uvicorn has said why
-        sys.stderr.write(
-            f"mlp-service can't listen on {settings.host} port {settings.port}; choose another "
-            "with --port (MLP_PORT, make serve PORT=…)\n"
-        )
-        return 1
-    bound(socket_)
-    server.run(sockets=[socket_])
-    lock.close()
-    return 1 if server.died or not server.started else 0
+    servers.append(Server(config))
+    servers[0].house = app.state.house
+    return servers[0]
 
 
 def _allow_many_files() -> None:
@@ -326,7 +348,11 @@ def _lock(directory: Path) -> IO[str]:
 
 
 def public_bind_problem(settings: Settings) -> str | None:
-    """Return why the service must not listen on its address: anyone could use it."""
+    """Return why the service must not listen on its address: anyone could use it.
+
+    Raises:
+        StoreBroken: the keys can't be read.
+    """
     if settings.insecure or _is_loopback(settings.host) or _has_keys(settings):
         return None
     return (
@@ -338,15 +364,12 @@ def public_bind_problem(settings: Settings) -> str | None:
 
 
 def _has_keys(settings: Settings) -> bool:
-    """Tell whether the database has keys, and make none where none is."""
     url = settings.resolved_database_url()
     if not is_there(url):
         return False
     database = Database(url)
     try:
         return bool(KeyStore(database).all())
-    except StoreBroken:  # also a database from before there were keys
-        return False
     finally:
         database.close()
 

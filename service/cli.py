@@ -3,6 +3,7 @@
 What is heavy is imported inside the commands: `health` runs every few seconds in a container.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,7 +52,8 @@ def main(
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
     ] = False,
-) -> None: ...
+) -> None:
+    os.umask(0o077)  # the data directory and copies of it are nobody else's to read
 
 
 @app.command()
@@ -129,6 +131,9 @@ def backup(
 ) -> None:
     """Copy the data directory to DEST, also while the server runs and jobs train."""
     settings = _settings(data_dir=data_dir)
+    source = settings.data_dir.absolute()
+    if destination.absolute().is_relative_to(source):
+        raise typer.BadParameter(f"a copy in {source} would be part of its original")
     from service.errors import StoreBroken
     from service.store.artifacts import Artifacts
     from service.store.backup import backup as copy
@@ -140,7 +145,8 @@ def backup(
         typer.echo(f"No backup was made: {error}", err=True)
         raise typer.Exit(1) from None
     size = f"{copied.bytes / 1e6:.1f} MB"
-    typer.echo(f"{copied.jobs} jobs, {copied.checkpoints} checkpoints, {size} in {destination}")
+    told = f"{copied.jobs} jobs, {copied.checkpoints} checkpoints, {size}"
+    typer.echo(f"{told} of {source} in {destination}")
     for key in copied.lost:
         typer.echo(f"The original has lost the checkpoint {key}; it is not in the copy.", err=True)
 
@@ -211,7 +217,7 @@ def create(
         flaw = f"{min(unknown)[:100]!r} is none of {', '.join(SCOPES)}"
         raise typer.BadParameter(flaw, param_hint="--scope")
     lifetime = None if expires is None else _duration(expires)
-    with _key_store(data_dir) as store:
+    with _key_store(data_dir, new=True) as store:
         typer.echo(store.create(owner, scope, lifetime))
     typer.echo("Keep it: only its digest is stored. Clients read it from MLP_API_KEY.", err=True)
 
@@ -239,12 +245,18 @@ def revoke(
 
 
 @contextmanager
-def _key_store(data_dir: Path | None) -> Iterator["KeyStore"]:
+def _key_store(data_dir: Path | None, *, new: bool = False) -> Iterator["KeyStore"]:
     from service.errors import ServiceError
-    from service.store.database import Database, migrate
+    from service.store.database import Database, is_there, migrate
     from service.store.keys import KeyStore
 
-    url = _settings(data_dir=data_dir).resolved_database_url()
+    settings = _settings(data_dir=data_dir)
+    url, place = settings.resolved_database_url(), settings.data_dir.absolute()
+    if not is_there(url):
+        if not new:
+            typer.echo(f"{place} holds no database; --data-dir (MLP_DATA_DIR) names it.", err=True)
+            raise typer.Exit(1)
+        typer.echo(f"{place} holds no database yet; a new one is made for a new server.", err=True)
     database = Database(url)
     try:
         migrate(url)

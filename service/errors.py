@@ -15,7 +15,8 @@ ServiceError
 ├── BadImage                 bytes that are no digit (defined in pictures.digits)
 └── Broken
     ├── StoreBroken          the database or a file can't be read or written
-    │   └── StoreFull        there is no space left for it
+    │   ├── StoreFull        there is no space left for it
+    │   └── Damaged          a file was read, but is not what was stored
     └── Replaced             this worker's attempt is over: another took its place
 """
 
@@ -114,6 +115,10 @@ class StoreBroken(Broken):
 
 class StoreFull(StoreBroken):
     """The disk, or what of it may be used, is full; what is stored can still be read."""
+
+
+class Damaged(StoreBroken):
+    """A file holds other bytes than were stored: to read it again would help nobody."""
 
 
 class Replaced(Broken):

@@ -1,12 +1,14 @@
 """Who may do what: API keys, looked at before anything of a request's body is read."""
 
 import hmac
+import math
 import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from anyio import CapacityLimiter, Lock, to_thread
 from fastapi import FastAPI
 from starlette.datastructures import Headers
@@ -15,6 +17,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.api import problems
 from service.errors import StoreBroken
 from service.store.keys import Key, KeyStore, sha256_of
+
+logger = structlog.get_logger(__name__)
 
 FRESH_SECONDS = 1.0
 """How old what is known of the keys may be; so long a key lives on after it was revoked."""
@@ -75,7 +79,8 @@ class KeyRing:
     def __init__(self, store: KeyStore) -> None:
         self._store = store
         self._keys: dict[str, Key] = {}
-        self._read_at = -FRESH_SECONDS
+        self._failure: StoreBroken | None = None
+        self._read_at = -math.inf
         self._reading = Lock()
         self._thread = CapacityLimiter(1)  # requests that hold all threads must not keep others out
 
@@ -86,16 +91,25 @@ class KeyRing:
             StoreBroken: they can't be read; then nobody is let in.
 
         """
-        if not self._fresh():
+        oldest = time.monotonic() - FRESH_SECONDS
+        if self._read_at < oldest:
             async with self._reading:
-                if not self._fresh():  # another request may have read them meanwhile
-                    asked_at = time.monotonic()
-                    found = await to_thread.run_sync(self._store.all, limiter=self._thread)
-                    self._keys, self._read_at = {key.id: key for key in found}, asked_at
+                # Who has waited for another's reading shares what came of it, an error too:
+                # while the store fails, requests would fail one after the other.
+                if self._read_at < oldest:
+                    await self._read()
+        if self._failure:
+            raise StoreBroken(str(self._failure))
         return self._keys
 
-    def _fresh(self) -> bool:
-        return time.monotonic() - self._read_at < FRESH_SECONDS
+    async def _read(self) -> None:
+        began = time.monotonic()
+        try:
+            found = await to_thread.run_sync(self._store.all, limiter=self._thread)
+            self._keys, self._failure = {key.id: key for key in found}, None
+        except StoreBroken as exc:
+            self._failure = exc
+        self._read_at = began
 
     async def is_open(self) -> bool:
         """Tell whether there has never been a key."""
@@ -130,6 +144,7 @@ class Access:
         except Refusal as no:
             await problems.refuse(scope, receive, send, no.problem, no.headers)
         except StoreBroken as exc:
+            logger.error("request_failed", error=str(exc))
             headers = {"Retry-After": problems.RETRY_SECONDS}
             await problems.refuse(scope, receive, send, problems.of(exc), headers)
         else:
@@ -147,6 +162,8 @@ class Access:
             has = ", ".join(sorted(key.scopes))
             detail = f"This needs a key with the scope {needed!r}; the key sent has: {has}."
             raise Refusal("forbidden", detail)
+        if needed == "train":  # what has changed the service's jobs can be told later
+            logger.info("change_asked", key=key.id, owner=key.owner, path=scope["path"][:200])
 
         async def still_valid() -> bool:
             return await self._ring.still_valid(key.id)
@@ -158,14 +175,15 @@ def _valid_key(keys: dict[str, Key], headers: list[str]) -> Key:
     """Return the key that was sent, or refuse; only who knows its secret learns why."""
     sent = BEARER.fullmatch(headers[0]) if len(headers) == 1 else None
     if sent is None:
-        raise Refusal("unauthenticated", HOW)
+        why = "The Authorization header is not of this form. " if headers else ""
+        raise Refusal("unauthenticated", f"{why}{HOW}")
     key = keys.get(sent[1])
     # Compared for unknown ids too, so that the time tells nothing.
     same = hmac.compare_digest(key.secret_sha256 if key else NO_SECRET, sha256_of(sent[2]))
     if key is None or not same:
-        raise Refusal("unauthenticated", HOW)
-    if why := _why_invalid(key):
-        raise Refusal("unauthenticated", f"The key {key.id} {why}. {HOW}")
+        raise Refusal("unauthenticated", f"The key that was sent is not known here. {HOW}")
+    if invalid := _why_invalid(key):
+        raise Refusal("unauthenticated", f"The key {key.id} {invalid}. {HOW}")
     return key
 
 

@@ -39,7 +39,8 @@ UNSENT_BYTES = 128 * 1024
 HELD_BYTES = 16 * 1024
 """When so much more is unsent, an answer in pieces waits."""
 TEXTS = {
-    "bad-request": "The bytes that arrived are no HTTP/1.1 request, or one in too many pieces.",
+    "bad-request": "The bytes that arrived are no HTTP/1.1 request, or one in too many pieces, or "
+    "one with a body and Upgrade (`curl --http2` sends that).",
     "request-timeout": f"The rest of the request did not come within {PATIENCE_SECONDS} seconds, "
     f"or slower than {BYTES_PER_SECOND // 1024} KiB a second.",
     "headers-too-large": f"Address and headers may have {MAX_HEAD_BYTES // 1024} KiB and "
@@ -67,7 +68,8 @@ class Connection(HttpToolsProtocol):
     likes: a listener to events is never sent away.
 
     `limit_concurrency` of uvicorn's config is the number of connections. Beyond it those are sent
-    away that we have waited for longest, and new ones only when we wait for nobody.
+    away that we have waited for longest, then those that have been told longest (streams of
+    events), and new ones only when all others are about to be answered.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -80,6 +82,8 @@ class Connection(HttpToolsProtocol):
         """Code of the problem for which the connection is being closed."""
         self._since = 0.0
         """When we began to wait for the client."""
+        self._begun = 0.0
+        """When we began to answer the client."""
         self._open = False
         """The headers of the newest request are complete, its body is not."""
         self._head_bytes = self._head_lines = self._body_bytes = self._body_pieces = 0
@@ -145,6 +149,8 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if len(self.pipeline) >= MAX_PIPELINED:
             self._stop_parsing("bad-request")
+        if self.parser.should_upgrade() and _has_body(self.headers):
+            self._stop_parsing("bad-request")  # the parser would drop the body
         super().on_headers_complete()
         self._open, self._since = True, self.loop.time()
 
@@ -160,6 +166,9 @@ class Connection(HttpToolsProtocol):
         self._open, self._since = False, self.loop.time()
         super().on_message_complete()
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Ignore the wish, as HTTP allows."""
+
     def _stop_parsing(self, code: str) -> None:
         self._why = code
         raise Refused
@@ -167,7 +176,7 @@ class Connection(HttpToolsProtocol):
     # --- What is answered ---
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        self._answering = cycle
+        self._answering, self._begun = cycle, self.loop.time()
         super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
@@ -234,14 +243,14 @@ class Connection(HttpToolsProtocol):
     # --- Sending away ---
 
     def _made_room(self) -> bool:
-        """Send a twentieth away of those that we wait for; say whether that is enough."""
-        waited_for = [
-            other
-            for other in self.connections
-            if isinstance(other, Connection) and other is not self and other.is_waited_for
-        ]
-        waited_for.sort(key=lambda other: other._since)
-        for other in waited_for[: len(waited_for) // 20 + 1]:
+        """Send a twentieth away of those that we wait for, or else of the longest answers, which
+        are streams of events: their clients come back for the rest. Say whether that is enough.
+        """
+        others = [it for it in self.connections if isinstance(it, Connection) and it is not self]
+        leaving = sorted((it for it in others if it.is_waited_for), key=lambda it: it._since)
+        if not leaving:
+            leaving = sorted((it for it in others if it.is_told), key=lambda it: it._begun)
+        for other in leaving[: len(leaving) // 20 + 1]:
             self.connections.discard(other)
             other._cut()
         return len(self.connections) <= (self._most or 0)
@@ -256,6 +265,11 @@ class Connection(HttpToolsProtocol):
     @property
     def is_waited_for(self) -> bool:
         return self._open or not self._working
+
+    @property
+    def is_told(self) -> bool:
+        """An answer has begun."""
+        return self._answering is not None and self._answering.response_started
 
     def _refuse(self, code: str) -> None:
         """Answer with a problem, as far as that is possible, and close."""
@@ -272,6 +286,11 @@ class Connection(HttpToolsProtocol):
             self._since = self.loop.time()
             self.transport.write(_answer(code, self.server_state.default_headers))
             self.transport.write_eof()
+
+
+def _has_body(headers: list[tuple[bytes, bytes]]) -> bool:
+    sent = dict(headers)
+    return b"transfer-encoding" in sent or sent.get(b"content-length", b"0").strip(b"0") != b""
 
 
 def _hang_up(cycle: RequestResponseCycle) -> None:

@@ -8,7 +8,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.api import problems
 from service.job import Problem
 
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
+POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'; sandbox"
+)
 SAFE = ("GET", "HEAD", "OPTIONS")
 """These methods change nothing."""
 HEADERS = {
@@ -59,8 +61,9 @@ class Edge:
             await self._app(scope, receive, send_safely)
 
     def _foreign_host(self, scope: Scope) -> Problem | None:
-        host = Headers(scope=scope).get("host", "")
-        if "*" in self._allowed or _name(host) in self._allowed:
+        hosts = Headers(scope=scope).getlist("host")
+        host = hosts[0] if len(hosts) == 1 else ", ".join(hosts)
+        if len(hosts) <= 1 and ("*" in self._allowed or _name(host) in self._allowed):
             return None
         detail = f"Host {host[:100]!r} is not allowed; MLP_ALLOWED_HOSTS lists the names that are."
         return problems.problem("host-not-allowed", detail)
@@ -79,9 +82,13 @@ def _cross_site(scope: Scope) -> Problem | None:
 
 
 def _sent_by_another_site(headers: dict[bytes, bytes]) -> bool:
-    """Tell it by what browsers, and only they, send: Sec-Fetch-Site, or at least Origin."""
-    if headers.get(b"sec-fetch-site") in (b"cross-site", b"same-site"):
-        return True
+    """Tell it by what browsers, and only they, send: Sec-Fetch-Site, or at least Origin.
+
+    The first knows better: a proxy may have put its own name for us into Host.
+    """
+    site = headers.get(b"sec-fetch-site")
+    if site is not None:
+        return site not in (b"same-origin", b"none")
     origin, host = headers.get(b"origin"), headers.get(b"host", b"")
     return origin is not None and origin.lower().partition(b"://")[2] != host.strip().lower()
 

@@ -1,6 +1,7 @@
 """A job's life as server-sent events: `curl -N`, resumable by `Last-Event-ID`."""
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Annotated, Any
 
 from anyio import BrokenResourceError
@@ -12,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.api.jobs import JobId
 from service.api.rooms import PrincipalDep, RoomsDep
 from service.api.tail import News
+from service.errors import StoreBroken
 from service.job import FINAL, State
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
@@ -73,11 +75,12 @@ async def stream_events(
     The stream begins behind `Last-Event-ID` and ends by itself after a final state, or with the
     key.
     """
-    async for now, events in rooms.tail.follow(job, history, last_event_id):
-        if not await principal.still_valid():
-            return
-        for event in events:
-            data: dict[str, Any] = {**event.data, "at": event.at}
-            yield ServerSentEvent(event=event.type, id=str(event.number), data=data)
-        if now.state == State.RUNNING:
-            yield ServerSentEvent(event="progress", data=now.progress)
+    with suppress(StoreBroken):  # the client comes back, and is answered 503 until it can be read
+        async for now, events in rooms.tail.follow(job, history, last_event_id):
+            if not await principal.still_valid():
+                return
+            for event in events:
+                data: dict[str, Any] = {**event.data, "at": event.at}
+                yield ServerSentEvent(event=event.type, id=str(event.number), data=data)
+            if now.state == State.RUNNING:
+                yield ServerSentEvent(event="progress", data=now.progress)

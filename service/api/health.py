@@ -26,7 +26,7 @@ PIECE_BYTES = 32 * 1024
 """What the service holds of such an answer for a client that does not read."""
 DOCS_POLICY = (
     "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data:; connect-src 'self'"
+    "img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'"
 )
 
 

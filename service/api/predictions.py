@@ -36,6 +36,8 @@ MAX_FILES = 500
 """Of a form; each is a temporary file, made while all other requests wait."""
 MAX_ERRORS = 1000
 MAX_IMAGE_BYTES = 1024**2
+MANY_IMAGES = 64
+"""More can take a large network as long as a thousand requests with one."""
 REDRAWN_PIXELS = 16_000
 """Redrawing even a small picture takes as long as reading so many pixels."""
 THREADS = CapacityLimiter(1)
@@ -173,10 +175,11 @@ async def predict(
     float 0-1; one image or a batch), or JSON. The query parameters are for bodies other than JSON.
     One bad image alone is an error; among several it has its own `problem`.
     """
-    threads = LARGE_THREADS if is_large(request.headers) else THREADS
+    large = is_large(request.headers)
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if media_type == "application/json":
         body = await request.body()
+        threads = _threads(large, body.count(b"{"))  # one for each input, and one around them
         return await to_thread.run_sync(_answer_json, rooms, ref, body, limiter=threads)
     images: list[bytes | Grey | BadImage]
     if media_type.startswith("image/"):
@@ -192,7 +195,13 @@ async def predict(
             f"application/x-npy, not {media_type[:100] or 'a body without Content-Type'}.",
         )
     question = Question(images, top_k, normalize, return_pixels)
+    threads = _threads(large, len(images))
     return await to_thread.run_sync(_answer, rooms, ref, question, limiter=threads)
+
+
+def _threads(large: bool, images: int) -> CapacityLimiter:
+    """Return where a request is answered: many images may come in a small body."""
+    return LARGE_THREADS if large or images > MANY_IMAGES else THREADS
 
 
 # --- From the body to images ----------------------------------------------------------------------

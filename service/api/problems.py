@@ -229,8 +229,9 @@ def _item(error: Mapping[str, Any]) -> ProblemItem:
 def _hint(error: Mapping[str, Any]) -> str | None:
     kind, given = error["type"], error.get("input")
     if kind == "extra_forbidden":
-        known = {name for model in REQUEST_MODELS for name in model.model_fields}
-        return _did_you_mean(str(error["loc"][-1]), known)
+        name = str(error["loc"][-1])
+        known = {field for model in REQUEST_MODELS for field in model.model_fields}
+        return None if name in known else _did_you_mean(name, known)  # it stands in the wrong place
     if kind == "literal_error" and isinstance(given, str):
         return _did_you_mean(given, re.findall(r"'([^']*)'", error["ctx"]["expected"]))
     if kind == "missing" and error["loc"] == ("body",):

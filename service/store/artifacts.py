@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from service.errors import StoreBroken, StoreFull
+from service.errors import Damaged, StoreBroken, StoreFull
 
 
 def broken(what: str, exc: OSError) -> StoreBroken:
@@ -83,7 +83,8 @@ class Artifacts:
 
         Raises:
             FileNotFoundError: nothing lies there.
-            StoreBroken: the bytes can't be read, or are not those that were stored.
+            Damaged: the bytes are not those that were stored.
+            StoreBroken: they can't be read now.
 
         """
         try:
@@ -93,7 +94,7 @@ class Artifacts:
         except OSError as exc:
             raise broken(f"read the file {key}", exc) from exc
         if len(data) != size or hashlib.sha256(data).hexdigest() != sha256:
-            raise StoreBroken(f"the file {key} is damaged: its SHA-256 is not the recorded one")
+            raise Damaged(f"the file {key} is damaged: its SHA-256 is not the recorded one")
         return data
 
     def delete(self, key: str) -> None:

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from mlp_core import Checkpoint, Cursor
-from service.errors import StoreBroken
+from service.errors import Damaged
 from service.store.artifacts import Artifacts
 from service.store.jobs import SavedCheckpoint
 
@@ -26,14 +26,14 @@ def decode(data: bytes, cursor: Cursor) -> Checkpoint:
     """Return the checkpoint that `encode` wrote.
 
     Raises:
-        StoreBroken: the bytes are no checkpoint.
+        Damaged: the bytes are no checkpoint.
 
     """
     try:
         arrays, header = load(data), _header(data)
         seconds = float(header["__metadata__"]["epoch_seconds"])
     except (SafetensorError, ValueError, KeyError) as exc:
-        raise StoreBroken(f"a checkpoint can't be read: {exc}") from exc
+        raise Damaged(f"a checkpoint can't be read: {exc}") from exc
     return Checkpoint(cursor=cursor, arrays=arrays, epoch_seconds=seconds)
 
 
@@ -87,7 +87,8 @@ class CheckpointStore:
 
         Raises:
             FileNotFoundError: the file is gone, as when a newer one has taken its place.
-            StoreBroken: the file is damaged.
+            Damaged: the file is not what was saved.
+            StoreBroken: the file can't be read now.
 
         """
         data = self._artifacts.get(saved.key, saved.size, saved.sha256)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, exists, or_, select
 
 from service.job import FINAL, WITH_WORKER, State
 from service.store.database import Database
@@ -136,8 +136,8 @@ class Queue:
     def prune(self, keep: int) -> list[str]:
         """Forget finished jobs beyond the newest `keep`, oldest first and a few at once.
 
-        Their ids are returned: their artifacts are to go next. The job that succeeded last stays,
-        for it is the model `latest`.
+        Their ids are returned: their artifacts are to go next. Of each owner the job that succeeded
+        last stays, for it is the model `latest`.
         """
         with self._database.read() as connection:
             if not _expired(connection, keep):
@@ -149,12 +149,18 @@ class Queue:
 
 
 def _expired(connection: Connection, keep: int) -> list[str]:
-    """Return the oldest of the finished jobs beyond the newest `keep`, without the model latest."""
+    """Return the oldest of the finished jobs beyond the newest `keep`, but no model `latest`."""
     end = jobs.c.finish_number
     newest_first = select(end).where(end.is_not(None)).order_by(end.desc())
     oldest_kept = connection.scalar(newest_first.offset(keep - 1).limit(1))
     if oldest_kept is None:
         return []
-    latest = connection.scalar(newest_first.where(jobs.c.state == State.SUCCEEDED).limit(1))
-    query = select(jobs.c.id).where(end < oldest_kept, end != (latest or 0))
+    newer = jobs.alias("newer")
+    outdone = exists().where(
+        newer.c.owner.is_not_distinct_from(jobs.c.owner),
+        newer.c.state == State.SUCCEEDED,
+        newer.c.finish_number > end,
+    )
+    query = select(jobs.c.id).where(end < oldest_kept)
+    query = query.where(or_(jobs.c.state != State.SUCCEEDED, outdone))
     return list(connection.scalars(query.order_by(end).limit(PRUNED_AT_ONCE)))

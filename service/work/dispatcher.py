@@ -78,6 +78,8 @@ class Dispatcher:
         self._keep_jobs = keep_jobs
         self._clock = clock
         self._watches: dict[Key, Watch] = {}
+        self._unstarted: dict[Key, str] = {}
+        """Claimed attempts that no worker could be started for, and why."""
         self._not_before: dict[str, float] = {}
         self._wake = threading.Event()
         self._stopping = False
@@ -142,6 +144,7 @@ class Dispatcher:
     def step(self) -> None:
         """Go through the rounds once."""
         self._free_the_database()
+        self._give_back()
         active = {(row.job, row.attempt): row for row in self._queue.active()}
         self._adopt(active)
         self._reap()
@@ -271,12 +274,18 @@ class Dispatcher:
                 handle = self._launcher.start(claim.job, claim.attempt)
             except (StoreBroken, OSError) as exc:
                 self._rest()
-                why = f"no worker could be started: {exc}"
-                self._put_back(claim.job, claim.attempt, why, "no_worker")
+                self._unstarted[claim.job, claim.attempt] = f"no worker could be started: {exc}"
+                self._give_back()
                 return
             self._failed_starts = 0
             logger.info("worker_started", job=claim.job, attempt=claim.attempt, pid=handle.pid)
             self._watches[claim.job, claim.attempt] = Watch(handle)
+
+    def _give_back(self) -> None:
+        """Put jobs back that were not started; what keeps workers off may keep this off too."""
+        for key, why in list(self._unstarted.items()):
+            self._put_back(*key, why, "no_worker")
+            del self._unstarted[key]
 
     def _rest(self) -> None:
         """Start nothing for a while: the machine has no process, memory or disk left."""

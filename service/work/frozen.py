@@ -9,6 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from service.work.handle import Handle
@@ -21,6 +22,21 @@ LOOKS = 40
 SECONDS_BETWEEN_LOOKS = 0.4
 
 
+@dataclass(frozen=True)
+class Look:
+    """What a worker that holds the lock was found to do."""
+
+    stopped: bool
+    runs: int
+    """How often it had left a processor."""
+    looks: int
+    """How many times in a row it has not run since the look before."""
+
+    @property
+    def is_frozen(self) -> bool:
+        return self.looks >= (LOOKS_IF_STOPPED if self.stopped else LOOKS)
+
+
 class FrozenHolders:
     """Tells which workers hold the lock of a database and never run.
 
@@ -29,21 +45,24 @@ class FrozenHolders:
 
     def __init__(self, database: Path | None) -> None:
         self._database = database
-        self._seen: dict[Handle, tuple[int, int]] = {}
+        self._seen: dict[Handle, Look] = {}
 
     def look(self) -> list[Handle]:
         """Return the workers to be ended: they held it in several looks and did not run between."""
-        frozen, seen = [], {}
+        seen = {}
         for handle in self._holders():
             with contextlib.suppress(OSError):  # it has ended meanwhile
                 stopped, runs = _pulse(handle.pid)
-                before, looks = self._seen.get(handle, (runs, 0))
-                looks = looks + 1 if runs == before else 1
-                seen[handle] = (runs, looks)
-                if looks >= (LOOKS_IF_STOPPED if stopped else LOOKS):
-                    frozen.append(handle)
+                before = self._seen.get(handle)
+                looks = before.looks + 1 if before and before.runs == runs else 1
+                seen[handle] = Look(stopped, runs, looks)
         self._seen = seen
-        return frozen
+        return [handle for handle, look in seen.items() if look.is_frozen]
+
+    @property
+    def any_stopped(self) -> bool:
+        """Tell whether a signal had stopped one of those seen at the last look."""
+        return any(look.stopped for look in self._seen.values())
 
     def _holders(self) -> Iterator[Handle]:
         if self._database is None:
@@ -58,7 +77,7 @@ def end_frozen_holders(database: Path | None) -> None:
     """End workers that froze while no server looked after them: no server could start."""
     holders = FrozenHolders(database)
     holders.look()
-    if not any(_pulse(handle.pid)[0] for handle in holders._seen):
+    if not holders.any_stopped:
         return
     time.sleep(SECONDS_BETWEEN_LOOKS)
     for handle in holders.look():
@@ -67,9 +86,13 @@ def end_frozen_holders(database: Path | None) -> None:
 
 def _pids_with_sqlite_locks() -> set[int]:
     """Return the processes that hold a lock where SQLite has its locks, in whatever file."""
-    found = set()
+    found = set[int]()
     # 1: POSIX  ADVISORY  WRITE 712 fe:00:2148295 1073741825 1073741825
-    for line in Path("/proc/locks").read_text().splitlines():
+    try:
+        lines = Path("/proc/locks").read_text().splitlines()
+    except OSError:  # a sandbox without this file
+        return found
+    for line in lines:
         _, kind, *_, pid, _, first, _ = line.split()
         if kind == "POSIX" and int(first) in LOCKED_BYTES:
             found.add(int(pid))

@@ -61,7 +61,10 @@ class Launcher(Protocol):
         ...
 
     def poll(self, handles: Iterable[Handle]) -> dict[Handle, Exit]:
-        """Return those that have ended. One of another machine is never among them."""
+        """Return those that have ended, each time anew as long as they are asked about.
+
+        One of another machine is never among them.
+        """
         ...
 
     def terminate(self, handle: Handle) -> None:
@@ -111,13 +114,17 @@ class LocalLauncher:
         self._environment = environment
         self._capacity = usable_cores() if capacity is None else capacity
         self._children: dict[Handle, Child] = {}
+        self._ended: dict[Handle, Exit] = {}
+        """Of children that are still asked about: the kernel tells an exit code only once."""
 
     def start(self, job: str, attempt: int) -> Handle:
         log = self._log(job)
         make_directory(log.parent)  # checkpoints come to lie in it
         if log.exists() and log.stat().st_size > MAX_LOG_BYTES:
             log.replace(log.with_name("worker.log.1"))
-        command = [sys.executable, "-m", "service.work.worker", job, "--attempt", str(attempt)]
+        # -P: or a file of the server's working directory would be imported in place of a module.
+        command = [sys.executable, "-P", "-m", "service.work.worker"]
+        command += [job, "--attempt", str(attempt)]
         with _appended(log) as output:
             child = subprocess.Popen(
                 command,
@@ -139,9 +146,10 @@ class LocalLauncher:
     def poll(self, handles: Iterable[Handle]) -> dict[Handle, Exit]:
         ended = {}
         for handle in handles:
-            if (exit_ := self._poll(handle)) is not None:
+            if exit_ := self._ended.get(handle) or self._poll(handle):
                 ended[handle] = exit_
                 self._children.pop(handle, None)
+        self._ended = ended
         return ended
 
     def _poll(self, handle: Handle) -> Exit | None:

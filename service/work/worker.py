@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_info
 
 import mlp_core
 from mlp_core import ARITHMETIC, Checkpoint, Diverged, Recipe, Training
-from service.errors import Replaced, StoreBroken
+from service.errors import Damaged, Replaced, StoreBroken
 from service.job import Epoch, State
 from service.store.artifacts import Artifacts
 from service.store.attempts import FAILED, STOPPED, SUCCEEDED, Assignment, Attempt
@@ -124,12 +124,17 @@ class Worker:
         return training
 
     def _newest_good(self, assignment: Assignment) -> Checkpoint | None:
+        passing: StoreBroken | None = None
         for saved in assignment.checkpoints:
             try:
                 return self._checkpoints.load(saved)
             except (StoreBroken, FileNotFoundError) as exc:
                 logger.warning("checkpoint %s is unreadable: %s", saved.key, exc)
                 self._attempt.warn("checkpoint_unreadable", f"{saved.key}: {exc}")
+                if isinstance(exc, StoreBroken) and not isinstance(exc, Damaged):
+                    passing = exc
+        if passing:  # it may be readable soon; nothing that can be read again is done again
+            raise passing
         if assignment.checkpoints:  # all is done again, and here
             self._attempt.warn("begun_again", "no checkpoint is left", environment=environment())
         return None

@@ -192,7 +192,7 @@ def good_request(target):
 
 
 def good_clients(target, request, seconds):
-    return Load(Plan(target.port, request, clients=32, seconds=seconds, rate=40))
+    return Load(Plan(target.port, request, clients=24, seconds=seconds, rate=40))
 
 
 def groups(campaign):
@@ -332,3 +332,39 @@ def test_the_longest_silent_makes_room_when_there_are_too_many(datasets_dir, tmp
         silent[0].settimeout(5)
         with contextlib.suppress(ConnectionResetError):
             assert silent[0].recv(1) == b""
+
+
+def test_streams_make_room_when_there_is_nobody_else(datasets_dir, tmp_path):
+    environment = {"MLP_CONCURRENT_JOBS": "0", "MLP_MAX_CONNECTIONS": "40"}
+    with contextlib.ExitStack() as stack:
+        server = Server(tmp_path / "data", datasets_dir, **environment)
+        stack.callback(server.stop)
+        server.start()
+        listeners = []
+        for _ in range(60):
+            listener, _ = listen(server)
+            listeners.append(stack.enter_context(listener))
+            assert listener.recv(1)
+        for _ in range(20):
+            assert server.http.get("/livez").status_code == 200
+        server.http.close()
+        with pytest.raises(ConnectionResetError):
+            b"".join(iter(lambda: listeners[0].recv(65_536), b""))
+        assert listeners[-1].recv(1)
+
+
+def test_a_body_behind_a_wish_for_http_2_is_refused_not_dropped(raw):
+    head = POST + b"Upgrade: h2c\r\nConnection: Upgrade\r\nContent-Length: 4\r\n\r\n"
+    answer = answer_to(raw, head + b"body")
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"Upgrade" in answer
+
+
+def test_a_wish_for_http_2_without_a_body_is_ignored(raw):
+    answer = answer_to(raw, GET + b"Upgrade: h2c\r\nConnection: Upgrade, close\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("hosts", [b"Host: evil\r\n", b"Host: localhost\r\n"])
+def test_two_host_headers_are_refused(raw, hosts):
+    assert answer_to(raw, GET + hosts + CLOSE + b"\r\n").startswith(b"HTTP/1.1 400 ")

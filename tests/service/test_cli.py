@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from service import __version__, cli, demo
 from service.cli import app
+from service.store.database import migrate
 from tests.service.client.fake_service import FakeService, make_job, serving
 
 ROOT = Path(__file__).parents[2]
@@ -287,9 +288,26 @@ def test_a_key_is_printed_alone_and_listed_without_its_secret(tmp_path):
 
 
 def test_without_keys_the_list_says_that_the_service_is_open(tmp_path):
-    listed = run("keys", "list", "--data-dir", tmp_path / "new")
+    migrate(f"sqlite:///{tmp_path}/jobs.sqlite3")
+    listed = run("keys", "list", "--data-dir", tmp_path)
     assert (listed.exit_code, listed.stdout) == (0, "")
     assert "open to all" in listed.stderr
+
+
+@pytest.mark.parametrize("asked", [("list",), ("revoke", "nope")], ids=str)
+def test_keys_of_a_directory_without_a_database_are_not_looked_for(tmp_path, asked):
+    result = run("keys", *asked, "--data-dir", tmp_path / "new")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert f"{tmp_path / 'new'} holds no database" in result.stderr
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_key_for_a_new_server_says_where_it_is_kept(tmp_path):
+    result = run("keys", "create", "--owner", "ada", "--data-dir", tmp_path / "new")
+    assert result.exit_code == 0
+    assert f"{tmp_path / 'new'} holds no database yet" in result.stderr
+    files = [tmp_path / "new", tmp_path / "new" / "jobs.sqlite3"]
+    assert [file.stat().st_mode & 0o777 for file in files] == [0o700, 0o600]
 
 
 @pytest.mark.parametrize(
@@ -312,12 +330,13 @@ def test_a_key_that_can_not_be_made_names_the_option(options, flaw, tmp_path):
 
 
 def test_an_unknown_key_and_a_folder_that_can_not_be_made_are_told_in_one_line(tmp_path):
-    result = run("keys", "revoke", "nope", "--data-dir", tmp_path / "new")
+    migrate(f"sqlite:///{tmp_path}/jobs.sqlite3")
+    result = run("keys", "revoke", "nope", "--data-dir", tmp_path)
     assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
     assert "keys list" in result.stderr
     (tmp_path / "file").touch()
-    result = run("keys", "list", "--data-dir", tmp_path / "file" / "x")
-    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    result = run("keys", "create", "--owner", "ada", "--data-dir", tmp_path / "file" / "x")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 2)
 
 
 # --- Backup ---
@@ -328,8 +347,11 @@ def test_backup_copies_the_data_directory_and_says_what(tmp_path, empty_database
     shutil.copy(empty_database, tmp_path / "data" / "jobs.sqlite3")
     result = run("backup", tmp_path / "copy", "--data-dir", tmp_path / "data")
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout == f"0 jobs, 0 checkpoints, 0.0 MB in {tmp_path / 'copy'}\n"
+    assert result.stdout == f"0 jobs, 0 checkpoints, 0.0 MB of {tmp_path}/data in {tmp_path}/copy\n"
     again = run("backup", tmp_path / "copy", "--data-dir", tmp_path / "data")
     assert again.exit_code == 1
     assert again.stderr.startswith("No backup was made: ")
     assert "exists" in again.stderr
+    inside = run("backup", tmp_path / "data" / "copy", "--data-dir", tmp_path / "data")
+    assert inside.exit_code == 2
+    assert "part of its original" in inside.stderr.replace("\n", "")

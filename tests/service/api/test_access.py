@@ -118,6 +118,25 @@ def test_many_requests_at_once_read_the_keys_once():
     assert store.reads == 1
 
 
+def test_many_requests_at_once_wait_for_one_failing_look_at_the_keys():
+    class Failing:
+        reads = 0
+
+        def all(self):
+            self.reads += 1
+            time.sleep(0.05)
+            raise StoreBroken("the database is locked")
+
+    async def ask():
+        ring = KeyRing(store)
+        return await asyncio.gather(*(ring.keys() for _ in range(20)), return_exceptions=True)
+
+    store = Failing()
+    answers = asyncio.run(ask())
+    assert [type(answer) for answer in answers] == [StoreBroken] * 20
+    assert store.reads == 1
+
+
 def test_what_began_while_the_service_was_open_ends_with_the_first_key(keys):
     came = []
 
@@ -179,6 +198,7 @@ def test_a_page_of_another_site_changes_nothing(api, house, method, headers):
         {"Origin": "http://127.0.0.1", "Sec-Fetch-Site": "same-origin"},
         {"Origin": "HTTPS://127.0.0.1"},
         {"Origin": "http://localhost:8000", "Host": "LOCALHOST:8000"},
+        {"Origin": "https://proxied.example", "Sec-Fetch-Site": "same-origin"},
         {"Sec-Fetch-Site": "none"},
     ],
     ids=str,

@@ -3,16 +3,18 @@
 import asyncio
 import json
 import threading
+import time
 from types import SimpleNamespace
 
 import anyio
 import pytest
 
-from service.api import tail
+from service.api import access, tail
 from service.api.events import Departures
 from service.api.tail import Tail
-from service.errors import JobNotFound
+from service.errors import JobNotFound, StoreBroken
 from service.job import State
+from service.store.keys import KeyStore
 from tests.conftest import submit
 from tests.servers import eventually
 from tests.service.api.driving import claimed, messages, record, succeed
@@ -203,6 +205,26 @@ def test_a_failing_database_does_not_end_a_stream(running, monkeypatch):
     succeed(running.attempt)
     listener.end()
     assert listener.numbers() == [1, 2, 3, 4]
+
+
+def test_a_stream_whose_key_can_not_be_looked_up_ends_and_can_be_gone_on_with(running, monkeypatch):
+    listener = Listener(running.live, running.id)
+    listener.wait_for(2)
+
+    def broken(_):
+        raise StoreBroken("the database failed")
+
+    monkeypatch.setattr(KeyStore, "all", broken)
+    time.sleep(access.FRESH_SECONDS)
+    record(running.attempt, 1)
+    listener.end()
+    assert listener.numbers() == [1, 2]
+    monkeypatch.undo()
+    time.sleep(access.FRESH_SECONDS)
+    succeed(running.attempt)
+    again = Listener(running.live, running.id, after=2)
+    again.end()
+    assert again.numbers() == [3, 4]
 
 
 # --- The tail alone, over a store of lists ---

@@ -4,8 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from service.job import FINAL, State
+from service.store import schema
 from service.store.attempts import SUCCEEDED
 from service.store.database import Database
 from service.store.jobs import JobStore
@@ -294,6 +296,17 @@ def test_the_latest_model_is_never_pruned_nor_is_another_in_its_place(
     assert queue.prune(2) == []
     assert jobs.latest_succeeded() == latest
     assert kept(jobs) == {latest, *after[1:]}
+
+
+def test_each_owners_latest_model_is_kept(database: Database, jobs: JobStore, queue: Queue) -> None:
+    older, hers, his, nobodys = finished(database, *["succeeded"] * 4)
+    with database.write() as connection:
+        for owner, ids in {"ada": (older, hers), "bob": (his,)}.items():
+            ours = schema.jobs.c.id.in_(ids)
+            connection.execute(update(schema.jobs).where(ours).values(owner=owner))
+    after = finished(database, *["cancelled"] * 3)
+    assert queue.prune(1) == [older, *after[:2]]
+    assert kept(jobs) == {hers, his, nobodys, after[2]}
 
 
 @pytest.mark.parametrize("state", [state for state in State if state not in FINAL])

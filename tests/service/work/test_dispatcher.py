@@ -604,6 +604,20 @@ def test_any_other_error_ends_the_loop_and_is_told(flaky: House, quick: None) ->
     assert not flaky.dispatcher.is_alive()
 
 
+def test_a_job_that_could_be_neither_started_nor_put_back_waits_without_a_loss(
+    flaky: House,
+) -> None:
+    job = submit(flaky.jobs)
+    flaky.launcher.refuses = OSError("no more processes")
+    flaky.queue.failures, flaky.queue.what = 1, "lose"  # type: ignore[attr-defined]
+    with pytest.raises(StoreBroken):
+        flaky.step()
+    flaky.launcher.refuses = None
+    flaky.step(1)
+    assert flaky.launcher.started == [(job, 2)]
+    assert flaky.jobs.get(job).losses == 0
+
+
 def test_an_end_that_could_not_be_recorded_is_not_forgotten(flaky: House) -> None:
     job, _ = flaky.run()
     flaky.queue.failures, flaky.queue.what = 1, "lose"  # type: ignore[attr-defined]

@@ -127,6 +127,19 @@ def test_no_file_has_no_holders(name: Path | None, tmp_path: Path, hold: Hold) -
     assert [holders.look(), holders.look()] == [[], []]
 
 
+def test_a_sandbox_without_the_kernels_list_has_no_holders(
+    path: Path, hold: Hold, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop(hold("reserved"))
+
+    def nothing(_: Path) -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "read_text", nothing)
+    holders = FrozenHolders(path)
+    assert [holders.look(), holders.look()] == [[], []]
+
+
 def test_before_a_server_starts_frozen_workers_are_ended(path: Path, hold: Hold) -> None:
     frozen, alive = hold("exclusive"), hold("shared", file=path.with_name("a-third.sqlite3"))
     stop(frozen)

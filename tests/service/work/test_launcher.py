@@ -59,6 +59,15 @@ def test_the_exit_code_is_seen(zoo: LocalLauncher) -> None:
     assert zoo.last_words("exits_at_once") == "nothing to do here"
 
 
+def test_an_exit_is_told_as_long_as_it_is_asked_for(zoo: LocalLauncher) -> None:
+    """The dispatcher asks again if it could not record it; the kernel tells it once."""
+    handle = zoo.start("exits_at_once", 1)
+    ended(zoo, handle)
+    assert zoo.poll([handle]) == zoo.poll([handle]) == {handle: Exit(3)}
+    assert zoo.poll([]) == {}
+    assert zoo.poll([handle]) == {handle: Exit(None)}, "nothing is kept that nobody asks for"
+
+
 def test_the_signal_that_ended_a_worker_is_named(zoo: LocalLauncher) -> None:
     exit_ = ended(zoo, zoo.start("kills_itself", 1))
     assert str(exit_) == "the worker was ended by SIGKILL"
@@ -180,7 +189,7 @@ def test_a_worker_has_surroundings_of_its_own(
         "OMP_NUM_THREADS=1",
         "OPENBLAS_NUM_THREADS=1",
         "and an error",
-        "arguments -m service.work.worker shows_its_surroundings --attempt 7",
+        "arguments -P -m service.work.worker shows_its_surroundings --attempt 7",
         "leads session True stdin /dev/null",
     ]
 

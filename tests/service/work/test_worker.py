@@ -1,3 +1,4 @@
+import errno
 import os
 import random
 import re
@@ -331,6 +332,28 @@ def test_an_unreadable_checkpoint_is_passed_over_for_the_one_before(
     assert bench.warnings(job) == ["checkpoint_unreadable"]
     assert result(bench.jobs.get(job)) == result(bench.jobs.get(undisturbed))
     assert losses(bench, job) == losses(bench, undisturbed)
+
+
+def test_a_checkpoint_that_can_not_be_read_now_is_waited_for(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed, job = (submit(bench.jobs, **TINY) for _ in range(2))
+    bench.run(undisturbed)
+    bench.run(job, {20: "leave"})
+    newest = bench.newest(job)
+
+    def fail(path: Path) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", fail)
+        with pytest.raises(StoreBroken, match="can't read"):
+            bench.run(job)
+    assert newest.exists()
+    bench.queue.lose(job, 2, "", counts=False)
+    assert bench.run(job) == "succeeded"
+    assert set(bench.warnings(job)) == {"checkpoint_unreadable"}, "it has not begun again"
+    assert result(bench.jobs.get(job)) == result(bench.jobs.get(undisturbed))
 
 
 def test_without_a_readable_checkpoint_the_job_begins_again(bench: Bench) -> None:

@@ -61,4 +61,4 @@ def writes_garbage() -> None:
 
 
 if __name__ == "__main__":
-    globals()[sys.argv[3]]()
+    globals()[sys.argv[4]]()
