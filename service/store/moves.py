@@ -27,7 +27,7 @@ LAST_FINISH = select(func.max(jobs.c.finish_number))
 
 
 def now() -> datetime:
-    """Return the time, for display; besides it helps to age idempotency keys."""
+    """Return the time, for display; besides it helps to age idempotency keys, and ends API keys."""
     return datetime.now(UTC)
 
 

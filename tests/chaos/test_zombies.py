@@ -88,7 +88,7 @@ def freeze(handle: Handle, moment: random.Random) -> None:
 def test_replaced_workers_that_come_back_change_nothing(
     workshop: Workshop, campaign: Campaign
 ) -> None:
-    rounds, moment = campaign.of(1, 10), random.Random(3)
+    rounds, moment = campaign.of(1, 8), random.Random(3)
     found = [one_round(workshop, moment) for _ in range(rounds)]
     rows, files, codes, sums = ([*chain(*column)] for column in zip(*found, strict=True))
     stale = sum(rows)
@@ -171,7 +171,7 @@ def content(workshop: Workshop, job: str) -> list[Any]:
 def test_a_worker_frozen_inside_a_transaction_does_not_hold_up_the_others(
     server: Server, campaign: Campaign, lock: str
 ) -> None:
-    times, answers, attempts = campaign.of(1, 20), [], []
+    times, answers, attempts = campaign.of(1, 10), [], []
     for _ in range(times):
         job = server.submit(hidden=[48], epochs=10, batch_size=512)
         catch(server, job, lock)
