@@ -20,6 +20,9 @@ T = TypeVar("T")
 ROOT = Path(__file__).parents[1]
 FIGURES = ROOT / "docs" / "reliability.json"
 REPORT = ROOT / "docs" / "reliability.md"
+SUITES = ("chaos", "attack")
+MEASURED = ("service", "mlp_core", "tests")
+"""What a figure depends on; to keep it changes the files under docs."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class Campaign:
         self._suite, self._name = suite, name
         self.full = full
         self.figures: list[Figure] = []
+        self._failed: dict[str, bool] = {}
+        """For each test of the file that has run, whether it failed."""
 
     def of(self, small: T, full: T) -> T:
         """Return the size for this run: `small` is what `make test` can afford."""
@@ -52,9 +57,7 @@ class Campaign:
     def figure(self, what: str, *, target: str, measured: object, met: bool) -> None:
         """Note a figure; a test asserts what must hold by itself, after noting it."""
         print(f"{self._name}: {what}: {measured} (target: {target})")  # noqa: T201
-        commit = _git("rev-parse", "--short", "HEAD") + ("+" if _git("status", "-s") else "")
-        found = Figure(self._suite, self._name, what, target, str(measured), met, commit)
-        self.figures.append(found)
+        self.figures.append(self._figure(what, target, str(measured), met))
 
     @contextmanager
     def cases(self, what: str) -> Iterator[Callable[[], AbstractContextManager[None]]]:
@@ -76,16 +79,34 @@ class Campaign:
         if errors:
             raise errors[0]
 
+    def note(self, test: str, *, failed: bool) -> None:
+        """Note that a test of the file has run; it failed if any part of it did."""
+        self._failed[test] = failed or self._failed.get(test, False)
+
     def keep(self) -> None:
-        """Put this campaign's figures in the place of its former ones with the same names."""
-        if not self.full or not self.figures:
+        """Put this campaign's figures in the place of all its former ones.
+
+        None of those may stay: a test that fails before it has noted its figures would leave them
+        as they were when it passed.
+        """
+        if not self.full or not self._failed:
             return
-        new = {(figure.campaign, figure.what) for figure in self.figures}
-        old = [figure for figure in kept_figures() if (figure.campaign, figure.what) not in new]
-        entries = [asdict(figure) for figure in [*old, *self.figures]]
+        others = [figure for figure in kept_figures() if figure.campaign != self._name]
+        entries = [asdict(figure) for figure in [*others, *self.figures, self._failures()]]
         text = json.dumps({"machine": machine(), "figures": entries}, indent=1)
         FIGURES.write_text(f"{text}\n")
         REPORT.write_text(with_tables(REPORT.read_text(), kept_figures()))
+
+    def _failures(self) -> Figure:
+        names = [f"`{test}`" for test, failed in self._failed.items() if failed]
+        measured = f"{len(names)} of {len(self._failed)}"
+        told = ": ".join([measured, ", ".join(names)] if names else [measured])
+        return self._figure("tests that failed", "0", told, not names)
+
+    def _figure(self, what: str, target: str, measured: str, met: bool) -> Figure:
+        changed = _git("status", "-s", "--", *MEASURED)
+        commit = _git("rev-parse", "--short", "HEAD") + ("+" if changed else "")
+        return Figure(self._suite, self._name, what, target, measured, met, commit)
 
 
 def kept_figures() -> list[Figure]:
@@ -117,11 +138,16 @@ def with_tables(report: str, figures: Iterable[Figure]) -> str:
 def _table(figures: list[Figure]) -> str:
     rows = ["| what | target | measured | met | commit |", "|---|---|---|---|---|"]
     rows += [
-        f"| {it.what} | {it.target} | {it.measured} | {'yes' if it.met else '**no**'} "
+        f"| {it.what} | {it.target} | {_cell(it.measured)} | {'yes' if it.met else '**no**'} "
         f"| {it.commit} |"
         for it in figures
     ]
     return "\n".join(rows) + "\n"
+
+
+def _cell(text: str) -> str:
+    """Names of tests may hold what ends a cell."""
+    return text.replace("|", r"\|")
 
 
 def _git(*arguments: str) -> str:

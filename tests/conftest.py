@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from service.store.database import Database, migrate
 from service.store.datasets import MNIST, DatasetShelf
 from service.store.jobs import JobStore, Submission
 from service.store.queue import Queue
-from tests.campaign import Campaign
+from tests.campaign import SUITES, Campaign
 from tests.servers import Server
 
 # One epoch of this takes a tenth of a second.
@@ -36,18 +36,44 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Let the servers and workers of campaigns run at full speed: others measure coverage."""
     for name, value in COVERAGE.items():
         os.environ[name] = value
-        if item.path.parent.name in ("chaos", "attack"):
+        if item.path.parent.name in SUITES:
             del os.environ[name]
 
 
+CAMPAIGNS = pytest.StashKey[dict[Path, Campaign]]()
+
+
+def campaign_of(config: pytest.Config, path: Path) -> Campaign:
+    """Return the one campaign of a test file."""
+    campaigns = config.stash.setdefault(CAMPAIGNS, {})
+    if path not in campaigns:
+        name, full = path.stem.removeprefix("test_"), config.getoption("--campaign")
+        campaigns[path] = Campaign(path.parent.name, name, full=full)
+    return campaigns[path]
+
+
 @pytest.fixture(scope="module")
-def campaign(request: pytest.FixtureRequest) -> Iterator[Campaign]:
+def campaign(request: pytest.FixtureRequest) -> Campaign:
     """The size of a campaign under tests/chaos or tests/attack, and its figures."""
-    path = request.path
-    name = path.stem.removeprefix("test_")
-    campaign = Campaign(path.parent.name, name, full=request.config.getoption("--campaign"))
-    yield campaign
-    campaign.keep()
+    return campaign_of(request.config, request.path)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note which tests of a campaign failed, and keep its figures after each of them.
+
+    Not in the fixture, which is never made if one that it comes after fails.
+    """
+    report = yield
+    if item.path.parent.name in SUITES:
+        campaign = campaign_of(item.config, item.path)
+        if report.failed or (report.when == "call" and report.passed):
+            campaign.note(item.name, failed=report.failed)
+        if report.when == "teardown":
+            campaign.keep()
+    return report
 
 
 @pytest.fixture(scope="session")
