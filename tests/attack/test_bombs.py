@@ -69,9 +69,9 @@ def test_a_bomb_is_a_problem_at_once_and_leaves_no_trace(campaign, target, bombs
     slow = {name: round(it, 3) for name, it in median.items() if it > SECONDS}
     worst = max(median, key=median.__getitem__)
     campaign.figure(
-        f"slowest of {len(bombs)} bombs, median of {tries + 1}",
+        f"slowest of all bombs, median of {tries + 1}",
         target="50 ms",
-        measured=f"{1000 * median[worst]:.0f} ms ({worst}); {len(slow)} over",
+        measured=f"{1000 * median[worst]:.0f} ms ({worst}); {len(slow)} of {len(bombs)} over",
         met=not slow,
     )
     campaign.figure(

@@ -247,9 +247,10 @@ def test_no_text_leads_out_of_the_data_directory(
         count, astray = check_traversals(server, small, 7), []
     new = outside(server) - before
     campaign.figure(
-        f"ways out of the data directory, {len(set(corpus))} strings in every place",
+        "ways out of the data directory",
         target="0 escapes",
-        measured=f"{len(astray) + len(new)} in {count} requests",
+        measured=f"{len(astray) + len(new)} in {count} requests, "
+        f"{len(set(corpus))} strings in every place",
         met=not astray and not new,
     )
     assert not astray, astray[:10]
@@ -503,8 +504,8 @@ def test_secrets_come_out_nowhere(data_dir: Path, datasets_dir: Path, campaign: 
     found = [str(path) for path in files if SECRET.encode() in path.read_bytes()]
     found += [answer for answer in answers if SECRET in answer]
     found += ["a command line"] * (SECRET.encode() in running)
-    places = f"{len(files)} files, {len(answers)} answers, all command lines"
-    campaign.figure(f"secrets found in {places}", target="0", measured=len(found), met=not found)
+    told = f"{len(found)} in {len(files)} files, {len(answers)} answers, all command lines"
+    campaign.figure("secrets found", target="0", measured=told, met=not found)
     assert "worker_started" in server.log()
     assert not found, found[:3]
 
