@@ -89,8 +89,9 @@ def durations(server: Server, job: str) -> list[float]:
 
 def watched(server: Server, job: str) -> tuple[list[float], list[float]]:
     """Follow a job to its end; return the fractions done and the times left it told."""
-    fractions, left = [], []
+    fractions, left, deadline = [], [], time.monotonic() + 600
     while (told := server.job(job))["state"] not in ("succeeded", "failed"):
+        assert time.monotonic() < deadline, told
         fractions.append(told["progress"]["fraction"])
         left.append(told["progress"]["eta_seconds"] or 0.0)
         time.sleep(0.1)

@@ -84,6 +84,7 @@ def test_five_deaths_in_a_row_end_the_job(server: Server, campaign: Campaign) ->
     log = server.data_dir / "jobs" / job / "worker.log"
     started, deaths = time.monotonic(), 0
     while server.job(job)["state"] in ("queued", "running"):
+        assert time.monotonic() < started + 60, f"{deaths} deaths did not end the job"
         text = log.read_text() if log.exists() else ""
         if f"attempt {deaths + 1} begins" in text and (pid := server.worker(job)):
             deaths += kill(pid, signal.SIGSEGV)

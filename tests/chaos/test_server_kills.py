@@ -18,6 +18,7 @@ SHORT = (
     {"hidden": [16], "batch_size": 2048, "epochs": 2},
 )
 CLIENTS = 2
+ANSWERED_SECONDS = 60
 
 
 @dataclass
@@ -45,7 +46,8 @@ class Client:
     def _submit(self, http: httpx2.Client, number: int) -> None:
         spec = number % len(SHORT)
         headers = {"Idempotency-Key": f"{self.name}-{number}"}
-        while True:
+        deadline = time.monotonic() + ANSWERED_SECONDS
+        while time.monotonic() < deadline:
             try:
                 answer = http.post("/v1/jobs", json=SHORT[spec], headers=headers)
             except httpx2.TransportError:
@@ -56,6 +58,7 @@ class Client:
                 return
             self.retries += 1
             time.sleep(0.1)
+        raise AssertionError(f"{self.name}-{number} was not answered in {ANSWERED_SECONDS} s")
 
 
 def test_killed_servers_lose_no_job_and_disturb_none(server: Server, campaign: Campaign) -> None:

@@ -86,7 +86,7 @@ class Hunt:
 
     def _hunt(self) -> None:
         try:
-            while len(self.kills) < self.wanted:
+            while len(self.kills) < self.wanted and not self._errors:
                 if job := self._choose():
                     self._kill_one(job)
                     self._hunted.discard(job)
@@ -122,15 +122,16 @@ class Hunt:
         if saved := self.ledger.checkpoints(entry.job):
             entry.kept = saved[0][1:]
         entry.wasted = self._wasted(entry, [key for key, _, _ in saved])
-        row = self.ledger.row(entry.job)
-        while row["state"] not in FINAL and (
-            row["attempt"] == entry.attempt or row["handle"] is None
-        ):
-            time.sleep(0.02)
-            row = self.ledger.row(entry.job)
+        row = eventually(lambda: self._after(entry), f"the next worker of {entry.job}", 120)
         if row["attempt"] > entry.attempt:
             entry.recovery = time.time() - entry.at
         self.kills.append(entry)
+
+    def _after(self, entry: Kill) -> dict[str, Any]:
+        """Return the job's row once its next worker has begun or it has ended, else nothing."""
+        row = self.ledger.row(entry.job)
+        begun = row["attempt"] > entry.attempt and row["handle"] is not None
+        return row if begun or row["state"] in FINAL else {}
 
     def _wasted(self, entry: Kill, keys: list[str]) -> float:
         began = self.beginnings(entry.job).get(entry.attempt)

@@ -208,10 +208,11 @@ def catch(server: Server, job: str, lock: str) -> int:
 def first_submission(server: Server) -> tuple[float, int]:
     """Submit until it is accepted; return the seconds it took and the answers 503 before."""
     started, refused = time.monotonic(), 0
-    while True:
+    while time.monotonic() < started + 60:
         answer = server.http.post("/v1/jobs", json={"preset": "linear", "epochs": 1})
         if answer.status_code == 201:
             return time.monotonic() - started, refused
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1"), answer.text
         refused += 1
         time.sleep(1)
+    raise AssertionError(f"nobody could write for a minute, {refused} were refused")
