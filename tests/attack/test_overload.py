@@ -98,7 +98,7 @@ def test_clients_beyond_what_can_be_served_are_refused_and_the_rest_served(
         median, p99 = quantile(refusals[name], 0.5), quantile(refusals[name], 0.99)
         campaign.figure(
             f"a refusal with {name} (median, p99)",
-            target="50 ms",
+            target="50 ms (median)",
             measured=f"{milliseconds(median)}, {milliseconds(p99)}",
             met=median <= 0.05,
         )
@@ -114,7 +114,7 @@ def test_clients_beyond_what_can_be_served_are_refused_and_the_rest_served(
         "memory", target=f"{MEGABYTES} MB", measured=f"{held:.0f} MB", met=held < MEGABYTES
     )
     assert sum(map(len, refusals.values()))
-    assert min(goodputs.values()) >= campaign.of(0.1, 0.5) * peak
+    assert min(goodputs.values()) >= campaign.of(0.3, 0.5) * peak
     assert slow < 5
     assert held < MEGABYTES
 

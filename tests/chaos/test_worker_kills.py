@@ -290,8 +290,8 @@ def note_costs(campaign: Campaign, kills: list[Kill]) -> None:
         measured=f"{wasted:.2f}",
         met=wasted <= 3,
     )
-    assert middle < 15
-    assert wasted < 15
+    assert middle < 8
+    assert wasted < 8
 
 
 def assert_nothing_is_left(server: Server, ledger: Ledger, campaign: Campaign) -> None:
