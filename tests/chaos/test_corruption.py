@@ -45,14 +45,6 @@ def delete(path: Path, _: random.Random) -> None:
     path.unlink()
 
 
-def swap(path: Path, _: random.Random) -> None:
-    """Exchange it with the newest file of its job before it, or of another job."""
-    others = sorted(path.parents[2].glob("*/*/*.safetensors"))
-    other = next(it for it in others if it != path)
-    spare = path.with_name("spare")
-    path.rename(spare), other.rename(path), spare.rename(other)
-
-
 HARMS: dict[str, tuple[Harm, int]] = {
     "bit flips": (flip_bit, 1000),
     "truncations": (truncate, 200),

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from tests.campaign import Campaign
+from tests.chaos.ledger import zombies
 from tests.conftest import QUICK
 from tests.servers import Server, eventually
 
@@ -227,16 +228,6 @@ def size_of(folder: Path) -> int:
     return total
 
 
-def zombies(parent: int) -> Iterator[int]:
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            state, ppid = (folder / "stat").read_text().rpartition(") ")[2].split()[:2]
-        except OSError:
-            continue
-        if state == "Z" and int(ppid) == parent:
-            yield int(folder.name)
-
-
 def use(server: Server, seconds: float, kill_every: float) -> list[Visitor]:
     """Let visitors come and go for some time, and kill a worker now and then."""
     digit = server.http.get("/v1/datasets/mnist/test/0.png").content
@@ -313,7 +304,7 @@ def test_nothing_grows_under_mixed_use(soaked: Server, keep: int, campaign: Camp
     orphans = folders - {job["id"] for job in soaked.http.get("/v1/jobs?limit=100").json()["data"]}
     figure("folders of no job at the end", target="0", measured=len(orphans), met=not orphans)
     dead = watcher.lasting_zombies()
-    eventually(lambda: not list(zombies(soaked.pid)), "the dead children to be reaped")
+    eventually(lambda: not zombies(soaked.pid), "the dead children to be reaped")
     figure("dead children left", target="0", measured=len(dead), met=not dead)
 
     assert not broken, broken[:5]
