@@ -1,6 +1,7 @@
 """Real servers and workers, to be used, killed and looked at from outside."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -29,6 +30,12 @@ def eventually(look: Callable[[], T], what: str, seconds: float = 30) -> T:
             raise AssertionError(f"waited {seconds} s in vain for {what}")
         time.sleep(0.02)
     return found
+
+
+def resident(pid: int) -> float:
+    """Return the memory of a process in MiB."""
+    [kibibytes] = re.findall(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    return int(kibibytes) / 1024
 
 
 class Server:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.attack.bombs import Bomb, corpus
-from tests.attack.test_connections import memory
+from tests.servers import resident
 
 SECONDS = 0.05
 MEGABYTES = 16
@@ -57,14 +57,14 @@ def test_a_bomb_is_a_problem_at_once_and_leaves_no_trace(campaign, target, bombs
     tries = campaign.of(1, 3)
     jobs = target.http.get("/v1/jobs").json()["data"]
     took = {bomb.name: [throw(target, bomb)[1]] for bomb in bombs}
-    before = most = memory(target.pid)  # warm: the allocator keeps what the largest body took
+    before = most = resident(target.pid)  # warm: the allocator keeps what the largest body took
     for bomb in bombs:
         for _ in range(tries):
             answer, passed = throw(target, bomb)
             took[bomb.name].append(passed)
             check_is_problem(bomb, answer)
         check_still_predicts(target, picture)
-        most = max(most, memory(target.pid))
+        most = max(most, resident(target.pid))
     median = {name: statistics.median(seconds) for name, seconds in took.items()}
     slow = {name: round(it, 3) for name, it in median.items() if it > SECONDS}
     worst = max(median, key=median.__getitem__)

@@ -13,7 +13,7 @@ import pytest
 
 from service.api.health import SWAGGER
 from tests.attack.load import Load, Plan, post
-from tests.servers import Server, eventually
+from tests.servers import Server, eventually, resident
 
 PREDICT = "/v1/models/latest/predict"
 GET = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n"
@@ -172,12 +172,6 @@ def clients_of(port: int) -> set[int]:
 ESTABLISHED = "01"
 
 
-def memory(pid: int) -> float:
-    """Return the resident megabytes of a process."""
-    text = Path(f"/proc/{pid}/status").read_text()
-    return int(text.split("VmRSS:")[1].split()[0]) / 1024
-
-
 def open_connections(pid: int) -> int:
     links = list(Path(f"/proc/{pid}/fd").iterdir())
     with contextlib.suppress(OSError):
@@ -222,13 +216,13 @@ def test_bad_connections_are_closed_and_good_clients_do_not_notice(campaign, tar
     quiet = good_clients(target, good_request, seconds).result()
     assert set(quiet.latencies) <= FINE
     listener, job = listen(target)
-    before, base = memory(target.pid), open_connections(target.pid)
+    before, base = resident(target.pid), open_connections(target.pid)
     longest, slowest, told, spoilt, most = {}, {}, {}, {}, before
     for kinds in groups(campaign):
         good = good_clients(target, good_request, SECONDS)
         attack = Attack(target.port, kinds, campaign.of(10, 1000))
         kept = attack.run()
-        most = max(most, memory(target.pid))
+        most = max(most, resident(target.pid))
         during = good.result()
         spoilt |= {kinds[0]: set(during.latencies) - FINE}
         slowest[kinds[0]] = during.quantile("200", 0.99)

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.attack.load import Load, Plan, get, post, quantile
-from tests.attack.test_connections import memory
-from tests.servers import Server
+from tests.servers import Server, resident
 
 PREDICT = "/v1/models/latest/predict"
 MEGABYTES = 250
@@ -109,7 +108,7 @@ def test_clients_beyond_what_can_be_served_are_refused_and_the_rest_served(
         measured=milliseconds(slow),
         met=slow <= 1,
     )
-    held = memory(pinned.pid)
+    held = resident(pinned.pid)
     campaign.figure(
         "memory", target=f"{MEGABYTES} MB", measured=f"{held:.0f} MB", met=held < MEGABYTES
     )

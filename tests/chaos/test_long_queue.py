@@ -6,7 +6,6 @@ import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from statistics import quantiles
 
 import httpx2
@@ -20,7 +19,7 @@ from service.store.jobs import JobStore
 from service.store.queue import Queue
 from tests.campaign import Campaign
 from tests.conftest import submission, submit
-from tests.servers import Server
+from tests.servers import Server, resident
 from tests.service.store.records import DONE, epoch, saved, started
 
 CLIENTS = 4
@@ -38,13 +37,6 @@ def fill(server: Server, count: int) -> float:
     with ThreadPoolExecutor(CLIENTS) as pool:
         list(pool.map(client, range(CLIENTS)))
     return count / (time.monotonic() - started)
-
-
-def resident(pid: int) -> float:
-    """Return the memory of a process in MB."""
-    found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
-    assert found
-    return int(found[1]) / 1024
 
 
 def p99(action: Callable[[], object], times: int) -> float:

@@ -4,7 +4,6 @@ import base64
 import gc
 import hashlib
 import io
-import re
 import shutil
 import struct
 import time
@@ -17,7 +16,7 @@ from PIL import Image
 from safetensors.numpy import load
 
 from tests.oracles import row_probabilities
-from tests.servers import Server
+from tests.servers import Server, resident
 from tests.service.api.driving import claimed
 from tests.service.api.test_hostile_bodies import check_problem, quickest
 from tests.service.api.test_jobs import submit
@@ -489,12 +488,6 @@ def test_ten_thousand_images_are_answered_at_once(reader, datasets_dir):
 # --- A real server under these bodies ---
 
 
-def memory(pid):
-    """What a process holds, in MiB."""
-    [line] = re.findall(r"VmRSS:\s*(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    return int(line) / 1024
-
-
 @pytest.fixture
 def busy(world, datasets_dir, tmp_path):
     shutil.copytree(world.data_dir, tmp_path / "data")
@@ -512,10 +505,10 @@ def test_hostile_bodies_leave_the_servers_memory_as_it_was(busy, images):
             busy.http.post(PATH, content=body, headers={"Content-Type": media_type})
 
     send_all()
-    before, started = memory(busy.pid), time.perf_counter()
+    before, started = resident(busy.pid), time.perf_counter()
     for _ in range(5):
         send_all()
     took = time.perf_counter() - started
-    assert memory(busy.pid) - before <= 16
+    assert resident(busy.pid) - before <= 16
     assert took / (5 * len(bodies)) < 0.1
     assert busy.http.get("/readyz").json()["status"] == "ready"
