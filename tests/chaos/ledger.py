@@ -2,10 +2,14 @@
 
 import json
 import os
+import signal
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+
+from tests.servers import eventually
 
 FINAL = ("succeeded", "failed", "cancelled")
 
@@ -101,3 +105,26 @@ def kill(pid: int, number: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def freeze(pid: int) -> bool:
+    """Stop a process outside of transactions, in which it would hold up everybody.
+
+    Returns whether it was still there.
+    """
+    while kill(pid, signal.SIGSTOP):
+        eventually(lambda: stands_still(pid), f"{pid} to stop")
+        if not sqlite_locks(pid):
+            return True
+        kill(pid, signal.SIGCONT)
+        time.sleep(0.005)
+    return False
+
+
+def stands_still(pid: int) -> bool:
+    """Tell whether all threads of a process are stopped; one that has ended stands still too."""
+    try:
+        threads = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return {text.rpartition(") ")[2][0] for text in threads} <= set("TZX")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.campaign import Campaign
-from tests.chaos.ledger import Ledger, kill, sqlite_locks
+from tests.chaos.ledger import Ledger, freeze, kill
 from tests.servers import Server, eventually
 
 SMALL = {"hidden": [32], "batch_size": 512, "epochs": 4}
@@ -41,23 +41,13 @@ def asleep(
         job = server.submit(**SMALL | {"epochs": 12})
         server.wait_for_progress(job, 0.05)
         machines.append(Machine(server, job, worker_of(server, job), first))
-        put_to_sleep(machines[-1].worker)
+        assert freeze(machines[-1].worker)
         time.sleep(2.0)  # so that the server has seen a sweep without a beat
-        put_to_sleep(server.pid)
+        assert freeze(server.pid)
     yield time.monotonic(), machines
     for machine in machines:
         wake(machine.server.pid, *machine.server.workers())
         machine.server.stop()
-
-
-def put_to_sleep(pid: int) -> None:
-    """Stop a process, outside of transactions: those are another campaign's."""
-    assert kill(pid, signal.SIGSTOP)
-    while sqlite_locks(pid):
-        kill(pid, signal.SIGCONT)
-        time.sleep(0.005)
-        kill(pid, signal.SIGSTOP)
-        time.sleep(0.01)
 
 
 def wake(*pids: int) -> None:

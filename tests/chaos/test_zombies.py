@@ -19,7 +19,7 @@ from service.work.handle import Handle
 from service.work.launcher import LocalLauncher
 from service.work.worker import REPLACED_EXIT
 from tests.campaign import Campaign
-from tests.chaos.ledger import Ledger, kill, sqlite_locks
+from tests.chaos.ledger import Ledger, freeze, kill, sqlite_locks
 from tests.conftest import submit
 from tests.servers import Server, eventually
 from tests.service.work.fakes import Clock
@@ -74,15 +74,10 @@ def workshop(tmp_path: Path, database_url: str, datasets_dir: Path) -> Iterator[
     workshop.end()
 
 
-def freeze(handle: Handle, moment: random.Random) -> None:
-    """Stop a worker at a random moment, but for transactions: see the other campaign below."""
+def freeze_soon(handle: Handle, moment: random.Random) -> None:
+    """Stop a worker at a random moment, but for transactions: those are the other test's below."""
     time.sleep(moment.uniform(0, 1.0))
-    kill(handle.pid, signal.SIGSTOP)
-    while sqlite_locks(handle.pid):
-        kill(handle.pid, signal.SIGCONT)
-        time.sleep(0.002)
-        kill(handle.pid, signal.SIGSTOP)
-        time.sleep(0.01)
+    freeze(handle.pid)
 
 
 def test_replaced_workers_that_come_back_change_nothing(
@@ -118,14 +113,14 @@ def one_round(
     begun(workshop, jobs)
     for handle in old.values():
         assert handle
-        freeze(handle, moment)
+        freeze_soon(handle, moment)
     alive = [job for job, handle in old.items() if handle and handle.is_alive()]
     for _ in range(LOST_AFTER_SWEEPS + 2):
         workshop.step(1)
     begun(workshop, alive)
     news = [handle for job in alive if (handle := workshop.handle(job, 2))]
     for handle in news:  # so that whatever changes now, a zombie has done it
-        freeze(handle, moment)
+        freeze_soon(handle, moment)
     before = [content(workshop, job) for job in jobs]
     codes = []
     for job in alive:

@@ -2,12 +2,10 @@
 
 import os
 import signal
-import sqlite3
-import time
-from contextlib import closing
 
 import pytest
 
+from tests.chaos.ledger import freeze
 from tests.servers import Server, eventually
 
 EPOCHS = 8
@@ -20,23 +18,8 @@ def stop_worker(server: Server, job: str) -> int:
     server.wait_for_progress(job, 0.005)
     pid = server.worker(job)
     assert pid is not None
-    os.kill(pid, signal.SIGSTOP)
-    while not database_is_free(server):  # frozen inside a transaction, it would hold up everybody
-        os.kill(pid, signal.SIGCONT)
-        time.sleep(0.05)
-        os.kill(pid, signal.SIGSTOP)
+    assert freeze(pid)
     return pid
-
-
-def database_is_free(server: Server) -> bool:
-    connection = sqlite3.connect(server.data_dir / "jobs.sqlite3", timeout=2, isolation_level=None)
-    with closing(connection):
-        try:
-            connection.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError:
-            return False
-        connection.execute("ROLLBACK")
-        return True
 
 
 def numbers(server: Server, job: str) -> list[int]:
