@@ -26,35 +26,6 @@ def numbers(server: Server, job: str) -> list[int]:
     return [epoch["epoch"] for epoch in server.http.get(f"/v1/jobs/{job}/epochs").json()["data"]]
 
 
-def test_a_worker_killed_three_times_ends_with_the_same_weights(server: Server) -> None:
-    undisturbed, killed = server.submit(**JOB), server.submit(**JOB)
-    for part in (0.1, 0.35, 0.7):
-        server.wait_for_progress(killed, part)
-        before = server.job(killed)["attempt"]
-        os.kill(eventually(lambda: server.worker(killed), "a worker"), signal.SIGKILL)
-        eventually(lambda n=before: server.job(killed)["attempt"] > n, "the next attempt")
-    ended, reference = server.wait(killed, "succeeded"), server.wait(undisturbed, "succeeded")
-    assert (ended["attempt"], reference["attempt"]) == (4, 1)
-    assert ended["weights_sha256"] == reference["weights_sha256"] is not None
-    assert ended["bit_exact"] is True
-    assert numbers(server, killed) == list(range(1, EPOCHS + 1))
-
-
-def test_workers_outlive_their_server_and_the_next_server_adopts_them(server: Server) -> None:
-    jobs = [server.submit(**JOB), server.submit(**JOB)]
-    for job in jobs:
-        server.wait_for_progress(job, 0.05)
-    workers = sorted(server.workers())
-    server.kill()
-    assert sorted(server.workers()) == workers
-    server.start()
-    assert sorted(server.workers()) == workers
-    ended = [server.wait(job, "succeeded") for job in jobs]
-    assert [job["attempt"] for job in ended] == [1, 1]
-    assert ended[0]["weights_sha256"] == ended[1]["weights_sha256"]
-    assert [numbers(server, job) for job in jobs] == [list(range(1, EPOCHS + 1))] * 2
-
-
 def test_a_worker_that_dies_without_a_server_is_replaced_by_the_next_server(
     server: Server,
 ) -> None:
@@ -145,15 +116,6 @@ def test_a_pause_taken_back_in_time_lets_the_worker_go_on(server: Server) -> Non
     assert server.act(job, "resume").json()["state"] == "running"
     os.kill(worker, signal.SIGCONT)
     assert server.wait(job, "succeeded")["attempt"] == 1
-
-
-def test_a_worker_killed_after_a_pause_was_taken_back_is_replaced(server: Server) -> None:
-    job = server.submit(**JOB)
-    worker = stop_worker(server, job)
-    server.act(job, "pause")
-    server.act(job, "resume")
-    os.kill(worker, signal.SIGKILL)
-    assert server.wait(job, "succeeded")["attempt"] == 2
 
 
 def test_a_queued_job_pauses_resumes_and_is_cancelled(server: Server) -> None:

@@ -272,6 +272,20 @@ def test_the_first_checkpoint_forgets_the_losses(
     assert jobs.get(attempt.job).losses == 0
 
 
+def test_a_checkpoint_at_the_end_counts_as_any_other(
+    database: Database, jobs: JobStore, queue: Queue
+) -> None:
+    first = started(database)
+    for batches in (1, 2):
+        first.commit(saved(first, 0, batches), [])
+    queue.lose(first.job, first.number, "gone")
+    second = claim(database, first.job)
+    second.end(STOPPED, SHUTDOWN, saved(second, 0, 3))
+    job = jobs.get(first.job)
+    assert (job.losses, job.progress.batches_done) == (0, 3)
+    assert keys(database, second) == [saved(second, 0, 3).key, saved(first, 0, 2).key]
+
+
 # --- End ---
 
 

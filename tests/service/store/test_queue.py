@@ -1,7 +1,4 @@
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from sqlalchemy import update
@@ -27,22 +24,6 @@ from tests.service.store.records import (
     stop,
     succeed,
 )
-
-CLAIMER = """
-import sys, time
-from pathlib import Path
-from service.store.database import Database
-from service.store.queue import Queue
-
-queue, ready, go = Queue(Database(sys.argv[1])), Path(sys.argv[2]), Path(sys.argv[3])
-queue.active()
-ready.touch()
-while not go.exists():
-    time.sleep(0.01)
-while claim := queue.claim():
-    print(claim.job, claim.attempt)
-"""
-
 
 # --- Claim ---
 
@@ -113,30 +94,6 @@ def test_many_threads_claim_each_job_once(jobs: JobStore, queue: Queue) -> None:
     won = [claim for claim in claims if claim is not None]
     assert sorted(claim.job for claim in won) == sorted(ids)
     assert {claim.attempt for claim in won} == {1}
-
-
-def test_eight_processes_claim_fifty_jobs_once_each(
-    database_url: str, jobs: JobStore, tmp_path: Path
-) -> None:
-    ids, go = [submit(jobs) for _ in range(50)], tmp_path / "go"
-    ready = [tmp_path / f"ready-{number}" for number in range(8)]
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", CLAIMER, database_url, path, go],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for path in ready
-    ]
-    while not all(path.exists() for path in ready):
-        assert all(process.poll() is None for process in processes)
-    go.touch()
-    answers = [process.communicate(timeout=60) for process in processes]
-    assert [process.returncode for process in processes] == [0] * 8, answers
-    claims = [line.split() for out, _ in answers for line in out.splitlines()]
-    assert sorted(claims) == sorted([job, "1"] for job in ids)
-    assert sum(out != "" for out, _ in answers) > 1, "one process alone shows nothing"
 
 
 # --- Active ---
