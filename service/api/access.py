@@ -175,7 +175,7 @@ def _valid_key(keys: dict[str, Key], headers: list[str]) -> Key:
     """Return the key that was sent, or refuse; only who knows its secret learns why."""
     sent = BEARER.fullmatch(headers[0]) if len(headers) == 1 else None
     if sent is None:
-        why = "The Authorization header is not of this form. " if headers else ""
+        why = "The Authorization header holds no key of this service. " if headers else ""
         raise Refusal("unauthenticated", f"{why}{HOW}")
     key = keys.get(sent[1])
     # Compared for unknown ids too, so that the time tells nothing.
