@@ -5,6 +5,7 @@ Only the doors (`cli`, `app`) know this file; rooms get plain values.
 
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import quote
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -72,4 +73,6 @@ class Settings(BaseSettings):
         return self.datasets_dir or self.data_dir / "datasets"
 
     def resolved_database_url(self) -> str:
-        return self.database_url or f"sqlite:///{(self.data_dir / 'jobs.sqlite3').absolute()}"
+        # SQLAlchemy would write the URL too, but it takes a second to import.
+        path = quote(str((self.data_dir / "jobs.sqlite3").absolute()))
+        return self.database_url or f"sqlite:///{path}"

@@ -4,8 +4,9 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -39,6 +40,7 @@ class Database:
         """Connect when needed, and wait up to `busy_seconds` for another's transaction."""
         self.url = url
         self._busy_milliseconds = 1000 * busy_seconds
+        self._altering = False
         self._engine = _engine(url)
         if self._engine.dialect.name == "sqlite":
             event.listen(self._engine, "connect", self._prepare_sqlite)
@@ -88,12 +90,16 @@ class Database:
 
         """
         sqlite = self._engine.dialect.name == "sqlite"
-        if sqlite:
-            event.listen(self._engine, "connect", _ignore_foreign_keys)
-        with self.write() as connection:
-            yield connection
-            if sqlite and (rows := connection.exec_driver_sql("PRAGMA foreign_key_check").all()):
-                raise StoreBroken(f"the database has rows that refer to nothing: {rows[:3]}")
+        self._engine.dispose()  # connections that are open enforce them
+        self._altering = True
+        try:
+            with self.write() as connection:
+                yield connection
+                if sqlite and (rows := _rows_of_nothing(connection)):
+                    raise StoreBroken(f"the database has rows that refer to nothing: {rows[:3]}")
+        finally:
+            self._altering = False
+            self._engine.dispose()  # and those that were opened meanwhile do not
 
     def close(self) -> None:
         self._engine.dispose()
@@ -104,6 +110,13 @@ class Database:
         # The time-out comes first: the other pragmas may have to wait too.
         for pragma in (f"busy_timeout={self._busy_milliseconds}", *PRAGMAS):
             connection.execute(f"PRAGMA {pragma}")
+        if self._altering:
+            connection.execute("PRAGMA foreign_keys=OFF")
+
+
+def sqlite_url(path: Path) -> str:
+    """Return the URL of an SQLite file, whatever signs its path has."""
+    return URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
 
 
 def _engine(url: str) -> Engine:
@@ -142,8 +155,9 @@ def _drop_spoilt(context: ExceptionContext) -> None:
             context.connection.connection.rollback()
 
 
-def _ignore_foreign_keys(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
-    connection.execute("PRAGMA foreign_keys=OFF")
+def _rows_of_nothing(connection: Connection) -> list[Any]:
+    """Return (table, row, table referred to, …) of rows that refer to rows that are not there."""
+    return list(connection.exec_driver_sql("PRAGMA foreign_key_check"))
 
 
 def _begin_sqlite(connection: Connection) -> None:
@@ -162,16 +176,20 @@ def migrate(url: str) -> None:
     """Bring the database at `url` to the newest schema; two servers at once migrate once.
 
     Raises:
-        StoreBroken: it can't be reached or written, or it is damaged.
+        StoreBroken: it can't be reached or written, it is damaged, or its schema is a newer one.
 
     """
     from alembic import command  # only the server migrates, and the import is slow
     from alembic.config import Config
+    from alembic.util import CommandError
 
     _check(url)
     config = Config(attributes={"url": url})
-    config.set_main_option("script_location", str(MIGRATIONS))
-    command.upgrade(config, "head")
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    try:
+        command.upgrade(config, "head")
+    except CommandError as exc:
+        raise StoreBroken(f"the database can't be upgraded by this version: {exc}") from exc
 
 
 def _check(url: str) -> None:

@@ -5,6 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from service.settings import Settings
+from service.store.database import Database
 
 # One value for each variable, other than its default, and what it means.
 VARIABLES: dict[str, tuple[str, Any]] = {
@@ -105,6 +106,12 @@ def test_data_and_database_lie_in_the_data_directory_unless_said(tmp_path: Path)
     elsewhere = Settings(datasets_dir=Path("/d"), database_url="sqlite:////x")
     assert elsewhere.resolved_datasets_dir() == Path("/d")
     assert elsewhere.resolved_database_url() == "sqlite:////x"
+
+
+@pytest.mark.parametrize("name", ["a?b%c", "a#b", "50%20 + é", "file:x?mode=ro"])
+def test_a_data_directory_may_have_any_name(name: str, tmp_path: Path) -> None:
+    url = Settings(data_dir=Path(name)).resolved_database_url()
+    assert Database(url).file == tmp_path / name / "jobs.sqlite3"
 
 
 def test_a_file_sets_what_no_variable_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import create_engine, func, select, update
 
 from service.errors import StoreBroken
 from service.store import database as module
-from service.store.database import Database, migrate
+from service.store.database import Database, migrate, sqlite_url
 from service.store.jobs import JobStore
 from service.store.schema import jobs as table
 from service.store.schema import metadata
@@ -181,12 +181,50 @@ def test_a_migration_starts_from_nothing_and_makes_the_folder(tmp_path: Path) ->
     assert found == [("0003",)]
 
 
+@pytest.mark.parametrize("name", ["a?b%c", "a#b", "50%20 + é"])
+def test_a_database_may_lie_in_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name / "jobs.sqlite3"
+    migrate(sqlite_url(path))
+    database = Database(sqlite_url(path))
+    submit(JobStore(database))
+    database.close()
+    assert [file.relative_to(tmp_path) for file in tmp_path.glob("*/*")] == [
+        Path(name) / "jobs.sqlite3"
+    ]
+
+
+def test_foreign_keys_are_off_only_while_tables_are_altered(database: Database) -> None:
+    def enforced(way: str) -> bool:
+        with getattr(database, way)() as connection:
+            return bool(connection.exec_driver_sql("PRAGMA foreign_keys").scalar())
+
+    ways = ("write", "alter", "write", "read")
+    assert [enforced(way) for way in ways] == [True, False, True, True]
+    with pytest.raises(ZeroDivisionError), database.alter():
+        raise ZeroDivisionError
+    assert enforced("write")
+
+
+def test_rows_that_refer_to_nothing_are_not_altered(database: Database) -> None:
+    submit(JobStore(database))
+    with pytest.raises(StoreBroken, match="refer to nothing"), database.alter() as connection:
+        connection.execute(table.delete())
+    assert query(database, "SELECT count(*) FROM jobs") == [(1,)]
+
+
 def test_a_migrated_database_is_left_alone(database: Database) -> None:
     submit(JobStore(database))
     path = Path(database.url.removeprefix("sqlite:///"))
     before = path.read_bytes()
     migrate(database.url)
     assert path.read_bytes() == before
+
+
+def test_a_database_of_a_newer_version_is_left_alone(database: Database) -> None:
+    query(database, "UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(StoreBroken, match=r"can't be upgraded by this version: .*9999"):
+        migrate(database.url)
+    assert query(database, "SELECT version_num FROM alembic_version") == [("9999",)]
 
 
 def test_processes_that_migrate_at_once_migrate_once(tmp_path: Path) -> None:
