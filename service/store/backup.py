@@ -12,7 +12,7 @@ from sqlalchemy import delete, make_url, select
 from service.errors import StoreBroken
 from service.job import State
 from service.store.artifacts import Artifacts, broken, make_directory, sync
-from service.store.database import Database
+from service.store.database import Database, migrate, sqlite_url
 from service.store.jobs import JobStore
 from service.store.moves import in_state
 from service.store.queue import Queue
@@ -41,7 +41,8 @@ def backup(url: str, artifacts: Artifacts, destination: Path) -> Copied:
     workers belong to the original.
 
     Raises:
-        StoreBroken: the destination exists or can't be written, or the original can't be read.
+        StoreBroken: the destination exists or can't be written, the original can't be read, or its
+            checkpoints are replaced faster than they are copied.
 
     """
     if destination.exists():
@@ -50,11 +51,7 @@ def backup(url: str, artifacts: Artifacts, destination: Path) -> Copied:
     make_directory(destination.absolute().parent)
     unfinished = destination.absolute().with_name(f".{destination.name}.{os.getpid()}.tmp")
     try:
-        for _ in range(TRIES):
-            shutil.rmtree(unfinished, ignore_errors=True)
-            copied = _copy(source, artifacts, unfinished)
-            if _named(source, copied.lost) == set(copied.lost):
-                break  # else workers have replaced checkpoints behind our back
+        copied = _copy_in_time(source, artifacts, unfinished)
         unfinished.rename(destination)
         sync(destination.absolute().parent)
     except OSError as exc:
@@ -77,11 +74,27 @@ def _sqlite_file(url: str) -> Path:
     return path
 
 
+def _copy_in_time(source: Path, artifacts: Artifacts, directory: Path) -> Copied:
+    """Copy again until no worker has replaced a checkpoint before its file was copied."""
+    for _ in range(TRIES):
+        shutil.rmtree(directory, ignore_errors=True)
+        copied = _copy(source, artifacts, directory)
+        replaced = set(copied.lost) - _named(source, copied.lost)
+        if not replaced:
+            return copied
+    raise StoreBroken(
+        f"in {TRIES} tries checkpoints were replaced before they were copied, such as "
+        f"{min(replaced)}; try again when fewer jobs train, or pause them"
+    )
+
+
 def _copy(source: Path, artifacts: Artifacts, directory: Path) -> Copied:
     make_directory(directory)
     path = directory / DATABASE
     _copy_database(source, path)
-    database = Database(f"sqlite:///{path}")
+    # The package may have been upgraded, and the server not started since.
+    migrate(sqlite_url(path))
+    database = Database(sqlite_url(path))
     try:
         copied = Copied(jobs=sum(JobStore(database).counts().values()))
         _copy_artifacts(database, artifacts, Artifacts(directory / ARTIFACTS), copied)
@@ -106,7 +119,7 @@ def _named(source: Path, keys: list[str]) -> set[str]:
     """Return those of `keys` that the original still names."""
     if not keys:
         return set()
-    database = Database(f"sqlite:///{source}")
+    database = Database(sqlite_url(source))
     try:
         with database.read() as connection:
             query = select(checkpoints.c.key).where(checkpoints.c.key.in_(keys))

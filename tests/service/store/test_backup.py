@@ -9,7 +9,7 @@ from service.store import backup as module
 from service.store.artifacts import Artifacts
 from service.store.attempts import SUCCEEDED, Attempt
 from service.store.backup import backup
-from service.store.database import Database
+from service.store.database import Database, migrate, sqlite_url
 from service.store.jobs import JobStore, SavedCheckpoint
 from service.store.queue import Queue
 from tests.service.store.records import DONE, in_state, started
@@ -83,6 +83,41 @@ def test_a_checkpoint_that_is_replaced_meanwhile_is_no_loss(
     copied = backup(database.url, artifacts, tmp_path / "copy")
     assert (len(copies), copied.checkpoints, copied.lost) == (2, 2, [])
     assert {Path(key).stem for key in files(tmp_path / "copy")} == {"3-0", "4-0"}
+
+
+def test_checkpoints_that_are_replaced_again_and_again_are_no_backup(
+    database: Database, artifacts: Artifacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt = started(database)
+    save(artifacts, attempt, 1), save(artifacts, attempt, 2)
+    copy_database, copies = module._copy_database, []
+
+    def overtaken(source: Path, path: Path) -> None:
+        copy_database(source, path)
+        copies.append(path)
+        save(artifacts, attempt, 2 + len(copies))
+
+    monkeypatch.setattr(module, "_copy_database", overtaken)
+    with pytest.raises(StoreBroken, match=r"in 5 tries checkpoints were replaced .*/1/5-0"):
+        backup(database.url, artifacts, tmp_path / "copies" / "first")
+    assert len(copies) == 5
+    assert list((tmp_path / "copies").iterdir()) == []
+
+
+def test_folders_may_have_any_name(tmp_path: Path) -> None:
+    original, copy = tmp_path / "a?b%c", tmp_path / "d#e%20f"
+    migrate(sqlite_url(original / "jobs.sqlite3"))
+    database = Database(sqlite_url(original / "jobs.sqlite3"))
+    artifacts = Artifacts(original / "jobs")
+    attempt = started(database)
+    one, two = save(artifacts, attempt, 1), save(artifacts, attempt, 2)
+    (original / "jobs" / one.key).write_bytes(b"damaged")
+    copied = backup(database.url, artifacts, copy)
+    database.close()
+    assert (copied.jobs, copied.checkpoints, copied.lost) == (1, 1, [one.key])
+    assert files(copy) == {two.key}
+    assert rows(copy, "SELECT state FROM jobs") == [("queued",)]
+    assert {path.name for path in tmp_path.iterdir()} == {original.name, copy.name}
 
 
 def test_what_the_original_has_lost_is_told_and_not_named(
