@@ -1,5 +1,6 @@
 """Upgrades killed anywhere, and backups taken while jobs train."""
 
+import hashlib
 import random
 import shutil
 import sqlite3
@@ -20,6 +21,8 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 
+from service.store.artifacts import Artifacts
+from service.store.backup import backup
 from service.store.database import MIGRATIONS, Database, migrate
 from tests.campaign import Campaign
 from tests.chaos.test_disk import whole_checkpoints
@@ -33,6 +36,8 @@ from service.store.database import migrate
 print("ready", flush=True)
 migrate(sys.argv[1])
 """
+FILE = b"a checkpoint"
+SHA256 = hashlib.sha256(FILE).hexdigest()
 COUNTED = ("jobs", "epochs", "checkpoints", "events", "idempotency_keys")
 
 
@@ -65,16 +70,29 @@ def add_data(connection: sqlite3.Connection) -> None:
     empty |= {"losses": 0, "epochs_done": 3, "batches_done": 0, "bit_exact": 1, "beat": 5}
     at = "2026-01-02 03:04:05.000000"
     for number in range(1, JOBS + 1):
-        row = {**empty, "number": number, "id": f"job_{number}", "state": "succeeded"}
-        put(connection, "jobs", **row, event_count=1, created_at=at)
+        row = {**empty, "number": number, "id": f"job_{number}", "event_count": 1, "created_at": at}
+        put(connection, "jobs", **row, **end(number))
         put(connection, "events", job=number, number=1, type="state", at=at, data="{}")
         key = {"attempt": 1, "epochs_done": 3, "batches_done": 0, "key": f"job_{number}/1/3-0"}
-        put(connection, "checkpoints", job=number, **key, size=9, sha256="0" * 64)
-        answer = {"body_sha256": "1" * 64, "job": f"job_{number}", "answer": "{}"}
+        put(connection, "checkpoints", job=number, **key, size=len(FILE), sha256=SHA256)
+        answer = {"body_sha256": "1" * 64, "job": f"job_{JOBS - number}", "answer": "{}"}
         put(connection, "idempotency_keys", key=f"key {number}", **answer, created_at=at)
         names = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds")
         for epoch in range(1, EPOCHS + 1):
             put(connection, "epochs", job=number, number=epoch, **dict.fromkeys(names, 0.5))
+
+
+def second(number: int) -> int:
+    """When a job ended: in an order of its own, and some at the same time."""
+    return 7 * number % 20
+
+
+def end(number: int) -> dict[str, Any]:
+    """Return where a job is in its life: all have succeeded but the last, which is trained."""
+    if number == JOBS:
+        return {"state": "running", "handle": '{"pid": 7}'}
+    at = f"2026-01-02 04:05:{second(number):02}.000000"
+    return {"state": "succeeded", "finished_at": at}
 
 
 def put(connection: sqlite3.Connection, table: str, **values: Any) -> None:
@@ -95,6 +113,19 @@ def state(path: Path) -> tuple[str | None, list[int]]:
         ]
         [[revision]] = connection.execute("SELECT version_num FROM alembic_version").fetchall()
     return revision, counts
+
+
+@pytest.mark.parametrize("old", REVISIONS, indirect=True)
+def test_an_upgrade_puts_in_order_what_clocks_had_ordered(old: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copy(old, tmp_path))
+    migrate(f"sqlite:///{path}")
+    with closing(sqlite3.connect(path)) as connection:
+        ends = connection.execute("SELECT number, finish_number FROM jobs").fetchall()
+        keys = connection.execute("SELECT key, job_number FROM idempotency_keys").fetchall()
+    order = sorted(range(1, JOBS), key=lambda number: (second(number), number))
+    assert dict(ends) == {number: place for place, number in enumerate(order, 1)} | {JOBS: None}
+    # The job of the last key is gone: such keys come first.
+    assert dict(keys) == {f"key {number}": JOBS - number for number in range(1, JOBS + 1)}
 
 
 def migrating(path: Path) -> subprocess.Popen[str]:
@@ -195,6 +226,22 @@ def check(copy: Path, acknowledged: list[str]) -> None:
     assert {handle for _, _, handle in rows} == {None}
     files = {str(path.relative_to(copy / "jobs")) for path in (copy / "jobs").glob("*/*/*")}
     assert files == named
+
+
+@pytest.mark.parametrize("old", REVISIONS, indirect=True)
+def test_a_backup_between_upgrade_and_first_start_has_the_new_schema(
+    old: Path, tmp_path: Path
+) -> None:
+    artifacts, before = Artifacts(tmp_path / "jobs"), state(old)
+    for number in range(1, JOBS + 1):
+        artifacts.put(f"job_{number}/1/3-0", FILE)
+    copied = backup(f"sqlite:///{old}", artifacts, tmp_path / "copy")
+    assert (copied.jobs, copied.checkpoints, copied.lost) == (JOBS, JOBS, [])
+    assert state(old) == before
+    revision, counts = state(tmp_path / "copy" / "jobs.sqlite3")
+    assert revision == HEAD
+    assert sum(counts) == sum(before[1]) + 1, "the running job is queued again, which is an event"
+    check(tmp_path / "copy", [f"job_{number}" for number in range(1, JOBS + 1)])
 
 
 def test_a_backup_under_load_is_whole_and_goes_on_to_the_same_bytes(
