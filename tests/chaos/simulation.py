@@ -13,20 +13,22 @@ tells the story of seed 4711, and what is wrong with it, if anything is.
 import json
 import random
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
-from service.errors import JobNotFound, Replaced, WrongMove
+from service.errors import JobNotFound, Replaced, StoreBroken, StoreFull, WrongMove
 from service.job import FINAL, Cost, Spec, State
+from service.store.attempts import KEPT_CHECKPOINTS
 from service.store.jobs import JobStore
 from service.store.queue import MAX_LOSSES
 from service.work import dispatcher as dispatcher_module
 from service.work.dispatcher import Dispatcher
+from service.work.launcher import STORE_EXIT
 from tests.chaos.stage import BATCHES, EPOCHS, Crash, Machine, Shelf, Stage, WatchedQueue, Worker
 
 SWEEPS = 3
@@ -34,11 +36,12 @@ SWEEPS = 3
 MOST_JOBS = 3
 OTHERS = -1
 ODDS = {"work": 45, "round": 30, "ask": 12, "hit": 7, "silence": 1.5, "restart": 1, "refuse": 1}
-ODDS["submit"] = 2.5
+ODDS |= {"submit": 2.5, "fill": 2}
 ACTIONS = ("pause", "resume", "cancel", "delete")
 FAULTS = ("die", "freeze", "thaw", "deaf", "ill")
 DEADLY = 0.02
 """The share of worlds whose workers die as soon as they are started, five times and more."""
+SPEC = Spec(epochs=EPOCHS)
 FREE = Cost(parameters=1, bytes=1, flops=1.0, seconds=1.0)
 # ARCHITECTURE.md, "The life of a job".
 MOVES = {
@@ -50,7 +53,7 @@ MOVES = {
     "cancelling": {"cancelled"},
 }
 ROWS = """SELECT number, id, state, attempt, losses, epochs_done, batches_done, event_count,
-    json_extract(reason, '$.code'), beat FROM jobs"""
+    json_extract(reason, '$.code'), beat, handle FROM jobs"""
 EVENTS = "SELECT number, type, data FROM events WHERE job = ? AND number > ? ORDER BY number"
 
 
@@ -75,7 +78,11 @@ class World:
         self.now = 1000.0
         self.story: list[str] = []
         self.happened: Counter[str] = Counter()
-        self.trained: dict[str, tuple[int, int]] = {}
+        self.full = False
+        """Whether the store can't be written."""
+        self.trained: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
+        """The farthest cursor of each job, also of one whose client was told that it failed."""
+        self._names: dict[str, int] = {}
         self._seen: dict[str, Seen] = {}
         self._turns: list[int] = []  # the dispatchers whose rounds are under way
         self._calm = False
@@ -102,23 +109,30 @@ class World:
     def submit(self) -> None:
         if len(self.trained) == MOST_JOBS:
             return
-        spec = Spec(epochs=EPOCHS)
-        made = self.jobs.submit(spec, FREE, BATCHES, lambda job: job.id, f"key {len(self.trained)}")
-        self.trained[made.job] = (0, 0)
-        self._note(f"submit {made.job[-4:]}")
+        key = f"key {len(self.trained)}"
+        try:
+            made = self.jobs.submit(SPEC, FREE, BATCHES, lambda job: job.id, key)
+        except StoreFull:
+            self._refuse("submit")
+        else:
+            self.trained.setdefault(made.job, (0, 0))
+            self._note(f"submit {self.name(made.job)}")
 
     def ask(self, action: str, who: int) -> None:
         """Let a client do something with a job, allowed or not."""
         if not self.trained:
             return
         job = list(self.trained)[who % len(self.trained)]
-        with suppress(WrongMove, JobNotFound):
+        try:
             if action == "delete":
                 self.jobs.delete(job)
                 self.shelf.delete_folder(job)
             else:
                 self.jobs.act(action, job)
-        self._note(f"{action} {job[-4:]}")
+        except (WrongMove, JobNotFound, StoreFull) as exc:
+            self._refuse(f"{action} {self.name(job)}", type(exc).__name__)
+        else:
+            self._note(f"{action} {self.name(job)}")
 
     def work(self, who: int) -> None:
         """Let a worker go on to its next place to be interrupted at."""
@@ -135,8 +149,10 @@ class World:
         except Replaced:
             worker.code, done = 75, "was replaced"
             assert not current, "the job's own worker is refused"
+        except StoreFull:
+            worker.code, done = STORE_EXIT, "found the store full"
         self.happened[done] += 1
-        self._note(f"worker {worker.job[-4:]}/{worker.attempt.number} {done}")
+        self._note(f"{self._worker(worker)} {done}")
         assert current or self.row(worker.job) == before, "a replaced worker has changed the row"
 
     def round(self, who: int, seconds: float) -> None:
@@ -149,6 +165,11 @@ class World:
         try:
             self.dispatchers[who].step()
             self._note(f"dispatcher {who} did its round")
+        except StoreBroken:  # as in Dispatcher._loop
+            self.dispatchers[who]._excuse_silence()
+            self.dispatchers[who]._free_the_database()
+            self.happened["round failed"] += 1
+            self._note(f"dispatcher {who} found the store full")
         except Crash:
             self.happened["crash"] += 1
             self._note(f"dispatcher {who} crashed")
@@ -164,6 +185,12 @@ class World:
     def refuse(self) -> None:
         """Let the machine start no more processes, or again."""
         self.machine.refuses = not self.machine.refuses
+        self._note(f"no more processes: {self.machine.refuses}")
+
+    def fill(self) -> None:
+        """Let nothing be written to the store any more, or again."""
+        self.full = not self.full
+        self._note(f"the store is full: {self.full}")
 
     def restart(self, who: int) -> None:
         """Let a dispatcher shut down in order, and another one take its place."""
@@ -172,6 +199,7 @@ class World:
             return
         self.dispatchers[who]._drain()
         self.dispatchers[who] = self._dispatcher()
+        self.happened["restart"] += 1
         self._note(f"dispatcher {who} was restarted")
 
     def hit(self, fault: str, who: int) -> None:
@@ -186,7 +214,7 @@ class World:
             worker.frozen = fault == "freeze"
         else:
             setattr(worker, fault, True)
-        self._note(f"{fault} {worker.job[-4:]}/{worker.attempt.number}")
+        self._note(f"{fault} {self._worker(worker)}")
 
     def between(self) -> None:
         """Between two transactions of a dispatcher: others may have their turn, or it dies."""
@@ -215,9 +243,12 @@ class World:
             "silence": lambda: self.silence(who),
             "restart": lambda: self.restart(who),
             "refuse": self.refuse,
+            "fill": self.fill,
             "submit": self.submit,
         }
         able[rng.choices(list(ODDS), list(ODDS.values()))[0]]()
+        if self.full and rng.random() < 0.2:
+            self.fill()
         if self._deadly:
             for number in range(len(self.machine.alive())):
                 self.hit("die", number)
@@ -232,7 +263,7 @@ class World:
 
     def settle(self) -> None:
         """Stop all faults; then every job must come to its end."""
-        self._calm, self.machine.refuses = True, False
+        self._calm, self.machine.refuses, self.full = True, False, False
         for worker in self.machine.alive():
             worker.frozen = worker.deaf = False
         for turn in range(80):
@@ -270,7 +301,7 @@ class World:
                 seen.row = row
 
     def _check_row(self, row: tuple[Any, ...], seen: Seen) -> None:
-        number, id_, state, _, losses, epochs_done, batches_done, _, code, _ = row
+        number, id_, state, _, losses, epochs_done, batches_done, _, code, *_ = row
         assert state in list(State)
         assert 0 <= losses <= MAX_LOSSES, f"{losses} losses"
         assert losses < MAX_LOSSES or state == "failed", "five losses end a job"
@@ -278,12 +309,13 @@ class World:
             assert losses == MAX_LOSSES, f"given up after {losses} losses"
         assert (epochs_done, batches_done) <= self.trained[id_], "ahead of what was trained"
         found = self.stage.raw.execute("SELECT key FROM checkpoints WHERE job = ?", (number,))
-        keys = {key for (key,) in found}
-        assert keys <= self.shelf.files.keys(), "a row names a checkpoint that is not there"
+        keys = [key for (key,) in found]
+        assert len(keys) <= KEPT_CHECKPOINTS, f"{len(keys)} checkpoints"
+        assert set(keys) <= self.shelf.files.keys(), "a row names a checkpoint that is not there"
 
     def _check_events(self, row: tuple[Any, ...], seen: Seen) -> None:
         """Check what has been told since the last look: numbers, moves, attempts, epochs."""
-        number, _, state, attempt, _, _, _, count, _, _ = row
+        number, _, state, attempt, _, _, _, count, *_ = row
         for told, type_, data in self.stage.raw.execute(EVENTS, (number, seen.events)).fetchall():
             assert told == seen.events + 1, f"event {told} comes after {seen.events}"
             seen.events = told
@@ -310,6 +342,20 @@ class World:
             assert epochs_done == EPOCHS
             _, saved = self.jobs.with_checkpoints(id_)
             assert (saved[0].epochs_done, saved[0].batches_done) == (EPOCHS, 0)
+
+    # --- The story ---
+
+    def name(self, job: str) -> str:
+        """Return the job's number among all: ids are drawn at random, and stories are compared."""
+        names = self._names
+        return f"job {names.setdefault(job, len(names) + 1)}"
+
+    def _worker(self, worker: Worker) -> str:
+        return f"worker {self.name(worker.job)}/{worker.attempt.number}"
+
+    def _refuse(self, what: str, why: str = "StoreFull") -> None:
+        self.happened[f"refused {why}"] += 1
+        self._note(f"{what}: refused, {why}")
 
     def _note(self, what: str) -> None:
         self.story.append(f"{self.now:8.2f} {what}")

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.pool import StaticPool
 
+from service.errors import StoreFull
 from service.job import Epoch, State
 from service.store.attempts import FAILED, STOPPED, SUCCEEDED, Attempt
 from service.store.database import Database, _begin_sqlite
 from service.store.jobs import SavedCheckpoint
-from service.store.queue import Queue
+from service.store.queue import Lost, Queue
 from service.store.schema import metadata
 from service.work.handle import Handle, here
-from service.work.launcher import Exit
+from service.work.launcher import STORE_EXIT, Exit
 
 if TYPE_CHECKING:
     from tests.chaos.simulation import World
@@ -48,8 +49,13 @@ class Stage(Database):
 
     @contextmanager
     def _transaction(self, *, write: bool) -> Iterator[Connection]:
+        full = write and self.world is not None and self.world.full
+        if full and self.world.rng.random() < 0.8:
+            raise StoreFull("the disk is full")
         with super()._transaction(write=write) as connection:
             yield connection
+        if full:
+            raise StoreFull("the disk is full, though the commit has happened")
         if self.world:
             self.world.between()
 
@@ -60,17 +66,31 @@ def _prepare(connection: Any, _: object) -> None:
 
 
 class WatchedQueue(Queue):
-    """The queue, unless a loss hits another attempt than the one that was lost."""
+    """The queue, unless a loss hits another attempt, or one that only found the store full."""
 
     def __init__(self, stage: Stage, world: "World") -> None:
         super().__init__(stage)
         self._world = world
 
-    def lose(self, job: str, attempt: int, *rest: Any, **options: Any) -> State | None:
-        before = self._world.row(job)
-        state = super().lose(job, attempt, *rest, **options)
-        assert state is None or before[3] == attempt, "a loss hits another attempt"
-        return state
+    def lose(self, job: str, attempt: int, *rest: Any, **options: Any) -> Lost | None:
+        before, excused = self._world.row(job), self._is_excused(job, attempt)
+        lost = super().lose(job, attempt, *rest, **options)
+        if lost is not None:
+            assert before[3] == attempt, "a loss hits another attempt"
+            assert not excused or lost.losses == before[4], "a full store counts as a loss"
+        return lost
+
+    def _is_excused(self, job: str, attempt: int) -> bool:
+        """Tell whether the attempt's worker is known to have left because the store was full.
+
+        The row does not name one that could not begin: only who has started it knows.
+        """
+        world = self._world
+        worker, row = world.machine.worker(job, attempt), world.row(job)
+        if worker is None or row is None or worker.code != STORE_EXIT:
+            return False
+        replaced = world.happened["crash"] + world.happened["restart"]
+        return row[-1] is not None or (len(world.dispatchers) == 1 and not replaced)
 
 
 class Shelf:
@@ -181,8 +201,7 @@ class Machine:
         self._world.between()
         if self.refuses:
             raise OSError("no more processes")
-        started = {(worker.job, worker.attempt.number) for worker in self.workers.values()}
-        assert (job, attempt) not in started, "an attempt is started once"
+        assert self.worker(job, attempt) is None, "an attempt is started once"
         worker = Worker(self._world, job, attempt, pid=4_000_000 + len(self.workers))
         self.workers[worker.handle] = worker
         self._world.between()
@@ -206,6 +225,13 @@ class Machine:
 
     def last_words(self, job: str) -> str:
         return ""
+
+    def worker(self, job: str, attempt: int) -> Worker | None:
+        """Return the worker that an attempt was given, alive or not."""
+        for worker in self.workers.values():
+            if (worker.job, worker.attempt.number) == (job, attempt):
+                return worker
+        return None
 
     def alive(self) -> list[Worker]:
         return [worker for worker in self.workers.values() if worker.code is None]
