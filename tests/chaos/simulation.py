@@ -140,7 +140,8 @@ class World:
         if not able:
             return
         worker = able[who % len(able)]
-        current, before = self.is_current(worker), self.row(worker.job)
+        before = self.row(worker.job)
+        current = _is_current(worker, before)
         done = ""
         try:
             done = next(worker.script)
@@ -284,9 +285,7 @@ class World:
     # --- What must hold ---
 
     def is_current(self, worker: Worker) -> bool:
-        row = self.row(worker.job)
-        with_worker = row is not None and row[2] in ("running", "pausing", "cancelling")
-        return with_worker and row[3] == worker.attempt.number
+        return _is_current(worker, self.row(worker.job))
 
     def row(self, job: str) -> Any:
         return self.stage.raw.execute(f"{ROWS} WHERE id = ?", (job,)).fetchone()
@@ -359,6 +358,11 @@ class World:
 
     def _note(self, what: str) -> None:
         self.story.append(f"{self.now:8.2f} {what}")
+
+
+def _is_current(worker: Worker, row: Any) -> bool:
+    with_worker = row is not None and row[2] in ("running", "pausing", "cancelling")
+    return with_worker and bool(row[3] == worker.attempt.number)
 
 
 @contextmanager

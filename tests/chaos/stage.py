@@ -4,13 +4,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, create_engine, event
+from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import StaticPool
 
 from service.errors import StoreFull
 from service.job import Epoch, State
 from service.store.attempts import FAILED, STOPPED, SUCCEEDED, Attempt
-from service.store.database import Database, _begin_sqlite
+from service.store.database import Database
 from service.store.jobs import SavedCheckpoint
 from service.store.queue import Lost, Queue
 from service.store.schema import metadata
@@ -34,35 +34,43 @@ class Stage(Database):
     def __init__(self) -> None:
         self.url = "sqlite://"
         self._engine = create_engine(self.url, poolclass=StaticPool)
-        event.listen(self._engine, "connect", _prepare)
-        event.listen(self._engine, "begin", _begin_sqlite)
         metadata.create_all(self._engine)
-        raw = self._engine.raw_connection()
-        self.raw = raw.driver_connection
-        raw.close()
+        self._connection = self._engine.connect()
+        self.raw: Any = self._connection.connection.driver_connection
+        self.raw.isolation_level = None
+        self.raw.execute("PRAGMA foreign_keys=ON")
+        self._tables = [table.name for table in reversed(metadata.sorted_tables)]
         self.world: World | None = None
 
     def clear(self, world: "World") -> None:
-        for table in reversed(metadata.sorted_tables):
-            self.raw.execute(f"DELETE FROM {table.name}")
+        for table in self._tables:
+            self.raw.execute(f"DELETE FROM {table}")
         self.world = world
+
+    def close(self) -> None:
+        self._connection.close()
+        super().close()
 
     @contextmanager
     def _transaction(self, *, write: bool) -> Iterator[Connection]:
         full = write and self.world is not None and self.world.full
         if full and self.world.rng.random() < 0.8:
             raise StoreFull("the disk is full")
-        with super()._transaction(write=write) as connection:
-            yield connection
+        yield from self._begin()
         if full:
             raise StoreFull("the disk is full, though the commit has happened")
         if self.world:
             self.world.between()
 
-
-def _prepare(connection: Any, _: object) -> None:
-    connection.isolation_level = None
-    connection.execute("PRAGMA foreign_keys=ON")
+    def _begin(self) -> Iterator[Connection]:
+        """Begin and commit without SQLAlchemy, which takes a seventh of all time for it."""
+        self.raw.execute("BEGIN")
+        try:
+            yield self._connection
+        except BaseException:
+            self.raw.execute("ROLLBACK")
+            raise
+        self.raw.execute("COMMIT")
 
 
 class WatchedQueue(Queue):
