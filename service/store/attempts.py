@@ -9,20 +9,22 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, select
 from sqlalchemy.engine import RowMapping
 
 from service.errors import Replaced
-from service.job import WITH_WORKER, Epoch, State
+from service.job import Epoch, State
 from service.store.database import Database
 from service.store.jobs import SavedCheckpoint, saved_checkpoints
-from service.store.moves import Note, change, hold, in_state, move
-from service.store.schema import checkpoints, epochs, jobs
+from service.store.moves import OF_ATTEMPT, Note, change, hold, move
+from service.store.schema import checkpoints, epochs
 
 Cursor = tuple[int, int]
 """Epochs done, batches done of the next one."""
 
 KEPT_CHECKPOINTS = 2
+
+LAST_EPOCH = select(func.max(epochs.c.number)).where(epochs.c.job == bindparam("of"))
 
 SUCCEEDED = {
     State.RUNNING: State.SUCCEEDED,
@@ -132,8 +134,7 @@ class Attempt:
             yield connection, self._row(connection)
 
     def _row(self, connection: Connection) -> RowMapping:
-        guard = (jobs.c.id == self.job, jobs.c.attempt == self.number, in_state(WITH_WORKER))
-        row = hold(connection, *guard)
+        row = hold(connection, OF_ATTEMPT, held_id=self.job, held_attempt=self.number)
         if row is None:
             raise Replaced(self.job, self.number)
         return row
@@ -183,7 +184,7 @@ class Attempt:
 
 def _unrecorded(connection: Connection, job: int, finished: Sequence[Epoch]) -> list[Epoch]:
     """Leave out epochs of earlier attempts, or of a commit that only seemed to fail."""
-    last = connection.scalar(select(func.max(epochs.c.number)).where(epochs.c.job == job)) or 0
+    last = connection.scalar(LAST_EPOCH, {"of": job}) or 0
     return [epoch for epoch in finished if epoch.epoch > last]
 
 

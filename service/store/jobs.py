@@ -13,6 +13,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
+    bindparam,
     delete,
     false,
     func,
@@ -41,7 +42,7 @@ from service.job import (
     StoredSpec,
 )
 from service.store.database import Database
-from service.store.moves import hold, in_state, move, now
+from service.store.moves import HOLD, hold, in_state, move, now
 from service.store.schema import checkpoints, epochs, events, idempotency_keys, jobs
 
 # What each action makes of each state that allows it. A state that is already where the action
@@ -175,7 +176,7 @@ class JobStore:
         moves = ACTIONS[action]
         asked = {"code": "user", "message": f"a client asked to {action}"}
         with self._database.write() as connection:
-            row = hold(connection, jobs.c.id == id_, in_state(list(moves)), *self._seen)
+            row = hold(connection, HOLD.where(jobs.c.id == id_, in_state(list(moves)), *self._seen))
             if row is not None:
                 reason = None if action == "resume" else asked
                 row = move(connection, row, moves[State(row["state"])], reason)
@@ -272,12 +273,13 @@ class JobStore:
         return row
 
 
+SAVED = select(checkpoints).where(checkpoints.c.job == bindparam("of"))
+SAVED = SAVED.order_by(checkpoints.c.number.desc())
 EPOCH_VALUES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds")
 
 
 def saved_checkpoints(connection: Connection, job: RowMapping) -> list[SavedCheckpoint]:
-    query = select(checkpoints).where(checkpoints.c.job == job["number"])
-    found = connection.execute(query.order_by(checkpoints.c.number.desc())).mappings()
+    found = connection.execute(SAVED, {"of": job["number"]}).mappings()
     names = ("attempt", "epochs_done", "batches_done", "key", "size", "sha256")
     return [SavedCheckpoint(job=job["id"], **{name: row[name] for name in names}) for row in found]
 

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, or_, select, update
 from sqlalchemy.engine import RowMapping
+from sqlalchemy.sql.dml import ReturningUpdate
 
-from service.job import FINAL, State
+from service.job import FINAL, WITH_WORKER, State
 from service.store.schema import events, jobs
 
 EventType = Literal["state", "epoch", "warning"]
@@ -35,9 +36,21 @@ def in_state(states: Sequence[State]) -> ColumnElement[bool]:
     return jobs.c.state.in_([str(state) for state in states])
 
 
-def hold(connection: Connection, *guard: ColumnElement[bool]) -> RowMapping | None:
-    """Lock the one job row that meets `guard` until the transaction ends; None if none does."""
-    return connection.execute(HOLD.where(*guard)).mappings().one_or_none()
+# The row of a job that this attempt still has. An IN would be put together at each use.
+OF_ATTEMPT = HOLD.where(
+    jobs.c.id == bindparam("held_id"),
+    jobs.c.attempt == bindparam("held_attempt"),
+    or_(*(jobs.c.state == str(state) for state in WITH_WORKER)),
+)
+
+
+def hold(connection: Connection, which: ReturningUpdate[Any], **values: Any) -> RowMapping | None:
+    """Lock one job row until the transaction ends; None if none is meant.
+
+    Args:
+        which: HOLD with a guard, as OF_ATTEMPT; `values` are its parameters.
+    """
+    return connection.execute(which, values).mappings().one_or_none()
 
 
 def change(

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, delete, exists, or_, select
+from sqlalchemy import Connection, Select, delete, exists, or_, select
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from service.job import FINAL, WITH_WORKER, State
 from service.store.database import Database
-from service.store.moves import hold, in_state, move, now
+from service.store.moves import HOLD, OF_ATTEMPT, hold, in_state, move, now
 from service.store.schema import checkpoints, jobs
 
 LOST = {
@@ -57,6 +58,17 @@ WORKERS = (
 )
 
 
+QUEUED = select(jobs.c.number).where(jobs.c.state == State.QUEUED)
+
+
+def _first_of(queued: Select[tuple[int]]) -> ReturningUpdate[Any]:
+    first = queued.order_by(jobs.c.number).limit(1).with_for_update(skip_locked=True)
+    return HOLD.where(jobs.c.number == first.scalar_subquery(), jobs.c.state == State.QUEUED)
+
+
+OLDEST = _first_of(QUEUED)
+
+
 class Queue:
     """The jobs as the dispatcher sees them."""
 
@@ -70,13 +82,9 @@ class Queue:
 
     def claim(self, waiting: Collection[str] = ()) -> Claim | None:
         """Take the oldest queued job that is not among those `waiting` to be tried again."""
-        oldest = select(jobs.c.number).where(jobs.c.state == State.QUEUED)
-        if waiting:
-            oldest = oldest.where(jobs.c.id.not_in(waiting))
-        oldest = oldest.order_by(jobs.c.number).limit(1).with_for_update(skip_locked=True)
-        first = jobs.c.number == oldest.scalar_subquery()
+        which = _first_of(QUEUED.where(jobs.c.id.not_in(waiting))) if waiting else OLDEST
         with self._database.write() as connection:
-            row = hold(connection, first, jobs.c.state == State.QUEUED)
+            row = hold(connection, which)
             if row is None:
                 return None
             attempt, started = row["attempt"] + 1, row["started_at"] or now()
@@ -108,8 +116,7 @@ class Queue:
         `code` and `why` become the reason, unless a client had asked for a pause or an end.
         """
         with self._database.write() as connection:
-            guard = (jobs.c.id == job, jobs.c.attempt == attempt, in_state(WITH_WORKER))
-            row = hold(connection, *guard)
+            row = hold(connection, OF_ATTEMPT, held_id=job, held_attempt=attempt)
             if row is None:
                 return None
             losses, to = row["losses"], LOST[State(row["state"])]
