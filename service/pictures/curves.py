@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -13,6 +16,7 @@ if TYPE_CHECKING:
 
 Format = Literal["png", "svg"]
 Theme = Literal["light", "dark"]
+Floats = NDArray[np.float64]
 
 # Okabe and Ito's colours, told apart by the colour-blind; each theme leaves out the one too near
 # its paper and begins with a pair that stands out on it.
@@ -30,6 +34,8 @@ _SHARPNESS = 2
 _MAX_LABEL = 28
 _LEGEND_ROW = 18
 _MAX_LINE = 160
+_MAX_STROKES = 15_000_000
+"""Pixels that noisy lines may run up and down; so many take a second."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,7 @@ class Series:
     """The epochs of one job; all sequences are as long as `epochs`."""
 
     label: str
-    epochs: Sequence[int]
+    epochs: Sequence[float]
     """Numbers from 1."""
     train_loss: Sequence[float]
     """In nats, as is test_loss."""
@@ -75,7 +81,7 @@ def draw(
         rows = math.ceil(len(legend) / columns)
         figure = _figure(width, height, over=66 if title else 36, under=94 + _LEGEND_ROW * rows)
         for axes, quantity in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-            _panel(axes, series, quantity, theme)
+            _panel(axes, series, quantity, theme, _columns_of_pixels(len(series), width, height))
         place = (0.5, 34 / height)
         lines, labels = [line for _, line in legend], [label for label, _ in legend]
         figure.legend(lines, labels, loc="lower center", bbox_to_anchor=place, ncols=columns)
@@ -132,8 +138,10 @@ def _figure(width: int, height: int, over: int, under: int) -> "Figure":
     return figure
 
 
-def _panel(axes: "Axes", series: Sequence[Series], quantity: str, theme: Theme) -> None:
-    """Draw the loss or the accuracy of all jobs."""
+def _panel(
+    axes: "Axes", series: Sequence[Series], quantity: str, theme: Theme, columns: int
+) -> None:
+    """Draw the loss or the accuracy of all jobs, on so many columns of pixels."""
     from matplotlib.ticker import MaxNLocator
 
     axes.set_title({"loss": "Loss (nats)", "accuracy": "Accuracy (%)"}[quantity])
@@ -142,11 +150,13 @@ def _panel(axes: "Axes", series: Sequence[Series], quantity: str, theme: Theme) 
     unit = 100 if quantity == "accuracy" else 1
     for k, job in enumerate(series):
         for part in ("train", "test"):
-            values = [unit * _safe(value) for value in getattr(job, f"{part}_{quantity}")]
+            values = unit * _safe(getattr(job, f"{part}_{quantity}"))
             # A single epoch is a point, which a line does not show.
             marker = "o" if len(values) == 1 else ""
             style = _style(k, part, len(series), theme)
-            axes.plot(job.epochs, values, marker=marker, gid=f"{quantity}-{part}-{k + 1}", **style)
+            kept = _thinned(values, columns)
+            points = np.asarray(job.epochs)[kept], values[kept]
+            axes.plot(*points, marker=marker, gid=f"{quantity}-{part}-{k + 1}", **style)
     if any(len(job.epochs) for job in series):
         steps = MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10])
         axes.xaxis.set_major_locator(steps)
@@ -163,9 +173,42 @@ def _style(k: int, part: str, jobs: int, theme: Theme) -> dict[str, Any]:
     return {"color": colour, "linestyle": "--" if part == "train" else "-"}
 
 
-def _safe(value: float) -> float:
-    """A gap where a loss is not finite, or too large for the arithmetic of axes."""
-    return value if math.isfinite(value) and abs(value) < 1e30 else math.nan
+def _columns_of_pixels(jobs: int, width: int, height: int) -> int:
+    """How finely lines are drawn: by columns narrower than a line.
+
+    They are wider where many jobs share a large picture.
+    """
+    lines = 4 * max(1, jobs)
+    return min(width // 2, _MAX_STROKES // (lines * height))
+
+
+def _safe(values: Sequence[float]) -> Floats:
+    """Leave a gap where a loss is not finite, or too large for the arithmetic of axes."""
+    floats = np.asarray(values, np.float64)
+    return np.where(np.abs(floats) < 1e30, floats, np.nan)
+
+
+def _thinned(values: Floats, columns: int) -> NDArray[np.intp]:
+    """Return which values to draw in so many columns, as numbers from 0.
+
+    Of those that share a column only the lowest and the highest can be seen; drawing ten thousand
+    takes seconds. The ends stay, and so do gaps.
+    """
+    n = len(values)
+    if n <= 2 * columns:
+        return np.arange(n)
+    each = -(-n // columns)
+    table = np.full((-(-n // each), each), np.nan)  # a row for each column of pixels
+    table.flat[:n] = values
+    gaps = np.isnan(table)
+    lowest = np.where(gaps, np.inf, table).argmin(axis=1)
+    highest = np.where(gaps, -np.inf, table).argmax(axis=1)
+    first, last = gaps.argmax(axis=1), each - 1 - gaps[:, ::-1].argmax(axis=1)
+    holed = gaps.any(axis=1)
+    starts = each * np.arange(len(table))
+    places = [starts + lowest, starts + highest, (starts + first)[holed], (starts + last)[holed]]
+    kept = np.unique(np.concatenate([[0, n - 1], *places]))
+    return kept[kept < n]
 
 
 def _legend(labels: Sequence[str], theme: Theme) -> "list[tuple[str, Line2D]]":

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -174,3 +175,53 @@ def test_matplotlib_is_not_loaded_before_the_first_curve_and_pyplot_never():
         "curves.draw([]); assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def noisy(epochs=10_000):
+    values = np.random.default_rng(0).random(epochs)
+    values[777], values[4242] = -3, 5
+    return curves.Series("noisy", range(1, epochs + 1), *[values] * 4)
+
+
+@pytest.mark.parametrize("width", [200, 1000])
+def test_a_long_curve_has_two_points_a_column_and_keeps_its_extremes(width):
+    points, _ = line(svg([noisy()], width=width), "loss-test-1")
+    assert len(points) <= width + 2
+    heights = sorted(y for _, y in points)
+    # All others lie between 0 and 1, so these two are 8 apart and the next at most 1.
+    assert heights[-1] - heights[0] == pytest.approx(8 * (heights[-2] - heights[1]), rel=0.02)
+    across = [x for x, _ in points]
+    assert across == sorted(across)
+
+
+def test_many_jobs_in_a_large_picture_have_fewer_points():
+    alone, _ = line(svg([noisy()], width=2000, height=1500), "loss-test-1")
+    shared, _ = line(svg([noisy()] * 16, width=2000, height=1500), "loss-test-16")
+    assert len(shared) < len(alone) / 4
+
+
+def test_a_short_curve_is_drawn_point_by_point():
+    values = np.random.default_rng(0).random(300)
+    np.testing.assert_array_equal(curves._thinned(values, 150), np.arange(300))
+
+
+@pytest.mark.parametrize("n", [2001, 9999, 10_000])
+def test_each_column_keeps_its_lowest_and_highest_and_both_ends(n):
+    values = np.random.default_rng(n).random(n)
+    kept = curves._thinned(values, 200)
+    assert len(kept) <= 402
+    assert (kept[0], kept[-1]) == (0, n - 1)
+    for start in range(0, n, -(-n // 200)):
+        column = values[start : start + -(-n // 200)]
+        assert {start + column.argmin(), start + column.argmax()} <= set(kept.tolist())
+
+
+def test_gaps_in_a_long_curve_stay_gaps():
+    values = np.random.default_rng(0).random(10_000)
+    values[[0, 5000, 9_999]] = np.nan
+    values[2000:2500] = np.nan
+    kept = curves._thinned(values, 200)
+    missing = np.isnan(values[kept])
+    assert {0, 2000, 2499, 5000, 9999} <= set(kept[missing].tolist())
+    assert not [k for k in kept[~missing] if 2000 <= k < 2500]
+    assert curves._thinned(np.full(10_000, np.nan), 200).size <= 402
