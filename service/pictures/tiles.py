@@ -3,10 +3,10 @@
 import base64
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ Format = Literal["png", "svg"]
 Theme = Literal["light", "dark"]
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
+T = TypeVar("T", np.uint8, np.float32)
 
 
 # ColorBrewer's 11-class RdBu, the anchors of matplotlib's "RdBu": low is red, high is blue.
@@ -27,6 +28,8 @@ _LUT: Bytes = np.stack(
 
 _PAPER = {"light": (255, 255, 255), "dark": (22, 27, 34)}
 _TEXT = {"light": (31, 35, 40), "dark": (230, 237, 243)}
+_BAND = 500_000
+"""Weights that are coloured at once."""
 _FONT = "system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif"
 
 
@@ -82,7 +85,12 @@ def draw_tiles(
     side = tile_size or _side(longer, n, columns)
     title = _title_height(min(side, 112)) if titles else 0
     grid = _Grid(n, columns, _fit(tiles[0], side), max(2, min(side, 112) // 9), title)
-    picture = _laid_out(_coloured(tiles, scale), grid, grid.title, _PAPER[theme])
+    ends = [_strongest(tile) for tile in tiles]
+    if scale == "shared":
+        ends = [max(ends)] * n
+    picture = _laid_out(
+        tiles, lambda part, k: _coloured(part, ends[k]), grid, grid.title, _PAPER[theme]
+    )
     if format == "svg":
         return _svg(picture, grid, titles or (), theme)
     _write(picture, grid, titles or (), 0, _TEXT[theme])
@@ -96,7 +104,7 @@ def contact_sheet(
     title = _title_height(tile_size) if labels else 0
     columns, tile = min(columns, len(images)), _fit(images[0], tile_size)
     grid = _Grid(len(images), columns, tile, max(2, tile_size // 14), title)
-    picture = _laid_out(np.repeat(images[..., None], 3, axis=-1), grid, 0, (24, 24, 27))
+    picture = _laid_out(images, lambda part, _: part, grid, 0, (24, 24, 27))
     _write(picture, grid, labels or (), tile[1], (212, 212, 216))
     return _png(picture)
 
@@ -128,13 +136,30 @@ def _title_height(side: int) -> int:
     return max(12, side // 5)
 
 
-def _coloured(tiles: Floats, scale: Literal["shared", "each"]) -> Bytes:
-    """Return (n, rows, columns, 3): 0 is white whatever the range, as the scale is symmetric."""
-    finite = np.isfinite(tiles)
-    weights = np.where(finite, tiles, 0).astype(np.float64)
-    ends = np.abs(weights).max(axis=(1, 2) if scale == "each" else None, keepdims=True)
-    index = np.rint(127.5 + 127.5 * weights / np.where(ends > 0, ends, 1)).astype(np.intp)
+def _strongest(tile: Floats) -> float:
+    """Return the largest absolute weight that is finite, or 1 where there is none but 0."""
+    parts = _bands(tile)
+    return (
+        max(float(np.abs(part).max(where=np.isfinite(part), initial=0)) for _, part in parts) or 1.0
+    )
+
+
+def _coloured(tile: Floats, end: float) -> Bytes:
+    """Return (rows, columns, 3): 0 is white whatever the range, as the scale is symmetric."""
+    finite = np.isfinite(tile)
+    weights = np.where(finite, tile, 0).astype(np.float64)
+    index = np.rint(127.5 + 127.5 * weights / end).astype(np.uint8)
     return np.where(finite[..., None], _LUT[index], np.uint8(128))
+
+
+def _bands(tile: NDArray[T]) -> Iterator[tuple[int, NDArray[T]]]:
+    """Yield a tile by bands of rows, each with its first: what is made of it takes little memory.
+
+    A layer's matrix may have millions of weights.
+    """
+    rows = max(1, _BAND // tile.shape[1])
+    for top in range(0, len(tile), rows):
+        yield top, tile[top : top + rows]
 
 
 def _resized(tile: Bytes, size: tuple[int, int]) -> Image.Image:
@@ -144,12 +169,26 @@ def _resized(tile: Bytes, size: tuple[int, int]) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(tile)).resize(size, how)
 
 
-def _laid_out(tiles: Bytes, grid: _Grid, above: int, paper: tuple[int, int, int]) -> Image.Image:
-    """Put the tiles on paper, each `above` pixels under the top of its place."""
+def _laid_out(
+    tiles: NDArray[T],
+    coloured: Callable[[NDArray[T], int], Bytes],
+    grid: _Grid,
+    above: int,
+    paper: tuple[int, int, int],
+) -> Image.Image:
+    """Put the tiles on paper, each `above` pixels under the top of its place.
+
+    Args:
+        coloured: returns pixels for rows of a tile and the tile's number.
+    """
     picture = Image.new("RGB", grid.size, paper)
     for k, tile in enumerate(tiles):
         left, top = grid.corner(k)
-        picture.paste(_resized(tile, grid.tile), (left, top + above))
+        # Only what keeps its size can be drawn by bands.
+        bands = _bands(tile) if grid.tile == tile.shape[::-1] else [(0, tile)]
+        for row, band in bands:
+            size = (grid.tile[0], len(band)) if band is not tile else grid.tile
+            picture.paste(_resized(coloured(band, k), size), (left, top + above + row))
     return picture
 
 

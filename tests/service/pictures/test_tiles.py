@@ -2,6 +2,7 @@
 
 import base64
 import io
+import tracemalloc
 from xml.etree import ElementTree
 
 import matplotlib as mpl
@@ -165,3 +166,26 @@ def test_a_single_image_comes_back_as_it_is():
     image = np.random.default_rng(0).integers(0, 256, (28, 28), np.uint8)
     assert (np.asarray(Image.open(io.BytesIO(tiles.single(image)))) == image).all()
     assert Image.open(io.BytesIO(tiles.single(image, tile_size=280))).size == (280, 280)
+
+
+@pytest.mark.parametrize("weights", [(1, 40, 50), (3, 28, 28)])
+def test_bands_of_any_height_give_the_same_picture(monkeypatch, weights):
+    values = np.random.default_rng(0).normal(size=weights).astype(np.float32)
+    values[0, 3, 3] = np.nan
+    options = {"tile_size": max(weights[1:])}
+    whole = tiles.draw_tiles(values, **options)
+    monkeypatch.setattr(tiles, "_BAND", 110)
+    assert tiles.draw_tiles(values, **options) == whole
+
+
+def test_a_large_matrix_is_drawn_without_a_large_copy():
+    weights = np.random.default_rng(0).random((1, 1000, 4000), np.float32)
+    tiles.draw_tiles(weights[:, :2, :2])
+    tracemalloc.start()
+    try:
+        tiles.draw_tiles(weights)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # What Pillow holds is not counted; the coloured matrix alone would be 12 MB.
+    assert most < 60_000_000
