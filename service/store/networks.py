@@ -3,6 +3,7 @@
 import copy
 import threading
 from collections import OrderedDict
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 from mlp_core import Network
@@ -11,7 +12,8 @@ from service.job import Job, State
 from service.store.checkpoints import Arrays, CheckpointStore, weights_only
 from service.store.jobs import JobStore, SavedCheckpoint
 
-CACHED = 8
+CACHED_BYTES = 256 * 1024**2
+"""Of weights, in memory for the next who asks; the last network stays, whatever its size."""
 READ_TRIES = 5
 
 
@@ -25,6 +27,11 @@ class Trained:
     network: Network
     arrays: Arrays
 
+    @property
+    def size(self) -> int:
+        """Bytes of memory."""
+        return sum(array.nbytes for array in self.arrays.values())
+
 
 class Networks:
     """The trained networks by job id, or `latest` for the job that succeeded last."""
@@ -33,6 +40,7 @@ class Networks:
         self._jobs = jobs
         self._checkpoints = checkpoints
         self._cache: OrderedDict[str, Trained] = OrderedDict()
+        self._loading: dict[str, Future[Trained]] = {}
         self._lock = threading.Lock()
 
     def seen_by(self, jobs: JobStore) -> "Networks":
@@ -44,6 +52,17 @@ class Networks:
         view._jobs = jobs
         return view
 
+    def newest(self, ref: str) -> SavedCheckpoint:
+        """Return what `get` will load, if the file is good; as cheap as a look at the row.
+
+        Raises:
+            JobNotFound: there is no such job.
+            NotTrainedYet: it has no checkpoint yet.
+
+        """
+        _, saved = self._saved(ref)
+        return saved[0]
+
     def get(self, ref: str) -> Trained:
         """Return the network that `ref` names, also while its job still trains.
 
@@ -52,16 +71,20 @@ class Networks:
             NotTrainedYet: it has no checkpoint yet.
 
         """
-        id_ = self._jobs.latest_succeeded() if ref == "latest" else ref
         for _ in range(READ_TRIES):
-            job, saved = self._jobs.with_checkpoints(id_)
-            if not saved:
-                raise NotTrainedYet(id_, job.state)
+            job, saved = self._saved(ref)
             try:
                 return self._newest_good(job, saved)
             except FileNotFoundError:
                 continue  # a newer checkpoint has just taken its place: read the row again
-        raise StoreBroken(f"no checkpoint file of job {id_} can be found")
+        raise StoreBroken(f"no checkpoint file of job {job.id} can be found")
+
+    def _saved(self, ref: str) -> tuple[Job, list[SavedCheckpoint]]:
+        id_ = self._jobs.latest_succeeded() if ref == "latest" else ref
+        job, saved = self._jobs.with_checkpoints(id_)
+        if not saved:
+            raise NotTrainedYet(id_, job.state)
+        return job, saved
 
     def _newest_good(self, job: Job, saved: list[SavedCheckpoint]) -> Trained:
         if job.state == State.SUCCEEDED:  # the one before is another network than was promised
@@ -74,15 +97,37 @@ class Networks:
         return self._load(job, saved[-1])
 
     def _load(self, job: Job, saved: SavedCheckpoint) -> Trained:
+        """Return a network from memory or its file; many who ask at once wait for one reader."""
         with self._lock:
             if found := self._cache.get(saved.key):
                 self._cache.move_to_end(saved.key)
                 return found
+            others = self._loading.get(saved.key)
+            if not others:
+                mine = self._loading[saved.key] = Future()
+        if others:
+            return others.result()
+        try:
+            trained = self._read(job, saved)
+            self._keep(trained)
+            mine.set_result(trained)
+        except BaseException as exc:
+            mine.set_exception(exc)
+            raise
+        finally:
+            with self._lock:
+                del self._loading[saved.key]
+        return trained
+
+    def _read(self, job: Job, saved: SavedCheckpoint) -> Trained:
         arrays = weights_only(self._checkpoints.load(saved).arrays)
         network = Network.from_arrays(arrays, job.spec.activation)
-        trained = Trained(job.id, job.spec.dataset, saved, network, arrays)
+        return Trained(job.id, job.spec.dataset, saved, network, arrays)
+
+    def _keep(self, trained: Trained) -> None:
         with self._lock:
-            self._cache[saved.key] = trained
-            while len(self._cache) > CACHED:
-                self._cache.popitem(last=False)
-        return trained
+            self._cache[trained.saved.key] = trained
+            size = sum(kept.size for kept in self._cache.values())
+            while size > CACHED_BYTES and len(self._cache) > 1:
+                _, forgotten = self._cache.popitem(last=False)
+                size -= forgotten.size

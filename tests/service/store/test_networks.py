@@ -1,3 +1,4 @@
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from service.store.attempts import SUCCEEDED, Attempt
 from service.store.checkpoints import CheckpointStore
 from service.store.database import Database
 from service.store.jobs import JobStore, SavedCheckpoint
-from service.store.networks import Networks
+from service.store.networks import Networks, Trained
 from tests.conftest import submit
 from tests.service.store.records import DONE, started
 
@@ -153,7 +154,8 @@ def test_the_network_used_least_is_forgotten(
     networks: Networks,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "CACHED", 2)
+    one = 4 * (784 * 10 + 10)
+    monkeypatch.setattr(module, "CACHED_BYTES", 2 * one)
     first, second, third = (started(database, preset="linear") for _ in range(3))
     keys = {attempt.job: save(checkpoints, attempt, 1).key for attempt in (first, second, third)}
     for attempt in (first, second, first, third):
@@ -163,3 +165,92 @@ def test_the_network_used_least_is_forgotten(
     networks.get(first.job), networks.get(third.job)
     with pytest.raises(StoreBroken):
         networks.get(second.job)
+
+
+def test_the_last_network_stays_even_if_it_is_too_large(
+    database: Database,
+    checkpoints: CheckpointStore,
+    networks: Networks,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "CACHED_BYTES", 1)
+    first, second = (started(database, preset="linear") for _ in range(2))
+    keys = [save(checkpoints, attempt, 1).key for attempt in (first, second)]
+    networks.get(first.job), networks.get(second.job)
+    for key in keys:
+        checkpoints.delete(key)
+    networks.get(second.job)
+    with pytest.raises(StoreBroken):
+        networks.get(first.job)
+
+
+class Slow(CheckpointStore):
+    """Reads when it is told to, and counts."""
+
+    def __init__(self, checkpoints: CheckpointStore) -> None:
+        super().__init__(checkpoints._artifacts)
+        self.go, self.reads = threading.Event(), 0
+
+    def load(self, saved: SavedCheckpoint) -> Checkpoint:
+        self.reads += 1
+        assert self.go.wait(20)
+        return super().load(saved)
+
+
+def ask_at_once(networks: Networks, slow: Slow, ref: str) -> list[Trained | Exception]:
+    answers: list[Trained | Exception] = []
+
+    def ask() -> None:
+        try:
+            answers.append(networks.get(ref))
+        except StoreBroken as exc:
+            answers.append(exc)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(0.2)
+    slow.go.set()
+    for thread in threads:
+        thread.join(20)
+    return answers
+
+
+def test_many_who_ask_at_once_wait_for_one_reader(
+    database: Database, jobs: JobStore, checkpoints: CheckpointStore
+) -> None:
+    attempt = started(database, preset="linear")
+    save(checkpoints, attempt, 1)
+    slow = Slow(checkpoints)
+    answers = ask_at_once(Networks(jobs, slow), slow, attempt.job)
+    assert slow.reads == 1
+    assert len(answers) == 4
+    assert all(answer is answers[0] for answer in answers)
+
+
+def test_many_who_wait_for_a_damaged_file_all_hear_of_it_and_can_ask_again(
+    database: Database, jobs: JobStore, checkpoints: CheckpointStore, tmp_path: Path
+) -> None:
+    attempt = started(database, preset="linear")
+    path = tmp_path / "jobs" / save(checkpoints, attempt, 1).key
+    whole = path.read_bytes()
+    damage(path)
+    slow = Slow(checkpoints)
+    networks = Networks(jobs, slow)
+    answers = ask_at_once(networks, slow, attempt.job)
+    assert slow.reads == 1
+    assert [type(answer).__mro__.count(StoreBroken) for answer in answers] == [1] * 4
+    path.write_bytes(whole)
+    assert bias(networks, attempt.job) == 1
+
+
+def test_the_newest_checkpoint_is_known_without_its_file(
+    database: Database, checkpoints: CheckpointStore, networks: Networks
+) -> None:
+    attempt = started(database, preset="linear")
+    with pytest.raises(NotTrainedYet):
+        networks.newest(attempt.job)
+    saved = save(checkpoints, attempt, 1)
+    checkpoints.delete(saved.key)
+    assert networks.newest(attempt.job) == saved
