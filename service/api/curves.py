@@ -1,15 +1,17 @@
 """Learning curves as pictures, of one job or several, also while they train."""
 
-from collections.abc import AsyncIterator
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from anyio import CapacityLimiter
+from fastapi import APIRouter, HTTPException, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 
 from service.api.jobs import JobId
-from service.api.replies import binary, conditional
+from service.api.replies import binary, conditional, heavy, unchanged
 from service.api.rooms import Rooms, RoomsDep
-from service.job import Epoch, Job
+from service.job import Job
 from service.pictures import curves
+from service.store.jobs import Columns
 
 router = APIRouter(prefix="/v1", tags=["pictures"])
 MAX_JOBS = 16
@@ -18,14 +20,8 @@ Format = Literal["png", "svg"]
 Width = Annotated[int, Query(ge=200, le=2000, description="pixels")]
 Height = Annotated[int, Query(ge=150, le=1500, description="pixels")]
 Theme = Annotated[Literal["light", "dark"], Query()]
-
-
-async def _one_at_a_time() -> AsyncIterator[None]:
-    yield
-
-
-# matplotlib is not safe to use from several threads.
-Easel = Annotated[None, Depends(_one_at_a_time, scope="function", max_concurrency=1)]
+EASEL = CapacityLimiter(1)
+"""matplotlib is not safe to use from several threads."""
 
 
 @router.get(
@@ -34,10 +30,9 @@ Easel = Annotated[None, Depends(_one_at_a_time, scope="function", max_concurrenc
     responses=binary("png", "svg"),
     name="draw_job_curves",
 )
-def draw_job_curves(
+async def draw_job_curves(
     rooms: RoomsDep,
     request: Request,
-    _: Easel,
     job: JobId,
     format: Format,
     width: Width = 1000,
@@ -45,7 +40,7 @@ def draw_job_curves(
     theme: Theme = "light",
 ) -> Response:
     """Draw loss and accuracy on the training and the test set, epoch by epoch."""
-    return _draw(rooms, request, [job], format, width, height, theme)
+    return await _draw(rooms, request, [job], format, width, height, theme)
 
 
 @router.get(
@@ -54,10 +49,9 @@ def draw_job_curves(
     responses=binary("png", "svg"),
     name="draw_curves",
 )
-def draw_curves(
+async def draw_curves(
     rooms: RoomsDep,
     request: Request,
-    _: Easel,
     format: Format,
     jobs: Annotated[str, Query(description="ids, separated by commas", max_length=64 * MAX_JOBS)],
     width: Width = 1000,
@@ -68,10 +62,10 @@ def draw_curves(
     ids = list(dict.fromkeys(part.strip() for part in jobs.split(",") if part.strip()))
     if not 1 <= len(ids) <= MAX_JOBS:
         raise HTTPException(422, f"?jobs takes 1 to {MAX_JOBS} ids, separated by commas.")
-    return _draw(rooms, request, ids, format, width, height, theme)
+    return await _draw(rooms, request, ids, format, width, height, theme)
 
 
-def _draw(
+async def _draw(
     rooms: Rooms,
     request: Request,
     ids: list[str],
@@ -80,35 +74,36 @@ def _draw(
     height: int,
     theme: Literal["light", "dark"],
 ) -> Response:
-    jobs = [(rooms.jobs.get(id_), rooms.jobs.epochs(id_)) for id_ in ids]
-    alone = len(jobs) == 1
-    caption, over = (_caption(*jobs[0]), title(jobs[0][0])) if alone else ("", "")
+    jobs = await run_in_threadpool(lambda: [rooms.jobs.get(id_) for id_ in ids])
+    # Epochs never change, so the last one's number stands for all.
+    source = (tuple((job.id, _last(job)) for job in jobs), width, height, theme)
+    if answer := unchanged(request, format, source):
+        return answer
 
     def make() -> bytes:
-        series = [_series(job, epochs) for job, epochs in jobs]
+        columns = [rooms.jobs.epoch_columns(job.id, _last(job)) for job in jobs]
+        alone = len(jobs) == 1
         return curves.draw(
-            series,
-            caption=caption,
-            title=over,
+            [_series(*pair) for pair in zip(jobs, columns, strict=True)],
+            caption=_caption(jobs[0], columns[0]) if alone else "",
+            title=title(jobs[0]) if alone else "",
             format=format,
             width=width,
             height=height,
             theme=theme,
         )
 
-    source = tuple((job.id, len(epochs)) for job, epochs in jobs)
-    return conditional(request, format, (source, caption, over, width, height, theme), make)
+    return await heavy(request, lambda: conditional(request, format, source, make), EASEL)
 
 
-def _series(job: Job, epochs: list[Epoch]) -> curves.Series:
-    return curves.Series(
-        label=title(job),
-        epochs=[epoch.epoch for epoch in epochs],
-        train_loss=[epoch.train_loss for epoch in epochs],
-        test_loss=[epoch.test_loss for epoch in epochs],
-        train_accuracy=[epoch.train_accuracy for epoch in epochs],
-        test_accuracy=[epoch.test_accuracy for epoch in epochs],
-    )
+def _last(job: Job) -> int:
+    """Return the number of the last finished epoch."""
+    return job.metrics.latest.epoch if job.metrics.latest else 0
+
+
+def _series(job: Job, columns: Columns) -> curves.Series:
+    lines = {name: values for name, values in columns.items() if name not in ("epoch", "seconds")}
+    return curves.Series(label=title(job), epochs=columns["epoch"], **lines)
 
 
 def title(job: Job) -> str:
@@ -116,9 +111,9 @@ def title(job: Job) -> str:
     return job.spec.name or job.spec.preset or job.id
 
 
-def _caption(job: Job, epochs: list[Epoch]) -> str:
-    spec, seconds = job.spec, sum(epoch.seconds for epoch in epochs)
-    done = f"{len(epochs)} of {spec.epochs}" if len(epochs) < spec.epochs else f"{spec.epochs}"
+def _caption(job: Job, columns: Columns) -> str:
+    spec, count, seconds = job.spec, len(columns["epoch"]), sum(columns["seconds"])
+    done = f"{count} of {spec.epochs}" if count < spec.epochs else f"{spec.epochs}"
     return (
         f"batch size {spec.batch_size} · learning rate {spec.learning_rate:g} · "
         f"{done} epochs · training time {seconds:.1f} s"

@@ -7,7 +7,7 @@ import numpy as np
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 from pydantic import Field
 
-from service.api.replies import HELD, binary, check_size, conditional
+from service.api.replies import HELD, binary, check_size, conditional, heavy, unchanged
 from service.api.rooms import Rooms, RoomsDep
 from service.job import Record
 from service.pictures import tiles
@@ -67,7 +67,7 @@ def get_dataset(rooms: RoomsDep, name: Name) -> DatasetRecord:
     responses=binary("png"),
     name="draw_samples",
 )
-def draw_samples(
+async def draw_samples(
     rooms: RoomsDep,
     request: Request,
     name: Name,
@@ -79,6 +79,11 @@ def draw_samples(
 ) -> Response:
     """Draw a contact sheet of samples with their labels."""
     info = rooms.datasets.describe(name)
+    _check_row(info, split, offset)
+    check_size(limit, tile)
+    source = (name, split, limit, offset, columns, tile)
+    if answer := unchanged(request, "png", source):
+        return answer
 
     def make() -> bytes:
         found = getattr(rooms.datasets.open(name), split)
@@ -86,9 +91,7 @@ def draw_samples(
         labels = [info.classes[label] for label in found.labels[offset : offset + limit]]
         return tiles.contact_sheet(images, labels=labels, columns=columns, tile_size=tile)
 
-    _check_row(info, split, offset)
-    check_size(limit, tile)
-    return conditional(request, "png", (name, split, limit, offset, columns, tile), make)
+    return await heavy(request, lambda: conditional(request, "png", source, make))
 
 
 @router.get(

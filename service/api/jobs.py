@@ -6,6 +6,7 @@ import math
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Depends, Header, HTTPException, Path, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from starlette.convertors import StringConvertor, register_url_convertor
 
 from service import cost
@@ -17,6 +18,8 @@ from service.api.replies import (
     PresetList,
     binary,
     conditional,
+    heavy,
+    unchanged,
 )
 from service.api.rooms import Rooms, RoomsDep
 from service.errors import DatasetNotFound, Flaw, SpecRefused
@@ -163,12 +166,16 @@ def act_on_job(rooms: RoomsDep, job: JobId, action: Literal["cancel", "pause", "
     return changed
 
 
-@router.get("/jobs/{job}/epochs", name="list_epochs")
-def list_epochs(
-    rooms: RoomsDep, job: JobId, after: Annotated[int, Query(ge=0, le=2**31)] = 0
-) -> EpochList:
+@router.get("/jobs/{job}/epochs", response_model=EpochList, name="list_epochs")
+async def list_epochs(
+    rooms: RoomsDep, request: Request, job: JobId, after: Annotated[int, Query(ge=0, le=2**31)] = 0
+) -> Response:
     """List the finished epochs, from the one behind `after`."""
-    return EpochList(data=rooms.jobs.epochs(job, after))
+
+    def write() -> str:
+        return EpochList(data=rooms.jobs.epochs(job, after)).model_dump_json()
+
+    return Response(await heavy(request, write), media_type="application/json")
 
 
 @router.get(
@@ -177,10 +184,18 @@ def list_epochs(
     responses=binary("csv"),
     name="get_epochs_csv",
 )
-def get_epochs_csv(rooms: RoomsDep, request: Request, job: JobId) -> Response:
+async def get_epochs_csv(rooms: RoomsDep, request: Request, job: JobId) -> Response:
     """Read the finished epochs as CSV, with a header line."""
-    epochs = rooms.jobs.epochs(job)
-    return conditional(request, "csv", (job, len(epochs)), lambda: _csv(epochs))
+    latest = (await run_in_threadpool(rooms.jobs.get, job)).metrics.latest
+    # Epochs never change, so the last one's number stands for all.
+    if answer := unchanged(request, "csv", (job, latest.epoch if latest else 0)):
+        return answer
+
+    def write() -> Response:
+        epochs = rooms.jobs.epochs(job)
+        return conditional(request, "csv", (job, len(epochs)), lambda: _csv(epochs))
+
+    return await heavy(request, write)
 
 
 def _csv(epochs: list[Epoch]) -> bytes:

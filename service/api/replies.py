@@ -1,10 +1,13 @@
 """Answers that a client may already have: ETags, 304 and lists."""
 
 import hashlib
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Literal, TypeVar
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import HTTPException, Request, Response
+from fastapi.responses import StreamingResponse
+from starlette.requests import ClientDisconnect
 
 import service
 from service.job import Epoch, Job, Record, Spec
@@ -18,24 +21,72 @@ MEDIA_TYPES = {
     "safetensors": "application/octet-stream",
 }
 MAX_PIXELS = 16_000_000
+HEAVY = CapacityLimiter(2)
+"""Answers that take much time or memory are made two at once, so the other threads stay free."""
+
+T = TypeVar("T")
+Pieces = Iterator[bytes | memoryview]
+
+
+async def heavy(request: Request, make: Callable[[], T], places: CapacityLimiter = HEAVY) -> T:
+    """Return what `make` returns, made in a thread once one of `places` is free.
+
+    Those who wait hold nothing but their connection, and that is the limit of their number.
+
+    Raises:
+        ClientDisconnect: the client has not waited, so nothing was made.
+    """
+    async with places:
+        if await request.is_disconnected():
+            raise ClientDisconnect
+        return await to_thread.run_sync(make, limiter=CapacityLimiter(1))
+
+
+def unchanged(request: Request, suffix: str, source: tuple[object, ...]) -> Response | None:
+    """Return 304 if the client names the tag that `conditional` would answer with.
+
+    For what comes before a heavy answer: `source` must be known without it.
+    """
+    headers = _headers(suffix, source)
+    return _not_modified(headers) if headers["ETag"] in _held(request) else None
 
 
 def conditional(
-    request: Request, suffix: str, source: tuple[object, ...], make: Callable[[], bytes]
+    request: Request, suffix: str, source: tuple[object, ...], make: Callable[[], bytes | Pieces]
 ) -> Response:
     """Answer with what `make` returns, or 304 if the client has it.
 
     Args:
         source: all that decides the bytes, so that the ETag needs no bytes.
     """
+    headers = _headers(suffix, source)
+    if {"*", headers["ETag"]} & _held(request):
+        return _not_modified(headers)
+    body, media_type = make(), MEDIA_TYPES[suffix]
+    if isinstance(body, bytes):
+        return Response(body, headers=headers, media_type=media_type)
+    return StreamingResponse(_in_turn(body), headers=headers, media_type=media_type)
+
+
+def _headers(suffix: str, source: tuple[object, ...]) -> dict[str, str]:
     tag = hashlib.sha256(repr((service.__version__, suffix, *source)).encode()).hexdigest()[:32]
-    headers = {"ETag": f'"{tag}"', "Cache-Control": "no-cache"}
+    return {"ETag": f'"{tag}"', "Cache-Control": "no-cache"}
+
+
+def _held(request: Request) -> set[str]:
+    """Return the tags of what the client has."""
     held = request.headers.get("if-none-match", "")
-    if held == "*" or headers["ETag"] in (
-        part.strip().removeprefix("W/") for part in held.split(",")
-    ):
-        return Response(status_code=304, headers=headers)
-    return Response(make(), headers=headers, media_type=MEDIA_TYPES[suffix])
+    return {part.strip().removeprefix("W/") for part in held.split(",")}
+
+
+def _not_modified(headers: dict[str, str]) -> Response:
+    return Response(status_code=304, headers=headers)
+
+
+async def _in_turn(pieces: Pieces) -> AsyncIterator[bytes | memoryview]:
+    """Yield pieces that are made without waiting: Starlette would take a thread for each."""
+    for piece in pieces:
+        yield piece
 
 
 def check_size(tiles: int, tile: int) -> None:

@@ -1,23 +1,27 @@
 """What a network has learned: its weights as pictures and as files."""
 
 import json
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 
+from mlp_core import Network
 from service.api.curves import Format, Theme
-from service.api.replies import binary, check_size, conditional
-from service.api.rooms import RoomsDep
+from service.api.replies import Pieces, binary, check_size, conditional, heavy, unchanged
+from service.api.rooms import Rooms, RoomsDep
 from service.errors import LayerNotFound
 from service.pictures import tiles
-from service.store.checkpoints import Arrays, weights_npz, weights_safetensors
+from service.store.checkpoints import Arrays, npz_pieces, safetensors_pieces
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
 MAX_JSON_PARAMETERS = 1_000_000
 """Writing more as text would hold up everybody."""
 
+FileFormat = Literal["safetensors", "npz", "json"]
 Ref = Annotated[
     str,
     Path(
@@ -34,21 +38,25 @@ Ref = Annotated[
     responses=binary("safetensors", "npz", "json"),
     name="get_weights",
 )
-def get_weights(
-    rooms: RoomsDep, request: Request, ref: Ref, format: Literal["safetensors", "npz", "json"]
-) -> Response:
+async def get_weights(rooms: RoomsDep, request: Request, ref: Ref, format: FileFormat) -> Response:
     """Read the weights: tensors `layers.<k>.weight` (n_in, n_out) and `layers.<k>.bias` (n_out,).
 
     Layers count from 1. While the job trains, these are the weights of its last checkpoint.
     """
+    saved = await run_in_threadpool(rooms.networks.newest, ref)
+    if answer := unchanged(request, format, (saved,)):
+        return answer
+    return await heavy(request, lambda: _weights(rooms, request, ref, format))
+
+
+def _weights(rooms: Rooms, request: Request, ref: str, format: FileFormat) -> Response:
     trained = rooms.networks.get(ref)
     count = sum(array.size for array in trained.arrays.values())
     if format == "json" and count > MAX_JSON_PARAMETERS:
         raise HTTPException(
             422, f"{count:,} parameters are too many for JSON; ask for .npz or .safetensors."
         )
-    write = {"safetensors": weights_safetensors, "npz": weights_npz, "json": _json}[format]
-    answer = conditional(request, format, (trained.saved,), lambda: write(trained.arrays))
+    answer = conditional(request, format, (trained.saved,), lambda: WRITE[format](trained.arrays))
     answer.headers["Content-Disposition"] = f'attachment; filename="{trained.job}.{format}"'
     return answer
 
@@ -58,13 +66,20 @@ def _json(arrays: Arrays) -> bytes:
     return json.dumps(tensors, separators=(",", ":")).encode()
 
 
+WRITE: dict[FileFormat, Callable[[Arrays], bytes | Pieces]] = {
+    "safetensors": safetensors_pieces,
+    "npz": npz_pieces,
+    "json": _json,
+}
+
+
 @router.get(
     "/{ref}/layers/{layer}/weights.{format}",
     response_class=Response,
     responses=binary("png", "svg"),
     name="draw_weights",
 )
-def draw_weights(
+async def draw_weights(
     rooms: RoomsDep,
     request: Request,
     ref: Ref,
@@ -84,31 +99,44 @@ def draw_weights(
 
     Units of the first layer are 28x28 templates; the others are one matrix, a row for each unit.
     """
-    trained = rooms.networks.get(ref)
-    weights = trained.network.weights
+    looks = (layer, units, offset, tile, columns, scale, theme)
+    saved = await run_in_threadpool(rooms.networks.newest, ref)
+    if answer := unchanged(request, format, (saved, *looks)):
+        return answer
+
+    def draw() -> Response:
+        trained = rooms.networks.get(ref)
+        W = _chosen(trained.network, layer, slice(offset, offset + units))
+        check_size(W.shape[1] if layer == 1 else 1, tile or 0)
+
+        def make() -> bytes:
+            image = rooms.datasets.describe(trained.dataset).image_shape
+            last = layer == len(trained.network.weights)
+            shown, titles = _templates(W, layer, image, offset, last=last)
+            return tiles.draw_tiles(
+                shown,
+                titles=titles,
+                columns=columns,
+                tile_size=tile,
+                scale=scale,
+                format=format,
+                theme=theme,
+            )
+
+        return conditional(request, format, (trained.saved, *looks), make)
+
+    return await heavy(request, draw)
+
+
+def _chosen(network: Network, layer: int, units: slice) -> np.ndarray:
+    """Return the weights (n_in, n) of some units of a layer."""
+    weights = network.weights
     if layer > len(weights):
         raise LayerNotFound(layer, len(weights))
-    W = weights[layer - 1][:, offset : offset + units]
+    W = weights[layer - 1][:, units]
     if not W.size:
         raise HTTPException(404, f"Layer {layer} has {weights[layer - 1].shape[1]} units.")
-
-    check_size(W.shape[1] if layer == 1 else 1, tile or 0)
-
-    def make() -> bytes:
-        image = rooms.datasets.describe(trained.dataset).image_shape
-        shown, titles = _templates(W, layer, image, offset, last=layer == len(weights))
-        return tiles.draw_tiles(
-            shown,
-            titles=titles,
-            columns=columns,
-            tile_size=tile,
-            scale=scale,
-            format=format,
-            theme=theme,
-        )
-
-    source = (trained.saved, layer, units, offset, tile, columns, scale, theme)
-    return conditional(request, format, source, make)
+    return W
 
 
 def _templates(

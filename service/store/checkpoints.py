@@ -3,7 +3,9 @@
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
@@ -15,6 +17,8 @@ from service.store.artifacts import Artifacts
 from service.store.jobs import SavedCheckpoint
 
 Arrays = Mapping[str, np.ndarray]
+Pieces = Iterator[bytes | memoryview]
+PIECE_BYTES = 64 * 1024
 
 
 def encode(checkpoint: Checkpoint) -> bytes:
@@ -47,10 +51,57 @@ def weights_safetensors(arrays: Arrays) -> bytes:
     return bytes(save(weights_only(arrays)))
 
 
-def weights_npz(arrays: Arrays) -> bytes:
-    file = io.BytesIO()
-    np.savez(file, **weights_only(arrays))  # type: ignore[arg-type]
-    return file.getvalue()
+def safetensors_pieces(arrays: Arrays) -> Pieces:
+    """Yield what `weights_safetensors` returns, without a copy of the weights."""
+    weights, header, end = weights_only(arrays), {}, 0
+    for name, array in weights.items():
+        start, end = end, end + array.nbytes
+        header[name] = {"dtype": "F32", "shape": array.shape, "data_offsets": (start, end)}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    yield len(text).to_bytes(8, "little") + text
+    for array in weights.values():
+        yield from _pieces(array)
+
+
+def npz_pieces(arrays: Arrays) -> Pieces:
+    """Yield the weights as an .npz file, without a copy of them."""
+    sink = _Sink()
+    with zipfile.ZipFile(sink, "w") as archive:
+        for name, array in weights_only(arrays).items():
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as file:
+                shape = np.lib.format.header_data_from_array_1_0(array)
+                np.lib.format.write_array_header_1_0(file, shape)
+                for piece in _pieces(array):
+                    file.write(piece)
+                    yield sink.taken()
+    yield sink.taken()
+
+
+class _Sink(io.RawIOBase):
+    """Where a file is written that can't be gone back in: it leaves by pieces."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        part = bytes(data)
+        self._parts.append(part)
+        return len(part)
+
+    def taken(self) -> bytes:
+        """Return what was written since the last time."""
+        parts, self._parts = self._parts, []
+        return b"".join(parts)
+
+
+def _pieces(array: np.ndarray) -> Iterator[memoryview]:
+    data = np.ascontiguousarray(array).reshape(-1).data.cast("B")
+    for start in range(0, len(data), PIECE_BYTES):
+        yield data[start : start + PIECE_BYTES]
 
 
 def weights_sha256(arrays: Arrays) -> str:

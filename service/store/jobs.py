@@ -4,7 +4,7 @@ import hashlib
 import secrets
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -62,6 +62,7 @@ DONE: dict[str, tuple[State, ...]] = {
     "pause": (State.PAUSING, State.PAUSED),
     "resume": (State.QUEUED, State.RUNNING),
 }
+Columns = Mapping[str, Sequence[float]]
 KEY_LIFETIME = timedelta(hours=24)
 KEY_JOBS = 10_000
 """A key is kept for so many jobs after its own, whatever its age: clocks may jump."""
@@ -206,10 +207,26 @@ class JobStore:
         with self._database.read() as connection:
             job = self._find(connection, id_)["number"]
             query = select(epochs).where(epochs.c.job == job, epochs.c.number > after)
-            return [
-                Epoch(epoch=row["number"], **{name: row[name] for name in EPOCH_VALUES})
-                for row in connection.execute(query.order_by(epochs.c.number)).mappings()
-            ]
+            found = connection.execute(query.order_by(epochs.c.number)).mappings().all()
+        # Made outside of the transaction: no worker can commit while it lasts.
+        return [
+            Epoch(epoch=row["number"], **{name: row[name] for name in EPOCH_VALUES})
+            for row in found
+        ]
+
+    def epoch_columns(self, id_: str, last: int) -> Columns:
+        """Return the finished epochs up to `last` as columns, named as the fields of `Epoch`.
+
+        Ten thousand objects would take a tenth of a second.
+        """
+        values = [epochs.c[name] for name in EPOCH_VALUES]
+        with self._database.read() as connection:
+            job = self._find(connection, id_)["number"]
+            query = select(epochs.c.number, *values)
+            query = query.where(epochs.c.job == job, epochs.c.number <= last)
+            found = connection.execute(query.order_by(epochs.c.number)).all()
+        columns = zip(*found, strict=True) if found else [()] * (1 + len(values))
+        return dict(zip(("epoch", *EPOCH_VALUES), columns, strict=True))
 
     def events(self, id_: str, after: int = 0) -> tuple[Job, list[Event]]:
         """Return the job and its events with numbers above `after`, as of one moment."""

@@ -7,14 +7,22 @@ import json
 import re
 import threading
 import time
+from contextlib import contextmanager
 from html import unescape
 
+import httpx2
 import numpy as np
 import pytest
 from PIL import Image
 from safetensors.numpy import load
 
 from service.api import curves
+from service.errors import NotTrainedYet
+from service.job import State
+from service.pictures import tiles
+from service.store.jobs import JobStore
+from service.store.networks import Networks
+from tests.servers import eventually
 from tests.service.api.driving import claimed, epoch, record
 from tests.service.api.test_hostile_bodies import check_problem
 from tests.service.api.test_jobs import submit
@@ -165,6 +173,99 @@ def test_renders_never_run_at_once(live, monkeypatch):
     for thread in threads:
         thread.join()
     assert most == [1] * 12
+
+
+# --- Heavy answers ---
+
+UNTRAINED = NotTrainedYet("x", State.QUEUED)
+
+
+class Blocked:
+    """What stands in for a slow maker: it waits until it may go on, and counts."""
+
+    def __init__(self, result):
+        self.go, self.begun, self.result = threading.Event(), 0, result
+
+    def __call__(self, *_, **__):
+        self.begun += 1
+        assert self.go.wait(20)
+        if isinstance(self.result, Exception):
+            raise self.result
+        return self.result
+
+
+@contextmanager
+def asked(live, path, times, maker):
+    """Ask `times` times at once and go on meanwhile; at the end all are answered."""
+
+    def ask():
+        with httpx2.Client(base_url=live.http.base_url, timeout=20) as client:
+            client.get(path)
+
+    threads = [threading.Thread(target=ask) for _ in range(times)]
+    for thread in threads:
+        thread.start()
+    try:
+        eventually(lambda: maker.begun, "the first to be made")
+        time.sleep(0.5)
+        yield
+    finally:
+        maker.go.set()
+        for thread in threads:
+            thread.join(20)
+
+
+@pytest.mark.parametrize(
+    ("path", "place", "name", "result", "most"),
+    [
+        ("/v1/jobs/{job}/curves.png", curves.curves, "draw", b"", 1),
+        ("/v1/curves.svg?jobs={job}", curves.curves, "draw", b"", 1),
+        ("/v1/jobs/{job}/epochs", JobStore, "epochs", [], 2),
+        ("/v1/jobs/{job}/epochs.csv", JobStore, "epochs", [], 2),
+        ("/v1/models/{job}/weights.npz", Networks, "get", UNTRAINED, 2),
+        ("/v1/models/{job}/layers/1/weights.png", Networks, "get", UNTRAINED, 2),
+        ("/v1/datasets/mnist/samples.png", tiles, "contact_sheet", b"", 2),
+    ],
+)  # fmt: skip
+def test_heavy_answers_are_made_few_at_once_and_cheap_ones_need_not_wait(
+    live, monkeypatch, path, place, name, result, most
+):
+    path, maker = path.format(job=submit(live.http)), Blocked(result)
+    monkeypatch.setattr(Networks, "newest", lambda *_: "a checkpoint")
+    monkeypatch.setattr(place, name, maker)
+    with asked(live, path, 45, maker):
+        assert maker.begun == most
+        started = time.monotonic()
+        assert live.http.get("/v1/jobs?limit=1").status_code == 200
+        assert time.monotonic() - started < 5
+    assert maker.begun == 45
+
+
+@pytest.mark.parametrize(
+    ("path", "place", "name"),
+    [
+        ("/v1/jobs/{job}/curves.png", curves.curves, "draw"),
+        ("/v1/datasets/mnist/samples.png", tiles, "contact_sheet"),
+        ("/v1/jobs/{job}/epochs.csv", JobStore, "epochs"),
+    ],
+)
+def test_what_the_client_has_waits_for_no_place(live, monkeypatch, path, place, name):
+    path, maker = path.format(job=submit(live.http)), Blocked([] if name == "epochs" else b"")
+    held = {"If-None-Match": live.http.get(path).headers["ETag"]}
+    monkeypatch.setattr(place, name, maker)
+    with asked(live, path, 3, maker):
+        assert live.http.get(path, headers=held).status_code == 304
+
+
+def test_nothing_is_made_for_clients_who_have_left(live, monkeypatch):
+    maker, path = Blocked(b""), "/v1/datasets/mnist/samples.png"
+    monkeypatch.setattr(tiles, "contact_sheet", maker)
+    with asked(live, path, 2, maker):
+        for _ in range(3):
+            with pytest.raises(httpx2.TimeoutException):
+                httpx2.get(f"{str(live.http.base_url).rstrip('/')}{path}", timeout=0.2)
+    assert live.http.get(path).status_code == 200
+    assert maker.begun == 3
 
 
 # --- Weights ---

@@ -2,6 +2,7 @@ import hashlib
 import io
 import json
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,14 @@ import pytest
 from mlp_core import Checkpoint, Cursor
 from service.errors import StoreBroken
 from service.store.checkpoints import (
+    PIECE_BYTES,
+    Arrays,
     CheckpointStore,
+    Pieces,
     decode,
     encode,
-    weights_npz,
+    npz_pieces,
+    safetensors_pieces,
     weights_safetensors,
     weights_sha256,
 )
@@ -95,15 +100,28 @@ def test_the_hash_does_not_depend_on_the_order_of_the_arrays() -> None:
 def test_the_npz_file_does_not_depend_on_the_order_of_the_arrays() -> None:
     """safetensors hands them over in another order in each process."""
     weights = arrays()
-    assert weights_npz(dict(reversed(weights.items()))) == weights_npz(weights)
+    assert b"".join(npz_pieces(dict(reversed(weights.items())))) == b"".join(npz_pieces(weights))
 
 
 def test_the_npz_file_holds_the_same_weights() -> None:
     weights = arrays()
-    with np.load(io.BytesIO(weights_npz(weights)), allow_pickle=False) as file:
+    with np.load(io.BytesIO(b"".join(npz_pieces(weights))), allow_pickle=False) as file:
         assert set(file) == {"layers.1.weight", "layers.1.bias"}
         for name in file:
             assert file[name].tobytes() == weights[name].tobytes()
+
+
+@pytest.mark.parametrize("write", [npz_pieces, safetensors_pieces])
+def test_large_weights_leave_in_small_pieces(write: Callable[[Arrays], Pieces]) -> None:
+    weights = {"layers.1.weight": np.ones((700, 300), np.float32)}
+    pieces = [len(piece) for piece in write(weights)]
+    assert sum(pieces) > weights["layers.1.weight"].nbytes
+    assert max(pieces) < PIECE_BYTES + 1024
+
+
+def test_the_pieces_are_the_file_that_is_hashed() -> None:
+    weights = arrays()
+    assert b"".join(safetensors_pieces(weights)) == weights_safetensors(weights)
 
 
 GOOD = encode(checkpoint())
