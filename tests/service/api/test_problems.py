@@ -20,7 +20,9 @@ from tests.service.api.test_hostile_bodies import check_problem
 
 ROOT = Path(__file__).parents[3]
 HEADERS = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
-LOCKED = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
+LOCKED = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'; sandbox"
+)
 
 
 # --- Addresses ---
@@ -320,6 +322,7 @@ def test_the_api_page_may_do_what_it_needs_and_no_more(reader):
         "style-src": "'self' 'unsafe-inline'",
         "img-src": "'self' data:",
         "connect-src": "'self'",
+        "frame-ancestors": "'none'",
     }
 
 

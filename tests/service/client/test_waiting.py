@@ -216,7 +216,13 @@ def test_ctrl_c_stops_the_waiting_and_leaves_the_job_and_a_clean_terminal(capfd,
     service = FakeService()
     service.add(make_job("job_1", "paused"))
     job = service.client().jobs.get("job_1")
-    threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
+    wait = following._next
+
+    def wait_and_be_interrupted(*arguments):
+        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
+        return wait(*arguments)
+
+    monkeypatch.setattr(following, "_next", wait_and_be_interrupted)
     with pytest.raises(KeyboardInterrupt):
         job.wait()
     assert capfd.readouterr().err.rstrip().endswith("\x1b[?25h")
