@@ -216,10 +216,11 @@ def test_ctrl_c_stops_the_waiting_and_leaves_the_job_and_a_clean_terminal(capfd,
     service = FakeService()
     service.add(make_job("job_1", "paused"))
     job = service.client().jobs.get("job_1")
-    wait = following._next
+    wait, interrupt = following._next, threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
 
     def wait_and_be_interrupted(*arguments):
-        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
+        if not interrupt.ident:
+            interrupt.start()
         return wait(*arguments)
 
     monkeypatch.setattr(following, "_next", wait_and_be_interrupted)
