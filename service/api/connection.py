@@ -36,8 +36,6 @@ HOLD_SECONDS = (0.0, 0.1, 0.4, 1.0)
 """How long a client's next request lies unread when so many in a row were refused, less one."""
 UNSENT_BYTES = 128 * 1024
 """What the kernel may hold of an answer; it would take megabytes for each client."""
-HELD_BYTES = 16 * 1024
-"""When so much more is unsent, an answer in pieces waits."""
 TEXTS = {
     "bad-request": "The bytes that arrived are no HTTP/1.1 request, or one in too many pieces, or "
     "one with a body and Upgrade (`curl --http2` sends that).",
@@ -97,7 +95,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        transport.set_write_buffer_limits(HELD_BYTES)
+        transport.set_write_buffer_limits(0)  # an answer in pieces waits until one is taken
         self._since = self.loop.time()
         self._looking = self.loop.call_later(LOOK_SECONDS, self._look)
         if self._most and len(self.connections) > self._most and not self._made_room():
@@ -275,9 +273,12 @@ class Connection(HttpToolsProtocol):
         """Answer with a problem, as far as that is possible, and close."""
         self._why = code
         self._unset_keepalive_if_required()
+        if self.pipeline and self._answering:  # what it sent behind that is its own to send again
+            self.pipeline.clear()
+            self.cycle, self._open = self._answering, False
         if self._working and not self._open:
             self.cycle.keep_alive = False  # what was asked properly is answered first
-        elif self._open and (self.pipeline or self.cycle.response_started):
+        elif self._open and self.cycle.response_started:
             self._cut()
         else:
             if self._open:

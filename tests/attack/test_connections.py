@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import os
 import resource
 import socket
 import time
@@ -82,6 +83,18 @@ def _many_files():
     resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
+@contextlib.contextmanager
+def humbly() -> Iterator[None]:
+    """Leave the processors to the good clients, whose time is measured, if that can be undone."""
+    if os.geteuid():
+        yield
+        return
+    usual = os.getpriority(os.PRIO_PROCESS, 0)
+    os.setpriority(os.PRIO_PROCESS, 0, usual + 5)
+    yield
+    os.setpriority(os.PRIO_PROCESS, 0, usual)
+
+
 class Attack:
     """`count` connections of each of some kinds, and how long the server kept each."""
 
@@ -94,7 +107,8 @@ class Attack:
         self._served: set[int] = set()
 
     def run(self) -> dict[str, list[float]]:
-        asyncio.run(self._all())
+        with humbly():
+            asyncio.run(self._all())
         return self.kept
 
     async def _all(self) -> None:
@@ -300,8 +314,18 @@ def test_what_is_too_much_or_no_http_is_answered_with_a_problem(raw, head, statu
 
 
 def test_requests_sent_together_are_answered_in_order_up_to_a_number(raw):
+    paths = [b"/livez", b"/v1/presets", b"/problems/invalid"]
+    asked = [GET.replace(b"/livez", path) + b"\r\n" for path in paths]
+    answer = answer_to(raw, b"".join([*asked, GET + CLOSE + b"\r\n"]))
+    heard = [answer.index(part) for part in (b"alive", b"mlp-relu", b"422")]
+    assert heard == sorted(heard)
+    assert answer.count(b"HTTP/1.1 200") == 4
+
+
+def test_more_requests_sent_together_are_not_all_answered(raw):
     answer = answer_to(raw, (GET + b"\r\n") * 100)
-    assert 2 <= answer.count(b"HTTP/1.1 200") < 20
+    assert 1 <= answer.count(b"HTTP/1.1 200") < 5
+    assert b"connection: close" in answer
 
 
 def test_what_was_asked_before_garbage_is_answered(raw):
