@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 import httpx2
 
+from service.job import FINAL
+
 T = TypeVar("T")
 
 
@@ -143,13 +145,20 @@ class Server:
         return self.http.post(f"/v1/jobs/{id_}/{action}")
 
     def wait(self, id_: str, *states: str, seconds: float = 60) -> dict[str, Any]:
-        """Wait until the job is in one of `states`."""
+        """Wait until the job is in one of `states`; fail at once if it has ended in another."""
+        job: dict[str, Any] = {}
 
-        def look() -> dict[str, Any] | None:
-            job = self.job(id_)
-            return job if job["state"] in states else None
+        def look() -> bool:
+            job.update(self.job(id_))
+            return job["state"] in (*states, *FINAL)
 
-        return eventually(look, f"{id_} to be {' or '.join(states)}", seconds) or {}
+        try:
+            eventually(look, f"{id_} to be {' or '.join(states)}", seconds)
+            assert job["state"] in states
+        except AssertionError as exc:
+            exc.add_note(f"{job}\nThe server's log:\n{self.log()[-4000:]}")
+            raise
+        return job
 
     def wait_for_progress(self, id_: str, fraction: float) -> dict[str, Any]:
         """Wait until the job runs and has done at least `fraction` of its epochs."""
