@@ -24,6 +24,10 @@ Cursor = tuple[int, int]
 
 KEPT_CHECKPOINTS = 2
 
+# Made once: to put a statement together takes longer than to execute it.
+NAME = insert(checkpoints)
+FORGET = delete(checkpoints)
+FORGET = FORGET.where(checkpoints.c.job == bindparam("of"), checkpoints.c.key == bindparam("named"))
 LAST_EPOCH = select(func.max(epochs.c.number)).where(epochs.c.job == bindparam("of"))
 
 SUCCEEDED = {
@@ -176,9 +180,9 @@ class Attempt:
         older = [old.key for old in before if old.key != saved.key]
         dropped = older[KEPT_CHECKPOINTS - 1 :]
         # A commit that seemed to fail may have named it already.
-        mine = delete(checkpoints).where(checkpoints.c.job == row["number"])
-        connection.execute(mine.where(checkpoints.c.key.in_([*dropped, saved.key])))
-        connection.execute(insert(checkpoints).values(job=row["number"], **named))
+        gone = [{"of": row["number"], "named": key} for key in (*dropped, saved.key)]
+        connection.execute(FORGET, gone)
+        connection.execute(NAME, {"job": row["number"], **named})
         return dropped
 
 

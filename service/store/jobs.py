@@ -1,12 +1,10 @@
 """What clients do with jobs: submit, read, list, cancel, pause, resume, delete."""
 
-import hashlib
 import secrets
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -18,14 +16,13 @@ from sqlalchemy import (
     false,
     func,
     insert,
-    not_,
     select,
     true,
     union_all,
 )
 from sqlalchemy.engine import RowMapping
 
-from service.errors import JobNotFound, KeyReused, NoneSucceeded, WrongMove
+from service.errors import JobNotFound, NoneSucceeded, WrongMove
 from service.job import (
     SPEC_VERSION,
     WITH_WORKER,
@@ -42,8 +39,9 @@ from service.job import (
     StoredSpec,
 )
 from service.store.database import Database
+from service.store.idempotency import find_twin, keep_key
 from service.store.moves import HOLD, hold, in_state, move, now
-from service.store.schema import checkpoints, epochs, events, idempotency_keys, jobs
+from service.store.schema import checkpoints, epochs, events, jobs
 
 # What each action makes of each state that allows it. A state that is already where the action
 # leads is left alone, so that repeating a done action is harmless.
@@ -63,9 +61,6 @@ DONE: dict[str, tuple[State, ...]] = {
     "resume": (State.QUEUED, State.RUNNING),
 }
 Columns = Mapping[str, Sequence[float]]
-KEY_LIFETIME = timedelta(hours=24)
-KEY_JOBS = 10_000
-"""A key is kept for so many jobs after its own, whatever its age: clocks may jump."""
 
 
 @dataclass(frozen=True)
@@ -136,12 +131,12 @@ class JobStore:
 
         """
         with self._database.write() as connection:
-            if key is not None and (twin := self._twin(connection, key, body)) is not None:
-                return twin
+            if key is not None and (twin := find_twin(connection, self._owner, key, body)):
+                return Submission(*twin, replayed=True)
             row = _insert(connection, self._owner, spec, cost, batches_per_epoch)
             answer = render(_placed_job(connection, row))
             if key is not None:
-                _keep_key(connection, key, body, row, answer)
+                keep_key(connection, key, body, row, answer)
         return Submission(row["id"], answer, replayed=False)
 
     def replay(self, key: str, body: bytes) -> Submission | None:
@@ -152,7 +147,8 @@ class JobStore:
 
         """
         with self._database.read() as connection:
-            return self._twin(connection, key, body)
+            twin = find_twin(connection, self._owner, key, body)
+        return Submission(*twin, replayed=True) if twin else None
 
     def get(self, id_: str) -> Job:
         """Return the job, with its place in the queue."""
@@ -271,17 +267,6 @@ class JobStore:
             row = self._find(connection, id_)
             return _job(row), saved_checkpoints(connection, row)
 
-    def _twin(self, connection: Connection, key: str, body: bytes) -> Submission | None:
-        """Return what the first submission with `key` was answered; refuse another body."""
-        keys = idempotency_keys
-        query: Select[Any] = select(keys).where(keys.c.owner == (self._owner or ""))
-        twin = connection.execute(query.where(keys.c.key == key)).mappings().one_or_none()
-        if twin is None:
-            return None
-        if twin["body_sha256"] != hashlib.sha256(body).hexdigest():
-            raise KeyReused(key)
-        return Submission(twin["job"], twin["answer"], replayed=True)
-
     def _find(self, connection: Connection, id_: str) -> RowMapping:
         query = select(jobs).where(jobs.c.id == id_, *self._seen)
         row = connection.execute(query).mappings().one_or_none()
@@ -290,6 +275,9 @@ class JobStore:
         return row
 
 
+# Made once: to put a statement together takes longer than to execute it.
+INSERT = insert(jobs).returning(jobs)
+AHEAD = select(func.count()).where(jobs.c.state == State.QUEUED, jobs.c.number < bindparam("of"))
 SAVED = select(checkpoints).where(checkpoints.c.job == bindparam("of"))
 SAVED = SAVED.order_by(checkpoints.c.number.desc())
 EPOCH_VALUES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds")
@@ -318,46 +306,32 @@ def _newest(
     return select(jobs).where(jobs.c.number.in_(union_all(*newest))).order_by(order).limit(limit)
 
 
-def _keep_key(connection: Connection, key: str, body: bytes, job: RowMapping, answer: str) -> None:
-    """Remember the answer, and forget a few old keys that nobody will retry."""
-    keys, at = idempotency_keys, now()
-    made = {"owner": job["owner"] or "", "key": key, "job": job["id"], "job_number": job["number"]}
-    made |= {"body_sha256": hashlib.sha256(body).hexdigest(), "answer": answer, "created_at": at}
-    connection.execute(insert(keys).values(**made))
-    oldest = select(keys.c.job_number).where(keys.c.job_number <= job["number"] - KEY_JOBS)
-    oldest = oldest.order_by(keys.c.job_number).limit(10)
-    # A key from the future is as old as its distance: the clock was wrong then, or is now.
-    young = keys.c.created_at.between(at - KEY_LIFETIME, at + KEY_LIFETIME)
-    connection.execute(delete(keys).where(keys.c.job_number.in_(oldest), not_(young)))
-
-
 def _insert(
     connection: Connection, owner: str | None, spec: Spec, cost: Cost, batches_per_epoch: int
 ) -> RowMapping:
-    created = insert(jobs).values(
-        id=f"job_{_uuid7()}",
-        state=State.QUEUED,
-        attempt=0,
-        losses=0,
-        spec=spec.model_dump(mode="json"),
-        spec_version=SPEC_VERSION,
-        cost=cost.model_dump(mode="json"),
-        batches_per_epoch=batches_per_epoch,
-        epochs_done=0,
-        batches_done=0,
-        bit_exact=True,
-        beat=0,
-        event_count=0,
-        created_at=now(),
-        owner=owner,
-    )
-    row = connection.execute(created.returning(jobs)).mappings().one()
+    values = {
+        "id": f"job_{_uuid7()}",
+        "state": State.QUEUED,
+        "attempt": 0,
+        "losses": 0,
+        "spec": spec.model_dump(mode="json"),
+        "spec_version": SPEC_VERSION,
+        "cost": cost.model_dump(mode="json"),
+        "batches_per_epoch": batches_per_epoch,
+        "epochs_done": 0,
+        "batches_done": 0,
+        "bit_exact": True,
+        "beat": 0,
+        "event_count": 0,
+        "created_at": now(),
+        "owner": owner,
+    }
+    row = connection.execute(INSERT, values).mappings().one()
     return move(connection, row, State.QUEUED, None)
 
 
 def _position(connection: Connection, number: int) -> int:
-    ahead = select(func.count()).where(jobs.c.state == State.QUEUED, jobs.c.number < number)
-    return int(connection.scalar(ahead) or 0) + 1
+    return int(connection.scalar(AHEAD, {"of": number}) or 0) + 1
 
 
 def _allowed(state: State) -> list[str]:

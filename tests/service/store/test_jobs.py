@@ -10,7 +10,7 @@ import pytest
 
 from service.errors import JobNotFound, KeyReused, WrongMove
 from service.job import SPEC_VERSION, State
-from service.store import jobs as module
+from service.store import idempotency
 from service.store.attempts import SUCCEEDED
 from service.store.database import Database
 from service.store.jobs import JobStore
@@ -185,7 +185,7 @@ def test_keys_are_forgotten_after_a_day_and_many_jobs(
     kept: set[str],
 ) -> None:
     """A clock that jumps must not make a retried submission a second job."""
-    monkeypatch.setattr(module, "KEY_JOBS", 6)
+    monkeypatch.setattr(idempotency, "KEY_JOBS", 6)
     first = {key: submission(jobs, key).job for key in KEY_AGES}
     for key, hours in KEY_AGES.items():
         then = (datetime.now(UTC) - timedelta(hours=hours)).replace(tzinfo=None)
