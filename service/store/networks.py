@@ -12,7 +12,8 @@ from service.job import Job, State
 from service.store.checkpoints import Arrays, CheckpointStore, weights_only
 from service.store.jobs import JobStore, SavedCheckpoint
 
-CACHED_BYTES = 256 * 1024**2
+CACHED = 8
+CACHED_BYTES = 128 * 1024**2
 """Of weights, in memory for the next who asks; the last network stays, whatever its size."""
 READ_TRIES = 5
 
@@ -128,6 +129,6 @@ class Networks:
         with self._lock:
             self._cache[trained.saved.key] = trained
             size = sum(kept.size for kept in self._cache.values())
-            while size > CACHED_BYTES and len(self._cache) > 1:
+            while len(self._cache) > CACHED or (size > CACHED_BYTES and len(self._cache) > 1):
                 _, forgotten = self._cache.popitem(last=False)
                 size -= forgotten.size

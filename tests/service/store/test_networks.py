@@ -148,14 +148,16 @@ def test_a_network_is_read_from_its_file_once(
     assert bias(networks, attempt.job) == 2, "a newer one is another file"
 
 
+@pytest.mark.parametrize("limit", [{"CACHED": 2}, {"CACHED_BYTES": 2 * 4 * (784 * 10 + 10)}])
 def test_the_network_used_least_is_forgotten(
     database: Database,
     checkpoints: CheckpointStore,
     networks: Networks,
     monkeypatch: pytest.MonkeyPatch,
+    limit: dict[str, int],
 ) -> None:
-    one = 4 * (784 * 10 + 10)
-    monkeypatch.setattr(module, "CACHED_BYTES", 2 * one)
+    for name, value in limit.items():
+        monkeypatch.setattr(module, name, value)
     first, second, third = (started(database, preset="linear") for _ in range(3))
     keys = {attempt.job: save(checkpoints, attempt, 1).key for attempt in (first, second, third)}
     for attempt in (first, second, first, third):
