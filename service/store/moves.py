@@ -8,12 +8,22 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from service.job import FINAL, WITH_WORKER, State
-from service.store.schema import events, jobs
+from service.store.schema import checkpoints, events, jobs
 
 EventType = Literal["state", "epoch", "warning"]
 Note = tuple[EventType, dict[str, Any]]
@@ -24,6 +34,10 @@ Note = tuple[EventType, dict[str, Any]]
 HOLD = update(jobs).values(beat=jobs.c.beat).returning(jobs)
 CHANGE = update(jobs).where(jobs.c.number == bindparam("held")).returning(jobs)
 RECORD = insert(events)
+NEWEST = select(func.max(checkpoints.c.number)).where(checkpoints.c.job == bindparam("of"))
+DROP_OLDER = delete(checkpoints).where(
+    checkpoints.c.job == bindparam("of"), checkpoints.c.number < NEWEST.scalar_subquery()
+)
 LAST_FINISH = select(func.max(jobs.c.finish_number))
 
 
@@ -78,6 +92,8 @@ def move(
     **values: Any,
 ) -> RowMapping:
     """Move a row that this transaction holds to the state `to`, and record it as an event."""
+    if to in (State.SUCCEEDED, State.CANCELLED):  # a failed job may be looked into
+        connection.execute(DROP_OLDER, {"of": row["number"]})
     if to in FINAL:
         # Clocks jump; counting on from the job that ended last does not.
         last = connection.scalar(LAST_FINISH) or 0

@@ -7,7 +7,7 @@ import pytest
 from service.errors import StoreBroken, StoreFull
 from service.store import backup as module
 from service.store.artifacts import Artifacts
-from service.store.attempts import SUCCEEDED, Attempt
+from service.store.attempts import FAILED, Attempt
 from service.store.backup import backup
 from service.store.database import Database, migrate, sqlite_url
 from service.store.jobs import JobStore, SavedCheckpoint
@@ -40,7 +40,7 @@ def test_a_copy_has_all_jobs_and_the_files_that_rows_name(
 ) -> None:
     attempt = started(database)
     kept = [save(artifacts, attempt, number).key for number in (1, 2, 3)][1:]
-    attempt.end(SUCCEEDED, DONE)
+    attempt.end(FAILED, DONE)
     artifacts.put(f"{attempt.job}/1/9-9.safetensors", b"nobody names it")
     copied = backup(database.url, artifacts, tmp_path / "copies" / "first")
     assert (copied.jobs, copied.checkpoints, copied.bytes, copied.lost) == (1, 2, 16, [])
