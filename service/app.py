@@ -58,6 +58,7 @@ from service.store.queue import Queue
 from service.work.dispatcher import Dispatcher
 from service.work.frozen import end_frozen_holders
 from service.work.launcher import LocalLauncher
+from service.work.leaving import let_workers_leave
 
 ROUTERS = (jobs, events, curves, weights, predictions, datasets, health)
 GRACE_SECONDS = 5
@@ -171,7 +172,11 @@ def prepare(settings: Settings) -> None:
     _write_probe(settings.data_dir)
     DatasetShelf(settings.resolved_datasets_dir()).open(MNIST.name)
     url = settings.resolved_database_url()
-    end_frozen_holders(Database(url).file)
+    database = Database(url)
+    end_frozen_holders(database.file)
+    if is_there(url) and database.is_outdated():
+        let_workers_leave(Queue(database))
+    database.close()
     migrate(url)
 
 

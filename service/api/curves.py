@@ -2,12 +2,11 @@
 
 from typing import Annotated, Literal
 
-from anyio import CapacityLimiter
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from service.api.jobs import JobId
-from service.api.replies import binary, conditional, heavy, unchanged
+from service.api.replies import Workshop, binary, conditional, unchanged
 from service.api.rooms import Rooms, RoomsDep
 from service.job import Job
 from service.pictures import curves
@@ -20,7 +19,7 @@ Format = Literal["png", "svg"]
 Width = Annotated[int, Query(ge=200, le=2000, description="pixels")]
 Height = Annotated[int, Query(ge=150, le=1500, description="pixels")]
 Theme = Annotated[Literal["light", "dark"], Query()]
-EASEL = CapacityLimiter(1)
+EASEL = Workshop(1)
 """matplotlib is not safe to use from several threads."""
 
 
@@ -93,7 +92,7 @@ async def _draw(
             theme=theme,
         )
 
-    return await heavy(request, lambda: conditional(request, format, source, make), EASEL)
+    return await EASEL.make(request, lambda: conditional(request, format, source, make))
 
 
 def _last(job: Job) -> int:

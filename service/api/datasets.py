@@ -7,7 +7,7 @@ import numpy as np
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 from pydantic import Field
 
-from service.api.replies import HELD, binary, check_size, conditional, heavy, unchanged
+from service.api.replies import HEAVY, HELD, binary, check_size, conditional, unchanged
 from service.api.rooms import Rooms, RoomsDep
 from service.job import Record
 from service.pictures import tiles
@@ -91,7 +91,7 @@ async def draw_samples(
         labels = [info.classes[label] for label in found.labels[offset : offset + limit]]
         return tiles.contact_sheet(images, labels=labels, columns=columns, tile_size=tile)
 
-    return await heavy(request, lambda: conditional(request, "png", source, make))
+    return await HEAVY.make(request, lambda: conditional(request, "png", source, make))
 
 
 @router.get(

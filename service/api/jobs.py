@@ -11,6 +11,7 @@ from starlette.convertors import StringConvertor, register_url_convertor
 
 from service import cost
 from service.api.replies import (
+    HEAVY,
     HELD,
     EpochList,
     JobList,
@@ -18,7 +19,6 @@ from service.api.replies import (
     PresetList,
     binary,
     conditional,
-    heavy,
     unchanged,
 )
 from service.api.rooms import Rooms, RoomsDep
@@ -175,7 +175,7 @@ async def list_epochs(
     def write() -> str:
         return EpochList(data=rooms.jobs.epochs(job, after)).model_dump_json()
 
-    return Response(await heavy(request, write), media_type="application/json")
+    return Response(await HEAVY.make(request, write), media_type="application/json")
 
 
 @router.get(
@@ -195,7 +195,7 @@ async def get_epochs_csv(rooms: RoomsDep, request: Request, job: JobId) -> Respo
         epochs = rooms.jobs.epochs(job)
         return conditional(request, "csv", (job, len(epochs)), lambda: _csv(epochs))
 
-    return await heavy(request, write)
+    return await HEAVY.make(request, write)
 
 
 def _csv(epochs: list[Epoch]) -> bytes:

@@ -1,10 +1,12 @@
 """Answers that a client may already have: ETags, 304 and lists."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, TypeVar
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter
 from fastapi import HTTPException, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
@@ -21,25 +23,36 @@ MEDIA_TYPES = {
     "safetensors": "application/octet-stream",
 }
 MAX_PIXELS = 16_000_000
-HEAVY = CapacityLimiter(2)
-"""Answers that take much time or memory are made two at once, so the other threads stay free."""
-
 T = TypeVar("T")
 Pieces = Iterator[bytes | memoryview]
 
 
-async def heavy(request: Request, make: Callable[[], T], places: CapacityLimiter = HEAVY) -> T:
-    """Return what `make` returns, made in a thread once one of `places` is free.
+class Workshop:
+    """A few threads of its own for answers that take much time or memory.
 
-    Those who wait hold nothing but their connection, and that is the limit of their number.
-
-    Raises:
-        ClientDisconnect: the client has not waited, so nothing was made.
+    The others stay free meanwhile; and the C library, which keeps freed memory for each thread by
+    itself, keeps it for these few.
     """
-    async with places:
-        if await request.is_disconnected():
-            raise ClientDisconnect
-        return await to_thread.run_sync(make, limiter=CapacityLimiter(1))
+
+    def __init__(self, threads: int) -> None:
+        self._places = CapacityLimiter(threads)
+        self._threads = ThreadPoolExecutor(threads)
+
+    async def make(self, request: Request, what: Callable[[], T]) -> T:
+        """Return what `what` returns, once its turn has come.
+
+        Those who wait hold nothing but their connection, and that is the limit of their number.
+
+        Raises:
+            ClientDisconnect: the client has not waited, so nothing was made.
+        """
+        async with self._places:
+            if await request.is_disconnected():
+                raise ClientDisconnect
+            return await asyncio.get_running_loop().run_in_executor(self._threads, what)
+
+
+HEAVY = Workshop(2)
 
 
 def unchanged(request: Request, suffix: str, source: tuple[object, ...]) -> Response | None:

@@ -10,7 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from mlp_core import Network
 from service.api.curves import Format, Theme
-from service.api.replies import Pieces, binary, check_size, conditional, heavy, unchanged
+from service.api.replies import HEAVY, Pieces, binary, check_size, conditional, unchanged
 from service.api.rooms import Rooms, RoomsDep
 from service.errors import LayerNotFound
 from service.pictures import tiles
@@ -46,7 +46,7 @@ async def get_weights(rooms: RoomsDep, request: Request, ref: Ref, format: FileF
     saved = await run_in_threadpool(rooms.networks.newest, ref)
     if answer := unchanged(request, format, (saved,)):
         return answer
-    return await heavy(request, lambda: _weights(rooms, request, ref, format))
+    return await HEAVY.make(request, lambda: _weights(rooms, request, ref, format))
 
 
 def _weights(rooms: Rooms, request: Request, ref: str, format: FileFormat) -> Response:
@@ -125,7 +125,7 @@ async def draw_weights(
 
         return conditional(request, format, (trained.saved, *looks), make)
 
-    return await heavy(request, draw)
+    return await HEAVY.make(request, draw)
 
 
 def _chosen(network: Network, layer: int, units: slice) -> np.ndarray:

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import ExceptionContext
@@ -14,6 +14,9 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from service.errors import StoreBroken, StoreFull
 from service.store.artifacts import make_directory
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -77,6 +80,17 @@ class Database:
         """The file of an SQLite database; None if it is in memory or of another kind."""
         name = self._engine.url.database
         return Path(name) if name and self._engine.dialect.name == "sqlite" else None
+
+    def is_outdated(self) -> bool:
+        """Tell whether `migrate` would change the schema of tables that are there."""
+        from alembic.migration import MigrationContext
+        from alembic.script import ScriptDirectory
+
+        with self.read() as connection:
+            current = MigrationContext.configure(connection).get_current_revision()
+        known = ScriptDirectory.from_config(_migrations(self.url)).walk_revisions()
+        _, *older = [script.revision for script in known]  # newest first
+        return current in older
 
     @contextmanager
     def alter(self) -> Iterator[Connection]:
@@ -180,16 +194,21 @@ def migrate(url: str) -> None:
 
     """
     from alembic import command  # only the server migrates, and the import is slow
-    from alembic.config import Config
     from alembic.util import CommandError
 
     _check(url)
-    config = Config(attributes={"url": url})
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     try:
-        command.upgrade(config, "head")
+        command.upgrade(_migrations(url), "head")
     except CommandError as exc:
         raise StoreBroken(f"the database can't be upgraded by this version: {exc}") from exc
+
+
+def _migrations(url: str) -> "Config":
+    from alembic.config import Config
+
+    config = Config(attributes={"url": url})
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    return config
 
 
 def _check(url: str) -> None:

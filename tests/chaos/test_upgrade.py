@@ -21,10 +21,14 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 
+from service import app
+from service.settings import Settings
 from service.store.artifacts import Artifacts
 from service.store.backup import backup
 from service.store.database import MIGRATIONS, Database, migrate
+from service.work import leaving
 from tests.campaign import Campaign
+from tests.chaos.ledger import Ledger, freeze
 from tests.chaos.test_disk import whole_checkpoints
 from tests.servers import Server
 
@@ -179,6 +183,38 @@ def test_two_servers_that_migrate_at_once_migrate_once(old: Path, tmp_path: Path
         process.communicate(timeout=60)
     assert [process.returncode for process in processes] == [0, 0]
     assert state(path) == (HEAD, before)
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["obedient", "stopped"])
+def test_workers_of_the_version_before_leave_before_the_schema_changes(
+    server: Server, datasets_dir: Path, monkeypatch: pytest.MonkeyPatch, stopped: bool
+) -> None:
+    job = server.submit(preset="mlp-relu", epochs=500)
+    server.wait_for_progress(job, 0.001)
+    [worker] = server.workers()
+    server.kill()
+    if stopped:
+        freeze(worker)
+    database = server.data_dir / "jobs.sqlite3"
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '0002'")
+    left = []
+    monkeypatch.setattr(leaving, "LEAVE_SECONDS", 5 if not stopped else 0.3)
+    monkeypatch.setattr(app, "migrate", lambda _: left.append(server.workers()))
+    settings = Settings(data_dir=server.data_dir, datasets_dir=datasets_dir)
+    app.prepare(settings)
+    assert left == [[]]
+    row = Ledger(server.data_dir).row(job)
+    assert (row["state"], row["losses"]) == ("running" if stopped else "queued", 0)
+
+
+def test_workers_stay_where_the_schema_is_the_newest(server: Server, datasets_dir: Path) -> None:
+    job = server.submit(preset="mlp-relu", epochs=500)
+    server.wait_for_progress(job, 0.001)
+    workers = server.workers()
+    server.kill()
+    app.prepare(Settings(data_dir=server.data_dir, datasets_dir=datasets_dir))
+    assert server.workers() == workers
 
 
 def remake(connection: sa.Connection) -> None:

@@ -1,0 +1,40 @@
+"""Before the schema changes, workers of the version before save and leave: they would write rows as
+these were.
+"""
+
+import signal
+import time
+from collections.abc import Iterable
+
+import structlog
+
+from service.store.queue import Queue
+from service.work.handle import Handle
+
+LEAVE_SECONDS = 6.0
+
+logger = structlog.get_logger(__name__)
+
+
+def let_workers_leave(queue: Queue) -> None:
+    """Wait until the workers of this machine have put their jobs back; kill those that don't."""
+    handles = [Handle.read(row.handle) for row in queue.active()]
+    here = _alive(handle for handle in handles if handle and handle.is_here())
+    if not here:
+        return
+    logger.info("workers_leave_for_an_upgrade", pids=sorted(handle.pid for handle in here))
+    _send(here, signal.SIGTERM)
+    deadline = time.monotonic() + LEAVE_SECONDS
+    while here and time.monotonic() < deadline:
+        time.sleep(0.05)
+        here = _alive(here)
+    _send(here, signal.SIGKILL)
+
+
+def _alive(handles: Iterable[Handle]) -> set[Handle]:
+    return {handle for handle in handles if handle.is_alive()}
+
+
+def _send(handles: Iterable[Handle], number: signal.Signals) -> None:
+    for handle in handles:
+        handle.send(number)
