@@ -17,7 +17,7 @@ from typing import IO
 
 import structlog
 import uvicorn
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.telemetry import TelemetryConfig
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.metrics import CallbackOptions, Observation
@@ -42,6 +42,7 @@ from service.api.admission import Admission, is_worth_a_line
 from service.api.connection import bound
 from service.api.edge import Edge
 from service.api.intake import Intake
+from service.api.queries import check_query
 from service.api.rooms import Rooms
 from service.api.tail import Tail
 from service.cost import Limits
@@ -149,7 +150,9 @@ def create_app(
     )
     app.state.rooms, app.state.house = house.rooms, house
     for module in ROUTERS:
-        app.include_router(module.router, responses=problems.RESPONSES)
+        # Not those that machines ask to see whether the service lives, with whatever they add.
+        strict = [] if module is health else [Depends(check_query)]
+        app.include_router(module.router, responses=problems.RESPONSES, dependencies=strict)
     app.add_route("/vendor/{name:path}", health.vendored, include_in_schema=False)
     problems.install(app)
     describe(app)

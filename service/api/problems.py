@@ -220,7 +220,8 @@ def of_validation(errors: Sequence[Any]) -> Problem:
 
 def _item(error: Mapping[str, Any]) -> ProblemItem:
     loc, kind = error["loc"], error["type"]
-    detail = "unknown field" if kind == "extra_forbidden" else _short(str(error["msg"]))
+    unknown = "unknown parameter" if loc[0] == "query" else "unknown field"
+    detail = unknown if kind == "extra_forbidden" else _short(str(error["msg"]))
     return ProblemItem(
         pointer=pointer(loc), detail=detail.removeprefix("Value error, "), hint=_hint(error)
     )
@@ -230,7 +231,8 @@ def _hint(error: Mapping[str, Any]) -> str | None:
     kind, given = error["type"], error.get("input")
     if kind == "extra_forbidden":
         name = str(error["loc"][-1])
-        known = {field for model in REQUEST_MODELS for field in model.model_fields}
+        fields = {field for model in REQUEST_MODELS for field in model.model_fields}
+        known = error.get("ctx", {}).get("known", fields)
         return None if name in known else _did_you_mean(name, known)  # it stands in the wrong place
     if kind == "literal_error" and isinstance(given, str):
         return _did_you_mean(given, re.findall(r"'([^']*)'", error["ctx"]["expected"]))

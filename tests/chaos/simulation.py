@@ -152,6 +152,7 @@ class World:
             assert not current, "the job's own worker is refused"
         except StoreFull:
             worker.code, done = STORE_EXIT, "found the store full"
+            worker.left_at = self.now
         self.happened[done] += 1
         self._note(f"{self._worker(worker)} {done}")
         assert current or self.row(worker.job) == before, "a replaced worker has changed the row"

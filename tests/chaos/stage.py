@@ -97,6 +97,8 @@ class WatchedQueue(Queue):
         worker, row = world.machine.worker(job, attempt), world.row(job)
         if worker is None or row is None or worker.code != STORE_EXIT:
             return False
+        if worker.left_at == world.now:  # in the midst of the round that gives it up for silence
+            return False
         replaced = world.happened["crash"] + world.happened["restart"]
         return row[-1] is not None or (len(world.dispatchers) == 1 and not replaced)
 
@@ -126,6 +128,7 @@ class Worker:
         self.attempt = Attempt(world.stage, job, attempt)
         self.handle = Handle(*here(), pid, 1)
         self.code: int | None = None
+        self.left_at = 0.0
         self.frozen = self.deaf = self.leave = self.ill = False
         self.cursor = (0, 0)
         self.finished: list[Epoch] = []

@@ -169,10 +169,9 @@ def test_a_finished_job_never_answers_with_other_weights_than_its_own(
 
     job = submit(bench.jobs, **TINY)
     bench.run(job)
-    newest, before = bench.jobs.with_checkpoints(job)[1]
+    [last] = bench.jobs.with_checkpoints(job)[1]
     networks = Networks(bench.jobs, bench.checkpoints)
-    harm(tmp_path / "jobs" / newest.key, random.Random(2))
-    assert not is_found(bench.checkpoints, before)
+    harm(tmp_path / "jobs" / last.key, random.Random(2))
     with pytest.raises(StoreBroken):
         networks.get(job)
 

@@ -330,3 +330,27 @@ def test_the_first_page_leads_on(reader):
     links = reader.get("/").json()
     for address in (links["docs"], links["openapi"], links["jobs"]):
         assert reader.get(address).status_code == 200
+
+
+# --- Query parameters ---
+
+
+@pytest.mark.parametrize(
+    ("path", "pointer", "detail", "hint"),
+    [
+        ("/v1/jobs?stat=queued", "?stat", "unknown parameter", "did you mean 'state'?"),
+        ("/v1/jobs?limit=1&limit=1", "?limit", "comes 2 times; send it once", None),
+        ("/v1/jobs/nope/epochs?after=1&after=x", "?after", "comes 2 times; send it once", None),
+        ("/v1/presets?x=1", "?x", "unknown parameter", None),
+    ],
+)
+def test_query_parameters_that_would_be_ignored_are_refused(api, path, pointer, detail, hint):
+    answer = api.get(path)
+    assert answer.status_code == 422
+    expected = {"pointer": pointer, "detail": detail} | ({"hint": hint} if hint else {})
+    assert expected in answer.json()["errors"]
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs?state=queued&state=paused", "/livez?now=1", "/?x"])
+def test_query_parameters_that_may_come_so_are_taken(api, path):
+    assert api.get(path).status_code == 200
