@@ -149,6 +149,15 @@ def create_app(
         telemetry=_metrics_only(house),
     )
     app.state.rooms, app.state.house = house.rooms, house
+    _add_routes(app)
+    # Around the whole stack: middleware lies inside the body limit and the answer to a crash.
+    admitted = house.admission.around(app.build_middleware_stack())
+    known = Access(admitted, KeyRing(house.keys))
+    app.middleware_stack = Edge(known, settings.allowed_hosts)
+    return app
+
+
+def _add_routes(app: FastAPI) -> None:
     for module in ROUTERS:
         # Not those that machines ask to see whether the service lives, with whatever they add.
         strict = [] if module is health else [Depends(check_query)]
@@ -158,11 +167,6 @@ def create_app(
     describe(app)
     app.add_exception_handler(events.NothingMore, events.nothing_more)
     app.add_middleware(events.Departures)
-    # Around the whole stack: middleware lies inside the body limit and the answer to a crash.
-    admitted = house.admission.around(app.build_middleware_stack())
-    known = Access(admitted, KeyRing(house.keys))
-    app.middleware_stack = Edge(known, settings.allowed_hosts)
-    return app
 
 
 def prepare(settings: Settings) -> None:
