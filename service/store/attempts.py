@@ -28,6 +28,8 @@ KEPT_CHECKPOINTS = 2
 NAME = insert(checkpoints)
 FORGET = delete(checkpoints)
 FORGET = FORGET.where(checkpoints.c.job == bindparam("of"), checkpoints.c.key == bindparam("named"))
+ADD = insert(epochs)
+LOSSES = select(epochs.c.number, epochs.c.train_loss).where(epochs.c.job == bindparam("of"))
 LAST_EPOCH = select(func.max(epochs.c.number)).where(epochs.c.job == bindparam("of"))
 
 SUCCEEDED = {
@@ -78,9 +80,7 @@ class Attempt:
             saved = saved_checkpoints(connection, row)
             values = {"handle": handle, "beat": row["beat"] + 1}
             change(connection, row, values if saved else {"environment": environment, **values})
-            query = select(epochs.c.number, epochs.c.train_loss)
-            found = connection.execute(query.where(epochs.c.job == row["number"]))
-            losses: dict[int, float] = dict(found.all())
+            losses: dict[int, float] = dict(connection.execute(LOSSES, {"of": row["number"]}).all())
         job_bytes = row["cost"]["bytes"]
         return Assignment(row["spec"], saved, losses, row["environment"], job_bytes)
 
@@ -155,7 +155,7 @@ class Attempt:
         new = _unrecorded(connection, row["number"], finished) if finished else []
         if new:
             entries = [_entry(row["number"], epoch) for epoch in new]
-            connection.execute(insert(epochs), entries)
+            connection.execute(ADD, entries)
             values["latest"] = new[-1].model_dump()
             values["best"] = _best(row["best"], new)
         epochs_done, batches_done = cursor

@@ -173,13 +173,13 @@ class JobStore:
         moves = ACTIONS[action]
         asked = {"code": "user", "message": f"a client asked to {action}"}
         with self._database.write() as connection:
-            row = hold(connection, HOLD.where(jobs.c.id == id_, in_state(list(moves)), *self._seen))
-            if row is not None:
+            this = (jobs.c.id == id_, in_state(list(moves)), *self._seen)
+            held = hold(connection, HOLD.where(*this))
+            if held is not None:
                 reason = None if action == "resume" else asked
-                row = move(connection, row, moves[State(row["state"])], reason)
-                return _placed_job(connection, row)
+                move(connection, held, moves[State(held["state"])], reason)
             row = self._find(connection, id_)
-            if row["state"] not in DONE[action]:
+            if held is None and row["state"] not in DONE[action]:
                 raise WrongMove(action, row["state"], _allowed(State(row["state"])))
             return _placed_job(connection, row)
 
@@ -268,8 +268,7 @@ class JobStore:
             return _job(row), saved_checkpoints(connection, row)
 
     def _find(self, connection: Connection, id_: str) -> RowMapping:
-        query = select(jobs).where(jobs.c.id == id_, *self._seen)
-        row = connection.execute(query).mappings().one_or_none()
+        row = connection.execute(FIND.where(*self._seen), {"of": id_}).mappings().one_or_none()
         if row is None:
             raise JobNotFound(id_)
         return row
@@ -277,6 +276,7 @@ class JobStore:
 
 # Made once: to put a statement together takes longer than to execute it.
 INSERT = insert(jobs).returning(jobs)
+FIND = select(jobs).where(jobs.c.id == bindparam("of"))
 AHEAD = select(func.count()).where(jobs.c.state == State.QUEUED, jobs.c.number < bindparam("of"))
 SAVED = select(checkpoints).where(checkpoints.c.job == bindparam("of"))
 SAVED = SAVED.order_by(checkpoints.c.number.desc())
@@ -327,7 +327,8 @@ def _insert(
         "owner": owner,
     }
     row = connection.execute(INSERT, values).mappings().one()
-    return move(connection, row, State.QUEUED, None)
+    move(connection, row, State.QUEUED, None)  # but for the count of events, the row stays as it is
+    return row
 
 
 def _position(connection: Connection, number: int) -> int:

@@ -15,7 +15,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
-    or_,
+    literal_column,
     select,
     update,
 )
@@ -32,7 +32,7 @@ Note = tuple[EventType, dict[str, Any]]
 
 # Made once: to put a statement together takes longer than to execute it.
 HOLD = update(jobs).values(beat=jobs.c.beat).returning(jobs)
-CHANGE = update(jobs).where(jobs.c.number == bindparam("held")).returning(jobs)
+CHANGE = update(jobs).where(jobs.c.number == bindparam("held"))
 RECORD = insert(events)
 NEWEST = select(func.max(checkpoints.c.number)).where(checkpoints.c.job == bindparam("of"))
 DROP_OLDER = delete(checkpoints).where(
@@ -47,14 +47,15 @@ def now() -> datetime:
 
 
 def in_state(states: Sequence[State]) -> ColumnElement[bool]:
-    return jobs.c.state.in_([str(state) for state in states])
+    # Names of our own, spelled out: values in an IN are put together anew at each use.
+    return jobs.c.state.in_([literal_column(f"'{state}'") for state in states])
 
 
-# The row of a job that this attempt still has. An IN would be put together at each use.
+# The row of a job that this attempt still has.
 OF_ATTEMPT = HOLD.where(
     jobs.c.id == bindparam("held_id"),
     jobs.c.attempt == bindparam("held_attempt"),
-    or_(*(jobs.c.state == str(state) for state in WITH_WORKER)),
+    in_state(WITH_WORKER),
 )
 
 
@@ -69,7 +70,7 @@ def hold(connection: Connection, which: ReturningUpdate[Any], **values: Any) -> 
 
 def change(
     connection: Connection, row: RowMapping, values: Mapping[str, Any], notes: Sequence[Note] = ()
-) -> RowMapping:
+) -> None:
     """Change a row that this transaction holds, and record its `notes` as events."""
     count = row["event_count"] + len(notes)
     if notes:
@@ -80,8 +81,7 @@ def change(
             for number, (type_, data) in numbered
         ]
         connection.execute(RECORD, entries)
-    new = {"held": row["number"], "event_count": count, **values}
-    return connection.execute(CHANGE, new).mappings().one()
+    connection.execute(CHANGE, {"held": row["number"], "event_count": count, **values})
 
 
 def move(
@@ -90,7 +90,7 @@ def move(
     to: State,
     reason: dict[str, str] | None,
     **values: Any,
-) -> RowMapping:
+) -> None:
     """Move a row that this transaction holds to the state `to`, and record it as an event."""
     if to in (State.SUCCEEDED, State.CANCELLED):  # a failed job may be looked into
         connection.execute(DROP_OLDER, {"of": row["number"]})
@@ -100,4 +100,4 @@ def move(
         values |= {"finished_at": now(), "finish_number": last + 1}
     happened = {"state": to, "attempt": values.get("attempt", row["attempt"]), "reason": reason}
     new = {"state": to, "reason": reason, **values}
-    return change(connection, row, new, [("state", happened)])
+    change(connection, row, new, [("state", happened)])

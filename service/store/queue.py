@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, delete, exists, or_, select
+from sqlalchemy import Connection, Select, bindparam, delete, exists, or_, select
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from service.job import FINAL, WITH_WORKER, State
@@ -67,6 +67,8 @@ def _first_of(queued: Select[tuple[int]]) -> ReturningUpdate[Any]:
 
 
 OLDEST = _first_of(QUEUED)
+PLACE = select(jobs.c.number, jobs.c.attempt, jobs.c.state).where(jobs.c.id == bindparam("of"))
+NAMED = select(checkpoints.c.key).where(checkpoints.c.job == bindparam("of"))
 
 
 class Queue:
@@ -131,13 +133,11 @@ class Queue:
     def named_artifacts(self, job: str) -> tuple[int, bool, set[str]] | None:
         """Return (attempt, final or not, keys that rows name) of a job; None if it is gone."""
         with self._database.read() as connection:
-            query = select(jobs.c.number, jobs.c.attempt, jobs.c.state).where(jobs.c.id == job)
-            row = connection.execute(query).one_or_none()
+            row = connection.execute(PLACE, {"of": job}).one_or_none()
             if row is None:
                 return None
             number, attempt, state = row
-            keys = select(checkpoints.c.key).where(checkpoints.c.job == number)
-            named = set(connection.scalars(keys))
+            named = set(connection.scalars(NAMED, {"of": number}))
         return attempt, State(state) in FINAL, named
 
     def prune(self, keep: int) -> list[str]:

@@ -40,7 +40,7 @@ class Workshop:
 
     def __init__(self, directory: Path, datasets: Path, clock: Clock) -> None:
         url = f"sqlite:///{directory / 'jobs.sqlite3'}"
-        self.database, self.clock = Database(url), clock
+        self.directory, self.clock, self.database = directory, clock, Database(url)
         environment = {
             "MLP_DATABASE_URL": url,
             "MLP_ARTIFACTS_DIR": str(directory / "jobs"),
@@ -141,8 +141,14 @@ def one_round(
 
 
 def begun(workshop: Workshop, jobs: list[str]) -> None:
-    for job in jobs:
-        eventually(lambda job=job: workshop.ledger.row(job)["handle"], "a first beat", 60)
+    try:
+        for job in jobs:
+            eventually(lambda job=job: workshop.ledger.row(job)["handle"], f"{job} to beat", 60)
+    except AssertionError as exc:
+        logs = sorted(workshop.directory.rglob("worker.log"))
+        told = [f"{path.parent.name}: {path.read_text()[-1000:]}" for path in logs]
+        exc.add_note("\n".join([*(f"{job} {workshop.ledger.row(job)}" for job in jobs), *told]))
+        raise
 
 
 def over(workshop: Workshop, job: str) -> bool:
