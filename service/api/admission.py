@@ -1,21 +1,29 @@
 """How many predictions may be under way at once; more are refused before any work is done."""
 
 import logging
+import time
 from collections.abc import Awaitable
 
 from starlette.datastructures import Headers
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.edge import HEADERS
-from service.api.problems import RETRY_SECONDS, answer, problem
+from service.api.problems import answer, problem
 
 PATH_END = "/predict"
 LARGE_BYTES = 64 * 1024
 """A body of more, or of unknown length, can take seconds and many megabytes."""
 MOST_LARGE = 4
+MOST_SECONDS = 3
+FEW_REFUSALS, MANY_REFUSALS = 100, 400
+"""A second; a core can make a few thousand, but only by leaving predictions undone."""
 REFUSED = "refused"
-"""Marks the scope of a refused request, for the connection that it came from."""
-DETAIL = "As many predictions are under way as MLP_MAX_PREDICTIONS allows; ask again in a second."
+"""Marks the scope of a refused request with the seconds that the client was told to wait."""
+DETAIL = (
+    "As many predictions are under way as MLP_MAX_PREDICTIONS allows; ask again after as many "
+    "seconds as Retry-After says."
+)
 
 
 class Admission:
@@ -30,9 +38,12 @@ class Admission:
         self._free = most
         self._free_for_large = min(most, MOST_LARGE)
         self.refused = 0
-        headers, why = {**HEADERS, "Retry-After": RETRY_SECONDS}, problem("overloaded", DETAIL)
-        self._refusal = answer(why, headers)
-        self._refusal_of_large = answer(why, {**headers, "Connection": "close"})
+        self._wait = Wait()
+        self._refusals = {
+            (seconds, large): _refusal(seconds, large=large)
+            for seconds in range(1, MOST_SECONDS + 1)
+            for large in (False, True)
+        }
 
     def before(self, app: ASGIApp) -> ASGIApp:
         async def look(scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,10 +72,9 @@ class Admission:
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.refused += 1
-        scope[REFUSED] = True
+        scope[REFUSED] = seconds = self._wait.after_one_more(time.monotonic())
         large = is_large(Headers(scope=scope))  # then the rest of it is not even read
-        refusal = self._refusal_of_large if large else self._refusal
-        await refusal(scope, receive, send)
+        await self._refusals[seconds, large](scope, receive, send)
 
     def _is_full(self, large: bool) -> bool:
         return not self._free or (large and not self._free_for_large)
@@ -77,6 +87,33 @@ class Admission:
         finally:
             self._free += 1
             self._free_for_large += large
+
+
+class Wait:
+    """How many seconds refused clients are told to wait: longer as long as too many come back.
+
+    A second more for each second with many refusals, one less for each with few.
+    """
+
+    def __init__(self) -> None:
+        self._seconds, self._refusals, self._begun = 1, 0, 0.0
+
+    def after_one_more(self, now: float) -> int:
+        """Count a refusal at the time `now`, in seconds, and return the wait."""
+        if now >= self._begun + 1:
+            rate = self._refusals / (now - self._begun)
+            change = (rate > MANY_REFUSALS) - (rate < FEW_REFUSALS)
+            self._seconds = min(MOST_SECONDS, max(1, self._seconds + change))
+            self._refusals, self._begun = 0, now
+        self._refusals += 1
+        return self._seconds
+
+
+def _refusal(seconds: int, *, large: bool) -> Response:
+    headers = {**HEADERS, "Retry-After": str(seconds)}
+    if large:
+        headers["Connection"] = "close"
+    return answer(problem("overloaded", DETAIL), headers)
 
 
 async def _received(receive: Receive) -> Receive:

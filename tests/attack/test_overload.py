@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from service.api.admission import FEW_REFUSALS, MANY_REFUSALS, MOST_SECONDS, Wait
 from tests.attack.load import Load, Plan, get, post, quantile
 from tests.servers import Server, resident
 
@@ -127,7 +128,7 @@ def test_a_refusal_names_the_reason_and_the_wait_and_is_counted(pinned, predict)
         refused = answer if answer.status_code == 503 else None
     load.result()
     assert refused, "nobody was refused"
-    assert refused.headers["Retry-After"] == "1"
+    assert 1 <= int(refused.headers["Retry-After"]) <= MOST_SECONDS
     assert refused.headers["Content-Type"] == "application/problem+json"
     assert refused.headers["X-Content-Type-Options"] == "nosniff"
     assert refused.json()["code"] == "overloaded"
@@ -136,6 +137,22 @@ def test_a_refusal_names_the_reason_and_the_wait_and_is_counted(pinned, predict)
     assert counted, metrics
     assert float(counted[1]) >= 1
     assert 'predict HTTP/1.1" 503' not in pinned.log()
+
+
+def test_the_wait_grows_while_many_come_back_and_shrinks_again():
+    wait, now = Wait(), 1000.0
+
+    def second(refusals):
+        nonlocal now
+        told = [wait.after_one_more(now + number / refusals) for number in range(refusals)]
+        now += 1
+        return told[-1]
+
+    many, some, few = 2 * MANY_REFUSALS, (FEW_REFUSALS + MANY_REFUSALS) // 2, FEW_REFUSALS // 2
+    assert second(many) == 1
+    assert [second(some), second(some)] == [2, 2]
+    assert [second(many) for _ in range(MOST_SECONDS + 1)][-1] == MOST_SECONDS
+    assert [second(few) for _ in range(MOST_SECONDS)][-1] == 1
 
 
 def test_long_requests_leave_room_for_short_ones(pinned, predict):
