@@ -23,18 +23,19 @@ def let_workers_leave(queue: Queue) -> None:
     if not here:
         return
     logger.info("workers_leave_for_an_upgrade", pids=sorted(handle.pid for handle in here))
-    _send(here, signal.SIGTERM)
+    _end(_end(here, signal.SIGTERM), signal.SIGKILL)
+
+
+def _end(handles: set[Handle], number: signal.Signals) -> set[Handle]:
+    """Send a signal, and return those that are still there after a while."""
+    for handle in handles:
+        handle.send(number)
     deadline = time.monotonic() + LEAVE_SECONDS
-    while here and time.monotonic() < deadline:
+    while handles and time.monotonic() < deadline:
         time.sleep(0.05)
-        here = _alive(here)
-    _send(here, signal.SIGKILL)
+        handles = _alive(handles)
+    return handles
 
 
 def _alive(handles: Iterable[Handle]) -> set[Handle]:
     return {handle for handle in handles if handle.is_alive()}
-
-
-def _send(handles: Iterable[Handle], number: signal.Signals) -> None:
-    for handle in handles:
-        handle.send(number)

@@ -199,7 +199,7 @@ def test_workers_of_the_version_before_leave_before_the_schema_changes(
     with closing(sqlite3.connect(database, isolation_level=None)) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '0002'")
     left = []
-    monkeypatch.setattr(leaving, "LEAVE_SECONDS", 5 if not stopped else 0.3)
+    monkeypatch.setattr(leaving, "LEAVE_SECONDS", 5 if not stopped else 1)
     monkeypatch.setattr(app, "migrate", lambda _: left.append(server.workers()))
     settings = Settings(data_dir=server.data_dir, datasets_dir=datasets_dir)
     app.prepare(settings)
