@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import fcntl
+import gc
 import logging
 import resource
 import signal
@@ -311,6 +312,7 @@ def _run(settings: Settings) -> int:
         )
         return 1
     bound(socket_)
+    gc.freeze()  # what has been made so far stays, and is not looked through again and again
     server.run(sockets=[socket_])
     return 1 if server.died or not server.started else 0
 

@@ -1,6 +1,7 @@
 """How many predictions may be under way at once; more are refused before any work is done."""
 
 import logging
+import math
 import time
 from collections.abc import Awaitable
 
@@ -15,11 +16,11 @@ PATH_END = "/predict"
 LARGE_BYTES = 64 * 1024
 """A body of more, or of unknown length, can take seconds and many megabytes."""
 MOST_LARGE = 4
-MOST_SECONDS = 3
-FEW_REFUSALS, MANY_REFUSALS = 100, 400
-"""A second; a core can make a few thousand, but only by leaving predictions undone."""
+MOST_SECONDS = 4
+FEW_REFUSALS, MANY_REFUSALS = 50, 200
+"""A second; a few of them take the time of a prediction."""
 REFUSED = "refused"
-"""Marks the scope of a refused request with the seconds that the client was told to wait."""
+"""Marks the scope of a refused request, for the connection that it came from."""
 DETAIL = (
     "As many predictions are under way as MLP_MAX_PREDICTIONS allows; ask again after as many "
     "seconds as Retry-After says."
@@ -72,7 +73,8 @@ class Admission:
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.refused += 1
-        scope[REFUSED] = seconds = self._wait.after_one_more(time.monotonic())
+        scope[REFUSED] = True
+        seconds = self._wait.after_one_more(time.monotonic())
         large = is_large(Headers(scope=scope))  # then the rest of it is not even read
         await self._refusals[seconds, large](scope, receive, send)
 
@@ -90,20 +92,20 @@ class Admission:
 
 
 class Wait:
-    """How many seconds refused clients are told to wait: longer as long as too many come back.
-
-    A second more for each second with many refusals, one less for each with few.
-    """
+    """How many seconds refused clients are told to wait: as many as spread them thinly enough."""
 
     def __init__(self) -> None:
         self._seconds, self._refusals, self._begun = 1, 0, 0.0
 
     def after_one_more(self, now: float) -> int:
         """Count a refusal at the time `now`, in seconds, and return the wait."""
-        if now >= self._begun + 1:
-            rate = self._refusals / (now - self._begun)
-            change = (rate > MANY_REFUSALS) - (rate < FEW_REFUSALS)
-            self._seconds = min(MOST_SECONDS, max(1, self._seconds + change))
+        passed = now - self._begun
+        if passed >= 1:
+            rate = self._refusals / passed
+            if rate > MANY_REFUSALS:
+                self._seconds = min(MOST_SECONDS, math.ceil(self._seconds * rate / MANY_REFUSALS))
+            elif rate < FEW_REFUSALS:
+                self._seconds = max(1, self._seconds - int(passed))
             self._refusals, self._begun = 0, now
         self._refusals += 1
         return self._seconds

@@ -32,9 +32,8 @@ MAX_HEAD_LINES = 100
 MAX_PIPELINED = 4
 MAX_CRUMBS, CRUMB_BYTES = 100, 16
 """So many pieces of a body may be as small as they like, if on average they are not that small."""
-HOLDS = (0.0, 0.1, 0.4, 1.0)
-"""How long a client's next request lies unread when so many in a row were refused, less one; as
-parts of the seconds that it was told to wait."""
+HOLD_SECONDS = (0.0, 0.2, 1.0, 2.0)
+"""How long a client's next request lies unread when so many in a row were refused, less one."""
 UNSENT_BYTES = 128 * 1024
 """What the kernel may hold of an answer; it would take megabytes for each client."""
 TEXTS = {
@@ -181,10 +180,10 @@ class Connection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         self._since = self.loop.time()
         super().on_response_complete()
-        told: Any = self._answering and self._answering.scope.get(REFUSED)
-        self._refusals = self._refusals + 1 if told else 0
+        refused = self._answering and REFUSED in self._answering.scope
+        self._refusals = self._refusals + 1 if refused else 0
         if self._refusals > 1 and not self.pipeline:
-            self._hold(told * HOLDS[min(self._refusals, len(HOLDS)) - 1])
+            self._hold(HOLD_SECONDS[min(self._refusals, len(HOLD_SECONDS)) - 1])
 
     def _hold(self, seconds: float) -> None:
         """Leave the next request of a client unread who does not wait as long as Retry-After says.

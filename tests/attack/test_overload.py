@@ -6,11 +6,12 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 
 import pytest
 
 from service.api.admission import FEW_REFUSALS, MANY_REFUSALS, MOST_SECONDS, Wait
-from tests.attack.load import Load, Plan, get, post, quantile
+from tests.attack.load import Load, Plan, Seen, get, post, quantile
 from tests.servers import Server, resident
 
 PREDICT = "/v1/models/latest/predict"
@@ -67,40 +68,38 @@ def milliseconds(seconds):
 def test_clients_beyond_what_can_be_served_are_refused_and_the_rest_served(
     campaign, pinned, predict
 ):
-    seconds = campaign.of(3, 20)
+    """What the machine can do changes from minute to minute: each round measures the peak anew."""
+    rounds, seconds = campaign.of((1, 3), (5, 16))
     clients = campaign.of(100, 1000)
-    job = pinned.submit(preset="linear")
+    crowd, fast = f"{clients} clients at once", "twice the sustained rate"
+    job = pinned.submit(preset="mlp-relu")
+    parts, refusals, controls, peaks = {crowd: [], fast: []}, {crowd: [], fast: []}, [], []
 
-    def sustained() -> float:
-        return predict(clients=16, seconds=seconds).result().rate("200")
+    def seen(**plan) -> Seen:
+        load = predict(seconds=seconds, **plan)
+        controls.extend(control(pinned, job, seconds))
+        return load.result()
 
-    peak = sustained()
-    crowds = {
-        f"{clients} clients at once": {"patient": 0.5},
-        "twice the sustained rate": {"patient": 0.5, "rate": 2 * peak},
-    }
-    goodputs, refusals, controls = {}, {}, []
-    for name, plan in crowds.items():
-        load = predict(clients=clients, seconds=seconds, **plan)
-        controls += control(pinned, job, seconds)
-        seen = load.result()
-        assert set(seen.latencies) <= {"200", "503", "no client left"}, name
-        goodputs[name] = seen.rate("200")
-        refusals[name] = seen.latencies.get("503", [])
-    peak = max(1.0, (peak + sustained()) / 2)
-    for name, goodput in goodputs.items():
+    for _ in range(rounds):
+        peaks.append(max(1.0, seen(clients=16).rate("200")))
+        for name, rate in ((crowd, 0.0), (fast, 2 * peaks[-1])):
+            found = seen(clients=clients, patient=0.5, rate=rate)
+            assert set(found.latencies) <= {"200", "503", "no client left"}, name
+            parts[name].append(found.rate("200") / peaks[-1])
+            refusals[name] += found.latencies.get("503", [])
+    for name, part in parts.items():
         campaign.figure(
-            f"predictions made with {name}",
+            f"predictions made with {name} (median of {rounds})",
             target="80 % of the peak",
-            measured=f"{goodput / peak:.0%} of {peak:.0f} a second",
-            met=goodput >= 0.8 * peak,
+            measured=f"{median(part):.0%} of {median(peaks):.0f} a second",
+            met=median(part) >= 0.8,
         )
-        median, p99 = quantile(refusals[name], 0.5), quantile(refusals[name], 0.99)
+        usual, p99 = quantile(refusals[name], 0.5), quantile(refusals[name], 0.99)
         campaign.figure(
             f"a refusal with {name} (median, p99)",
             target="50 ms (median)",
-            measured=f"{milliseconds(median)}, {milliseconds(p99)}",
-            met=median <= 0.05,
+            measured=f"{milliseconds(usual)}, {milliseconds(p99)}",
+            met=usual <= 0.05,
         )
     slow = quantile(controls, 0.99)
     campaign.figure(
@@ -114,7 +113,7 @@ def test_clients_beyond_what_can_be_served_are_refused_and_the_rest_served(
         "memory", target=f"{MEGABYTES} MB", measured=f"{held:.0f} MB", met=held < MEGABYTES
     )
     assert sum(map(len, refusals.values()))
-    assert min(goodputs.values()) >= campaign.of(0.3, 0.5) * peak
+    assert min(map(median, parts.values())) >= campaign.of(0.3, 0.5)
     assert slow < 5
     assert held < MEGABYTES
 
