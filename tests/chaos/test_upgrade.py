@@ -298,9 +298,9 @@ def test_a_backup_under_load_is_whole_and_goes_on_to_the_same_bytes(
     workers = sorted(server.workers())
     copy = Server(tmp_path / "copy-0", datasets_dir).start()
     try:
-        ended = [copy.wait(job, "succeeded", "failed", seconds=100) for job in running]
+        ended = [copy.wait(job, "succeeded", "failed", seconds=280) for job in running]
         assert sorted(server.workers()) == workers or server.job(running[0])["state"] != "running"
-        originals = [server.wait(job, "succeeded", "failed", seconds=100) for job in running]
+        originals = [server.wait(job, "succeeded", "failed", seconds=280) for job in running]
     finally:
         copy.stop()
     same = [job["weights_sha256"] for job in ended] == [job["weights_sha256"] for job in originals]
