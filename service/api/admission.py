@@ -16,7 +16,7 @@ PATH_END = "/predict"
 LARGE_BYTES = 64 * 1024
 """A body of more, or of unknown length, can take seconds and many megabytes."""
 MOST_LARGE = 4
-MOST_SECONDS = 4
+MOST_SECONDS = 3
 FEW_REFUSALS, MANY_REFUSALS = 50, 200
 """A second; a few of them take the time of a prediction."""
 REFUSED = "refused"

@@ -56,8 +56,8 @@ def check_still_predicts(target, picture):
 def test_a_bomb_is_a_problem_at_once_and_leaves_no_trace(campaign, target, bombs, picture):
     tries = campaign.of(1, 3)
     jobs = target.http.get("/v1/jobs").json()["data"]
-    took = {bomb.name: [throw(target, bomb)[1]] for bomb in bombs}
-    before = most = resident(target.pid)  # warm: the allocator keeps what the largest body took
+    took = {bomb.name: [throw(target, bomb)[1] for _ in range(tries)] for bomb in bombs}
+    before = most = resident(target.pid)  # warm: the allocator keeps what the largest bodies took
     for bomb in bombs:
         for _ in range(tries):
             answer, passed = throw(target, bomb)
@@ -69,7 +69,7 @@ def test_a_bomb_is_a_problem_at_once_and_leaves_no_trace(campaign, target, bombs
     slow = {name: round(it, 3) for name, it in median.items() if it > SECONDS}
     worst = max(median, key=median.__getitem__)
     campaign.figure(
-        f"slowest of all bombs, median of {tries + 1}",
+        f"slowest of all bombs, median of {2 * tries}",
         target="50 ms",
         measured=f"{1000 * median[worst]:.0f} ms ({worst}); {len(slow)} of {len(bombs)} over",
         met=not slow,
