@@ -17,6 +17,7 @@ LARGE_BYTES = 64 * 1024
 """A body of more, or of unknown length, can take seconds and many megabytes."""
 MOST_LARGE = 4
 MOST_SECONDS = 3
+"""A client who comes back later may find its idle connection closed."""
 FEW_REFUSALS, MANY_REFUSALS = 50, 200
 """A second; a few of them take the time of a prediction."""
 REFUSED = "refused"
