@@ -17,7 +17,7 @@ from service.job import Epoch, State
 from service.store.database import Database
 from service.store.jobs import SavedCheckpoint, saved_checkpoints
 from service.store.moves import OF_ATTEMPT, Note, change, hold, move
-from service.store.schema import checkpoints, epochs
+from service.store.schema import checkpoints, epochs, jobs
 
 Cursor = tuple[int, int]
 """Epochs done, batches done of the next one."""
@@ -25,6 +25,8 @@ Cursor = tuple[int, int]
 KEPT_CHECKPOINTS = 2
 
 # Made once: to put a statement together takes longer than to execute it.
+TASK = select(jobs.c.spec, jobs.c.cost, jobs.c.environment)
+TASK = TASK.where(jobs.c.number == bindparam("of"))
 NAME = insert(checkpoints)
 FORGET = delete(checkpoints)
 FORGET = FORGET.where(checkpoints.c.job == bindparam("of"), checkpoints.c.key == bindparam("named"))
@@ -77,12 +79,12 @@ class Attempt:
         The row's environment is that of its checkpoints: it changes here only if there are none.
         """
         with self._hold() as (connection, row):
+            spec, cost, before = connection.execute(TASK, {"of": row["number"]}).one()
             saved = saved_checkpoints(connection, row)
             values = {"handle": handle, "beat": row["beat"] + 1}
             change(connection, row, values if saved else {"environment": environment, **values})
             losses: dict[int, float] = dict(connection.execute(LOSSES, {"of": row["number"]}).all())
-        job_bytes = row["cost"]["bytes"]
-        return Assignment(row["spec"], saved, losses, row["environment"], job_bytes)
+        return Assignment(spec, saved, losses, before, cost["bytes"])
 
     def beat(self, cursor: Cursor, finished: Sequence[Epoch] = ()) -> State:
         """Say "alive, and this far", with the epochs finished since the last time.

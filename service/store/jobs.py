@@ -5,11 +5,12 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Delete,
     Select,
     bindparam,
     delete,
@@ -21,6 +22,7 @@ from sqlalchemy import (
     union_all,
 )
 from sqlalchemy.engine import RowMapping
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from service.errors import JobNotFound, NoneSucceeded, WrongMove
 from service.job import (
@@ -61,6 +63,7 @@ DONE: dict[str, tuple[State, ...]] = {
     "resume": (State.QUEUED, State.RUNNING),
 }
 Columns = Mapping[str, Sequence[float]]
+Statement = TypeVar("Statement", Select[Any], Delete, ReturningUpdate[Any])
 
 
 @dataclass(frozen=True)
@@ -170,14 +173,12 @@ class JobStore:
             WrongMove: its state does not allow the action; nothing has changed.
 
         """
-        moves = ACTIONS[action]
         asked = {"code": "user", "message": f"a client asked to {action}"}
         with self._database.write() as connection:
-            this = (jobs.c.id == id_, in_state(list(moves)), *self._seen)
-            held = hold(connection, HOLD.where(*this))
+            held = hold(connection, self._own(ALLOWING[action]), held_id=id_)
             if held is not None:
                 reason = None if action == "resume" else asked
-                move(connection, held, moves[State(held["state"])], reason)
+                move(connection, held, ACTIONS[action][State(held["state"])], reason)
             row = self._find(connection, id_)
             if held is None and row["state"] not in DONE[action]:
                 raise WrongMove(action, row["state"], _allowed(State(row["state"])))
@@ -191,9 +192,7 @@ class JobStore:
 
         """
         with self._database.write() as connection:
-            idle = [state for state in State if state not in WITH_WORKER]
-            this = (jobs.c.id == id_, in_state(idle), *self._seen)
-            gone = connection.execute(delete(jobs).where(*this))
+            gone = connection.execute(self._own(FORGET), {"of": id_})
             if gone.rowcount == 0:
                 row = self._find(connection, id_)
                 raise WrongMove("delete", row["state"], _allowed(State(row["state"])))
@@ -268,15 +267,25 @@ class JobStore:
             return _job(row), saved_checkpoints(connection, row)
 
     def _find(self, connection: Connection, id_: str) -> RowMapping:
-        row = connection.execute(FIND.where(*self._seen), {"of": id_}).mappings().one_or_none()
+        row = connection.execute(self._own(FIND), {"of": id_}).mappings().one_or_none()
         if row is None:
             raise JobNotFound(id_)
         return row
+
+    def _own(self, statement: Statement) -> Statement:
+        """Keep the statement to the jobs that are seen; as it is, it is known to SQLAlchemy."""
+        return statement.where(*self._seen) if self._seen else statement
 
 
 # Made once: to put a statement together takes longer than to execute it.
 INSERT = insert(jobs).returning(jobs)
 FIND = select(jobs).where(jobs.c.id == bindparam("of"))
+ALLOWING = {
+    action: HOLD.where(jobs.c.id == bindparam("held_id"), in_state(list(moves)))
+    for action, moves in ACTIONS.items()
+}
+IDLE = [state for state in State if state not in WITH_WORKER]
+FORGET = delete(jobs).where(jobs.c.id == bindparam("of"), in_state(IDLE))
 AHEAD = select(func.count()).where(jobs.c.state == State.QUEUED, jobs.c.number < bindparam("of"))
 SAVED = select(checkpoints).where(checkpoints.c.job == bindparam("of"))
 SAVED = SAVED.order_by(checkpoints.c.number.desc())

@@ -30,8 +30,12 @@ Note = tuple[EventType, dict[str, Any]]
 """An event to be: its type and data."""
 
 
+# Nothing is decided by these, and they take longer to read than all others.
+LARGE = {"spec", "cost", "latest", "environment", "handle"}
+HELD = [column for column in jobs.c if column.name not in LARGE]
+
 # Made once: to put a statement together takes longer than to execute it.
-HOLD = update(jobs).values(beat=jobs.c.beat).returning(jobs)
+HOLD = update(jobs).values(beat=jobs.c.beat).returning(*HELD)
 CHANGE = update(jobs).where(jobs.c.number == bindparam("held"))
 RECORD = insert(events)
 NEWEST = select(func.max(checkpoints.c.number)).where(checkpoints.c.job == bindparam("of"))

@@ -247,6 +247,7 @@ def test_bad_connections_are_closed_and_good_clients_do_not_notice(campaign, tar
     eventually(lambda: open_connections(target.pid) < base, "all connections to be closed", 5)
     worst = max(longest, key=longest.__getitem__)
     slow = max(slowest, key=slowest.__getitem__)
+    within = sum(seconds <= bound for seconds in slowest.values())
     campaign.figure(
         f"the longest that one of {campaign.of(10, 1000)} connections of each kind was kept",
         target=f"{SECONDS} s",
@@ -256,7 +257,7 @@ def test_bad_connections_are_closed_and_good_clients_do_not_notice(campaign, tar
     campaign.figure(
         "p99 of good clients meanwhile",
         target=f"{1000 * bound:.0f} ms",
-        measured=f"{1000 * slowest[slow]:.0f} ms ({slow})",
+        measured=f"{1000 * slowest[slow]:.0f} ms ({slow}); {within} of {len(slowest)} kinds met it",
         met=slowest[slow] <= bound,
     )
     campaign.figure(
