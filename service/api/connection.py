@@ -20,7 +20,7 @@ from service.api import problems
 from service.api.admission import REFUSED
 from service.api.edge import HEADERS
 
-PATIENCE_SECONDS = 7
+PATIENCE_SECONDS = 6
 """For all headers of a request, for the first byte of a body, for any byte read of an answer."""
 BYTES_PER_SECOND = 16 * 1024
 """More patience is earned by bytes of a body sent, or of an answer read."""

@@ -253,7 +253,7 @@ def _bytes_of(values: np.ndarray) -> Grey:
 
 def _answer_json(rooms: Rooms, ref: str, body: bytes) -> Predictions:
     # Each takes much more memory than its bytes in the body, and so would the errors about it.
-    most = {b"{": MAX_INPUTS + 1, b"[": 32 * MAX_INPUTS, b'"': 16 * MAX_INPUTS}
+    most = {b"{": MAX_INPUTS + 1, b"[": 32 * MAX_INPUTS, b'"': 10 * MAX_INPUTS + 100}
     if any(body.count(mark) > count for mark, count in most.items()):
         raise HTTPException(422, f"The body has more parts than {MAX_INPUTS:,} inputs can have.")
     asked = _validated(body)
