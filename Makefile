@@ -38,8 +38,8 @@ fix: .venv/.dev  ## Format and mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: .venv/.dev  ## Measure one epoch against scikit-learn and the hand-in's code
-	$(BIN)/python -m benchmarks.epoch
+bench: .venv/.dev  ## Measure speed against peers (K=training runs one part); figures go to docs/
+	$(BIN)/python -m benchmarks $(K)
 
 chaos: .venv/.dev  ## Run the fault campaigns in full, over an hour (K=worker_kills runs one); figures go to docs/
 	$(BIN)/pytest --campaign --timeout 7200 tests/chaos$(if $(K),/test_$(K).py)

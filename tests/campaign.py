@@ -104,8 +104,7 @@ class Campaign:
         return self._figure("tests that failed", "0", told, not names)
 
     def _figure(self, what: str, target: str, measured: str, met: bool) -> Figure:
-        changed = _git("status", "-s", "--", *MEASURED)
-        commit = _git("rev-parse", "--short", "HEAD") + ("+" if changed else "")
+        commit = code_state(*MEASURED)
         return Figure(self._suite, self._name, what, target, measured, met, commit)
 
 
@@ -148,6 +147,12 @@ def _table(figures: list[Figure]) -> str:
 def _cell(text: str) -> str:
     """Names of tests may hold what ends a cell."""
     return text.replace("|", r"\|")
+
+
+def code_state(*folders: str) -> str:
+    """Return the commit, with a `+` behind it if these folders were changed since."""
+    changed = _git("status", "-s", "--", *folders)
+    return _git("rev-parse", "--short", "HEAD") + ("+" if changed else "")
 
 
 def _git(*arguments: str) -> str:

@@ -1,0 +1,1 @@
+"""Trainers that take part in the race: each a process of its own, in its own environment."""

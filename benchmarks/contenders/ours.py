@@ -1,0 +1,29 @@
+"""This project's trainer."""
+
+from benchmarks.contenders.race import Accuracies, Task, images, take_part
+from mlp_core import Dataset, Recipe, Split, Training
+
+
+def prepare(task: Task):
+    train, test = (Split(*images(name)) for name in ("train", "t10k"))
+    recipe = Recipe(
+        hidden=task.sizes[1:-1],
+        activation=task.activation,
+        initialization="he_normal",
+        initial_bias=0.01,
+        epochs=10**6,
+        batch_size=task.batch_size,
+        learning_rate=task.learning_rate,
+        momentum=task.momentum,
+    )
+    epochs = (epoch for epoch in Training(recipe, Dataset("mnist", train, test, 10)) if epoch)
+
+    def epoch() -> Accuracies:
+        done = next(epochs)
+        return done.train_accuracy, done.test_accuracy
+
+    return epoch
+
+
+if __name__ == "__main__":
+    take_part(prepare)

@@ -1,0 +1,34 @@
+"""The peers' own environments, made when they are missing: `.venv-bench/<name>`."""
+
+import subprocess
+import venv
+from importlib.metadata import version
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PLACE = ROOT / ".venv-bench"
+NUMPY = f"numpy=={version('numpy')}"
+
+# Of each environment, what is tried in turn: PyTorch's build without CUDA is not in every index.
+PACKAGES: dict[str, list[list[str]]] = {
+    "scikit-learn": [[NUMPY, "scikit-learn==1.9.1"]],
+    "pytorch": [[NUMPY, "torch==2.13.0+cpu"], [NUMPY, "torch==2.13.0"]],
+    "jax": [[NUMPY, "jax[cpu]==0.10.2"]],
+}
+
+
+def python_of(name: str) -> Path:
+    """Return the interpreter of a peer's environment; make it if need be."""
+    place = PLACE / name
+    complete = place / "complete"
+    if not complete.exists():
+        venv.create(place, with_pip=True, clear=True)
+        for packages in PACKAGES[name]:
+            print("installing", *packages, "for", name, flush=True)
+            command = [place / "bin" / "pip", "install", "--quiet", *packages]
+            if subprocess.run(command, check=False).returncode == 0:
+                break
+        else:
+            raise SystemExit(f"{name} can't be installed: see above")
+        complete.touch()
+    return place / "bin" / "python"
