@@ -5,6 +5,7 @@ takes chance from the seed alone.
 """
 
 from mlp_core.activations import ACTIVATIONS
+from mlp_core.arrangement import Arrangement, arrange
 from mlp_core.checkpoint import Checkpoint, Cursor
 from mlp_core.dataset import Dataset, Split, read_idx, scaled
 from mlp_core.errors import CheckpointError, CoreError, DatasetError, Diverged, ShapeError
@@ -16,6 +17,7 @@ __all__ = [
     "ACTIVATIONS",
     "ARITHMETIC",
     "INITIALIZATIONS",
+    "Arrangement",
     "Checkpoint",
     "CheckpointError",
     "CoreError",
@@ -29,6 +31,7 @@ __all__ = [
     "ShapeError",
     "Split",
     "Training",
+    "arrange",
     "evaluate",
     "predict_probabilities",
     "read_idx",

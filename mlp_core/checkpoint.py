@@ -15,16 +15,21 @@ class Cursor:
     """How far a run has come."""
 
     epochs_done: int = 0
-    batches_done: int = 0  # of the next epoch; all of them: its evaluation is pending
+    batches_done: int = 0  # of the next epoch
 
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """Cursor and arrays of a run: the parameters, and the velocities if there is momentum."""
+    """Cursor and arrays of a run.
+
+    The arrays are the parameters, `layers.1.weight` and so on; with momentum the velocities,
+    `momentum.layers.1.weight`; and, while it is evaluated, the network of the epoch before,
+    `scored.layers.1.weight`.
+    """
 
     cursor: Cursor
-    arrays: dict[str, NDArray[Any]]  # layers.1.weight, …, momentum.layers.1.weight, …
-    epoch_seconds: float  # already spent in the unfinished epoch
+    arrays: dict[str, NDArray[Any]]
+    epoch_seconds: float  # since the last epoch's record
 
 
 def check_arrays(arrays: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[int, ...]]) -> None:

@@ -94,6 +94,12 @@ class Network(Parameters):
         biases = tuple(np.full(n_out, initial_bias, np.float32) for n_out in sizes[1:])
         return cls(weights, biases, activation)
 
+    def copy(self) -> Self:
+        weights, biases = (
+            tuple(array.copy() for array in kind) for kind in (self.weights, self.biases)
+        )
+        return type(self)(weights, biases, self.activation)
+
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], activation: str) -> Self:
         """The network of the arrays called `layers.…`, not copied; the others are ignored.

@@ -2,26 +2,30 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mlp_core.arrangement import Arrangement, arrange
 from mlp_core.checkpoint import Checkpoint, Cursor, check_arrays
-from mlp_core.dataset import Dataset, Split
+from mlp_core.dataset import Dataset
 from mlp_core.errors import CheckpointError, Diverged
-from mlp_core.evaluation import BLOCK_ROWS, Block, Evaluation, blocks
-from mlp_core.live_columns import Columns, Narrowing, live_columns, select, widen
+from mlp_core.evaluation import Evaluation
+from mlp_core.live_columns import FirstLayer
 from mlp_core.loss import cross_entropy
-from mlp_core.network import Network, Parameters, backward, forward
+from mlp_core.network import Network, Parameters, backward, forward, weight_name
 from mlp_core.optimizers import SGD
 from mlp_core.workspace import Workspace
 
-ARITHMETIC = 1  # raised by any change of the bits a run produces
+ARITHMETIC = 2  # raised by any change of the bits a run produces
 
 INIT, SHUFFLE = 0, 1  # purposes of chance
+FIRST = weight_name(1)
+SCORED = "scored."  # before the names of a network that waits for its scores
+PATIENCE_SECONDS = 0.02  # between two chances to stop, where there is nothing to do but wait
 
 
 def generator(seed: int, purpose: int, epoch: int) -> np.random.Generator:
@@ -55,64 +59,85 @@ class Epoch:
     train_accuracy: float
     test_loss: float
     test_accuracy: float
-    seconds: float  # since the previous epoch's end, evaluation included, interruptions excluded
+    seconds: float  # since the previous record, interruptions excluded
 
 
 class Training:
     """A run of a recipe on a data set, from its start or from a checkpoint.
 
-    Iterating trains. After each slice of work, a batch or a block of the evaluation, comes None:
-    the chance to save or to stop; after its evaluation comes the finished Epoch. A run stopped at
-    any of these, and built again from its checkpoint, ends with the same bits as one undisturbed.
+    Iterating trains. After each batch or part of an evaluation comes None: the chance to save or to
+    stop. An epoch's record comes when its network is evaluated; where a core is idle that is done
+    beside the next epoch. A run stopped at any of these, and built again from its checkpoint, ends
+    with the same bits as one undisturbed.
     """
 
     def __init__(
-        self, recipe: Recipe, dataset: Dataset, checkpoint: Checkpoint | None = None
+        self,
+        recipe: Recipe,
+        dataset: Dataset,
+        checkpoint: Checkpoint | None = None,
+        arrangement: Arrangement | None = None,
+        core_is_idle: Callable[[], bool] = lambda: False,
     ) -> None:
         """Allocate all buffers.
+
+        Args:
+            recipe: what to train.
+            dataset: what to train on.
+            checkpoint: where to go on.
+            arrangement: that of the data set, if somebody has kept it.
+            core_is_idle: whether to evaluate in a thread; asked once an epoch.
 
         Raises:
             CheckpointError: the checkpoint is of another recipe or data set.
 
         """
         sizes = (dataset.n_in, *recipe.hidden, dataset.classes)
+        batch_rows = min(recipe.batch_size, len(dataset.train))
         self._recipe = recipe
-        self._dataset = dataset
-        self._network = Network.random(
-            sizes,
-            recipe.activation,
-            recipe.initialization,
-            recipe.initial_bias,
-            generator(recipe.seed, INIT, 0),
+        self._core_is_idle = core_is_idle
+        self._data = arrangement or arrange(dataset)
+        self._first = FirstLayer(self._data, sizes[1], batch_rows)
+        self._network = self._placed(
+            Network.random(
+                sizes,
+                recipe.activation,
+                recipe.initialization,
+                recipe.initial_bias,
+                generator(recipe.seed, INIT, 0),
+            )
         )
-        self._gradients = self._network.zeros()
+        zeros = self._network.zeros()
+        self._gradients = Parameters((self._first.dW, *zeros.weights[1:]), zeros.biases)
         self._optimizer = SGD(
             self._network, recipe.learning_rate, recipe.momentum, recipe.nesterov, recipe.l2
         )
-        self._batch = Workspace.allocate(sizes, min(recipe.batch_size, len(dataset.train)))
-        self._block = Workspace.allocate(sizes, BLOCK_ROWS)
-        self._narrowing = Narrowing(sizes, max(len(self._batch), BLOCK_ROWS))
-        self._train_blocks = blocks(dataset.train, sizes[1])
-        self._test_blocks = blocks(dataset.test, sizes[1])
+        self._batch = Workspace.allocate(sizes, batch_rows)
+        self._evaluation = Evaluation(self._network, self._data)
         self._epochs_done = 0
         self._batches_done = 0
-        self._epoch_start = time.perf_counter()
+        self._record_time = time.perf_counter()
         if checkpoint is not None:
             self._restore(checkpoint)
 
     def __iter__(self) -> Iterator[Epoch | None]:
         while self._epochs_done < self._recipe.epochs:
-            yield from self._train()
-            train = self._evaluation(self._dataset.train, self._train_blocks)
-            test = self._evaluation(self._dataset.test, self._test_blocks)
-            yield from train
-            yield from test
-            yield self._finish(train, test)
+            if not self._evaluation.aside:
+                yield from self._wait()
+            try:
+                for _ in self._train():
+                    yield self._scored()
+            except Diverged:
+                yield from self._wait()  # for the record of the epoch before
+                raise
+            yield from self._wait()
+            self._end_epoch()
+        yield from self._wait()
 
     @property
     def batches_per_epoch(self) -> int:
         """All batches of an epoch, the short last one included."""
-        return math.ceil(len(self._dataset.train) / self._recipe.batch_size)
+        return math.ceil(len(self._data.labels) / self._recipe.batch_size)
 
     @property
     def cursor(self) -> Cursor:
@@ -120,34 +145,54 @@ class Training:
 
     @property
     def network(self) -> Network:
-        """The network in training; its arrays change with every batch."""
-        return self._network
+        """A copy of the network in training."""
+        return Network.from_arrays(self.checkpoint().arrays, self._network.activation)
 
     def checkpoint(self) -> Checkpoint:
         """A copy of all that the run carries; valid at any yield."""
-        arrays = {name: array.copy() for name, array in self._arrays().items()}
-        return Checkpoint(self.cursor, arrays, time.perf_counter() - self._epoch_start)
+        places = np.argsort(self._data.order)
+        arrays = {
+            name: array[places] if name.endswith(FIRST) else array.copy()
+            for name, array in self._arrays(scored=self._evaluation.pending).items()
+        }
+        return Checkpoint(self.cursor, arrays, time.perf_counter() - self._record_time)
 
-    def _arrays(self) -> dict[str, NDArray[Any]]:
-        return self._network.arrays() | self._optimizer.arrays()
+    def _placed(self, network: Network) -> Network:
+        """The same network, its inputs at their places."""
+        W, *others = network.weights
+        np.take(W, self._data.order, axis=0, out=self._first.W)
+        return Network((self._first.W, *others), network.biases, network.activation)
+
+    def _arrays(self, *, scored: bool) -> dict[str, NDArray[Any]]:
+        """The arrays of a checkpoint, not copied; those that wait for scores too if `scored`."""
+        arrays = self._network.arrays() | self._optimizer.arrays()
+        if scored:
+            network = self._evaluation.network.arrays()
+            arrays |= {f"{SCORED}{name}": array for name, array in network.items()}
+        return arrays
 
     def _restore(self, checkpoint: Checkpoint) -> None:
-        arrays, cursor = self._arrays(), checkpoint.cursor
+        cursor = checkpoint.cursor
         last = Cursor(self._recipe.epochs, 0)
         fits = 0 <= cursor.batches_done <= self.batches_per_epoch
         if not (fits and Cursor() <= cursor <= last):
             expected = f"up to {last}, {self.batches_per_epoch} batches an epoch"
             raise CheckpointError("cursor", expected, cursor)
+        scored = any(name.startswith(SCORED) for name in checkpoint.arrays)
+        arrays = self._arrays(scored=scored)
         check_arrays(checkpoint.arrays, {name: array.shape for name, array in arrays.items()})
         for name, array in arrays.items():
-            np.copyto(array, checkpoint.arrays[name])
+            saved = checkpoint.arrays[name]
+            np.copyto(array, saved[self._data.order] if name.endswith(FIRST) else saved)
         self._epochs_done, self._batches_done = cursor.epochs_done, cursor.batches_done
-        self._epoch_start -= checkpoint.epoch_seconds
+        self._record_time -= checkpoint.epoch_seconds
+        if scored:
+            self._evaluation.start(aside=self._core_is_idle())
 
     def _train(self) -> Iterator[None]:
         """Train on the batches of the epoch that are not done yet."""
         rng = generator(self._recipe.seed, SHUFFLE, self._epochs_done + 1)
-        order = rng.permutation(len(self._dataset.train))
+        order = rng.permutation(len(self._data.labels))
         size = self._recipe.batch_size
         for start in range(self._batches_done * size, len(order), size):
             self._step(order[start : start + size])
@@ -157,49 +202,43 @@ class Training:
     def _step(self, rows: NDArray[np.int64]) -> None:
         """Train on one batch: the images of the given rows."""
         work = self._batch.head(len(rows))
-        labels = self._dataset.train.labels[rows]
         d_logits = work.d_outputs[-1]
-        np.take(self._dataset.train.images, rows, axis=0, out=work.pixels, mode="clip")
-        live = live_columns(work.pixels, len(self._network.biases[0]))
-        X = self._narrowing.inputs(select(work.pixels, live))
-        network = self._narrowing.network(self._network, live)
-        gradients = self._narrowing.gradients(self._gradients, live)
+        np.take(self._data.images, rows, axis=0, out=work.pixels, mode="clip")
+        X, live = self._first.inputs(work.pixels)
+        network = self._first.narrow(self._network, live)
+        gradients = self._first.gradients(self._gradients, live)
         forward(network, X, work.outputs)
-        cross_entropy(work.outputs[-1], labels, work.losses, d_logits)
-        self._check(float(work.losses.sum()), self._batches_done + 1)
+        cross_entropy(work.outputs[-1], self._data.labels[rows], work.losses, d_logits)
+        self._check(float(work.losses.sum()), self._epochs_done + 1, self._batches_done + 1)
         d_logits *= self._optimizer.scale / len(rows)
         backward(network, X, work.outputs, work.d_outputs, gradients)
-        self._update(network, gradients, live)
-
-    def _update(self, network: Network, gradients: Parameters, live: Columns) -> None:
-        """Change the network by the gradients of its live part."""
         if self._optimizer.moves_all:
-            if live is not None:
-                self._gradients.weights[0].fill(0)
-                widen(gradients, live, self._gradients)
+            self._first.widen_gradients(live)
             self._optimizer.step(self._network, self._gradients)
         else:
             self._optimizer.step(network, gradients)
-            widen(network, live, self._network)
+            self._first.widen(live)
 
-    def _evaluation(self, split: Split, blocks: list[Block]) -> Evaluation:
-        return Evaluation(self._network, split, blocks, self._block, self._narrowing)
-
-    def _finish(self, train: Evaluation, test: Evaluation) -> Epoch:
-        """Close the epoch: its record, and on to the next."""
-        self._check(train.loss + test.loss, self.batches_per_epoch)
+    def _end_epoch(self) -> None:
+        """Go on to the next epoch, and let a copy of the network be evaluated meanwhile."""
         self._epochs_done += 1
         self._batches_done = 0
-        start, self._epoch_start = self._epoch_start, time.perf_counter()
-        return Epoch(
-            self._epochs_done,
-            train.loss,
-            train.accuracy,
-            test.loss,
-            test.accuracy,
-            self._epoch_start - start,
-        )
+        self._evaluation.start_with(self._network, aside=self._core_is_idle())
 
-    def _check(self, loss: float, step: int) -> None:
+    def _wait(self) -> Iterator[Epoch | None]:
+        """Wait for the record that is still to come, if one is."""
+        while self._evaluation.pending:
+            yield self._scored(PATIENCE_SECONDS)
+
+    def _scored(self, patience: float = 0.0) -> Epoch | None:
+        """The record of the last finished epoch, if it is there and new."""
+        if not self._evaluation.done(patience):
+            return None
+        train, test = self._evaluation.take()
+        self._check(train.loss + test.loss, self._epochs_done, self.batches_per_epoch)
+        before, self._record_time = self._record_time, time.perf_counter()
+        return Epoch(self._epochs_done, *train, *test, self._record_time - before)
+
+    def _check(self, loss: float, epoch: int, step: int) -> None:
         if not math.isfinite(loss):
-            raise Diverged(self._epochs_done + 1, step, self._recipe.learning_rate)
+            raise Diverged(epoch, step, self._recipe.learning_rate)

@@ -171,14 +171,14 @@ def _add_routes(app: FastAPI) -> None:
 
 
 def prepare(settings: Settings) -> None:
-    """Make the data directory, unpack the data sets, bring the database to the newest schema.
+    """Make the data directory, unpack and arrange the data sets, bring the database up to date.
 
     Raises:
         StoreBroken: they can't be written.
     """
     make_directory(settings.data_dir.absolute())
     _write_probe(settings.data_dir)
-    DatasetShelf(settings.resolved_datasets_dir()).open(MNIST.name)
+    DatasetShelf(settings.resolved_datasets_dir()).arranged(MNIST.name)
     url = settings.resolved_database_url()
     database = Database(url)
     end_frozen_holders(database.file)

@@ -1,18 +1,22 @@
 """Data sets: shipped with the package, unpacked once, then shared by memory mapping."""
 
+import contextlib
 import fcntl
+import functools
 import gzip
 import hashlib
 import io
 import threading
 import zlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 
-from mlp_core import Dataset, Split, read_idx
+from mlp_core import ARITHMETIC, Arrangement, Dataset, Split, arrange, read_idx
+from mlp_core.arrangement import ARRAYS
 from service.cost import Shape
 from service.errors import DatasetNotFound, StoreBroken
 from service.store.artifacts import make_directory, write_atomic
@@ -105,19 +109,29 @@ class DatasetShelf:
                 self._open[name] = self._map(self.describe(name))
             return self._open[name]
 
+    def arranged(self, name: str) -> Arrangement:
+        """Return the arrangement of a data set, memory-mapped; the first call makes it.
+
+        Raises:
+            DatasetNotFound: there is none of that name.
+            StoreBroken: its files are damaged, or can't be read or written.
+
+        """
+        dataset, info = self.open(name), self.describe(name)
+        folder = self._folder(info) / f"arranged-{ARITHMETIC}"  # another one gives other bits
+        with _broken_if_it_fails(info):
+            if not _all_there(folder, ARRAYS):
+                arrays = functools.cache(lambda: arrange(dataset).arrays())
+                _write_missing(folder, ARRAYS, lambda name: arrays()[name])
+            mapped = _mapped(folder, ARRAYS)
+        return Arrangement.from_arrays(dict(zip(ARRAYS, mapped, strict=True)))
+
     def _map(self, info: DatasetInfo) -> Dataset:
-        # The digests name the folder, so a file of another version is never mistaken for this one.
-        version = hashlib.sha256("".join(info.sha256.values()).encode()).hexdigest()[:12]
-        folder = self._directory / f"{info.name}-{version}"
-        paths = [folder / f"{name}.npy" for name in info.sha256]
-        try:
-            if not all(path.exists() for path in paths):
-                _unpack(info, folder)
-            train_images, train_labels, test_images, test_labels = (
-                np.load(path, mmap_mode="r", allow_pickle=False) for path in paths
-            )
-        except (OSError, EOFError, ValueError, zlib.error) as exc:
-            raise StoreBroken(f"the data set {info.name} can't be read: {exc}") from exc
+        folder = self._folder(info)
+        with _broken_if_it_fails(info):
+            if not _all_there(folder, info.sha256):
+                _write_missing(folder, info.sha256, functools.partial(_unpacked, info))
+            train_images, train_labels, test_images, test_labels = _mapped(folder, info.sha256)
         return Dataset(
             name=info.name,
             train=Split(images=train_images, labels=train_labels),
@@ -125,21 +139,45 @@ class DatasetShelf:
             classes=len(info.classes),
         )
 
+    def _folder(self, info: DatasetInfo) -> Path:
+        # The digests name the folder, so a file of another version is never mistaken for this one.
+        version = hashlib.sha256("".join(info.sha256.values()).encode()).hexdigest()[:12]
+        return self._directory / f"{info.name}-{version}"
 
-def _unpack(info: DatasetInfo, folder: Path) -> None:
-    """Write the shipped files as `.npy` into `folder`; several processes at once do it once."""
+
+@contextlib.contextmanager
+def _broken_if_it_fails(info: DatasetInfo) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, EOFError, ValueError, zlib.error) as exc:
+        raise StoreBroken(f"the data set {info.name} can't be read: {exc}") from exc
+
+
+def _all_there(folder: Path, names: Iterable[str]) -> bool:
+    return all((folder / f"{name}.npy").exists() for name in names)
+
+
+def _mapped(folder: Path, names: Iterable[str]) -> list[np.ndarray]:
+    return [np.load(folder / f"{name}.npy", "r", allow_pickle=False) for name in names]
+
+
+def _write_missing(folder: Path, names: Iterable[str], make: Callable[[str], np.ndarray]) -> None:
+    """Write the arrays that are not in `folder` yet; several processes at once do it once."""
     make_directory(folder)
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for name, sha256 in info.sha256.items():
+        for name in names:
             path = folder / f"{name}.npy"
-            if path.exists():
-                continue
-            data = gzip.decompress((PACKED / f"{name}.gz").read_bytes())
-            if hashlib.sha256(data).hexdigest() != sha256:
-                raise StoreBroken(f"the file {name}.gz of the data set {info.name} is damaged")
-            array = read_idx(data)
-            write_atomic(path, _npy(array.reshape(len(array), -1) if array.ndim > 1 else array))
+            if not path.exists():
+                write_atomic(path, _npy(make(name)))
+
+
+def _unpacked(info: DatasetInfo, name: str) -> np.ndarray:
+    data = gzip.decompress((PACKED / f"{name}.gz").read_bytes())
+    if hashlib.sha256(data).hexdigest() != info.sha256[name]:
+        raise StoreBroken(f"the file {name}.gz of the data set {info.name} is damaged")
+    array = read_idx(data)
+    return array.reshape(len(array), -1) if array.ndim > 1 else array
 
 
 def _npy(array: np.ndarray) -> bytes:

@@ -81,3 +81,12 @@ def usable_cores() -> int:
     if quota == "max":
         return affinity
     return max(1, min(affinity, int(quota) // int(period)))
+
+
+def a_core_is_idle() -> bool:
+    """Return whether one more thread would find a core, as far as this moment tells."""
+    try:
+        runnable = int(Path("/proc/loadavg").read_text().split()[3].partition("/")[0])
+    except (OSError, ValueError, IndexError):
+        return False
+    return usable_cores() > 1 and runnable < (os.cpu_count() or 1)

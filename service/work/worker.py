@@ -30,7 +30,7 @@ from service.store.checkpoints import CheckpointStore, weights_sha256
 from service.store.database import Database
 from service.store.datasets import DatasetShelf
 from service.store.jobs import SavedCheckpoint
-from service.work.handle import Handle
+from service.work.handle import Handle, a_core_is_idle
 from service.work.launcher import STORE_EXIT
 
 BEAT_SECONDS = 0.5
@@ -115,11 +115,12 @@ class Worker:
     def _training(self, assignment: Assignment) -> Training:
         """Go on from the newest good checkpoint, or begin."""
         recipe = recipe_of(assignment.spec)
-        dataset = self._datasets.open(assignment.spec["dataset"])
+        name = assignment.spec["dataset"]
+        dataset, arrangement = self._datasets.open(name), self._datasets.arranged(name)
         checkpoint = self._newest_good(assignment)
         if checkpoint and assignment.environment not in (None, environment()):
             self._inexact(f"it began under {assignment.environment}, goes on in {environment()}")
-        training = Training(recipe, dataset, checkpoint)
+        training = Training(recipe, dataset, checkpoint, arrangement, a_core_is_idle)
         logger.info("attempt %d begins at %s", self._attempt.number, training.cursor)
         return training
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlp_core import Checkpoint, CheckpointError, Cursor, Recipe, Training
-from mlp_core.live_columns import WIDE
+from mlp_core.evaluation import Evaluation
 
 RECIPE = Recipe((4,), "relu", "he_normal", 0.01, epochs=3, batch_size=128, learning_rate=0.2)
 OPTIMIZERS = {
@@ -16,10 +16,10 @@ OPTIMIZERS = {
     "sgd and l2": replace(RECIPE, l2=0.01),
     "momentum": replace(RECIPE, momentum=0.9),
     "nesterov": replace(RECIPE, momentum=0.9, nesterov=True, activation="sigmoid"),
-    "live columns": replace(RECIPE, hidden=(WIDE,)),
-    "live columns and momentum": replace(RECIPE, hidden=(WIDE,), momentum=0.9, l2=0.01),
+    "live columns": replace(RECIPE, hidden=(64,)),
+    "live columns and momentum": replace(RECIPE, hidden=(64,), momentum=0.9, l2=0.01),
 }
-YIELDS = 3 * (5 + 2 + 1 + 1)  # batches, blocks of both sets, the epoch
+YIELDS = 3 * (5 + 2 + 1 + 1)  # batches, blocks of both sets, the record
 
 
 def outcome(training, epochs=()):
@@ -56,6 +56,22 @@ def test_a_run_stopped_again_and_again_ends_with_the_same_bits(recipe, slices, d
             epochs += [event] if event else []
         training = Training(recipe, dataset, training.checkpoint())
     assert outcome(training, epochs) == outcome(Training(recipe, dataset))
+
+
+@pytest.mark.parametrize("recipe", OPTIMIZERS.values(), ids=OPTIMIZERS)
+def test_a_run_resumed_beside_an_evaluation_ends_with_the_same_bits(recipe, dataset, monkeypatch):
+    undisturbed = outcome(Training(recipe, dataset))
+    training, epochs = Training(recipe, dataset, core_is_idle=lambda: True), []
+    monkeypatch.setattr(Evaluation, "done", lambda *_: False)  # it is never there in time
+    for _, _ in zip(range(5 + 3), training, strict=False):
+        pass
+    monkeypatch.undo()
+    checkpoint = training.checkpoint()
+    assert checkpoint.cursor == Cursor(1, 3)
+    assert "scored.layers.1.weight" in checkpoint.arrays
+    for idle in (True, False):
+        resumed = Training(recipe, dataset, checkpoint, core_is_idle=lambda idle=idle: idle)
+        assert outcome(resumed, epochs) == undisturbed
 
 
 def test_a_training_iterated_anew_goes_on_where_it_stands(dataset):

@@ -3,6 +3,7 @@ import math
 import time
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from mlp_core import (
     read_idx,
     scaled,
 )
-from mlp_core.live_columns import WIDE
+from mlp_core.evaluation import Evaluator
 from mlp_core.loss import cross_entropy
 from mlp_core.network import Network, Parameters, backward, forward
 from mlp_core.optimizers import SGD
@@ -129,8 +130,9 @@ def test_epochs_are_numbered_and_measured_on_both_sets(dataset):
     epochs = epochs_of(training)
     assert [epoch.number for epoch in epochs] == [1, 2]
     last = epochs[-1]
-    assert (last.train_loss, last.train_accuracy) == evaluate(training.network, dataset.train)
-    assert (last.test_loss, last.test_accuracy) == evaluate(training.network, dataset.test)
+    train, test = (evaluate(training.network, part) for part in (dataset.train, dataset.test))
+    assert (last.train_loss, last.train_accuracy) == pytest.approx(train, rel=1e-6)
+    assert (last.test_loss, last.test_accuracy) == pytest.approx(test, rel=1e-6)
 
 
 def test_training_learns_the_made_up_classes(dataset):
@@ -152,10 +154,56 @@ def test_every_slice_of_work_is_a_chance_to_stop(dataset):
     assert training.cursor == Cursor(0, 0)
     seen = [(type(event), training.cursor) for event in training]
     batches = [(type(None), Cursor(0, b)) for b in (1, 2, 3, 4, 5)]
-    evaluation = [(type(None), Cursor(0, 5))] * 3  # two blocks of 600 rows, one of 47
+    evaluation = [(type(None), Cursor(1, 0))] * 3  # two blocks of 600 rows, one of 47
     assert seen[:9] == [*batches, *evaluation, (Epoch, Cursor(1, 0))]
     assert seen[-1] == (Epoch, Cursor(2, 0))
     assert len(seen) == 18
+
+
+def test_an_idle_core_evaluates_beside_the_next_epoch(dataset, monkeypatch):
+    go_on = Event()
+    score = Evaluator.score
+
+    def late(self, network, blocks):
+        go_on.wait()
+        return (yield from score(self, network, blocks))
+
+    monkeypatch.setattr(Evaluator, "score", late)
+    training = Training(RECIPE, dataset, core_is_idle=lambda: True)
+    events = iter(training)
+    for _ in range(8):
+        assert next(events) is None
+    assert training.cursor == Cursor(1, 3)
+    go_on.set()
+    beside = [event for event in events if event]
+    go_on.clear()
+    assert [epoch.number for epoch in beside] == [1, 2]
+    monkeypatch.undo()
+    alone = epochs_of(Training(RECIPE, dataset))
+    assert [replace(it, seconds=0) for it in beside] == [replace(it, seconds=0) for it in alone]
+
+
+def test_an_evaluation_beside_the_next_epoch_fails_the_run(dataset, monkeypatch):
+    def fail(*_):
+        raise MemoryError("no room")
+        yield
+
+    monkeypatch.setattr(Evaluator, "score", fail)
+    with pytest.raises(MemoryError, match="no room"):
+        epochs_of(Training(RECIPE, dataset, core_is_idle=lambda: True))
+
+
+def test_an_epoch_is_recorded_before_the_next_diverges(dataset, monkeypatch):
+    check = Training._check
+
+    def bad_loss(self, loss, epoch, step):
+        check(self, math.nan if (epoch, step) == (2, 1) else loss, epoch, step)
+
+    monkeypatch.setattr(Training, "_check", bad_loss)
+    events = iter(Training(RECIPE, dataset, core_is_idle=lambda: True))
+    assert next(event.number for event in events if event) == 1
+    with pytest.raises(Diverged, match="epoch 2, step 1"):
+        next(events)
 
 
 def test_a_batch_larger_than_the_set_is_the_whole_set(dataset):
@@ -256,7 +304,7 @@ def test_a_step_never_leaves_float32(activation, rng):
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"momentum": 0.9, "nesterov": True, "l2": 0.1}, {"hidden": (WIDE,)}]
+    "options", [{}, {"momentum": 0.9, "nesterov": True, "l2": 0.1}, {"hidden": (64,)}]
 )
 def test_all_arrays_of_a_run_are_float32(dataset, options):
     training = Training(replace(RECIPE, **options), dataset)
@@ -264,13 +312,14 @@ def test_all_arrays_of_a_run_are_float32(dataset, options):
     assert {a.dtype for a in training.checkpoint().arrays.values()} == {np.dtype(np.float32)}
 
 
-def test_a_checkpoint_is_a_copy_and_the_network_is_live(dataset):
+def test_a_checkpoint_is_a_copy(dataset):
     training = Training(RECIPE, dataset)
-    before = training.checkpoint().arrays["layers.1.weight"]
-    live = training.network.weights[0]
+    before, now = training.checkpoint().arrays, training.checkpoint().arrays
     next(iter(training))
-    assert not np.array_equal(before, live)
-    assert np.array_equal(training.checkpoint().arrays["layers.1.weight"], live)
+    after = training.checkpoint().arrays
+    for name, array in before.items():
+        assert np.array_equal(now[name], array)
+        assert not np.array_equal(after[name], array)
 
 
 def test_one_epoch_of_the_linear_model_reads_most_real_digits():

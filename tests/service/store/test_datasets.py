@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mlp_core import arrange
 from service.errors import DatasetNotFound, StoreBroken
 from service.store import datasets as module
 from service.store.datasets import MNIST, DatasetShelf
@@ -186,3 +187,37 @@ def test_processes_at_once_unpack_once(tmp_path: Path) -> None:
     lines = [out.split(maxsplit=1) for out, _ in answers]
     assert sorted(int(written) for written, _ in lines) == [0, 0, 4]
     assert {shapes for _, shapes in lines} == {"(60000, 784) (10000,)\n"}
+
+
+# --- Arranging ---
+
+
+def test_the_arrangement_is_made_once_and_mapped(packed: Path, tmp_path: Path) -> None:
+    shelf = DatasetShelf(tmp_path / "shelf")
+    expected = arrange(shelf.open("tiny")).arrays()
+    made = shelf.arranged("tiny").arrays()
+    times = {file: file.stat().st_mtime_ns for file in (tmp_path / "shelf").glob("*/*/*.npy")}
+    kept = DatasetShelf(tmp_path / "shelf").arranged("tiny").arrays()
+    assert {file: file.stat().st_mtime_ns for file in times} == times
+    for name, array in expected.items():
+        assert np.array_equal(made[name], array)
+        assert np.array_equal(kept[name], array)
+    assert isinstance(kept["images"].base, np.memmap)
+
+
+def test_a_missing_file_of_the_arrangement_is_made_again(packed: Path, tmp_path: Path) -> None:
+    shelf = DatasetShelf(tmp_path / "shelf")
+    before = shelf.arranged("tiny").arrays()
+    [file] = (tmp_path / "shelf").glob("*/*/train.pixels.npy")
+    file.unlink()
+    again = shelf.arranged("tiny").arrays()
+    assert np.array_equal(again["train.pixels"], before["train.pixels"])
+
+
+def test_a_damaged_arrangement_is_broken(packed: Path, tmp_path: Path) -> None:
+    shelf = DatasetShelf(tmp_path / "shelf")
+    shelf.arranged("tiny")
+    [file] = (tmp_path / "shelf").glob("*/*/order.npy")
+    file.write_bytes(b"no array")
+    with pytest.raises(StoreBroken, match="data set tiny"):
+        shelf.arranged("tiny")

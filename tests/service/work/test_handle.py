@@ -141,3 +141,23 @@ def test_a_thread_of_a_process_names_the_same_process() -> None:
     thread.start()
     thread.join()
     assert found == [Handle.of(os.getpid())]
+
+
+@pytest.mark.parametrize(
+    ("loadavg", "cores", "idle"),
+    [
+        ("0.1 0.2 0.3 1/80 9\n", 2, True),
+        ("0.1 0.2 0.3 2/80 9\n", 2, False),
+        ("0.1 0.2 0.3 1/80 9\n", 1, False),
+        ("who knows\n", 2, False),
+    ],
+)
+def test_a_core_is_idle_while_fewer_threads_than_cores_run(
+    loadavg: str, cores: int, idle: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        Path, "read_text", lambda path: loadavg if str(path) == "/proc/loadavg" else ""
+    )
+    monkeypatch.setattr(module, "usable_cores", lambda: cores)
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    assert module.a_core_is_idle() == idle

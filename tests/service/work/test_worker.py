@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlp_core import Dataset, Epoch, Training
+from mlp_core import Arrangement, Dataset, Epoch, Training, arrange
 from service.errors import DatasetNotFound, Replaced, StoreBroken
 from service.job import Event, Job
 from service.store.attempts import Attempt
@@ -56,6 +56,9 @@ class Shelf:
             raise DatasetNotFound(name, ["mnist"])
         return self.dataset
 
+    def arranged(self, name: str) -> Arrangement:
+        return arrange(self.open(name))
+
 
 class Bench:
     """Workers in this process, one after another, with a clock that ticks at each step."""
@@ -95,6 +98,8 @@ class Bench:
 
         self._patch.setattr(module, "time", clock)
         self._patch.setattr(module, "Training", Watched)
+        # A thread would take its own time, and so would the steps.
+        self._patch.setattr(module, "a_core_is_idle", lambda: False)
         return worker
 
     def run(self, job: str, at_step: dict[int, Any] | None = None, tick: float = 0.1) -> str:
@@ -226,7 +231,9 @@ def test_a_worker_asked_to_leave_saves_and_goes_at_once(bench: Bench, step: int)
     assert bench.run(job, {step: "leave"}) == "queued"
     left, [newest, *_] = bench.jobs.with_checkpoints(job)
     epochs, rest = divmod(step, TICKS_OF_AN_EPOCH)
-    assert (newest.epochs_done, newest.batches_done) == (epochs, min(rest, 12))
+    # An epoch is done with its last batch; its evaluation follows.
+    at = (epochs, rest) if rest <= 12 else (epochs + 1, 0)
+    assert (newest.epochs_done, newest.batches_done) == at
     assert left.reason is not None
     assert left.reason.code == "shutdown"
     assert left.losses == 0
