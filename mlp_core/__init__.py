@@ -6,6 +6,7 @@ takes chance from the seed alone.
 
 from mlp_core.activations import ACTIVATIONS
 from mlp_core.arrangement import Arrangement, arrange
+from mlp_core.augmentation import Augmentation
 from mlp_core.checkpoint import Checkpoint, Cursor
 from mlp_core.dataset import Dataset, Split, read_idx, scaled
 from mlp_core.errors import CheckpointError, CoreError, DatasetError, Diverged, ShapeError
@@ -18,6 +19,7 @@ __all__ = [
     "ARITHMETIC",
     "INITIALIZATIONS",
     "Arrangement",
+    "Augmentation",
     "Checkpoint",
     "CheckpointError",
     "CoreError",

@@ -48,8 +48,11 @@ class Dataset:
     train: Split
     test: Split
     classes: int
+    image_shape: tuple[int, int] | None = None  # rows and columns; None: not known
 
     def __post_init__(self) -> None:
+        if self.image_shape is not None and math.prod(self.image_shape) != self.n_in:
+            raise DatasetError("image_shape", f"{self.n_in} pixels", self.image_shape)
         if self.test.images.shape[1] != self.n_in:
             raise DatasetError("columns of test images", self.n_in, self.test.images.shape[1])
         largest = max(int(split.labels.max()) for split in (self.train, self.test))

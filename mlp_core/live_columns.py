@@ -33,6 +33,8 @@ class FirstLayer:
         self._X = buffer(rows * n_in)
         self.W = self._W[:n_in]
         self.dW = self._dW[:n_in]
+        self.all_rare = np.arange(self._rare)
+        self.columns = np.roll(arrangement.order, -self._rare)  # of X, if all rare ones live
 
     def inputs(self, pixels: Pixels) -> tuple[Matrix, Order]:
         """The live columns of a batch scaled to [0, 1], and which of the rare ones are among them.

@@ -1,11 +1,44 @@
 """How gradients change the parameters."""
 
-from typing import Any
+import math
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mlp_core.arrays import Vector
 from mlp_core.network import Parameters
+
+SLICE = (
+    32_768  # numbers; several arrays of so many stay in the cache through all steps of a formula
+)
+
+
+class Optimizer(Protocol):
+    """What changes the parameters."""
+
+    moves_all: bool
+    """Whether even a weight whose gradient is 0 moves."""
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """What it carries from step to step, by name, not copied."""
+        ...
+
+    def scale(self, rate: float) -> float:
+        """What `step` wants gradients multiplied by, at this learning rate."""
+        ...
+
+    def step(self, parameters: Parameters, gradients: Parameters, rate: float, number: int) -> None:
+        """Change parameters, in place, by their gradients times `scale`, which are used up.
+
+        Args:
+            parameters: of the whole network if it `moves_all`, else also of a narrower one.
+            gradients: of the same shapes.
+            rate: the learning rate of this step.
+            number: of this step in the run, from 1.
+
+        """
+        ...
 
 
 class SGD:
@@ -14,64 +47,54 @@ class SGD:
     dW += l2 W                       weights only
     V = momentum V + dW              V is 0 at first
     dW = V                           with Nesterov instead dW += momentum V
-    W -= learning_rate dW
+    W -= rate dW
     """
 
     def __init__(
         self,
         parameters: Parameters,
-        learning_rate: float,
         momentum: float = 0.0,
         nesterov: bool = False,
         l2: float = 0.0,
     ) -> None:
-        self._learning_rate = learning_rate
         self._momentum = momentum
         self._nesterov = nesterov
         self._l2 = l2
         self._velocities = parameters.zeros()
         self._scratch = parameters.zeros()
+        self.moves_all = bool(momentum or l2)
 
-    @property
-    def scale(self) -> float:
-        """What `step` wants gradients multiplied by.
+    def scale(self, rate: float) -> float:
+        """Without momentum the learning rate.
 
-        Without momentum it is the learning rate: multiplying the small d_logits by it costs
-        nothing, multiplying each dW another pass over memory.
+        Multiplying the small d_logits by it costs nothing, multiplying each dW another pass over
+        memory.
         """
-        return 1.0 if self._momentum else self._learning_rate
+        return 1.0 if self._momentum else rate
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The velocities, not copied, by name: momentum.layers.1.weight, …"""
+        """The velocities: momentum.layers.1.weight, …"""
         if not self._momentum:
             return {}
         return {f"momentum.{name}": V for name, V in self._velocities.arrays().items()}
 
-    @property
-    def moves_all(self) -> bool:
-        """Whether even a weight whose gradient is 0 moves."""
-        return bool(self._momentum or self._l2)
-
-    def step(self, parameters: Parameters, gradients: Parameters) -> None:
-        """Change parameters, in place, by their gradients times `scale`, which are used up.
-
-        They are those of the whole network if it `moves_all`, else also those of a narrower one.
-        """
+    def step(self, parameters: Parameters, gradients: Parameters, rate: float, number: int) -> None:
+        del number
         if self._l2:
-            self._decay(parameters, gradients)
+            self._decay(parameters, gradients, self._l2 * self.scale(rate))
         if self._momentum:
-            self._follow_velocities(gradients)
+            self._follow_velocities(gradients, rate)
         for W, dW in zip(parameters.flat, gradients.flat, strict=True):
             W -= dW
 
-    def _decay(self, parameters: Parameters, gradients: Parameters) -> None:
+    def _decay(self, parameters: Parameters, gradients: Parameters, l2: float) -> None:
         """Add the gradient of the L2 term, in place."""
         weights = parameters.weights
         for W, dW, scratch in zip(weights, gradients.weights, self._scratch.weights, strict=True):
-            np.multiply(W, self._l2 * self.scale, out=scratch)
+            np.multiply(W, l2, out=scratch)
             dW += scratch
 
-    def _follow_velocities(self, gradients: Parameters) -> None:
+    def _follow_velocities(self, gradients: Parameters, rate: float) -> None:
         """Change the velocities, and the gradients into learning rate times direction, in place."""
         arrays = zip(self._velocities.flat, gradients.flat, self._scratch.flat, strict=True)
         for V, dW, scratch in arrays:
@@ -80,6 +103,68 @@ class SGD:
             if self._nesterov:
                 np.multiply(V, self._momentum, out=scratch)
                 dW += scratch
-                dW *= self._learning_rate
+                dW *= rate
             else:
-                np.multiply(V, self._learning_rate, out=dW)
+                np.multiply(V, rate, out=dW)
+
+
+class AdamW:
+    """Adam with weight decay of its own (Loshchilov and Hutter, 2019; torch.optim.AdamW).
+
+    W -= rate weight_decay W         weights only
+    M = beta1 M + (1 - beta1) dW     M and V are 0 at first
+    V = beta2 V + (1 - beta2) dW²
+    W -= rate M / (1 - beta1^t) / (sqrt(V / (1 - beta2^t)) + EPSILON)      t: the step's number
+
+    Kept are the sums M / (1 - beta1) and V / (1 - beta2): two passes over memory less.
+    """
+
+    moves_all = True
+    EPSILON = 1e-8
+
+    def __init__(
+        self, parameters: Parameters, weight_decay: float, beta1: float, beta2: float
+    ) -> None:
+        self._weight_decay = weight_decay
+        self._betas = beta1, beta2
+        self._first, self._second = parameters.zeros(), parameters.zeros()
+        self._scratch = np.empty(SLICE, np.float32)
+
+    def scale(self, rate: float) -> float:
+        del rate
+        return 1.0
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The sums of gradients and of their squares: first.layers.1.weight, …, second.…"""
+        moments = {"first": self._first, "second": self._second}
+        return {
+            f"{moment}.{name}": array
+            for moment, parameters in moments.items()
+            for name, array in parameters.arrays().items()
+        }
+
+    def step(self, parameters: Parameters, gradients: Parameters, rate: float, number: int) -> None:
+        for weights in parameters.weights:
+            weights *= 1 - rate * self._weight_decay
+        arrays = (parameters.flat, gradients.flat, self._first.flat, self._second.flat)
+        for each in zip(*arrays, strict=True):
+            flat = [array.reshape(-1) for array in each]
+            for start in range(0, flat[0].size, SLICE):
+                W, dW, M, V = (array[start : start + SLICE] for array in flat)
+                self._move(W, dW, M, V, rate, number)
+
+    def _move(self, W: Vector, dW: Vector, M: Vector, V: Vector, rate: float, number: int) -> None:
+        beta1, beta2 = self._betas
+        # sqrt(V / (1 - beta2^t)) of the formula is this times the root of the sum that is kept.
+        root = math.sqrt((1 - beta2) / (1 - beta2**number))
+        scratch = self._scratch[: len(W)]
+        M *= beta1
+        M += dW
+        dW *= dW
+        V *= beta2
+        V += dW
+        np.sqrt(V, out=scratch)
+        scratch += self.EPSILON / root
+        np.divide(M, scratch, out=scratch)
+        scratch *= rate * (1 - beta1) / (1 - beta1**number) / root
+        W -= scratch

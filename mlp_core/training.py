@@ -9,28 +9,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlp_core.arrangement import Arrangement, arrange
+from mlp_core.arrangement import Arrangement, Order, arrange
+from mlp_core.arrays import Matrix, Pixels
+from mlp_core.augmentation import Augmentation, Deformer
 from mlp_core.checkpoint import Checkpoint, Cursor, check_arrays
 from mlp_core.dataset import Dataset
-from mlp_core.errors import CheckpointError, Diverged
+from mlp_core.errors import CheckpointError, DatasetError, Diverged
 from mlp_core.evaluation import Evaluation
 from mlp_core.live_columns import FirstLayer
 from mlp_core.loss import cross_entropy
 from mlp_core.network import Network, Parameters, backward, forward, weight_name
-from mlp_core.optimizers import SGD
+from mlp_core.optimizers import SGD, AdamW, Optimizer
 from mlp_core.workspace import Workspace
 
 ARITHMETIC = 2  # raised by any change of the bits a run produces
 
-INIT, SHUFFLE = 0, 1  # purposes of chance
+INIT, SHUFFLE, DEFORM = 0, 1, 2  # purposes of chance
 FIRST = weight_name(1)
 SCORED = "scored."  # before the names of a network that waits for its scores
 PATIENCE_SECONDS = 0.02  # between two chances to stop, where there is nothing to do but wait
 
 
-def generator(seed: int, purpose: int, epoch: int) -> np.random.Generator:
-    """Chance of its own for each purpose and epoch, so that the cursor is all a run must keep."""
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, purpose, epoch])))
+def generator(seed: int, purpose: int, *when: int) -> np.random.Generator:
+    """Chance of its own for each purpose, epoch and batch, so the cursor is all a run must keep."""
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, purpose, *when])))
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,14 @@ class Recipe:
     momentum: float = 0.0
     nesterov: bool = False
     l2: float = 0.0
+    optimizer: str = "sgd"  # or "adamw", which takes the next three, and none of the last three
+    weight_decay: float = 0.0
+    beta1: float = 0.9
+    beta2: float = 0.999
+    schedule: str = "constant"  # or "cosine": down to 0 by half a cosine, at the end of all epochs
+    warmup_epochs: int = 0  # in which the learning rate grows evenly before
+    label_smoothing: float = 0.0
+    augmentation: Augmentation | None = None
     seed: int = 1
 
 
@@ -90,12 +100,14 @@ class Training:
 
         Raises:
             CheckpointError: the checkpoint is of another recipe or data set.
+            DatasetError: there is augmentation, but nobody knows the shape of the images.
 
         """
         sizes = (dataset.n_in, *recipe.hidden, dataset.classes)
         batch_rows = min(recipe.batch_size, len(dataset.train))
         self._recipe = recipe
         self._core_is_idle = core_is_idle
+        self._images = np.asarray(dataset.train.images)  # to index a memory map takes longer
         self._data = arrangement or arrange(dataset)
         self._first = FirstLayer(self._data, sizes[1], batch_rows)
         self._network = self._placed(
@@ -109,9 +121,8 @@ class Training:
         )
         zeros = self._network.zeros()
         self._gradients = Parameters((self._first.dW, *zeros.weights[1:]), zeros.biases)
-        self._optimizer = SGD(
-            self._network, recipe.learning_rate, recipe.momentum, recipe.nesterov, recipe.l2
-        )
+        self._optimizer = _optimizer_of(recipe, self._network)
+        self._deformer = _deformer_of(recipe, dataset, self._first, batch_rows)
         self._batch = Workspace.allocate(sizes, batch_rows)
         self._evaluation = Evaluation(self._network, self._data)
         self._epochs_done = 0
@@ -203,21 +214,46 @@ class Training:
         """Train on one batch: the images of the given rows."""
         work = self._batch.head(len(rows))
         d_logits = work.d_outputs[-1]
-        np.take(self._data.images, rows, axis=0, out=work.pixels, mode="clip")
-        X, live = self._first.inputs(work.pixels)
+        labels = self._data.labels[rows]
+        X, live = self._inputs(rows, work.pixels)
         network = self._first.narrow(self._network, live)
         gradients = self._first.gradients(self._gradients, live)
         forward(network, X, work.outputs)
-        cross_entropy(work.outputs[-1], self._data.labels[rows], work.losses, d_logits)
+        cross_entropy(work.outputs[-1], labels, work.losses, d_logits, self._recipe.label_smoothing)
         self._check(float(work.losses.sum()), self._epochs_done + 1, self._batches_done + 1)
-        d_logits *= self._optimizer.scale / len(rows)
+        rate = self._learning_rate()
+        d_logits *= self._optimizer.scale(rate) / len(rows)
         backward(network, X, work.outputs, work.d_outputs, gradients)
         if self._optimizer.moves_all:
             self._first.widen_gradients(live)
-            self._optimizer.step(self._network, self._gradients)
+            self._optimizer.step(self._network, self._gradients, rate, self._steps_done + 1)
         else:
-            self._optimizer.step(network, gradients)
+            self._optimizer.step(network, gradients, rate, self._steps_done + 1)
             self._first.widen(live)
+
+    def _inputs(self, rows: NDArray[np.int64], pixels: Pixels) -> tuple[Matrix, Order]:
+        """The inputs of a batch, and which of the rare columns live in it."""
+        if self._deformer is None:
+            np.take(self._data.images, rows, axis=0, out=pixels, mode="clip")
+            return self._first.inputs(pixels)
+        np.take(self._images, rows, axis=0, out=pixels, mode="clip")
+        rng = generator(self._recipe.seed, DEFORM, self._epochs_done + 1, self._batches_done + 1)
+        return self._deformer.inputs(pixels, rng), self._first.all_rare
+
+    @property
+    def _steps_done(self) -> int:
+        return self._epochs_done * self.batches_per_epoch + self._batches_done
+
+    def _learning_rate(self) -> float:
+        """That of the next step."""
+        highest, done = self._recipe.learning_rate, self._steps_done
+        warmup = self._recipe.warmup_epochs * self.batches_per_epoch
+        if done < warmup:
+            return highest * (done + 1) / warmup
+        if self._recipe.schedule == "constant":
+            return highest
+        left = 1 - (done - warmup) / (self._recipe.epochs * self.batches_per_epoch - warmup)
+        return highest * (1 - math.cos(math.pi * left)) / 2
 
     def _end_epoch(self) -> None:
         """Go on to the next epoch, and let a copy of the network be evaluated meanwhile."""
@@ -242,3 +278,17 @@ class Training:
     def _check(self, loss: float, epoch: int, step: int) -> None:
         if not math.isfinite(loss):
             raise Diverged(epoch, step, self._recipe.learning_rate)
+
+
+def _optimizer_of(recipe: Recipe, network: Network) -> Optimizer:
+    if recipe.optimizer == "adamw":
+        return AdamW(network, recipe.weight_decay, recipe.beta1, recipe.beta2)
+    return SGD(network, recipe.momentum, recipe.nesterov, recipe.l2)
+
+
+def _deformer_of(recipe: Recipe, dataset: Dataset, first: FirstLayer, rows: int) -> Deformer | None:
+    if recipe.augmentation is None:
+        return None
+    if dataset.image_shape is None:
+        raise DatasetError("image_shape", "rows and columns, for augmentation", None)
+    return Deformer(recipe.augmentation, dataset.image_shape, first.columns, rows)

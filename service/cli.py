@@ -74,7 +74,9 @@ def serve(
 
 @app.command()
 def train(
-    preset: Annotated[str, typer.Option(help="linear, mlp-relu or mlp-sigmoid.")] = "mlp-relu",
+    preset: Annotated[
+        str, typer.Option(help="linear, mlp-relu, mlp-sigmoid or mlp-augmented.")
+    ] = "mlp-relu",
     name: Annotated[str | None, typer.Option(help="For lists and pictures.")] = None,
     hidden: Annotated[
         str | None, typer.Option(help="Units of each hidden layer: 128,64; '' is linear.")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from service.errors import Flaw, SpecRefused
-from service.job import Cost, Spec
+from service.job import AdamW, Cost, Optimizer, Spec
 
 FLOAT_BYTES = 4
 MAX_STEP_SECONDS = 2.0
@@ -15,6 +15,8 @@ MAX_STEP_SECONDS = 2.0
 FLOPS_PER_SECOND = 100e9
 SECONDS_PER_STEP = 40e-6
 SECONDS_PER_PIXEL = 0.5e-9
+SECONDS_PER_DEFORMED_PIXEL = 10e-9
+SECONDS_PER_MOMENT = 1.3e-9
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,11 @@ def cost_of(spec: Spec, data: Shape) -> Cost:
     sizes = [data.inputs, *spec.hidden, data.classes]
     weights = sum(n_in * n_out for n_in, n_out in pairwise(sizes))
     parameters = weights + sum(sizes[1:])
-    # Parameters, their gradients, and the velocity; inputs and two arrays for each layer's output.
-    copies = 3 if spec.optimizer.momentum else 2
-    bytes_ = FLOAT_BYTES * (copies * parameters + spec.batch_size * (sizes[0] + 2 * sum(sizes[1:])))
+    # Parameters, gradients, what the optimiser keeps, the network under evaluation; inputs
+    # (two kinds if images are deformed) and two arrays for each layer's output.
+    inputs = sizes[0] * (2 if spec.augmentation else 1)
+    copies = 3 + _moments(spec.optimizer)
+    bytes_ = FLOAT_BYTES * (copies * parameters + spec.batch_size * (inputs + 2 * sum(sizes[1:])))
     # 2 flops a weight forward, 2 for its gradient, 2 for the layer below (the inputs have none),
     # and 2 again when the row is evaluated.
     below_none = 2 * data.inputs * sizes[1]
@@ -58,6 +62,8 @@ def cost_of(spec: Spec, data: Shape) -> Cost:
         flops_per_epoch / FLOPS_PER_SECOND
         + steps * SECONDS_PER_STEP * len(sizes) / 2
         + rows * sum(sizes) * SECONDS_PER_PIXEL
+        + (data.train_rows * data.inputs * SECONDS_PER_DEFORMED_PIXEL if spec.augmentation else 0)
+        + steps * parameters * _moments(spec.optimizer) * SECONDS_PER_MOMENT
     )
     return Cost(
         parameters=parameters,
@@ -65,6 +71,11 @@ def cost_of(spec: Spec, data: Shape) -> Cost:
         flops=float(spec.epochs * flops_per_epoch),
         seconds=round(spec.epochs * seconds_per_epoch, 1),
     )
+
+
+def _moments(optimizer: Optimizer) -> int:
+    """Return how many numbers the optimiser keeps for each parameter."""
+    return 2 if isinstance(optimizer, AdamW) else int(optimizer.momentum > 0)
 
 
 def check(spec: Spec, data: Shape, limits: Limits) -> Cost:

@@ -36,11 +36,22 @@ class State(StrEnum):
 FINAL = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 WITH_WORKER = (State.RUNNING, State.PAUSING, State.CANCELLING)
 
-PresetName = Literal["linear", "mlp-relu", "mlp-sigmoid"]
+PresetName = Literal["linear", "mlp-relu", "mlp-sigmoid", "mlp-augmented"]
 PRESETS: dict[PresetName, dict[str, Any]] = {
     "linear": {"hidden": []},
     "mlp-relu": {"hidden": [128], "activation": "relu"},
     "mlp-sigmoid": {"hidden": [128], "activation": "sigmoid"},
+    "mlp-augmented": {
+        "hidden": [1024, 1024],
+        "epochs": 75,
+        "batch_size": 256,
+        "learning_rate": 0.001,
+        "optimizer": {"type": "adamw"},
+        "schedule": "cosine",
+        "warmup_epochs": 1,
+        "label_smoothing": 0.1,
+        "augmentation": {},
+    },
 }
 
 # No control characters: names reach logs, pictures and terminals.
@@ -66,12 +77,60 @@ class Sgd(BaseModel):
         return self
 
 
-def _by_name(value: object) -> object:
-    """Let `"sgd"` stand for `{"type": "sgd"}`."""
+class AdamW(BaseModel):
+    """Adam with weight decay of its own, by PyTorch's formulas."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    type: Literal["adamw"]
+    weight_decay: float = Field(
+        0.01, ge=0, le=1, allow_inf_nan=False, description="of weights, not of biases"
+    )
+    beta1: float = Field(0.9, ge=0, lt=1, allow_inf_nan=False)
+    beta2: float = Field(0.999, ge=0, lt=1, allow_inf_nan=False)
+
+
+def _in_full(value: object) -> object:
+    """Let `"sgd"` stand for `{"type": "sgd"}`, and that for an object without a type."""
+    if isinstance(value, dict):
+        return {"type": "sgd", **value}
     return {"type": value} if isinstance(value, str) else value
 
 
-Optimizer = Annotated[Sgd, BeforeValidator(_by_name, json_schema_input_type=Literal["sgd"] | Sgd)]
+Optimizer = Annotated[
+    Sgd | AdamW,
+    Field(discriminator="type"),
+    BeforeValidator(_in_full, json_schema_input_type=Literal["sgd", "adamw"] | Sgd | AdamW),
+]
+
+
+class Augmentation(BaseModel):
+    """Deforms each training image, differently in each epoch. What is not given is as in `{}`."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    rotation: float = Field(12.0, ge=0, le=180, allow_inf_nan=False, description="degrees, at most")
+    scale: float = Field(
+        0.12, ge=0, le=1, allow_inf_nan=False, description="either axis by exp(±scale), at most"
+    )
+    shear: float = Field(0.12, ge=0, le=1, allow_inf_nan=False, description="at most")
+    translation: float = Field(
+        2.0, ge=0, le=100, allow_inf_nan=False, description="pixels on either axis, at most"
+    )
+    elastic: float = Field(
+        1.5,
+        ge=0,
+        le=100,
+        allow_inf_nan=False,
+        description="pixels: standard deviation of a smooth random displacement",
+    )
+    smoothness: float = Field(
+        4.5,
+        ge=0.5,
+        le=100,
+        allow_inf_nan=False,
+        description="pixels: standard deviation of the Gaussian that smooths it",
+    )
 
 
 class Spec(BaseModel):
@@ -101,7 +160,27 @@ class Spec(BaseModel):
         allow_inf_nan=False,
         description="adds l2 * W to the gradient of each weight; reported losses exclude it",
     )
+    schedule: Literal["constant", "cosine"] = Field(
+        "constant", description="of the learning rate; cosine: down to 0 at the last step"
+    )
+    warmup_epochs: int = Field(
+        0, ge=0, le=2**31, description="in which the learning rate first grows evenly"
+    )
+    label_smoothing: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        allow_inf_nan=False,
+        description="share of each label spread over all classes; reported losses exclude it",
+    )
+    augmentation: Augmentation | None = None
     seed: int = Field(1, ge=0, le=2**53 - 1)
+
+    @model_validator(mode="after")
+    def _l2_is_of_sgd(self) -> "Spec":
+        if self.l2 and isinstance(self.optimizer, AdamW):
+            raise ValueError("l2 belongs to sgd; adamw has a weight_decay of its own")
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -119,12 +198,21 @@ class StoredSgd(Sgd):
     model_config = ConfigDict(strict=False, extra="ignore", frozen=True)
 
 
+class StoredAdamW(AdamW):
+    model_config = ConfigDict(strict=False, extra="ignore", frozen=True)
+
+
+class StoredAugmentation(Augmentation):
+    model_config = ConfigDict(strict=False, extra="ignore", frozen=True)
+
+
 class StoredSpec(Spec):
     """A resolved spec as it was accepted: read leniently, never filled from a preset again."""
 
     model_config = ConfigDict(strict=False, extra="ignore", frozen=True)
 
-    optimizer: StoredSgd = StoredSgd()
+    optimizer: Annotated[StoredSgd | StoredAdamW, Field(discriminator="type")] = StoredSgd()
+    augmentation: StoredAugmentation | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -74,6 +74,19 @@ def evaluate(parameters, activation, X, labels) -> tuple[float, float]:
     return float(np.mean(losses)), float(np.mean(hits))
 
 
+def adamw(theta, gradients, state, t, rate, weight_decay, beta1=0.9, beta2=0.999, epsilon=1e-8):
+    """One step of torch.optim.AdamW as its documentation has it, without amsgrad."""
+    for i, g in enumerate(gradients):
+        m, v = state.get(i, (0.0, 0.0))
+        if i % 2 == 0:
+            theta[i] = theta[i] - rate * weight_decay * theta[i]
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g * g
+        state[i] = m, v
+        m_hat, v_hat = m / (1 - beta1**t), v / (1 - beta2**t)
+        theta[i] = theta[i] - rate * m_hat / (np.sqrt(v_hat) + epsilon)
+
+
 def train(
     parameters, activation, batches: Iterable, learning_rate, momentum=0.0, nesterov=False, l2=0.0
 ):

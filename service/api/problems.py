@@ -28,7 +28,7 @@ from service.errors import (
     StoreFull,
     WrongMove,
 )
-from service.job import Problem, ProblemItem, Sgd, Spec
+from service.job import AdamW, Augmentation, Problem, ProblemItem, Sgd, Spec
 from service.pictures.digits import BadImage
 
 MEDIA_TYPE = "application/problem+json"
@@ -86,7 +86,8 @@ BY_STATUS = {
     422: "invalid",
 }
 TOO_LARGE = "Send less: MLP_MAX_BODY_BYTES sets the limit; a prediction request may have 10 MiB."
-REQUEST_MODELS: list[type[BaseModel]] = [Spec, Sgd]
+REQUEST_MODELS: list[type[BaseModel]] = [Spec, Sgd, AdamW, Augmentation]
+OPTIMIZERS = ("sgd",), ("adamw",)
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
     "default": {
@@ -219,12 +220,27 @@ def of_validation(errors: Sequence[Any]) -> Problem:
 
 
 def _item(error: Mapping[str, Any]) -> ProblemItem:
+    error = _of_a_choice(error)
     loc, kind = error["loc"], error["type"]
     unknown = "unknown parameter" if loc[0] == "query" else "unknown field"
     detail = unknown if kind == "extra_forbidden" else _short(str(error["msg"]))
     return ProblemItem(
         pointer=pointer(loc), detail=detail.removeprefix("Value error, "), hint=_hint(error)
     )
+
+
+def _of_a_choice(error: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an error of one of several models, told apart by `type`, as if there were but one."""
+    loc = error["loc"]
+    if error["type"] == "union_tag_invalid":
+        context = {"expected": error["ctx"]["expected_tags"]}
+        said = f"Input should be one of {context['expected']}"
+        given = error["ctx"]["tag"]
+        loc = (*loc, "type")
+        return {"type": "literal_error", "loc": loc, "msg": said, "input": given, "ctx": context}
+    if loc[1:2] == ("optimizer",) and loc[2:3] in OPTIMIZERS:
+        return {**error, "loc": (*loc[:2], *loc[3:])}
+    return error
 
 
 def _hint(error: Mapping[str, Any]) -> str | None:

@@ -137,6 +137,7 @@ class DatasetShelf:
             train=Split(images=train_images, labels=train_labels),
             test=Split(images=test_images, labels=test_labels),
             classes=len(info.classes),
+            image_shape=info.image_shape,
         )
 
     def _folder(self, info: DatasetInfo) -> Path:

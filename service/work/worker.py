@@ -6,6 +6,7 @@ it to leave (SIGTERM, or the row's state) only saves what would have to be done 
 
 import argparse
 import contextlib
+import dataclasses
 import functools
 import logging
 import os
@@ -21,7 +22,7 @@ import numpy as np
 from threadpoolctl import threadpool_info
 
 import mlp_core
-from mlp_core import ARITHMETIC, Checkpoint, Diverged, Recipe, Training
+from mlp_core import ARITHMETIC, Augmentation, Checkpoint, Diverged, Recipe, Training
 from service.errors import Damaged, Replaced, StoreBroken
 from service.job import Epoch, State
 from service.store.artifacts import Artifacts
@@ -256,21 +257,23 @@ class Worker:
 
 
 def recipe_of(spec: dict[str, Any]) -> Recipe:
-    """Return what the lab needs of a resolved spec."""
-    optimizer = spec["optimizer"]
+    """Return what the lab needs of a resolved spec; one of an older version lacks some fields."""
+    optimizer = dict(spec["optimizer"])
+    augmentation = spec.get("augmentation")
     return Recipe(
         hidden=tuple(spec["hidden"]),
-        activation=spec["activation"],
-        initialization=spec["initialization"],
-        initial_bias=spec["initial_bias"],
-        epochs=spec["epochs"],
-        batch_size=spec["batch_size"],
-        learning_rate=spec["learning_rate"],
-        momentum=optimizer["momentum"],
-        nesterov=optimizer["nesterov"],
-        l2=spec["l2"],
-        seed=spec["seed"],
+        augmentation=Augmentation(**augmentation) if augmentation else None,
+        optimizer=optimizer.pop("type"),
+        **optimizer,
+        **{name: spec[name] for name in AS_THEY_ARE if name in spec},
     )
+
+
+AS_THEY_ARE = {field.name for field in dataclasses.fields(Recipe)} - {
+    "hidden",
+    "augmentation",
+    "optimizer",
+}
 
 
 @functools.cache

@@ -32,4 +32,4 @@ def dataset() -> Dataset:
         images[:, 5] = 0
         return Split(images, labels)
 
-    return Dataset("made up", split(600), split(47), 3)
+    return Dataset("made up", split(600), split(47), 3, (2, 3))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlp_core import Checkpoint, CheckpointError, Cursor, Recipe, Training
+from mlp_core import Augmentation, Checkpoint, CheckpointError, Cursor, Recipe, Training
 from mlp_core.evaluation import Evaluation
 
 RECIPE = Recipe((4,), "relu", "he_normal", 0.01, epochs=3, batch_size=128, learning_rate=0.2)
@@ -17,6 +17,10 @@ OPTIMIZERS = {
     "momentum": replace(RECIPE, momentum=0.9),
     "nesterov": replace(RECIPE, momentum=0.9, nesterov=True, activation="sigmoid"),
     "live columns": replace(RECIPE, hidden=(64,)),
+    "adamw": replace(RECIPE, optimizer="adamw", weight_decay=0.1, schedule="cosine"),
+    "deformed": replace(
+        RECIPE, augmentation=Augmentation(rotation=9, elastic=1.0), label_smoothing=0.1
+    ),
     "live columns and momentum": replace(RECIPE, hidden=(64,), momentum=0.9, l2=0.01),
 }
 YIELDS = 3 * (5 + 2 + 1 + 1)  # batches, blocks of both sets, the record

@@ -298,7 +298,7 @@ def test_a_step_never_leaves_float32(activation, rng):
     forward(network, X, outputs)
     cross_entropy(outputs[-1], labels, strict(work.losses), d_outputs[-1])
     backward(network, X, outputs, d_outputs, gradients)
-    SGD(network, 0.1, momentum=0.9, nesterov=True, l2=0.1).step(network, gradients)
+    SGD(network, momentum=0.9, nesterov=True, l2=0.1).step(network, gradients, 0.1, 1)
     with pytest.raises(AssertionError, match="multiply met float64"):
         np.multiply(X, np.float64(2))
 

@@ -50,11 +50,15 @@ def test_the_parameters_of_the_presets_are_those_of_the_textbooks() -> None:
 
 def test_memory_holds_parameters_gradients_and_a_batch() -> None:
     plain = cost_of(spec(preset="linear", batch_size=100), MNIST).bytes
-    assert plain == 4 * (2 * 7_850 + 100 * (784 + 2 * 10))
+    assert plain == 4 * (3 * 7_850 + 100 * (784 + 2 * 10)), "and a network under evaluation"
     momentum = cost_of(
         spec(preset="linear", batch_size=100, optimizer={"momentum": 0.9}), MNIST
     ).bytes
     assert momentum == plain + 4 * 7_850, "the velocity"
+    adamw = cost_of(spec(preset="linear", batch_size=100, optimizer="adamw"), MNIST).bytes
+    assert adamw == plain + 4 * 2 * 7_850, "sums of gradients and of their squares"
+    deformed = cost_of(spec(preset="linear", batch_size=100, augmentation={}), MNIST).bytes
+    assert deformed == plain + 4 * 100 * 784, "images to deform"
 
 
 def test_operations_are_those_of_training_and_evaluation() -> None:
@@ -71,6 +75,8 @@ def test_time_grows_with_epochs_layers_and_steps() -> None:
     assert cost_of(spec(epochs=20), MNIST).seconds == pytest.approx(2 * base, rel=0.05)
     assert cost_of(spec(epochs=10, hidden=[128, 128]), MNIST).seconds > base
     assert cost_of(spec(epochs=10, batch_size=16), MNIST).seconds > base
+    assert cost_of(spec(epochs=10, optimizer="adamw"), MNIST).seconds > base
+    assert cost_of(spec(epochs=10, augmentation={}), MNIST).seconds > base
 
 
 def test_the_hand_in_takes_about_as_long_as_was_measured() -> None:

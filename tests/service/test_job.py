@@ -4,7 +4,19 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import ValidationError
 
-from service.job import FINAL, PRESETS, WITH_WORKER, Epoch, Event, Sgd, Spec, State, StoredSpec
+from service.job import (
+    FINAL,
+    PRESETS,
+    WITH_WORKER,
+    AdamW,
+    Augmentation,
+    Epoch,
+    Event,
+    Sgd,
+    Spec,
+    State,
+    StoredSpec,
+)
 
 # DESIGN.md §6: the values of the fields that are not given.
 DEFAULTS = {
@@ -22,6 +34,10 @@ DEFAULTS = {
     "learning_rate": 0.1,
     "optimizer": {"type": "sgd", "momentum": 0.0, "nesterov": False},
     "l2": 0.0,
+    "schedule": "constant",
+    "warmup_epochs": 0,
+    "label_smoothing": 0.0,
+    "augmentation": None,
     "seed": 1,
 }
 
@@ -54,7 +70,14 @@ def test_a_preset_fills_the_fields_that_are_not_given(
 ) -> None:
     filled = parse(preset=preset, epochs=3)
     assert (filled.hidden, filled.activation, filled.epochs) == (hidden, activation, 3)
-    assert set(PRESETS) == {"linear", "mlp-relu", "mlp-sigmoid"}
+    assert set(PRESETS) == {"linear", "mlp-relu", "mlp-sigmoid", "mlp-augmented"}
+
+
+def test_the_best_preset_deforms_its_images() -> None:
+    best = parse(preset="mlp-augmented")
+    assert best.augmentation == Augmentation()
+    assert isinstance(best.optimizer, AdamW)
+    assert parse(preset="mlp-augmented", augmentation=None).augmentation is None
 
 
 def test_a_given_field_wins_over_the_preset() -> None:

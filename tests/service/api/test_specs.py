@@ -29,6 +29,11 @@ def flaws(api, spec):
         ({"learing_rate": 0.1}, "#/learing_rate", "did you mean 'learning_rate'?"),
         ({"hiden": [3]}, "#/hiden", "did you mean 'hidden'?"),
         ({"optimizer": {"momentun": 0.9}}, "#/optimizer/momentun", "did you mean 'momentum'?"),
+        ({"optimizer": "adam"}, "#/optimizer/type", "did you mean 'adamw'?"),
+        ({"optimizer": {"type": "sgd", "beta1": 0.5}}, "#/optimizer/beta1", None),
+        ({"optimizer": {"type": "adamw", "bta1": 1}}, "#/optimizer/bta1", "did you mean 'beta1'?"),
+        ({"augmentation": {"rotate": 5}}, "#/augmentation/rotate", "did you mean 'rotation'?"),
+        ({"schedule": "cosin"}, "#/schedule", "did you mean 'cosine'?"),
         ({"activation": "rellu"}, "#/activation", "did you mean 'relu'?"),
         ({"preset": "mlp_relu"}, "#/preset", "did you mean 'mlp-relu'?"),
         ({"initialization": "he"}, "#/initialization", None),
@@ -107,6 +112,22 @@ def test_a_number_may_lie_on_its_bounds_and_not_beyond(api, field, least, most, 
             "#/optimizer",
         ),
         ({"optimizer": "sgd"}, {"optimizer": "adam"}, "#/optimizer/type"),
+        ({"optimizer": "adamw"}, {"optimizer": {"type": 5}}, "#/optimizer/type"),
+        ({"optimizer": "adamw"}, {"optimizer": {"type": ["sgd"]}}, "#/optimizer/type"),
+        (
+            {"optimizer": {"type": "adamw", "beta2": 0.99}},
+            {"optimizer": {"type": "adamw", "beta2": 1}},
+            "#/optimizer/beta2",
+        ),
+        ({"optimizer": "adamw"}, {"optimizer": "adamw", "l2": 0.1}, "#"),
+        ({"label_smoothing": 0.99}, {"label_smoothing": 1}, "#/label_smoothing"),
+        ({"warmup_epochs": 60}, {"warmup_epochs": -1}, "#/warmup_epochs"),
+        (
+            {"augmentation": {"smoothness": 0.5}},
+            {"augmentation": {"smoothness": 0}},
+            "#/augmentation/smoothness",
+        ),
+        ({"augmentation": None}, {"augmentation": True}, "#/augmentation"),
         ({"dataset": "mnist"}, {"dataset": "mnst"}, "#/dataset"),
     ],
 )
@@ -142,7 +163,7 @@ def test_a_thousand_flaws_make_a_short_answer(api):
 
 def test_more_fields_than_any_spec_has_are_one_flaw(api):
     [flaw] = refused(api, {f"field{n}": n for n in range(1000)})["errors"]
-    assert flaw == {"pointer": "#", "detail": "a spec has 15 fields, not 1,000"}
+    assert flaw == {"pointer": "#", "detail": "a spec has 19 fields, not 1,000"}
 
 
 @pytest.mark.parametrize(
@@ -192,7 +213,14 @@ def test_a_giant_spec_costs_the_service_nothing(api, body):
     assert api.get("/v1/jobs").json()["data"] == []
 
 
-def test_every_field_of_a_spec_survives_the_way_into_the_store_and_back(api):
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        {"type": "sgd", "momentum": 0.25, "nesterov": True},
+        {"type": "adamw", "weight_decay": 0.125, "beta1": 0.5, "beta2": 0.75},
+    ],
+)
+def test_every_field_of_a_spec_survives_the_way_into_the_store_and_back(api, optimizer):
     spec = {
         "name": "é$<b>",
         "tags": ["a", "b"],
@@ -204,8 +232,19 @@ def test_every_field_of_a_spec_survives_the_way_into_the_store_and_back(api):
         "epochs": 7,
         "batch_size": 10,
         "learning_rate": 1e-7,
-        "optimizer": {"type": "sgd", "momentum": 0.25, "nesterov": True},
-        "l2": 1e-9,
+        "optimizer": optimizer,
+        "l2": 1e-9 if optimizer["type"] == "sgd" else 0.0,
+        "schedule": "cosine",
+        "warmup_epochs": 3,
+        "label_smoothing": 0.5,
+        "augmentation": {
+            "rotation": 1.5,
+            "scale": 0.25,
+            "shear": 0.5,
+            "translation": 3.5,
+            "elastic": 2.5,
+            "smoothness": 6.5,
+        },
         "seed": 2**53 - 1,
         "dataset": "mnist",
         "preset": "linear",

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlp_core import Arrangement, Dataset, Epoch, Training, arrange
+from mlp_core import Arrangement, Augmentation, Dataset, Epoch, Recipe, Training, arrange
 from service.errors import DatasetNotFound, Replaced, StoreBroken
-from service.job import Event, Job
+from service.job import Event, Job, Spec
 from service.store.attempts import Attempt
 from service.store.checkpoints import CheckpointStore, weights_sha256
 from service.store.database import Database
@@ -30,6 +30,7 @@ from tests.servers import eventually
 from tests.service.store.records import claim, content, query
 from tests.service.work.fakes import Clock, tiny_dataset
 
+NEW = ("schedule", "warmup_epochs", "label_smoothing", "augmentation")
 TINY = {"hidden": [5], "epochs": 4, "batch_size": 50, "learning_rate": 0.2}
 TICKS_OF_AN_EPOCH = 12 + 2 + 1 + 1  # batches, blocks of the two evaluations, the end
 
@@ -557,8 +558,27 @@ def test_every_field_of_the_spec_reaches_the_recipe(jobs: JobStore) -> None:
     }
     momentum = {"type": "sgd", "momentum": 0.5, "nesterov": True}
     spec = jobs.get(submit(jobs, **fields, optimizer=momentum)).spec
-    recipe = vars(recipe_of(spec.model_dump(mode="json")))
-    assert recipe == fields | {"hidden": (7, 3), "momentum": 0.5, "nesterov": True}
+    recipe = recipe_of(spec.model_dump(mode="json"))
+    assert recipe == Recipe(**fields | {"hidden": (7, 3)}, momentum=0.5, nesterov=True)
+    more = {"schedule": "cosine", "warmup_epochs": 2, "label_smoothing": 0.25}
+    fields |= more | {"l2": 0.0}
+    adamw = {"weight_decay": 0.5, "beta1": 0.25, "beta2": 0.125}
+    deformed = {"rotation": 1.0, "elastic": 2.0}
+    spec = jobs.get(
+        submit(jobs, **fields, optimizer={"type": "adamw", **adamw}, augmentation=deformed)
+    ).spec
+    recipe = recipe_of(spec.model_dump(mode="json"))
+    assert recipe == Recipe(
+        **fields | {"hidden": (7, 3)},
+        optimizer="adamw",
+        **adamw,
+        augmentation=Augmentation(1.0, 0.12, 0.12, 2.0, 2.0, 4.5),
+    )
+
+
+def test_a_spec_of_the_first_version_is_read() -> None:
+    old = {name: value for name, value in Spec().model_dump().items() if name not in NEW}
+    assert recipe_of(old) == recipe_of(Spec().model_dump())
 
 
 # --- As a process ---

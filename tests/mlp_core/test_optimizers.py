@@ -1,0 +1,107 @@
+"""AdamW and the learning rate's schedule; SGD is tested with whole runs in test_training.py."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mlp_core import Recipe, Training
+from mlp_core.network import Network
+from mlp_core.optimizers import SLICE, AdamW
+from tests import oracles
+
+RECIPE = Recipe(
+    (4,), "tanh", "he_normal", 0.01, epochs=4, batch_size=128, learning_rate=0.01, optimizer="adamw"
+)
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.3])
+def test_adamw_follows_the_formulas(weight_decay, rng):
+    network = Network.random((7, 5, 3), "relu", "he_normal", 0.1, rng)
+    theta = [a.astype(np.float64) for a in network.arrays().values()]
+    optimizer = AdamW(network, weight_decay, 0.9, 0.999)
+    state = {}
+    for t in range(1, 21):
+        gradients = [rng.standard_normal(a.shape) for a in theta]
+        given = network.zeros()
+        for target, g in zip(given.arrays().values(), gradients, strict=True):
+            target[...] = g
+        optimizer.step(network, given, 0.05, t)
+        oracles.adamw(theta, gradients, state, t, 0.05, weight_decay)
+    for array, expected in zip(network.arrays().values(), theta, strict=True):
+        np.testing.assert_allclose(array, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_slices_change_nothing(rng):
+    network = Network.random((SLICE // 4, 6, 2), "relu", "he_normal", 0.1, rng)
+    W, dW = network.weights[0].copy(), rng.standard_normal((SLICE // 4, 6), dtype=np.float32)
+    gradients = network.zeros()
+    np.copyto(gradients.weights[0], dW)
+    AdamW(network, 0.0, 0.9, 0.999).step(network, gradients, 0.01, 1)
+    np.testing.assert_allclose(W - network.weights[0], 0.01 * np.sign(dW), atol=1e-5)
+
+
+def test_sums_of_gradients_are_kept_beside_the_layers(dataset):
+    names = list(Training(RECIPE, dataset).checkpoint().arrays)
+    layers = ["layers.1.weight", "layers.1.bias", "layers.2.weight", "layers.2.bias"]
+    assert names == [*layers, *(f"first.{n}" for n in layers), *(f"second.{n}" for n in layers)]
+
+
+def rates(recipe, dataset):
+    training = Training(recipe, dataset)
+    seen, step = [], training._optimizer.step
+
+    def watched(parameters, gradients, rate, number):
+        seen.append(rate)
+        assert number == len(seen)
+        step(parameters, gradients, rate, number)
+
+    training._optimizer.step = watched
+    assert len([epoch for epoch in training if epoch]) == recipe.epochs
+    return seen
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_constant_rate_stays(optimizer, dataset):
+    assert rates(replace(RECIPE, optimizer=optimizer), dataset) == [0.01] * 20
+
+
+def test_a_cosine_falls_to_nothing_at_the_end(dataset):
+    seen = rates(replace(RECIPE, schedule="cosine"), dataset)
+    assert seen == pytest.approx([0.005 * (1 + math.cos(math.pi * t / 20)) for t in range(20)])
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_a_warm_up_comes_before(schedule, dataset):
+    seen = rates(replace(RECIPE, schedule=schedule, warmup_epochs=2), dataset)
+    assert seen[:10] == pytest.approx([0.001 * step for step in range(1, 11)])
+    rest = [0.01] * 10
+    if schedule == "cosine":
+        rest = [0.005 * (1 + math.cos(math.pi * t / 10)) for t in range(10)]
+    assert seen[10:] == pytest.approx(rest)
+
+
+def test_a_warm_up_may_be_longer_than_the_run(dataset):
+    seen = rates(replace(RECIPE, schedule="cosine", warmup_epochs=8), dataset)
+    assert seen[-1] == pytest.approx(0.01 * 20 / 40)
+
+
+def test_adamw_learns_the_made_up_classes(dataset):
+    epochs = [epoch for epoch in Training(replace(RECIPE, epochs=12), dataset) if epoch]
+    assert epochs[-1].test_accuracy > 0.7
+    assert epochs[-1].train_loss < epochs[0].train_loss
+
+
+def test_smoothing_changes_the_network_but_not_what_is_reported(dataset):
+    frozen = replace(RECIPE, optimizer="sgd", learning_rate=0.0, epochs=1)
+    plain, smooth = (replace(frozen, label_smoothing=share) for share in (0.0, 0.3))
+    losses = [next(e.train_loss for e in Training(r, dataset) if e) for r in (plain, smooth)]
+    assert losses[0] == losses[1]
+    moved = []
+    for share in (0.0, 0.3):
+        training = Training(replace(RECIPE, label_smoothing=share, epochs=1), dataset)
+        for _ in training:
+            pass
+        moved.append(training.checkpoint().arrays["layers.1.weight"])
+    assert not np.array_equal(*moved)
