@@ -12,21 +12,17 @@ def softmax(logits: Matrix) -> None:
     logits /= logits.sum(axis=1, keepdims=True)
 
 
-def cross_entropy(
-    logits: Matrix, labels: Labels, losses: Vector, d_logits: Matrix, smoothing: float = 0.0
-) -> None:
+def cross_entropy(logits: Matrix, labels: Labels, losses: Vector, d_logits: Matrix) -> None:
     """Fill `losses` and `d_logits`, in place, by log-sum-exp.
 
     With P the softmax of the logits, a row's loss is -log P[label] and its gradient P, less 1 at
-    the label. Smoothing takes so much of that 1 and spreads it over all classes (Szegedy et al.,
-    2016); the losses stay those without.
+    the label.
 
     Args:
         logits: (batch, classes); stays as it is.
         labels: (batch,), 0 <= label < classes.
         losses: (batch,), becomes the loss of each row in nats; ln(classes) means "knows nothing".
         d_logits: (batch, classes), becomes d losses.sum() / d logits.
-        smoothing: in [0, 1).
 
     """
     correct = np.arange(len(labels)), labels
@@ -37,6 +33,4 @@ def cross_entropy(
     np.log(totals, out=losses)
     losses -= correct_logits
     d_logits /= totals[:, np.newaxis]
-    d_logits[correct] -= 1 - smoothing
-    if smoothing:
-        d_logits -= smoothing / logits.shape[1]
+    d_logits[correct] -= 1

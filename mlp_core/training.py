@@ -55,7 +55,6 @@ class Recipe:
     beta2: float = 0.999
     schedule: str = "constant"  # or "cosine": down to 0 by half a cosine, at the end of all epochs
     warmup_epochs: int = 0  # in which the learning rate grows evenly before
-    label_smoothing: float = 0.0
     augmentation: Augmentation | None = None
     seed: int = 1
 
@@ -219,7 +218,7 @@ class Training:
         network = self._first.narrow(self._network, live)
         gradients = self._first.gradients(self._gradients, live)
         forward(network, X, work.outputs)
-        cross_entropy(work.outputs[-1], labels, work.losses, d_logits, self._recipe.label_smoothing)
+        cross_entropy(work.outputs[-1], labels, work.losses, d_logits)
         self._check(float(work.losses.sum()), self._epochs_done + 1, self._batches_done + 1)
         rate = self._learning_rate()
         d_logits *= self._optimizer.scale(rate) / len(rows)

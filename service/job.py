@@ -49,7 +49,6 @@ PRESETS: dict[PresetName, dict[str, Any]] = {
         "optimizer": {"type": "adamw"},
         "schedule": "cosine",
         "warmup_epochs": 1,
-        "label_smoothing": 0.1,
         "augmentation": {},
     },
 }
@@ -165,13 +164,6 @@ class Spec(BaseModel):
     )
     warmup_epochs: int = Field(
         0, ge=0, le=2**31, description="in which the learning rate first grows evenly"
-    )
-    label_smoothing: float = Field(
-        0.0,
-        ge=0,
-        lt=1,
-        allow_inf_nan=False,
-        description="share of each label spread over all classes; reported losses exclude it",
     )
     augmentation: Augmentation | None = None
     seed: int = Field(1, ge=0, le=2**53 - 1)

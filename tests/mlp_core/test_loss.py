@@ -33,14 +33,6 @@ def test_logits_of_a_thousand_neither_overflow_nor_lose_the_loss():
     assert d_logits.tolist() == [[0, 0], [1, -1], [-1, 1]]
 
 
-def test_smoothing_spreads_a_share_of_the_label_over_all_classes():
-    logits, labels = np.zeros((1, 4), np.float32), np.array([2])
-    losses, d_logits = np.empty(1, np.float32), np.empty((1, 4), np.float32)
-    cross_entropy(logits, labels, losses, d_logits, smoothing=0.2)
-    assert losses[0] == pytest.approx(math.log(4))
-    assert d_logits[0] == pytest.approx([0.25 - 0.05, 0.2, 0.25 - 0.85, 0.2])
-
-
 def test_gradient_agrees_with_finite_differences(rng):
     logits, labels = rng.standard_normal((5, 4)), [0, 3, 1, 1, 2]
     _, d_logits = losses_and_gradient(logits, labels, np.float64)

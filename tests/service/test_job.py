@@ -36,7 +36,6 @@ DEFAULTS = {
     "l2": 0.0,
     "schedule": "constant",
     "warmup_epochs": 0,
-    "label_smoothing": 0.0,
     "augmentation": None,
     "seed": 1,
 }
