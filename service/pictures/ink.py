@@ -95,7 +95,7 @@ def _paper(cells: Image.Image, sign: int) -> Floats:
     on both sides; the straight edge of a shadow moves out and back to its place.
     """
     rough = cells.reduce(2)
-    most = 0.7 if sign < 0 else 0.3
+    most = 0.65 if sign < 0 else 0.35
     closed = _ranked(_ranked(rough, 0.4, most), 0.4, 1 - most)
     double = closed.resize((2 * rough.width, 2 * rough.height), Image.Resampling.BILINEAR)
     return np.asarray(double.crop((0, 0, *cells.size)), np.float32)

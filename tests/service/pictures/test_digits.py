@@ -226,8 +226,8 @@ def test_a_fat_digit_that_fills_the_picture_is_told_from_its_paper(ink, paper):
     def eight(size, left, top):
         picture = Image.new("L", size, paper)
         pen = ImageDraw.Draw(picture)
-        pen.ellipse((left + 12, top, left + 108, top + 88), None, ink, 30)
-        pen.ellipse((left, top + 58, left + 120, top + 168), None, ink, 34)
+        pen.ellipse((left + 12, top, left + 108, top + 88), None, ink, 26)
+        pen.ellipse((left, top + 58, left + 120, top + 168), None, ink, 28)
         return picture
 
     tight = normalized(eight((136, 184), 8, 8))
