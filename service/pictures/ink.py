@@ -60,17 +60,15 @@ class Scene:
 def find(image: Image.Image) -> Scene | None:
     """Tell ink from paper in a grey picture; None if nothing stands out."""
     step = math.ceil(max(image.size) / GRID)
-    cells = np.asarray(image.reduce(step), np.float32)
-    paper = _paper(cells)
-    above = cells - paper
-    noise = _noise(above)
-    seen = above[np.abs(above) > max(5 * noise, FAINTEST)]
+    cells = image.reduce(step)
+    sign = _sign(cells)
+    paper = _paper(cells, sign)
+    ink = sign * (np.asarray(cells, np.float32) - paper)
+    noise = _noise(ink)
+    seen = ink[ink > max(5 * noise, FAINTEST)]
     if not seen.size:
         return None
-    sign = 1 if seen.sum() > 0 else -1
-    ink = np.maximum(sign * above, 0)
-    strong = float(np.percentile(np.abs(seen), 80))
-    shapes = _shapes(ink, max(5 * noise, 0.3 * strong))
+    shapes = _shapes(np.maximum(ink, 0), max(5 * noise, 0.3 * float(np.percentile(seen, 80))))
     digit = np.zeros(ink.shape, np.uint8)
     for shape in shapes:
         digit[tuple(np.transpose(shape))] = 255
@@ -80,28 +78,33 @@ def find(image: Image.Image) -> Scene | None:
     )
 
 
-def _paper(cells: Floats) -> Floats:
-    """Fit a quadratic surface to the grey levels of the paper, however it is lit.
+def _sign(cells: Image.Image) -> int:
+    """Tell light ink (+1) from dark (-1): the median of a wide window is paper's level there."""
+    rough = cells.reduce(4)
+    median = _ranked(rough, 0.6, 0.5).resize(cells.size, Image.Resampling.BOX)
+    off = np.asarray(cells, np.float32) - np.asarray(median, np.float32)
+    strong = off[np.abs(off) > 0.3 * np.abs(off).max()]
+    return 1 if strong.sum() > 0 else -1
 
-    Iteratively reweighted least squares (Geman-McClure weights), started from the border: ink is
-    far from the surface and loses its say.
+
+def _paper(cells: Image.Image, sign: int) -> Floats:
+    """Return the paper's grey levels, however it is lit: the picture without narrow strokes.
+
+    A soft closing (an opening, if ink is light): of a window the level that most of it is darker
+    than, and then back. Strokes vanish, even where they cover half of the window; noise takes part
+    on both sides; the straight edge of a shadow moves out and back to its place.
     """
-    y, x = (np.linspace(-1, 1, n) for n in cells.shape)
-    Y, X = (axis.ravel() for axis in np.meshgrid(y, x, indexing="ij"))
-    A = np.stack([np.ones_like(X), X, Y, X * X, X * Y, Y * Y], axis=1)
-    levels = cells.ravel().astype(np.float64)
-    border = np.ones(cells.shape)
-    border[1:-1, 1:-1] = 0.02
-    weights = border.ravel()
-    for _ in range(8):
-        WA = A * weights[:, None]
-        # The ridge keeps a surface that few cells hold from bending.
-        ridge = np.diag([1e-9] + [1e-3] * 5) * weights.sum()
-        surface = A @ np.linalg.solve(WA.T @ A + ridge, WA.T @ levels)
-        off = levels - surface
-        spread = max(2.0, 1.5 * float(np.median(np.abs(off))))
-        weights = 1 / (1 + (off / (2 * spread)) ** 2) ** 2
-    return surface.clip(0, 255).reshape(cells.shape).astype(np.float32)
+    rough = cells.reduce(2)
+    most = 0.65 if sign < 0 else 0.35
+    closed = _ranked(_ranked(rough, 0.4, most), 0.4, 1 - most)
+    double = closed.resize((2 * rough.width, 2 * rough.height), Image.Resampling.BILINEAR)
+    return np.asarray(double.crop((0, 0, *cells.size)), np.float32)
+
+
+def _ranked(cells: Image.Image, part: float, quantile: float) -> Image.Image:
+    """Take a quantile of each cell's window, which is as wide as a `part` of the picture."""
+    side = max(3, int(part * max(cells.size)) | 1)
+    return cells.filter(ImageFilter.RankFilter(side, round(quantile * (side * side - 1))))
 
 
 def _noise(above: Floats) -> float:
@@ -111,10 +114,14 @@ def _noise(above: Floats) -> float:
 
 
 def _shapes(ink: Floats, threshold: float) -> list[Shape]:
-    """Return the connected shapes (row, column of each cell), heaviest first, without specks."""
-    shapes = list(_connected(ink > threshold))
-    shapes.sort(key=lambda shape: -_mass(ink, shape))
-    return [shape for shape in shapes if _mass(ink, shape) >= 0.05 * _mass(ink, shapes[0])]
+    """Return the connected shapes (row, column of each cell), heaviest first.
+
+    Left out are specks, and what is faint beside the digit: a shadow, or a line of the paper.
+    """
+    shapes = sorted(_connected(ink > threshold), key=lambda shape: -_mass(ink, shape))
+    mass = _mass(ink, shapes[0])
+    faintest = 0.6 * mass / len(shapes[0])
+    return [s for s in shapes if _mass(ink, s) >= max(0.05 * mass, faintest * len(s))]
 
 
 def _mass(ink: Floats, shape: Shape) -> float:

@@ -198,6 +198,43 @@ def test_a_photograph_with_shade_blur_noise_and_jpeg_looks_like_the_drawing():
     assert result.report.box == pytest.approx((281, 51, 138, 209), abs=8)
 
 
+@pytest.mark.parametrize("across", [120, 250, 350, 430])
+@pytest.mark.parametrize("way", [1, -1])
+@pytest.mark.parametrize("lean", [0, 0.7])
+def test_the_edge_of_a_shadow_is_no_ink(across, way, lean):
+    clean = seven()
+    y, x = np.mgrid[:400, :500]
+    light = 1 - 0.4 / (1 + np.exp(-0.15 * way * (x + lean * (y - 200) - across)))
+    noise = np.random.default_rng(0).normal(0, 5, light.shape)
+    photo = np.where(np.asarray(clean), 230, 30) * light + noise
+    result = digits.normalize(photo.clip(0, 255).astype(np.uint8))
+    assert likeness(result.pixels, normalized(clean).pixels) > 0.9
+
+
+def test_the_lines_of_squared_paper_are_left_out():
+    paper = seven(ink=40, paper=235)
+    pen = ImageDraw.Draw(paper)
+    for at in range(15, 500, 40):
+        pen.line((at, 0, at, 399), 175, 2)
+        pen.line((0, at, 499, at), 175, 2)
+    pen.line([(290, 60), (410, 60), (350, 260)], 40, 18, "curve")
+    assert likeness(normalized(paper).pixels, normalized(seven()).pixels) > 0.95
+
+
+@pytest.mark.parametrize(("ink", "paper"), [(0, 255), (255, 0)])
+def test_a_fat_digit_that_fills_the_picture_is_told_from_its_paper(ink, paper):
+    def eight(size, left, top):
+        picture = Image.new("L", size, paper)
+        pen = ImageDraw.Draw(picture)
+        pen.ellipse((left + 12, top, left + 108, top + 88), None, ink, 26)
+        pen.ellipse((left, top + 58, left + 120, top + 168), None, ink, 28)
+        return picture
+
+    tight = normalized(eight((136, 184), 8, 8))
+    assert tight.report.inverted == (ink == 0)
+    assert likeness(tight.pixels, normalized(eight((500, 500), 190, 160)).pixels) > 0.97
+
+
 def test_specks_of_dust_are_left_out():
     picture = seven()
     pen = ImageDraw.Draw(picture)
