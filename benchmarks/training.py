@@ -40,7 +40,7 @@ class Contender:
 
     def __init__(self, peer: str | None, module: str, task: Task, cores: set[int]) -> None:
         python = python_of(peer) if peer else sys.executable
-        threads = str(task.threads)
+        threads = str(task.threads if peer else 1)  # ours has its own use for a second core
         environment = {
             **os.environ,
             "PYTHONPATH": str(ROOT),

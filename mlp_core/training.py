@@ -54,7 +54,6 @@ class Recipe:
     beta1: float = 0.9
     beta2: float = 0.999
     schedule: str = "constant"  # or "cosine": down to 0 by half a cosine, at the end of all epochs
-    warmup_epochs: int = 0  # in which the learning rate grows evenly before
     augmentation: Augmentation | None = None
     seed: int = 1
 
@@ -245,14 +244,10 @@ class Training:
 
     def _learning_rate(self) -> float:
         """That of the next step."""
-        highest, done = self._recipe.learning_rate, self._steps_done
-        warmup = self._recipe.warmup_epochs * self.batches_per_epoch
-        if done < warmup:
-            return highest * (done + 1) / warmup
         if self._recipe.schedule == "constant":
-            return highest
-        left = 1 - (done - warmup) / (self._recipe.epochs * self.batches_per_epoch - warmup)
-        return highest * (1 - math.cos(math.pi * left)) / 2
+            return self._recipe.learning_rate
+        done = self._steps_done / (self._recipe.epochs * self.batches_per_epoch)
+        return self._recipe.learning_rate * (1 + math.cos(math.pi * done)) / 2
 
     def _end_epoch(self) -> None:
         """Go on to the next epoch, and let a copy of the network be evaluated meanwhile."""

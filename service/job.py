@@ -48,7 +48,6 @@ PRESETS: dict[PresetName, dict[str, Any]] = {
         "learning_rate": 0.001,
         "optimizer": {"type": "adamw"},
         "schedule": "cosine",
-        "warmup_epochs": 1,
         "augmentation": {},
     },
 }
@@ -161,9 +160,6 @@ class Spec(BaseModel):
     )
     schedule: Literal["constant", "cosine"] = Field(
         "constant", description="of the learning rate; cosine: down to 0 at the last step"
-    )
-    warmup_epochs: int = Field(
-        0, ge=0, le=2**31, description="in which the learning rate first grows evenly"
     )
     augmentation: Augmentation | None = None
     seed: int = Field(1, ge=0, le=2**53 - 1)

@@ -16,7 +16,9 @@ def prepare(task: Task):
         learning_rate=task.learning_rate,
         momentum=task.momentum,
     )
-    epochs = (epoch for epoch in Training(recipe, Dataset("mnist", train, test, 10)) if epoch)
+    dataset = Dataset("mnist", train, test, 10)
+    training = Training(recipe, dataset, core_is_idle=lambda: task.threads > 1)
+    epochs = (epoch for epoch in training if epoch)
 
     def epoch() -> Accuracies:
         done = next(epochs)

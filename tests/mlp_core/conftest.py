@@ -19,10 +19,7 @@ def rng() -> np.random.Generator:
 
 @pytest.fixture(scope="session")
 def dataset() -> Dataset:
-    """3 classes of 6 pixels, one brighter than the rest, the last one always black.
-
-    600 rows make two blocks of evaluation.
-    """
+    """3 classes of 6 pixels, one brighter than the rest, the last one always black."""
     rng = np.random.default_rng(7)
 
     def split(rows: int) -> Split:

@@ -72,21 +72,6 @@ def test_a_cosine_falls_to_nothing_at_the_end(dataset):
     assert seen == pytest.approx([0.005 * (1 + math.cos(math.pi * t / 20)) for t in range(20)])
 
 
-@pytest.mark.parametrize("schedule", ["constant", "cosine"])
-def test_a_warm_up_comes_before(schedule, dataset):
-    seen = rates(replace(RECIPE, schedule=schedule, warmup_epochs=2), dataset)
-    assert seen[:10] == pytest.approx([0.001 * step for step in range(1, 11)])
-    rest = [0.01] * 10
-    if schedule == "cosine":
-        rest = [0.005 * (1 + math.cos(math.pi * t / 10)) for t in range(10)]
-    assert seen[10:] == pytest.approx(rest)
-
-
-def test_a_warm_up_may_be_longer_than_the_run(dataset):
-    seen = rates(replace(RECIPE, schedule="cosine", warmup_epochs=8), dataset)
-    assert seen[-1] == pytest.approx(0.01 * 20 / 40)
-
-
 def test_adamw_learns_the_made_up_classes(dataset):
     epochs = [epoch for epoch in Training(replace(RECIPE, epochs=12), dataset) if epoch]
     assert epochs[-1].test_accuracy > 0.7

@@ -154,10 +154,10 @@ def test_every_slice_of_work_is_a_chance_to_stop(dataset):
     assert training.cursor == Cursor(0, 0)
     seen = [(type(event), training.cursor) for event in training]
     batches = [(type(None), Cursor(0, b)) for b in (1, 2, 3, 4, 5)]
-    evaluation = [(type(None), Cursor(1, 0))] * 3  # two blocks of 600 rows, one of 47
-    assert seen[:9] == [*batches, *evaluation, (Epoch, Cursor(1, 0))]
+    evaluation = [(type(None), Cursor(1, 0))] * 2  # a block of each set
+    assert seen[:8] == [*batches, *evaluation, (Epoch, Cursor(1, 0))]
     assert seen[-1] == (Epoch, Cursor(2, 0))
-    assert len(seen) == 18
+    assert len(seen) == 16
 
 
 def test_an_idle_core_evaluates_beside_the_next_epoch(dataset, monkeypatch):

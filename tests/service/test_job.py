@@ -35,7 +35,6 @@ DEFAULTS = {
     "optimizer": {"type": "sgd", "momentum": 0.0, "nesterov": False},
     "l2": 0.0,
     "schedule": "constant",
-    "warmup_epochs": 0,
     "augmentation": None,
     "seed": 1,
 }

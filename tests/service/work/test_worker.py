@@ -30,9 +30,9 @@ from tests.servers import eventually
 from tests.service.store.records import claim, content, query
 from tests.service.work.fakes import Clock, tiny_dataset
 
-NEW = ("schedule", "warmup_epochs", "augmentation")
+NEW = ("schedule", "augmentation")
 TINY = {"hidden": [5], "epochs": 4, "batch_size": 50, "learning_rate": 0.2}
-TICKS_OF_AN_EPOCH = 12 + 2 + 1 + 1  # batches, blocks of the two evaluations, the end
+TICKS_OF_AN_EPOCH = 12 + 1 + 1 + 1  # batches, blocks of the two evaluations, the end
 
 
 class Killed(BaseException):
@@ -560,7 +560,7 @@ def test_every_field_of_the_spec_reaches_the_recipe(jobs: JobStore) -> None:
     spec = jobs.get(submit(jobs, **fields, optimizer=momentum)).spec
     recipe = recipe_of(spec.model_dump(mode="json"))
     assert recipe == Recipe(**fields | {"hidden": (7, 3)}, momentum=0.5, nesterov=True)
-    more = {"schedule": "cosine", "warmup_epochs": 2}
+    more = {"schedule": "cosine"}
     fields |= more | {"l2": 0.0}
     adamw = {"weight_decay": 0.5, "beta1": 0.25, "beta2": 0.125}
     deformed = {"rotation": 1.0, "elastic": 2.0}
