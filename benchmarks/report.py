@@ -92,7 +92,9 @@ def _table(figures: list[Figure]) -> str:
 
 
 def _text(value: float, unit: str) -> str:
-    return _number(value) + (unit if unit in ("x", "%") else f" {unit}")
+    if unit == "%":
+        return f"{value:.2f} %"
+    return _number(value) + (unit if unit == "x" else f" {unit}")
 
 
 def _number(value: float) -> str:
