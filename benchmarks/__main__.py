@@ -7,7 +7,7 @@ import time
 
 from benchmarks.report import keep
 
-PARTS = ("training",)
+PARTS = ("training", "serving", "reading")
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 

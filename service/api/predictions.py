@@ -1,15 +1,15 @@
 """Ask a network about digit images: the endpoint, and its answers."""
 
 import io
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.routing import APIRoute
 from pydantic_core import to_json
+from starlette.datastructures import Headers
 
 from mlp_core import predict_probabilities, scaled
 from service.api import problems, questions, sight
@@ -29,8 +29,6 @@ THREADS = CapacityLimiter(1)
 """The interpreter runs one at a time anyway; the event loop would wait behind several."""
 LARGE_THREADS = CapacityLimiter(1)
 """Requests that may take seconds wait for each other, never the short ones for them."""
-QUICK_NETWORK_BYTES = 4 * 1024**2
-"""Of weights that are multiplied without a thread, in half a millisecond."""
 ROWS = {
     "description": "What the network says. With `Accept: application/x-npy`: float32 (n, 10), "
     "for each image the probabilities of the digits 0 to 9, or NaN if it can't be read; the "
@@ -39,40 +37,7 @@ ROWS = {
 }
 
 
-class AtOnce(APIRoute):
-    """Answers what most ask for, one digit in MNIST's form, before anything else is looked at.
-
-    A thread, the look into the database and FastAPI's of the parameters take longer than that
-    itself. All else, and what may have to wait, is left to the endpoint.
-    """
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        endpoint = super().get_route_handler()
-
-        async def handle(request: Request) -> Response:
-            return await _at_once(request) or await endpoint(request)
-
-        return handle
-
-
-async def _at_once(request: Request) -> Response | None:
-    length = request.headers.get("content-length", "")
-    if request.scope["query_string"] or len(length) > 4 or not length.isdecimal():
-        return None
-    media_type, body = _media_type(request), await request.body()
-    rooms: Rooms = request.app.state.rooms
-    rooms = rooms.seen_by(request.state.principal)
-    if not questions.is_quick(media_type, body):
-        return None
-    trained = rooms.networks.known(request.path_params["ref"])
-    if trained is None or trained.size > QUICK_NETWORK_BYTES:
-        return None
-    question = questions.read(media_type, body, Options(), rooms.datasets)
-    seen = sight.see_at_once(question)
-    return _answer(trained, seen, question.options, _wants_rows(request)) if seen else None
-
-
-router = APIRouter(prefix="/v1/models", tags=["models"], route_class=AtOnce)
+router = APIRouter(prefix="/v1/models", tags=["models"])
 
 
 @router.post(
@@ -98,7 +63,8 @@ async def predict(
     other, as application/octet-stream), or JSON. The query parameters are for bodies other than
     JSON. One bad image alone is an error; among several it has its own `problem`.
     """
-    media_type, options = _media_type(request), Options(top_k, normalize, return_pixels)
+    media_type = questions.media_type(request.headers)
+    options = Options(top_k, normalize, return_pixels)
     questions.check_type(media_type)
     if media_type == "multipart/form-data":
         files = await questions.uploads(request)
@@ -107,30 +73,27 @@ async def predict(
         body = await request.body()
         images = questions.most_images(media_type, body)
         read = partial(questions.read, media_type, body, options, rooms.datasets)
-    ask = partial(_ask, rooms, ref, read, _wants_rows(request))
+    ask = partial(_ask, rooms, ref, read, wants_rows(request.headers))
     many = is_large(request.headers) or images > MANY_IMAGES
     return await to_thread.run_sync(ask, limiter=LARGE_THREADS if many else THREADS)
 
 
-def _media_type(request: Request) -> str:
-    return request.headers.get("content-type", "").split(";")[0].strip().lower()
-
-
-def _wants_rows(request: Request) -> bool:
-    accepted = request.headers.get("accept", "").lower().split(",")
+def wants_rows(headers: Headers) -> bool:
+    accepted = headers.get("accept", "").lower().split(",")
     return NPY in (each.split(";")[0].strip() for each in accepted)
 
 
 def _ask(rooms: Rooms, ref: str, read: Callable[[], Question], as_rows: bool) -> Response:
     question = read()
     trained = rooms.networks.get(ref)
-    return _answer(trained, sight.see(question), question.options, as_rows)
+    return answer(trained, sight.see(question), question.options, as_rows)
 
 
 # --- The answer -----------------------------------------------------------------------------------
 
 
-def _answer(trained: Trained, seen: Sight, asked: Options, as_rows: bool) -> Response:
+def answer(trained: Trained, seen: Sight, asked: Options, as_rows: bool) -> Response:
+    """Return what the network says, as JSON or as rows of probabilities."""
     X = scaled(seen.pixels.reshape(len(seen.pixels), -1))
     probabilities = predict_probabilities(trained.network, X)
     saved = trained.saved
@@ -142,14 +105,14 @@ def _answer(trained: Trained, seen: Sight, asked: Options, as_rows: bool) -> Res
         }
         return Response(_rows(probabilities, seen), headers=names, media_type=NPY)
     # Written as `Predictions` would be; to make and check ten thousand records takes longer.
-    answer = {
+    told = {
         "object": "predictions",
         "model": trained.job,
         "epochs_done": saved.epochs_done,
         "checkpoint_sha256": saved.sha256,
         "predictions": _predictions(probabilities, seen, asked),
     }
-    return Response(to_json(answer), media_type="application/json")
+    return Response(to_json(told), media_type="application/json")
 
 
 def _rows(probabilities: np.ndarray, seen: Sight) -> bytes:

@@ -12,7 +12,7 @@ from fastapi import HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import from_json
-from starlette.datastructures import UploadFile
+from starlette.datastructures import Headers, UploadFile
 
 from service.api import problems
 from service.errors import DatasetNotFound
@@ -129,6 +129,10 @@ REQUEST_BODY: dict[str, Any] = {
 
 
 # --- From the body to images ----------------------------------------------------------------------
+
+
+def media_type(headers: Headers) -> str:
+    return headers.get("content-type", "").split(";")[0].strip().lower()
 
 
 def check_type(media_type: str) -> None:

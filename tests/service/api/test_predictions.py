@@ -228,6 +228,8 @@ def test_a_digit_is_answered_without_a_thread(reader, images, monkeypatch):
     for image in images:
         assert only(ask(reader, image.tobytes(), "application/octet-stream"))["label"] is not None
         assert only(ask(reader, encoded(image), "image/png"))["label"] is not None
+    metrics = reader.get("/metrics").text
+    assert 'http_route="/v1/models/{ref}/predict"' in metrics
 
 
 def test_a_deleted_network_is_gone_at_once(api, data_dir, datasets_dir, images):
