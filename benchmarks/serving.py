@@ -41,7 +41,7 @@ def measure() -> list[Figure]:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         shelf = DatasetShelf(place / "datasets")
         digits = np.array(shelf.open("mnist").test.images)
-        server = stack.enter_context(_served(place))
+        server = stack.enter_context(served(place))
         server.wait(server.submit(preset="mlp-relu", epochs=2), "succeeded")
         weights = place / "weights.npz"
         weights.write_bytes(server.http.get("/v1/models/latest/weights.npz").content)
@@ -56,10 +56,11 @@ def measure() -> list[Figure]:
 
 
 @contextmanager
-def _served(place: Path) -> Iterator[Server]:
-    server = Server(place / "data", place / "datasets").start()
+def served(place: Path, **environment: str) -> Iterator[Server]:
+    """Let this service run in a directory."""
+    server = Server(place / "data", place / "datasets", **environment)
     try:
-        yield server
+        yield server.start()
     finally:
         server.stop()
 
@@ -213,7 +214,8 @@ class Round:
         return len(self.seen.latencies["200"]) / self.processor_seconds
 
 
-def _load(port: int, pids: Iterable[int], request: str) -> Round:
+def load(port: int, pids: Iterable[int], request: str) -> Round:
+    """Let 16 connections ask again and again; all must be answered."""
     pids = list(pids)
     before = processor_seconds(pids)
     seen = Load(Plan(port, request, CONNECTIONS, SECONDS, core=OTHER)).result()
@@ -232,17 +234,17 @@ def _requests(server: Server, peers: dict[str, Peer], digit: np.ndarray) -> list
     pin(server.pid, {CORE})
     for _ in range(ROUNDS):
         for name, request in ours.items():
-            rounds[name].append(_load(server.port, [server.pid], request))
+            rounds[name].append(load(server.port, [server.pid], request))
         for name, peer in peers.items():
             peer.run()
             request = post(peer.path, peer.body(digit), "application/json")
-            rounds[name].append(_load(peer.port, peer.pids, request))
+            rounds[name].append(load(peer.port, peer.pids, request))
             peer.pause()
     rates = {name: [each.rate for each in parts] for name, parts in rounds.items()}
     best = max(peers, key=lambda name: median(rates[name]))
     figures = []
     for form, goal in GOALS.items():
-        alone, others = _ratios(rates[form], rates["/livez"]), _ratios(rates[form], rates[best])
+        alone, others = ratios(rates[form], rates["/livez"]), ratios(rates[form], rates[best])
         figures += [
             figure(f"one digit, {form}: /livez", alone, "x", at_least=goal),
             figure(f"one digit, {form}: the best peer", others, "x", at_least=3.0, note=best),
@@ -257,7 +259,7 @@ def _requests(server: Server, peers: dict[str, Peer], digit: np.ndarray) -> list
     return figures
 
 
-def _ratios(ours: list[float], theirs: list[float]) -> list[float]:
+def ratios(ours: list[float], theirs: list[float]) -> list[float]:
     return [a / b for a, b in zip(ours, theirs, strict=True)]
 
 
@@ -270,7 +272,7 @@ def _while_training(server: Server, digit: np.ndarray) -> list[Figure]:
         assert worker
         pin(worker, set(CORES))
     request = _forms(digit)["bare pixels"]
-    seen = [_load(server.port, [server.pid], request).seen for _ in range(ROUNDS)]
+    seen = [load(server.port, [server.pid], request).seen for _ in range(ROUNDS)]
     for job in jobs:
         server.act(job, "cancel")
         server.wait(job, "cancelled")
@@ -311,7 +313,7 @@ def _batches(server: Server, weights: Path, digits: np.ndarray) -> list[Figure]:
         *(
             figure(
                 f"10 000 images, answered as {accept}: the forward pass alone",
-                _ratios(bare, took),
+                ratios(bare, took),
                 "x",
                 at_least=0.7 if "npy" in accept else None,
             )
