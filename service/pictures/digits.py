@@ -7,6 +7,7 @@ and lie in 28x28 so that their centre of mass falls on pixel index 14.
 import io
 import math
 from dataclasses import dataclass
+from functools import reduce
 from typing import Literal
 
 import numpy as np
@@ -264,8 +265,9 @@ def _mnist_boxes(pictures: NDArray[np.uint8]) -> tuple[NDArray[np.intp], NDArray
     count = len(pictures)
     # Four pixels at once: a row or column has ink if the bits of its pixels, put together, have.
     words = np.ascontiguousarray(pictures).view(np.uint32)
-    columns = np.bitwise_or.reduce(words, axis=1).view(np.uint8)
-    rows = np.bitwise_or.reduce(words, axis=2)
+    # In a loop: NumPy's own reduction of so short an axis takes thrice as long.
+    columns = reduce(np.bitwise_or, words.transpose(1, 0, 2)).view(np.uint8)
+    rows = reduce(np.bitwise_or, words.transpose(2, 0, 1))
     left, width = _extents(columns != 0)
     top, height = _extents(rows != 0)
     moments = pictures.reshape(count, -1).astype(np.float32) @ MOMENTS
