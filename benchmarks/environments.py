@@ -14,6 +14,9 @@ PACKAGES: dict[str, list[list[str]]] = {
     "scikit-learn": [[NUMPY, "scikit-learn==1.9.1"]],
     "pytorch": [[NUMPY, "torch==2.13.0+cpu"], [NUMPY, "torch==2.13.0"]],
     "jax": [[NUMPY, "jax[cpu]==0.10.2"]],
+    "litserve": [[NUMPY, "litserve==0.2.19"]],
+    "mlserver": [[NUMPY, "mlserver==1.7.1"]],
+    "bentoml": [[NUMPY, "bentoml==1.4.39"]],
 }
 
 

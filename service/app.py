@@ -40,6 +40,7 @@ from service.api import (
 )
 from service.api.access import Access, KeyRing, describe
 from service.api.admission import Admission, is_worth_a_line
+from service.api.at_once import AtOnce
 from service.api.connection import bound
 from service.api.edge import Edge
 from service.api.intake import Intake
@@ -152,7 +153,7 @@ def create_app(
     app.state.rooms, app.state.house = house.rooms, house
     _add_routes(app)
     # Around the whole stack: middleware lies inside the body limit and the answer to a crash.
-    admitted = house.admission.around(app.build_middleware_stack())
+    admitted = house.admission.around(AtOnce(app.build_middleware_stack(), house.rooms))
     known = Access(admitted, KeyRing(house.keys))
     app.middleware_stack = Edge(known, settings.allowed_hosts)
     return app

@@ -6,6 +6,10 @@ from service.api.connection import Connection
 
 PIECE_BYTES = 16 * 1024
 """Each connection has a buffer of this size; the headers of nearly all requests fit in."""
+LARGE_PIECE = bytearray(96 * 1024)
+"""For the rest of a body that somebody has asked for. One for all connections: what is read into
+it is taken out before anything else happens.
+"""
 
 
 class Intake(asyncio.BufferedProtocol):
@@ -17,12 +21,14 @@ class Intake(asyncio.BufferedProtocol):
 
     def __init__(self, **options: object) -> None:
         self._http = Connection(**options)
-        self._piece = bytearray(PIECE_BYTES)
+        self._own = self._piece = bytearray(PIECE_BYTES)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._http.connection_made(transport)  # type: ignore[arg-type]  # a stream's
 
     def get_buffer(self, sizehint: int) -> bytearray:
+        request = self._http.cycle
+        self._piece = LARGE_PIECE if request is not None and request.more_body else self._own
         return self._piece
 
     def buffer_updated(self, nbytes: int) -> None:

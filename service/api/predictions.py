@@ -1,165 +1,54 @@
-"""Ask a network about digit images, in whatever form another app has them."""
+"""Ask a network about digit images: the endpoint, and its answers."""
 
-import base64
-import binascii
 import io
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any
 
 import numpy as np
 from anyio import CapacityLimiter, to_thread
-from fastapi import APIRouter, HTTPException, Query, Request
-from fastapi.concurrency import run_in_threadpool
-from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import from_json
-from starlette.datastructures import UploadFile
+from fastapi import APIRouter, Query, Request, Response
+from pydantic_core import to_json
+from starlette.datastructures import Headers
 
-from mlp_core import predict_probabilities, scaled
-from service.api import problems
+from mlp_core import Network, predict_probabilities, scaled
+from service.api import problems, questions, sight
 from service.api.admission import is_large
+from service.api.questions import NPY, Normalize, Options, Question
 from service.api.rooms import Rooms, RoomsDep
+from service.api.sight import Sight
 from service.api.weights import Ref
-from service.errors import DatasetNotFound
-from service.job import Label
-from service.pictures import digits
-from service.pictures.digits import BadImage
-from service.prediction import Candidate, Input, Prediction, Predictions
-from service.store.datasets import DatasetShelf
-
-router = APIRouter(prefix="/v1/models", tags=["models"])
+from service.pictures.digits import BadImage, Normalized
+from service.prediction import Prediction, Predictions
+from service.store.networks import Trained
 
 MAX_BODY_BYTES = 10 * 1024**2
-MAX_INPUTS = 10_000
-MAX_FILES = 500
-"""Of a form; each is a temporary file, made while all other requests wait."""
-MAX_ERRORS = 1000
-MAX_IMAGE_BYTES = 1024**2
 MANY_IMAGES = 64
 """More can take a large network as long as a thousand requests with one."""
-REDRAWN_PIXELS = 16_000
-"""Redrawing even a small picture takes as long as reading so many pixels."""
 THREADS = CapacityLimiter(1)
 """The interpreter runs one at a time anyway; the event loop would wait behind several."""
 LARGE_THREADS = CapacityLimiter(1)
 """Requests that may take seconds wait for each other, never the short ones for them."""
-Normalize = Literal["auto", "always", "never"]
-Grey = np.ndarray
-"""(h, w) uint8."""
-
-Cells = Field(
-    None,
-    description="784 numbers, 28 rows of 28, or a grey picture of any size as rows of numbers",
-)
-
-
-class ImageInput(BaseModel):
-    """One image, in one of four forms."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-    pixels: list[Any] | None = Cells
-    """0-255"""
-    values: list[Any] | None = Cells
-    """0-1"""
-    base64: str | None = Field(None, description="an image file; a data: URL may stand before it")
-    dataset: Label | None = Field(None, description="with `split` and `index`: a stored sample")
-    split: Literal["train", "test"] = "test"
-    index: int | None = Field(None, ge=0, le=2**31)
-
-    @model_validator(mode="after")
-    def _one_form(self) -> "ImageInput":
-        forms = ("pixels", "values", "base64", "dataset")
-        if sum(getattr(self, form) is not None for form in forms) != 1:
-            raise ValueError(f"give exactly one of {', '.join(forms)}")
-        if (self.dataset is None) != (self.index is None):
-            raise ValueError("dataset and index belong together")
-        return self
-
-
-class PredictRequest(BaseModel):
-    """Images, and what to answer about them."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-    inputs: list[ImageInput] = Field(min_length=1, max_length=MAX_INPUTS)
-    top_k: int = Field(3, ge=1, le=10, description="how many labels to answer, best first")
-    normalize: Normalize = Field(
-        "auto", description="auto: unless the picture looks like MNIST's already"
-    )
-    return_pixels: bool = Field(False, description="answer the 28x28 picture that the network saw")
-
-
-problems.REQUEST_MODELS += [PredictRequest, ImageInput]
-
-
-@dataclass
-class Budget:
-    """Pixels that one request may have read: a small body can hold very large pictures."""
-
-    left: int = 16_000_000
-
-    def spend(self, pixels: int) -> None:
-        self.left -= pixels
-
-    def check(self) -> None:
-        if self.left <= 0:
-            raise BadImage(
-                "too_many_pixels",
-                "The pictures of this request are too large together; send fewer, or smaller ones.",
-            )
-
-
-@dataclass(frozen=True)
-class Question:
-    """Images as bytes of a file, as arrays, or as the problem with them."""
-
-    images: Sequence[bytes | Grey | BadImage]
-    top_k: int
-    normalize: Normalize
-    return_pixels: bool
-
-
-def _json_schema() -> dict[str, Any]:
-    """Return the schema of PredictRequest in one piece: a `#/$defs/…` leads nowhere in OpenAPI."""
-    schema = PredictRequest.model_json_schema()
-    schema["properties"]["inputs"]["items"] = schema.pop("$defs")[ImageInput.__name__]
-    return schema
-
-
-IMAGE_SCHEMA = {"schema": {"type": "string", "format": "binary"}}
-REQUEST_BODY: dict[str, Any] = {
-    "required": True,
-    "content": {
-        "application/json": {
-            "schema": _json_schema(),
-            "examples": {
-                "sample": {"value": {"inputs": [{"dataset": "mnist", "index": 7}]}},
-                "file": {"value": {"inputs": [{"base64": "iVBORw0KGgo…"}], "top_k": 2}},
-            },
-        },
-        "image/png": IMAGE_SCHEMA,
-        "image/jpeg": IMAGE_SCHEMA,
-        "application/x-npy": IMAGE_SCHEMA,
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "properties": {
-                    "image": {"type": "array", "items": {"type": "string", "format": "binary"}}
-                },
-            }
-        },
-    },
+BLOCK = 500
+"""Images asked about together; as floats they fit into the processor's cache."""
+ROWS = {
+    "description": "What the network says. With `Accept: application/x-npy`: float32 (n, 10), "
+    "for each image the probabilities of the digits 0 to 9, or NaN if it can't be read; the "
+    "headers `Model`, `Epochs-Done` and `Checkpoint-Sha256` name the network.",
+    "content": {NPY: questions.IMAGE_SCHEMA},
 }
+
+
+router = APIRouter(prefix="/v1/models", tags=["models"])
 
 
 @router.post(
     "/{ref}/predict",
     name="predict",
-    openapi_extra={"requestBody": REQUEST_BODY},
+    openapi_extra={"requestBody": questions.REQUEST_BODY},
     max_body_size=MAX_BODY_BYTES,
-    response_model_exclude_none=True,
+    response_model=Predictions,
+    responses={200: ROWS},
 )
 async def predict(
     rooms: RoomsDep,
@@ -168,266 +57,113 @@ async def predict(
     top_k: Annotated[int, Query(ge=1, le=10)] = 3,
     normalize: Normalize = "auto",
     return_pixels: bool = False,
-) -> Predictions:
+) -> Response:
     """Say which digits the images show.
 
     The body is one image file, several as multipart fields `image`, an `.npy` array (uint8 0-255 or
-    float 0-1; one image or a batch), or JSON. The query parameters are for bodies other than JSON.
-    One bad image alone is an error; among several it has its own `problem`.
+    float 0-1; one image or a batch), the bare bytes of 28x28 pixels (0-255, one image after the
+    other, as application/octet-stream), or JSON. The query parameters are for bodies other than
+    JSON. One bad image alone is an error; among several it has its own `problem`.
     """
-    large = is_large(request.headers)
-    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if media_type == "application/json":
-        body = await request.body()
-        threads = _threads(large, body.count(b"{"))  # one for each input, and one around them
-        return await to_thread.run_sync(_answer_json, rooms, ref, body, limiter=threads)
-    images: list[bytes | Grey | BadImage]
-    if media_type.startswith("image/"):
-        images = [await request.body()]
-    elif media_type == "multipart/form-data":
-        images = await _uploads(request)
-    elif media_type in ("application/x-npy", "application/octet-stream"):
-        images = list(await run_in_threadpool(_from_npy, await request.body()))
+    media_type = questions.media_type(request.headers)
+    options = Options(top_k, normalize, return_pixels)
+    questions.check_type(media_type)
+    if media_type == "multipart/form-data":
+        files = await questions.uploads(request)
+        images, read = len(files), partial(Question, files, options)
     else:
-        raise HTTPException(
-            415,
-            "Send image/png, image/jpeg, multipart/form-data, application/json or "
-            f"application/x-npy, not {media_type[:100] or 'a body without Content-Type'}.",
-        )
-    question = Question(images, top_k, normalize, return_pixels)
-    threads = _threads(large, len(images))
-    return await to_thread.run_sync(_answer, rooms, ref, question, limiter=threads)
+        body = await request.body()
+        images = questions.most_images(media_type, body)
+        read = partial(questions.read, media_type, body, options, rooms.datasets)
+    ask = partial(_ask, rooms, ref, read, wants_rows(request.headers))
+    many = is_large(request.headers) or images > MANY_IMAGES
+    return await to_thread.run_sync(ask, limiter=LARGE_THREADS if many else THREADS)
 
 
-def _threads(large: bool, images: int) -> CapacityLimiter:
-    """Return where a request is answered: many images may come in a small body."""
-    return LARGE_THREADS if large or images > MANY_IMAGES else THREADS
+def wants_rows(headers: Headers) -> bool:
+    accepted = headers.get("accept", "").lower().split(",")
+    return NPY in (each.split(";")[0].strip() for each in accepted)
 
 
-# --- From the body to images ----------------------------------------------------------------------
-
-
-async def _uploads(request: Request) -> list[bytes | Grey | BadImage]:
-    async with request.form(max_files=MAX_FILES, max_fields=10) as form:
-        files = [part for part in form.getlist("image") if isinstance(part, UploadFile)]
-        if not files:
-            raise HTTPException(422, "The form has no file in a field named 'image'.")
-        return [await file.read() for file in files]
-
-
-def _from_npy(data: bytes) -> Iterator[Grey]:
-    """Yield the images in an .npy file; its header is checked before anything is allocated."""
-    file = io.BytesIO(data)
-    try:
-        version = np.lib.format.read_magic(file)
-        read = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }[version]
-        shape, fortran, dtype = read(file)
-        shape = tuple(int(size) for size in shape)  # True passes for 1
-    except Exception as exc:  # NumPy reads the header as Python, so garbage may raise anything
-        raise HTTPException(422, "The body is no .npy file (version 1 or 2).") from exc
-    sides = shape[-2:] if shape[-2:] == (28, 28) else shape[-1:]
-    if sides not in ((28, 28), (784,)) or len(shape) - len(sides) > 1:
-        raise HTTPException(422, "The array's shape must be (28, 28), (784,) or a batch of these.")
-    if dtype.kind not in "uf" or dtype.hasobject or (dtype.kind == "u" and dtype.itemsize != 1):
-        raise HTTPException(422, "The array must be uint8 (0-255) or float (0-1).")
-    count = int(np.prod(shape, dtype=object)) // 784
-    if not 1 <= count <= MAX_INPUTS:
-        raise HTTPException(422, f"The array must hold 1 to {MAX_INPUTS:,} images.")
-    if len(data) - file.tell() != count * 784 * dtype.itemsize:
-        raise HTTPException(422, "The array is not as long as its header says.")
-    array = np.frombuffer(data, dtype, offset=file.tell())
-    array = array.reshape(shape, order="F" if fortran else "C").reshape(count, 28, 28)
-    return iter(array if array.dtype == np.uint8 else _bytes_of(array))
-
-
-def _bytes_of(values: np.ndarray) -> Grey:
-    """Return values in [0, 1] as pixels 0-255."""
-    if not ((values >= 0) & (values <= 1)).all():  # false for NaN too
-        raise HTTPException(422, "The array's values must lie in 0-1; uint8 takes 0-255.")
-    pixels: Grey = np.rint(values * 255).astype(np.uint8)
-    return pixels
-
-
-def _answer_json(rooms: Rooms, ref: str, body: bytes) -> Predictions:
-    # Each takes much more memory than its bytes in the body, and so would the errors about it.
-    most = {b"{": MAX_INPUTS + 1, b"[": 32 * MAX_INPUTS, b'"': 10 * MAX_INPUTS + 100}
-    if any(body.count(mark) > count for mark, count in most.items()):
-        raise HTTPException(422, f"The body has more parts than {MAX_INPUTS:,} inputs can have.")
-    asked = _validated(body)
-    images = [
-        _image(rooms.datasets, given, f"#/inputs/{index}")
-        for index, given in enumerate(asked.inputs)
-    ]
-    question = Question(images, asked.top_k, asked.normalize, asked.return_pixels)
-    return _answer(rooms, ref, question)
-
-
-def _validated(body: bytes) -> PredictRequest:
-    try:
-        # In two steps: `model_validate_json` takes nearly twice as long over a million numbers.
-        return PredictRequest.model_validate(from_json(body))
-    except ValidationError as exc:
-        if exc.error_count() > MAX_ERRORS:  # to word each of them would take seconds
-            raise HTTPException(422, f"{exc.error_count():,} values need a change.") from exc
-        found = exc.errors(include_url=False, include_context=True)
-        errors = [{**error, "loc": ("body", *error["loc"])} for error in found]
-    except ValueError as exc:
-        errors = [{"type": "json_invalid", "loc": ("body",), "ctx": {"error": str(exc)}}]
-    raise RequestValidationError(errors)
-
-
-def _image(datasets: DatasetShelf, given: ImageInput, where: str) -> bytes | Grey | BadImage:
-    try:
-        if given.base64 is not None:
-            return _from_base64(given.base64)
-        if given.dataset is not None:
-            return _from_dataset(datasets, given.dataset, given.split, given.index or 0)
-        if given.pixels is not None:
-            cells = _from_cells(given.pixels, {int}, 255)
-        else:
-            cells = np.rint(_from_cells(given.values or [], {int, float}, 1) * 255)
-        return cells.astype(np.uint8)
-    except BadImage as exc:
-        return BadImage(exc.code, f"{where}: {exc}")
-    except DatasetNotFound as exc:
-        return BadImage("undecodable_image", f"{where}: {exc}")
-
-
-def _from_base64(text: str) -> bytes:
-    head, _, payload = text.rpartition("base64,")
-    if head and not head.startswith("data:"):
-        payload = text
-    if len(payload) > MAX_IMAGE_BYTES * 4 // 3 + 4:
-        raise _too_many_bytes()
-    try:
-        return base64.b64decode(payload, validate=True)
-    except (binascii.Error, ValueError) as exc:
-        raise BadImage("undecodable_image", "base64 is not valid base64 text.") from exc
-
-
-def _from_dataset(datasets: DatasetShelf, name: str, split: str, index: int) -> Grey:
-    info = datasets.describe(name)
-    images = getattr(datasets.open(name), split).images
-    if index >= len(images):
-        raise BadImage("undecodable_image", f"{split} has rows 0 to {len(images) - 1}.")
-    image: Grey = images[index].reshape(info.image_shape)
-    return image
-
-
-def _from_cells(cells: list[Any], numbers: set[type], highest: int) -> np.ndarray:
-    """Return 784 numbers, or rows of them, between 0 and `highest`, as an array (h, w)."""
-    flat = len(cells) == 784 and not isinstance(cells[0], list)
-    rows = [cells] if flat else cells
-    # NumPy comes after: it would make every cell as large as the longest text among them.
-    if not _is_grid(rows, numbers):
-        kind = "whole numbers" if highest == 255 else "numbers"
-        raise BadImage(
-            "undecodable_image",
-            f"send 784 {kind} from 0 to {highest}, or rows of them, all of one length.",
-        )
-    if len(rows) * len(rows[0]) > digits.MAX_PIXELS:
-        raise BadImage("too_many_pixels", f"more than {digits.MAX_PIXELS:,} pixels.")
-    array = np.array(rows)
-    if array.dtype.kind == "O" or not ((array >= 0) & (array <= highest)).all():
-        raise BadImage("undecodable_image", f"all numbers must lie between 0 and {highest}.")
-    return array.reshape(28, 28) if flat else array
-
-
-def _is_grid(rows: list[Any], numbers: set[type]) -> bool:
-    """Tell whether these are rows of one length with nothing but numbers."""
-    if not rows or not isinstance(rows[0], list) or not rows[0]:
-        return False
-    width = len(rows[0])
-    # Lengths first: to look at every number of a large picture takes long.
-    even = all(isinstance(row, list) and len(row) == width for row in rows)
-    return even and all(numbers.issuperset(map(type, row)) for row in rows)
-
-
-# --- From images to the answer --------------------------------------------------------------------
-
-
-def _answer(rooms: Rooms, ref: str, question: Question) -> Predictions:
+def _ask(rooms: Rooms, ref: str, read: Callable[[], Question], as_rows: bool) -> Response:
+    question = read()
     trained = rooms.networks.get(ref)
-    budget = Budget()
-    seen = [_see(image, question.normalize, budget) for image in question.images]
-    good = [item.pixels for item in seen if isinstance(item, digits.Normalized)]
-    if not good and len(seen) == 1:
-        assert isinstance(seen[0], BadImage)  # noqa: S101
-        raise seen[0]
-    X = scaled(np.stack(good).reshape(len(good), -1)) if good else np.empty((0, 784), np.float32)
-    rows = iter(predict_probabilities(trained.network, X) if good else ())
-    answers = [
-        Prediction(problem=problems.of(item))
-        if isinstance(item, BadImage)
-        else _prediction(item, next(rows), question)
-        for item in seen
+    return answer(trained, sight.see(question), question.options, as_rows)
+
+
+# --- The answer -----------------------------------------------------------------------------------
+
+
+def answer(trained: Trained, seen: Sight, asked: Options, as_rows: bool) -> Response:
+    """Return what the network says, as JSON or as rows of probabilities."""
+    probabilities, saved = _probabilities(trained.network, seen.pixels), trained.saved
+    if as_rows:
+        names = {
+            "Model": trained.job,
+            "Epochs-Done": str(saved.epochs_done),
+            "Checkpoint-Sha256": saved.sha256,
+        }
+        return Response(_rows(probabilities, seen), headers=names, media_type=NPY)
+    # Written as `Predictions` would be; to make and check ten thousand records takes longer.
+    told = {
+        "object": "predictions",
+        "model": trained.job,
+        "epochs_done": saved.epochs_done,
+        "checkpoint_sha256": saved.sha256,
+        "predictions": _predictions(probabilities, seen, asked),
+    }
+    return Response(to_json(told), media_type="application/json")
+
+
+def _probabilities(network: Network, pixels: np.ndarray) -> np.ndarray:
+    rows = pixels.reshape(len(pixels), -1)
+    parts = [
+        predict_probabilities(network, scaled(rows[at : at + BLOCK]))
+        for at in range(0, len(rows), BLOCK)
     ]
-    return Predictions(
-        model=trained.job,
-        epochs_done=trained.saved.epochs_done,
-        checkpoint_sha256=trained.saved.sha256,
-        predictions=answers,
-    )
+    return np.concatenate(parts)
 
 
-def _see(
-    image: bytes | Grey | BadImage, normalize: Normalize, budget: Budget
-) -> digits.Normalized | BadImage:
-    """Bring an image into MNIST's form, or say why not."""
-    try:
-        if isinstance(image, BadImage):
-            return image
-        budget.check()
-        if isinstance(image, bytes):
-            image = _decode(image)
-        if normalize == "never":
-            return _as_it_is(image)
-        seen = digits.normalize(image, always=normalize == "always")
-        budget.spend(image.size if seen.report.unchanged else max(image.size, REDRAWN_PIXELS))
-        return seen
-    except BadImage as exc:
-        return exc
+def _rows(probabilities: np.ndarray, seen: Sight) -> bytes:
+    probabilities[seen.bad] = np.nan
+    file = io.BytesIO()
+    np.save(file, probabilities)
+    return file.getvalue()
 
 
-def _decode(data: bytes) -> Grey:
-    if len(data) > MAX_IMAGE_BYTES:
-        raise _too_many_bytes()
-    return digits.decode(data)
+def _predictions(probabilities: np.ndarray, seen: Sight, asked: Options) -> list[dict[str, Any]]:
+    best = np.argsort(-probabilities, axis=1, kind="stable")[:, : asked.top_k]
+    chances = probabilities[np.arange(len(best))[:, np.newaxis], best]
+    rows = zip(best.tolist(), chances.tolist(), seen.boxes.tolist(), strict=True)
+    found = [_prediction(*row) for row in rows]
+    for number, other in seen.others.items():
+        if isinstance(other, BadImage):
+            problem = Prediction(problem=problems.of(other))
+            found[number] = problem.model_dump(exclude_none=True)
+        else:
+            found[number] |= {"input": _input(other), "warnings": other.warnings}
+    if asked.return_pixels:
+        for prediction, pixels in zip(found, seen.pixels, strict=True):
+            if "input" in prediction:
+                prediction["input"]["pixels"] = pixels.tolist()
+    return found
 
 
-def _too_many_bytes() -> BadImage:
-    return BadImage("too_many_pixels", f"An image may have {MAX_IMAGE_BYTES:,} bytes.")
+def _prediction(labels: list[int], chances: list[float], box: list[int]) -> dict[str, Any]:
+    pairs = zip(labels, chances, strict=True)
+    return {
+        "label": labels[0],
+        "probability": chances[0],
+        "top_k": [{"label": label, "probability": chance} for label, chance in pairs],
+        "input": {"normalized": False, "inverted": False, "box": box},
+        "warnings": [],
+    }
 
 
-def _as_it_is(image: Grey) -> digits.Normalized:
-    if image.shape != (28, 28):
-        height, width = image.shape
-        raise BadImage(
-            "undecodable_image",
-            f"Without normalising, a picture must be 28x28, not {width}x{height}.",
-        )
-    box = (0, 0, 28, 28)
-    return digits.Normalized(image, digits.Report(True, False, box, 1.0, (0.0, 0.0), 255.0))
-
-
-def _prediction(item: digits.Normalized, probabilities: np.ndarray, asked: Question) -> Prediction:
-    best = np.argsort(-probabilities, kind="stable")[: asked.top_k]
-    candidates = [
-        Candidate(label=int(label), probability=float(probabilities[label])) for label in best
-    ]
-    report = item.report
-    return Prediction(
-        label=candidates[0].label,
-        probability=candidates[0].probability,
-        top_k=candidates,
-        input=Input(
-            normalized=not report.unchanged,
-            inverted=report.inverted,
-            box=list(report.box),
-            pixels=item.pixels.tolist() if asked.return_pixels else None,
-        ),
-        warnings=list(item.warnings),
-    )
+def _input(seen: Normalized) -> dict[str, Any]:
+    report = seen.report
+    return {
+        "normalized": not report.unchanged,
+        "inverted": report.inverted,
+        "box": report.box,
+    }

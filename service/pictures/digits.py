@@ -7,6 +7,7 @@ and lie in 28x28 so that their centre of mass falls on pixel index 14.
 import io
 import math
 from dataclasses import dataclass
+from functools import reduce
 from typing import Literal
 
 import numpy as np
@@ -25,6 +26,12 @@ INK_SIDE = 20
 CENTRE = 14.0
 OFF_CENTRE = 0.55
 """MNIST's 70 000 centres of mass lie in 13.48 to 14.50, so 0.52 would be the tightest rule."""
+
+MOMENTS = np.stack([np.ones(SIDE**2), *np.indices((SIDE, SIDE))[::-1].reshape(2, -1)], axis=1)
+MOMENTS = MOMENTS.astype(np.float32)
+"""(784, 3): multiplied by pictures, gives their mass, and that times its centre, x and y."""
+BLOCK = 500
+"""Pictures looked at together; their pixels fit into the processor's cache."""
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 MAX_PIXELS = 4_000_000
@@ -110,6 +117,12 @@ def decode(data: bytes) -> Grey:
             "The bytes are no complete PNG, JPEG, WebP, BMP or GIF picture; "
             "send the whole file, unchanged.",
         ) from None
+
+
+def is_small_png(data: bytes) -> bool:
+    """Tell whether this is a PNG of 28x28, if it can be read at all; its only header says so."""
+    small = SIDE.to_bytes(4) + SIDE.to_bytes(4)
+    return data.startswith(PNG_START) and data[16:24] == small and data.count(b"IHDR") == 1
 
 
 def _bare(data: bytes) -> bytes:
@@ -206,7 +219,7 @@ def normalize(grey: Grey, *, always: bool = False) -> Normalized:
     """
     if grey.shape == (SIDE, SIDE) and not always:
         for picture, inverted in ((grey, False), (255 - grey, True)):
-            box = _mnist_box(picture)
+            box = mnist_box(picture)
             if box:
                 contrast = float(picture.max())
                 return Normalized(
@@ -217,19 +230,58 @@ def normalize(grey: Grey, *, always: bool = False) -> Normalized:
     return _redrawn(Image.fromarray(np.ascontiguousarray(grey)))
 
 
-def _mnist_box(grey: Grey) -> Box | None:
+def mnist_box(picture: Grey) -> Box | None:
     """Return the ink's box if a (28, 28) picture has MNIST's form, else None.
 
     That its border is dark needs no look: a box of 20 covers at most 39 of the 108 border pixels.
     """
-    columns, rows = grey.sum(axis=0), grey.sum(axis=1)
-    x, y = np.flatnonzero(columns), np.flatnonzero(rows)
-    if not x.size or grey.max() < 128:
+    top, height = _extent(picture.tobytes())
+    left, width = _extent(picture.T.tobytes())
+    if not 0 < max(width, height) <= INK_SIDE or picture.max() < 128:
         return None
-    left, top, width, height = int(x[0]), int(y[0]), int(x[-1] - x[0] + 1), int(y[-1] - y[0] + 1)
-    off = max(abs(_centre(columns) - CENTRE), abs(_centre(rows) - CENTRE))
-    fits = max(width, height) <= INK_SIDE and off <= OFF_CENTRE
-    return (left, top, width, height) if fits else None
+    # Whole numbers below 2^24, so that float32 holds them exactly.
+    mass, *moments = (picture.reshape(-1).astype(np.float32) @ MOMENTS).tolist()
+    off = max(abs(moment / mass - CENTRE) for moment in moments)
+    return (left, top, width, height) if off <= OFF_CENTRE else None
+
+
+def _extent(lines: bytes) -> tuple[int, int]:
+    """Return which of the lines of 28 pixels is the first with ink, and how many to the last."""
+    first = (len(lines) - len(lines.lstrip(b"\0"))) // SIDE
+    return first, (len(lines.rstrip(b"\0")) - 1) // SIDE - first + 1
+
+
+def mnist_boxes(pictures: NDArray[np.uint8]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Return the ink's boxes (n, 4) of pictures (n, 28, 28), and which have MNIST's form.
+
+    The same as `mnist_box`, for many at once.
+    """
+    parts = [_mnist_boxes(pictures[at : at + BLOCK]) for at in range(0, len(pictures), BLOCK)]
+    boxes, fits = zip(*parts, strict=True)
+    return np.concatenate(boxes), np.concatenate(fits)
+
+
+def _mnist_boxes(pictures: NDArray[np.uint8]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    count = len(pictures)
+    # Four pixels at once: a row or column has ink if the bits of its pixels, put together, have.
+    words = np.ascontiguousarray(pictures).view(np.uint32)
+    # In a loop: NumPy's own reduction of so short an axis takes thrice as long.
+    columns = reduce(np.bitwise_or, words.transpose(1, 0, 2)).view(np.uint8)
+    rows = reduce(np.bitwise_or, words.transpose(2, 0, 1))
+    left, width = _extents(columns != 0)
+    top, height = _extents(rows != 0)
+    moments = pictures.reshape(count, -1).astype(np.float32) @ MOMENTS
+    mass = np.maximum(moments[:, :1], 1)
+    off = np.abs(moments[:, 1:] / mass.astype(np.float64) - CENTRE).max(axis=1)
+    strong = columns.max(axis=1) >= 128  # the highest bit is set if it is in any pixel
+    fits = strong & (np.maximum(width, height) <= INK_SIDE) & (off <= OFF_CENTRE)
+    return np.stack((left, top, width, height), axis=1), fits
+
+
+def _extents(inked: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return where in each row the first true value lies, and how far it is to the last."""
+    first = inked.argmax(axis=1)
+    return first, SIDE - inked[:, ::-1].argmax(axis=1) - first
 
 
 def _centre(mass: NDArray[np.unsignedinteger | np.float32]) -> float:

@@ -14,6 +14,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from service.errors import StoreBroken, StoreFull
 from service.store.artifacts import make_directory
+from service.store.watch import Version, Watch
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -49,6 +50,11 @@ class Database:
             event.listen(self._engine, "connect", self._prepare_sqlite)
             event.listen(self._engine, "begin", _begin_sqlite)
             event.listen(self._engine, "handle_error", _drop_spoilt)
+        self._watch = Watch(self.file)
+
+    def version(self) -> Version | None:
+        """Return what has changed once anyone commits; never waits, so it may be None."""
+        return self._watch.look()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -117,6 +123,7 @@ class Database:
 
     def close(self) -> None:
         self._engine.dispose()
+        self._watch.close()
 
     def _prepare_sqlite(self, connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
         # The driver must not begin transactions by itself: _begin_sqlite does.

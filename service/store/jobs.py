@@ -44,6 +44,7 @@ from service.store.database import Database
 from service.store.idempotency import find_twin, keep_key
 from service.store.moves import HOLD, hold, in_state, move, now
 from service.store.schema import checkpoints, epochs, events, jobs
+from service.store.watch import Version
 
 # What each action makes of each state that allows it. A state that is already where the action
 # leads is left alone, so that repeating a done action is harmless.
@@ -63,6 +64,7 @@ DONE: dict[str, tuple[State, ...]] = {
     "resume": (State.QUEUED, State.RUNNING),
 }
 Columns = Mapping[str, Sequence[float]]
+View = tuple[Version, str | None, bool]
 Statement = TypeVar("Statement", Select[Any], Delete, ReturningUpdate[Any])
 
 
@@ -115,6 +117,13 @@ class JobStore:
             return JobStore(self._database, owner)
         own = false() if owner is None else jobs.c.owner == owner
         return JobStore(self._database, owner, [own])
+
+    def view(self) -> View | None:
+        """Return what decides all that this store answers: the database as it is now, and whose
+        jobs are seen. None if it is not to be had without waiting.
+        """
+        version = self._database.version()
+        return version and (version, self._owner, bool(self._seen))
 
     def submit(
         self,

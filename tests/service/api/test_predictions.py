@@ -4,6 +4,7 @@ import base64
 import gc
 import hashlib
 import io
+import json
 import shutil
 import struct
 import time
@@ -15,9 +16,12 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load
 
+from service.api import predictions
+from service.prediction import Predictions
+from tests.conftest import QUICK
 from tests.oracles import row_probabilities
 from tests.servers import Server, resident
-from tests.service.api.driving import claimed
+from tests.service.api.driving import claimed, train
 from tests.service.api.test_hostile_bodies import check_problem, quickest
 from tests.service.api.test_jobs import submit
 
@@ -85,7 +89,8 @@ FILES = {
     "uint8 array": lambda pixels: ("application/x-npy", npy(pixels)),
     "row": lambda pixels: ("application/x-npy", npy(pixels.ravel())),
     "batch of one": lambda pixels: ("application/x-npy", npy(pixels.reshape(1, 784))),
-    "bytes": lambda pixels: ("application/octet-stream", npy(pixels)),
+    "bytes of an array": lambda pixels: ("application/octet-stream", npy(pixels)),
+    "bare pixels": lambda pixels: ("application/octet-stream", pixels.tobytes()),
     "float64": lambda pixels: ("application/x-npy", npy(pixels / 255)),
     "float32": lambda pixels: ("application/x-npy", npy((pixels / 255).astype(np.float32))),
     "float16": lambda pixels: ("application/x-npy", npy((pixels / 255).astype(np.float16))),
@@ -140,6 +145,102 @@ def test_a_batch_is_answered_in_its_order(reader, images, expected, shape, order
     answer = ask(reader, npy(np.array(images.reshape(shape), order=order)), "application/x-npy")
     for told, probabilities in zip(answer.json()["predictions"], expected, strict=True):
         check(told, probabilities)
+
+
+def test_bare_pixels_may_be_several_images(reader, images, expected):
+    answer = ask(reader, images.tobytes(), "application/octet-stream")
+    for told, probabilities in zip(answer.json()["predictions"], expected, strict=True):
+        check(told, probabilities)
+
+
+@pytest.mark.parametrize("count", [0, 783, 785, 784 * 10_001])
+def test_bare_pixels_must_be_whole_images(reader, count):
+    answer = ask(reader, bytes(count), "application/octet-stream")
+    check_problem(answer, 422)
+    assert "784 bytes" in answer.json()["detail"] or "10,000" in answer.json()["detail"]
+
+
+def rows(answer):
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "application/x-npy"
+    return np.load(io.BytesIO(answer.content))
+
+
+def ask_for_rows(reader, body, media_type, accept="application/x-npy"):
+    headers = {"Content-Type": media_type, "Accept": accept}
+    return reader.post(PATH, content=body, headers=headers)
+
+
+@pytest.mark.parametrize("count", [1, 20])
+def test_the_answer_may_be_an_array(reader, images, expected, count):
+    body = images[:count].tobytes()
+    answer = ask_for_rows(
+        reader, body, "application/octet-stream", "text/csv, Application/X-Npy;q=1"
+    )
+    found = rows(answer)
+    assert (found.shape, found.dtype) == ((count, 10), np.float32)
+    assert found == pytest.approx(np.array(expected[:count]), abs=1e-5)
+    told = ask(reader, body, "application/octet-stream").json()
+    names = ("model", "epochs_done", "checkpoint_sha256")
+    headers = [answer.headers[name.replace("_", "-")] for name in names]
+    assert headers == [str(told[name]) for name in names]
+
+
+def test_an_image_that_can_not_be_read_is_a_row_of_nan(reader, images):
+    blank = np.zeros((28, 28), np.uint8)
+    pictures = np.stack([images[0], blank, 255 - images[1]])
+    found = rows(ask_for_rows(reader, npy(pictures), "application/x-npy"))
+    assert np.isnan(found).all(axis=1).tolist() == [False, True, False]
+    check_problem(ask_for_rows(reader, blank.tobytes(), "application/octet-stream"), 422)
+
+
+def test_one_digit_is_answered_as_many_are(reader, images):
+    """The short way, the usual one (there is a query) and a batch of many say the same."""
+    many = ask(reader, images.tobytes(), "application/octet-stream").json()
+    for number, image in enumerate(images):
+        forms = [
+            ("application/octet-stream", image.tobytes()),
+            ("image/png", encoded(image)),
+            ("application/json", json.dumps({"inputs": [{"pixels": image.tolist()}]})),
+        ]
+        for media_type, body in forms:
+            short = ask(reader, body, media_type).json()
+            usual = reader.post(
+                f"{PATH}?normalize=auto", content=body, headers={"Content-Type": media_type}
+            ).json()
+            assert short == usual
+            [told], expected = short["predictions"], many["predictions"][number]
+            assert (told["label"], told["input"]) == (expected["label"], expected["input"])
+            assert told["probability"] == pytest.approx(expected["probability"], abs=1e-6)
+
+
+def test_the_answer_is_what_its_schema_says(reader, images):
+    blank, negative = np.zeros((28, 28), np.uint8), 255 - images[1]
+    pictures = np.stack([images[0], blank, negative])
+    body = {"inputs": [{"pixels": image.tolist()} for image in pictures], "return_pixels": True}
+    told = reader.post(PATH, json=body).json()
+    assert Predictions.model_validate(told).model_dump(exclude_none=True) == told
+
+
+def test_a_digit_is_answered_without_a_thread(reader, images, monkeypatch):
+    ask(reader, images[0].tobytes(), "application/octet-stream")  # now the network is known
+    monkeypatch.setattr(predictions, "_ask", None)
+    for image in images:
+        assert only(ask(reader, image.tobytes(), "application/octet-stream"))["label"] is not None
+        assert only(ask(reader, encoded(image), "image/png"))["label"] is not None
+    metrics = reader.get("/metrics").text
+    assert 'http_route="/v1/models/{ref}/predict"' in metrics
+
+
+def test_a_deleted_network_is_gone_at_once(api, data_dir, datasets_dir, images):
+    """Also for who has just asked it, and so has it in memory."""
+    job = train(data_dir, datasets_dir, **QUICK)
+    path, body = f"/v1/models/{job}/predict", images[0].tobytes()
+    headers = {"Content-Type": "application/octet-stream"}
+    for _ in range(3):
+        assert api.post(path, content=body, headers=headers).status_code == 200
+    assert api.delete(f"/v1/jobs/{job}").status_code == 204
+    check_problem(api.post(path, content=body, headers=headers), 404)
 
 
 def test_a_form_may_have_one_file_or_several(reader, images, expected):

@@ -102,6 +102,21 @@ def test_no_image_of_mnist_changes(name, count):
     assert all(digits.normalize(image).pixels is image for image in images[:100])
 
 
+def test_many_pictures_are_judged_as_each_is_alone(test_set):
+    rng = np.random.default_rng(3)
+    odd = [np.roll(image, rng.integers(-5, 6, 2), (0, 1)) for image in test_set[:300]]
+    odd += [np.minimum(image, level) for image in test_set[:20] for level in (0, 1, 127, 128)]
+    odd += [rng.integers(0, 256, (28, 28), np.uint8), np.full((28, 28), 255, np.uint8)]
+    pictures = np.stack([*odd, *test_set[:700]])
+    boxes, fits = digits.mnist_boxes(pictures)
+    alone = [digits.mnist_box(picture) for picture in pictures]
+    assert fits.tolist() == [box is not None for box in alone]
+    assert 0 < fits[: len(odd)].sum() < len(odd)
+    assert [tuple(box) for box in boxes[fits].tolist()] == [box for box in alone if box]
+    turned = np.asfortranarray(pictures)
+    assert (digits.mnist_boxes(turned)[0] == boxes).all()
+
+
 def test_a_negative_of_mnist_is_only_inverted(test_set):
     for image in test_set[:500]:
         result = digits.normalize(255 - image)

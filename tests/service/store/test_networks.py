@@ -14,7 +14,7 @@ from service.store.database import Database
 from service.store.jobs import JobStore, SavedCheckpoint
 from service.store.networks import Networks, Trained
 from tests.conftest import submit
-from tests.service.store.records import DONE, started
+from tests.service.store.records import DONE, ENVIRONMENT, HANDLE, claim, started
 
 
 @pytest.fixture
@@ -256,3 +256,71 @@ def test_the_newest_checkpoint_is_known_without_its_file(
     saved = save(checkpoints, attempt, 1)
     checkpoints.delete(saved.key)
     assert networks.newest(attempt.job) == saved
+
+
+def test_what_was_found_is_known_until_anything_is_committed(
+    database: Database, checkpoints: CheckpointStore, networks: Networks
+) -> None:
+    attempt = started(database, preset="linear")
+    save(checkpoints, attempt, 1)
+    assert networks.known(attempt.job) is None
+    trained = networks.get(attempt.job)
+    assert networks.known(attempt.job) is trained
+    save(checkpoints, attempt, 2)
+    assert networks.known(attempt.job) is None
+    assert bias(networks, attempt.job) == 2
+    attempt.end(SUCCEEDED, DONE)
+    assert networks.known(attempt.job) is None
+    assert networks.get("latest") is networks.known("latest")
+    JobStore(database).delete(attempt.job)
+    assert networks.known(attempt.job) is networks.known("latest") is None
+
+
+def test_what_is_known_of_one_owners_network_is_not_known_to_another(
+    database: Database, jobs: JobStore, checkpoints: CheckpointStore, networks: Networks
+) -> None:
+    ada, eve, operator = (
+        networks.seen_by(jobs.seen_by(owner, everything=everything))
+        for owner, everything in (("ada", False), ("eve", False), ("ada", True))
+    )
+    job = submit(jobs.seen_by("ada", everything=False), preset="linear")
+    attempt = claim(database, job)
+    attempt.begin(HANDLE, ENVIRONMENT)
+    save(checkpoints, attempt, 1)
+    trained = ada.get(job)
+    assert ada.known(job) is trained
+    for other in (eve, operator, networks):
+        assert other.known(job) is None
+    with pytest.raises(JobNotFound):
+        eve.get(job)
+    assert operator.get(job) is operator.known(job) is trained
+    assert eve.known(job) is None
+
+
+def test_what_stands_in_for_a_damaged_checkpoint_is_looked_for_each_time(
+    database: Database, checkpoints: CheckpointStore, networks: Networks, tmp_path: Path
+) -> None:
+    attempt = started(database, preset="linear")
+    save(checkpoints, attempt, 1)
+    path = tmp_path / "jobs" / save(checkpoints, attempt, 2).key
+    whole = path.read_bytes()
+    damage(path)
+    assert bias(networks, attempt.job) == 1
+    assert networks.known(attempt.job) is None
+    path.write_bytes(whole)
+    assert bias(networks, attempt.job) == 2
+
+
+def test_only_so_many_looks_are_remembered(
+    database: Database,
+    checkpoints: CheckpointStore,
+    networks: Networks,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "ANSWERS", 2)
+    first, second, third = (started(database, preset="linear") for _ in range(3))
+    for attempt in (first, second, third):
+        save(checkpoints, attempt, 1)
+    for attempt in (first, second, third):
+        networks.get(attempt.job)
+    assert [bool(networks.known(it.job)) for it in (first, second, third)] == [False, False, True]

@@ -1,0 +1,147 @@
+"""Reading jobs, lists, epochs and events, beside the service's own /livez."""
+
+import asyncio
+import base64
+import sqlite3
+import tempfile
+import time
+from contextlib import closing
+from pathlib import Path
+
+from benchmarks.report import Figure, figure
+from benchmarks.serving import CORE, load, pin, processor_seconds, ratios, served
+from service.store.database import Database
+from service.store.jobs import JobStore
+from tests.attack.load import get
+from tests.conftest import submission
+from tests.servers import Server, resident
+
+ROUNDS, TIMES = 9, 15
+JOBS, EPOCHS, LISTENERS = 10_000, 10_000, 200
+LISTEN_SECONDS = 20
+
+
+def measure() -> list[Figure]:
+    with tempfile.TemporaryDirectory() as directory:
+        place = Path(directory)
+        with served(place, MLP_CONCURRENT_JOBS="0") as server:
+            job = _filled(server)
+            figures = [*_rates(server, job), *_long_answers(server, job)]
+        (place / "data").rename(place / "before")
+        with served(place) as server:
+            return [*figures, *_listeners(server)]
+
+
+def _filled(server: Server) -> str:
+    """Make 10 000 jobs, the first with 10 000 epochs; return its id."""
+    database = Database(f"sqlite:///{server.data_dir / 'jobs.sqlite3'}")
+    first = submission(JobStore(database), epochs=EPOCHS).job
+    database.close()
+    with closing(sqlite3.connect(server.data_dir / "jobs.sqlite3")) as connection, connection:
+        names = [row[1] for row in connection.execute("PRAGMA table_info(jobs)")]
+        others = ", ".join(name for name in names if name not in ("number", "id"))
+        connection.execute(
+            "WITH RECURSIVE counted(k) AS "
+            "(SELECT 1 UNION ALL SELECT k + 1 FROM counted WHERE k < ?) "
+            f"INSERT INTO jobs (id, {others}) SELECT 'job_' || k, {others} FROM counted, jobs "
+            "WHERE jobs.number = 1",
+            [JOBS - 1],
+        )
+        epochs = (
+            (1, k, 1 / k, 1 - 1 / k, 1.5 / k, 1 - 2 / (k + 1), 0.25) for k in range(1, EPOCHS + 1)
+        )
+        connection.executemany("INSERT INTO epochs VALUES (?, ?, ?, ?, ?, ?, ?)", epochs)
+    return first
+
+
+def _rates(server: Server, job: str) -> list[Figure]:
+    pin(server.pid, {CORE})
+    asked = {
+        "/livez": "/livez",
+        "a job": f"/v1/jobs/{job}",
+        "a list of 50 of 10 000 jobs": "/v1/jobs?limit=50",
+    }
+    rounds = {name: [] for name in asked}
+    for _ in range(ROUNDS):
+        for name, path in asked.items():
+            rounds[name].append(load(server.port, [server.pid], get(path)).rate)
+    return [
+        figure(
+            "a job: processor time, against /livez",
+            ratios(rounds["/livez"], rounds["a job"]),
+            "x",
+            at_most=4,
+        ),
+        *(
+            figure(f"{name}: requests in a second of processor time", rates, "")
+            for name, rates in rounds.items()
+        ),
+    ]
+
+
+def _long_answers(server: Server, job: str) -> list[Figure]:
+    figures = []
+    for kind in ("epochs", "epochs.csv"):
+        took, size = [], 0
+        for _ in range(TIMES):
+            started = time.perf_counter()
+            answer = server.http.get(f"/v1/jobs/{job}/{kind}")
+            took.append(1000 * (time.perf_counter() - started))
+            size = len(answer.content)
+            assert answer.status_code == 200
+        figures.append(figure(f"10 000 {kind}", took, "ms", note=f"{size / 1e6:.1f} MB"))
+    return figures
+
+
+def _listeners(server: Server) -> list[Figure]:
+    """200 listeners to two running jobs, which train on all cores."""
+    jobs = [server.submit(preset="linear", epochs=10_000, seed=seed) for seed in (1, 2)]
+    for job in jobs:
+        server.wait_for_progress(job, 1e-9)
+    pin(server.pid, {CORE})
+    before, idle = resident(server.pid), _share(server.pid, LISTEN_SECONDS / 4)
+    shares, held, seen = asyncio.run(_listen(server, jobs))
+    for job in jobs:
+        server.act(job, "cancel")
+    events = f"{seen / LISTEN_SECONDS / LISTENERS:.1f} events a second each"
+    note = f"{events}; without listeners {idle:.1f} %"
+    return [
+        figure(f"{LISTENERS} listeners: a core's share", shares, "%", note=note),
+        figure(
+            f"{LISTENERS} listeners: memory of the server",
+            held,
+            "MB",
+            note=f"{before:.0f} MB before",
+        ),
+    ]
+
+
+def _share(pid: int, seconds: float) -> float:
+    before = processor_seconds([pid])
+    time.sleep(seconds)
+    return 100 * (processor_seconds([pid]) - before) / seconds
+
+
+async def _listen(server: Server, jobs: list[str]) -> tuple[list[float], float, int]:
+    """Return the server's share of a core second by second, its memory, and the events seen."""
+    count = 0
+
+    async def listen(job: str) -> None:
+        nonlocal count
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(base64.b64decode(get(f"/v1/jobs/{job}/events")))
+        while line := await reader.readline():
+            count += line.startswith(b"event:")
+
+    tasks = [asyncio.create_task(listen(jobs[k % len(jobs)])) for k in range(LISTENERS)]
+    await asyncio.sleep(3)
+    begun = count
+    parts = 5
+    shares = [
+        await asyncio.to_thread(_share, server.pid, LISTEN_SECONDS / parts) for _ in range(parts)
+    ]
+    seen, held = count - begun, resident(server.pid)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    return shares, held, seen

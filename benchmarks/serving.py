@@ -1,0 +1,340 @@
+"""Predictions over HTTP: this service, its own /livez and its peers, asked in turns on one core."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import httpx2
+import numpy as np
+from PIL import Image
+
+from benchmarks.environments import ROOT, python_of
+from benchmarks.report import Figure, figure
+from mlp_core import Network, predict_probabilities, scaled
+from service.store.datasets import DatasetShelf
+from tests.attack.load import Load, Plan, Seen, get, post
+from tests.servers import Server, eventually, free_port
+
+PREDICT = "/v1/models/latest/predict"
+CORES = sorted(os.sched_getaffinity(0))
+CORE, OTHER = CORES[0], CORES[-1]
+"""The server's, and the clients'."""
+CONNECTIONS = 16
+ROUNDS, SECONDS = 9, 1.5
+BATCHES, STARTS = 15, 7
+GOALS = {"bare pixels": 0.55, "PNG": 0.45, "JSON pixels": 0.40}
+PEERS = {"LitServe": "litserve", "MLServer": "mlserver", "BentoML": "bentoml"}
+
+
+def measure() -> list[Figure]:
+    with ExitStack() as stack:
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        shelf = DatasetShelf(place / "datasets")
+        digits = np.array(shelf.open("mnist").test.images)
+        server = stack.enter_context(served(place))
+        server.wait(server.submit(preset="mlp-relu", epochs=2), "succeeded")
+        weights = place / "weights.npz"
+        weights.write_bytes(server.http.get("/v1/models/latest/weights.npz").content)
+        peers = {name: stack.enter_context(_peer(name, weights)) for name in PEERS}
+        _check_answers(server, peers, digits[:20])
+        return [
+            *_requests(server, peers, digits[7]),
+            *_while_training(server, digits[7]),
+            *_batches(server, weights, digits),
+            *_first_answers(server, digits[7]),
+        ]
+
+
+@contextmanager
+def served(place: Path, **environment: str) -> Iterator[Server]:
+    """Let this service run in a directory."""
+    server = Server(place / "data", place / "datasets", **environment)
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+
+
+def pin(pid: int, cores: set[int]) -> None:
+    """Keep all threads of a process on some cores."""
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(thread.name), cores)
+
+
+def family(pid: int) -> set[int]:
+    """Return a process and all that descend from it."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found
+
+
+def processor_seconds(pids: Iterable[int]) -> float:
+    """Return the processor time that processes have taken so far."""
+    ticks = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+class Peer:
+    """A server of another maker, on the same core; stopped in between, so that it takes no time."""
+
+    def __init__(self, name: str, process: subprocess.Popen[bytes], port: int) -> None:
+        self.name, self._process, self.port = name, process, port
+
+    @property
+    def pids(self) -> set[int]:
+        return family(self._process.pid)
+
+    def signal(self, number: int) -> None:
+        for pid in self.pids:
+            os.kill(pid, number)
+
+    def run(self) -> None:
+        self.signal(signal.SIGCONT)
+
+    def pause(self) -> None:
+        self.signal(signal.SIGSTOP)
+
+    @property
+    def path(self) -> str:
+        return "/v2/models/digits/infer" if self.name == "MLServer" else "/predict"
+
+    def body(self, pixels: np.ndarray) -> bytes:
+        """Return what its documentation would have a client send."""
+        asked: dict[str, Any] = {"pixels": pixels.tolist()}
+        if self.name == "MLServer":
+            data = {"name": "pixels", "shape": [1, 784], "datatype": "UINT8"}
+            asked = {"inputs": [{**data, "data": pixels.tolist()}]}
+        return json.dumps(asked).encode()
+
+    def probabilities(self, pixels: np.ndarray) -> list[float]:
+        found = httpx2.post(
+            f"http://127.0.0.1:{self.port}{self.path}",
+            content=self.body(pixels),
+            headers={"Content-Type": "application/json"},
+        ).json()
+        if self.name == "MLServer":
+            found = found["outputs"][0]["data"]
+        return list(found["probabilities"] if isinstance(found, dict) else found)
+
+
+@contextmanager
+def _peer(name: str, weights: Path) -> Iterator[Peer]:
+    python, port = python_of(PEERS[name]), free_port()
+    module = f"benchmarks.contenders.with_{PEERS[name]}"
+    command = [python, "-m", module, str(port)]
+    if name == "BentoML":
+        served = ["serve", f"{module}:Digits", "--host", "127.0.0.1", "--port", str(port)]
+        command = [python.parent / "bentoml", *served, "--working-dir", str(ROOT)]
+    environment = {
+        "PYTHONPATH": str(ROOT),
+        "WEIGHTS": str(weights),
+        "BENTOML_HOME": str(weights.parent / "bentoml"),
+        "BENTOML_DO_NOT_TRACK": "True",
+    }
+    with (weights.parent / f"{name}.log").open("wb") as log:
+        process = subprocess.Popen(
+            ["taskset", "-c", str(CORE), *command],
+            cwd=weights.parent,
+            env={**os.environ, **environment},
+            stdout=log,
+            stderr=log,
+        )
+    peer = Peer(name, process, port)
+    try:
+        eventually(lambda: _answers(peer), f"{name} to answer", 60)
+        peer.pause()
+        yield peer
+    finally:
+        peer.signal(signal.SIGKILL)
+        process.wait()
+
+
+def _answers(peer: Peer) -> bool:
+    try:
+        return len(peer.probabilities(np.zeros(784, np.uint8))) == 10
+    except (httpx2.TransportError, ValueError, KeyError):
+        return False
+
+
+def _check_answers(server: Server, peers: dict[str, Peer], digits: np.ndarray) -> None:
+    """All have the same network, so all must say the same."""
+    headers = {"Content-Type": "application/octet-stream", "Accept": "application/x-npy"}
+    answer = server.http.post(PREDICT, content=digits.tobytes(), headers=headers)
+    ours = np.load(io.BytesIO(answer.content))
+    for peer in peers.values():
+        peer.run()
+        theirs = np.array([peer.probabilities(digit) for digit in digits])
+        peer.pause()
+        if not np.allclose(theirs, ours, atol=1e-5):
+            raise SystemExit(f"{peer.name} says something else than this service")
+
+
+def _forms(digit: np.ndarray) -> dict[str, str]:
+    file = io.BytesIO()
+    Image.fromarray(digit.reshape(28, 28)).save(file, "PNG")
+    body = json.dumps({"inputs": [{"pixels": digit.tolist()}]}).encode()
+    return {
+        "bare pixels": post(PREDICT, digit.tobytes(), "application/octet-stream"),
+        "PNG": post(PREDICT, file.getvalue(), "image/png"),
+        "JSON pixels": post(PREDICT, body, "application/json"),
+    }
+
+
+@dataclass(frozen=True)
+class Round:
+    seen: Seen
+    processor_seconds: float
+    """What the server took, all its processes together."""
+
+    @property
+    def rate(self) -> float:
+        """Requests for each second of processor time: what the core could do with nothing else.
+
+        Requests a second are the same on a machine of one's own; where others work too, a server
+        of many processes gets a larger share of the core.
+        """
+        return len(self.seen.latencies["200"]) / self.processor_seconds
+
+
+def load(port: int, pids: Iterable[int], request: str) -> Round:
+    """Let 16 connections ask again and again; all must be answered."""
+    pids = list(pids)
+    before = processor_seconds(pids)
+    seen = Load(Plan(port, request, CONNECTIONS, SECONDS, core=OTHER)).result()
+    after = processor_seconds(pids)
+    if set(seen.latencies) != {"200"}:
+        raise SystemExit(
+            f"not all were answered: { {k: len(v) for k, v in seen.latencies.items()} }"
+        )
+    return Round(seen, after - before)
+
+
+def _requests(server: Server, peers: dict[str, Peer], digit: np.ndarray) -> list[Figure]:
+    """One digit in each form, /livez and the peers, round by round."""
+    ours = {"/livez": get("/livez"), **_forms(digit)}
+    rounds: dict[str, list[Round]] = {name: [] for name in (*ours, *peers)}
+    pin(server.pid, {CORE})
+    for _ in range(ROUNDS):
+        for name, request in ours.items():
+            rounds[name].append(load(server.port, [server.pid], request))
+        for name, peer in peers.items():
+            peer.run()
+            request = post(peer.path, peer.body(digit), "application/json")
+            rounds[name].append(load(peer.port, peer.pids, request))
+            peer.pause()
+    rates = {name: [each.rate for each in parts] for name, parts in rounds.items()}
+    best = max(peers, key=lambda name: median(rates[name]))
+    figures = []
+    for form, goal in GOALS.items():
+        alone, others = ratios(rates[form], rates["/livez"]), ratios(rates[form], rates[best])
+        figures += [
+            figure(f"one digit, {form}: /livez", alone, "x", at_least=goal),
+            figure(f"one digit, {form}: the best peer", others, "x", at_least=3.0, note=best),
+        ]
+    for name, parts in rounds.items():
+        late = median(each.seen.quantile("200", 0.99) for each in parts)
+        clock = median(each.seen.rate("200") for each in parts)
+        note = f"p99 {1000 * late:.0f} ms; by the clock {clock:,.0f}/s"
+        figures.append(
+            figure(f"{name}: requests in a second of processor time", rates[name], "", note=note)
+        )
+    return figures
+
+
+def ratios(ours: list[float], theirs: list[float]) -> list[float]:
+    return [a / b for a, b in zip(ours, theirs, strict=True)]
+
+
+def _while_training(server: Server, digit: np.ndarray) -> list[Figure]:
+    """The same, while two jobs train on all cores."""
+    jobs = [server.submit(preset="mlp-relu", epochs=10_000, seed=seed) for seed in (1, 2)]
+    for job in jobs:
+        server.wait_for_progress(job, 1e-6)
+        worker = server.worker(job)
+        assert worker
+        pin(worker, set(CORES))
+    request = _forms(digit)["bare pixels"]
+    seen = [load(server.port, [server.pid], request).seen for _ in range(ROUNDS)]
+    for job in jobs:
+        server.act(job, "cancel")
+        server.wait(job, "cancelled")
+    late = [1000 * each.quantile("200", 0.99) for each in seen]
+    rates = [each.rate("200") for each in seen]
+    return [
+        figure("bare pixels while two jobs train: requests a second", rates, "/s"),
+        figure("bare pixels while two jobs train: p99", late, "ms"),
+    ]
+
+
+def _batches(server: Server, weights: Path, digits: np.ndarray) -> list[Figure]:
+    """All 10 000 test images in one request, beside the forward pass alone on the same core."""
+    with np.load(weights) as arrays:
+        network = Network.from_arrays(dict(arrays), "relu")
+    headers = {"Content-Type": "application/octet-stream"}
+    seconds: dict[str, list[float]] = {
+        "forward": [],
+        "application/x-npy": [],
+        "application/json": [],
+    }
+    for _ in range(BATCHES):
+        os.sched_setaffinity(0, {CORE})
+        started = time.perf_counter()
+        predict_probabilities(network, scaled(digits))
+        seconds["forward"].append(time.perf_counter() - started)
+        os.sched_setaffinity(0, {OTHER})
+        for accept in ("application/x-npy", "application/json"):
+            asked = {**headers, "Accept": accept}
+            started = time.perf_counter()
+            answer = server.http.post(PREDICT, content=digits.tobytes(), headers=asked)
+            seconds[accept].append(time.perf_counter() - started)
+            assert answer.status_code == 200, answer.text
+    os.sched_setaffinity(0, CORES)
+    bare = seconds.pop("forward")
+    milliseconds = [1000 * each for each in bare]
+    return [
+        *(
+            figure(
+                f"10 000 images, answered as {accept}: the forward pass alone",
+                ratios(bare, took),
+                "x",
+                at_least=0.7 if "npy" in accept else None,
+            )
+            for accept, took in seconds.items()
+        ),
+        figure("10 000 images: the forward pass alone", milliseconds, "ms"),
+    ]
+
+
+def _first_answers(server: Server, digit: np.ndarray) -> list[Figure]:
+    """The first question to a network, as soon as its job has ended."""
+    took, headers = [], {"Content-Type": "application/octet-stream"}
+    for seed in range(STARTS):
+        job = server.submit(preset="mlp-relu", epochs=1, seed=seed)
+        server.wait(job, "succeeded")
+        started = time.perf_counter()
+        answer = server.http.post(
+            f"/v1/models/{job}/predict", content=digit.tobytes(), headers=headers
+        )
+        took.append(1000 * (time.perf_counter() - started))
+        assert answer.status_code == 200, answer.text
+    return [
+        figure("the first answer of a network that has just been trained", took, "ms", at_most=20)
+    ]
