@@ -51,7 +51,7 @@ from service.errors import StoreBroken
 from service.settings import Settings
 from service.store.artifacts import Artifacts, make_directory
 from service.store.checkpoints import CheckpointStore
-from service.store.database import Database, is_there, migrate
+from service.store.database import Database, is_there, migrate, sqlite_url
 from service.store.datasets import MNIST, DatasetShelf
 from service.store.jobs import JobStore
 from service.store.keys import KeyStore
@@ -86,8 +86,9 @@ class House:
         self.keys = KeyStore(self.database)
         artifacts = Artifacts(artifacts_dir)
         shelf = DatasetShelf(datasets_dir)
+        file = self.database.file
         worker_environment = {
-            "MLP_DATABASE_URL": url,
+            "MLP_DATABASE_URL": sqlite_url(file.absolute()) if file else url,
             "MLP_ARTIFACTS_DIR": str(artifacts_dir),
             "MLP_DATASETS_DIR": str(datasets_dir),
         }

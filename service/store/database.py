@@ -12,19 +12,14 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from service.errors import StoreBroken, StoreFull
+from service.errors import StoreBroken
 from service.store.artifacts import make_directory
+from service.store.link import BUSY_SECONDS, failure, prepare, sqlite_code
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-
-# DELETE, not WAL: WAL corrupts in SQLite before 3.51.3 when two connections write and checkpoint
-# at once (sqlite.org/wal.html#walresetbug), and a commit costs only half a millisecond more.
-# EXTRA: an acknowledged job survives a power cut. FULL does not sync the folder when a commit has
-# unlinked its journal; if that is lost, the next one to open the database rolls the commit back.
-PRAGMAS = ("journal_mode=DELETE", "synchronous=EXTRA", "foreign_keys=ON")
 
 # After these a connection may be of no use any more: one opened while the disk was read-only stays
 # read-only for ever.
@@ -39,10 +34,10 @@ class Database:
 
     """
 
-    def __init__(self, url: str, busy_seconds: int = 30) -> None:
+    def __init__(self, url: str, busy_seconds: int = BUSY_SECONDS) -> None:
         """Connect when needed, and wait up to `busy_seconds` for another's transaction."""
         self.url = url
-        self._busy_milliseconds = 1000 * busy_seconds
+        self._busy_seconds = busy_seconds
         self._altering = False
         self._engine = _engine(url)
         if self._engine.dialect.name == "sqlite":
@@ -70,8 +65,7 @@ class Database:
                 with connection.begin():
                     yield connection
         except DBAPIError as exc:
-            full = _sqlite_code(exc.orig) == sqlite3.SQLITE_FULL
-            raise (StoreFull if full else StoreBroken)(f"the database failed: {exc.orig}") from exc
+            raise failure(exc.orig) from exc
         except PoolTimeout as exc:
             raise StoreBroken("the database failed: all connections are in use") from exc
 
@@ -119,11 +113,7 @@ class Database:
         self._engine.dispose()
 
     def _prepare_sqlite(self, connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
-        # The driver must not begin transactions by itself: _begin_sqlite does.
-        connection.isolation_level = None
-        # The time-out comes first: the other pragmas may have to wait too.
-        for pragma in (f"busy_timeout={self._busy_milliseconds}", *PRAGMAS):
-            connection.execute(f"PRAGMA {pragma}")
+        prepare(connection, self._busy_seconds)
         if self._altering:
             connection.execute("PRAGMA foreign_keys=OFF")
 
@@ -152,14 +142,8 @@ def _engine(url: str) -> Engine:
         raise StoreBroken(f"the database's address is no SQLAlchemy URL: {mend}") from exc
 
 
-def _sqlite_code(exc: BaseException | None) -> int | None:
-    """Return SQLite's primary result code."""
-    code = getattr(exc, "sqlite_errorcode", None)
-    return None if code is None else code & 0xFF
-
-
 def _drop_spoilt(context: ExceptionContext) -> None:
-    if _sqlite_code(context.original_exception) not in SPOILT:
+    if sqlite_code(context.original_exception) not in SPOILT:
         return
     context.is_disconnect = True
     if context.connection is not None:

@@ -17,8 +17,8 @@ import numpy as np
 
 from mlp_core import ARITHMETIC, Arrangement, Dataset, Split, arrange, read_idx
 from mlp_core.arrangement import ARRAYS
-from service.cost import Shape
 from service.errors import DatasetNotFound, StoreBroken
+from service.shape import Shape
 from service.store.artifacts import make_directory, write_atomic
 
 

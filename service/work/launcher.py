@@ -17,8 +17,6 @@ from service.work.handle import Handle, usable_cores
 
 ONE_BLAS_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 LAST_WORDS_BYTES = 600
-STORE_EXIT = 74
-"""EX_IOERR: a worker could not go on because the store fails, which is not the job's fault."""
 MAX_LOG_BYTES = 256 * 1024
 """Of a job's log; a longer one is put aside, in the place of the one before, at the next start."""
 KERNEL_COUNTS = Path("/proc/vmstat")
