@@ -96,6 +96,7 @@ class House:
         self.dispatcher = Dispatcher(
             Queue(self.database), launcher, artifacts, keep_jobs=settings.keep_jobs
         )
+        launcher.on_end = self.dispatcher.wake
         self.tail = Tail(self.jobs)
         self.admission = Admission(settings.max_predictions)
         self.registry = CollectorRegistry()
