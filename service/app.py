@@ -314,7 +314,9 @@ def _run(settings: Settings) -> int:
         )
         return 1
     bound(socket_)
+    gc.collect()
     gc.freeze()  # what has been made so far stays, and is not looked through again and again
+    gc.enable()
     server.run(sockets=[socket_])
     return 1 if server.died or not server.started else 0
 
