@@ -7,7 +7,7 @@ import time
 
 from benchmarks.report import keep
 
-PARTS = ("training", "drawn")
+PARTS = ("training", "jobs", "pictures", "memory", "drawn")
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
