@@ -10,7 +10,6 @@ import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +70,7 @@ MNIST = DatasetInfo(
     ),
 )
 SHIPPED = {MNIST.name: MNIST}
-PACKED = files("service.store") / "mnist"
+PACKED = Path(__file__).parent / "mnist"
 
 
 class DatasetShelf:

@@ -41,7 +41,14 @@ class Link:
     """What a worker needs of `Database`: `write()`, and SQL as the driver takes it."""
 
     def __init__(self, url: str) -> None:
-        """Connect to the SQLite file at an SQLAlchemy URL when needed."""
+        """Connect to the SQLite file at an SQLAlchemy URL when needed.
+
+        Raises:
+            StoreBroken: the URL is of another kind; another driver would have its place here.
+
+        """
+        if not url.startswith("sqlite:///"):
+            raise StoreBroken("workers reach SQLite only: see MLP_DATABASE_URL")
         self._path = unquote(url.removeprefix("sqlite:///").partition("?")[0])
         self._connection: sqlite3.Connection | None = None
 

@@ -133,6 +133,11 @@ def test_a_database_that_can_not_be_opened_is_broken(tmp_path: Path) -> None:
         pass
 
 
+def test_another_kind_of_database_is_refused() -> None:
+    with pytest.raises(StoreBroken, match="SQLite only"):
+        Link("postgresql://host/jobs")
+
+
 def test_a_link_finds_a_file_whatever_signs_its_path_has(tmp_path: Path) -> None:
     path = tmp_path / "50% of a #path?.sqlite3"
     sqlite3.connect(path).close()
