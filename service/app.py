@@ -52,7 +52,7 @@ from service.errors import StoreBroken
 from service.settings import Settings
 from service.store.artifacts import Artifacts, make_directory
 from service.store.checkpoints import CheckpointStore
-from service.store.database import Database, is_there, migrate
+from service.store.database import Database, is_there, migrate, sqlite_url
 from service.store.datasets import MNIST, DatasetShelf
 from service.store.jobs import JobStore
 from service.store.keys import KeyStore
@@ -87,8 +87,9 @@ class House:
         self.keys = KeyStore(self.database)
         artifacts = Artifacts(artifacts_dir)
         shelf = DatasetShelf(datasets_dir)
+        file = self.database.file
         worker_environment = {
-            "MLP_DATABASE_URL": url,
+            "MLP_DATABASE_URL": sqlite_url(file.absolute()) if file else url,
             "MLP_ARTIFACTS_DIR": str(artifacts_dir),
             "MLP_DATASETS_DIR": str(datasets_dir),
         }
@@ -96,6 +97,7 @@ class House:
         self.dispatcher = Dispatcher(
             Queue(self.database), launcher, artifacts, keep_jobs=settings.keep_jobs
         )
+        launcher.on_end = self.dispatcher.wake
         self.tail = Tail(self.jobs)
         self.admission = Admission(settings.max_predictions)
         self.registry = CollectorRegistry()
@@ -313,7 +315,9 @@ def _run(settings: Settings) -> int:
         )
         return 1
     bound(socket_)
+    gc.collect()
     gc.freeze()  # what has been made so far stays, and is not looked through again and again
+    gc.enable()
     server.run(sockets=[socket_])
     return 1 if server.died or not server.started else 0
 

@@ -3,6 +3,7 @@
 What is heavy is imported inside the commands: `health` runs every few seconds in a container.
 """
 
+import gc
 import os
 import re
 from collections.abc import Iterator
@@ -66,6 +67,7 @@ def serve(
     ] = None,
 ) -> None:
     """Serve the REST API until Ctrl-C. Options override the environment (MLP_HOST, MLP_PORT, …)."""
+    gc.disable()  # until it serves: what is imported stays, and to look for garbage takes a sixth
     settings = _settings(host=host, port=port, data_dir=data_dir, insecure=insecure)
     from service import app as server
 

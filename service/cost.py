@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from service.errors import Flaw, SpecRefused
 from service.job import AdamW, Cost, Optimizer, Spec
+from service.shape import Shape as Shape
 
 FLOAT_BYTES = 4
 MAX_STEP_SECONDS = 2.0
@@ -17,16 +18,6 @@ SECONDS_PER_STEP = 40e-6
 SECONDS_PER_PIXEL = 0.5e-9
 SECONDS_PER_DEFORMED_PIXEL = 10e-9
 SECONDS_PER_MOMENT = 1.3e-9
-
-
-@dataclass(frozen=True)
-class Shape:
-    """The sizes of a data set."""
-
-    inputs: int
-    classes: int
-    train_rows: int
-    test_rows: int
 
 
 @dataclass(frozen=True)

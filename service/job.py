@@ -4,7 +4,6 @@ These records are also the bodies on the wire, so the client shares this file wi
 """
 
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -16,25 +15,12 @@ from pydantic import (
     model_validator,
 )
 
+from service.state import FINAL as FINAL
+from service.state import WITH_WORKER as WITH_WORKER
+from service.state import State as State
+
 SPEC_VERSION = 1
 MAX_FIELDS = 100
-
-
-class State(StrEnum):
-    """Where a job is in its life. The state is the request: there are no flags beside it."""
-
-    QUEUED = "queued"  # waits for a worker
-    RUNNING = "running"  # a worker trains it, or is about to
-    PAUSING = "pausing"  # a client asked to pause; its worker saves a checkpoint
-    PAUSED = "paused"  # no worker; `resume` queues it again
-    CANCELLING = "cancelling"  # a client asked to cancel; its worker is about to stop
-    SUCCEEDED = "succeeded"  # all epochs are done
-    FAILED = "failed"  # `reason` says why
-    CANCELLED = "cancelled"  # a client ended it; its last checkpoint stays readable
-
-
-FINAL = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
-WITH_WORKER = (State.RUNNING, State.PAUSING, State.CANCELLING)
 
 PresetName = Literal["linear", "mlp-relu", "mlp-sigmoid", "mlp-augmented"]
 PRESETS: dict[PresetName, dict[str, Any]] = {

@@ -4,35 +4,46 @@ Every write is guarded by the attempt's number. The worker that another one has 
 `Replaced` and has changed nothing.
 """
 
+import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select
-from sqlalchemy.engine import RowMapping
-
+import mlp_core
 from service.errors import Replaced
-from service.job import Epoch, State
-from service.store.database import Database
-from service.store.jobs import SavedCheckpoint, saved_checkpoints
-from service.store.moves import OF_ATTEMPT, Note, change, hold, move
-from service.store.schema import checkpoints, epochs, jobs
+from service.state import State
+from service.store.checkpoints import SavedCheckpoint
+from service.store.moves import (
+    Note,
+    Row,
+    Transaction,
+    add,
+    change,
+    execute,
+    hold,
+    move,
+    saved_checkpoints,
+)
 
 Cursor = tuple[int, int]
 """Epochs done, batches done of the next one."""
+Record = dict[str, Any]
+"""An epoch as clients read it: see `job.Epoch`."""
 
 KEPT_CHECKPOINTS = 2
 
-# Made once: to put a statement together takes longer than to execute it.
-TASK = select(jobs.c.spec, jobs.c.cost, jobs.c.environment)
-TASK = TASK.where(jobs.c.number == bindparam("of"))
-NAME = insert(checkpoints)
-FORGET = delete(checkpoints)
-FORGET = FORGET.where(checkpoints.c.job == bindparam("of"), checkpoints.c.key == bindparam("named"))
-ADD = insert(epochs)
-LOSSES = select(epochs.c.number, epochs.c.train_loss).where(epochs.c.job == bindparam("of"))
-LAST_EPOCH = select(func.max(epochs.c.number)).where(epochs.c.job == bindparam("of"))
+TASK = "SELECT spec, cost, environment FROM jobs WHERE number = :job"
+NAME = """
+INSERT INTO checkpoints (job, attempt, epochs_done, batches_done, key, size, sha256)
+VALUES (:job, :attempt, :epochs_done, :batches_done, :key, :size, :sha256)"""
+FORGET = "DELETE FROM checkpoints WHERE job = :job AND key = :key"
+ADD = """
+INSERT INTO epochs
+(job, number, train_loss, train_accuracy, test_loss, test_accuracy, seconds) VALUES
+(:job, :epoch, :train_loss, :train_accuracy, :test_loss, :test_accuracy, :seconds)"""
+LOSSES = "SELECT number, train_loss FROM epochs WHERE job = :job"
+LAST_EPOCH = "SELECT max(number) FROM epochs WHERE job = :job"
 
 SUCCEEDED = {
     State.RUNNING: State.SUCCEEDED,
@@ -66,6 +77,12 @@ class Assignment:
     """Memory that the job's arrays take: see Cost."""
 
 
+class Database(Protocol):
+    """What an attempt needs of a database; a worker's is a `Link`."""
+
+    def write(self) -> AbstractContextManager[Transaction]: ...
+
+
 class Attempt:
     """One attempt at one job."""
 
@@ -79,14 +96,15 @@ class Attempt:
         The row's environment is that of its checkpoints: it changes here only if there are none.
         """
         with self._hold() as (connection, row):
-            spec, cost, before = connection.execute(TASK, {"of": row["number"]}).one()
+            [task] = execute(connection, TASK, job=row["number"])
+            spec, cost, before = (part and json.loads(part) for part in task)
             saved = saved_checkpoints(connection, row)
             values = {"handle": handle, "beat": row["beat"] + 1}
             change(connection, row, values if saved else {"environment": environment, **values})
-            losses: dict[int, float] = dict(connection.execute(LOSSES, {"of": row["number"]}).all())
+            losses = dict(execute(connection, LOSSES, job=row["number"]))
         return Assignment(spec, saved, losses, before, cost["bytes"])
 
-    def beat(self, cursor: Cursor, finished: Sequence[Epoch] = ()) -> State:
+    def beat(self, cursor: Cursor, finished: Sequence[mlp_core.Epoch] = ()) -> State:
         """Say "alive, and this far", with the epochs finished since the last time.
 
         Returns the state, which is what clients ask for. An epoch that an earlier attempt recorded
@@ -101,7 +119,9 @@ class Attempt:
         with self._hold() as (connection, row):
             change(connection, row, values, [("warning", {"code": code, "message": message})])
 
-    def commit(self, saved: SavedCheckpoint, finished: Sequence[Epoch]) -> tuple[State, list[str]]:
+    def commit(
+        self, saved: SavedCheckpoint, finished: Sequence[mlp_core.Epoch]
+    ) -> tuple[State, list[str]]:
         """Make a checkpoint count, with the epochs before it.
 
         Returns the state, and the keys of older checkpoints that count no longer.
@@ -115,7 +135,7 @@ class Attempt:
         moves: dict[State, State],
         reason: tuple[str, str],
         saved: SavedCheckpoint | None = None,
-        finished: Sequence[Epoch] = (),
+        finished: Sequence[mlp_core.Epoch] = (),
         weights_sha256: str | None = None,
     ) -> State:
         """Leave the job by the move for its state, with the last checkpoint and epochs."""
@@ -125,7 +145,7 @@ class Attempt:
             if saved:
                 self._commit(connection, row, saved, finished)
             elif finished:
-                self._advance(connection, row, (finished[-1].epoch, 0), finished)
+                self._advance(connection, row, (finished[-1].number, 0), finished)
             row = self._row(connection)
             asked = to in (State.PAUSED, State.CANCELLED)  # then the client's reason stands
             why = row["reason"] if asked else {"code": code, "message": message}
@@ -134,43 +154,42 @@ class Attempt:
         return to
 
     @contextmanager
-    def _hold(self) -> Iterator[tuple[Connection, RowMapping]]:
+    def _hold(self) -> Iterator[tuple[Transaction, Row]]:
         """Hold the row for one transaction, if it is still this attempt's."""
         with self._database.write() as connection:
             yield connection, self._row(connection)
 
-    def _row(self, connection: Connection) -> RowMapping:
-        row = hold(connection, OF_ATTEMPT, held_id=self.job, held_attempt=self.number)
+    def _row(self, connection: Transaction) -> Row:
+        row = hold(connection, self.job, self.number)
         if row is None:
             raise Replaced(self.job, self.number)
         return row
 
     def _advance(
         self,
-        connection: Connection,
-        row: RowMapping,
+        connection: Transaction,
+        row: Row,
         cursor: Cursor,
-        finished: Sequence[Epoch],
+        finished: Sequence[mlp_core.Epoch],
         **values: Any,
     ) -> None:
         """Note the progress and the finished epochs in a row that is held."""
         new = _unrecorded(connection, row["number"], finished) if finished else []
         if new:
-            entries = [_entry(row["number"], epoch) for epoch in new]
-            connection.execute(ADD, entries)
-            values["latest"] = new[-1].model_dump()
+            add(connection, ADD, [{"job": row["number"], **record} for record in new])
+            values["latest"] = new[-1]
             values["best"] = _best(row["best"], new)
         epochs_done, batches_done = cursor
         values |= {"epochs_done": epochs_done, "batches_done": batches_done}
-        notes: list[Note] = [("epoch", epoch.model_dump()) for epoch in new]
+        notes: list[Note] = [("epoch", record) for record in new]
         change(connection, row, {"beat": row["beat"] + 1, **values}, notes)
 
     def _commit(
         self,
-        connection: Connection,
-        row: RowMapping,
+        connection: Transaction,
+        row: Row,
         saved: SavedCheckpoint,
-        finished: Sequence[Epoch],
+        finished: Sequence[mlp_core.Epoch],
     ) -> list[str]:
         """Name the checkpoint in a row that is held; return the keys it drops."""
         before = saved_checkpoints(connection, row)
@@ -178,27 +197,28 @@ class Attempt:
         moved = not before or cursor > (before[0].epochs_done, before[0].batches_done)
         losses = 0 if moved else row["losses"]
         self._advance(connection, row, cursor, finished, losses=losses)
-        named = {name: value for name, value in asdict(saved).items() if name != "job"}
+        number = {"job": row["number"]}
         older = [old.key for old in before if old.key != saved.key]
         dropped = older[KEPT_CHECKPOINTS - 1 :]
         # A commit that seemed to fail may have named it already.
-        gone = [{"of": row["number"], "named": key} for key in (*dropped, saved.key)]
-        connection.execute(FORGET, gone)
-        connection.execute(NAME, {"job": row["number"], **named})
+        add(connection, FORGET, [{"key": key, **number} for key in (*dropped, saved.key)])
+        add(connection, NAME, [asdict(saved) | number])
         return dropped
 
 
-def _unrecorded(connection: Connection, job: int, finished: Sequence[Epoch]) -> list[Epoch]:
+def _unrecorded(
+    connection: Transaction, job: int, finished: Sequence[mlp_core.Epoch]
+) -> list[Record]:
     """Leave out epochs of earlier attempts, or of a commit that only seemed to fail."""
-    last = connection.scalar(LAST_EPOCH, {"of": job}) or 0
-    return [epoch for epoch in finished if epoch.epoch > last]
+    [(last,)] = execute(connection, LAST_EPOCH, job=job)
+    return [_record(epoch) for epoch in finished if epoch.number > (last or 0)]
 
 
-def _entry(job: int, epoch: Epoch) -> dict[str, Any]:
-    values = epoch.model_dump()
-    return {"job": job, "number": values.pop("epoch"), **values}
+def _record(epoch: mlp_core.Epoch) -> Record:
+    values = asdict(epoch)
+    return {"epoch": values.pop("number"), **values}
 
 
-def _best(before: dict[str, Any] | None, new: Sequence[Epoch]) -> dict[str, Any]:
-    candidates = [*([Epoch(**before)] if before else []), *new]
-    return max(candidates, key=lambda epoch: epoch.test_accuracy).model_dump()
+def _best(before: Record | None, new: Sequence[Record]) -> Record:
+    """Return the epoch of the highest test accuracy, the first of equals."""
+    return max([*([before] if before else []), *new], key=lambda record: record["test_accuracy"])

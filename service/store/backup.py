@@ -13,8 +13,8 @@ from service.errors import StoreBroken
 from service.job import State
 from service.store.artifacts import Artifacts, broken, make_directory, sync
 from service.store.database import Database, migrate, sqlite_url
+from service.store.guards import in_state
 from service.store.jobs import JobStore
-from service.store.moves import in_state
 from service.store.queue import Queue
 from service.store.schema import checkpoints, jobs
 

@@ -5,6 +5,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,23 @@ from safetensors.numpy import load, save
 from mlp_core import Checkpoint, Cursor
 from service.errors import Damaged
 from service.store.artifacts import Artifacts
-from service.store.jobs import SavedCheckpoint
 
 Arrays = Mapping[str, np.ndarray]
 Pieces = Iterator[bytes | memoryview]
 PIECE_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True)
+class SavedCheckpoint:
+    """A checkpoint that the database vouches for."""
+
+    job: str
+    attempt: int
+    epochs_done: int
+    batches_done: int
+    key: str
+    size: int
+    sha256: str
 
 
 def encode(checkpoint: Checkpoint) -> bytes:

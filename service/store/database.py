@@ -6,26 +6,23 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from service.errors import StoreBroken, StoreFull
+from service.errors import StoreBroken
 from service.store.artifacts import make_directory
+from service.store.link import BUSY_SECONDS, failure, prepare, sqlite_code
 from service.store.watch import Version, Watch
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-
-# DELETE, not WAL: WAL corrupts in SQLite before 3.51.3 when two connections write and checkpoint
-# at once (sqlite.org/wal.html#walresetbug), and a commit costs only half a millisecond more.
-# EXTRA: an acknowledged job survives a power cut. FULL does not sync the folder when a commit has
-# unlinked its journal; if that is lost, the next one to open the database rolls the commit back.
-PRAGMAS = ("journal_mode=DELETE", "synchronous=EXTRA", "foreign_keys=ON")
+REVISIONS = sorted(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("*_*.py"))
+"""Oldest first; asked for here, because Alembic takes a sixth of a second to import."""
 
 # After these a connection may be of no use any more: one opened while the disk was read-only stays
 # read-only for ever.
@@ -40,10 +37,10 @@ class Database:
 
     """
 
-    def __init__(self, url: str, busy_seconds: int = 30) -> None:
+    def __init__(self, url: str, busy_seconds: int = BUSY_SECONDS) -> None:
         """Connect when needed, and wait up to `busy_seconds` for another's transaction."""
         self.url = url
-        self._busy_milliseconds = 1000 * busy_seconds
+        self._busy_seconds = busy_seconds
         self._altering = False
         self._engine = _engine(url)
         if self._engine.dialect.name == "sqlite":
@@ -76,8 +73,7 @@ class Database:
                 with connection.begin():
                     yield connection
         except DBAPIError as exc:
-            full = _sqlite_code(exc.orig) == sqlite3.SQLITE_FULL
-            raise (StoreFull if full else StoreBroken)(f"the database failed: {exc.orig}") from exc
+            raise failure(exc.orig) from exc
         except PoolTimeout as exc:
             raise StoreBroken("the database failed: all connections are in use") from exc
 
@@ -89,14 +85,14 @@ class Database:
 
     def is_outdated(self) -> bool:
         """Tell whether `migrate` would change the schema of tables that are there."""
-        from alembic.migration import MigrationContext
-        from alembic.script import ScriptDirectory
+        return self.revision() in REVISIONS[:-1]
 
+    def revision(self) -> str | None:
+        """Return the revision of the schema; None if there are no tables yet."""
         with self.read() as connection:
-            current = MigrationContext.configure(connection).get_current_revision()
-        known = ScriptDirectory.from_config(_migrations(self.url)).walk_revisions()
-        _, *older = [script.revision for script in known]  # newest first
-        return current in older
+            if not inspect(connection).has_table("alembic_version"):
+                return None
+            return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
 
     @contextmanager
     def alter(self) -> Iterator[Connection]:
@@ -126,11 +122,7 @@ class Database:
         self._watch.close()
 
     def _prepare_sqlite(self, connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
-        # The driver must not begin transactions by itself: _begin_sqlite does.
-        connection.isolation_level = None
-        # The time-out comes first: the other pragmas may have to wait too.
-        for pragma in (f"busy_timeout={self._busy_milliseconds}", *PRAGMAS):
-            connection.execute(f"PRAGMA {pragma}")
+        prepare(connection, self._busy_seconds)
         if self._altering:
             connection.execute("PRAGMA foreign_keys=OFF")
 
@@ -159,14 +151,8 @@ def _engine(url: str) -> Engine:
         raise StoreBroken(f"the database's address is no SQLAlchemy URL: {mend}") from exc
 
 
-def _sqlite_code(exc: BaseException | None) -> int | None:
-    """Return SQLite's primary result code."""
-    code = getattr(exc, "sqlite_errorcode", None)
-    return None if code is None else code & 0xFF
-
-
 def _drop_spoilt(context: ExceptionContext) -> None:
-    if _sqlite_code(context.original_exception) not in SPOILT:
+    if sqlite_code(context.original_exception) not in SPOILT:
         return
     context.is_disconnect = True
     if context.connection is not None:
@@ -200,10 +186,11 @@ def migrate(url: str) -> None:
         StoreBroken: it can't be reached or written, it is damaged, or its schema is a newer one.
 
     """
-    from alembic import command  # only the server migrates, and the import is slow
+    if _checked_revision(url) == REVISIONS[-1]:
+        return
+    from alembic import command
     from alembic.util import CommandError
 
-    _check(url)
     try:
         command.upgrade(_migrations(url), "head")
     except CommandError as exc:
@@ -218,7 +205,7 @@ def _migrations(url: str) -> "Config":
     return config
 
 
-def _check(url: str) -> None:
+def _checked_revision(url: str) -> str | None:
     """Refuse a damaged database before anything builds on it; make the folder of a new one."""
     database = Database(url)
     try:
@@ -229,5 +216,6 @@ def _check(url: str) -> None:
             if found != "ok":
                 what = " ".join(str(found).split())
                 raise StoreBroken(f"the database is damaged; restore a backup: {what}")
+        return database.revision()
     finally:
         database.close()

@@ -10,15 +10,14 @@ import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 
 from mlp_core import ARITHMETIC, Arrangement, Dataset, Split, arrange, read_idx
 from mlp_core.arrangement import ARRAYS
-from service.cost import Shape
 from service.errors import DatasetNotFound, StoreBroken
+from service.shape import Shape
 from service.store.artifacts import make_directory, write_atomic
 
 
@@ -71,7 +70,7 @@ MNIST = DatasetInfo(
     ),
 )
 SHIPPED = {MNIST.name: MNIST}
-PACKED = files("service.store") / "mnist"
+PACKED = Path(__file__).parent / "mnist"
 
 
 class DatasetShelf:

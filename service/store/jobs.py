@@ -40,10 +40,12 @@ from service.job import (
     State,
     StoredSpec,
 )
+from service.store.checkpoints import SavedCheckpoint
 from service.store.database import Database
+from service.store.guards import HOLD, hold_by, in_state
 from service.store.idempotency import find_twin, keep_key
-from service.store.moves import HOLD, hold, in_state, move, now
-from service.store.schema import checkpoints, epochs, events, jobs
+from service.store.moves import move, now, saved_checkpoints
+from service.store.schema import epochs, events, jobs
 from service.store.watch import Version
 
 # What each action makes of each state that allows it. A state that is already where the action
@@ -80,19 +82,6 @@ class Submission:
     answer: str
     replayed: bool
     """True if an earlier request with the same key made the job."""
-
-
-@dataclass(frozen=True)
-class SavedCheckpoint:
-    """A checkpoint that the database vouches for."""
-
-    job: str
-    attempt: int
-    epochs_done: int
-    batches_done: int
-    key: str
-    size: int
-    sha256: str
 
 
 class JobStore:
@@ -184,7 +173,7 @@ class JobStore:
         """
         asked = {"code": "user", "message": f"a client asked to {action}"}
         with self._database.write() as connection:
-            held = hold(connection, self._own(ALLOWING[action]), held_id=id_)
+            held = hold_by(connection, self._own(ALLOWING[action]), held_id=id_)
             if held is not None:
                 reason = None if action == "resume" else asked
                 move(connection, held, ACTIONS[action][State(held["state"])], reason)
@@ -296,15 +285,7 @@ ALLOWING = {
 IDLE = [state for state in State if state not in WITH_WORKER]
 FORGET = delete(jobs).where(jobs.c.id == bindparam("of"), in_state(IDLE))
 AHEAD = select(func.count()).where(jobs.c.state == State.QUEUED, jobs.c.number < bindparam("of"))
-SAVED = select(checkpoints).where(checkpoints.c.job == bindparam("of"))
-SAVED = SAVED.order_by(checkpoints.c.number.desc())
 EPOCH_VALUES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds")
-
-
-def saved_checkpoints(connection: Connection, job: RowMapping) -> list[SavedCheckpoint]:
-    found = connection.execute(SAVED, {"of": job["number"]}).mappings()
-    names = ("attempt", "epochs_done", "batches_done", "key", "size", "sha256")
-    return [SavedCheckpoint(job=job["id"], **{name: row[name] for name in names}) for row in found]
 
 
 def _newest(

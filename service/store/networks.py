@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from mlp_core import Network
 from service.errors import NotTrainedYet, StoreBroken
 from service.job import Job, State
-from service.store.checkpoints import Arrays, CheckpointStore, weights_only
-from service.store.jobs import JobStore, SavedCheckpoint, View
+from service.store.checkpoints import Arrays, CheckpointStore, SavedCheckpoint, weights_only
+from service.store.jobs import JobStore, View
 
 CACHED = 8
 CACHED_BYTES = 128 * 1024**2

@@ -10,7 +10,8 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from service.job import FINAL, WITH_WORKER, State
 from service.store.database import Database
-from service.store.moves import HOLD, OF_ATTEMPT, hold, in_state, move, now
+from service.store.guards import HOLD, hold_by, in_state
+from service.store.moves import hold, move, now
 from service.store.schema import checkpoints, jobs
 
 LOST = {
@@ -86,7 +87,7 @@ class Queue:
         """Take the oldest queued job that is not among those `waiting` to be tried again."""
         which = _first_of(QUEUED.where(jobs.c.id.not_in(waiting))) if waiting else OLDEST
         with self._database.write() as connection:
-            row = hold(connection, which)
+            row = hold_by(connection, which)
             if row is None:
                 return None
             attempt, started = row["attempt"] + 1, row["started_at"] or now()
@@ -118,7 +119,7 @@ class Queue:
         `code` and `why` become the reason, unless a client had asked for a pause or an end.
         """
         with self._database.write() as connection:
-            row = hold(connection, OF_ATTEMPT, held_id=job, held_attempt=attempt)
+            row = hold(connection, job, attempt)
             if row is None:
                 return None
             losses, to = row["losses"], LOST[State(row["state"])]

@@ -17,8 +17,8 @@ from service.job import State
 from service.store.artifacts import Artifacts
 from service.store.queue import Active, Queue
 from service.work.frozen import SECONDS_BETWEEN_LOOKS, FrozenHolders
-from service.work.handle import Handle
-from service.work.launcher import STORE_EXIT, Exit, Launcher
+from service.work.handle import STORE_EXIT, Handle
+from service.work.launcher import Exit, Launcher
 
 POLL_SECONDS = 0.5
 SWEEP_SECONDS = 1.0

@@ -8,6 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+STORE_EXIT = 74
+"""EX_IOERR: a worker could not go on because the store fails, which is not the job's fault."""
+
 
 @dataclass(frozen=True)
 class Handle:

@@ -3,10 +3,12 @@
 A launcher owns processes and no state: what a job is doing stands in its row.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +19,6 @@ from service.work.handle import Handle, usable_cores
 
 ONE_BLAS_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 LAST_WORDS_BYTES = 600
-STORE_EXIT = 74
-"""EX_IOERR: a worker could not go on because the store fails, which is not the job's fault."""
 MAX_LOG_BYTES = 256 * 1024
 """Of a job's log; a longer one is put aside, in the place of the one before, at the next start."""
 KERNEL_COUNTS = Path("/proc/vmstat")
@@ -116,6 +116,8 @@ class LocalLauncher:
         self._children: dict[Handle, Child] = {}
         self._ended: dict[Handle, Exit] = {}
         """Of children that are still asked about: the kernel tells an exit code only once."""
+        self.on_end: Callable[[], None] = lambda: None
+        """Called by a thread when a child has ended, so that nobody need wait for the next poll."""
 
     def start(self, job: str, attempt: int) -> Handle:
         log = self._log(job)
@@ -141,7 +143,14 @@ class LocalLauncher:
             child.wait()
             raise
         self._children[handle] = Child(child, memory_kills())
+        with contextlib.suppress(RuntimeError):  # no thread is left; it is polled all the same
+            threading.Thread(target=self._wait, args=(child.pid,), daemon=True).start()
         return handle
+
+    def _wait(self, pid: int) -> None:
+        with contextlib.suppress(ChildProcessError):  # it has been polled already
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        self.on_end()
 
     def poll(self, handles: Iterable[Handle]) -> dict[Handle, Exit]:
         ended = {}

@@ -4,7 +4,6 @@ There is one way to start, from the last checkpoint, and one way to be stopped, 
 it to leave (SIGTERM, or the row's state) only saves what would have to be done again.
 """
 
-import argparse
 import contextlib
 import dataclasses
 import functools
@@ -24,15 +23,13 @@ from threadpoolctl import threadpool_info
 import mlp_core
 from mlp_core import ARITHMETIC, Augmentation, Checkpoint, Diverged, Recipe, Training
 from service.errors import Damaged, Replaced, StoreBroken
-from service.job import Epoch, State
+from service.state import State
 from service.store.artifacts import Artifacts
 from service.store.attempts import FAILED, STOPPED, SUCCEEDED, Assignment, Attempt
-from service.store.checkpoints import CheckpointStore, weights_sha256
-from service.store.database import Database
+from service.store.checkpoints import CheckpointStore, SavedCheckpoint, weights_sha256
 from service.store.datasets import DatasetShelf
-from service.store.jobs import SavedCheckpoint
-from service.work.handle import Handle, a_core_is_idle
-from service.work.launcher import STORE_EXIT
+from service.store.link import Link
+from service.work.handle import STORE_EXIT, Handle, a_core_is_idle
 
 BEAT_SECONDS = 0.5
 FLUSH_SECONDS = 0.25
@@ -58,7 +55,7 @@ class Worker:
         self._checkpoints = checkpoints
         self._datasets = datasets
         self._leave = False
-        self._finished: list[Epoch] = []  # epochs that the database does not know yet
+        self._finished: list[mlp_core.Epoch] = []  # epochs that the database does not know yet
         self._written: SavedCheckpoint | None = None
         self._named = False  # whether the row surely names what was written last
         self._store_works = True
@@ -141,18 +138,10 @@ class Worker:
             self._attempt.warn("begun_again", "no checkpoint is left", environment=environment())
         return None
 
-    def _finish(self, finished: mlp_core.Epoch, assignment: Assignment) -> None:
-        epoch = Epoch(
-            epoch=finished.number,
-            train_loss=finished.train_loss,
-            train_accuracy=finished.train_accuracy,
-            test_loss=finished.test_loss,
-            test_accuracy=finished.test_accuracy,
-            seconds=finished.seconds,
-        )
-        before = assignment.train_losses.get(epoch.epoch)
+    def _finish(self, epoch: mlp_core.Epoch, assignment: Assignment) -> None:
+        before = assignment.train_losses.get(epoch.number)
         if before not in (None, epoch.train_loss):
-            self._inexact(f"epoch {epoch.epoch} was {before}, is {epoch.train_loss} when re-run")
+            self._inexact(f"epoch {epoch.number} was {before}, is {epoch.train_loss} when re-run")
         self._finished.append(epoch)
 
     def _inexact(self, why: str) -> None:
@@ -297,10 +286,7 @@ def limit_memory(job_bytes: int) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Train one job. The dispatcher starts this.")
-    parser.add_argument("job")
-    parser.add_argument("--attempt", type=int, required=True)
-    arguments = parser.parse_args()
+    job, _, number = sys.argv[1:]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     os.nice(NICE)
     with contextlib.suppress(OSError):  # some sandboxes have no such file
@@ -308,10 +294,10 @@ def main() -> int:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
     # This is a door: the launcher hands these over in the environment, where no `ps` shows them.
-    database = Database(os.environ["MLP_DATABASE_URL"])
+    database = Link(os.environ["MLP_DATABASE_URL"])
     checkpoints = CheckpointStore(Artifacts(Path(os.environ["MLP_ARTIFACTS_DIR"])))
     datasets = DatasetShelf(Path(os.environ["MLP_DATASETS_DIR"]))
-    attempt = Attempt(database, arguments.job, arguments.attempt)
+    attempt = Attempt(database, job, int(number))
     worker = Worker(attempt, checkpoints, datasets)
     signal.signal(signal.SIGTERM, worker.leave)
     try:

@@ -28,7 +28,7 @@ from service.store.jobs import JobStore
 from service.store.queue import MAX_LOSSES
 from service.work import dispatcher as dispatcher_module
 from service.work.dispatcher import Dispatcher
-from service.work.launcher import STORE_EXIT
+from service.work.handle import STORE_EXIT
 from tests.chaos.stage import BATCHES, EPOCHS, Crash, Machine, Shelf, Stage, WatchedQueue, Worker
 
 SWEEPS = 3

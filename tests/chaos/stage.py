@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import StaticPool
 
+from mlp_core import Epoch
 from service.errors import StoreFull
-from service.job import Epoch, State
+from service.job import State
 from service.store.attempts import FAILED, STOPPED, SUCCEEDED, Attempt
+from service.store.checkpoints import SavedCheckpoint
 from service.store.database import Database
-from service.store.jobs import SavedCheckpoint
 from service.store.queue import Lost, Queue
 from service.store.schema import metadata
-from service.work.handle import Handle, here
-from service.work.launcher import STORE_EXIT, Exit
+from service.work.handle import STORE_EXIT, Handle, here
+from service.work.launcher import Exit
 
 if TYPE_CHECKING:
     from tests.chaos.simulation import World
@@ -197,7 +198,7 @@ class Worker:
 
 def _epoch(number: int) -> Epoch:
     values = {"train_loss": 1.0, "train_accuracy": 0.5, "test_loss": 1.0, "test_accuracy": 0.5}
-    return Epoch(epoch=number, **values, seconds=1.0)
+    return Epoch(number=number, **values, seconds=1.0)
 
 
 class Machine:

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from service.errors import StoreBroken
-from service.store.checkpoints import CheckpointStore
-from service.store.jobs import SavedCheckpoint
+from service.store.checkpoints import CheckpointStore, SavedCheckpoint
 from tests.campaign import Campaign
 from tests.conftest import submit
 from tests.servers import Server

@@ -10,8 +10,8 @@ import httpx2
 import uvicorn
 from fastapi import FastAPI
 
+from mlp_core import Epoch
 from service.app import Server, create_app
-from service.job import Epoch
 from service.settings import Settings
 from service.store.artifacts import Artifacts
 from service.store.attempts import FAILED, SUCCEEDED, Attempt
@@ -53,7 +53,7 @@ def claimed(database: Database) -> Attempt:
 def epoch(number: int, **values: float) -> Epoch:
     made = {"train_loss": 1 / number, "train_accuracy": 0.5, "test_loss": 1.5 / number}
     made |= {"test_accuracy": 0.4, "seconds": 0.25}
-    return Epoch(epoch=number, **{**made, **values})
+    return Epoch(number=number, **{**made, **values})
 
 
 def record(attempt: Attempt, *numbers: int) -> None:

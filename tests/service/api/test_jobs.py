@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 from service.app import create_app
 from tests.service.api.conftest import URL
 from tests.service.api.driving import claimed, epoch, fail, record, settings, succeed
+from tests.service.store.records import told
 
 JSON = {"Content-Type": "application/json"}
 
@@ -189,7 +190,7 @@ def test_epochs_are_listed_from_the_one_behind_after(api, house):
     job = submit(api, epochs=5)
     record(claimed(house), 1, 2, 3)
     listed = api.get(f"/v1/jobs/{job}/epochs").json()
-    assert listed["data"] == [epoch(n).model_dump() for n in (1, 2, 3)]
+    assert listed["data"] == [told(epoch(n)).model_dump() for n in (1, 2, 3)]
     behind = api.get(f"/v1/jobs/{job}/epochs", params={"after": 2}).json()
     assert [found["epoch"] for found in behind["data"]] == [3]
     assert api.get(f"/v1/jobs/{job}/epochs", params={"after": 3}).json()["data"] == []
@@ -227,7 +228,7 @@ def test_a_jobs_progress_and_metrics_follow_its_epochs(api, house):
     assert (found["progress"]["epochs_done"], found["progress"]["batches_done"]) == (2, 300)
     assert found["progress"]["fraction"] == pytest.approx(2.5 / 4)
     assert found["progress"]["eta_seconds"] == pytest.approx(1.5 * 0.25, abs=0.06)
-    assert found["metrics"]["latest"] == epoch(2, test_accuracy=0.8).model_dump()
+    assert found["metrics"]["latest"] == told(epoch(2, test_accuracy=0.8)).model_dump()
     assert found["metrics"]["best"]["epoch"] == 1
     assert found["metrics"]["final"] is None
 

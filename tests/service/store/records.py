@@ -1,13 +1,17 @@
 """Jobs, epochs and checkpoints, brought to where a test needs them."""
 
 import sqlite3
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from service.job import Epoch, State
+from mlp_core import Epoch
+from service.job import Epoch as ToldEpoch
+from service.job import State
 from service.store.attempts import FAILED, STOPPED, SUCCEEDED, Attempt
+from service.store.checkpoints import SavedCheckpoint
 from service.store.database import Database
-from service.store.jobs import JobStore, SavedCheckpoint
+from service.store.jobs import JobStore
 from service.store.queue import Queue
 from tests.conftest import submit
 
@@ -20,13 +24,19 @@ SHUTDOWN = ("shutdown", "asked to leave")
 
 def epoch(number: int, *, loss: float = 0.5, accuracy: float = 0.9, seconds: float = 2.0) -> Epoch:
     return Epoch(
-        epoch=number,
+        number=number,
         train_loss=loss,
         train_accuracy=accuracy,
         test_loss=loss,
         test_accuracy=accuracy,
         seconds=seconds,
     )
+
+
+def told(epoch: Epoch) -> ToldEpoch:
+    """The same epoch as clients read it."""
+    values = asdict(epoch)
+    return ToldEpoch(epoch=values.pop("number"), **values)
 
 
 def saved(attempt: Attempt, epochs_done: int, batches_done: int = 0) -> SavedCheckpoint:

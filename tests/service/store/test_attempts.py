@@ -25,6 +25,7 @@ from tests.service.store.records import (
     saved,
     started,
     stop,
+    told,
 )
 
 # DESIGN.md §4: where a worker leaves the job, by what happened and the state it sees.
@@ -163,7 +164,7 @@ def test_a_rerun_epoch_does_not_become_the_latest_or_best(
     again.begin(HANDLE, ENVIRONMENT)
     again.beat((1, 0), [epoch(1, accuracy=0.75)])
     metrics = jobs.get(first.job).metrics
-    assert metrics.latest == metrics.best == epoch(1, accuracy=0.5)
+    assert metrics.latest == metrics.best == told(epoch(1, accuracy=0.5))
 
 
 def test_a_warning_is_an_event_and_may_change_the_row(database: Database, jobs: JobStore) -> None:
@@ -242,7 +243,7 @@ def test_checkpoints_of_an_earlier_attempt_are_dropped_in_turn(database: Databas
 def test_a_commit_carries_the_epochs_before_it(database: Database, jobs: JobStore) -> None:
     attempt = started(database, epochs=3)
     attempt.commit(saved(attempt, 1), [epoch(1)])
-    assert jobs.epochs(attempt.job) == [epoch(1)]
+    assert jobs.epochs(attempt.job) == [told(epoch(1))]
     assert jobs.get(attempt.job).progress.epochs_done == 1
 
 

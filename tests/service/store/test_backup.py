@@ -9,8 +9,9 @@ from service.store import backup as module
 from service.store.artifacts import Artifacts
 from service.store.attempts import FAILED, Attempt
 from service.store.backup import backup
+from service.store.checkpoints import SavedCheckpoint
 from service.store.database import Database, migrate, sqlite_url
-from service.store.jobs import JobStore, SavedCheckpoint
+from service.store.jobs import JobStore
 from service.store.queue import Queue
 from tests.service.store.records import DONE, in_state, started
 

@@ -14,6 +14,7 @@ from sqlalchemy import create_engine, func, select, update
 
 from service.errors import StoreBroken
 from service.store import database as module
+from service.store import link
 from service.store.database import Database, migrate, sqlite_url
 from service.store.jobs import JobStore
 from service.store.schema import jobs as table
@@ -305,7 +306,7 @@ def test_a_folder_that_cannot_be_made_is_broken(tmp_path: Path) -> None:
 def test_a_lock_that_is_never_released_is_broken(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "PRAGMAS", ("busy_timeout=50",))
+    monkeypatch.setattr(link, "PRAGMAS", ("busy_timeout=50",))
     database = Database(database_url)
     with database.write(), pytest.raises(StoreBroken, match="locked"):
         submit(JobStore(database))

@@ -24,6 +24,7 @@ from tests.service.store.records import (
     saved,
     started,
     succeed,
+    told,
 )
 
 # DESIGN.md §4, written out: what each action makes of each state; None is refused.
@@ -371,19 +372,20 @@ def test_metrics_are_the_latest_the_best_and_the_final_epoch(
     attempt = started(database, epochs=3)
     epochs = [epoch(1, accuracy=0.8), epoch(2, accuracy=0.9), epoch(3, accuracy=0.9)]
     attempt.beat((2, 0), epochs[:2])
+    _, second, third = map(told, epochs)
     metrics = jobs.get(attempt.job).metrics
-    assert (metrics.latest, metrics.best, metrics.final) == (epochs[1], epochs[1], None)
+    assert (metrics.latest, metrics.best, metrics.final) == (second, second, None)
     attempt.end(SUCCEEDED, DONE, saved(attempt, 3), epochs[2:])
     metrics = jobs.get(attempt.job).metrics
-    assert (metrics.latest, metrics.best, metrics.final) == (epochs[2], epochs[1], epochs[2])
+    assert (metrics.latest, metrics.best, metrics.final) == (third, second, third)
 
 
 def test_epochs_are_read_from_the_one_behind(database: Database, jobs: JobStore) -> None:
     attempt = started(database, epochs=3)
     epochs = [epoch(number, loss=1 / number) for number in (1, 2, 3)]
     attempt.beat((3, 0), epochs)
-    assert jobs.epochs(attempt.job) == epochs
-    assert jobs.epochs(attempt.job, after=2) == epochs[2:]
+    assert jobs.epochs(attempt.job) == [told(it) for it in epochs]
+    assert jobs.epochs(attempt.job, after=2) == [told(epochs[2])]
 
 
 def test_events_are_read_from_the_one_behind(database: Database, jobs: JobStore) -> None:
@@ -397,7 +399,7 @@ def test_events_are_read_from_the_one_behind(database: Database, jobs: JobStore)
         (3, "epoch"),
         (4, "warning"),
     ]
-    assert events[1].data == epoch(1).model_dump()
+    assert events[1].data == told(epoch(1)).model_dump()
     assert events[2].data == {"code": "code", "message": "message"}
 
 

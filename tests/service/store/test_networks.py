@@ -9,9 +9,9 @@ from mlp_core import Checkpoint, Cursor
 from service.errors import JobNotFound, NotTrainedYet, StoreBroken
 from service.store import networks as module
 from service.store.attempts import SUCCEEDED, Attempt
-from service.store.checkpoints import CheckpointStore
+from service.store.checkpoints import CheckpointStore, SavedCheckpoint
 from service.store.database import Database
-from service.store.jobs import JobStore, SavedCheckpoint
+from service.store.jobs import JobStore
 from service.store.networks import Networks, Trained
 from tests.conftest import submit
 from tests.service.store.records import DONE, ENVIRONMENT, HANDLE, claim, started

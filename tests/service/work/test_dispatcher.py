@@ -13,8 +13,8 @@ from service.store.jobs import JobStore
 from service.store.queue import Queue
 from service.work import dispatcher as module
 from service.work.dispatcher import Dispatcher
-from service.work.handle import Handle
-from service.work.launcher import STORE_EXIT, Exit, LocalLauncher
+from service.work.handle import STORE_EXIT, Handle
+from service.work.launcher import Exit, LocalLauncher
 from tests.conftest import submit
 from tests.servers import eventually
 from tests.service.store.records import BAD, DONE, ENVIRONMENT, SHUTDOWN, claim, query, saved

@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -309,3 +310,21 @@ def test_an_inline_worker_is_done_when_it_has_started() -> None:
     launcher.terminate(other), launcher.kill(other)
     assert launcher.poll([other]) == {}
     assert (launcher.capacity(), launcher.last_words("job")) == (1, "")
+
+
+def test_an_end_is_told_at_once_and_can_still_be_polled(zoo: LocalLauncher) -> None:
+    told = threading.Event()
+    zoo.on_end = told.set
+    handle = zoo.start("exits_at_once", 1)
+    assert told.wait(30)
+    assert zoo.poll([handle]) == {handle: Exit(3)}
+
+
+def test_a_worker_starts_though_no_thread_is_left(
+    zoo: LocalLauncher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert ended(zoo, zoo.start("exits_at_once", 1)) == Exit(3)

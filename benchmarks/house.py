@@ -1,0 +1,56 @@
+"""Servers of this service to be measured, on the cores they are given."""
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from benchmarks.environments import PLACE
+from tests.servers import Server
+
+CORES = sorted(os.sched_getaffinity(0))
+RELU = {"preset": "mlp-relu"}
+LINEAR = {"preset": "linear", "epochs": 1}
+
+
+@contextmanager
+def house(*cores: int, **environment: str) -> Iterator[Server]:
+    """A server that runs, with its workers, on some cores; by default on all."""
+    with tempfile.TemporaryDirectory() as folder:
+        # As after any installation or first run: modules are compiled.
+        environment = {"PYTHONDONTWRITEBYTECODE": "", "MLP_LOG_LEVEL": "warning", **environment}
+        server = Server(Path(folder) / "data", PLACE / "datasets", **environment)
+        server.prefix = ["taskset", "-c", ",".join(map(str, cores or CORES))]
+        try:
+            yield server.start()
+        finally:
+            server.stop()
+
+
+def run(server: Server, **spec: object) -> float:
+    """Return the seconds from the submission of a job to its success."""
+    start = time.perf_counter()
+    job = server.submit(**spec)
+    await_success(server, job)
+    return time.perf_counter() - start
+
+
+def await_success(server: Server, *jobs: str) -> None:
+    for job in jobs:
+        while (state := server.job(job)["state"]) != "succeeded":
+            assert state in ("queued", "running"), state
+            time.sleep(0.01)
+
+
+def seconds_to_first_step(server: Server, **spec: object) -> float:
+    """Return the seconds from a submission to what the worker logs before its first step."""
+    posted = time.time()
+    job = server.submit(**spec)
+    await_success(server, job)
+    log = server.data_dir / "jobs" / job / "worker.log"
+    [line] = [line for line in log.read_text().splitlines() if "begins at" in line]
+    moment = datetime.strptime(line[:23], "%Y-%m-%d %H:%M:%S,%f").astimezone()
+    return moment.timestamp() - posted

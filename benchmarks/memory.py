@@ -1,0 +1,73 @@
+"""Resident memory of the server and of workers, and how long `serve` takes to be ready."""
+
+import re
+import time
+from pathlib import Path
+
+from benchmarks.house import RELU, house, run
+from benchmarks.report import Figure, figure
+from tests.servers import Server, eventually, resident
+
+STARTS = 7
+REQUESTS = 3000
+
+
+def private(pid: int) -> float:
+    """Return the memory of a process that no file lies behind, in MiB."""
+    [kibibytes] = re.findall(r"RssAnon:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    return int(kibibytes) / 1024
+
+
+def restarts(server: Server) -> Figure:
+    took = []
+    for _ in range(STARTS):
+        server.terminate()
+        start = time.perf_counter()
+        server.start()
+        took.append(time.perf_counter() - start)
+    return figure("`serve` to ready", took, "s", at_most=1.5)
+
+
+def worker(server: Server, what: str, **spec: object) -> Figure:
+    """The largest of some looks at a worker that trains."""
+    job = server.submit(**spec)
+    server.wait_for_progress(job, 0.1)
+    pid = eventually(lambda: server.worker(job), "the worker")
+    looks = []
+    while server.job(job)["progress"]["fraction"] < 0.6:
+        looks.append((resident(pid), private(pid)))
+        time.sleep(0.1)
+    server.act(job, "cancel")
+    server.wait(job, "cancelled")
+    resident_most, private_most = map(max, zip(*looks, strict=True))
+    note = f"{private_most:.0f} MB of it its own, the rest files that all workers share"
+    return figure(f"a worker, {what}", resident_most, "MB", at_most=130, note=note)
+
+
+def server_memory(server: Server, trained: str) -> list[Figure]:
+    figures = [figure("the server, idle", resident(server.pid), "MB", at_most=130)]
+    for width in range(400, 700, 10):
+        server.http.get(f"/v1/jobs/{trained}/curves.png?width={width}").raise_for_status()
+        server.http.get(f"/v1/models/{trained}/layers/1/weights.png").raise_for_status()
+    drawn = resident(server.pid)
+    figures.append(figure("the server, after pictures", drawn, "MB", at_most=180))
+    asked = {"inputs": [{"dataset": "mnist", "split": "test", "index": 0}]}
+    for turn in range(REQUESTS):
+        server.http.get(f"/v1/jobs/{trained}").raise_for_status()
+        server.http.post(f"/v1/models/{trained}/predict", json=asked).raise_for_status()
+        if turn == REQUESTS // 3:
+            before = resident(server.pid)
+    grown = resident(server.pid) - before
+    note = f"over the last two thirds of {2 * REQUESTS:,} requests"
+    return [*figures, figure("the server, growth under load", grown, "MB", at_most=3, note=note)]
+
+
+def measure() -> list[Figure]:
+    with house() as server:
+        run(server, **RELU, batch_size=1024)
+        [trained] = [job["id"] for job in server.http.get("/v1/jobs").json()["data"]]
+        figures = [restarts(server), *server_memory(server, trained)]
+        figures.append(worker(server, "mlp-relu", **RELU))
+        linear = {"preset": "linear", "epochs": 100}
+        figures.append(worker(server, "linear", **linear))
+    return figures
