@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, select
 
+from mlp_core import arrange
 from service.store.artifacts import Artifacts, make_directory
 from service.store.attempts import Attempt
 from service.store.checkpoints import CheckpointStore
@@ -31,6 +32,9 @@ TINY = {"hidden": [5], "epochs": 2, "batch_size": 200, "learning_rate": 0.2}
 class Shelf:
     def open(self, _: str) -> object:
         return tiny_dataset()
+
+    def arranged(self, _: str) -> object:
+        return arrange(tiny_dataset())
 
 
 class Marked(Database):
