@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mlp_core.arrays import Pixels
 from mlp_core.dataset import Dataset, Split
+from mlp_core.errors import DatasetError
 
 Order: TypeAlias = NDArray[np.intp]
 
@@ -42,6 +43,20 @@ class Blocks:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def check(self) -> None:
+        """Check that the arrays are those of blocks of BLOCK_ROWS.
+
+        Raises:
+            DatasetError: they are not.
+
+        """
+        rows = np.diff([*range(0, len(self), BLOCK_ROWS), len(self)])
+        if len(rows) != len(self.widths):
+            raise DatasetError("blocks", len(rows), len(self.widths))
+        sizes = int(self.widths.sum()), int(self.widths @ rows)
+        if sizes != (len(self.columns), len(self.pixels)):
+            raise DatasetError("columns and pixels", sizes, (len(self.columns), len(self.pixels)))
 
     def __iter__(self) -> Iterator[Block]:
         row = column = pixel = 0
@@ -78,10 +93,19 @@ class Arrangement:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """The arrangement whose `arrays` these are, not copied."""
+        """The arrangement whose `arrays` these are, not copied.
+
+        Raises:
+            DatasetError: they do not belong together, or to blocks of another size.
+
+        """
         # As plain arrays: to index a memory-mapped one takes five times as long.
         plain = {name: np.asarray(array) for name, array in arrays.items()}
+        if not np.array_equal(np.sort(plain["order"]), np.arange(len(plain["shares"]))):
+            raise DatasetError("order", "each column once", plain["order"])
         train, test = (Blocks(*(plain[f"{split}.{name}"] for name in PART)) for split in SPLITS)
+        train.check()
+        test.check()
         return cls(**{name: plain[name] for name in OWN}, train=train, test=test)
 
 

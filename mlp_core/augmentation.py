@@ -57,7 +57,8 @@ class Deformer:
         self._augmentation = augmentation
         self._shape = shape
         self._order = order
-        self._centre = np.array([[height - 1], [width - 1]], np.float32) / 2
+        self._end = np.array([[height], [width]], np.float32)
+        self._centre = (self._end - 1) / 2
         grid = np.indices(shape, np.float32).reshape(2, -1)[:, order]
         self._grid = grid - self._centre
         # One pixel of black before the images and two behind, so that no corner lies outside.
@@ -82,7 +83,7 @@ class Deformer:
 
     def _gather(self, columns: slice, corners: Corners) -> None:
         """Fill some images by bilinear interpolation."""
-        frame = self._frame.reshape(-1, self._frame.shape[2])[:, columns]
+        frame = np.ascontiguousarray(self._frame.reshape(-1, self._frame.shape[2])[:, columns])
         out = self._X[:, columns]
         corner = self._corner[:, : out.shape[1]]
         below = self._frame.shape[1]
@@ -97,11 +98,10 @@ class Deformer:
 
     def _corners(self, groups: int, rng: np.random.Generator) -> Corners:
         """Where the pixels of each group's images come from, by a deformation at random."""
-        height, width = self._shape
         points = self._affine(groups, rng)
         points += self._elastic(groups, rng)
         points += self._centre
-        np.clip(points, -1, [[height], [width]], out=points)
+        np.clip(points, -1, self._end, out=points)
         corner = np.floor(points)
         points -= corner
         down, right = (corner[:, axis].astype(np.intp) + 1 for axis in (0, 1))

@@ -22,9 +22,9 @@ class Cursor:
 class Checkpoint:
     """Cursor and arrays of a run.
 
-    The arrays are the parameters, `layers.1.weight` and so on; with momentum the velocities,
-    `momentum.layers.1.weight`; and, while it is evaluated, the network of the epoch before,
-    `scored.layers.1.weight`.
+    The arrays are the parameters, `layers.1.weight` and so on; what the optimiser keeps for each of
+    them, `momentum.layers.1.weight` or `first.…` and `second.…`; and, while it is evaluated, the
+    network of the epoch before, `scored.layers.1.weight`.
     """
 
     cursor: Cursor

@@ -97,7 +97,10 @@ class Evaluation:
         if aside:
             # A thread begins without NumPy's error state; and none may keep a process from ending.
             run = contextvars.copy_context().run
-            Thread(target=run, args=(deque, self._parts, 0), daemon=True).start()
+            try:
+                Thread(target=run, args=(deque, self._parts, 0), daemon=True).start()
+            except RuntimeError:  # no room for one more
+                self.aside = False
 
     def done(self, patience: float = 0.0) -> bool:
         """Do a part of the work, or wait so many seconds at most; return whether all is done."""
@@ -120,7 +123,7 @@ class Evaluation:
             train = yield from self._evaluator.score(self.network, self._data.train)
             test = yield from self._evaluator.score(self.network, self._data.test)
             scores.set_result((train, test))
-        except Exception as exc:
+        except BaseException as exc:
             scores.set_exception(exc)
 
 

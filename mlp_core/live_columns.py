@@ -24,17 +24,15 @@ class FirstLayer:
     the arrangement and the batch size only: that keeps the bits of a resumed run.
     """
 
-    def __init__(self, arrangement: Arrangement, n_out: int, rows: int) -> None:
+    def __init__(self, arrangement: Arrangement, n_out: int, rows: int, *, all_usual: bool) -> None:
         n_in = len(arrangement.order)
         lives = 1 - (1 - arrangement.shares) ** rows
-        self._rare = int((lives < USUAL).sum())
+        self._rare = 0 if all_usual else int((lives < USUAL).sum())
         self._W = buffer(n_in + self._rare, n_out)
         self._dW = buffer(n_in + self._rare, n_out)
         self._X = buffer(rows * n_in)
         self.W = self._W[:n_in]
         self.dW = self._dW[:n_in]
-        self.all_rare = np.arange(self._rare)
-        self.columns = np.roll(arrangement.order, -self._rare)  # of X, if all rare ones live
 
     def inputs(self, pixels: Pixels) -> tuple[Matrix, Order]:
         """The live columns of a batch scaled to [0, 1], and which of the rare ones are among them.
@@ -55,7 +53,7 @@ class FirstLayer:
     def narrow(self, network: Network, live: Order) -> Network:
         """The network of these inputs only; it works on the room's copy of the rare rows."""
         end = len(self.W) + len(live)
-        np.take(self._W, live, axis=0, out=self._W[len(self.W) : end], mode="clip")
+        np.take(self.W, live, axis=0, out=self._W[len(self.W) : end], mode="clip")
         return Network(
             (self._W[self._rare : end], *network.weights[1:]), network.biases, network.activation
         )

@@ -25,6 +25,7 @@ from mlp_core.workspace import Workspace
 ARITHMETIC = 2  # raised by any change of the bits a run produces
 
 INIT, SHUFFLE, DEFORM = 0, 1, 2  # purposes of chance
+NO_ROWS = np.empty(0, np.intp)
 FIRST = weight_name(1)
 SCORED = "scored."  # before the names of a network that waits for its scores
 PATIENCE_SECONDS = 0.02  # between two chances to stop, where there is nothing to do but wait
@@ -107,7 +108,9 @@ class Training:
         self._core_is_idle = core_is_idle
         self._images = np.asarray(dataset.train.images)  # to index a memory map takes longer
         self._data = arrangement or arrange(dataset)
-        self._first = FirstLayer(self._data, sizes[1], batch_rows)
+        # Deformed images live where they did not before.
+        deforms = recipe.augmentation is not None
+        self._first = FirstLayer(self._data, sizes[1], batch_rows, all_usual=deforms)
         self._network = self._placed(
             Network.random(
                 sizes,
@@ -120,7 +123,7 @@ class Training:
         zeros = self._network.zeros()
         self._gradients = Parameters((self._first.dW, *zeros.weights[1:]), zeros.biases)
         self._optimizer = _optimizer_of(recipe, self._network)
-        self._deformer = _deformer_of(recipe, dataset, self._first, batch_rows)
+        self._deformer = _deformer_of(recipe, dataset, self._data.order, batch_rows)
         self._batch = Workspace.allocate(sizes, batch_rows)
         self._evaluation = Evaluation(self._network, self._data)
         self._epochs_done = 0
@@ -236,7 +239,7 @@ class Training:
             return self._first.inputs(pixels)
         np.take(self._images, rows, axis=0, out=pixels, mode="clip")
         rng = generator(self._recipe.seed, DEFORM, self._epochs_done + 1, self._batches_done + 1)
-        return self._deformer.inputs(pixels, rng), self._first.all_rare
+        return self._deformer.inputs(pixels, rng), NO_ROWS
 
     @property
     def _steps_done(self) -> int:
@@ -280,9 +283,9 @@ def _optimizer_of(recipe: Recipe, network: Network) -> Optimizer:
     return SGD(network, recipe.momentum, recipe.nesterov, recipe.l2)
 
 
-def _deformer_of(recipe: Recipe, dataset: Dataset, first: FirstLayer, rows: int) -> Deformer | None:
+def _deformer_of(recipe: Recipe, dataset: Dataset, order: Order, rows: int) -> Deformer | None:
     if recipe.augmentation is None:
         return None
     if dataset.image_shape is None:
         raise DatasetError("image_shape", "rows and columns, for augmentation", None)
-    return Deformer(recipe.augmentation, dataset.image_shape, first.columns, rows)
+    return Deformer(recipe.augmentation, dataset.image_shape, order, rows)

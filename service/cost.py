@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
+from mlp_core.arrangement import BLOCK_ROWS
+from mlp_core.augmentation import GROUP
 from service.errors import Flaw, SpecRefused
 from service.job import AdamW, Cost, Optimizer, Spec
 from service.shape import Shape as Shape
@@ -16,7 +18,7 @@ MAX_STEP_SECONDS = 2.0
 FLOPS_PER_SECOND = 100e9
 SECONDS_PER_STEP = 40e-6
 SECONDS_PER_PIXEL = 0.5e-9
-SECONDS_PER_DEFORMED_PIXEL = 10e-9
+SECONDS_PER_DEFORMATION = 0.25e-3  # of a group of images
 SECONDS_PER_MOMENT = 1.3e-9
 
 
@@ -38,27 +40,32 @@ def cost_of(spec: Spec, data: Shape) -> Cost:
     sizes = [data.inputs, *spec.hidden, data.classes]
     weights = sum(n_in * n_out for n_in, n_out in pairwise(sizes))
     parameters = weights + sum(sizes[1:])
-    # Parameters, gradients, what the optimiser keeps, the network under evaluation; inputs
-    # (two kinds if images are deformed) and two arrays for each layer's output.
-    inputs = sizes[0] * (2 if spec.augmentation else 1)
-    copies = 3 + _moments(spec.optimizer)
-    bytes_ = FLOAT_BYTES * (copies * parameters + spec.batch_size * (inputs + 2 * sum(sizes[1:])))
+    # Parameters, gradients and the network under evaluation; both networks again in a checkpoint,
+    # and twice what the optimiser keeps. The first weights have room behind them for rare rows, so
+    # have their gradients, and those of an evaluated block are a copy. For each row of a batch and
+    # of such a block: inputs (two kinds if images are deformed), and two arrays for each output.
+    copies = 5 + 2 * _moments(spec.optimizer)
+    rows = spec.batch_size + BLOCK_ROWS
+    deformed = spec.batch_size * sizes[0] if spec.augmentation else 0
+    numbers = copies * parameters + 3 * sizes[0] * sizes[1] + deformed
+    numbers += rows * (sizes[0] + 2 * sum(sizes[1:]))
     # 2 flops a weight forward, 2 for its gradient, 2 for the layer below (the inputs have none),
     # and 2 again when the row is evaluated.
     below_none = 2 * data.inputs * sizes[1]
     flops_per_epoch = (8 * weights - below_none) * data.train_rows + 2 * weights * data.test_rows
     steps = -(-data.train_rows // spec.batch_size)
-    rows = 2 * data.train_rows + data.test_rows
+    deformations = -(-spec.batch_size // GROUP) * steps if spec.augmentation else 0
+    passed = 2 * data.train_rows + data.test_rows
     seconds_per_epoch = (
         flops_per_epoch / FLOPS_PER_SECOND
         + steps * SECONDS_PER_STEP * len(sizes) / 2
-        + rows * sum(sizes) * SECONDS_PER_PIXEL
-        + (data.train_rows * data.inputs * SECONDS_PER_DEFORMED_PIXEL if spec.augmentation else 0)
+        + passed * sum(sizes) * SECONDS_PER_PIXEL
+        + deformations * SECONDS_PER_DEFORMATION
         + steps * parameters * _moments(spec.optimizer) * SECONDS_PER_MOMENT
     )
     return Cost(
         parameters=parameters,
-        bytes=bytes_,
+        bytes=FLOAT_BYTES * numbers,
         flops=float(spec.epochs * flops_per_epoch),
         seconds=round(spec.epochs * seconds_per_epoch, 1),
     )

@@ -12,6 +12,8 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
@@ -145,16 +147,17 @@ class Spec(BaseModel):
         description="adds l2 * W to the gradient of each weight; reported losses exclude it",
     )
     schedule: Literal["constant", "cosine"] = Field(
-        "constant", description="of the learning rate; cosine: down to 0 at the last step"
+        "constant", description="of the learning rate; cosine: falls towards 0 until the end"
     )
     augmentation: Augmentation | None = None
     seed: int = Field(1, ge=0, le=2**53 - 1)
 
-    @model_validator(mode="after")
-    def _l2_is_of_sgd(self) -> "Spec":
-        if self.l2 and isinstance(self.optimizer, AdamW):
+    @field_validator("l2")
+    @classmethod
+    def _l2_is_of_sgd(cls, l2: float, given: ValidationInfo) -> float:
+        if l2 and isinstance(given.data.get("optimizer"), AdamW):
             raise ValueError("l2 belongs to sgd; adamw has a weight_decay of its own")
-        return self
+        return l2
 
     @model_validator(mode="before")
     @classmethod
@@ -208,7 +211,7 @@ class Epoch(Record):
     train_accuracy: float = Field(description="in [0, 1]")
     test_loss: float
     test_accuracy: float
-    seconds: float = Field(description="wall time of this epoch, evaluation included")
+    seconds: float = Field(description="wall time since the record of the epoch before")
 
 
 class Reason(Record):

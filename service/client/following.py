@@ -115,6 +115,8 @@ def _with_news(job: Job, event: httpx2.ServerSentEvent) -> Job:
     epoch = Epoch.model_validate_json(event.data)
     if job.metrics.latest and epoch.epoch <= job.metrics.latest.epoch:
         return job
-    progress = job.progress.model_copy(update={"epochs_done": epoch.epoch, "batches_done": 0})
     metrics = job.metrics.model_copy(update={"latest": epoch})
+    if epoch.epoch <= job.progress.epochs_done:  # its record came when the next one had begun
+        return job.model_copy(update={"metrics": metrics})
+    progress = job.progress.model_copy(update={"epochs_done": epoch.epoch, "batches_done": 0})
     return job.model_copy(update={"progress": progress, "metrics": metrics})

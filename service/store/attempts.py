@@ -42,6 +42,7 @@ ADD = """
 INSERT INTO epochs
 (job, number, train_loss, train_accuracy, test_loss, test_accuracy, seconds) VALUES
 (:job, :epoch, :train_loss, :train_accuracy, :test_loss, :test_accuracy, :seconds)"""
+PROGRESS = "SELECT epochs_done, batches_done FROM jobs WHERE number = :job"
 LOSSES = "SELECT number, train_loss FROM epochs WHERE job = :job"
 LAST_EPOCH = "SELECT max(number) FROM epochs WHERE job = :job"
 
@@ -144,8 +145,10 @@ class Attempt:
             to = moves[State(row["state"])]
             if saved:
                 self._commit(connection, row, saved, finished)
-            elif finished:
-                self._advance(connection, row, (finished[-1].number, 0), finished)
+            elif finished:  # an epoch's record may come when the next one has begun
+                [progress] = execute(connection, PROGRESS, job=row["number"])
+                cursor = max(tuple(progress), (finished[-1].number, 0))
+                self._advance(connection, row, cursor, finished)
             row = self._row(connection)
             asked = to in (State.PAUSED, State.CANCELLED)  # then the client's reason stands
             why = row["reason"] if asked else {"code": code, "message": message}

@@ -2,20 +2,20 @@
 
 import contextlib
 import fcntl
-import functools
 import gzip
 import hashlib
 import io
 import threading
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from mlp_core import ARITHMETIC, Arrangement, Dataset, Split, arrange, read_idx
-from mlp_core.arrangement import ARRAYS
+from mlp_core.arrangement import ARRAYS, BLOCK_ROWS
+from mlp_core.errors import DatasetError
 from service.errors import DatasetNotFound, StoreBroken
 from service.shape import Shape
 from service.store.artifacts import make_directory, write_atomic
@@ -73,6 +73,10 @@ SHIPPED = {MNIST.name: MNIST}
 PACKED = Path(__file__).parent / "mnist"
 
 
+NOT_WHOLE = (FileNotFoundError, EOFError, ValueError, DatasetError)
+"""What an arrangement raises that is not there, or is damaged."""
+
+
 class DatasetShelf:
     """The data sets by name; their unpacked files lie in one directory that all workers map."""
 
@@ -117,19 +121,20 @@ class DatasetShelf:
 
         """
         dataset, info = self.open(name), self.describe(name)
-        folder = self._folder(info) / f"arranged-{ARITHMETIC}"  # another one gives other bits
+        # Others give other bits, or are cut into other blocks.
+        folder = self._folder(info) / f"arranged-{ARITHMETIC}-{BLOCK_ROWS}"
         with _broken_if_it_fails(info):
-            if not _all_there(folder, ARRAYS):
-                arrays = functools.cache(lambda: arrange(dataset).arrays())
-                _write_missing(folder, ARRAYS, lambda name: arrays()[name])
-            mapped = _mapped(folder, ARRAYS)
-        return Arrangement.from_arrays(dict(zip(ARRAYS, mapped, strict=True)))
+            try:
+                return _arrangement(folder)
+            except NOT_WHOLE:  # not made yet, or damaged
+                with _locked(folder):
+                    return _made_again(folder, dataset)
 
     def _map(self, info: DatasetInfo) -> Dataset:
         folder = self._folder(info)
         with _broken_if_it_fails(info):
-            if not _all_there(folder, info.sha256):
-                _write_missing(folder, info.sha256, functools.partial(_unpacked, info))
+            if not all((folder / f"{name}.npy").exists() for name in info.sha256):
+                _unpack(info, folder)
             train_images, train_labels, test_images, test_labels = _mapped(folder, info.sha256)
         return Dataset(
             name=info.name,
@@ -153,23 +158,40 @@ def _broken_if_it_fails(info: DatasetInfo) -> Iterator[None]:
         raise StoreBroken(f"the data set {info.name} can't be read: {exc}") from exc
 
 
-def _all_there(folder: Path, names: Iterable[str]) -> bool:
-    return all((folder / f"{name}.npy").exists() for name in names)
-
-
 def _mapped(folder: Path, names: Iterable[str]) -> list[np.ndarray]:
     return [np.load(folder / f"{name}.npy", "r", allow_pickle=False) for name in names]
 
 
-def _write_missing(folder: Path, names: Iterable[str], make: Callable[[str], np.ndarray]) -> None:
-    """Write the arrays that are not in `folder` yet; several processes at once do it once."""
+def _arrangement(folder: Path) -> Arrangement:
+    return Arrangement.from_arrays(dict(zip(ARRAYS, _mapped(folder, ARRAYS), strict=True)))
+
+
+def _made_again(folder: Path, dataset: Dataset) -> Arrangement:
+    """Return the arrangement; make it first, unless another process has just done it."""
+    try:
+        return _arrangement(folder)
+    except NOT_WHOLE:
+        for name, array in arrange(dataset).arrays().items():
+            write_atomic(folder / f"{name}.npy", _npy(array))
+        return _arrangement(folder)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Make the folder, and be the only process that writes there."""
     make_directory(folder)
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for name in names:
+        yield
+
+
+def _unpack(info: DatasetInfo, folder: Path) -> None:
+    """Write the files that are not in `folder` yet; several processes at once do it once."""
+    with _locked(folder):
+        for name in info.sha256:
             path = folder / f"{name}.npy"
             if not path.exists():
-                write_atomic(path, _npy(make(name)))
+                write_atomic(path, _npy(_unpacked(info, name)))
 
 
 def _unpacked(info: DatasetInfo, name: str) -> np.ndarray:

@@ -87,9 +87,13 @@ def usable_cores() -> int:
 
 
 def a_core_is_idle() -> bool:
-    """Return whether one more thread would find a core, as far as this moment tells."""
+    """Return whether one more thread would find a core, as far as this moment tells.
+
+    What runs is known of the whole machine only; with a part of its cores, say no.
+    """
     try:
         runnable = int(Path("/proc/loadavg").read_text().split()[3].partition("/")[0])
     except (OSError, ValueError, IndexError):
         return False
-    return usable_cores() > 1 and runnable < (os.cpu_count() or 1)
+    cores = usable_cores()
+    return cores == os.cpu_count() and runnable < cores

@@ -15,6 +15,7 @@ from service.store.checkpoints import SavedCheckpoint
 from service.store.database import Database
 from service.store.queue import Lost, Queue
 from service.store.schema import metadata
+from service.store.watch import Watch
 from service.work.handle import STORE_EXIT, Handle, here
 from service.work.launcher import Exit
 
@@ -35,6 +36,7 @@ class Stage(Database):
     def __init__(self) -> None:
         self.url = "sqlite://"
         self._engine = create_engine(self.url, poolclass=StaticPool)
+        self._watch = Watch(None)
         metadata.create_all(self._engine)
         self._connection = self._engine.connect()
         self.raw: Any = self._connection.connection.driver_connection

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mlp_core import Dataset, Network, Recipe, Split, Training, evaluate, scaled
+from mlp_core import Dataset, DatasetError, Network, Recipe, Split, Training, evaluate, scaled
 from mlp_core.arrangement import BLOCK_ROWS, Arrangement, arrange, blocks, similar_rows
 from mlp_core.live_columns import FirstLayer
 from tests import oracles
@@ -115,7 +115,7 @@ def test_columns_stand_rarest_first(rng):
 def test_the_narrow_network_is_that_of_the_live_columns(rng):
     shares = np.array([0.0, 0.0, 0.0, 0.9, 1.0])
     order = np.arange(5)
-    first = FirstLayer(Arrangement(order, shares, *[None] * 4), 2, 4)  # type: ignore[arg-type]
+    first = FirstLayer(Arrangement(order, shares, *[None] * 4), 2, 4, all_usual=False)  # type: ignore[arg-type]
     first.W[:] = rng.random((5, 2))
     network = Network((first.W,), (np.zeros(2, np.float32),), "relu")
     pixels = np.array([[0, 51, 0, 255, 0], [0, 0, 0, 102, 0]], np.uint8)
@@ -152,6 +152,22 @@ def test_blocks_hold_each_row_once_and_all_its_live_columns(rng):
         every[:, columns] = pixels
         sums.append(every.sum(axis=0))
     assert np.array_equal(sum(sums), part.images.sum(axis=0))
+
+
+@pytest.mark.parametrize(
+    ("name", "harm", "complaint"),
+    [
+        ("order", lambda a: np.zeros_like(a), "order: expected each column once"),
+        ("test.widths", lambda a: np.repeat(a, 2), "blocks: expected 1, found 2"),
+        ("train.pixels", lambda a: a[1:], "columns and pixels"),
+        ("train.columns", lambda a: a[1:], "columns and pixels"),
+    ],
+)
+def test_arrays_that_do_not_belong_together_are_refused(name, harm, complaint, rng):
+    arrays = arrange(Dataset("rare", rare(rng, 120), rare(rng, 40), 3)).arrays()
+    assert len(Arrangement.from_arrays(arrays).train) == 120
+    with pytest.raises(DatasetError, match=complaint):
+        Arrangement.from_arrays(arrays | {name: harm(arrays[name])})
 
 
 def test_a_kept_arrangement_gives_the_same_bits(rng):

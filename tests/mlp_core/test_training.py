@@ -3,7 +3,7 @@ import math
 import time
 from dataclasses import replace
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from mlp_core import (
     ACTIVATIONS,
     INITIALIZATIONS,
+    Augmentation,
     Checkpoint,
     Cursor,
     Dataset,
@@ -23,10 +24,11 @@ from mlp_core import (
     read_idx,
     scaled,
 )
+from mlp_core.augmentation import Deformer
 from mlp_core.evaluation import Evaluator
 from mlp_core.loss import cross_entropy
 from mlp_core.network import Network, Parameters, backward, forward
-from mlp_core.optimizers import SGD
+from mlp_core.optimizers import SGD, AdamW
 from mlp_core.workspace import Workspace
 from tests import oracles
 
@@ -193,6 +195,14 @@ def test_an_evaluation_beside_the_next_epoch_fails_the_run(dataset, monkeypatch)
         epochs_of(Training(RECIPE, dataset, core_is_idle=lambda: True))
 
 
+def test_where_no_thread_can_be_started_the_run_goes_on_without(dataset, monkeypatch):
+    def refuse(_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(Thread, "start", refuse)
+    assert len(epochs_of(Training(RECIPE, dataset, core_is_idle=lambda: True))) == 2
+
+
 def test_an_epoch_is_recorded_before_the_next_diverges(dataset, monkeypatch):
     check = Training._check
 
@@ -299,6 +309,10 @@ def test_a_step_never_leaves_float32(activation, rng):
     cross_entropy(outputs[-1], labels, strict(work.losses), d_outputs[-1])
     backward(network, X, outputs, d_outputs, gradients)
     SGD(network, momentum=0.9, nesterov=True, l2=0.1).step(network, gradients, 0.1, 1)
+    AdamW(network, 0.1, 0.9, 0.999).step(network, gradients, 0.1, 1)
+    deformer = Deformer(Augmentation(9, 0.1, 0.1, 2, 1), (2, 3), np.arange(6), 8)
+    deformer._end, deformer._X = strict(deformer._end), strict(deformer._X)
+    deformer.inputs(rng.integers(0, 256, (8, 6), dtype=np.uint8), rng)
     with pytest.raises(AssertionError, match="multiply met float64"):
         np.multiply(X, np.float64(2))
 

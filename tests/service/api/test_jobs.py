@@ -54,6 +54,8 @@ def test_an_empty_spec_is_the_hand_ins_network(api):
         "learning_rate": 0.1,
         "optimizer": {"type": "sgd", "momentum": 0.0, "nesterov": False},
         "l2": 0.0,
+        "schedule": "constant",
+        "augmentation": None,
         "seed": 1,
     }
 
@@ -65,6 +67,7 @@ def test_every_preset_that_is_listed_is_what_it_says_when_submitted(api):
         "linear": ([], "relu"),
         "mlp-relu": ([128], "relu"),
         "mlp-sigmoid": ([128], "sigmoid"),
+        "mlp-augmented": ([1024, 1024], "relu"),
     }
     for preset in listed:
         made = api.post("/v1/jobs", json={"preset": preset["name"]}).json()

@@ -119,7 +119,7 @@ def test_a_number_may_lie_on_its_bounds_and_not_beyond(api, field, least, most, 
             {"optimizer": {"type": "adamw", "beta2": 1}},
             "#/optimizer/beta2",
         ),
-        ({"optimizer": "adamw"}, {"optimizer": "adamw", "l2": 0.1}, "#"),
+        ({"optimizer": "adamw"}, {"optimizer": "adamw", "l2": 0.1}, "#/l2"),
         (
             {"augmentation": {"smoothness": 0.5}},
             {"augmentation": {"smoothness": 0}},

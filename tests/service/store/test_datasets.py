@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlp_core import arrange
+from mlp_core import ARITHMETIC, arrange
+from mlp_core.arrangement import BLOCK_ROWS
 from service.errors import DatasetNotFound, StoreBroken
 from service.store import datasets as module
 from service.store.datasets import MNIST, DatasetShelf
@@ -205,19 +206,39 @@ def test_the_arrangement_is_made_once_and_mapped(packed: Path, tmp_path: Path) -
     assert isinstance(kept["images"].base, np.memmap)
 
 
-def test_a_missing_file_of_the_arrangement_is_made_again(packed: Path, tmp_path: Path) -> None:
+def zero(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-16] + bytes(16))
+
+
+@pytest.mark.parametrize("harm", [shorten, garbage, Path.unlink, zero])
+@pytest.mark.parametrize("name", ["order", "train.pixels", "test.widths"])
+def test_a_damaged_arrangement_is_made_again(
+    packed: Path, tmp_path: Path, name: str, harm: Callable[[Path], object]
+) -> None:
     shelf = DatasetShelf(tmp_path / "shelf")
-    before = shelf.arranged("tiny").arrays()
-    [file] = (tmp_path / "shelf").glob("*/*/train.pixels.npy")
-    file.unlink()
+    before = {key: array.copy() for key, array in shelf.arranged("tiny").arrays().items()}
+    [file] = (tmp_path / "shelf").glob(f"*/*/{name}.npy")
+    harm(file)
     again = shelf.arranged("tiny").arrays()
-    assert np.array_equal(again["train.pixels"], before["train.pixels"])
+    if name != "train.pixels" or harm is not zero:  # nobody looks at all pixels each time
+        assert np.array_equal(again[name], before[name])
 
 
-def test_a_damaged_arrangement_is_broken(packed: Path, tmp_path: Path) -> None:
+def test_processes_at_once_arrange_once(packed: Path, tmp_path: Path) -> None:
     shelf = DatasetShelf(tmp_path / "shelf")
-    shelf.arranged("tiny")
-    [file] = (tmp_path / "shelf").glob("*/*/order.npy")
-    file.write_bytes(b"no array")
-    with pytest.raises(StoreBroken, match="data set tiny"):
+    made = shelf.arranged("tiny")
+    [folder] = (tmp_path / "shelf").glob("*/arranged-*")
+    file = folder / "images.npy"
+    written = file.stat().st_mtime_ns
+    # What a process does that waited for the lock while another made it.
+    assert np.array_equal(module._made_again(folder, shelf.open("tiny")).images, made.images)
+    assert file.stat().st_mtime_ns == written
+
+
+def test_an_arrangement_that_cannot_be_kept_is_broken(packed: Path, tmp_path: Path) -> None:
+    shelf = DatasetShelf(tmp_path / "shelf")
+    shelf.open("tiny")
+    [folder] = (tmp_path / "shelf").iterdir()
+    (folder / f"arranged-{ARITHMETIC}-{BLOCK_ROWS}").touch()
+    with pytest.raises(StoreBroken):
         shelf.arranged("tiny")

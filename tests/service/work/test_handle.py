@@ -149,6 +149,7 @@ def test_a_thread_of_a_process_names_the_same_process() -> None:
         ("0.1 0.2 0.3 1/80 9\n", 2, True),
         ("0.1 0.2 0.3 2/80 9\n", 2, False),
         ("0.1 0.2 0.3 1/80 9\n", 1, False),
+        ("0.1 0.2 0.3 2/80 9\n", 4, False),
         ("who knows\n", 2, False),
     ],
 )
@@ -159,5 +160,5 @@ def test_a_core_is_idle_while_fewer_threads_than_cores_run(
         Path, "read_text", lambda path: loadavg if str(path) == "/proc/loadavg" else ""
     )
     monkeypatch.setattr(module, "usable_cores", lambda: cores)
-    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
     assert module.a_core_is_idle() == idle
