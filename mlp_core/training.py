@@ -135,16 +135,16 @@ class Training:
     def __iter__(self) -> Iterator[Epoch | None]:
         while self._epochs_done < self._recipe.epochs:
             if not self._evaluation.aside:
-                yield from self._wait()
+                yield from self.last_record()
             try:
                 for _ in self._train():
                     yield self._scored()
             except Diverged:
-                yield from self._wait()  # for the record of the epoch before
+                yield from self.last_record()  # for the record of the epoch before
                 raise
-            yield from self._wait()
+            yield from self.last_record()
             self._end_epoch()
-        yield from self._wait()
+        yield from self.last_record()
 
     @property
     def batches_per_epoch(self) -> int:
@@ -258,8 +258,11 @@ class Training:
         self._batches_done = 0
         self._evaluation.start_with(self._network, aside=self._core_is_idle())
 
-    def _wait(self) -> Iterator[Epoch | None]:
-        """Wait for the record that is still to come, if one is."""
+    def last_record(self) -> Iterator[Epoch | None]:
+        """Evaluate, without further training, the network of the last finished epoch.
+
+        After each part of that comes None, at its end the record; nothing if there has been one.
+        """
         while self._evaluation.pending:
             yield self._scored(PATIENCE_SECONDS)
 

@@ -77,9 +77,7 @@ class AdamW(BaseModel):
 
 
 def _in_full(value: object) -> object:
-    """Let `"sgd"` stand for `{"type": "sgd"}`, and that for an object without a type."""
-    if isinstance(value, dict):
-        return {"type": "sgd", **value}
+    """Let `"sgd"` stand for `{"type": "sgd"}`."""
     return {"type": value} if isinstance(value, str) else value
 
 
@@ -88,6 +86,8 @@ Optimizer = Annotated[
     Field(discriminator="type"),
     BeforeValidator(_in_full, json_schema_input_type=Literal["sgd", "adamw"] | Sgd | AdamW),
 ]
+ADAMW_RATE = 0.001
+"""The learning rate if none is given; with SGD's, AdamW hardly learns."""
 
 
 class Augmentation(BaseModel):
@@ -137,7 +137,9 @@ class Spec(BaseModel):
     initial_bias: float = Field(0.01, ge=-1e3, le=1e3, allow_inf_nan=False)
     epochs: int = Field(50, ge=1, le=2**31)
     batch_size: int = Field(64, ge=1, le=2**31)
-    learning_rate: float = Field(0.1, gt=0, le=1e3, allow_inf_nan=False)
+    learning_rate: float = Field(
+        0.1, gt=0, le=1e3, allow_inf_nan=False, description="with adamw 0.001 if not given"
+    )
     optimizer: Optimizer = Sgd()
     l2: float = Field(
         0.0,
@@ -168,7 +170,13 @@ class Spec(BaseModel):
             raise ValueError(f"a spec has {len(cls.model_fields)} fields, not {len(given):,}")
         preset = given.get("preset")
         fields = next((fields for name, fields in PRESETS.items() if name == preset), {})
-        return {**fields, **given}
+        spec = {**fields, **given}
+        optimizer = _in_full(spec.get("optimizer", "sgd"))
+        if isinstance(optimizer, dict):  # the type may be the preset's
+            spec["optimizer"] = {**fields.get("optimizer", {"type": "sgd"}), **optimizer}
+            if spec["optimizer"]["type"] == "adamw":
+                spec.setdefault("learning_rate", ADAMW_RATE)
+        return spec
 
 
 class StoredSgd(Sgd):

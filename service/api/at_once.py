@@ -59,11 +59,12 @@ class AtOnce:
         try:
             question = questions.read(media_type, body, Options(), rooms.datasets)
             seen = sight.see_at_once(question)
+            if seen is None:
+                return None
+            as_rows = predictions.wants_rows(headers)
+            return predictions.answer(trained, seen, question.options, as_rows)
         except Exception:  # the endpoint comes to it too, and then it is worded
             return None
-        if seen is None:
-            return None
-        return predictions.answer(trained, seen, question.options, predictions.wants_rows(headers))
 
 
 def _ref(scope: Scope) -> str | None:

@@ -155,7 +155,8 @@ class Connection(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
         self._body_pieces += 1
-        self._frame_bytes -= len(body)
+        # Of a piece that ends one body and begins the next request only the rest was counted.
+        self._frame_bytes = max(0, self._frame_bytes - len(body))
         if self._body_bytes < CRUMB_BYTES * (self._body_pieces - MAX_CRUMBS):
             self._stop_parsing("bad-request")  # each piece takes longer than its bytes
         super().on_body(body)

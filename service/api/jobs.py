@@ -33,7 +33,7 @@ DESCRIPTIONS = {
     "linear": "784-10, no hidden layer: ten templates, about 92.5 % on the test set",
     "mlp-relu": "784-128-10 with relu: about 98 %",
     "mlp-sigmoid": "784-128-10 with sigmoid: about 97.4 %",
-    "mlp-augmented": "784-1024-1024-10 on digits deformed each time: about 99.4 %",
+    "mlp-augmented": "784-1024-1024-10 on digits deformed each time: over 99.3 %",
 }
 EXAMPLES: dict[str, Any] = {
     "preset": {"summary": "A preset", "value": {"preset": "mlp-relu"}},

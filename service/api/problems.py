@@ -88,6 +88,14 @@ BY_STATUS = {
 TOO_LARGE = "Send less: MLP_MAX_BODY_BYTES sets the limit; a prediction request may have 10 MiB."
 REQUEST_MODELS: list[type[BaseModel]] = [Spec, Sgd, AdamW, Augmentation]
 OPTIMIZERS = ("sgd",), ("adamw",)
+PARTS = {
+    "Spec": "the spec itself",
+    "Sgd": "an optimizer of type sgd",
+    "AdamW": "an optimizer of type adamw",
+    "Augmentation": "augmentation",
+    "PredictRequest": "the body itself",
+    "ImageInput": "an input",
+}
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
     "default": {
@@ -247,14 +255,22 @@ def _hint(error: Mapping[str, Any]) -> str | None:
     kind, given = error["type"], error.get("input")
     if kind == "extra_forbidden":
         name = str(error["loc"][-1])
+        known = error.get("ctx", {}).get("known")
         fields = {field for model in REQUEST_MODELS for field in model.model_fields}
-        known = error.get("ctx", {}).get("known", fields)
-        return None if name in known else _did_you_mean(name, known)  # it stands in the wrong place
+        if known is None and name in fields:
+            return f"it belongs to {_owners(name)}"
+        return _did_you_mean(name, known or fields)
     if kind == "literal_error" and isinstance(given, str):
         return _did_you_mean(given, re.findall(r"'([^']*)'", error["ctx"]["expected"]))
     if kind == "missing" and error["loc"] == ("body",):
         return "send a JSON body with Content-Type: application/json; {} takes every default"
     return None
+
+
+def _owners(field: str) -> str:
+    """Return which parts of a body have this field."""
+    owners = [model for model in REQUEST_MODELS if field in model.model_fields]
+    return " or ".join(PARTS.get(model.__name__, model.__name__) for model in owners)
 
 
 def _did_you_mean(word: str, known: Iterable[str]) -> str | None:

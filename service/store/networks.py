@@ -89,11 +89,16 @@ class Networks:
 
     def known(self, ref: str) -> Trained | None:
         """Return what `get` would, if it is in memory and nothing was committed to the database
-        since `get` found it. Never waits, for a lock or a file.
+        since `get` found it. Never waits for another thread or process.
         """
         view = self._jobs.view()
         key = self._answers.get((view, ref)) if view else None
-        return self._cache.get(key) if key else None
+        found = self._cache.get(key) if key else None
+        if key and found and self._lock.acquire(blocking=False):
+            if key in self._cache:
+                self._cache.move_to_end(key)
+            self._lock.release()
+        return found
 
     def _remember(self, asked: tuple[View, str], key: str) -> None:
         with self._lock:

@@ -39,6 +39,7 @@ SAVE_SHARE = 20  # saving takes at most a twentieth of the time
 NICE = 5
 BASE_MEMORY_BYTES = 2 * 1024**3  # interpreter, libraries and the mapped data set
 FIRST_TO_BE_KILLED = 500  # if the machine runs out of memory, a worker goes before the server
+RECORD_SECONDS = 2.0
 PATIENCE_SECONDS = 60.0  # at its end a worker waits this long for a store that fails
 REPLACED_EXIT = 75  # EX_TEMPFAIL: another attempt has the job
 
@@ -229,11 +230,22 @@ class Worker:
                 self._beat(training)  # it may be that only files can't be written
 
     def _stop(self, training: Training) -> State:
+        if self._state == State.CANCELLING:
+            self._await_record(training)
         saved = self._write(training)
         reason = ("shutdown", "the worker was asked to leave and has saved its work")
         if not self._leave:  # it saw a pause that has been taken back since
             reason = ("user", "a client asked to pause and to resume")
         return self._attempt.end(STOPPED, reason, saved, self._finished)
+
+    def _await_record(self, training: Training) -> None:
+        """Let the epoch that is done be scored, if it is soon: later nobody would do it."""
+        deadline = time.monotonic() + RECORD_SECONDS
+        for finished in training.last_record():
+            if finished:
+                self._finished.append(finished)
+            if time.monotonic() >= deadline:
+                break
 
     def _succeed(self, training: Training) -> State:
         saved = self._write(training)

@@ -76,6 +76,16 @@ def test_the_best_preset_deforms_its_images() -> None:
     assert best.augmentation == Augmentation()
     assert isinstance(best.optimizer, AdamW)
     assert parse(preset="mlp-augmented", augmentation=None).augmentation is None
+    calm = parse(preset="mlp-augmented", optimizer={"weight_decay": 0.5})
+    assert calm.optimizer == AdamW(type="adamw", weight_decay=0.5)
+    assert parse(preset="mlp-augmented", optimizer="sgd").optimizer == Sgd()
+
+
+def test_the_learning_rate_follows_the_optimiser_unless_it_is_given() -> None:
+    for adamw in ("adamw", {"type": "adamw", "beta1": 0.5}):
+        assert parse(optimizer=adamw).learning_rate == 0.001
+        assert parse(optimizer=adamw, learning_rate=0.1).learning_rate == 0.1
+    assert parse(optimizer="sgd").learning_rate == 0.1
 
 
 def test_a_given_field_wins_over_the_preset() -> None:

@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load
 
-from service.api import predictions
+from service.api import predictions, questions
+from service.pictures import digits
 from service.prediction import Predictions
 from tests.conftest import QUICK
 from tests.oracles import row_probabilities
@@ -613,3 +614,36 @@ def test_hostile_bodies_leave_the_servers_memory_as_it_was(busy, images):
     assert resident(busy.pid) - before <= 16
     assert took / (5 * len(bodies)) < 0.1
     assert busy.http.get("/readyz").json()["status"] == "ready"
+
+
+# --- What is answered at once ---
+
+
+@pytest.mark.parametrize(
+    ("body", "quick"),
+    [
+        (b'{"inputs": [{"pixels": [0, 1]}]}', True),
+        (b'{"inputs": [{"base64": "aGk="}], "top_k": 2}', True),
+        (b'{"inputs": [{}, 1, 1, 1, 1, 1, 1, 1]}', False),
+        (b'{"inputs": [{"dataset": "mnist", "index": 1}]}', False),
+        (b'{"inputs": [{"d\\u0061taset": "mnist", "index": 1}]}', False),
+        (b'{"inputs": [{"a": 1, "b": 1, "c": 1, "d": 1, "e": 1}]}', False),
+        (b'{"a": 1, "b": 1, "c": 1, "d": 1, "inputs": [{}]}', False),
+        (b'{"inputs": {"pixels": []}}', False),
+        (b'[{"inputs": [{}]}]', False),
+        (b'{"inputs": [{"pixels": [0', False),
+    ],
+)
+def test_only_a_request_about_one_image_is_read_at_once(body, quick):
+    assert questions.is_quick("application/json", body) == quick
+
+
+def test_a_picture_with_exif_is_not_read_at_once():
+    file = io.BytesIO()
+    Image.new("L", (28, 28)).save(file, "PNG")
+    assert digits.is_small_png(file.getvalue())
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    file = io.BytesIO()
+    Image.new("L", (28, 28)).save(file, "PNG", exif=exif)
+    assert not digits.is_small_png(file.getvalue())

@@ -30,7 +30,12 @@ def flaws(api, spec):
         ({"hiden": [3]}, "#/hiden", "did you mean 'hidden'?"),
         ({"optimizer": {"momentun": 0.9}}, "#/optimizer/momentun", "did you mean 'momentum'?"),
         ({"optimizer": "adam"}, "#/optimizer/type", "did you mean 'adamw'?"),
-        ({"optimizer": {"type": "sgd", "beta1": 0.5}}, "#/optimizer/beta1", None),
+        (
+            {"optimizer": {"type": "sgd", "beta1": 0.5}},
+            "#/optimizer/beta1",
+            "it belongs to an optimizer of type adamw",
+        ),
+        ({"rotation": 5}, "#/rotation", "it belongs to augmentation"),
         ({"optimizer": {"type": "adamw", "bta1": 1}}, "#/optimizer/bta1", "did you mean 'beta1'?"),
         ({"augmentation": {"rotate": 5}}, "#/augmentation/rotate", "did you mean 'rotation'?"),
         ({"schedule": "cosin"}, "#/schedule", "did you mean 'cosine'?"),
