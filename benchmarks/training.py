@@ -85,10 +85,11 @@ def race(task: Task, names: Sequence[str], rounds: int) -> dict[str, Contender]:
     """Let all train in turns on the same cores, so that a noisy machine is noisy for all."""
     cores = set(sorted(os.sched_getaffinity(0))[-task.threads :])
     contenders = {name: Contender(*CONTENDERS[name], task, cores) for name in names}
-    for _ in range(rounds):
+    for _ in range(1 + rounds):
         for contender in contenders.values():
             contender.epoch()
     for contender in contenders.values():
+        del contender.seconds[0]  # some were still getting ready beside it
         contender.end()
     return contenders
 
