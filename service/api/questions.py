@@ -28,6 +28,8 @@ MAX_ERRORS = 1000
 MOST_FIELDS = 4
 """Of a request about one image, and of that image."""
 MAX_IMAGE_BYTES = 1024**2
+MAX_HEADER_BYTES = 500
+"""Of an array, which needs 128; NumPy reads it as Python, which is dear where it is hostile."""
 NPY, BARE = "application/x-npy", "application/octet-stream"
 NPY_START = b"\x93NUMPY"
 Normalize = Literal["auto", "always", "never"]
@@ -220,7 +222,7 @@ def _from_npy(data: bytes) -> np.ndarray:
             (1, 0): np.lib.format.read_array_header_1_0,
             (2, 0): np.lib.format.read_array_header_2_0,
         }[version]
-        shape, fortran, dtype = read(file)
+        shape, fortran, dtype = read(file, max_header_size=MAX_HEADER_BYTES)
         shape = tuple(int(size) for size in shape)  # True passes for 1
     except Exception as exc:  # NumPy reads the header as Python, so garbage may raise anything
         raise HTTPException(422, "The body is no .npy file (version 1 or 2).") from exc

@@ -110,21 +110,31 @@ def check_problem(answer, *statuses):
     assert "Traceback" not in answer.text
 
 
-def quickest(send, tries=3):
-    """Return the last answer and the least seconds one took: the machine is shared."""
+def quickest(send):
+    """Return the last of three answers, and the least seconds that one took."""
     seconds = []
-    for _ in range(tries):
+    for _ in range(3):
         start = time.perf_counter()
         answer = send()
         seconds.append(time.perf_counter() - start)
     return answer, min(seconds)
 
 
+def check_cheap(reader, send, at_most=100):
+    """Return the answer, which may take as long as so many of a page that costs nothing.
+
+    A ratio, because the machine may be slow; a tenth of a second where it is not.
+    """
+    answer, seconds = quickest(send)
+    _, unit = quickest(lambda: reader.get("/livez"))
+    assert seconds / unit < at_most
+    return answer
+
+
 @pytest.mark.parametrize("body", (ANYWHERE | SPECS).values(), ids=(ANYWHERE | SPECS).keys())
 def test_a_hostile_spec_is_a_small_problem_and_stores_nothing(reader, world: World, body):
-    answer, seconds = quickest(lambda: reader.post("/v1/jobs", content=body, headers=JSON))
+    answer = check_cheap(reader, lambda: reader.post("/v1/jobs", content=body, headers=JSON))
     check_problem(answer, 400, 422)
-    assert seconds < 0.1
     ids = [job["id"] for job in reader.get("/v1/jobs").json()["data"]]
     assert ids == [world.linear, world.deep]
 
@@ -132,9 +142,8 @@ def test_a_hostile_spec_is_a_small_problem_and_stores_nothing(reader, world: Wor
 @pytest.mark.parametrize("body", (ANYWHERE | QUESTIONS).values(), ids=(ANYWHERE | QUESTIONS).keys())
 def test_a_hostile_question_is_a_small_problem(reader, body):
     path = "/v1/models/latest/predict"
-    answer, seconds = quickest(lambda: reader.post(path, content=body, headers=JSON))
+    answer = check_cheap(reader, lambda: reader.post(path, content=body, headers=JSON))
     check_problem(answer, 400, 422)
-    assert seconds < 0.1
 
 
 @pytest.mark.parametrize(
@@ -149,9 +158,8 @@ def test_a_hostile_question_is_a_small_problem(reader, body):
 )
 def test_a_body_of_countless_small_parts_is_refused_quickly(reader, body):
     path = "/v1/models/latest/predict"
-    answer, seconds = quickest(lambda: reader.post(path, content=body, headers=JSON), tries=2)
+    answer = check_cheap(reader, lambda: reader.post(path, content=body, headers=JSON), 200)
     check_problem(answer, 422)
-    assert seconds < 0.2
 
 
 def test_a_picture_of_too_many_numbers_is_refused(reader):

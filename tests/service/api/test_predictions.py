@@ -7,7 +7,6 @@ import io
 import json
 import shutil
 import struct
-import time
 import zlib
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from tests.conftest import QUICK
 from tests.oracles import row_probabilities
 from tests.servers import Server, resident
 from tests.service.api.driving import claimed, train
-from tests.service.api.test_hostile_bodies import check_problem, quickest
+from tests.service.api.test_hostile_bodies import check_cheap, check_problem
 from tests.service.api.test_jobs import submit
 
 PATH = "/v1/models/latest/predict"
@@ -494,17 +493,15 @@ PICTURES = {
 @pytest.mark.parametrize("name", PICTURES)
 def test_a_hostile_picture_is_refused_in_no_time(reader, images, name):
     body = PICTURES[name](encoded(images[0]))
-    answer, seconds = quickest(lambda: ask(reader, body, "image/png"))
+    answer = check_cheap(reader, lambda: ask(reader, body, "image/png"))
     check_problem(answer, 422)
     assert answer.json()["code"] == "bad-image"
-    assert seconds < 0.1
 
 
 def test_texts_in_a_picture_are_not_even_unpacked(reader, images):
     body = with_text_bomb(encoded(images[0]))
-    answer, seconds = quickest(lambda: ask(reader, body, "image/png"))
+    answer = check_cheap(reader, lambda: ask(reader, body, "image/png"))
     assert answer.status_code == 200
-    assert seconds < 0.1
 
 
 def header(text, version=1):
@@ -568,9 +565,8 @@ ARRAYS = {
 @pytest.mark.parametrize("name", ARRAYS)
 @pytest.mark.filterwarnings("ignore:Reading `.npy`")
 def test_a_hostile_array_is_refused_in_no_time(reader, name):
-    answer, seconds = quickest(lambda: ask(reader, ARRAYS[name], "application/x-npy"))
+    answer = check_cheap(reader, lambda: ask(reader, ARRAYS[name], "application/x-npy"))
     check_problem(answer, 422)
-    assert seconds < 0.1
 
 
 def test_a_size_of_true_counts_as_one(reader):
@@ -607,12 +603,10 @@ def test_hostile_bodies_leave_the_servers_memory_as_it_was(busy, images):
             busy.http.post(PATH, content=body, headers={"Content-Type": media_type})
 
     send_all()
-    before, started = resident(busy.pid), time.perf_counter()
+    before = resident(busy.pid)
     for _ in range(5):
         send_all()
-    took = time.perf_counter() - started
     assert resident(busy.pid) - before <= 16
-    assert took / (5 * len(bodies)) < 0.1
     assert busy.http.get("/readyz").json()["status"] == "ready"
 
 
