@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from benchmarks.environments import PLACE
 from tests.servers import Server
@@ -30,12 +31,19 @@ def house(*cores: int, **environment: str) -> Iterator[Server]:
             server.stop()
 
 
-def run(server: Server, **spec: object) -> float:
-    """Return the seconds from the submission of a job to its success."""
-    start = time.perf_counter()
-    job = server.submit(**spec)
-    await_success(server, job, every=0.1)  # it runs for many seconds, on the server's own core
-    return time.perf_counter() - start
+def run(server: Server, *specs: dict[str, Any]) -> float:
+    """Return the seconds from the submission of long jobs to their success.
+
+    The service's own times tell, and it is asked seldom: asking takes the core that is measured.
+    """
+    ids = [server.submit(**spec) for spec in specs]
+    await_success(server, *ids, every=0.5)
+    jobs = [server.job(job) for job in ids]
+    return moment(max(job["finished_at"] for job in jobs)) - moment(jobs[0]["created_at"])
+
+
+def moment(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
 
 
 def await_success(server: Server, *jobs: str, every: float = 0.01) -> None:

@@ -64,7 +64,7 @@ def server_memory(server: Server, trained: str) -> list[Figure]:
 
 def measure() -> list[Figure]:
     with house() as server:
-        run(server, **RELU, batch_size=1024)
+        run(server, RELU | {"batch_size": 1024})
         [trained] = [job["id"] for job in server.http.get("/v1/jobs").json()["data"]]
         figures = [restarts(server), *server_memory(server, trained)]
         figures.append(worker(server, "mlp-relu", **RELU))

@@ -70,8 +70,8 @@ def meanwhile(server: Server, path: str, what: str) -> Figure:
 
 def measure() -> list[Figure]:
     with house(CORES[0]) as server:
-        run(server, **LINEAR)
-        run(server, **RELU, batch_size=1024)
+        run(server, LINEAR)
+        run(server, RELU | {"batch_size": 1024})
         relu, linear = (job["id"] for job in server.http.get("/v1/jobs").json()["data"])
         figures = pictures(server, linear, relu)
         figures.append(meanwhile(server, CURVES.format(relu), "curves"))
