@@ -230,7 +230,7 @@ class Worker:
                 self._beat(training)  # it may be that only files can't be written
 
     def _stop(self, training: Training) -> State:
-        if self._state == State.CANCELLING:
+        if not self._leave:
             self._await_record(training)
         saved = self._write(training)
         reason = ("shutdown", "the worker was asked to leave and has saved its work")
@@ -239,7 +239,10 @@ class Worker:
         return self._attempt.end(STOPPED, reason, saved, self._finished)
 
     def _await_record(self, training: Training) -> None:
-        """Let the epoch that is done be scored, if it is soon: later nobody would do it."""
+        """Let the epoch that is done be scored, if it is soon: nobody would do it after a cancel.
+
+        Nor for a job that is paused now and cancelled then.
+        """
         deadline = time.monotonic() + RECORD_SECONDS
         for finished in training.last_record():
             if finished:

@@ -495,13 +495,14 @@ def test_an_unexpected_error_fails_the_job(
 
 
 @pytest.mark.parametrize("seconds", [2.0, 0.0])
-def test_a_cancelled_job_has_a_record_of_each_epoch_that_is_soon_scored(
-    bench: Bench, seconds: float, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("action", "state"), [("cancel", "cancelled"), ("pause", "paused")])
+def test_a_stopped_job_has_a_record_of_each_epoch_that_is_soon_scored(
+    bench: Bench, action: str, state: str, seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "RECORD_SECONDS", seconds)
     job = submit(bench.jobs, **TINY)
     # After 12 batches an epoch is done; at step 13 a part of its evaluation.
-    assert bench.run(job, {13: "cancel"}, tick=0.5) == "cancelled"
+    assert bench.run(job, {13: action}, tick=0.5) == state
     epochs_done = bench.jobs.get(job).progress.epochs_done
     assert epochs_done == 1
     assert len(bench.jobs.epochs(job)) == (1 if seconds else 0)
