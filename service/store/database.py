@@ -14,8 +14,8 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from service.errors import StoreBroken
 from service.store.artifacts import make_directory
+from service.store.glance import Glance
 from service.store.link import BUSY_SECONDS, failure, prepare, sqlite_code
-from service.store.watch import Version, Watch
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -47,11 +47,7 @@ class Database:
             event.listen(self._engine, "connect", self._prepare_sqlite)
             event.listen(self._engine, "begin", _begin_sqlite)
             event.listen(self._engine, "handle_error", _drop_spoilt)
-        self._watch = Watch(self.file)
-
-    def version(self) -> Version | None:
-        """Return what has changed once anyone commits; never waits, so it may be None."""
-        return self._watch.look()
+        self.glance = Glance(self.file)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -119,7 +115,7 @@ class Database:
 
     def close(self) -> None:
         self._engine.dispose()
-        self._watch.close()
+        self.glance.close()
 
     def _prepare_sqlite(self, connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
         prepare(connection, self._busy_seconds)

@@ -46,7 +46,6 @@ from service.store.guards import HOLD, hold_by, in_state
 from service.store.idempotency import find_twin, keep_key
 from service.store.moves import move, now, saved_checkpoints
 from service.store.schema import epochs, events, jobs
-from service.store.watch import Version
 
 # What each action makes of each state that allows it. A state that is already where the action
 # leads is left alone, so that repeating a done action is harmless.
@@ -66,7 +65,6 @@ DONE: dict[str, tuple[State, ...]] = {
     "resume": (State.QUEUED, State.RUNNING),
 }
 Columns = Mapping[str, Sequence[float]]
-View = tuple[Version, str | None, bool]
 Statement = TypeVar("Statement", Select[Any], Delete, ReturningUpdate[Any])
 
 
@@ -106,13 +104,6 @@ class JobStore:
             return JobStore(self._database, owner)
         own = false() if owner is None else jobs.c.owner == owner
         return JobStore(self._database, owner, [own])
-
-    def view(self) -> View | None:
-        """Return what decides all that this store answers: the database as it is now, and whose
-        jobs are seen. None if it is not to be had without waiting.
-        """
-        version = self._database.version()
-        return version and (version, self._owner, bool(self._seen))
 
     def submit(
         self,
@@ -257,6 +248,10 @@ class JobStore:
         if id_ is None:
             raise NoneSucceeded
         return str(id_)
+
+    def newest_key(self, ref: str) -> str | None:
+        """Return the key of the newest checkpoint of a job, by its id or `latest`; see `Glance`."""
+        return self._database.glance.newest_key(ref, self._owner, everything=not self._seen)
 
     def with_checkpoints(self, id_: str) -> tuple[Job, list[SavedCheckpoint]]:
         """Return the job and the checkpoints that count, newest first: at most two."""

@@ -10,14 +10,12 @@ from mlp_core import Network
 from service.errors import NotTrainedYet, StoreBroken
 from service.job import Job, State
 from service.store.checkpoints import Arrays, CheckpointStore, SavedCheckpoint, weights_only
-from service.store.jobs import JobStore, View
+from service.store.jobs import JobStore
 
 CACHED = 8
 CACHED_BYTES = 128 * 1024**2
 """Of weights, in memory for the next who asks; the last network stays, whatever its size."""
 READ_TRIES = 5
-ANSWERS = 1000
-"""How many looks at the database are remembered, each by who asked and what for."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,6 @@ class Networks:
         self._jobs = jobs
         self._checkpoints = checkpoints
         self._cache: OrderedDict[str, Trained] = OrderedDict()
-        self._answers: dict[tuple[View, str], str] = {}  # keys of checkpoints
         self._loading: dict[str, Future[Trained]] = {}
         self._lock = threading.Lock()
 
@@ -76,35 +73,22 @@ class Networks:
 
         """
         for _ in range(READ_TRIES):
-            view = self._jobs.view()  # first: what is read after it may be newer, but never older
             job, saved = self._saved(ref)
             try:
-                trained = self._newest_good(job, saved)
+                return self._newest_good(job, saved)
             except FileNotFoundError:
                 continue  # a newer checkpoint has just taken its place: read the row again
-            if view and trained.saved == saved[0]:
-                self._remember((view, ref), trained.saved.key)
-            return trained
         raise StoreBroken(f"no checkpoint file of job {job.id} can be found")
 
     def known(self, ref: str) -> Trained | None:
-        """Return what `get` would, if it is in memory and nothing was committed to the database
-        since `get` found it. Never waits for another thread or process.
-        """
-        view = self._jobs.view()
-        key = self._answers.get((view, ref)) if view else None
+        """Return what `get` would, if that is in memory; never wait for a thread or process."""
+        key = self._jobs.newest_key(ref)
         found = self._cache.get(key) if key else None
         if key and found and self._lock.acquire(blocking=False):
             if key in self._cache:
                 self._cache.move_to_end(key)
             self._lock.release()
         return found
-
-    def _remember(self, asked: tuple[View, str], key: str) -> None:
-        with self._lock:
-            if len(self._answers) >= ANSWERS:
-                self._answers.clear()
-            self._answers[asked] = key
 
     def _saved(self, ref: str) -> tuple[Job, list[SavedCheckpoint]]:
         id_ = self._jobs.latest_succeeded() if ref == "latest" else ref

@@ -76,6 +76,7 @@ jobs = Table(
     Index("ix_jobs_owner_state_number", "owner", "state", "number"),
     Index("ix_jobs_finish_number", "finish_number"),
     Index("ix_jobs_state_finish_number", "state", "finish_number"),
+    Index("ix_jobs_owner_state_finish_number", "owner", "state", "finish_number"),
     sqlite_autoincrement=True,
 )
 

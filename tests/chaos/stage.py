@@ -13,9 +13,9 @@ from service.job import State
 from service.store.attempts import FAILED, STOPPED, SUCCEEDED, Attempt
 from service.store.checkpoints import SavedCheckpoint
 from service.store.database import Database
+from service.store.glance import Glance
 from service.store.queue import Lost, Queue
 from service.store.schema import metadata
-from service.store.watch import Watch
 from service.work.handle import STORE_EXIT, Handle, here
 from service.work.launcher import Exit
 
@@ -36,7 +36,7 @@ class Stage(Database):
     def __init__(self) -> None:
         self.url = "sqlite://"
         self._engine = create_engine(self.url, poolclass=StaticPool)
-        self._watch = Watch(None)
+        self.glance = Glance(None)
         metadata.create_all(self._engine)
         self._connection = self._engine.connect()
         self.raw: Any = self._connection.connection.driver_connection

@@ -96,11 +96,11 @@ def content(database: Database) -> bytes:
     return Path(database.url.removeprefix("sqlite:///")).read_bytes()
 
 
-def query(database: Database, statement: str) -> list[Any]:
+def query(database: Database, statement: str, **parameters: object) -> list[Any]:
     """Ask the database by the standard library, past all of our code."""
     connection = sqlite3.connect(database.url.removeprefix("sqlite:///"), timeout=30)
     try:
-        found = connection.execute(statement).fetchall()
+        found = connection.execute(statement, parameters).fetchall()
         connection.commit()
     finally:
         connection.close()

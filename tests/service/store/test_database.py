@@ -15,7 +15,7 @@ from sqlalchemy import create_engine, func, select, update
 from service.errors import StoreBroken
 from service.store import database as module
 from service.store import link
-from service.store.database import Database, migrate, sqlite_url
+from service.store.database import REVISIONS, Database, migrate, sqlite_url
 from service.store.jobs import JobStore
 from service.store.schema import jobs as table
 from service.store.schema import metadata
@@ -179,7 +179,7 @@ def test_a_migration_starts_from_nothing_and_makes_the_folder(tmp_path: Path) ->
     connection = sqlite3.connect(path)
     found = connection.execute("SELECT version_num FROM alembic_version").fetchall()
     connection.close()
-    assert found == [("0003",)]
+    assert found == [(REVISIONS[-1],)]
 
 
 @pytest.mark.parametrize("name", ["a?b%c", "a#b", "50%20 + é"])

@@ -258,20 +258,21 @@ def test_the_newest_checkpoint_is_known_without_its_file(
     assert networks.newest(attempt.job) == saved
 
 
-def test_what_was_found_is_known_until_anything_is_committed(
+def test_what_is_in_memory_is_known_as_long_as_it_is_the_newest(
     database: Database, checkpoints: CheckpointStore, networks: Networks
 ) -> None:
     attempt = started(database, preset="linear")
     save(checkpoints, attempt, 1)
     assert networks.known(attempt.job) is None
     trained = networks.get(attempt.job)
+    attempt.beat((0, 2), [])
     assert networks.known(attempt.job) is trained
+    assert networks.known("latest") is None
     save(checkpoints, attempt, 2)
     assert networks.known(attempt.job) is None
     assert bias(networks, attempt.job) == 2
     attempt.end(SUCCEEDED, DONE)
-    assert networks.known(attempt.job) is None
-    assert networks.get("latest") is networks.known("latest")
+    assert networks.known(attempt.job) is networks.known("latest") is networks.get("latest")
     JobStore(database).delete(attempt.job)
     assert networks.known(attempt.job) is networks.known("latest") is None
 
@@ -279,22 +280,21 @@ def test_what_was_found_is_known_until_anything_is_committed(
 def test_what_is_known_of_one_owners_network_is_not_known_to_another(
     database: Database, jobs: JobStore, checkpoints: CheckpointStore, networks: Networks
 ) -> None:
-    ada, eve, operator = (
+    ada, eve, nobody, operator = (
         networks.seen_by(jobs.seen_by(owner, everything=everything))
-        for owner, everything in (("ada", False), ("eve", False), ("ada", True))
+        for owner, everything in (("ada", False), ("eve", False), (None, False), ("ada", True))
     )
     job = submit(jobs.seen_by("ada", everything=False), preset="linear")
     attempt = claim(database, job)
     attempt.begin(HANDLE, ENVIRONMENT)
     save(checkpoints, attempt, 1)
     trained = ada.get(job)
-    assert ada.known(job) is trained
-    for other in (eve, operator, networks):
-        assert other.known(job) is None
+    attempt.end(SUCCEEDED, DONE)
+    for ref in (job, "latest"):
+        assert ada.known(ref) is operator.known(ref) is networks.known(ref) is trained
+        assert eve.known(ref) is nobody.known(ref) is None
     with pytest.raises(JobNotFound):
         eve.get(job)
-    assert operator.get(job) is operator.known(job) is trained
-    assert eve.known(job) is None
 
 
 def test_what_stands_in_for_a_damaged_checkpoint_is_looked_for_each_time(
@@ -309,18 +309,3 @@ def test_what_stands_in_for_a_damaged_checkpoint_is_looked_for_each_time(
     assert networks.known(attempt.job) is None
     path.write_bytes(whole)
     assert bias(networks, attempt.job) == 2
-
-
-def test_only_so_many_looks_are_remembered(
-    database: Database,
-    checkpoints: CheckpointStore,
-    networks: Networks,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(module, "ANSWERS", 2)
-    first, second, third = (started(database, preset="linear") for _ in range(3))
-    for attempt in (first, second, third):
-        save(checkpoints, attempt, 1)
-    for attempt in (first, second, third):
-        networks.get(attempt.job)
-    assert [bool(networks.known(it.job)) for it in (first, second, third)] == [False, False, True]
