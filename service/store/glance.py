@@ -1,4 +1,4 @@
-"""The network that a prediction needs, looked up in 10 µs and without ever waiting."""
+"""The network that a prediction needs, looked up in 10 µs by whoever must not wait."""
 
 import sqlite3
 import threading
@@ -17,6 +17,10 @@ STATEMENTS = {
     for own in ("", " AND owner = :owner")
 }
 
+BUSY_SECONDS = 0.005
+"""As long as most commits take. A thread that waits for one, and all the requests that come
+meanwhile and need threads too, take more from others."""
+
 
 class Glance:
     """A connection that reads one row of an SQLite database; may be asked in any thread."""
@@ -29,8 +33,8 @@ class Glance:
     def newest_key(self, ref: str, owner: str | None, *, everything: bool) -> str | None:
         """Return the key of the newest checkpoint of a job, by its id or `latest`.
 
-        None if there is none, or that would mean to wait, or can't be known. SQLite takes the lock
-        of a reader, so a commit is seen either whole or not at all.
+        None if there is none, or that would mean to wait longer than for a commit, or can't be
+        known. SQLite takes the lock of a reader, so a commit is seen either whole or not at all.
 
         Args:
             ref: what the client calls the network.
@@ -44,7 +48,7 @@ class Glance:
             if self._connection is None:
                 self._connection = sqlite3.connect(
                     self._address,
-                    timeout=0,
+                    timeout=BUSY_SECONDS,
                     isolation_level=None,
                     check_same_thread=False,
                     uri=True,

@@ -81,7 +81,7 @@ class Networks:
         raise StoreBroken(f"no checkpoint file of job {job.id} can be found")
 
     def known(self, ref: str) -> Trained | None:
-        """Return what `get` would, if that is in memory; never wait for a thread or process."""
+        """Return what `get` would, if that is in memory; wait for a commit at most."""
         key = self._jobs.newest_key(ref)
         found = self._cache.get(key) if key else None
         if key and found and self._lock.acquire(blocking=False):

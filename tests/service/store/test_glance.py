@@ -1,4 +1,4 @@
-"""A look that never waits, and never takes an old state for the present one."""
+"""A look that waits for a commit at most, and never takes an old state for the present one."""
 
 import sqlite3
 from collections.abc import Iterator
