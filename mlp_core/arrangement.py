@@ -44,8 +44,8 @@ class Blocks:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def check(self) -> None:
-        """Check that the arrays are those of blocks of BLOCK_ROWS.
+    def check(self, n_in: int) -> None:
+        """Check that the arrays are those of blocks of BLOCK_ROWS, of images of n_in columns.
 
         Raises:
             DatasetError: they are not.
@@ -57,6 +57,8 @@ class Blocks:
         sizes = int(self.widths.sum()), int(self.widths @ rows)
         if sizes != (len(self.columns), len(self.pixels)):
             raise DatasetError("columns and pixels", sizes, (len(self.columns), len(self.pixels)))
+        if not np.isin(self.columns, np.arange(n_in)).all():
+            raise DatasetError("columns", f"0 to {n_in - 1}", self.columns)
 
     def __iter__(self) -> Iterator[Block]:
         row = column = pixel = 0
@@ -101,11 +103,15 @@ class Arrangement:
         """
         # As plain arrays: to index a memory-mapped one takes five times as long.
         plain = {name: np.asarray(array) for name, array in arrays.items()}
-        if not np.array_equal(np.sort(plain["order"]), np.arange(len(plain["shares"]))):
+        _check_types(plain)
+        n_in = len(plain["shares"])
+        if not np.array_equal(np.sort(plain["order"]), np.arange(n_in)):
             raise DatasetError("order", "each column once", plain["order"])
         train, test = (Blocks(*(plain[f"{split}.{name}"] for name in PART)) for split in SPLITS)
-        train.check()
-        test.check()
+        train.check(n_in)
+        test.check(n_in)
+        if not plain["images"].shape == (len(plain["labels"]), n_in) == (len(train), n_in):
+            raise DatasetError("images", f"({len(train)}, {n_in})", plain["images"].shape)
         return cls(**{name: plain[name] for name in OWN}, train=train, test=test)
 
 
@@ -113,6 +119,15 @@ OWN = ("order", "shares", "images", "labels")
 SPLITS = ("train", "test")
 PART = ("labels", "pixels", "columns", "widths")
 ARRAYS = (*OWN, *(f"{split}.{name}" for split in SPLITS for name in PART))
+BYTES = ("images", "labels", "pixels")  # the others are whole numbers, but for the shares
+
+
+def _check_types(arrays: Mapping[str, NDArray[Any]]) -> None:
+    for name, array in arrays.items():
+        *_, kind = name.split(".")
+        wanted = np.uint8 if kind in BYTES else np.float64 if kind == "shares" else np.intp
+        if array.dtype != wanted:
+            raise DatasetError(name, np.dtype(wanted), array.dtype)
 
 
 def arrange(dataset: Dataset) -> Arrangement:

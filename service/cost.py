@@ -41,10 +41,11 @@ def cost_of(spec: Spec, data: Shape) -> Cost:
     weights = sum(n_in * n_out for n_in, n_out in pairwise(sizes))
     parameters = weights + sum(sizes[1:])
     # Parameters, gradients and the network under evaluation; both networks again in a checkpoint,
-    # and twice what the optimiser keeps. The first weights have room behind them for rare rows, so
-    # have their gradients, and those of an evaluated block are a copy. For each row of a batch and
-    # of such a block: inputs (two kinds if images are deformed), and two arrays for each output.
-    copies = 5 + 2 * _moments(spec.optimizer)
+    # as arrays and as bytes, and so what the optimiser keeps. The first weights have room behind
+    # them for rare rows, so have their gradients, and those of an evaluated block are a copy. For
+    # each row of a batch and of such a block: inputs (two kinds if images are deformed), and two
+    # arrays for each output.
+    copies = 7 + 3 * _moments(spec.optimizer)
     rows = spec.batch_size + BLOCK_ROWS
     deformed = spec.batch_size * sizes[0] if spec.augmentation else 0
     numbers = copies * parameters + 3 * sizes[0] * sizes[1] + deformed

@@ -29,7 +29,7 @@ class Settings(BaseSettings):
         None, description="unpacked data sets; default `<data_dir>/datasets`"
     )
     database_url: str | None = Field(
-        None, description="SQLAlchemy URL; default a SQLite file in `data_dir`"
+        None, description="SQLAlchemy URL of an SQLite file; default one in `data_dir`"
     )
 
     concurrent_jobs: int | None = Field(

@@ -19,7 +19,7 @@ QUICK_NETWORK_BYTES = 4 * 1024**2
 
 
 class AtOnce:
-    """Answers a prediction that needs no thread, no look into the database and no parameters.
+    """Answers a prediction that needs no thread and no parameters, by a glance at the database.
 
     Each of these takes as long as the prediction itself. The answer is the endpoint's; whatever is
     more to do, may have to wait or is wrong is left to it. Pure ASGI, behind all that refuses.

@@ -30,7 +30,7 @@ SPOILT = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN
 
 
 class Database:
-    """Connections to the database at an SQLAlchemy URL; SQLite unless the URL says otherwise.
+    """Connections to the SQLite database at an SQLAlchemy URL.
 
     Raises:
         StoreBroken: from `read()` and `write()`, when the database can't be reached or refuses.
@@ -43,10 +43,9 @@ class Database:
         self._busy_seconds = busy_seconds
         self._altering = False
         self._engine = _engine(url)
-        if self._engine.dialect.name == "sqlite":
-            event.listen(self._engine, "connect", self._prepare_sqlite)
-            event.listen(self._engine, "begin", _begin_sqlite)
-            event.listen(self._engine, "handle_error", _drop_spoilt)
+        event.listen(self._engine, "connect", self._prepare_sqlite)
+        event.listen(self._engine, "begin", _begin_sqlite)
+        event.listen(self._engine, "handle_error", _drop_spoilt)
         self.glance = Glance(self.file)
 
     @contextmanager
@@ -75,9 +74,9 @@ class Database:
 
     @property
     def file(self) -> Path | None:
-        """The file of an SQLite database; None if it is in memory or of another kind."""
+        """Where the database lies; None if in memory."""
         name = self._engine.url.database
-        return Path(name) if name and self._engine.dialect.name == "sqlite" else None
+        return Path(name) if name else None
 
     def is_outdated(self) -> bool:
         """Tell whether `migrate` would change the schema of tables that are there."""
@@ -92,7 +91,7 @@ class Database:
 
     @contextmanager
     def alter(self) -> Iterator[Connection]:
-        """Open a write transaction that may make tables anew, as migrations do on SQLite.
+        """Open a write transaction that may make tables anew, as migrations do.
 
         While foreign keys are enforced, dropping the old table deletes the rows that refer to it;
         and they can be switched off only outside of a transaction. So they are checked at the end.
@@ -101,13 +100,12 @@ class Database:
             StoreBroken: rows refer to rows that are not there; nothing has changed.
 
         """
-        sqlite = self._engine.dialect.name == "sqlite"
         self._engine.dispose()  # connections that are open enforce them
         self._altering = True
         try:
             with self.write() as connection:
                 yield connection
-                if sqlite and (rows := _rows_of_nothing(connection)):
+                if rows := _rows_of_nothing(connection):
                     raise StoreBroken(f"the database has rows that refer to nothing: {rows[:3]}")
         finally:
             self._altering = False
@@ -138,7 +136,9 @@ def _engine(url: str) -> Engine:
     mend = "see MLP_DATABASE_URL, such as sqlite:////var/lib/mlp/jobs.sqlite3"
     try:
         place = make_url(url)
-        if place.drivername.startswith("sqlite") and place.database in (None, "", ":memory:"):
+        if place.get_backend_name() != "sqlite":
+            raise StoreBroken(f"only SQLite is supported, not {place.get_backend_name()}: {mend}")
+        if place.database in (None, "", ":memory:"):
             raise StoreBroken(f"a database in memory can't be shared with the workers: {mend}")
         return create_engine(url, pool_size=8, max_overflow=32)
     except ModuleNotFoundError as exc:
@@ -170,9 +170,9 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def is_there(url: str) -> bool:
-    """Tell whether there is a database at `url`; to open an SQLite file would make it."""
-    path = make_url(url).database if url.startswith("sqlite") else None
-    return path is None or Path(path).exists()
+    """Tell whether there is a database at `url`; to open it would make it."""
+    path = make_url(url).database
+    return path is not None and Path(path).exists()
 
 
 def migrate(url: str) -> None:

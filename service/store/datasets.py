@@ -5,11 +5,13 @@ import fcntl
 import gzip
 import hashlib
 import io
+import logging
 import threading
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 
@@ -19,6 +21,8 @@ from mlp_core.errors import DatasetError
 from service.errors import DatasetNotFound, StoreBroken
 from service.shape import Shape
 from service.store.artifacts import make_directory, write_atomic
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,9 @@ SHIPPED = {MNIST.name: MNIST}
 PACKED = Path(__file__).parent / "mnist"
 
 
-NOT_WHOLE = (FileNotFoundError, EOFError, ValueError, DatasetError)
+BAD_HEADER = (EOFError, ValueError, SyntaxError, TokenError)
+"""What NumPy raises for a damaged file: it reads the header as Python."""
+NOT_WHOLE = (FileNotFoundError, *BAD_HEADER, DatasetError)
 """What an arrangement raises that is not there, or is damaged."""
 
 
@@ -115,20 +121,24 @@ class DatasetShelf:
     def arranged(self, name: str) -> Arrangement:
         """Return the arrangement of a data set, memory-mapped; the first call makes it.
 
+        Where it can't be kept it is made in memory: it saves time, and nothing else depends on it.
+
         Raises:
             DatasetNotFound: there is none of that name.
-            StoreBroken: its files are damaged, or can't be read or written.
+            StoreBroken: the data set's files are damaged, or can't be read or written.
 
         """
         dataset, info = self.open(name), self.describe(name)
         # Others give other bits, or are cut into other blocks.
         folder = self._folder(info) / f"arranged-{ARITHMETIC}-{BLOCK_ROWS}"
-        with _broken_if_it_fails(info):
-            try:
+        try:
+            with contextlib.suppress(*NOT_WHOLE):
                 return _arrangement(folder)
-            except NOT_WHOLE:  # not made yet, or damaged
-                with _locked(folder):
-                    return _made_again(folder, dataset)
+            with _locked(folder):
+                return _made_again(folder, dataset)
+        except (OSError, StoreBroken) as exc:
+            logger.warning("the arrangement of %s can't be kept: %s", name, exc)
+            return arrange(dataset)
 
     def _map(self, info: DatasetInfo) -> Dataset:
         folder = self._folder(info)
@@ -154,7 +164,7 @@ class DatasetShelf:
 def _broken_if_it_fails(info: DatasetInfo) -> Iterator[None]:
     try:
         yield
-    except (OSError, EOFError, ValueError, zlib.error) as exc:
+    except (OSError, *BAD_HEADER, zlib.error) as exc:
         raise StoreBroken(f"the data set {info.name} can't be read: {exc}") from exc
 
 

@@ -3,8 +3,8 @@
 A transaction holds the row first, by an UPDATE guarded by what must still be true, so nothing is
 decided on a row that another process is about to change.
 
-All of this is plain SQL, as SQLite and PostgreSQL both know it: workers execute it too, and
-SQLAlchemy takes longer to import than everything that a worker needs.
+All of this is plain SQL: workers execute it too, and SQLAlchemy takes longer to import than
+everything that a worker needs.
 """
 
 import json

@@ -230,20 +230,21 @@ class Worker:
                 self._beat(training)  # it may be that only files can't be written
 
     def _stop(self, training: Training) -> State:
+        started = time.monotonic()
+        self._save(training)  # first: who waits for a record may be killed for it
         if not self._leave:
-            self._await_record(training)
+            self._await_record(training, started + RECORD_SECONDS)
         saved = self._write(training)
         reason = ("shutdown", "the worker was asked to leave and has saved its work")
         if not self._leave:  # it saw a pause that has been taken back since
             reason = ("user", "a client asked to pause and to resume")
         return self._attempt.end(STOPPED, reason, saved, self._finished)
 
-    def _await_record(self, training: Training) -> None:
+    def _await_record(self, training: Training, deadline: float) -> None:
         """Let the epoch that is done be scored, if it is soon: nobody would do it after a cancel.
 
         Nor for a job that is paused now and cancelled then.
         """
-        deadline = time.monotonic() + RECORD_SECONDS
         for finished in training.last_record():
             if finished:
                 self._finished.append(finished)

@@ -127,4 +127,3 @@ def test_to_look_for_a_database_makes_none(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "jobs.sqlite3").touch()
     assert is_there(f"sqlite:///{tmp_path / 'jobs.sqlite3'}")
-    assert is_there("postgresql://somewhere/else")

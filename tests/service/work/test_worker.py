@@ -508,6 +508,20 @@ def test_a_stopped_job_has_a_record_of_each_epoch_that_is_soon_scored(
     assert len(bench.jobs.epochs(job)) == (1 if seconds else 0)
 
 
+def test_what_is_done_is_saved_before_a_record_is_waited_for(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object) -> None:
+        raise Killed
+
+    monkeypatch.setattr(module.Worker, "_await_record", die)
+    job = submit(bench.jobs, **TINY)
+    with pytest.raises(Killed):
+        bench.run(job, {13: "pause"})
+    newest, *_ = bench.jobs.with_checkpoints(job)[1]
+    assert (newest.epochs_done, newest.batches_done) >= (1, 0)
+
+
 def test_an_error_while_a_client_cancels_is_a_cancel(bench: Bench) -> None:
     job = submit(bench.jobs, **TINY)
     worker = bench.worker(job)
