@@ -9,7 +9,7 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from ipaddress import ip_address
@@ -19,11 +19,6 @@ from typing import IO
 import structlog
 import uvicorn
 from fastapi import Depends, FastAPI
-from fastapi.telemetry import TelemetryConfig
-from opentelemetry.exporter.prometheus import PrometheusMetricReader
-from opentelemetry.metrics import CallbackOptions, Observation
-from opentelemetry.sdk.metrics import MeterProvider
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from threadpoolctl import threadpool_limits
 
 import service
@@ -44,6 +39,7 @@ from service.api.at_once import AtOnce
 from service.api.connection import bound
 from service.api.edge import Edge
 from service.api.intake import Intake
+from service.api.metrics import Metrics
 from service.api.queries import check_query
 from service.api.rooms import Rooms
 from service.api.tail import Tail
@@ -100,7 +96,7 @@ class House:
         launcher.on_end = self.dispatcher.wake
         self.tail = Tail(self.jobs)
         self.admission = Admission(settings.max_predictions)
-        self.registry = CollectorRegistry()
+        self.metrics = Metrics(self.jobs, self.admission)
         self.rooms = Rooms(
             jobs=self.jobs,
             networks=Networks(self.jobs, CheckpointStore(artifacts)),
@@ -114,7 +110,7 @@ class House:
                 "data_dir": partial(_works, partial(_write_probe, settings.data_dir)),
                 "dispatcher": self.dispatcher.is_alive,
             },
-            metrics=lambda: (generate_latest(self.registry), CONTENT_TYPE_LATEST),
+            metrics=self.metrics.page,
         )
 
 
@@ -150,14 +146,14 @@ def create_app(
         generate_unique_id_function=lambda route: route.name,
         separate_input_output_schemas=False,
         max_body_size=settings.max_body_bytes,
-        telemetry=_metrics_only(house),
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.rooms, app.state.house = house.rooms, house
     _add_routes(app)
     # Around the whole stack: middleware lies inside the body limit and the answer to a crash.
     admitted = house.admission.around(AtOnce(app.build_middleware_stack(), house.rooms))
     known = Access(admitted, KeyRing(house.keys))
-    app.middleware_stack = Edge(known, settings.allowed_hosts)
+    app.middleware_stack = house.metrics.around(Edge(known, settings.allowed_hosts))
     return app
 
 
@@ -220,38 +216,6 @@ def _limits(settings: Settings) -> Limits:
         job_bytes=settings.max_job_bytes,
         job_flops=settings.max_job_flops,
     )
-
-
-def _metrics_only(house: House) -> TelemetryConfig:
-    """Let FastAPI count and time requests, and count the jobs beside them."""
-    reader = PrometheusMetricReader(registry=house.registry, disable_target_info=True)
-    provider = MeterProvider(metric_readers=[reader])
-    _count_jobs(provider, house.jobs)
-    _count_refusals(provider, house.admission)
-    return {
-        "meter_provider": provider,
-        "tracing": False,
-        "logs": False,
-        "operation_spans": False,
-        "auto_configure": False,
-    }
-
-
-def _count_jobs(provider: MeterProvider, jobs: JobStore) -> None:
-    def observe(_: CallbackOptions) -> Iterable[Observation]:
-        return [Observation(count, {"state": state}) for state, count in jobs.counts().items()]
-
-    meter = provider.get_meter("mlp_service")
-    meter.create_observable_gauge("mlp_jobs", [observe], description="jobs in each state")
-
-
-def _count_refusals(provider: MeterProvider, admission: Admission) -> None:
-    def observe(_: CallbackOptions) -> Iterable[Observation]:
-        return [Observation(admission.refused)]
-
-    meter = provider.get_meter("mlp_service")
-    about = "predictions refused because too many were under way"
-    meter.create_observable_counter("mlp_predictions_refused", [observe], description=about)
 
 
 class Server(uvicorn.Server):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api import problems
@@ -18,6 +18,8 @@ HEADERS = {
     "Content-Security-Policy": POLICY,
     "Referrer-Policy": "no-referrer",
 }
+RAW_HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+TOO_LARGE = problems.answer(problems.problem("too-large", problems.TOO_LARGE), HEADERS)
 
 
 class Edge:
@@ -41,18 +43,16 @@ class Edge:
 
         async def send_safely(message: Message) -> None:
             nonlocal replaced
-            if replaced:
-                return
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                if message["status"] == 413 and headers["Content-Type"] != problems.MEDIA_TYPE:
-                    too_large = problems.answer(problems.problem("too-large", problems.TOO_LARGE))
-                    await too_large(scope, receive, send_safely)
+                if message["status"] == 413 and not _is_problem(message):
                     replaced = True
-                    return
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
-            await send(message)
+                    await TOO_LARGE(scope, receive, send)
+                else:
+                    given = {name for name, _ in message["headers"]}
+                    missing = [header for header in RAW_HEADERS if header[0] not in given]
+                    message["headers"] = [*message["headers"], *missing]
+            if not replaced:
+                await send(message)
 
         refused = self._foreign_host(scope) or _cross_site(scope)
         if refused:
@@ -67,6 +67,10 @@ class Edge:
             return None
         detail = f"Host {host[:100]!r} is not allowed; MLP_ALLOWED_HOSTS lists the names that are."
         return problems.problem("host-not-allowed", detail)
+
+
+def _is_problem(start: Message) -> bool:
+    return Headers(raw=start["headers"]).get("content-type") == problems.MEDIA_TYPE
 
 
 def _cross_site(scope: Scope) -> Problem | None:

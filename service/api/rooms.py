@@ -34,7 +34,10 @@ class Rooms:
 
     def seen_by(self, principal: Principal) -> "Rooms":
         """Return the rooms with those jobs and networks alone that exist for `principal`."""
-        jobs = self.jobs.seen_by(principal.owner, everything=principal.sees_everything)
+        return self.seen_by_owner(principal.owner, principal.sees_everything)
+
+    def seen_by_owner(self, owner: str | None, everything: bool) -> "Rooms":
+        jobs = self.jobs.seen_by(owner, everything=everything)
         return replace(self, jobs=jobs, networks=self.networks.seen_by(jobs))
 
 

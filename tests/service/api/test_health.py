@@ -1,16 +1,24 @@
 """For machines that look after the service: alive, ready, counted."""
 
+import asyncio
 import sqlite3
 import threading
+from contextlib import suppress
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as families
 
+from service.api.admission import Admission
+from service.api.metrics import Metrics
 from service.job import State
 from service.store.jobs import JobStore
 from tests.service.api.driving import claimed
 from tests.service.api.test_jobs import submit
 
+START = {"type": "http.response.start", "status": 200, "headers": []}
+LEFT = "ConnectionError"
 WELL = {"database": True, "data_dir": True, "dispatcher": True}
 
 
@@ -93,6 +101,62 @@ def test_the_metrics_time_requests_by_route_and_status(api):
     assert timed["/v1/jobs/{job}", "404"] == 2
     assert timed["/v1/jobs", "200"] == 1
     assert not any("nothing" in route for route, _ in timed)
+
+
+def test_the_metrics_time_predictions_by_their_route(reader, datasets_dir):
+    def count():
+        return sum(
+            sample.value
+            for sample in samples(reader)
+            if sample.name == "http_server_request_duration_seconds_count"
+            and sample.labels["http_route"] == "/v1/models/{ref}/predict"
+        )
+
+    [path] = datasets_dir.glob("mnist-*/t10k-images-idx3-ubyte.npy")
+    digit, before = np.load(path)[0].tobytes(), count()
+    for body in (digit, digit, b"too short"):  # only the second is answered at once
+        headers = {"Content-Type": "application/octet-stream"}
+        reader.post("/v1/models/latest/predict", content=body, headers=headers)
+    assert count() == before + 3
+
+
+@pytest.mark.parametrize(
+    ("messages", "error", "status", "error_type"),
+    [
+        ([START, {"type": "http.response.body", "body": b""}], None, "200", ""),
+        ([{**START, "status": 503}, {"type": "http.response.body"}], None, "503", "503"),
+        ([START, {"type": "http.response.body", "more_body": True}], None, "200", LEFT),
+        ([], None, "", LEFT),
+        ([START], ZeroDivisionError, "200", "ZeroDivisionError"),
+    ],
+)
+def test_the_metrics_tell_how_an_answer_ended(messages, error, status, error_type):
+    async def app(_, __, send):
+        for message in messages:
+            await send(message)
+        if error:
+            raise error
+
+    async def client(_):
+        under_way.append(metrics.page()[0].decode())
+
+    metrics, under_way = Metrics(SimpleNamespace(counts=dict), Admission(1)), []
+    scope = {"type": "http", "method": "ODD", "scheme": "http", "http_version": "1.1"}
+    with suppress(ZeroDivisionError):
+        asyncio.run(metrics.around(app)(scope, None, client))
+    text = metrics.page()[0].decode()
+    [timed] = [
+        sample
+        for family in families(text)
+        for sample in family.samples
+        if sample.name == "http_server_request_duration_seconds_count"
+    ]
+    assert timed.labels["http_request_method"] == "_OTHER"
+    assert timed.labels["http_response_status_code"] == status
+    assert timed.labels["error_type"] == error_type
+    active = 'http_server_active_requests{http_request_method="_OTHER",url_scheme="http"}'
+    assert all(f"{active} 1.0" in page for page in under_way)
+    assert f"{active} 0.0" in text
 
 
 def test_a_client_can_not_make_the_metrics_grow(api):
