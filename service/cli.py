@@ -18,7 +18,6 @@ from service import __version__
 
 if TYPE_CHECKING:
     from service.client import JobHandle
-    from service.prediction import Prediction
     from service.settings import Settings
     from service.store.keys import Key, KeyStore
 
@@ -118,13 +117,17 @@ def predict(
     top_k: Annotated[int, typer.Option(help="How many candidates to name.")] = 3,
     url: Url = None,
 ) -> None:
-    """Say which digits pictures show: any size, dark on light or light on dark."""
-    from service.client import Client
+    """Say which digits pictures show: any size, dark on light or light on dark.
+
+    An .npy file may hold one image or many, 28x28 or 784 numbers each: uint8 0-255, float 0-1.
+    A terminal shows a table, cut after 50 lines; a pipe or a file gets all, separated by tabs.
+    """
+    from service.client import Client, answers
 
     with _errors_in_one_line(), Client(url) as client:
-        predictions = client.models.predict(list(images), model, top_k)
-    _print_predictions(images, predictions)
-    if any(prediction.problem for prediction in predictions):
+        told = list(answers.ask(client.models, images, model, top_k))
+    answers.show(told)
+    if any(prediction.problem for _, prediction in told):
         raise typer.Exit(1)
 
 
@@ -348,21 +351,3 @@ def _print_result(job: "JobHandle") -> None:
     typer.echo(f"curves   {job.url}/curves.png")
     typer.echo(f"weights  {job.url.replace('/jobs/', '/models/')}/weights.safetensors")
     typer.echo(f"predict  mlp-service predict --model {job.id} IMAGE...")
-
-
-def _print_predictions(images: list[Path], predictions: list["Prediction"]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table("image", "digit", "probability")
-    table.add_column("next", no_wrap=True)
-    table.add_column("remarks")
-    for path, prediction in zip(images, predictions, strict=True):
-        next_best = ", ".join(f"{it.label} {it.probability:.1%}" for it in prediction.top_k[1:])
-        remarks = [prediction.problem.detail] if prediction.problem else prediction.warnings
-        digit = "-" if prediction.label is None else str(prediction.label)
-        sure = "-" if prediction.probability is None else f"{prediction.probability:.1%}"
-        # Text: a file may be called "[red].png".
-        table.add_row(Text(str(path)), digit, sure, next_best, Text("; ".join(remarks)))
-    Console().print(table)
