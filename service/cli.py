@@ -4,6 +4,7 @@ What is heavy is imported inside the commands: `health` runs every few seconds i
 """
 
 import gc
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -87,13 +88,23 @@ def train(
     batch_size: Annotated[int | None, typer.Option()] = None,
     learning_rate: Annotated[float | None, typer.Option()] = None,
     seed: Annotated[int | None, typer.Option()] = None,
+    others: Annotated[
+        list[str],
+        typer.Option(
+            "--set",
+            metavar="FIELD=VALUE",
+            help="Any other field of a spec, its value as JSON or a word: optimizer=adamw, "
+            "schedule=cosine, 'augmentation={}', l2=1e-4. May be repeated.",
+        ),
+    ] = [],  # noqa: B006  only read
     url: Url = None,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Submit only.")] = False,
 ) -> None:
     """Submit a job, watch it, and say where its results are. Ctrl-C does not stop the job."""
     from service.client import Client
 
-    fields = {
+    options: dict[str, Any] = {
+        "preset": preset,
         "name": name,
         "hidden": None if hidden is None else _integers(hidden),
         "activation": activation,
@@ -102,8 +113,9 @@ def train(
         "learning_rate": learning_rate,
         "seed": seed,
     }
+    fields = _given(options) | dict(map(_field, others))
     with _errors_in_one_line(), Client(url) as client:
-        job = client.jobs.create(preset, **_given(fields))
+        job = client.jobs.create(**fields)
         typer.echo(job.url)
         if not no_wait:
             job.wait(progress=True)
@@ -318,6 +330,16 @@ def _local_url(settings: "Settings") -> str:
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
+
+
+def _field(text: str) -> tuple[str, Any]:
+    name, separator, value = text.partition("=")
+    if not (name and separator):
+        raise typer.BadParameter(f"{text!r} is no FIELD=VALUE such as l2=1e-4", param_hint="--set")
+    try:
+        return name, json.loads(value, parse_constant=str)
+    except ValueError:
+        return name, value
 
 
 def _integers(text: str) -> list[int]:

@@ -148,6 +148,39 @@ def test_train_without_hidden_layers_and_without_waiting():
     assert result.stdout == f"{url}/v1/jobs/job_1\n"
 
 
+def test_train_sets_any_field_of_a_spec():
+    service = FakeService()
+    given = [
+        "optimizer=adamw",
+        "schedule=cosine",
+        'augmentation={"rotation": 5, "elastic": 0}',
+        "l2=1e-4",
+        "tags=[]",
+        "preset=linear",
+        "metadata=a=b",
+        "initial_bias=NaN",
+    ]
+    with serving(service) as url:
+        run("train", "--url", url, "--no-wait", *(part for it in given for part in ("--set", it)))
+    assert json.loads(service.requests[0].content) == {
+        "preset": "linear",
+        "optimizer": "adamw",
+        "schedule": "cosine",
+        "augmentation": {"rotation": 5, "elastic": 0},
+        "l2": 1e-4,
+        "tags": [],
+        "metadata": "a=b",
+        "initial_bias": "NaN",
+    }
+
+
+@pytest.mark.parametrize("text", ["cosine", "=cosine"])
+def test_train_refuses_to_set_what_has_no_name_or_value(text):
+    result = run("train", "--set", text)
+    assert result.exit_code == 2
+    assert "FIELD=VALUE" in result.stderr
+
+
 def test_train_refuses_layers_that_are_no_numbers():
     result = run("train", "--hidden", "128x64")
     assert result.exit_code == 2
