@@ -335,6 +335,18 @@ def test_a_hidden_layers_templates_have_no_titles_and_a_deeper_one_is_a_matrix(r
     assert texts(reader.get(f"{path}/3/weights.svg")) == ["Layer 3: 11 inputs, 10 units (rows)"]
 
 
+def test_a_picture_that_lacks_units_says_so(reader, world):
+    path = f"/v1/models/{world.deep}/layers"
+    templates, whole = (reader.get(f"{path}/1/weights.svg?units={n}") for n in (8, 12))
+    assert texts(templates) == ["8 of 12 units"]
+    assert texts(whole) == []
+    later = reader.get(f"{path}/1/weights.svg?offset=4&theme=dark")
+    assert texts(later) == ["8 of 12 units, from 4 on"]
+    assert texts(reader.get(f"{path}/1/weights.svg?units=1&tile=28")) == []  # there is no room
+    matrix = reader.get(f"{path}/2/weights.svg?units=5")
+    assert texts(matrix) == ["Layer 2: 12 inputs, 5 of 11 units (rows)"]
+
+
 @pytest.mark.parametrize(
     ("path", "code"),
     [
