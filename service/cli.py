@@ -368,8 +368,9 @@ def _errors_in_one_line() -> Iterator[None]:
 def _print_result(job: "JobHandle") -> None:
     if job.metrics.final:
         seconds = sum(epoch.seconds for epoch in job.epochs)
-        accuracy = job.metrics.final.test_accuracy
-        typer.echo(f"test accuracy {accuracy:.2%} after {job.spec.epochs} epochs, {seconds:.1f} s")
+        accuracy, epochs = job.metrics.final.test_accuracy, job.spec.epochs
+        count = "1 epoch" if epochs == 1 else f"{epochs} epochs"
+        typer.echo(f"test accuracy {accuracy:.2%} after {count}, {seconds:.1f} s")
     typer.echo(f"curves   {job.url}/curves.png")
     typer.echo(f"weights  {job.url.replace('/jobs/', '/models/')}/weights.safetensors")
     typer.echo(f"predict  mlp-service predict --model {job.id} IMAGE...")

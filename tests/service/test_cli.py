@@ -140,6 +140,14 @@ def test_train_sends_only_what_was_given_and_tells_the_results():
     assert f"{url}/v1/models/job_1/weights.safetensors" in result.stdout
 
 
+def test_train_counts_a_single_epoch():
+    service = FakeService()
+    service.finishes_at_once = True
+    with serving(service) as url:
+        result = run("train", "--url", url, "--epochs", 1)
+    assert "after 1 epoch, " in result.stdout
+
+
 def test_train_without_hidden_layers_and_without_waiting():
     service = FakeService()
     with serving(service) as url:
