@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
+from service.api.words import AN_OBJECT, FORMS, SYNONYMS, worded
 from service.errors import (
     DatasetNotFound,
     JobNotFound,
@@ -87,7 +88,7 @@ BY_STATUS = {
 }
 TOO_LARGE = "Send less: MLP_MAX_BODY_BYTES sets the limit; a prediction request may have 10 MiB."
 REQUEST_MODELS: list[type[BaseModel]] = [Spec, Sgd, AdamW, Augmentation]
-OPTIMIZERS = ("sgd",), ("adamw",)
+OPTIMIZERS = "sgd", "adamw"
 PARTS = {
     "Spec": "the spec itself",
     "Sgd": "an optimizer of type sgd",
@@ -220,7 +221,7 @@ def of_validation(errors: Sequence[Any]) -> Problem:
         at = f" at character {where}" if isinstance(where, int) else ""
         return problem("malformed-json", f"The body is not JSON{at}: {_short(why)}")
     if first["loc"][:1] == ("path",):
-        where = f"{first['loc'][-1]}: {_short(first['msg'])}"
+        where = f"{first['loc'][-1]} {_short(worded(first))}"
         return problem("not-found", f"There is nothing at this address: {where}.")
     items = [_item(error) for error in errors[:MAX_ITEMS]]
     count = f"{len(errors)} values need" if len(errors) > 1 else "One value needs"
@@ -231,22 +232,18 @@ def _item(error: Mapping[str, Any]) -> ProblemItem:
     error = _of_a_choice(error)
     loc, kind = error["loc"], error["type"]
     unknown = "unknown parameter" if loc[0] == "query" else "unknown field"
-    detail = unknown if kind == "extra_forbidden" else _short(str(error["msg"]))
-    return ProblemItem(
-        pointer=pointer(loc), detail=detail.removeprefix("Value error, "), hint=_hint(error)
-    )
+    detail = unknown if kind == "extra_forbidden" else _short(worded(error))
+    return ProblemItem(pointer=pointer(loc), detail=detail, hint=_hint(error))
 
 
 def _of_a_choice(error: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return an error of one of several models, told apart by `type`, as if there were but one."""
     loc = error["loc"]
     if error["type"] == "union_tag_invalid":
-        context = {"expected": error["ctx"]["expected_tags"]}
-        said = f"Input should be one of {context['expected']}"
+        context = {"expected": error["ctx"]["expected_tags"].replace(", ", " or ")}
         given = error["ctx"]["tag"]
-        loc = (*loc, "type")
-        return {"type": "literal_error", "loc": loc, "msg": said, "input": given, "ctx": context}
-    if loc[1:2] == ("optimizer",) and loc[2:3] in OPTIMIZERS:
+        return {"type": "literal_error", "loc": (*loc, "type"), "input": given, "ctx": context}
+    if loc[1:2] == ("optimizer",) and len(loc) > 2 and loc[2] in OPTIMIZERS:
         return {**error, "loc": (*loc[:2], *loc[3:])}
     return error
 
@@ -254,17 +251,28 @@ def _of_a_choice(error: Mapping[str, Any]) -> Mapping[str, Any]:
 def _hint(error: Mapping[str, Any]) -> str | None:
     kind, given = error["type"], error.get("input")
     if kind == "extra_forbidden":
-        name = str(error["loc"][-1])
-        known = error.get("ctx", {}).get("known")
-        fields = {field for model in REQUEST_MODELS for field in model.model_fields}
-        if known is None and name in fields:
-            return f"it belongs to {_owners(name)}"
-        return _did_you_mean(name, known or fields)
+        return _hint_for_unknown(error)
     if kind == "literal_error" and isinstance(given, str):
         return _did_you_mean(given, re.findall(r"'([^']*)'", error["ctx"]["expected"]))
+    if kind in AN_OBJECT:
+        return FORMS.get(str(error["loc"][-1]))
     if kind == "missing" and error["loc"] == ("body",):
         return "send a JSON body with Content-Type: application/json; {} takes every default"
     return None
+
+
+def _hint_for_unknown(error: Mapping[str, Any]) -> str | None:
+    name = str(error["loc"][-1])
+    if error["loc"][0] == "query":
+        return _did_you_mean(name, error["ctx"]["known"])
+    if error["loc"][1] == "optimizer" and error["input"] in OPTIMIZERS:
+        return "did you mean 'type'?"
+    fields = {field for model in REQUEST_MODELS for field in model.model_fields}
+    if name in fields:
+        return f"it belongs to {_owners(name)}"
+    if meant := SYNONYMS.get(name):
+        return f"did you mean {meant!r}, which belongs to {_owners(meant)}?"
+    return _did_you_mean(name, fields)
 
 
 def _owners(field: str) -> str:
