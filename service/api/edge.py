@@ -46,7 +46,7 @@ class Edge:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 if message["status"] == 413 and headers["Content-Type"] != problems.MEDIA_TYPE:
-                    too_large = problems.answer(problems.problem("too-large", problems.TOO_LARGE))
+                    too_large = problems.answer(problems.too_large(scope))
                     await too_large(scope, receive, send_safely)
                     replaced = True
                     return

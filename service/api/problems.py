@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
@@ -30,7 +31,7 @@ from service.errors import (
     WrongMove,
 )
 from service.job import AdamW, Augmentation, Problem, ProblemItem, Sgd, Spec
-from service.pictures.digits import BadImage
+from service.pictures.digits import MAX_IMAGE_BYTES, BadImage
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = "1"
@@ -86,7 +87,6 @@ BY_STATUS = {
     415: "unsupported-media-type",
     422: "invalid",
 }
-TOO_LARGE = "Send less: MLP_MAX_BODY_BYTES sets the limit; a prediction request may have 10 MiB."
 REQUEST_MODELS: list[type[BaseModel]] = [Spec, Sgd, AdamW, Augmentation]
 OPTIMIZERS = "sgd", "adamw"
 PARTS = {
@@ -120,6 +120,16 @@ def problem(code: str, detail: str, errors: Sequence[ProblemItem] | None = None)
         code=code,
         errors=list(errors) if errors else None,
     )
+
+
+def too_large(scope: Scope) -> Problem:
+    """Return the problem with a body that is too large, and the limit of its kind."""
+    limit, advice = scope[MAX_BODY_SIZE_SCOPE_KEY], "send less, or raise MLP_MAX_BODY_BYTES"
+    if scope["path"].endswith("/predict"):
+        advice = "send fewer images at once"
+        if Headers(scope=scope).get("content-type", "").lower().startswith("image/"):
+            limit, advice = MAX_IMAGE_BYTES, "send a smaller picture"
+    return problem("too-large", f"Such a body may have {limit:,} bytes: {advice}.")
 
 
 def of(exc: ServiceError) -> Problem:
@@ -177,7 +187,7 @@ async def _http_error(request: Request, exc: Exception) -> Response:
     code = BY_STATUS.get(exc.status_code, "bad-request")
     detail, headers = str(exc.detail), dict(exc.headers or {})
     if code == "too-large":
-        detail = TOO_LARGE
+        detail = too_large(request.scope).detail
     elif detail == HTTPStatus(exc.status_code).phrase:  # Starlette's own, which says nothing
         detail = f"{TITLES[code][1]}; /docs lists the routes."
     if code == "method-not-allowed":
