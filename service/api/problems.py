@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
+from service.api.kinds import KINDS
 from service.api.words import AN_OBJECT, FORMS, SYNONYMS, worded
 from service.errors import (
     DatasetNotFound,
@@ -39,34 +40,6 @@ MAX_TEXT = 300
 MAX_WORD = 64
 MAX_ITEMS = 20
 
-TITLES: dict[str, tuple[int, str]] = {
-    "bad-request": (400, "The request can't be understood"),
-    "malformed-json": (400, "The body is not JSON"),
-    "host-not-allowed": (400, "The Host header names no host of this service"),
-    "unauthenticated": (401, "The request needs an API key"),
-    "forbidden": (403, "The API key does not allow this"),
-    "cross-site": (403, "The page of another site may not do this"),
-    "not-found": (404, "There is nothing at this address"),
-    "job-not-found": (404, "There is no such job"),
-    "dataset-not-found": (404, "There is no such data set"),
-    "layer-not-found": (404, "The network has no such layer"),
-    "method-not-allowed": (405, "This address does not know the method"),
-    "request-timeout": (408, "The request came too slowly"),
-    "wrong-move": (409, "The job's state does not allow this"),
-    "no-checkpoint-yet": (409, "The job has no weights yet"),
-    "too-large": (413, "The body is too large"),
-    "unsupported-media-type": (415, "The body is of a type that is not read here"),
-    "invalid": (422, "The request has values that are not valid"),
-    "spec-refused": (422, "The job can't run here"),
-    "idempotency-key-reused": (422, "The Idempotency-Key was used for something else"),
-    "bad-image": (422, "The image can't be read as a digit"),
-    "headers-too-large": (431, "The headers are too large"),
-    "internal": (500, "The service failed"),
-    "store-unavailable": (503, "The store can't be read or written now"),
-    "overloaded": (503, "More predictions are asked for than can be made"),
-    "too-many-connections": (503, "More clients are connected than can be served"),
-    "disk-full": (507, "There is no space left to store this"),
-}
 CODES: dict[type[Exception], str] = {
     JobNotFound: "job-not-found",
     DatasetNotFound: "dataset-not-found",
@@ -110,12 +83,12 @@ logger = structlog.get_logger(__name__)
 
 
 def problem(code: str, detail: str, errors: Sequence[ProblemItem] | None = None) -> Problem:
-    """Return the problem with this code of `TITLES`."""
-    status, title = TITLES[code]
+    """Return the problem with this code of `KINDS`."""
+    kind = KINDS[code]
     return Problem(
         type=f"/problems/{code}",
-        title=title,
-        status=status,
+        title=kind.title,
+        status=kind.status,
         detail=detail,
         code=code,
         errors=list(errors) if errors else None,
@@ -189,10 +162,10 @@ async def _http_error(request: Request, exc: Exception) -> Response:
     if code == "too-large":
         detail = too_large(request.scope).detail
     elif detail == HTTPStatus(exc.status_code).phrase:  # Starlette's own, which says nothing
-        detail = f"{TITLES[code][1]}; /docs lists the routes."
+        detail = f"{KINDS[code].title}; /docs lists the routes."
     if code == "method-not-allowed":
         headers["Allow"] = ", ".join(_methods(request)) or headers.get("Allow", "")
-        detail = f"{TITLES[code][1]} {request.method}; it knows: {headers['Allow']}."
+        detail = f"{KINDS[code].title} {request.method}; it knows: {headers['Allow']}."
     return answer(problem(code, detail), headers)
 
 
