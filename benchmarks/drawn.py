@@ -110,11 +110,14 @@ def contact_sheet() -> None:
 
 
 def _tile(file: bytes) -> Image.Image:
-    """A picture in a square with a margin, whatever its size; white under transparency."""
+    """A picture in a thin frame, in a square; white under transparency."""
     picture = Image.open(io.BytesIO(file)).convert("RGBA")
     picture = Image.alpha_composite(Image.new("RGBA", picture.size, (255, 255, 255)), picture)
     square = Image.new("RGB", (TILE, TILE), (255, 255, 255))
     side = TILE - 4
     picture.thumbnail((side, side))
-    square.paste(picture, ((TILE - picture.width) // 2, (TILE - picture.height) // 2))
+    left, top = (TILE - picture.width) // 2, (TILE - picture.height) // 2
+    square.paste(picture, (left, top))
+    frame = (left - 1, top - 1, left + picture.width, top + picture.height)
+    ImageDraw.Draw(square).rectangle(frame, outline=(208, 213, 219))
     return square

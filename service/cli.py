@@ -4,6 +4,7 @@ What is heavy is imported inside the commands: `health` runs every few seconds i
 """
 
 import gc
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -18,7 +19,6 @@ from service import __version__
 
 if TYPE_CHECKING:
     from service.client import JobHandle
-    from service.prediction import Prediction
     from service.settings import Settings
     from service.store.keys import Key, KeyStore
 
@@ -88,13 +88,23 @@ def train(
     batch_size: Annotated[int | None, typer.Option()] = None,
     learning_rate: Annotated[float | None, typer.Option()] = None,
     seed: Annotated[int | None, typer.Option()] = None,
+    others: Annotated[
+        list[str],
+        typer.Option(
+            "--set",
+            metavar="FIELD=VALUE",
+            help="Any other field of a spec, its value as JSON or a word: optimizer=adamw, "
+            "schedule=cosine, 'augmentation={}', l2=1e-4. May be repeated.",
+        ),
+    ] = [],  # noqa: B006  only read
     url: Url = None,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Submit only.")] = False,
 ) -> None:
     """Submit a job, watch it, and say where its results are. Ctrl-C does not stop the job."""
     from service.client import Client
 
-    fields = {
+    options: dict[str, Any] = {
+        "preset": preset,
         "name": name,
         "hidden": None if hidden is None else _integers(hidden),
         "activation": activation,
@@ -103,8 +113,9 @@ def train(
         "learning_rate": learning_rate,
         "seed": seed,
     }
+    fields = _given(options) | dict(map(_field, others))
     with _errors_in_one_line(), Client(url) as client:
-        job = client.jobs.create(preset, **_given(fields))
+        job = client.jobs.create(**fields)
         typer.echo(job.url)
         if not no_wait:
             job.wait(progress=True)
@@ -118,13 +129,17 @@ def predict(
     top_k: Annotated[int, typer.Option(help="How many candidates to name.")] = 3,
     url: Url = None,
 ) -> None:
-    """Say which digits pictures show: any size, dark on light or light on dark."""
-    from service.client import Client
+    """Say which digits pictures show: any size, dark on light or light on dark.
+
+    An .npy file may hold one image or many, 28x28 or 784 numbers each: uint8 0-255, float 0-1.
+    A terminal shows a table, cut after 50 lines; a pipe or a file gets all, separated by tabs.
+    """
+    from service.client import Client, answers
 
     with _errors_in_one_line(), Client(url) as client:
-        predictions = client.models.predict(list(images), model, top_k)
-    _print_predictions(images, predictions)
-    if any(prediction.problem for prediction in predictions):
+        told = list(answers.ask(client.models, images, model, top_k))
+    answers.show(told)
+    if any(prediction.problem for _, prediction in told):
         raise typer.Exit(1)
 
 
@@ -317,6 +332,16 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
+def _field(text: str) -> tuple[str, Any]:
+    name, separator, value = text.partition("=")
+    if not (name and separator):
+        raise typer.BadParameter(f"{text!r} is no FIELD=VALUE such as l2=1e-4", param_hint="--set")
+    try:
+        return name, json.loads(value, parse_constant=str)
+    except ValueError:
+        return name, value
+
+
 def _integers(text: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")] if text.strip() else []
@@ -343,26 +368,9 @@ def _errors_in_one_line() -> Iterator[None]:
 def _print_result(job: "JobHandle") -> None:
     if job.metrics.final:
         seconds = sum(epoch.seconds for epoch in job.epochs)
-        accuracy = job.metrics.final.test_accuracy
-        typer.echo(f"test accuracy {accuracy:.2%} after {job.spec.epochs} epochs, {seconds:.1f} s")
+        accuracy, epochs = job.metrics.final.test_accuracy, job.spec.epochs
+        count = "1 epoch" if epochs == 1 else f"{epochs} epochs"
+        typer.echo(f"test accuracy {accuracy:.2%} after {count}, {seconds:.1f} s")
     typer.echo(f"curves   {job.url}/curves.png")
     typer.echo(f"weights  {job.url.replace('/jobs/', '/models/')}/weights.safetensors")
     typer.echo(f"predict  mlp-service predict --model {job.id} IMAGE...")
-
-
-def _print_predictions(images: list[Path], predictions: list["Prediction"]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table("image", "digit", "probability")
-    table.add_column("next", no_wrap=True)
-    table.add_column("remarks")
-    for path, prediction in zip(images, predictions, strict=True):
-        next_best = ", ".join(f"{it.label} {it.probability:.1%}" for it in prediction.top_k[1:])
-        remarks = [prediction.problem.detail] if prediction.problem else prediction.warnings
-        digit = "-" if prediction.label is None else str(prediction.label)
-        sure = "-" if prediction.probability is None else f"{prediction.probability:.1%}"
-        # Text: a file may be called "[red].png".
-        table.add_row(Text(str(path)), digit, sure, next_best, Text("; ".join(remarks)))
-    Console().print(table)

@@ -84,7 +84,7 @@ async def _draw(
         alone = len(jobs) == 1
         return curves.draw(
             [_series(*pair) for pair in zip(jobs, columns, strict=True)],
-            caption=_caption(jobs[0], columns[0]) if alone else "",
+            caption=_caption(jobs[0], columns[0]) if alone else (),
             title=title(jobs[0]) if alone else "",
             format=format,
             width=width,
@@ -110,10 +110,15 @@ def title(job: Job) -> str:
     return job.spec.name or job.spec.preset or job.id
 
 
-def _caption(job: Job, columns: Columns) -> str:
+def _caption(job: Job, columns: Columns) -> list[str]:
+    """Return what to say under the panels, the most important first."""
     spec, count, seconds = job.spec, len(columns["epoch"]), sum(columns["seconds"])
     done = f"{count} of {spec.epochs}" if count < spec.epochs else f"{spec.epochs}"
-    return (
-        f"batch size {spec.batch_size} · learning rate {spec.learning_rate:g} · "
-        f"{done} epochs · training time {seconds:.1f} s"
-    )
+    momentum = getattr(spec.optimizer, "momentum", 0)
+    return [
+        f"{done} {'epoch' if done == '1' else 'epochs'} in {seconds:.1f} s",
+        spec.optimizer.type + (f", momentum {momentum:g}" if momentum else ""),
+        *(["augmented"] if spec.augmentation else []),
+        f"learning rate {spec.learning_rate:g}" + (", cosine" if spec.schedule == "cosine" else ""),
+        f"batch size {spec.batch_size}",
+    ]

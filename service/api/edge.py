@@ -19,7 +19,6 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
 }
 RAW_HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
-TOO_LARGE = problems.answer(problems.problem("too-large", problems.TOO_LARGE), HEADERS)
 
 
 class Edge:
@@ -46,7 +45,8 @@ class Edge:
             if message["type"] == "http.response.start":
                 if message["status"] == 413 and not _is_problem(message):
                     replaced = True
-                    await TOO_LARGE(scope, receive, send)
+                    too_large = problems.answer(problems.too_large(scope), HEADERS)
+                    await too_large(scope, receive, send)
                 else:
                     given = {name for name, _ in message["headers"]}
                     missing = [header for header in RAW_HEADERS if header[0] not in given]

@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, HTTPException, Path, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
+from pydantic import Field
 from starlette.types import Receive, Scope, Send
 
-from service.api import problems
+from service.api.kinds import KINDS
 from service.api.rooms import RoomsDep
 from service.job import Record
 
@@ -43,6 +44,7 @@ class ProblemType(Record):
     type: str
     title: str
     status: int
+    advice: str = Field(description="what whoever sent the request can do")
 
 
 @router.get("/livez", name="livez")
@@ -80,10 +82,9 @@ def metrics(rooms: RoomsDep) -> Response:
 @router.get("/problems/{code}", name="get_problem")
 def get_problem(code: Annotated[str, Path(max_length=64)]) -> ProblemType:
     """Explain a problem type, as error answers name it."""
-    if code not in problems.TITLES:
+    if code not in KINDS:
         raise HTTPException(404, f"There is no problem {code!r}.")
-    status, title = problems.TITLES[code]
-    return ProblemType(type=f"/problems/{code}", title=title, status=status)
+    return ProblemType(type=f"/problems/{code}", **KINDS[code]._asdict())
 
 
 @router.get("/docs", include_in_schema=False)

@@ -12,10 +12,13 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
+from service.api.kinds import KINDS
+from service.api.words import AN_OBJECT, FORMS, SYNONYMS, worded
 from service.errors import (
     DatasetNotFound,
     JobNotFound,
@@ -29,7 +32,7 @@ from service.errors import (
     WrongMove,
 )
 from service.job import AdamW, Augmentation, Problem, ProblemItem, Sgd, Spec
-from service.pictures.digits import BadImage
+from service.pictures.digits import MAX_IMAGE_BYTES, BadImage
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = "1"
@@ -37,34 +40,6 @@ MAX_TEXT = 300
 MAX_WORD = 64
 MAX_ITEMS = 20
 
-TITLES: dict[str, tuple[int, str]] = {
-    "bad-request": (400, "The request can't be understood"),
-    "malformed-json": (400, "The body is not JSON"),
-    "host-not-allowed": (400, "The Host header names no host of this service"),
-    "unauthenticated": (401, "The request needs an API key"),
-    "forbidden": (403, "The API key does not allow this"),
-    "cross-site": (403, "The page of another site may not do this"),
-    "not-found": (404, "There is nothing at this address"),
-    "job-not-found": (404, "There is no such job"),
-    "dataset-not-found": (404, "There is no such data set"),
-    "layer-not-found": (404, "The network has no such layer"),
-    "method-not-allowed": (405, "This address does not know the method"),
-    "request-timeout": (408, "The request came too slowly"),
-    "wrong-move": (409, "The job's state does not allow this"),
-    "no-checkpoint-yet": (409, "The job has no weights yet"),
-    "too-large": (413, "The body is too large"),
-    "unsupported-media-type": (415, "The body is of a type that is not read here"),
-    "invalid": (422, "The request has values that are not valid"),
-    "spec-refused": (422, "The job can't run here"),
-    "idempotency-key-reused": (422, "The Idempotency-Key was used for something else"),
-    "bad-image": (422, "The image can't be read as a digit"),
-    "headers-too-large": (431, "The headers are too large"),
-    "internal": (500, "The service failed"),
-    "store-unavailable": (503, "The store can't be read or written now"),
-    "overloaded": (503, "More predictions are asked for than can be made"),
-    "too-many-connections": (503, "More clients are connected than can be served"),
-    "disk-full": (507, "There is no space left to store this"),
-}
 CODES: dict[type[Exception], str] = {
     JobNotFound: "job-not-found",
     DatasetNotFound: "dataset-not-found",
@@ -85,9 +60,8 @@ BY_STATUS = {
     415: "unsupported-media-type",
     422: "invalid",
 }
-TOO_LARGE = "Send less: MLP_MAX_BODY_BYTES sets the limit; a prediction request may have 10 MiB."
 REQUEST_MODELS: list[type[BaseModel]] = [Spec, Sgd, AdamW, Augmentation]
-OPTIMIZERS = ("sgd",), ("adamw",)
+OPTIMIZERS = "sgd", "adamw"
 PARTS = {
     "Spec": "the spec itself",
     "Sgd": "an optimizer of type sgd",
@@ -109,16 +83,26 @@ logger = structlog.get_logger(__name__)
 
 
 def problem(code: str, detail: str, errors: Sequence[ProblemItem] | None = None) -> Problem:
-    """Return the problem with this code of `TITLES`."""
-    status, title = TITLES[code]
+    """Return the problem with this code of `KINDS`."""
+    kind = KINDS[code]
     return Problem(
         type=f"/problems/{code}",
-        title=title,
-        status=status,
+        title=kind.title,
+        status=kind.status,
         detail=detail,
         code=code,
         errors=list(errors) if errors else None,
     )
+
+
+def too_large(scope: Scope) -> Problem:
+    """Return the problem with a body that is too large, and the limit of its kind."""
+    limit, advice = scope[MAX_BODY_SIZE_SCOPE_KEY], "send less, or raise MLP_MAX_BODY_BYTES"
+    if scope["path"].endswith("/predict"):
+        advice = "send fewer images at once"
+        if Headers(scope=scope).get("content-type", "").lower().startswith("image/"):
+            limit, advice = MAX_IMAGE_BYTES, "send a smaller picture"
+    return problem("too-large", f"Such a body may have {limit:,} bytes: {advice}.")
 
 
 def of(exc: ServiceError) -> Problem:
@@ -176,12 +160,12 @@ async def _http_error(request: Request, exc: Exception) -> Response:
     code = BY_STATUS.get(exc.status_code, "bad-request")
     detail, headers = str(exc.detail), dict(exc.headers or {})
     if code == "too-large":
-        detail = TOO_LARGE
+        detail = too_large(request.scope).detail
     elif detail == HTTPStatus(exc.status_code).phrase:  # Starlette's own, which says nothing
-        detail = f"{TITLES[code][1]}; /docs lists the routes."
+        detail = f"{KINDS[code].title}; /docs lists the routes."
     if code == "method-not-allowed":
         headers["Allow"] = ", ".join(_methods(request)) or headers.get("Allow", "")
-        detail = f"{TITLES[code][1]} {request.method}; it knows: {headers['Allow']}."
+        detail = f"{KINDS[code].title} {request.method}; it knows: {headers['Allow']}."
     return answer(problem(code, detail), headers)
 
 
@@ -220,7 +204,7 @@ def of_validation(errors: Sequence[Any]) -> Problem:
         at = f" at character {where}" if isinstance(where, int) else ""
         return problem("malformed-json", f"The body is not JSON{at}: {_short(why)}")
     if first["loc"][:1] == ("path",):
-        where = f"{first['loc'][-1]}: {_short(first['msg'])}"
+        where = f"{first['loc'][-1]} {_short(worded(first))}"
         return problem("not-found", f"There is nothing at this address: {where}.")
     items = [_item(error) for error in errors[:MAX_ITEMS]]
     count = f"{len(errors)} values need" if len(errors) > 1 else "One value needs"
@@ -231,22 +215,18 @@ def _item(error: Mapping[str, Any]) -> ProblemItem:
     error = _of_a_choice(error)
     loc, kind = error["loc"], error["type"]
     unknown = "unknown parameter" if loc[0] == "query" else "unknown field"
-    detail = unknown if kind == "extra_forbidden" else _short(str(error["msg"]))
-    return ProblemItem(
-        pointer=pointer(loc), detail=detail.removeprefix("Value error, "), hint=_hint(error)
-    )
+    detail = unknown if kind == "extra_forbidden" else _short(worded(error))
+    return ProblemItem(pointer=pointer(loc), detail=detail, hint=_hint(error))
 
 
 def _of_a_choice(error: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return an error of one of several models, told apart by `type`, as if there were but one."""
     loc = error["loc"]
     if error["type"] == "union_tag_invalid":
-        context = {"expected": error["ctx"]["expected_tags"]}
-        said = f"Input should be one of {context['expected']}"
+        context = {"expected": error["ctx"]["expected_tags"].replace(", ", " or ")}
         given = error["ctx"]["tag"]
-        loc = (*loc, "type")
-        return {"type": "literal_error", "loc": loc, "msg": said, "input": given, "ctx": context}
-    if loc[1:2] == ("optimizer",) and loc[2:3] in OPTIMIZERS:
+        return {"type": "literal_error", "loc": (*loc, "type"), "input": given, "ctx": context}
+    if loc[1:2] == ("optimizer",) and len(loc) > 2 and loc[2] in OPTIMIZERS:
         return {**error, "loc": (*loc[:2], *loc[3:])}
     return error
 
@@ -254,17 +234,28 @@ def _of_a_choice(error: Mapping[str, Any]) -> Mapping[str, Any]:
 def _hint(error: Mapping[str, Any]) -> str | None:
     kind, given = error["type"], error.get("input")
     if kind == "extra_forbidden":
-        name = str(error["loc"][-1])
-        known = error.get("ctx", {}).get("known")
-        fields = {field for model in REQUEST_MODELS for field in model.model_fields}
-        if known is None and name in fields:
-            return f"it belongs to {_owners(name)}"
-        return _did_you_mean(name, known or fields)
+        return _hint_for_unknown(error)
     if kind == "literal_error" and isinstance(given, str):
         return _did_you_mean(given, re.findall(r"'([^']*)'", error["ctx"]["expected"]))
+    if kind in AN_OBJECT:
+        return FORMS.get(str(error["loc"][-1]))
     if kind == "missing" and error["loc"] == ("body",):
         return "send a JSON body with Content-Type: application/json; {} takes every default"
     return None
+
+
+def _hint_for_unknown(error: Mapping[str, Any]) -> str | None:
+    name = str(error["loc"][-1])
+    if error["loc"][0] == "query":
+        return _did_you_mean(name, error["ctx"]["known"])
+    if error["loc"][1] == "optimizer" and error["input"] in OPTIMIZERS:
+        return "did you mean 'type'?"
+    fields = {field for model in REQUEST_MODELS for field in model.model_fields}
+    if name in fields:
+        return f"it belongs to {_owners(name)}"
+    if meant := SYNONYMS.get(name):
+        return f"did you mean {meant!r}, which belongs to {_owners(meant)}?"
+    return _did_you_mean(name, fields)
 
 
 def _owners(field: str) -> str:

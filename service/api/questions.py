@@ -27,7 +27,6 @@ MAX_FILES = 500
 MAX_ERRORS = 1000
 MOST_FIELDS = 4
 """Of a request about one image, and of that image."""
-MAX_IMAGE_BYTES = 1024**2
 MAX_HEADER_BYTES = 500
 """Of an array, which needs 128; NumPy reads it as Python, which is dear where it is hostile."""
 NPY, BARE = "application/x-npy", "application/octet-stream"
@@ -295,7 +294,7 @@ def _from_base64(text: str) -> bytes:
     head, _, payload = text.rpartition("base64,")
     if head and not head.startswith("data:"):
         payload = text
-    if len(payload) > MAX_IMAGE_BYTES * 4 // 3 + 4:
+    if len(payload) > digits.MAX_IMAGE_BYTES * 4 // 3 + 4:
         raise too_many_bytes()
     try:
         return base64.b64decode(payload, validate=True)
@@ -342,4 +341,7 @@ def _is_grid(rows: list[Any], numbers: set[type]) -> bool:
 
 
 def too_many_bytes() -> BadImage:
-    return BadImage("too_many_pixels", f"An image may have {MAX_IMAGE_BYTES:,} bytes.")
+    return BadImage(
+        "too_many_pixels",
+        f"An image may have {digits.MAX_IMAGE_BYTES:,} bytes: send a smaller one.",
+    )

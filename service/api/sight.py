@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from service.api.questions import MAX_IMAGE_BYTES, Grey, Normalize, Question, too_many_bytes
+from service.api.questions import Grey, Normalize, Question, too_many_bytes
 from service.pictures import digits
 from service.pictures.digits import BadImage, Normalized
 
@@ -124,7 +124,7 @@ def _see(
 
 
 def _decode(data: bytes) -> Grey:
-    if len(data) > MAX_IMAGE_BYTES:
+    if len(data) > digits.MAX_IMAGE_BYTES:
         raise too_many_bytes()
     return digits.decode(data)
 

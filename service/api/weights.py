@@ -97,7 +97,8 @@ async def draw_weights(
 ) -> Response:
     """Draw what each unit of a layer looks for: red is negative, blue positive, white zero.
 
-    Units of the first layer are 28x28 templates; the others are one matrix, a row for each unit.
+    Units of the first layer are 28x28 templates; the others are one matrix, a row for each unit. A
+    picture that lacks some units says so: "256 of 1024 units". `units` and `offset` choose them.
     """
     looks = (layer, units, offset, tile, columns, scale, theme)
     saved = await run_in_threadpool(rooms.networks.newest, ref)
@@ -112,10 +113,12 @@ async def draw_weights(
         def make() -> bytes:
             image = rooms.datasets.describe(trained.dataset).image_shape
             last = layer == len(trained.network.weights)
-            shown, titles = _templates(W, layer, image, offset, last=last)
+            part = _part(W.shape[1], trained.network.weights[layer - 1].shape[1], offset)
+            shown, titles = _templates(W, layer, image, offset, part, last=last)
             return tiles.draw_tiles(
                 shown,
                 titles=titles,
+                caption="" if titles else part,
                 columns=columns,
                 tile_size=tile,
                 scale=scale,
@@ -139,12 +142,18 @@ def _chosen(network: Network, layer: int, units: slice) -> np.ndarray:
     return W
 
 
+def _part(shown: int, units: int, offset: int) -> str:
+    """Return which units are shown, if not all."""
+    first = f", from {offset} on" if offset else ""
+    return f"{shown} of {units} units{first}" if shown < units else ""
+
+
 def _templates(
-    W: np.ndarray, layer: int, image: tuple[int, int], offset: int, *, last: bool
+    W: np.ndarray, layer: int, image: tuple[int, int], offset: int, part: str, *, last: bool
 ) -> tuple[np.ndarray, list[str] | None]:
     """Return the weights of some units as tiles (n, rows, columns), with titles."""
     n_in, units = W.shape
     if layer == 1:
         titles = [f"Digit {offset + unit}" for unit in range(units)] if last else None
         return W.T.reshape(units, *image), titles
-    return W.T[np.newaxis], [f"Layer {layer}: {n_in} inputs, {units} units (rows)"]
+    return W.T[np.newaxis], [f"Layer {layer}: {n_in} inputs, {part or f'{units} units'} (rows)"]

@@ -1,6 +1,6 @@
 """Turn whatever people hold a digit in into an input of a prediction request.
 
-NumPy and Pillow objects are known by their shape alone, so the client needs neither.
+NumPy and Pillow objects are known by their shape alone, so this needs neither.
 """
 
 import base64
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
+from service.client.arrays import START
 from service.client.errors import ImageUnusable
 
 SIDE = 28
@@ -79,6 +80,8 @@ def as_input(image: object) -> Input:
 
 
 def _encoded(data: bytes | bytearray) -> Input:
+    if data.startswith(START):
+        raise ImageUnusable("An .npy file is no picture; predict_array takes it.")
     return {"base64": base64.b64encode(data).decode("ascii")}
 
 

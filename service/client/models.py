@@ -2,8 +2,10 @@
 
 from typing import Any, Literal, overload
 
-from service.client import images
+from service.client import arrays, images
+from service.client.arrays import Rows, Source
 from service.client.connection import Connection
+from service.client.errors import UnexpectedAnswer
 from service.client.images import Image, Images
 from service.prediction import Prediction, Predictions
 
@@ -68,9 +70,57 @@ class Models:
         predictions = self._connection.ask(Predictions, path, method="POST", json=body).predictions
         return predictions if many else predictions[0]
 
+    def predict_array(
+        self,
+        array: Source,
+        ref: str = "latest",
+        top_k: int = 3,
+        normalize: Normalize = "auto",
+        return_pixels: bool = False,
+    ) -> list[Prediction]:
+        """Say which digits the images of an array show, up to 10 000 in one request.
+
+        Args:
+            array: a NumPy array, or the path or the bytes of an `.npy` file: one image or many,
+                each 28x28 or 784 numbers, uint8 0-255 or float 0-1.
+            ref: which network, as for the others.
+            top_k: how many candidates to name.
+            normalize: whether to bring the images into MNIST's form first.
+            return_pixels: also return the 28x28 grey values that the network saw.
+
+        """
+        options = {"top_k": top_k, "normalize": normalize, "return_pixels": return_pixels}
+        request = _about(array, options)
+        path = f"/v1/models/{ref}/predict"
+        return self._connection.ask(Predictions, path, method="POST", **request).predictions
+
+    def probabilities(
+        self,
+        array: Source,
+        ref: str = "latest",
+        normalize: Normalize = "auto",
+    ) -> Rows:
+        """Return the probabilities of the digits 0 to 9 for the images of an array: (n, 10).
+
+        As `predict_array` takes them; nothing is faster for many. A row of NaN stands for an image
+        among several that can't be read.
+        """
+        request = _about(array, {"normalize": normalize}, arrays.MEDIA_TYPE)
+        response = self._connection.request("POST", f"/v1/models/{ref}/predict", **request)
+        try:
+            return arrays.of_npy(response.content)
+        except ValueError as error:
+            raise UnexpectedAnswer(str(response.url)) from error
+
     def weights(self, ref: str = "latest", format: WeightsFormat = "safetensors") -> bytes:
         return self._connection.fetch(f"/v1/models/{ref}/weights.{format}")
 
     def picture(self, ref: str = "latest", layer: int = 1, format: PictureFormat = "png") -> bytes:
         """Draw a layer's weights, a tile for each unit; layers count from 1."""
         return self._connection.fetch(f"/v1/models/{ref}/layers/{layer}/weights.{format}")
+
+
+def _about(array: Source, options: dict[str, Any], accept: str = "application/json") -> Any:
+    """Return the request that asks about an array."""
+    headers = {"Content-Type": arrays.MEDIA_TYPE, "Accept": accept}
+    return {"content": arrays.as_npy(array), "headers": headers, "params": options}

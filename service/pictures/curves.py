@@ -34,7 +34,7 @@ _SHARPNESS = 2
 """Pixels of a PNG for one CSS pixel."""
 _MAX_LABEL = 28
 _LEGEND_ROW = 18
-_MAX_LINE = 160
+_SEPARATOR = " · "
 _MAX_STROKES = 15_000_000
 """Pixels that noisy lines may run up and down; so many take a second."""
 
@@ -57,7 +57,7 @@ class Series:
 def draw(
     series: Sequence[Series],
     *,
-    caption: str = "",
+    caption: Sequence[str] = (),
     title: str = "",
     format: Format = "png",
     width: int = 1000,
@@ -70,7 +70,7 @@ def draw(
     give the same bytes.
 
     Args:
-        caption: a line under the panels.
+        caption: parts of a line under the panels; the last ones are left out if they don't fit.
         title: a line over them.
         width: in CSS pixels, as is height; a PNG has twice as many.
     """
@@ -86,7 +86,7 @@ def draw(
         place = (0.5, 34 / height)
         lines, labels = [line for _, line in legend], [label for label, _ in legend]
         figure.legend(lines, labels, loc="lower center", bbox_to_anchor=place, ncols=columns)
-        _write(figure, height, _line(title), _line(caption), theme)
+        _write(figure, height, _line(title, width // 12), _fitted(caption, width), theme)
         return _saved(figure, format)
 
 
@@ -241,7 +241,15 @@ def _write(figure: "Figure", height: int, title: str, caption: str, theme: Theme
     figure.text(0.5, 1 - 14 / height, title, ha="center", va="top", size=13, weight="bold")
 
 
-def _line(text: str, longest: int = _MAX_LINE) -> str:
+def _fitted(parts: Sequence[str], width: int) -> str:
+    """Return as many parts as fit, the first at least; a letter takes some 7 pixels."""
+    room = (width - 16) // 7
+    while len(parts) > 1 and len(_SEPARATOR.join(parts)) > room:
+        parts = parts[:-1]
+    return _line(_SEPARATOR.join(parts), room)
+
+
+def _line(text: str, longest: int) -> str:
     """One printable line that the font can show: a glyph it has not would warn at every drawing."""
     from matplotlib.font_manager import FontProperties, findfont, get_font
 

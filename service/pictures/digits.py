@@ -34,6 +34,7 @@ BLOCK = 500
 """Pictures looked at together; their pixels fit into the processor's cache."""
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
+MAX_IMAGE_BYTES = 1024**2
 MAX_PIXELS = 4_000_000
 MAX_CHUNKS = 2_000
 """Of a PNG; writers make one for 8 kB or more of pixels."""

@@ -5,7 +5,7 @@ import io
 import math
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Literal, TypeVar
 
@@ -31,6 +31,8 @@ _PAPER = {"light": (255, 255, 255), "dark": (22, 27, 34)}
 _TEXT = {"light": (31, 35, 40), "dark": (230, 237, 243)}
 _BAND = 500_000
 """Weights that are coloured at once."""
+_CAPTION = 18
+"""Height of a caption in pixels; its letters have two thirds of it."""
 _FONT = "system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif"
 
 
@@ -45,6 +47,8 @@ class _Grid:
     gap: int
     title: int
     """Height of a title, 0 for none."""
+    caption: str = ""
+    """A line over all tiles."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -56,13 +60,15 @@ class _Grid:
         """Left and top of the place for tile k and its title."""
         row, column = divmod(k, self.columns)
         step = self.tile[1] + self.title + self.gap
-        return self.gap + column * (self.tile[0] + self.gap), self.gap + row * step
+        above = self.gap + (_CAPTION if self.caption else 0)
+        return self.gap + column * (self.tile[0] + self.gap), above + row * step
 
 
 def draw_tiles(
     tiles: Floats,
     *,
     titles: Sequence[str] | None = None,
+    caption: str = "",
     columns: int | None = None,
     tile_size: int | None = None,
     scale: Literal["shared", "each"] = "shared",
@@ -74,6 +80,7 @@ def draw_tiles(
     Args:
         tiles: (n, rows, columns of pixels), n >= 1; a weight that is not finite is grey.
         titles: one over each tile; none if left out.
+        caption: a line over all of them, if it is not wider than they are.
         columns: of the grid; by default 5 for ten tiles, else about twice as many as rows.
         tile_size: a tile's longer side in pixels; by default 112, smaller for many tiles.
         scale: the strongest colour stands for the largest absolute weight of all tiles
@@ -86,6 +93,8 @@ def draw_tiles(
     side = tile_size or _side(longer, n, columns)
     title = _title_height(min(side, 112)) if titles else 0
     grid = _Grid(n, columns, _fit(tiles[0], side), max(2, min(side, 112) // 9), title)
+    if caption and 0.4 * _CAPTION * len(caption) < grid.size[0]:
+        grid = replace(grid, caption=caption)
     ends = [_strongest(tile) for tile in tiles]
     if scale == "shared":
         ends = [max(ends)] * n
@@ -207,6 +216,9 @@ def _write(
         left, top = grid.corner(k)
         middle = (left + grid.tile[0] / 2, top + below + grid.title / 2 - 1)
         canvas.text(middle, _shortened(title, grid), colour, font, "mm")
+    if grid.caption:
+        large = ImageFont.load_default(_CAPTION * 2 / 3)
+        canvas.text((grid.gap, (grid.gap + _CAPTION) / 2), grid.caption, colour, large, "lm")
 
 
 def _font_size(grid: _Grid) -> int:
@@ -237,6 +249,10 @@ def _svg(picture: Image.Image, grid: _Grid, titles: Sequence[str], theme: Theme)
         left, top = grid.corner(k)
         x, y = left + grid.tile[0] / 2, top + grid.title * 0.7
         texts.append(f'<text x="{x:g}" y="{y:g}">{escape(_shortened(title, grid))}</text>')
+    if grid.caption:
+        place = f'x="{grid.gap}" y="{grid.gap / 2 + 0.7 * _CAPTION:g}" text-anchor="start"'
+        size = f'font-size="{_CAPTION * 2 / 3:g}"'
+        texts.append(f"<text {place} {size}>{escape(grid.caption)}</text>")
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
         f'viewBox="0 0 {width} {height}" font-family="{_FONT}" font-size="{_font_size(grid)}" '

@@ -253,9 +253,10 @@ class Worker:
 
     def _succeed(self, training: Training) -> State:
         saved = self._write(training)
-        reason = ("epochs_done", f"all {training.cursor.epochs_done} epochs are done")
+        count = training.cursor.epochs_done
+        told = "1 epoch is done" if count == 1 else f"all {count} epochs are done"
         sha256 = weights_sha256(training.network.arrays())
-        return self._attempt.end(SUCCEEDED, reason, saved, self._finished, sha256)
+        return self._attempt.end(SUCCEEDED, ("epochs_done", told), saved, self._finished, sha256)
 
     def _fail(self, code: str, message: str) -> State:
         return self._attempt.end(FAILED, (code, message), None, self._finished)

@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 
 import httpx2
+import numpy as np
 import pytest
 import typer
 from PIL import Image
@@ -139,12 +140,53 @@ def test_train_sends_only_what_was_given_and_tells_the_results():
     assert f"{url}/v1/models/job_1/weights.safetensors" in result.stdout
 
 
+def test_train_counts_a_single_epoch():
+    service = FakeService()
+    service.finishes_at_once = True
+    with serving(service) as url:
+        result = run("train", "--url", url, "--epochs", 1)
+    assert "after 1 epoch, " in result.stdout
+
+
 def test_train_without_hidden_layers_and_without_waiting():
     service = FakeService()
     with serving(service) as url:
         result = run("train", "--url", url, "--hidden", "", "--no-wait")
     assert json.loads(service.requests[0].content)["hidden"] == []
     assert result.stdout == f"{url}/v1/jobs/job_1\n"
+
+
+def test_train_sets_any_field_of_a_spec():
+    service = FakeService()
+    given = [
+        "optimizer=adamw",
+        "schedule=cosine",
+        'augmentation={"rotation": 5, "elastic": 0}',
+        "l2=1e-4",
+        "tags=[]",
+        "preset=linear",
+        "metadata=a=b",
+        "initial_bias=NaN",
+    ]
+    with serving(service) as url:
+        run("train", "--url", url, "--no-wait", *(part for it in given for part in ("--set", it)))
+    assert json.loads(service.requests[0].content) == {
+        "preset": "linear",
+        "optimizer": "adamw",
+        "schedule": "cosine",
+        "augmentation": {"rotation": 5, "elastic": 0},
+        "l2": 1e-4,
+        "tags": [],
+        "metadata": "a=b",
+        "initial_bias": "NaN",
+    }
+
+
+@pytest.mark.parametrize("text", ["cosine", "=cosine"])
+def test_train_refuses_to_set_what_has_no_name_or_value(text):
+    result = run("train", "--set", text)
+    assert result.exit_code == 2
+    assert "FIELD=VALUE" in result.stderr
 
 
 def test_train_refuses_layers_that_are_no_numbers():
@@ -167,7 +209,15 @@ def test_ctrl_c_while_waiting_says_that_the_job_goes_on(capsys):
     assert "goes on" in capsys.readouterr().err
 
 
-def test_predict_prints_a_table(tmp_path):
+@pytest.fixture
+def _terminal(monkeypatch):
+    """Rich takes what stdout is for a terminal."""
+    for name, value in {"TTY_COMPATIBLE": "1", "NO_COLOR": "1", "COLUMNS": "90"}.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.usefixtures("_terminal")
+def test_predict_prints_a_table_on_a_terminal(tmp_path):
     path = tmp_path / "[red].png"
     Image.new("L", (28, 28)).save(path)
     with serving(FakeService()) as url:
@@ -176,6 +226,33 @@ def test_predict_prints_a_table(tmp_path):
     assert result.stdout.count("[red].png") == 2
     assert result.stdout.count("│ 7     │ 90.0%") == 2
     assert result.stdout.count("1 10.0%") == 2
+
+
+@pytest.mark.usefixtures("_terminal")
+def test_a_table_of_many_images_is_cut_and_says_so(tmp_path):
+    np.save(tmp_path / "digits.npy", np.zeros((1052, 784), np.uint8))
+    with serving(FakeService()) as url:
+        result = run("predict", "digits.npy", "--url", url)
+    assert result.stdout.count("│ 90.0%") == 50
+    assert "digits.npy[49]" in result.stdout
+    assert result.stderr == "1,002 more; `> answers.tsv` behind the command lists all\n"
+
+
+def test_a_pipe_gets_a_line_for_each_image_in_the_order_of_the_files(tmp_path):
+    Image.new("L", (28, 28)).save(tmp_path / "a\tb.png")
+    np.save(tmp_path / "digits.NPY", np.zeros((60, 28, 28), np.uint8))
+    (tmp_path / "digits.NPY.npy").rename(tmp_path / "digits.NPY")
+    service = FakeService()
+    with serving(service) as url:
+        files = ("digits.NPY", "a\tb.png", "digits.NPY")
+        result = run("predict", *files, "--url", url, "--top-k", 2, "--model", "ref_7")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert len(lines) == 121
+    assert lines[0] == "digits.NPY[0]\t7\t90.0%\t1 10.0%\t"
+    assert lines[60].startswith('"a\tb.png"\t7')
+    assert lines[120].startswith("digits.NPY[59]\t")
+    assert len(service.requests) == 3
 
 
 def test_predict_refuses_a_missing_file():

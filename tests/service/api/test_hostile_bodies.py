@@ -183,7 +183,8 @@ def test_a_spec_in_another_unicode_form_is_still_read(api, body):
 
 # --- Size and type ---
 
-ROUTES = {"/v1/jobs": 256 * 1024, "/v1/models/latest/predict": 10 * 1024**2}
+PREDICT = "/v1/models/latest/predict"
+ROUTES = {"/v1/jobs": 256 * 1024, PREDICT: 10 * 1024**2}
 
 
 @pytest.mark.parametrize(("path", "limit"), ROUTES.items())
@@ -193,7 +194,25 @@ def test_a_body_over_the_limit_is_too_large_whether_it_says_so_or_not(reader, pa
     for answer in (declared, chunked):
         check_problem(answer, 413)
         assert answer.json()["code"] == "too-large"
-        assert "MLP_MAX_BODY_BYTES" in answer.json()["detail"]
+        assert f"may have {limit:,} bytes" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "detail"),
+    [
+        (
+            "/v1/jobs",
+            "application/json",
+            "Such a body may have 262,144 bytes: send less, or raise MLP_MAX_BODY_BYTES.",
+        ),
+        (PREDICT, "application/x-npy", "Such a body may have 10,485,760 bytes: send fewer images"),
+        (PREDICT, "Image/PNG", "Such a body may have 1,048,576 bytes: send a smaller picture."),
+    ],
+)
+def test_a_body_that_is_too_large_hears_of_the_limit_of_its_kind_alone(reader, path, kind, detail):
+    answer = reader.post(path, content=bytes(11 * 1024**2), headers={"Content-Type": kind})
+    check_problem(answer, 413)
+    assert answer.json()["detail"].startswith(detail)
 
 
 def test_a_body_at_the_limit_is_read(reader):

@@ -51,11 +51,29 @@ def split_of(datasets_dir, name):
 # --- Curves ---
 
 
-def test_a_jobs_curves_are_captioned_as_the_hand_ins(reader, world):
+def test_a_jobs_curves_are_captioned_with_its_recipe(reader, world):
     words = texts(reader.get(f"/v1/jobs/{world.linear}/curves.svg"))
     epochs = reader.get(f"/v1/jobs/{world.linear}/epochs").json()["data"]
     seconds = sum(found["seconds"] for found in epochs)
-    assert f"batch size 256 · learning rate 0.1 · 2 epochs · training time {seconds:.1f} s" in words
+    assert f"2 epochs in {seconds:.1f} s · sgd · learning rate 0.1 · batch size 256" in words
+
+
+@pytest.mark.parametrize(
+    ("spec", "caption"),
+    [
+        ({"optimizer": {"momentum": 0.9}}, "sgd, momentum 0.9 · learning rate 0.1 · batch size 64"),
+        (
+            {"preset": "mlp-augmented"},
+            "adamw · augmented · learning rate 0.001, cosine · batch size 256",
+        ),
+    ],
+)
+def test_a_caption_names_optimizer_and_augmentation(api, house, spec, caption):
+    job = submit(api, **spec, epochs=1)
+    record(claimed(house), 1)
+    written = texts(api.get(f"/v1/jobs/{job}/curves.svg"))
+    [shown] = [words for words in written if "epoch in" in words]
+    assert re.fullmatch(rf"1 epoch in \d\.\d s · {re.escape(caption)}", shown)
 
 
 def test_curves_can_be_drawn_while_the_job_trains(api, house):
@@ -64,7 +82,7 @@ def test_curves_can_be_drawn_while_the_job_trains(api, house):
     attempt = claimed(house)
     assert any("0 of 9 epochs" in words for words in texts(api.get(path)))
     record(attempt, 1, 2)
-    caption = "batch size 64 · learning rate 0.1 · 2 of 9 epochs · training time 0.5 s"
+    caption = "2 of 9 epochs in 0.5 s · sgd · learning rate 0.1 · batch size 64"
     assert caption in texts(api.get(path))
     assert picture(api.get(f"/v1/jobs/{job}/curves.png")).size == (2000, 840)
 
@@ -333,6 +351,18 @@ def test_a_hidden_layers_templates_have_no_titles_and_a_deeper_one_is_a_matrix(r
     assert texts(reader.get(f"{path}/1/weights.svg")) == []
     assert texts(reader.get(f"{path}/2/weights.svg")) == ["Layer 2: 12 inputs, 11 units (rows)"]
     assert texts(reader.get(f"{path}/3/weights.svg")) == ["Layer 3: 11 inputs, 10 units (rows)"]
+
+
+def test_a_picture_that_lacks_units_says_so(reader, world):
+    path = f"/v1/models/{world.deep}/layers"
+    templates, whole = (reader.get(f"{path}/1/weights.svg?units={n}") for n in (8, 12))
+    assert texts(templates) == ["8 of 12 units"]
+    assert texts(whole) == []
+    later = reader.get(f"{path}/1/weights.svg?offset=4&theme=dark")
+    assert texts(later) == ["8 of 12 units, from 4 on"]
+    assert texts(reader.get(f"{path}/1/weights.svg?units=1&tile=28")) == []  # there is no room
+    matrix = reader.get(f"{path}/2/weights.svg?units=5")
+    assert texts(matrix) == ["Layer 2: 12 inputs, 5 of 11 units (rows)"]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 
 from service.api import problems
 from service.api.edge import Edge
+from service.api.kinds import KINDS
 from service.errors import Replaced, StoreBroken
 from service.store.jobs import JobStore
 from tests.service.api.conftest import URL
@@ -171,17 +172,17 @@ def test_a_broken_store_asks_to_come_back(api, monkeypatch, error):
 
 
 def test_every_kind_of_problem_has_its_page(reader):
-    for code, (status, title) in problems.TITLES.items():
+    for code, kind in KINDS.items():
         page = reader.get(f"/problems/{code}")
-        assert page.json() == {"type": f"/problems/{code}", "title": title, "status": status}
+        assert page.json() == {"type": f"/problems/{code}", **kind._asdict()}
 
 
 def test_every_code_in_the_tables_is_explained():
     named = {*problems.CODES.values(), *problems.BY_STATUS.values()}
     written = re.findall(r'problem\(\s*"([a-z-]+)"', "".join(sources()))
     assert len(written) > 3
-    assert named | set(written) <= set(problems.TITLES)
-    assert all(problems.TITLES[code][0] == status for status, code in problems.BY_STATUS.items())
+    assert named | set(written) <= set(KINDS)
+    assert all(KINDS[code].status == status for status, code in problems.BY_STATUS.items())
 
 
 def sources():

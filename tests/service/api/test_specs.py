@@ -42,6 +42,22 @@ def flaws(api, spec):
         ({"preset": "mlp_relu"}, "#/preset", "did you mean 'mlp-relu'?"),
         ({"initialization": "he"}, "#/initialization", None),
         ({"zzz": 1}, "#/zzz", None),
+        ({"optimizer": {"name": "adamw"}}, "#/optimizer/name", "did you mean 'type'?"),
+        (
+            {"optimizer": {"type": "adamw", "lr": 1}},
+            "#/optimizer/lr",
+            "did you mean 'learning_rate', which belongs to the spec itself?",
+        ),
+        (
+            {"optimizer": 1},
+            "#/optimizer",
+            'for example "adamw" or {"type": "sgd", "momentum": 0.9}',
+        ),
+        (
+            {"augmentation": True},
+            "#/augmentation",
+            'for example {} or {"rotation": 5}; null leaves the images as they are',
+        ),
     ],
 )
 def test_a_misspelt_word_comes_back_with_a_guess(api, spec, pointer, hint):
@@ -72,6 +88,37 @@ def test_a_misspelt_word_comes_back_with_a_guess(api, spec, pointer, hint):
 )
 def test_a_value_of_another_type_is_refused_where_it_stands(api, field, value):
     assert list(flaws(api, {field: value})) == [f"#/{field}"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "detail"),
+    [
+        ({"optimizer": "adm"}, "must be 'sgd' or 'adamw'"),
+        ({"optimizer": {"type": 5}}, "must be 'sgd' or 'adamw'"),
+        ({"optimizer": []}, "must be an object"),
+        ({"optimizer": {"momentum": 1}}, "must be less than 1"),
+        ({"optimizer": {"nesterov": 1}}, "must be true or false"),
+        ({"optimizer": {"nesterov": True}}, "nesterov needs a momentum above 0, for example 0.9"),
+        ({"augmentation": {"rotation": "x"}}, "must be a number"),
+        ({"augmentation": {"rotation": 181}}, "must be 180 or less"),
+        ({"augmentation": {"smoothness": 0}}, "must be 0.5 or more"),
+        ({"augmentation": "on"}, "must be an object"),
+        ({"schedule": 3}, "must be 'constant' or 'cosine'"),
+        ({"epochs": 5.5}, "must be a whole number"),
+        ({"hidden": [2**40]}, "must be 2,147,483,648 or less"),
+        ({"hidden": 3}, "must be a list"),
+        ({"learning_rate": 0}, "must be more than 0"),
+        ({"name": "a\nb"}, "has characters that can't be used here, such as a line end"),
+        ({"name": 5}, "must be text"),
+        ({"name": "x" * 65}, "must have 64 characters or less"),
+        ({"tags": [""]}, "must not be empty"),
+        ({"tags": ["x"] * 17}, "must have 16 items or less"),
+        ([], "must be an object"),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_is_said_in_words_of_this_service(api, spec, detail):
+    assert [flaw["detail"] for flaw in flaws(api, spec).values()] == [detail]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """A service of canned answers: a handler for `httpx2.MockTransport`, or behind a real socket."""
 
+import io
 import json
 import re
 import threading
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx2
+import numpy as np
 
 from service.client import Client
 from service.job import FINAL, Cost, Epoch, Job, Links, Metrics, Progress, Reason, State, StoredSpec
@@ -203,7 +205,21 @@ class FakeService:
         return httpx2.Response(204)
 
     def predict(self, request, ref):
-        body = json.loads(request.content)
+        if request.headers["Content-Type"] == "application/x-npy":
+            return self.predict_array(request, ref)
+        return self.predict_each(json.loads(request.content), ref)
+
+    def predict_array(self, request, ref):
+        images = np.load(io.BytesIO(request.content)).size // 784
+        if request.headers["Accept"] != "application/x-npy":
+            options = {name: json.loads(value) for name, value in request.url.params.items()
+                       if name != "normalize"}  # fmt: skip
+            return self.predict_each({"inputs": [None] * images, **options}, ref)
+        file = io.BytesIO()
+        np.save(file, np.eye(images, 10, dtype=np.float32))
+        return httpx2.Response(200, content=file.getvalue())
+
+    def predict_each(self, body, ref):
         seen = {"normalized": True, "inverted": True, "box": [1, 2, 3, 4]}
         if body["return_pixels"]:
             seen["pixels"] = [[255] * 28] * 28

@@ -2,11 +2,12 @@ import base64
 import io
 import json
 
+import httpx2
 import numpy as np
 import pytest
 from PIL import Image
 
-from service.client import ImageUnusable
+from service.client import ImageUnusable, UnexpectedAnswer
 from tests.service.client.fake_service import FakeService
 
 GREY = [[(row * column) % 256 for column in range(28)] for row in range(28)]
@@ -89,6 +90,53 @@ def test_what_is_no_image_is_refused(image):
 def test_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"absent\.png"):
         FakeService().client().models.predict(tmp_path / "absent.png")
+
+
+def npy(array):
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("form", ["array", "bytes", "path", "text"])
+def test_an_array_goes_as_npy_and_brings_a_prediction_for_each_image(form, tmp_path):
+    digits = np.arange(3 * 784, dtype=np.uint8).reshape(3, 28, 28)
+    path = tmp_path / "digits.npy"
+    path.write_bytes(npy(digits))
+    given = {"array": digits, "bytes": npy(digits), "path": path, "text": str(path)}[form]
+    service = FakeService()
+    found = service.client().models.predict_array(given, "ref_9", 5, "never", return_pixels=True)
+    assert [prediction.label for prediction in found] == [7, 7, 7]
+    (request,) = service.requests
+    assert request.url.path == "/v1/models/ref_9/predict"
+    assert request.content == npy(digits)
+    assert request.headers["Content-Type"] == "application/x-npy"
+    options = {"top_k": "5", "normalize": "never", "return_pixels": "true"}
+    assert dict(request.url.params) == options
+
+
+def test_probabilities_are_asked_for_and_come_back_as_an_array():
+    service = FakeService()
+    found = service.client().models.probabilities(
+        np.zeros((2, 784), np.float32), normalize="always"
+    )
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, np.eye(2, 10))
+    (request,) = service.requests
+    assert request.headers["Accept"] == "application/x-npy"
+    assert dict(request.url.params) == {"normalize": "always"}
+
+
+def test_an_answer_that_is_no_array_is_another_program():
+    service = FakeService()
+    service.faults.append(httpx2.Response(200, content=b"hello"))
+    with pytest.raises(UnexpectedAnswer, match="Is another program"):
+        service.client().models.probabilities(np.zeros((28, 28), np.uint8))
+
+
+def test_predict_says_where_an_npy_file_belongs():
+    with pytest.raises(ImageUnusable, match="predict_array"):
+        FakeService().client().models.predict(npy(np.zeros((2, 784), np.uint8)))
 
 
 def test_options_of_a_prediction_reach_the_server():

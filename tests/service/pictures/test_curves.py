@@ -100,10 +100,24 @@ def test_jobs_have_different_colours_and_one_job_two():
 
 def test_title_caption_and_legend_are_written_as_text():
     words = texts(
-        svg([job("first"), job("second")], title="Two jobs", caption="batch size 64 · 5 s")
+        svg([job("first"), job("second")], title="Two jobs", caption=("5 s", "batch size 64"))
     )
-    for word in ("Two jobs", "batch size 64 · 5 s", "first", "second", "train", "test"):
+    for word in ("Two jobs", "5 s · batch size 64", "first", "second", "train", "test"):
         assert word in words
+
+
+@pytest.mark.parametrize(
+    ("width", "title", "caption"),
+    [
+        (1600, "t" * 64, "a" * 20 + " · " + "b" * 20 + " · " + "c" * 20),
+        (400, "t" * 32 + "…", "a" * 20 + " · " + "b" * 20),
+        (200, "t" * 15 + "…", "a" * 20),
+    ],
+)
+def test_in_a_small_picture_caption_and_title_say_less(width, title, caption):
+    parts = [letter * 20 for letter in "abc"]
+    words = texts(svg([job()], title="t" * 64, caption=parts, width=width))
+    assert {title, caption} <= set(words)
 
 
 def test_epochs_are_marked_by_whole_numbers():
@@ -133,7 +147,7 @@ def test_a_diverged_loss_leaves_a_gap(format, value):
 @pytest.mark.parametrize("format", ["png", "svg"])
 @pytest.mark.parametrize("label", HOSTILE)
 def test_any_name_can_be_drawn(format, label):
-    data = curves.draw([job(label), job(label)], title=label, caption=label, format=format)
+    data = curves.draw([job(label), job(label)], title=label, caption=[label], format=format)
     if format == "svg":
         assert {element.tag for element in ElementTree.fromstring(data).iter()}.isdisjoint(
             {f"{SVG}script", "script"}

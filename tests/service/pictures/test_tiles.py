@@ -82,6 +82,23 @@ def test_ten_templates_are_drawn_at_112_pixels_and_titles_take_room_above():
     assert titled[0] > bare[0] > 2 * 112
 
 
+def test_a_caption_lies_over_the_tiles_and_moves_nothing_else():
+    weights = np.random.default_rng(0).normal(size=(40, 28, 28)).astype(np.float32)
+    bare, written = (pixels(tiles.draw_tiles(weights, caption=text)) for text in ("", "40 units"))
+    above = len(written) - len(bare)
+    assert above > 10
+    assert (written[above:] == bare)[12:].all()
+    assert (written[: above + 12] < 128).any()
+
+
+def test_a_caption_wider_than_the_tiles_is_left_off():
+    weights = np.zeros((1, 28, 28), np.float32)
+    options = {"tile_size": 28}
+    assert tiles.draw_tiles(weights, caption="c" * 40, **options) == tiles.draw_tiles(
+        weights, **options
+    )
+
+
 def test_128_tiles_lie_in_a_grid_twice_as_wide_as_high():
     height, width, _ = pixels(tiles.draw_tiles(np.zeros((128, 28, 28), np.float32))).shape
     assert 1.9 < width / height < 2.1

@@ -143,6 +143,13 @@ def losses(bench: Bench, job: str) -> list[float]:
 # --- To the end ---
 
 
+def test_a_job_of_one_epoch_says_so(bench: Bench) -> None:
+    job = submit(bench.jobs, **{**TINY, "epochs": 1})
+    bench.run(job)
+    assert (reason := bench.jobs.get(job).reason)
+    assert reason.message == "1 epoch is done"
+
+
 def test_a_job_is_trained_to_its_end(bench: Bench) -> None:
     job = submit(bench.jobs, **TINY)
     assert bench.run(job) == "succeeded"
