@@ -1,17 +1,18 @@
 """Weight tiles and contact sheets: small pictures side by side, drawn by Pillow."""
 
 import base64
-import io
 import math
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from html import escape
 from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+
+from service.pictures import png
 
 Format = Literal["png", "svg"]
 Theme = Literal["light", "dark"]
@@ -104,7 +105,7 @@ def draw_tiles(
     if format == "svg":
         return _svg(picture, grid, titles or (), theme)
     _write(picture, grid, titles or (), 0, _TEXT[theme])
-    return _png(picture)
+    return png.written(picture)
 
 
 def contact_sheet(
@@ -116,12 +117,12 @@ def contact_sheet(
     grid = _Grid(len(images), columns, tile, max(2, tile_size // 14), title)
     picture = _laid_out(images, lambda part, _: part, grid, 0, (24, 24, 27))
     _write(picture, grid, labels or (), tile[1], (212, 212, 216))
-    return _png(picture)
+    return png.written(picture)
 
 
 def single(image: Bytes, *, tile_size: int = 28) -> bytes:
     """Return a grey image (h, w) as PNG, its longer side `tile_size` pixels."""
-    return _png(_resized(image, _fit(image, tile_size)))
+    return png.written(_resized(image, _fit(image, tile_size)))
 
 
 def _columns(n: int) -> int:
@@ -210,15 +211,28 @@ def _write(
     colour: tuple[int, int, int],
 ) -> None:
     """Write each title into its row of pixels, `below` pixels under the top of its tile's place."""
-    font = ImageFont.load_default(_font_size(grid))
-    canvas = ImageDraw.Draw(picture)
     for k, title in enumerate(titles[: grid.n]):
         left, top = grid.corner(k)
-        middle = (left + grid.tile[0] / 2, top + below + grid.title / 2 - 1)
-        canvas.text(middle, _shortened(title, grid), colour, font, "mm")
+        ink, (x, y) = _lettering(_shortened(title, grid), _font_size(grid))
+        x, y = x + left + grid.tile[0] // 2, y + top + below + grid.title // 2 - 1
+        picture.paste(colour, (x, y), mask=ink)
     if grid.caption:
         large = ImageFont.load_default(_CAPTION * 2 / 3)
-        canvas.text((grid.gap, (grid.gap + _CAPTION) / 2), grid.caption, colour, large, "lm")
+        place = (grid.gap, (grid.gap + _CAPTION) / 2)
+        ImageDraw.Draw(picture).text(place, grid.caption, colour, large, "lm")
+
+
+@lru_cache(maxsize=64)
+def _lettering(line: str, size: int) -> tuple[Image.Image, tuple[int, int]]:
+    """A line as grey ink, and where it begins if its middle is (0, 0).
+
+    The same few are written again and again, and to write one takes as long as to colour a tile.
+    """
+    font = ImageFont.load_default(size)
+    left, top, right, bottom = map(round, font.getbbox(line, anchor="mm"))
+    ink = Image.new("L", (right - left, bottom - top))
+    ImageDraw.Draw(ink).text((-left, -top), line, 255, font, "mm")
+    return ink, (left, top)
 
 
 def _font_size(grid: _Grid) -> int:
@@ -232,18 +246,11 @@ def _shortened(title: str, grid: _Grid) -> str:
     return line if len(line) <= room else line[: room - 1] + "…"
 
 
-def _png(picture: Image.Image) -> bytes:
-    file = io.BytesIO()
-    # Flat areas are runs, and to look for nothing else halves the time.
-    picture.save(file, "PNG", compress_type=zlib.Z_RLE)
-    return file.getvalue()
-
-
 def _svg(picture: Image.Image, grid: _Grid, titles: Sequence[str], theme: Theme) -> bytes:
     """One embedded picture of all tiles, their titles as text."""
     width, height = grid.size
     colour = "#{:02x}{:02x}{:02x}".format(*_TEXT[theme])
-    data = base64.b64encode(_png(picture)).decode()
+    data = base64.b64encode(png.written(picture)).decode()
     texts = []
     for k, title in enumerate(titles[: grid.n]):
         left, top = grid.corner(k)

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from matplotlib.axis import Axis
 from PIL import Image
 
 from service.pictures import curves
@@ -124,6 +125,12 @@ def test_epochs_are_marked_by_whole_numbers():
     words = texts(svg([job(epochs=3)]))
     assert {"1", "2", "3"} <= set(words)
     assert "1.5" not in words
+
+
+def test_axes_are_named_where_matplotlib_would_name_them(monkeypatch):
+    placed = curves.draw([job()])
+    monkeypatch.setattr(Axis, "set_label_coords", lambda *args, **kwargs: None)
+    assert curves.draw([job()]) == placed
 
 
 def test_without_an_epoch_the_panels_say_so():
