@@ -11,6 +11,7 @@ ServiceError
 │   ├── SpecRefused          the spec can't run here: one Flaw a field
 │   ├── WrongMove            the job's state does not allow the action
 │   ├── NotTrainedYet        the job has no checkpoint to read weights from
+│   ├── NetworkDiverged      the network answers with no numbers
 │   └── KeyReused            an Idempotency-Key came back with another body
 ├── BadImage                 bytes that are no digit (defined in pictures.digits)
 └── Broken
@@ -94,6 +95,15 @@ class NotTrainedYet(Refused):
         super().__init__(
             f"Job {job} ({state}) has no checkpoint yet, so it has no weights; "
             "the first comes about half a second after training starts."
+        )
+
+
+class NetworkDiverged(Refused):
+    def __init__(self, job: str) -> None:
+        self.job = job
+        super().__init__(
+            f"The network of job {job} has diverged: for this image it computes no finite numbers. "
+            "A lower learning_rate usually helps."
         )
 
 

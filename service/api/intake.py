@@ -6,7 +6,7 @@ from service.api.connection import Connection
 
 PIECE_BYTES = 16 * 1024
 """Each connection has a buffer of this size; the headers of nearly all requests fit in."""
-LARGE_PIECE = bytearray(96 * 1024)
+LARGE_PIECE = bytearray(256 * 1024)
 """For the rest of a body that somebody has asked for. One for all connections: what is read into
 it is taken out before anything else happens.
 """

@@ -69,6 +69,11 @@ KINDS = {
     "no-checkpoint-yet": Kind(
         409, "The job has no weights yet", "Try again after as many seconds as `Retry-After` says."
     ),
+    "network-diverged": Kind(
+        409,
+        "The network's outputs are no numbers",
+        "Ask another network, or train again with a lower `learning_rate`.",
+    ),
     "too-large": Kind(413, "The body is too large", "Send no more bytes than `detail` allows."),
     "unsupported-media-type": Kind(
         415,

@@ -18,6 +18,7 @@ from service.api.questions import NPY, Normalize, Options, Question
 from service.api.rooms import Rooms, RoomsDep
 from service.api.sight import Sight
 from service.api.weights import Ref
+from service.errors import NetworkDiverged
 from service.pictures.digits import BadImage, Normalized
 from service.prediction import Prediction, Predictions
 from service.store.networks import Trained
@@ -95,8 +96,15 @@ def _ask(rooms: Rooms, ref: str, read: Callable[[], Question], as_rows: bool) ->
 
 
 def answer(trained: Trained, seen: Sight, asked: Options, as_rows: bool) -> Response:
-    """Return what the network says, as JSON or as rows of probabilities."""
+    """Return what the network says, as JSON or as rows of probabilities.
+
+    Raises:
+        NetworkDiverged: it says nothing finite.
+
+    """
     probabilities, saved = _probabilities(trained.network, seen.pixels), trained.saved
+    if not np.isfinite(probabilities).all():
+        raise NetworkDiverged(trained.job)
     if as_rows:
         names = {
             "Model": trained.job,
@@ -117,10 +125,11 @@ def answer(trained: Trained, seen: Sight, asked: Options, as_rows: bool) -> Resp
 
 def _probabilities(network: Network, pixels: np.ndarray) -> np.ndarray:
     rows = pixels.reshape(len(pixels), -1)
-    parts = [
-        predict_probabilities(network, scaled(rows[at : at + BLOCK]))
-        for at in range(0, len(rows), BLOCK)
-    ]
+    with np.errstate(over="ignore", invalid="ignore"):
+        parts = [
+            predict_probabilities(network, scaled(rows[at : at + BLOCK]))
+            for at in range(0, len(rows), BLOCK)
+        ]
     return np.concatenate(parts)
 
 

@@ -423,6 +423,26 @@ def test_a_job_without_a_checkpoint_asks_to_come_back(api, house):
         assert answer.headers["Retry-After"] == "1"
 
 
+def test_a_network_that_has_diverged_is_a_problem_in_every_form(
+    api, data_dir, datasets_dir, images
+):
+    job = train(data_dir, datasets_dir, **QUICK)
+    trained = api.app.state.rooms.networks.get(job)
+    weights = trained.arrays["layers.1.weight"]
+    weights.setflags(write=True)
+    weights[:] = 3e38
+    for body, media_type, accept in (
+        (images[0].tobytes(), "application/octet-stream", "*/*"),
+        (images[0].tobytes(), "application/octet-stream", "application/x-npy"),
+        (encoded(images[0]), "image/png", "*/*"),
+        (json.dumps({"inputs": [{"dataset": "mnist", "index": 1}]}), "application/json", "*/*"),
+    ):
+        headers = {"Content-Type": media_type, "Accept": accept}
+        answer = api.post(f"/v1/models/{job}/predict", content=body, headers=headers)
+        check_problem(answer, 409)
+        assert answer.json()["code"] == "network-diverged"
+
+
 def test_there_is_no_latest_model_before_a_job_has_succeeded(api):
     submit(api)
     answer = api.post(PATH, json={"inputs": [BLANK]})
