@@ -14,7 +14,8 @@ from service.api.replies import HEAVY, Pieces, binary, check_size, conditional, 
 from service.api.rooms import Rooms, RoomsDep
 from service.errors import LayerNotFound
 from service.pictures import tiles
-from service.store.checkpoints import Arrays, npz_pieces, safetensors_pieces
+from service.store.checkpoints import Arrays, SavedCheckpoint, npz_pieces, safetensors_pieces
+from service.store.networks import Trained
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
@@ -43,14 +44,21 @@ async def get_weights(rooms: RoomsDep, request: Request, ref: Ref, format: FileF
 
     Layers count from 1. While the job trains, these are the weights of its last checkpoint.
     """
-    saved = await run_in_threadpool(rooms.networks.newest, ref)
+    saved, known = await _newest(rooms, ref)
     if answer := unchanged(request, format, (saved,)):
         return answer
-    return await HEAVY.make(request, lambda: _weights(rooms, request, ref, format))
+    return await HEAVY.make(
+        request, lambda: _weights(request, known or rooms.networks.get(ref), format)
+    )
 
 
-def _weights(rooms: Rooms, request: Request, ref: str, format: FileFormat) -> Response:
-    trained = rooms.networks.get(ref)
+async def _newest(rooms: Rooms, ref: str) -> tuple[SavedCheckpoint, Trained | None]:
+    """Return the checkpoint that is meant, and its network if that is in memory."""
+    known = rooms.networks.known(ref)
+    return known.saved if known else await run_in_threadpool(rooms.networks.newest, ref), known
+
+
+def _weights(request: Request, trained: Trained, format: FileFormat) -> Response:
     count = sum(array.size for array in trained.arrays.values())
     if format == "json" and count > MAX_JSON_PARAMETERS:
         raise HTTPException(
@@ -101,12 +109,12 @@ async def draw_weights(
     picture that lacks some units says so: "256 of 1024 units". `units` and `offset` choose them.
     """
     looks = (layer, units, offset, tile, columns, scale, theme)
-    saved = await run_in_threadpool(rooms.networks.newest, ref)
+    saved, known = await _newest(rooms, ref)
     if answer := unchanged(request, format, (saved, *looks)):
         return answer
 
     def draw() -> Response:
-        trained = rooms.networks.get(ref)
+        trained = known or rooms.networks.get(ref)
         W = _chosen(trained.network, layer, slice(offset, offset + units))
         check_size(W.shape[1] if layer == 1 else 1, tile or 0)
 

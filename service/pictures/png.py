@@ -30,7 +30,9 @@ def _deflated(picture: Image.Image) -> bytes:
     parts = []
     for top in range(0, picture.height, height):
         bottom = min(top + height, picture.height)
-        rows = np.asarray(picture.crop((0, top, picture.width, bottom))).reshape(bottom - top, -1)
+        whole = bottom - top == picture.height
+        band = picture if whole else picture.crop((0, top, picture.width, bottom))
+        rows = np.asarray(band).reshape(bottom - top, -1)
         parts.append(deflate.compress(np.insert(rows, 0, 0, axis=1).data))  # 0: without a filter
     return b"".join([*parts, deflate.flush()])
 
