@@ -8,7 +8,6 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api import predictions, questions, sight
-from service.api.questions import Options
 from service.api.rooms import Rooms
 
 PATH = re.compile(r"/v1/models/([^/]+)/predict")
@@ -52,7 +51,7 @@ class AtOnce:
     def _answer(self, ref: str, scope: Scope, message: Message) -> Response | None:
         headers, body = Headers(scope=scope), message.get("body", b"")
         media_type = questions.media_type(headers)
-        if message.get("more_body") or not questions.is_quick(media_type, body):
+        if message.get("more_body"):
             return None
         principal = scope["state"]["principal"]
         rooms = self._seen_by_owner(principal.owner, principal.sees_everything)
@@ -60,9 +59,9 @@ class AtOnce:
         if trained is None or trained.size > QUICK_NETWORK_BYTES:
             return None
         try:
-            question = questions.read(media_type, body, Options(), rooms.datasets)
-            seen = sight.see_at_once(question)
-            if seen is None:
+            question = questions.read_quickly(media_type, body, rooms.datasets)
+            seen = sight.see_at_once(question) if question else None
+            if question is None or seen is None:
                 return None
             as_rows = predictions.wants_rows(headers)
             return predictions.answer(trained, seen, question.options, as_rows)

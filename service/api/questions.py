@@ -5,6 +5,7 @@ import binascii
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
@@ -166,19 +167,20 @@ def most_images(media_type: str, body: bytes) -> int:
     return len(body) // 784 if media_type in (NPY, BARE) else 1
 
 
-def is_quick(media_type: str, body: bytes) -> bool:
-    """Tell whether a small body, of one image most likely, is read quickly, without a file."""
+def read_quickly(media_type: str, body: bytes, datasets: DatasetShelf) -> Question | None:
+    """Return the question in a small body, of one image most likely, that needs no file.
+
+    None if that may take long. Of what is wrong with it, any exception may come.
+    """
     if media_type == "application/json":
-        return body.count(b"{") == 2 and _is_one_input(body)
-    return media_type in (NPY, BARE) or media_type.startswith("image/")
+        asked = from_json(body) if body.count(b"{") == 2 else None
+        return _question(PredictRequest.model_validate(asked), datasets) if _is_one(asked) else None
+    quick = media_type in (NPY, BARE) or media_type.startswith("image/")
+    return read(media_type, body, Options(), datasets) if quick else None
 
 
-def _is_one_input(body: bytes) -> bool:
+def _is_one(asked: Any) -> bool:
     """Tell whether this is a request about one image; others may take long to be found wrong."""
-    try:
-        asked = from_json(body)
-    except ValueError:
-        return False
     inputs = asked.get("inputs") if isinstance(asked, dict) and len(asked) <= MOST_FIELDS else None
     if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
         return False
@@ -252,7 +254,10 @@ def _from_json(body: bytes, datasets: DatasetShelf) -> Question:
     most = {b"{": MAX_INPUTS + 1, b"[": 32 * MAX_INPUTS, b'"': 10 * MAX_INPUTS + 100}
     if any(body.count(mark) > count for mark, count in most.items()):
         raise HTTPException(422, f"The body has more parts than {MAX_INPUTS:,} inputs can have.")
-    asked = _validated(body)
+    return _question(_validated(body), datasets)
+
+
+def _question(asked: PredictRequest, datasets: DatasetShelf) -> Question:
     images = [
         _image(datasets, given, f"#/inputs/{index}") for index, given in enumerate(asked.inputs)
     ]
@@ -337,7 +342,7 @@ def _is_grid(rows: list[Any], numbers: set[type]) -> bool:
     width = len(rows[0])
     # Lengths first: to look at every number of a large picture takes long.
     even = all(isinstance(row, list) and len(row) == width for row in rows)
-    return even and all(numbers.issuperset(map(type, row)) for row in rows)
+    return even and numbers.issuperset(map(type, chain.from_iterable(rows)))
 
 
 def too_many_bytes() -> BadImage:
