@@ -46,6 +46,8 @@ class Figure:
 
     def row(self) -> str:
         measured = _text(self.value, self.unit)
+        if self.met == "**no**" and self.target.endswith(f" {measured}"):
+            measured = f"{self.value:.5g} {self.unit}"  # as rounded it would look met
         if self.low != self.high:
             measured += f" ({_number(self.low)} to {_number(self.high)})"
         return f"| {self.what} | {self.target} | {measured} | {self.met} | {self.note} |"

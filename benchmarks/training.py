@@ -73,6 +73,8 @@ class Contender:
         self._accuracies = done["train"], done["test"]
 
     def accuracies(self) -> str:
+        if not any(self._accuracies):
+            return ""  # products only: nothing is learned
         return "train {:.2%}, test {:.2%}".format(*self._accuracies)
 
     def end(self) -> None:

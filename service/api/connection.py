@@ -30,6 +30,8 @@ LINGER_SECONDS = 2
 MAX_HEAD_BYTES = 32 * 1024
 MAX_HEAD_LINES = 100
 MAX_PIPELINED = 4
+MAX_UNASKED_BYTES = 16 * 1024**2
+"""Of a body that is still sent when its request has been answered: all of one that is a mistake."""
 MAX_CRUMBS, CRUMB_BYTES = 100, 16
 """So many pieces of a body may be as small as they like, if on average they are not that small."""
 HOLD_SECONDS = (0.0, 0.2, 1.0, 2.0)
@@ -115,7 +117,9 @@ class Connection(HttpToolsProtocol):
             return
         self._frame_bytes += len(data)
         super().data_received(data)
-        if self._frame_bytes > MAX_HEAD_BYTES + self._body_bytes // 8 and not self._why:
+        if self._open and not self._working and self._body_bytes > MAX_UNASKED_BYTES:
+            self._cut()
+        elif self._frame_bytes > MAX_HEAD_BYTES + self._body_bytes // 8 and not self._why:
             self._refuse("bad-request" if self._open else "headers-too-large")
 
     def send_400_response(self, msg: str) -> None:

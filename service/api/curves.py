@@ -16,8 +16,8 @@ router = APIRouter(prefix="/v1", tags=["pictures"])
 MAX_JOBS = 16
 
 Format = Literal["png", "svg"]
-Width = Annotated[int, Query(ge=200, le=2000, description="pixels")]
-Height = Annotated[int, Query(ge=150, le=1500, description="pixels")]
+Width = Annotated[int, Query(ge=200, le=2000, description="CSS pixels; a PNG has twice as many")]
+Height = Annotated[int, Query(ge=150, le=1500, description="CSS pixels; a PNG has twice as many")]
 Theme = Annotated[Literal["light", "dark"], Query()]
 EASEL = Workshop(1)
 """matplotlib is not safe to use from several threads."""

@@ -43,7 +43,7 @@ KINDS = {
     "job-not-found": Kind(
         404,
         "There is no such job",
-        "Look for the id in `GET /v1/jobs`; `latest` needs a job that has succeeded.",
+        "Look for the id in `GET /v1/jobs`; `latest` is a model, once a job has succeeded.",
     ),
     "dataset-not-found": Kind(
         404, "There is no such data set", "Choose one of `GET /v1/datasets`."
@@ -67,7 +67,9 @@ KINDS = {
         "Do one of the things that the job's state allows; `detail` lists them.",
     ),
     "no-checkpoint-yet": Kind(
-        409, "The job has no weights yet", "Try again after as many seconds as `Retry-After` says."
+        409,
+        "The job has no weights yet",
+        "Try again after as many seconds as `Retry-After` says, if it says any.",
     ),
     "network-diverged": Kind(
         409,

@@ -1,6 +1,6 @@
 """What the service counts and times, for Prometheus."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from time import perf_counter
 
@@ -20,9 +20,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.api.admission import Admission
 from service.store.jobs import JobStore
 
-METHODS = ("GET", "POST", "DELETE", "HEAD", "OPTIONS", "PUT", "PATCH", "QUERY", "CONNECT", "TRACE")
+METHODS, SCHEMES = ("GET", "POST", "DELETE", "HEAD", "OPTIONS"), ("http", "https")
+"""Others are one: each would have series of its own, and clients choose them."""
 ASKED = ("http_request_method", "url_scheme")
-ANSWERED = ("network_protocol_version", "http_route", "http_response_status_code", "error_type")
+ANSWERED = ("http_route", "http_response_status_code", "error_type")
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 
 logger = structlog.get_logger(__name__)
@@ -73,8 +74,7 @@ class Metrics:
                 if message["type"] == "http.response.body" and not message.get("more_body"):
                     error = status if status >= "500" else ""
 
-            method = scope["method"] if scope["method"] in METHODS else "_OTHER"
-            asked = method, scope["scheme"]
+            asked = _known(scope["method"], METHODS), _known(scope["scheme"], SCHEMES)
             self._active(*asked).inc()
             started = perf_counter()
             try:
@@ -85,11 +85,14 @@ class Metrics:
             finally:
                 route = getattr(scope.get("route"), "path_format", "")
                 seconds = perf_counter() - started
-                answered = scope["http_version"], route, status, error
-                self._duration(*asked, *answered).observe(seconds)
+                self._duration(*asked, route, status, error).observe(seconds)
                 self._active(*asked).dec()
 
         return timed
+
+
+def _known(value: str, known: Sequence[str]) -> str:
+    return value if value in known else "_OTHER"
 
 
 class _Counted(Collector):

@@ -73,6 +73,8 @@ async def predict(
         files = await questions.uploads(request)
         images, read = len(files), partial(Question, files, options)
     else:
+        if media_type == "application/json":
+            questions.check_no_query(request)
         body = await request.body()
         images = questions.most_images(media_type, body)
         read = partial(questions.read, media_type, body, options, rooms.datasets)

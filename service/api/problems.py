@@ -34,6 +34,7 @@ from service.errors import (
 )
 from service.job import AdamW, Augmentation, Problem, ProblemItem, Sgd, Spec
 from service.pictures.digits import MAX_IMAGE_BYTES, BadImage
+from service.state import FINAL
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = "1"
@@ -103,7 +104,7 @@ def too_large(scope: Scope) -> Problem:
     if scope["path"].endswith("/predict"):
         advice = "send fewer images at once"
         if Headers(scope=scope).get("content-type", "").lower().startswith("image/"):
-            limit, advice = MAX_IMAGE_BYTES, "send a smaller picture"
+            limit, advice = min(limit, MAX_IMAGE_BYTES), "send a smaller picture"
     return problem("too-large", f"Such a body may have {limit:,} bytes: {advice}.")
 
 
@@ -152,7 +153,7 @@ async def _service_error(_: Request, exc: Exception) -> Response:
     if found.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.error("request_failed", error=str(exc))
         return answer(found, {"Retry-After": RETRY_SECONDS})
-    if isinstance(exc, NotTrainedYet):
+    if isinstance(exc, NotTrainedYet) and exc.state not in FINAL:
         return answer(found, {"Retry-After": RETRY_SECONDS})
     return answer(found)
 
@@ -237,7 +238,7 @@ def _hint(error: Mapping[str, Any]) -> str | None:
     kind, given = error["type"], error.get("input")
     if kind == "extra_forbidden":
         return _hint_for_unknown(error)
-    if kind == "literal_error" and isinstance(given, str):
+    if kind in ("literal_error", "enum") and isinstance(given, str):
         return _did_you_mean(given, re.findall(r"'([^']*)'", error["ctx"]["expected"]))
     if kind in AN_OBJECT:
         return FORMS.get(str(error["loc"][-1]))
@@ -267,8 +268,9 @@ def _owners(field: str) -> str:
 
 
 def _did_you_mean(word: str, known: Iterable[str]) -> str | None:
-    close = get_close_matches(word[:MAX_WORD], sorted(known), n=1)
-    return f"did you mean {close[0]!r}?" if close else None
+    by_lower = {name.lower(): name for name in sorted(known)}
+    close = get_close_matches(word[:MAX_WORD].lower(), by_lower, n=1)
+    return f"did you mean {by_lower[close[0]]!r}?" if close else None
 
 
 def pointer(loc: Sequence[str | int]) -> str:

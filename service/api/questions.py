@@ -167,6 +167,12 @@ def most_images(media_type: str, body: bytes) -> int:
     return len(body) // 784 if media_type in (NPY, BARE) else 1
 
 
+def check_no_query(request: Request) -> None:
+    """Refuse query parameters beside a JSON body, which has fields of these names."""
+    if names := sorted(request.query_params):
+        raise HTTPException(422, f"?{names[0]}: with a JSON body it is a field of that body.")
+
+
 def read_quickly(media_type: str, body: bytes, datasets: DatasetShelf) -> Question | None:
     """Return the question in a small body, of one image most likely, that needs no file.
 

@@ -9,8 +9,11 @@ from service.api.questions import Grey, Normalize, Question, too_many_bytes
 from service.pictures import digits
 from service.pictures.digits import BadImage, Normalized
 
+PIXELS = 16_000_000
+"""That one request may have read: a small body can hold very large pictures."""
 REDRAWN_PIXELS = 16_000
 """Redrawing even a small picture takes as long as reading so many pixels."""
+MOST_REDRAWN = PIXELS // REDRAWN_PIXELS
 
 
 @dataclass(frozen=True)
@@ -30,9 +33,9 @@ class Sight:
 
 @dataclass
 class Budget:
-    """Pixels that one request may have read: a small body can hold very large pictures."""
+    """Pixels that a request may still have read."""
 
-    left: int = 16_000_000
+    left: int = PIXELS
 
     def spend(self, pixels: int) -> None:
         self.left -= pixels
@@ -49,7 +52,7 @@ def see(question: Question) -> Sight:
     """Read, and redraw if need be, all pictures.
 
     Raises:
-        BadImage: there is only one, and it can't be read.
+        BadImage: there is only one, and it can't be read; or too many must be redrawn.
 
     """
     images, normalize = question.images, question.options.normalize
@@ -62,6 +65,12 @@ def see(question: Question) -> Sight:
         rest = list(range(len(images)))
     if not rest:
         return Sight(pixels, boxes, {})
+    if len(rest) > MOST_REDRAWN and normalize != "never":
+        raise BadImage(
+            "too_many_pixels",
+            f"{len(rest):,} of these pictures must be brought into MNIST's form, and "
+            f"{MOST_REDRAWN:,} can be in one request: send them in parts, or with normalize=never.",
+        )
     budget = Budget()
     budget.spend(784 * (len(images) - len(rest)))
     others = {number: _see(images[number], normalize, budget) for number in rest}

@@ -19,6 +19,8 @@ from service.store.networks import Trained
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
+MATRIX_PIXELS, ROW_PIXELS = 896, 8
+"""Of a picture's side, and of a unit's row at least, if all have room."""
 MAX_JSON_PARAMETERS = 1_000_000
 """Writing more as text would hold up everybody."""
 
@@ -164,4 +166,11 @@ def _templates(
     if layer == 1:
         titles = [f"Digit {offset + unit}" for unit in range(units)] if last else None
         return W.T.reshape(units, *image), titles
-    return W.T[np.newaxis], [f"Layer {layer}: {n_in} inputs, {part or f'{units} units'} (rows)"]
+    rows = np.repeat(W.T, _row_height(n_in, units), axis=0)
+    return rows[np.newaxis], [f"Layer {layer}: {n_in} inputs, {part or f'{units} units'} (rows)"]
+
+
+def _row_height(n_in: int, units: int) -> int:
+    """Return how often to repeat a unit's row, so that a few of many weights can be seen."""
+    cell = max(1, MATRIX_PIXELS // max(n_in, units))
+    return max(1, min(ROW_PIXELS // cell, MATRIX_PIXELS // (units * cell)))

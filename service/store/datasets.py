@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tokenize import TokenError
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -77,9 +78,9 @@ SHIPPED = {MNIST.name: MNIST}
 PACKED = Path(__file__).parent / "mnist"
 
 
-BAD_HEADER = (EOFError, ValueError, SyntaxError, TokenError)
+BAD_FILE = (EOFError, ValueError, SyntaxError, TokenError, BadZipFile)
 """What NumPy raises for a damaged file: it reads the header as Python."""
-NOT_WHOLE = (FileNotFoundError, *BAD_HEADER, DatasetError)
+NOT_WHOLE = (FileNotFoundError, *BAD_FILE, DatasetError)
 """What an arrangement raises that is not there, or is damaged."""
 
 
@@ -164,7 +165,7 @@ class DatasetShelf:
 def _broken_if_it_fails(info: DatasetInfo) -> Iterator[None]:
     try:
         yield
-    except (OSError, *BAD_HEADER, zlib.error) as exc:
+    except (OSError, *BAD_FILE, zlib.error) as exc:
         raise StoreBroken(f"the data set {info.name} can't be read: {exc}") from exc
 
 

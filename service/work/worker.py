@@ -232,7 +232,7 @@ class Worker:
     def _stop(self, training: Training) -> State:
         started = time.monotonic()
         self._save(training)  # first: who waits for a record may be killed for it
-        if not self._leave:
+        if self._state == State.CANCELLING or not self._leave:
             self._await_record(training, started + RECORD_SECONDS)
         saved = self._write(training)
         reason = ("shutdown", "the worker was asked to leave and has saved its work")

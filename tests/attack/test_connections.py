@@ -387,3 +387,18 @@ def test_a_wish_for_http_2_without_a_body_is_ignored(raw):
 @pytest.mark.parametrize("hosts", [b"Host: evil\r\n", b"Host: localhost\r\n"])
 def test_two_host_headers_are_refused(raw, hosts):
     assert answer_to(raw, GET + hosts + CLOSE + b"\r\n").startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"Transfer-Encoding: chunked\r\n\r\n", b"Content-Length: 1000000000000\r\n\r\n"],
+    ids=["chunked", "long"],
+)
+def test_a_body_that_nobody_asked_for_is_not_read_for_ever(target, head):
+    pieces = (b"100000\r\n" + bytes(1024**2) + b"\r\n") * 200
+    with socket.create_connection(("127.0.0.1", target.port), timeout=10) as client:
+        client.sendall(GET + head)
+        assert client.recv(1000).startswith(b"HTTP/1.1 ")
+        with pytest.raises(ConnectionError):
+            client.sendall(pieces)
+    assert target.http.get("/livez").status_code == 200

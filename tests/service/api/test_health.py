@@ -166,7 +166,11 @@ def test_a_client_can_not_make_the_metrics_grow(api):
     for n in range(3):
         api.request(f"METHOD{n}", f"/v1/jobs/{n}")
         api.get(f"/nothing/{n}")
+        api.get(f"/nothing/{n}", headers={"X-Forwarded-Proto": "https"})
     before = size()
+    for method in ("PUT", "PATCH", "QUERY", "TRACE"):
+        for scheme in ("http", "https"):
+            api.request(method, "/nothing", headers={"X-Forwarded-Proto": scheme})
     for n in range(3, 40):
         api.request(f"METHOD{n}", f"/v1/jobs/{n}")
         api.get(f"/nothing/{n}")

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load
 
-from service.api import curves
+from service.api import curves, weights
 from service.errors import NotTrainedYet
 from service.job import State
 from service.pictures import tiles
@@ -596,3 +596,10 @@ def test_a_job_that_changes_changes_its_tag(api):
     api.post(f"/v1/jobs/{job}/pause")
     answer = api.get(f"/v1/jobs/{job}", headers=held)
     assert json.loads(answer.content)["state"] == "paused"
+
+
+@pytest.mark.parametrize(
+    ("n_in", "units", "pixels"), [(1000, 10, 8), (32, 10, 1), (448, 10, 4), (128, 500, 1)]
+)
+def test_each_unit_of_a_wide_layer_has_a_row_that_can_be_seen(n_in, units, pixels):
+    assert weights._row_height(n_in, units) == pixels

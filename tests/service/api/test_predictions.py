@@ -196,7 +196,7 @@ def test_an_image_that_can_not_be_read_is_a_row_of_nan(reader, images):
 
 
 def test_one_digit_is_answered_as_many_are(reader, images):
-    """The short way, the usual one (there is a query) and a batch of many say the same."""
+    """The short way, the usual one (a query, or a long body) and a batch say the same."""
     many = ask(reader, images.tobytes(), "application/octet-stream").json()
     for number, image in enumerate(images):
         forms = [
@@ -206,9 +206,10 @@ def test_one_digit_is_answered_as_many_are(reader, images):
         ]
         for media_type, body in forms:
             short = ask(reader, body, media_type).json()
-            usual = reader.post(
-                f"{PATH}?normalize=auto", content=body, headers={"Content-Type": media_type}
-            ).json()
+            if media_type == "application/json":
+                usual = ask(reader, body + " " * 10_000, media_type).json()
+            else:
+                usual = ask(reader, body, media_type, normalize="auto").json()
             assert short == usual
             [told], expected = short["predictions"], many["predictions"][number]
             assert (told["label"], told["input"]) == (expected["label"], expected["input"])
@@ -424,6 +425,15 @@ def test_a_job_without_a_checkpoint_asks_to_come_back(api, house):
         assert answer.headers["Retry-After"] == "1"
 
 
+def test_a_job_that_ended_without_a_checkpoint_asks_nobody_to_come_back(api):
+    job = submit(api)
+    assert api.post(f"/v1/jobs/{job}/cancel").status_code == 200
+    answer = api.post(f"/v1/models/{job}/predict", json={"inputs": [BLANK]})
+    check_problem(answer, 409)
+    assert "never" in answer.json()["detail"]
+    assert "Retry-After" not in answer.headers
+
+
 def test_a_network_that_has_diverged_is_a_problem_in_every_form(
     api, data_dir, datasets_dir, images
 ):
@@ -489,6 +499,17 @@ def test_the_pictures_of_a_request_have_a_budget_together(reader):
     refused = ["problem" in answer for answer in answers]
     assert refused == [False] * 5 + [True] * 3
     assert "send fewer" in answers[-1]["problem"]["detail"]
+
+
+@pytest.mark.parametrize(("shape", "status"), [((1000, 28, 28), 200), ((1001, 28, 28), 422)])
+def test_more_pictures_than_can_be_redrawn_are_refused_together(reader, images, shape, status):
+    body = npy(np.resize(np.roll(images[0], 3, axis=0), shape))
+    answer = ask(reader, body, "application/x-npy")
+    assert answer.status_code == status
+    if status == 422:
+        check_problem(answer, 422)
+        assert "1,000 can be in one request" in answer.json()["detail"]
+    assert ask(reader, body, "application/x-npy", normalize="never").status_code == 200
 
 
 def with_text_bomb(png):
@@ -655,6 +676,19 @@ def test_only_a_request_about_one_image_is_read_at_once(tmp_path, body, quick):
     except ValueError:  # the endpoint will say what is wrong
         question = None
     assert (question is not None) == quick
+
+
+def test_a_picture_that_hides_its_size_is_not_read_at_once():
+    file, other = io.BytesIO(), chunk(b"tEXt", bytes([0, 0, 0, 28] * 2))
+    Image.new("L", (2000, 2000)).save(file, "PNG")
+    png = file.getvalue()
+    assert not digits.is_small_png(png[:8] + other + png[8:])
+
+
+def test_fields_of_a_json_body_are_no_query_parameters(reader):
+    answer = reader.post(PATH, json={"inputs": [BLANK]}, params={"top_k": 1})
+    check_problem(answer, 422)
+    assert answer.json()["detail"].startswith("?top_k: ")
 
 
 def test_a_picture_with_exif_is_not_read_at_once():
