@@ -145,8 +145,8 @@ def check_type(media_type: str) -> None:
     if media_type not in known and not media_type.startswith("image/"):
         raise HTTPException(
             415,
-            "Send image/png, image/jpeg, multipart/form-data, application/json, application/x-npy "
-            "or application/octet-stream, "
+            "Send image/png, image/jpeg (or webp, bmp, gif), multipart/form-data, "
+            "application/json, application/x-npy or application/octet-stream, "
             f"not {media_type[:100] or 'a body without Content-Type'}.",
         )
 
