@@ -1,5 +1,6 @@
 """Learning curves: loss and accuracy after every epoch, of one job or of several side by side."""
 
+import gc
 import io
 import math
 from collections.abc import Sequence
@@ -91,7 +92,10 @@ def draw(
         lines, labels = [line for _, line in legend], [label for label, _ in legend]
         figure.legend(lines, labels, loc="lower center", bbox_to_anchor=place, ncols=columns)
         _write(figure, height, _line(title, width // 12), _fitted(caption, width), theme)
-        return _saved(figure, format)
+        picture = _saved(figure, format)
+    del figure, axes, lines
+    gc.collect(1)  # a figure is a ring of references, with megabytes of pixels: 50 MB would pile up
+    return picture
 
 
 def _settings(theme: Theme) -> Any:  # matplotlib's stubs spell out all 300 keys
