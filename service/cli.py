@@ -182,6 +182,8 @@ def health(url: Url = None) -> None:
         # The server refuses names that are not its own, and 127.0.0.1 may not be.
         if "*" not in settings.allowed_hosts:
             headers["Host"] = settings.allowed_hosts[0]
+    elif "://" not in url:
+        url = f"http://{url}"
     try:
         # trust_env=False: the server is asked itself, never a proxy.
         answer = httpx2.get(

@@ -117,6 +117,15 @@ def test_health_fails_if_the_server_is_not_ready():
     assert (result.exit_code, result.stderr) == (1, f"{url} is not ready: 503 no\n")
 
 
+def test_the_scheme_of_an_address_may_be_left_out(monkeypatch):
+    with serving(FakeService()) as url:
+        address = url.removeprefix("http://")
+        assert run("health", "--url", address).stdout == f"{url} is ready\n"
+        assert run("train", "--no-wait", "--url", address).stdout == f"{url}/v1/jobs/job_1\n"
+        monkeypatch.setenv("MLP_SERVICE_URL", address)
+        assert run("health").exit_code == 0
+
+
 def test_health_fails_if_nobody_answers():
     result = run("health", "--url", f"http://127.0.0.1:{free_port()}")
     assert result.exit_code == 1
