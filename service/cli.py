@@ -7,6 +7,7 @@ import gc
 import json
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -117,9 +118,16 @@ def train(
     with _errors_in_one_line(), Client(url) as client:
         job = client.jobs.create(**fields)
         typer.echo(job.url)
-        if not no_wait:
+        if no_wait:
+            _print_ways_on(job)
+            return
+        try:
             job.wait(progress=True)
-            _print_result(job)
+        except KeyboardInterrupt:
+            typer.echo("Stopped waiting; the job goes on.", err=True)
+            _print_ways_on(job)
+            raise typer.Exit(130) from None
+        _print_result(job, client.base_url)
 
 
 @app.command()
@@ -367,7 +375,17 @@ def _errors_in_one_line() -> Iterator[None]:
         raise typer.Exit(130) from None
 
 
-def _print_result(job: "JobHandle") -> None:
+def _print_ways_on(job: "JobHandle") -> None:
+    """Say how to go on, on stderr: scripts read the job's URL from stdout."""
+    key = ' -H "Authorization: Bearer $MLP_API_KEY"' if os.environ.get("MLP_API_KEY") else ""
+    url = shlex.quote(job.url)
+    typer.echo(f"watch    curl -N{key} {url}/events", err=True)
+    typer.echo(f"cancel   curl -X POST{key} {url}/cancel", err=True)
+
+
+def _print_result(job: "JobHandle", server: str) -> None:
+    from service.client.client import DEFAULT_URL
+
     if job.metrics.final:
         seconds = sum(epoch.seconds for epoch in job.epochs)
         accuracy, epochs = job.metrics.final.test_accuracy, job.spec.epochs
@@ -375,4 +393,5 @@ def _print_result(job: "JobHandle") -> None:
         typer.echo(f"test accuracy {accuracy:.2%} after {count}, {seconds:.1f} s")
     typer.echo(f"curves   {job.url}/curves.png")
     typer.echo(f"weights  {job.url.replace('/jobs/', '/models/')}/weights.safetensors")
-    typer.echo(f"predict  mlp-service predict --model {job.id} IMAGE...")
+    at = "" if server == DEFAULT_URL else f"--url {shlex.quote(server)} "
+    typer.echo(f"predict  mlp-service predict --model {job.id} {at}IMAGE...")

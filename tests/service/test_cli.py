@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from service import __version__, cli, demo
 from service.cli import app
+from service.client import Client, JobHandle
 from service.store.database import migrate
 from tests.service.client.fake_service import FakeService, make_job, serving
 
@@ -149,6 +150,43 @@ def test_train_sends_only_what_was_given_and_tells_the_results():
     assert f"{url}/v1/models/job_1/weights.safetensors" in result.stdout
 
 
+def test_the_command_that_predicts_names_an_address_that_is_not_the_default(capsys):
+    service = FakeService()
+    service.finishes_at_once = True
+    with serving(service) as url:
+        result = run("train", "--url", url)
+    assert result.stdout.endswith(
+        f"predict  mlp-service predict --model job_1 --url {url} IMAGE...\n"
+    )
+    cli._print_result(service.client().jobs.create(), Client().base_url)
+    assert capsys.readouterr().out.endswith("predict --model job_2 IMAGE...\n")
+
+
+def ways_on(url, key=""):
+    return (
+        f"watch    curl -N{key} {url}/v1/jobs/job_1/events\n"
+        f"cancel   curl -X POST{key} {url}/v1/jobs/job_1/cancel\n"
+    )
+
+
+def test_ctrl_c_stops_the_waiting_and_says_how_to_go_on(monkeypatch):
+    def interrupted(job, progress):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(JobHandle, "wait", interrupted)
+    with serving(FakeService()) as url:
+        result = run("train", "--url", url)
+    assert (result.exit_code, result.stdout) == (130, f"{url}/v1/jobs/job_1\n")
+    assert result.stderr == "Stopped waiting; the job goes on.\n" + ways_on(url)
+
+
+def test_ways_to_go_on_carry_the_key_without_showing_it(monkeypatch):
+    monkeypatch.setenv("MLP_API_KEY", "mlp_secret")
+    with serving(FakeService()) as url:
+        result = run("train", "--url", url, "--no-wait")
+    assert result.stderr == ways_on(url, ' -H "Authorization: Bearer $MLP_API_KEY"')
+
+
 def test_train_counts_a_single_epoch():
     service = FakeService()
     service.finishes_at_once = True
@@ -162,7 +200,7 @@ def test_train_without_hidden_layers_and_without_waiting():
     with serving(service) as url:
         result = run("train", "--url", url, "--hidden", "", "--no-wait")
     assert json.loads(service.requests[0].content)["hidden"] == []
-    assert result.stdout == f"{url}/v1/jobs/job_1\n"
+    assert (result.stdout, result.stderr) == (f"{url}/v1/jobs/job_1\n", ways_on(url))
 
 
 def test_train_sets_any_field_of_a_spec():
