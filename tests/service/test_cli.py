@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from service import __version__, cli, demo
 from service.cli import app
-from service.client import Client, JobHandle
+from service.client import Client, JobHandle, training
 from service.store.database import migrate
 from tests.service.client.fake_service import FakeService, make_job, serving
 
@@ -150,7 +150,7 @@ def test_train_sends_only_what_was_given_and_tells_the_results():
     assert f"{url}/v1/models/job_1/weights.safetensors" in result.stdout
 
 
-def test_the_command_that_predicts_names_an_address_that_is_not_the_default(capsys):
+def test_the_command_that_predicts_names_an_address_that_is_not_the_default():
     service = FakeService()
     service.finishes_at_once = True
     with serving(service) as url:
@@ -158,8 +158,8 @@ def test_the_command_that_predicts_names_an_address_that_is_not_the_default(caps
     assert result.stdout.endswith(
         f"predict  mlp-service predict --model job_1 --url {url} IMAGE...\n"
     )
-    cli._print_result(service.client().jobs.create(), Client().base_url)
-    assert capsys.readouterr().out.endswith("predict --model job_2 IMAGE...\n")
+    told = training.result(service.client().jobs.create(), Client().base_url)
+    assert told[-1] == "predict  mlp-service predict --model job_2 IMAGE..."
 
 
 def ways_on(url, key=""):
@@ -234,6 +234,47 @@ def test_train_refuses_to_set_what_has_no_name_or_value(text):
     result = run("train", "--set", text)
     assert result.exit_code == 2
     assert "FIELD=VALUE" in result.stderr
+
+
+def complaint(result):
+    """Return what is said of wrong usage, without the frame around it and its line ends."""
+    assert result.exit_code == 2
+    return " ".join(result.stderr.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (
+            ("--hidden", "30", "--hidden=20"),
+            "--hidden is given twice; leave one out. Layers are one list: --hidden 30,20.",
+        ),
+        (("--epochs", 1, "--epochs", 1), "--epochs is given twice; leave one out."),
+        (("--epochs", 1, "--set", "epochs=2"), "--set epochs=2: epochs is given twice"),
+        (("--set", "l2=0", "--set", "l2=1"), "--set l2=1: l2 is given twice"),
+        (("--preset", "linear", "--set", "preset=x"), "--set preset=x: preset is given twice"),
+    ],
+)
+def test_train_refuses_a_field_that_is_given_twice(given, told):
+    service = FakeService()
+    with serving(service) as url:
+        assert told in complaint(run("train", "--url", url, *given))
+    assert service.requests == []
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            'optimizer={"type":"sgd"',
+            """the JSON is broken at character 14, behind '{"type":"sgd"': Expecting ','""",
+        ),
+        ("hidden= [30;20]", "the JSON is broken at character 5, behind ' [30': Expecting ','"),
+    ],
+)
+def test_train_says_where_json_is_broken(text, told):
+    name = text.partition("=")[0]
+    assert f"--set {name}: {told}" in complaint(run("train", "--set", text))
 
 
 def test_train_refuses_layers_that_are_no_numbers():
