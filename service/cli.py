@@ -4,7 +4,6 @@ What is heavy is imported inside the commands: `health` runs every few seconds i
 """
 
 import gc
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -14,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from service import __version__
 
 if TYPE_CHECKING:
-    from service.client import JobHandle
     from service.settings import Settings
     from service.store.keys import Key, KeyStore
 
@@ -74,11 +73,26 @@ def serve(
     raise typer.Exit(server.serve(settings))
 
 
-@app.command()
+class _EachOnce(TyperCommand):
+    """Refuses an option that comes twice; of two the last would count, and the first be lost."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        _, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        for param in order:
+            if order.count(param) > 1 and not getattr(param, "multiple", False):
+                hint = " Layers are one list: --hidden 30,20." if param.name == "hidden" else ""
+                ctx.fail(f"{param.opts[0]} is given twice; leave one out.{hint}")
+        return super().parse_args(ctx, args)
+
+
+@app.command(cls=_EachOnce)
 def train(
     preset: Annotated[
-        str, typer.Option(help="linear, mlp-relu, mlp-sigmoid or mlp-augmented.")
-    ] = "mlp-relu",
+        str | None,
+        typer.Option(
+            help="linear, mlp-relu, mlp-sigmoid or mlp-augmented.", show_default="mlp-relu"
+        ),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="For lists and pictures.")] = None,
     hidden: Annotated[
         str | None, typer.Option(help="Units of each hidden layer: 128,64; '' is linear.")
@@ -101,25 +115,34 @@ def train(
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Submit only.")] = False,
 ) -> None:
     """Submit a job, watch it, and say where its results are. Ctrl-C does not stop the job."""
-    from service.client import Client
+    from service.client import Client, training
 
     options: dict[str, Any] = {
         "preset": preset,
         "name": name,
-        "hidden": None if hidden is None else _integers(hidden),
         "activation": activation,
         "epochs": epochs,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
         "seed": seed,
     }
-    fields = _given(options) | dict(map(_field, others))
+    try:
+        options["hidden"] = None if hidden is None else training.integers(hidden)
+        fields = training.fields(options, others)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
     with _errors_in_one_line(), Client(url) as client:
         job = client.jobs.create(**fields)
         typer.echo(job.url)
-        if not no_wait:
+        if no_wait:
+            _say(training.ways_on(job), err=True)  # scripts read the URL from stdout
+            return
+        try:
             job.wait(progress=True)
-            _print_result(job)
+        except KeyboardInterrupt:
+            _say(["Stopped waiting; the job goes on.", *training.ways_on(job)], err=True)
+            raise typer.Exit(130) from None
+        _say(training.result(job, client.base_url))
 
 
 @app.command()
@@ -182,6 +205,8 @@ def health(url: Url = None) -> None:
         # The server refuses names that are not its own, and 127.0.0.1 may not be.
         if "*" not in settings.allowed_hosts:
             headers["Host"] = settings.allowed_hosts[0]
+    elif "://" not in url:
+        url = f"http://{url}"
     try:
         # trust_env=False: the server is asked itself, never a proxy.
         answer = httpx2.get(
@@ -332,25 +357,6 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _field(text: str) -> tuple[str, Any]:
-    name, separator, value = text.partition("=")
-    if not (name and separator):
-        raise typer.BadParameter(f"{text!r} is no FIELD=VALUE such as l2=1e-4", param_hint="--set")
-    try:
-        return name, json.loads(value, parse_constant=str)
-    except ValueError:
-        return name, value
-
-
-def _integers(text: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(",")] if text.strip() else []
-    except ValueError:
-        raise typer.BadParameter(
-            f"{text!r} is no list of whole numbers such as 128,64", param_hint="--hidden"
-        ) from None
-
-
 @contextmanager
 def _errors_in_one_line() -> Iterator[None]:
     from service.client import ClientError
@@ -365,12 +371,5 @@ def _errors_in_one_line() -> Iterator[None]:
         raise typer.Exit(130) from None
 
 
-def _print_result(job: "JobHandle") -> None:
-    if job.metrics.final:
-        seconds = sum(epoch.seconds for epoch in job.epochs)
-        accuracy, epochs = job.metrics.final.test_accuracy, job.spec.epochs
-        count = "1 epoch" if epochs == 1 else f"{epochs} epochs"
-        typer.echo(f"test accuracy {accuracy:.2%} after {count}, {seconds:.1f} s")
-    typer.echo(f"curves   {job.url}/curves.png")
-    typer.echo(f"weights  {job.url.replace('/jobs/', '/models/')}/weights.safetensors")
-    typer.echo(f"predict  mlp-service predict --model {job.id} IMAGE...")
+def _say(lines: list[str], *, err: bool = False) -> None:
+    typer.echo("\n".join(lines), err=err)

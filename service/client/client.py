@@ -37,7 +37,7 @@ class Client:
     """Speaks to one server; safe to share between threads.
 
     Args:
-        base_url: default `$MLP_SERVICE_URL`, else http://127.0.0.1:8000.
+        base_url: default `$MLP_SERVICE_URL`, else http://127.0.0.1:8000; `http://` may be left out.
         timeout: seconds that a request may be silent.
         transport: for tests: takes the network's place.
         api_key: `mlp_…`, if the server asks for one; default `$MLP_API_KEY`.

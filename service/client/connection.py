@@ -47,7 +47,8 @@ class Connection:
         transport: httpx2.BaseTransport | None,
         api_key: str | None = None,
     ) -> None:
-        self.base_url = base_url.rstrip("/")
+        url = base_url if "://" in base_url else f"http://{base_url}"
+        self.base_url = url.rstrip("/")
         self._timeout = timeout
         self._http = httpx2.Client(
             base_url=self.base_url,

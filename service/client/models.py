@@ -78,7 +78,9 @@ class Models:
         normalize: Normalize = "auto",
         return_pixels: bool = False,
     ) -> list[Prediction]:
-        """Say which digits the images of an array show, up to 10 000 in one request.
+        """Say which digits the images of an array show: any number, 1000 in a request.
+
+        One network answers for all, but one that still trains may learn between two requests.
 
         Args:
             array: a NumPy array, or the path or the bytes of an `.npy` file: one image or many,
@@ -90,9 +92,13 @@ class Models:
 
         """
         options = {"top_k": top_k, "normalize": normalize, "return_pixels": return_pixels}
-        request = _about(array, options)
-        path = f"/v1/models/{ref}/predict"
-        return self._connection.ask(Predictions, path, method="POST", **request).predictions
+        predictions = []
+        for part in arrays.in_parts(array):
+            request, path = _about(part, options), f"/v1/models/{ref}/predict"
+            answer = self._connection.ask(Predictions, path, method="POST", **request)
+            predictions += answer.predictions
+            ref = answer.model  # what is `latest` may be another a moment later
+        return predictions
 
     def probabilities(
         self,
@@ -105,12 +111,16 @@ class Models:
         As `predict_array` takes them; nothing is faster for many. A row of NaN stands for an image
         among several that can't be read.
         """
-        request = _about(array, {"normalize": normalize}, arrays.MEDIA_TYPE)
-        response = self._connection.request("POST", f"/v1/models/{ref}/predict", **request)
-        try:
-            return arrays.of_npy(response.content)
-        except ValueError as error:
-            raise UnexpectedAnswer(str(response.url)) from error
+        options, parts = {"normalize": normalize}, []
+        for part in arrays.in_parts(array):
+            request = _about(part, options, arrays.MEDIA_TYPE)
+            response = self._connection.request("POST", f"/v1/models/{ref}/predict", **request)
+            try:
+                parts.append(arrays.of_npy(response.content))
+            except ValueError as error:
+                raise UnexpectedAnswer(str(response.url)) from error
+            ref = response.headers.get("Model", ref)
+        return arrays.joined(parts)
 
     def weights(self, ref: str = "latest", format: WeightsFormat = "safetensors") -> bytes:
         return self._connection.fetch(f"/v1/models/{ref}/weights.{format}")
@@ -120,7 +130,7 @@ class Models:
         return self._connection.fetch(f"/v1/models/{ref}/layers/{layer}/weights.{format}")
 
 
-def _about(array: Source, options: dict[str, Any], accept: str = "application/json") -> Any:
+def _about(npy: bytes, options: dict[str, Any], accept: str = "application/json") -> Any:
     """Return the request that asks about an array."""
     headers = {"Content-Type": arrays.MEDIA_TYPE, "Accept": accept}
-    return {"content": arrays.as_npy(array), "headers": headers, "params": options}
+    return {"content": npy, "headers": headers, "params": options}

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from service import __version__, cli, demo
 from service.cli import app
+from service.client import Client, JobHandle, training
 from service.store.database import migrate
 from tests.service.client.fake_service import FakeService, make_job, serving
 
@@ -117,6 +118,15 @@ def test_health_fails_if_the_server_is_not_ready():
     assert (result.exit_code, result.stderr) == (1, f"{url} is not ready: 503 no\n")
 
 
+def test_the_scheme_of_an_address_may_be_left_out(monkeypatch):
+    with serving(FakeService()) as url:
+        address = url.removeprefix("http://")
+        assert run("health", "--url", address).stdout == f"{url} is ready\n"
+        assert run("train", "--no-wait", "--url", address).stdout == f"{url}/v1/jobs/job_1\n"
+        monkeypatch.setenv("MLP_SERVICE_URL", address)
+        assert run("health").exit_code == 0
+
+
 def test_health_fails_if_nobody_answers():
     result = run("health", "--url", f"http://127.0.0.1:{free_port()}")
     assert result.exit_code == 1
@@ -140,6 +150,43 @@ def test_train_sends_only_what_was_given_and_tells_the_results():
     assert f"{url}/v1/models/job_1/weights.safetensors" in result.stdout
 
 
+def test_the_command_that_predicts_names_an_address_that_is_not_the_default():
+    service = FakeService()
+    service.finishes_at_once = True
+    with serving(service) as url:
+        result = run("train", "--url", url)
+    assert result.stdout.endswith(
+        f"predict  mlp-service predict --model job_1 --url {url} IMAGE...\n"
+    )
+    told = training.result(service.client().jobs.create(), Client().base_url)
+    assert told[-1] == "predict  mlp-service predict --model job_2 IMAGE..."
+
+
+def ways_on(url, key=""):
+    return (
+        f"watch    curl -N{key} {url}/v1/jobs/job_1/events\n"
+        f"cancel   curl -X POST{key} {url}/v1/jobs/job_1/cancel\n"
+    )
+
+
+def test_ctrl_c_stops_the_waiting_and_says_how_to_go_on(monkeypatch):
+    def interrupted(job, progress):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(JobHandle, "wait", interrupted)
+    with serving(FakeService()) as url:
+        result = run("train", "--url", url)
+    assert (result.exit_code, result.stdout) == (130, f"{url}/v1/jobs/job_1\n")
+    assert result.stderr == "Stopped waiting; the job goes on.\n" + ways_on(url)
+
+
+def test_ways_to_go_on_carry_the_key_without_showing_it(monkeypatch):
+    monkeypatch.setenv("MLP_API_KEY", "mlp_secret")
+    with serving(FakeService()) as url:
+        result = run("train", "--url", url, "--no-wait")
+    assert result.stderr == ways_on(url, ' -H "Authorization: Bearer $MLP_API_KEY"')
+
+
 def test_train_counts_a_single_epoch():
     service = FakeService()
     service.finishes_at_once = True
@@ -153,7 +200,7 @@ def test_train_without_hidden_layers_and_without_waiting():
     with serving(service) as url:
         result = run("train", "--url", url, "--hidden", "", "--no-wait")
     assert json.loads(service.requests[0].content)["hidden"] == []
-    assert result.stdout == f"{url}/v1/jobs/job_1\n"
+    assert (result.stdout, result.stderr) == (f"{url}/v1/jobs/job_1\n", ways_on(url))
 
 
 def test_train_sets_any_field_of_a_spec():
@@ -187,6 +234,47 @@ def test_train_refuses_to_set_what_has_no_name_or_value(text):
     result = run("train", "--set", text)
     assert result.exit_code == 2
     assert "FIELD=VALUE" in result.stderr
+
+
+def complaint(result):
+    """Return what is said of wrong usage, without the frame around it and its line ends."""
+    assert result.exit_code == 2
+    return " ".join(result.stderr.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (
+            ("--hidden", "30", "--hidden=20"),
+            "--hidden is given twice; leave one out. Layers are one list: --hidden 30,20.",
+        ),
+        (("--epochs", 1, "--epochs", 1), "--epochs is given twice; leave one out."),
+        (("--epochs", 1, "--set", "epochs=2"), "--set epochs=2: epochs is given twice"),
+        (("--set", "l2=0", "--set", "l2=1"), "--set l2=1: l2 is given twice"),
+        (("--preset", "linear", "--set", "preset=x"), "--set preset=x: preset is given twice"),
+    ],
+)
+def test_train_refuses_a_field_that_is_given_twice(given, told):
+    service = FakeService()
+    with serving(service) as url:
+        assert told in complaint(run("train", "--url", url, *given))
+    assert service.requests == []
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            'optimizer={"type":"sgd"',
+            """the JSON is broken at character 14, behind '{"type":"sgd"': Expecting ','""",
+        ),
+        ("hidden= [30;20]", "the JSON is broken at character 5, behind ' [30': Expecting ','"),
+    ],
+)
+def test_train_says_where_json_is_broken(text, told):
+    name = text.partition("=")[0]
+    assert f"--set {name}: {told}" in complaint(run("train", "--set", text))
 
 
 def test_train_refuses_layers_that_are_no_numbers():

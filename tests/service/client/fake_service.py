@@ -95,6 +95,7 @@ class FakeService:
     `faults` are used up first: a response is sent instead of the true one, an exception is raised
     instead of an answer, after the request had its effect. `streams` are event streams, one a
     connection: bytes to send, exceptions to raise, jobs that from then on are the stored record.
+    `newest` is the job that `latest` means.
     """
 
     def __init__(self) -> None:
@@ -103,6 +104,7 @@ class FakeService:
         self.faults: deque[httpx2.Response | Exception] = deque()
         self.streams: deque[list[bytes | Exception | Job]] = deque()
         self.finishes_at_once = False
+        self.newest = "ref_1"
         self.requests: list[httpx2.Request] = []
         self.routes = [
             ("POST /v1/jobs", self.create),
@@ -217,7 +219,8 @@ class FakeService:
             return self.predict_each({"inputs": [None] * images, **options}, ref)
         file = io.BytesIO()
         np.save(file, np.eye(images, 10, dtype=np.float32))
-        return httpx2.Response(200, content=file.getvalue())
+        headers = {"Model": self.newest if ref == "latest" else ref}
+        return httpx2.Response(200, headers=headers, content=file.getvalue())
 
     def predict_each(self, body, ref):
         seen = {"normalized": True, "inverted": True, "box": [1, 2, 3, 4]}
@@ -228,7 +231,7 @@ class FakeService:
         return httpx2.Response(
             200,
             json={
-                "model": ref,
+                "model": self.newest if ref == "latest" else ref,
                 "epochs_done": 3,
                 "checkpoint_sha256": "",
                 "predictions": [sure for _ in body["inputs"]],

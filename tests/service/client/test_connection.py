@@ -90,6 +90,13 @@ def test_environment_names_the_server_and_an_argument_wins(monkeypatch):
     assert Client("http://here").base_url == "http://here"
 
 
+@pytest.mark.parametrize("address", ["localhost:8000", "127.0.0.1:8000", "[::1]:80/mlp", "lab"])
+def test_an_address_without_a_scheme_is_of_http(address, monkeypatch):
+    assert Client(address).base_url == f"http://{address}"
+    monkeypatch.setenv("MLP_SERVICE_URL", address)
+    assert Client().base_url == f"http://{address}"
+
+
 def test_path_of_the_base_url_is_kept():
     service = FakeService()
     service.add(make_job("job_1"))

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.client import ImageUnusable, UnexpectedAnswer
-from tests.service.client.fake_service import FakeService
+from service.client import ImageUnusable, RefusedError, UnexpectedAnswer
+from tests.service.client.fake_service import FakeService, problem
 
 GREY = [[(row * column) % 256 for column in range(28)] for row in range(28)]
 FLAT = [value for row in GREY for value in row]
@@ -125,6 +125,55 @@ def test_probabilities_are_asked_for_and_come_back_as_an_array():
     (request,) = service.requests
     assert request.headers["Accept"] == "application/x-npy"
     assert dict(request.url.params) == {"normalize": "always"}
+
+
+def many_digits(count=2500):
+    """Each image is its number, so that the order can be told."""
+    numbers = np.arange(count, dtype=np.float64) / count
+    return np.repeat(numbers, 784).reshape(count, 28, 28)
+
+
+def sent_arrays(service):
+    return [np.load(io.BytesIO(request.content)) for request in service.requests]
+
+
+@pytest.mark.parametrize("form", ["array", "bytes", "path"])
+@pytest.mark.parametrize("ask", ["predict_array", "probabilities"])
+def test_many_images_go_in_parts_in_order_to_one_network(ask, form, tmp_path):
+    digits = many_digits()
+    path = tmp_path / "digits.npy"
+    np.save(path, digits)
+    service = FakeService()
+    given = {"array": digits, "bytes": path.read_bytes(), "path": path}[form]
+    found = getattr(service.client().models, ask)(given)
+    assert len(found) == 2500
+    sent = sent_arrays(service)
+    assert [len(part) for part in sent] == [834, 833, 833]
+    np.testing.assert_array_equal(np.concatenate(sent), digits)
+    latest, *others = (request.url.path for request in service.requests)
+    assert latest == "/v1/models/latest/predict"
+    assert set(others) == {"/v1/models/ref_1/predict"}
+    assert all(len(request.content) < 10 * 1024**2 for request in service.requests)
+
+
+def test_the_answers_about_parts_are_put_together():
+    found = FakeService().client().models.probabilities(many_digits(1002))
+    np.testing.assert_array_equal(found, np.tile(np.eye(501, 10), (2, 1)))
+
+
+@pytest.mark.parametrize("shape", [(784,), (28, 28), (1, 784), (1000, 784), (2 * 784,), (0, 784)])
+def test_up_to_1000_images_and_what_is_none_go_in_one_request(shape):
+    service = FakeService()
+    service.client().models.predict_array(np.zeros(shape, np.uint8))
+    assert [part.shape for part in sent_arrays(service)] == [shape]
+
+
+def test_the_server_says_what_is_wrong_with_a_file_that_holds_no_array():
+    service = FakeService()
+    service.faults.append(problem(422, "The body is no .npy file (version 1 or 2)."))
+    with pytest.raises(RefusedError, match=r"no \.npy file"):
+        service.client().models.predict_array(b"\x93NUMPY\x09garbage")
+    assert service.requests[0].content == b"\x93NUMPY\x09garbage"
 
 
 def test_an_answer_that_is_no_array_is_another_program():
