@@ -360,11 +360,12 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 @contextmanager
 def _errors_in_one_line() -> Iterator[None]:
     from service.client import ClientError
+    from service.client.answers import printable
 
     try:
         yield
     except (ClientError, OSError) as error:
-        typer.echo(str(error), err=True)
+        typer.echo(printable(str(error)), err=True)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         typer.echo("Stopped waiting. A job that was submitted goes on.", err=True)

@@ -62,4 +62,12 @@ def _cells(prediction: Prediction) -> tuple[str, str, str, str]:
     remarks = [prediction.problem.detail] if prediction.problem else prediction.warnings
     digit = "-" if prediction.label is None else str(prediction.label)
     sure = "-" if prediction.probability is None else f"{prediction.probability:.1%}"
-    return digit, sure, next_best, "; ".join(remarks)
+    return digit, sure, next_best, printable("; ".join(remarks).replace("\n", " "))
+
+
+def printable(text: str) -> str:
+    """Return what a server says without what a terminal would obey."""
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}"
+        for letter in text
+    )

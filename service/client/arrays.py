@@ -20,6 +20,7 @@ START = b"\x93NUMPY"
 # The server redraws at most 1000 pictures in a request, and a body may have 10 MiB: that is some
 # 3300 images as float32, 1600 as float64.
 MOST_IMAGES = 1000
+MOST_HEADER_BYTES = 500
 
 
 def in_parts(array: Source) -> Iterator[bytes]:
@@ -47,26 +48,35 @@ def in_parts(array: Source) -> Iterator[bytes]:
         yield file.getvalue()
 
 
-def _images(data: bytes) -> Rows:
+def _images(data: bytes) -> "NDArray[np.generic]":
     """Return the array in an `.npy` file, none of what is no such file: the server says why."""
     import numpy as np
 
     try:
-        return of_npy(data)
+        return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
     except Exception:  # NumPy reads the header as Python, so garbage may raise anything
         return np.empty(0, np.float32)
 
 
-def of_npy(data: bytes) -> Rows:
-    """Return the array in an `.npy` file.
+def of_answer(data: bytes) -> Rows:
+    """Return the probabilities in an answer; nothing is allocated that it only claims to hold.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it holds none.
 
     """
     import numpy as np
 
-    rows: Rows = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+    file = io.BytesIO(data)
+    try:
+        np.lib.format.read_magic(file)
+        header = np.lib.format.read_array_header_1_0(file, max_header_size=MOST_HEADER_BYTES)
+        (count, digits), by_columns, dtype = header
+        rows: Rows = np.frombuffer(data, np.float32, offset=file.tell()).reshape(count, 10)
+    except Exception as exc:  # NumPy reads the header as Python, so garbage may raise anything
+        raise ValueError("this is no array of probabilities") from exc
+    if digits != 10 or by_columns or dtype != np.float32:
+        raise ValueError(f"this is no float32 (n, 10) but {dtype} ({count}, {digits})")
     return rows
 
 

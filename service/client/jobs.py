@@ -114,7 +114,7 @@ class Jobs:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def create(self, preset: str | None = None, **fields: Any) -> JobHandle:
+    def create(self, /, preset: str | None = None, **fields: Any) -> JobHandle:
         """Submit a job; the fields are those of `service.job.Spec` and override the preset.
 
         Raises:

@@ -60,14 +60,17 @@ class Models:
 
         """
         many = images.is_many(image)
+        inputs = [images.as_input(item) for item in (image if many else [image])]
         body = {
-            "inputs": [images.as_input(item) for item in (image if many else [image])],
+            "inputs": inputs,
             "top_k": top_k,
             "normalize": normalize,
             "return_pixels": return_pixels,
         }
         path = f"/v1/models/{ref}/predict"
         predictions = self._connection.ask(Predictions, path, method="POST", json=body).predictions
+        if len(predictions) != len(inputs):
+            raise UnexpectedAnswer(path)
         return predictions if many else predictions[0]
 
     def predict_array(
@@ -116,7 +119,7 @@ class Models:
             request = _about(part, options, arrays.MEDIA_TYPE)
             response = self._connection.request("POST", f"/v1/models/{ref}/predict", **request)
             try:
-                parts.append(arrays.of_npy(response.content))
+                parts.append(arrays.of_answer(response.content))
             except ValueError as error:
                 raise UnexpectedAnswer(str(response.url)) from error
             ref = response.headers.get("Model", ref)

@@ -23,6 +23,11 @@ def fields(options: dict[str, Any], others: Sequence[str]) -> dict[str, Any]:
         if name in found:
             raise ValueError(f"--set {text}: {name} is given twice; leave one out.")
         found[name] = value
+    for name, value in found.items():
+        try:
+            json.dumps([name, value], allow_nan=False, ensure_ascii=False).encode()
+        except ValueError:  # 1e999 is infinite, and odd bytes are no text
+            raise ValueError(f"{ascii(name)[1:-1]}: its value can't be written as JSON") from None
     return {"preset": "mlp-relu"} | found
 
 
@@ -39,6 +44,8 @@ def _field(text: str) -> tuple[str, Any]:
         raise ValueError(f"--set: {text!r} is no FIELD=VALUE such as l2=1e-4")
     try:
         return name, json.loads(value, parse_constant=str)
+    except RecursionError:
+        raise ValueError(f"--set {name}: the JSON is nested too deeply") from None
     except ValueError as error:
         if isinstance(error, json.JSONDecodeError) and value.lstrip().startswith(("{", "[")):
             where = f"character {error.pos + 1}, behind {value[: error.pos][-30:]!r}"

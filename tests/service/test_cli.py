@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from service import __version__, cli, demo
 from service.cli import app
-from service.client import Client, JobHandle, training
+from service.client import Client, JobHandle, answers, training
 from service.store.database import migrate
 from tests.service.client.fake_service import FakeService, make_job, serving
 
@@ -520,3 +520,16 @@ def test_backup_copies_the_data_directory_and_says_what(tmp_path, empty_database
     inside = run("backup", tmp_path / "data" / "copy", "--data-dir", tmp_path / "data")
     assert inside.exit_code == 2
     assert "part of its original" in inside.stderr.replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["l2=1e999", 'metadata={"a":1e999}', "a=" + "[" * 100_000, "name=\udcff", "\udcff=1"],
+)
+def test_a_value_that_is_no_json_is_refused(given):
+    with pytest.raises(ValueError, match=r"nested|can't be written"):
+        training.fields({}, [given])
+
+
+def test_what_a_server_says_can_not_steer_the_terminal():
+    assert answers.printable("\x1b]0;owned\x07a\nb") == "�]0;owned�a\nb"

@@ -176,11 +176,47 @@ def test_the_server_says_what_is_wrong_with_a_file_that_holds_no_array():
     assert service.requests[0].content == b"\x93NUMPY\x09garbage"
 
 
-def test_an_answer_that_is_no_array_is_another_program():
+GIVEN = {"descr": "<f4", "fortran_order": False, "shape": (1, 10)}
+
+
+def claiming(header):
+    """An `.npy` file of this header, with room for one row."""
+    text = (header if isinstance(header, str) else repr(header)).encode() + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(40)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"hello",
+        claiming(GIVEN)[:-1],
+        claiming(GIVEN | {"shape": (10**12, 10)}),
+        claiming(GIVEN | {"shape": (10**22, 10)}),
+        claiming(GIVEN | {"shape": (10,)}),
+        claiming(GIVEN | {"shape": (10, 1)}),
+        claiming(GIVEN | {"descr": "<i4"}),
+        claiming(GIVEN | {"fortran_order": True}),
+        claiming("{[]: 1}"),
+        claiming("{'descr': "),
+        claiming("-" * 9000),
+        npy(np.zeros((1, 3))),
+        npy(np.full((1, 10), "a")),
+    ],
+)
+def test_an_answer_that_is_no_array_is_another_program(content):
     service = FakeService()
-    service.faults.append(httpx2.Response(200, content=b"hello"))
+    service.faults.append(httpx2.Response(200, content=content))
     with pytest.raises(UnexpectedAnswer, match="Is another program"):
         service.client().models.probabilities(np.zeros((28, 28), np.uint8))
+
+
+@pytest.mark.parametrize("image", [GREY, [GREY, GREY]])
+def test_an_answer_about_other_images_is_another_program(image):
+    service = FakeService()
+    told = {"model": "job_1", "epochs_done": 1, "checkpoint_sha256": "", "predictions": []}
+    service.faults.append(httpx2.Response(200, json=told))
+    with pytest.raises(UnexpectedAnswer):
+        service.client().models.predict(image)
 
 
 def test_predict_says_where_an_npy_file_belongs():
