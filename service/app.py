@@ -243,15 +243,14 @@ class Server(uvicorn.Server):
 def serve(settings: Settings) -> int:
     """Serve until a signal; return the exit code."""
     logs.configure(settings.log_level, settings.log_format)
-    new = not is_there(settings.resolved_database_url())
-    if new and (problem := public_bind_problem(settings)):  # before anything is made
-        sys.stderr.write(f"{problem}\n")
-        return 2
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(_lock(settings.data_dir))
-            prepare(settings)  # only then the keys can be read, whatever happened before
-            problem = public_bind_problem(settings)
+            new = not is_there(settings.resolved_database_url())
+            problem = public_bind_problem(settings) if new else None  # before anything is made
+            if not problem:
+                stack.enter_context(_lock(settings.data_dir))
+                prepare(settings)  # only then the keys can be read, whatever happened before
+                problem = public_bind_problem(settings)
         except StoreBroken as exc:
             sys.stderr.write(f"mlp-service can't start: {exc}\n")
             return 1

@@ -3,11 +3,11 @@
 What is heavy is imported inside the commands: `health` runs every few seconds in a container.
 """
 
+import contextlib
 import gc
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -288,7 +288,7 @@ def revoke(
     typer.echo(f"{key} is revoked", err=True)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _key_store(data_dir: Path | None, *, new: bool = False) -> Iterator["KeyStore"]:
     from service.errors import ServiceError
     from service.store.database import Database, is_there, migrate
@@ -296,20 +296,20 @@ def _key_store(data_dir: Path | None, *, new: bool = False) -> Iterator["KeyStor
 
     settings = _settings(data_dir=data_dir)
     url, place = settings.resolved_database_url(), settings.data_dir.absolute()
-    if not is_there(url):
-        if not new:
-            typer.echo(f"{place} holds no database; --data-dir (MLP_DATA_DIR) names it.", err=True)
-            raise typer.Exit(1)
-        typer.echo(f"{place} holds no database yet; a new one is made for a new server.", err=True)
-    database = Database(url)
     try:
-        migrate(url)
-        yield KeyStore(database)
+        if not is_there(url):
+            if not new:
+                flaw = f"{place} holds no database; --data-dir (MLP_DATA_DIR) names it."
+                typer.echo(flaw, err=True)
+                raise typer.Exit(1)
+            made = f"{place} holds no database yet; a new one is made for a new server."
+            typer.echo(made, err=True)
+        with contextlib.closing(Database(url)) as database:
+            migrate(url)
+            yield KeyStore(database)
     except ServiceError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
-    finally:
-        database.close()
 
 
 def _duration(text: str) -> timedelta:
@@ -357,7 +357,7 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-@contextmanager
+@contextlib.contextmanager
 def _errors_in_one_line() -> Iterator[None]:
     from service.client import ClientError
     from service.client.answers import printable

@@ -7,12 +7,12 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sqlalchemy import delete, make_url, select
+from sqlalchemy import delete, select
 
 from service.errors import StoreBroken
 from service.job import State
 from service.store.artifacts import Artifacts, broken, make_directory, sync
-from service.store.database import Database, migrate, sqlite_url
+from service.store.database import Database, file_of, migrate, sqlite_url
 from service.store.guards import in_state
 from service.store.jobs import JobStore
 from service.store.queue import Queue
@@ -62,13 +62,7 @@ def backup(url: str, artifacts: Artifacts, destination: Path) -> Copied:
 
 
 def _sqlite_file(url: str) -> Path:
-    place = make_url(url)
-    if not place.drivername.startswith("sqlite") or not place.database:
-        raise StoreBroken(
-            "only a SQLite database is copied; use your database's own tool, and then copy the "
-            "directory of the jobs"
-        )
-    path = Path(place.database)
+    path = file_of(url)
     if not path.is_file():
         raise StoreBroken(f"there is no database {path}; name its place with --data-dir")
     return path

@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url
+from sqlalchemy import URL, Connection, create_engine, event, inspect, make_url
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -42,7 +42,8 @@ class Database:
         self.url = url
         self._busy_seconds = busy_seconds
         self._altering = False
-        self._engine = _engine(url)
+        file_of(url)  # or refuse it
+        self._engine = create_engine(url, pool_size=8, max_overflow=32)
         event.listen(self._engine, "connect", self._prepare_sqlite)
         event.listen(self._engine, "begin", _begin_sqlite)
         event.listen(self._engine, "handle_error", _drop_spoilt)
@@ -126,25 +127,23 @@ def sqlite_url(path: Path) -> str:
     return URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
 
 
-def _engine(url: str) -> Engine:
-    """Make the engine of a URL that an operator wrote.
+def file_of(url: str) -> Path:
+    """Return where the database lies that an operator named.
 
     Raises:
-        StoreBroken: no database can be reached by it. The URL is not shown: it may hold a password.
+        StoreBroken: none can be reached there. The URL is not shown: it may hold a password.
 
     """
     mend = "see MLP_DATABASE_URL, such as sqlite:////var/lib/mlp/jobs.sqlite3"
     try:
         place = make_url(url)
-        if place.get_backend_name() != "sqlite":
-            raise StoreBroken(f"only SQLite is supported, not {place.get_backend_name()}: {mend}")
-        if place.database in (None, "", ":memory:"):
-            raise StoreBroken(f"a database in memory can't be shared with the workers: {mend}")
-        return create_engine(url, pool_size=8, max_overflow=32)
-    except ModuleNotFoundError as exc:
-        raise StoreBroken(f"the database needs the package {exc.name}: {mend}") from exc
     except (ArgumentError, ValueError) as exc:
         raise StoreBroken(f"the database's address is no SQLAlchemy URL: {mend}") from exc
+    if place.drivername != "sqlite":
+        raise StoreBroken(f"only SQLite is supported, not {place.drivername}: {mend}")
+    if place.host or not place.database or place.database == ":memory:":
+        raise StoreBroken(f"the database must be a file, for the workers share it: {mend}")
+    return Path(place.database)
 
 
 def _drop_spoilt(context: ExceptionContext) -> None:
@@ -171,8 +170,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 def is_there(url: str) -> bool:
     """Tell whether there is a database at `url`; to open it would make it."""
-    path = make_url(url).database
-    return path is not None and Path(path).exists()
+    return file_of(url).exists()
 
 
 def migrate(url: str) -> None:
@@ -205,13 +203,12 @@ def _checked_revision(url: str) -> str | None:
     """Refuse a damaged database before anything builds on it; make the folder of a new one."""
     database = Database(url)
     try:
-        if url.startswith("sqlite"):
-            make_directory(Path(str(make_url(url).database)).parent)
-            with database.read() as connection:
-                found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
-            if found != "ok":
-                what = " ".join(str(found).split())
-                raise StoreBroken(f"the database is damaged; restore a backup: {what}")
+        make_directory(file_of(url).parent)
+        with database.read() as connection:
+            found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+        if found != "ok":
+            what = " ".join(str(found).split())
+            raise StoreBroken(f"the database is damaged; restore a backup: {what}")
         return database.revision()
     finally:
         database.close()

@@ -142,7 +142,7 @@ def test_a_destination_that_exists_is_refused(
 
 @pytest.mark.parametrize(
     ("url", "why"),
-    [("sqlite:////no/where", "no database /no/where"), ("postgresql://host/db", "only a SQLite")],
+    [("sqlite:////no/where", "no database /no/where"), ("postgresql://host/db", "only SQLite")],
 )
 def test_what_is_not_there_is_not_copied(
     artifacts: Artifacts, tmp_path: Path, url: str, why: str
