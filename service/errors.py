@@ -24,8 +24,6 @@ ServiceError
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from service.state import FINAL
-
 
 class ServiceError(Exception):
     """Base of all errors that the service raises on purpose; `str()` is fit for a client."""
@@ -92,10 +90,10 @@ class WrongMove(Refused):
 
 
 class NotTrainedYet(Refused):
-    def __init__(self, job: str, state: str) -> None:
-        self.job, self.state = job, state
+    def __init__(self, job: str, state: str, *, ended: bool) -> None:
+        self.job, self.state, self.ended = job, state, ended
         when = "the first comes about half a second after training starts"
-        if state in FINAL:
+        if ended:
             when = "and it will never have any, for it ended before the first"
         super().__init__(f"Job {job} ({state}) has no checkpoint, so it has no weights; {when}.")
 

@@ -63,8 +63,8 @@ async def predict(
 
     The body is one image file, several as multipart fields `image`, an `.npy` array (uint8 0-255 or
     float 0-1; one image or a batch), the bare bytes of 28x28 pixels (0-255, one image after the
-    other, as application/octet-stream), or JSON. The query parameters are for bodies other than
-    JSON. One bad image alone is an error; among several it has its own `problem`.
+    other, as application/octet-stream), or JSON, whose fields come before the query parameters of
+    their names. One bad image alone is an error; among several it has its own `problem`.
     """
     media_type = questions.media_type(request.headers)
     options = Options(top_k, normalize, return_pixels)
@@ -73,8 +73,6 @@ async def predict(
         files = await questions.uploads(request)
         images, read = len(files), partial(Question, files, options)
     else:
-        if media_type == "application/json":
-            questions.check_no_query(request)
         body = await request.body()
         images = questions.most_images(media_type, body)
         read = partial(questions.read, media_type, body, options, rooms.datasets)

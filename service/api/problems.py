@@ -34,7 +34,6 @@ from service.errors import (
 )
 from service.job import AdamW, Augmentation, Problem, ProblemItem, Sgd, Spec
 from service.pictures.digits import MAX_IMAGE_BYTES, BadImage
-from service.state import FINAL
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = "1"
@@ -153,7 +152,7 @@ async def _service_error(_: Request, exc: Exception) -> Response:
     if found.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.error("request_failed", error=str(exc))
         return answer(found, {"Retry-After": RETRY_SECONDS})
-    if isinstance(exc, NotTrainedYet) and exc.state not in FINAL:
+    if isinstance(exc, NotTrainedYet) and not exc.ended:
         return answer(found, {"Retry-After": RETRY_SECONDS})
     return answer(found)
 

@@ -4,7 +4,7 @@ import base64
 import binascii
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Literal
 
@@ -167,12 +167,6 @@ def most_images(media_type: str, body: bytes) -> int:
     return len(body) // 784 if media_type in (NPY, BARE) else 1
 
 
-def check_no_query(request: Request) -> None:
-    """Refuse query parameters beside a JSON body, which has fields of these names."""
-    if names := sorted(request.query_params):
-        raise HTTPException(422, f"?{names[0]}: with a JSON body it is a field of that body.")
-
-
 def read_quickly(media_type: str, body: bytes, datasets: DatasetShelf) -> Question | None:
     """Return the question in a small body, of one image most likely, that needs no file.
 
@@ -180,7 +174,9 @@ def read_quickly(media_type: str, body: bytes, datasets: DatasetShelf) -> Questi
     """
     if media_type == "application/json":
         asked = from_json(body) if body.count(b"{") == 2 else None
-        return _question(PredictRequest.model_validate(asked), datasets) if _is_one(asked) else None
+        if not _is_one(asked):
+            return None
+        return _question(PredictRequest.model_validate(asked), Options(), datasets)
     quick = media_type in (NPY, BARE) or media_type.startswith("image/")
     return read(media_type, body, Options(), datasets) if quick else None
 
@@ -196,7 +192,7 @@ def _is_one(asked: Any) -> bool:
 def read(media_type: str, body: bytes, options: Options, datasets: DatasetShelf) -> Question:
     """Return the question in a body of any type but a form's."""
     if media_type == "application/json":
-        return _from_json(body, datasets)
+        return _from_json(body, options, datasets)
     if media_type.startswith("image/"):
         return Question([body], options)
     if media_type == NPY or body.startswith(NPY_START):
@@ -255,19 +251,20 @@ def _bytes_of(values: np.ndarray) -> Grey:
     return pixels
 
 
-def _from_json(body: bytes, datasets: DatasetShelf) -> Question:
+def _from_json(body: bytes, options: Options, datasets: DatasetShelf) -> Question:
     # Each takes much more memory than its bytes in the body, and so would the errors about it.
     most = {b"{": MAX_INPUTS + 1, b"[": 32 * MAX_INPUTS, b'"': 10 * MAX_INPUTS + 100}
     if any(body.count(mark) > count for mark, count in most.items()):
         raise HTTPException(422, f"The body has more parts than {MAX_INPUTS:,} inputs can have.")
-    return _question(_validated(body), datasets)
+    return _question(_validated(body), options, datasets)
 
 
-def _question(asked: PredictRequest, datasets: DatasetShelf) -> Question:
+def _question(asked: PredictRequest, options: Options, datasets: DatasetShelf) -> Question:
     images = [
         _image(datasets, given, f"#/inputs/{index}") for index, given in enumerate(asked.inputs)
     ]
-    return Question(images, Options(asked.top_k, asked.normalize, asked.return_pixels))
+    said = asked.model_fields_set - {"inputs"}
+    return Question(images, replace(options, **{name: getattr(asked, name) for name in said}))
 
 
 def _validated(body: bytes) -> PredictRequest:

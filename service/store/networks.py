@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mlp_core import Network
 from service.errors import NotTrainedYet, StoreBroken
-from service.job import Job, State
+from service.job import FINAL, Job, State
 from service.store.checkpoints import Arrays, CheckpointStore, SavedCheckpoint, weights_only
 from service.store.jobs import JobStore
 
@@ -94,7 +94,7 @@ class Networks:
         id_ = self._jobs.latest_succeeded() if ref == "latest" else ref
         job, saved = self._jobs.with_checkpoints(id_)
         if not saved:
-            raise NotTrainedYet(id_, job.state)
+            raise NotTrainedYet(id_, job.state, ended=job.state in FINAL)
         return job, saved
 
     def _newest_good(self, job: Job, saved: list[SavedCheckpoint]) -> Trained:

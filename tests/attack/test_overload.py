@@ -150,7 +150,7 @@ def test_digits_answered_at_once_are_never_refused_and_leave_room(campaign, pinn
 
 
 def test_a_refusal_names_the_reason_and_the_wait_and_is_counted(pinned, predict):
-    load = predict(clients=200, seconds=2, patient=0.0)
+    load = predict(clients=200, seconds=6, patient=0.0)
     refused = None
     end = time.monotonic() + 10
     while refused is None and time.monotonic() < end:

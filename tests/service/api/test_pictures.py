@@ -195,7 +195,7 @@ def test_renders_never_run_at_once(live, monkeypatch):
 
 # --- Heavy answers ---
 
-UNTRAINED = NotTrainedYet("x", State.QUEUED)
+UNTRAINED = NotTrainedYet("x", State.QUEUED, ended=False)
 
 
 class Blocked:

@@ -685,10 +685,13 @@ def test_a_picture_that_hides_its_size_is_not_read_at_once():
     assert not digits.is_small_png(png[:8] + other + png[8:])
 
 
-def test_fields_of_a_json_body_are_no_query_parameters(reader):
-    answer = reader.post(PATH, json={"inputs": [BLANK]}, params={"top_k": 1})
-    check_problem(answer, 422)
-    assert answer.json()["detail"].startswith("?top_k: ")
+def test_a_field_of_a_json_body_comes_before_the_query_parameter_of_its_name(reader):
+    inputs = {"inputs": [{"dataset": "mnist", "index": 1}]}
+    for body, count in ((inputs, 1), (inputs | {"top_k": 2}, 2)):
+        answer = reader.post(PATH, json=body, params={"top_k": 1, "return_pixels": True})
+        [told] = answer.json()["predictions"]
+        assert len(told["top_k"]) == count
+        assert told["input"]["pixels"]
 
 
 def test_a_picture_with_exif_is_not_read_at_once():
