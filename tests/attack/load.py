@@ -107,6 +107,8 @@ class Client:
     async def ask(self) -> tuple[str, float]:
         """Return the answer's status, or `lost`, and the seconds that Retry-After names."""
         try:
+            if self.reader and self.reader.at_eof():
+                self.close()  # the server closes what was idle for 5 seconds, as servers do
             if self.reader is None or self.writer is None:
                 self.reader, self.writer = await asyncio.open_connection(
                     "127.0.0.1", self.plan.port
