@@ -36,7 +36,7 @@ from service.api import (
 from service.api.access import Access, KeyRing, describe
 from service.api.admission import Admission, is_worth_a_line
 from service.api.at_once import AtOnce
-from service.api.connection import bound
+from service.api.connection import IDLE_SECONDS, bound
 from service.api.edge import Edge
 from service.api.intake import Intake
 from service.api.metrics import Metrics
@@ -295,6 +295,7 @@ def _server(settings: Settings) -> Server:
         http=Intake,  # type: ignore[arg-type]  # any protocol that is made as uvicorn's own is
         log_config=None,
         server_header=False,
+        timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
         ws="none",
         limit_concurrency=settings.max_connections,

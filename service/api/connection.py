@@ -22,6 +22,9 @@ from service.api.edge import HEADERS
 
 PATIENCE_SECONDS = 6
 """For all headers of a request, for the first byte of a body, for any byte read of an answer."""
+IDLE_SECONDS = 7
+"""Between two requests. More than the 5 after which httpx, as most clients, gives a connection up:
+if both did so at once, a request that is just then sent would be lost without an answer."""
 BYTES_PER_SECOND = 16 * 1024
 """More patience is earned by bytes of a body sent, or of an answer read."""
 LOOK_SECONDS = 1
@@ -215,6 +218,8 @@ class Connection(HttpToolsProtocol):
                 self._cut()
         elif self.flow.read_paused or (self._working and not self._open):
             self._since = now
+        elif self._idle:
+            pass  # uvicorn closes it
         elif now > self._since + PATIENCE_SECONDS + self._earned / BYTES_PER_SECOND:
             self._give_up()
 
@@ -222,6 +227,11 @@ class Connection(HttpToolsProtocol):
     def _working(self) -> bool:
         """A request has not been answered to its end."""
         return self.cycle is not None and not self.cycle.response_complete
+
+    @property
+    def _idle(self) -> bool:
+        """All that was asked is answered, and nothing has been sent since."""
+        return self.timeout_keep_alive_task is not None
 
     @property
     def _earned(self) -> int:

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
+PATIENT_CLIENT = 5
+"""Seconds for which httpx, as most clients, keeps a connection for its next request."""
 
 
 @dataclass(frozen=True)
@@ -95,20 +97,20 @@ class Load:
 
 
 class Client:
-    """One keep-alive connection; a lost one is made again."""
+    """One keep-alive connection, given up after five idle seconds; a lost one is made again."""
 
     def __init__(self, plan: Plan, patient: bool) -> None:
         self.plan, self.patient = plan, patient
         self.request = base64.b64decode(plan.request)
         self.reader: asyncio.StreamReader | None = None
         self.writer: asyncio.StreamWriter | None = None
-        self.may_ask = 0.0
+        self.may_ask = self.answered = 0.0
 
     async def ask(self) -> tuple[str, float]:
         """Return the answer's status, or `lost`, and the seconds that Retry-After names."""
         try:
-            if self.reader and self.reader.at_eof():
-                self.close()  # the server closes what was idle for 5 seconds, as servers do
+            if time.perf_counter() > self.answered + PATIENT_CLIENT:
+                self.close()
             if self.reader is None or self.writer is None:
                 self.reader, self.writer = await asyncio.open_connection(
                     "127.0.0.1", self.plan.port
@@ -117,6 +119,7 @@ class Client:
             head = (await self.reader.readuntil(b"\r\n\r\n")).lower()
             fields = dict(line.split(b": ", 1) for line in head.split(b"\r\n")[1:-2])
             await self.reader.readexactly(int(fields[b"content-length"]))
+            self.answered = time.perf_counter()
             if fields.get(b"connection") == b"close":
                 self.close()
             return head[9:12].decode(), float(fields.get(b"retry-after", 0))

@@ -29,7 +29,7 @@ def test_retry_after_decides_the_pause():
     service.faults.append(httpx2.Response(503, headers={"Retry-After": "1"}))
     began = time.monotonic()
     service.client().presets()
-    assert 1 <= time.monotonic() - began < 2
+    assert 1 <= time.monotonic() - began < 5
 
 
 def test_server_that_stays_busy_is_given_up_with_its_problem():

@@ -133,7 +133,7 @@ def test_wait_gives_up_on_time_though_the_stream_never_rests():
     began = time.monotonic()
     with pytest.raises(WaitTimeout, match="job_1"):
         job.wait(timeout=0.1)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10
 
 
 def test_paused_job_is_waited_for():
