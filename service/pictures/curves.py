@@ -143,7 +143,7 @@ def _figure(width: int, height: int, over: int, under: int) -> "Figure":
         right=1 - min(0.1, 20 / width),
         bottom=min(0.6, under / height),
         top=1 - min(0.3, over / height),
-        wspace=0.16,
+        wspace=max(0.16, 68 / max(1, width - 110)),  # 34 pixels, in panels
     )
     return figure
 
@@ -173,7 +173,7 @@ def _panel(
             points = np.asarray(job.epochs)[kept], values[kept]
             axes.plot(*points, marker=marker, gid=f"{quantity}-{part}-{k + 1}", **style)
     if any(len(job.epochs) for job in series):
-        steps = MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10])
+        steps = MaxNLocator("auto", integer=True, min_n_ticks=1, steps=[1, 2, 5, 10])
         axes.xaxis.set_major_locator(steps)
         return
     axes.set(xticks=[], yticks=[])
