@@ -36,7 +36,7 @@ from service.api import (
 from service.api.access import Access, KeyRing, describe
 from service.api.admission import Admission, is_worth_a_line
 from service.api.at_once import AtOnce
-from service.api.connection import IDLE_SECONDS, bound
+from service.api.connection import IDLE_SECONDS, listeners
 from service.api.edge import Edge
 from service.api.intake import Intake
 from service.api.metrics import Metrics
@@ -277,11 +277,10 @@ def _run(settings: Settings) -> int:
             "with --port (MLP_PORT, make serve PORT=…)\n"
         )
         return 1
-    bound(socket_)
     gc.collect()
     gc.freeze()  # what has been made so far stays, and is not looked through again and again
     gc.enable()
-    server.run(sockets=[socket_])
+    server.run(sockets=listeners(socket_))
     return 1 if server.died or not server.started else 0
 
 

@@ -1,5 +1,6 @@
 """Who may do what: API keys, looked at before anything of a request's body is read."""
 
+import asyncio
 import hmac
 import math
 import re
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from anyio import CapacityLimiter, Lock, to_thread
+from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -81,7 +82,7 @@ class KeyRing:
         self._keys: dict[str, Key] = {}
         self._failure: StoreBroken | None = None
         self._read_at = -math.inf
-        self._reading = Lock()
+        self._reading: asyncio.Task[None] | None = None
         self._thread = CapacityLimiter(1)  # requests that hold all threads must not keep others out
 
     async def keys(self) -> dict[str, Key]:
@@ -92,12 +93,11 @@ class KeyRing:
 
         """
         oldest = time.monotonic() - FRESH_SECONDS
-        if self._read_at < oldest:
-            async with self._reading:
-                # Who has waited for another's reading shares what came of it, an error too:
-                # while the store fails, requests would fail one after the other.
-                if self._read_at < oldest:
-                    await self._read()
+        while self._read_at < oldest:
+            # All wait for one reading and share what came of it, an error too: they go on together,
+            # where a lock would let a thousand requests go on one by one.
+            self._reading = self._reading or asyncio.create_task(self._read())
+            await asyncio.shield(self._reading)
         if self._failure:
             raise StoreBroken(str(self._failure))
         return self._keys
@@ -109,6 +109,8 @@ class KeyRing:
             self._keys, self._failure = {key.id: key for key in found}, None
         except StoreBroken as exc:
             self._failure = exc
+        finally:
+            self._reading = None
         self._read_at = began
 
     async def is_open(self) -> bool:

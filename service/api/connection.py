@@ -39,6 +39,8 @@ MAX_CRUMBS, CRUMB_BYTES = 100, 16
 """So many pieces of a body may be as small as they like, if on average they are not that small."""
 HOLD_SECONDS = (0.0, 0.2, 1.0, 2.0)
 """How long a client's next request lies unread when so many in a row were refused, less one."""
+ACCEPTED_PER_TURN = 16
+"""libuv takes one a turn from a socket: new clients waited 5 s while a thousand had their turns."""
 UNSENT_BYTES = 128 * 1024
 """What the kernel may hold of an answer; it would take megabytes for each client."""
 TEXTS = {
@@ -56,11 +58,15 @@ class Refused(Exception):
     """Raised inside the parser, to stop it."""
 
 
-def bound(listener: socket.socket) -> None:
-    """Let the kernel hold little for clients that do not read; its connections inherit this."""
+def listeners(listener: socket.socket) -> list[socket.socket]:
+    """Return the socket as often as it may accept a connection in one turn of the event loop.
+
+    The kernel shall hold little for clients that do not read; the connections inherit this.
+    """
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNSENT_BYTES)
     milliseconds = 1000 * (PATIENCE_SECONDS + LOOK_SECONDS)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+    return [listener, *(listener.dup() for _ in range(ACCEPTED_PER_TURN - 1))]
 
 
 class Connection(HttpToolsProtocol):

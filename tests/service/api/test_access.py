@@ -137,6 +137,29 @@ def test_many_requests_at_once_wait_for_one_failing_look_at_the_keys():
     assert store.reads == 1
 
 
+def test_requests_that_waited_for_the_keys_go_on_together():
+    turns, done = [], []
+
+    class Slow:
+        def all(self):
+            time.sleep(0.05)
+            return []
+
+    async def ask():
+        await ring.keys()
+        done.append(len(turns))
+
+    async def ask_all():
+        tasks = [asyncio.create_task(ask()) for _ in range(200)]
+        while len(done) < len(tasks):
+            await asyncio.sleep(0)
+            turns.append(None)
+
+    ring = KeyRing(Slow())
+    asyncio.run(ask_all())
+    assert done[-1] - done[0] < 5
+
+
 def test_what_began_while_the_service_was_open_ends_with_the_first_key(keys):
     came = []
 
