@@ -54,12 +54,10 @@ class Admission:
 
     def before(self, app: ASGIApp) -> ASGIApp:
         async def look(scope: Scope, receive: Receive, send: Send) -> None:
-            if _is_prediction(scope):
-                if not self._free:
-                    await self._refuse(scope, receive, send)
-                    return
-                await self._turns.one()
-            await app(scope, receive, send)
+            if not self._free and _is_prediction(scope):
+                await self._refuse(scope, receive, send)
+            else:
+                await app(scope, receive, send)
 
         return look
 
@@ -72,6 +70,7 @@ class Admission:
             if not self._is_full(large):
                 # A client that dawdles over a small body takes no place from others meanwhile.
                 whole = receive if large else await _received(receive)
+                await self._turns.one()
                 if not self._is_full(large):
                     await self._count(large, app(scope, whole, send))
                     return
@@ -102,8 +101,8 @@ class Admission:
 class Turns:
     """Lets so many pass in a turn of the event loop, the others in the next ones, in their order.
 
-    A digit answered at once costs the loop half a millisecond. Of a thousand that arrive together
-    one turn would take half a second, and any other request takes three turns.
+    A digit answered at once costs the loop half a millisecond: a thousand that arrive together, or
+    have waited for the same, would hold up others for half a second, and these need several turns.
     """
 
     def __init__(self, most: int) -> None:

@@ -23,8 +23,8 @@ from service.api.edge import HEADERS
 PATIENCE_SECONDS = 6
 """For all headers of a request, for the first byte of a body, for any byte read of an answer."""
 IDLE_SECONDS = 7
-"""Between two requests. More than the 5 after which httpx, as most clients, gives a connection up:
-if both did so at once, a request that is just then sent would be lost without an answer."""
+"""Between two requests. More than the 5 after which httpx gives a connection up by itself: were it
+the same, a request sent just then would be lost without an answer."""
 BYTES_PER_SECOND = 16 * 1024
 """More patience is earned by bytes of a body sent, or of an answer read."""
 LOOK_SECONDS = 1
@@ -224,7 +224,7 @@ class Connection(HttpToolsProtocol):
                 self._cut()
         elif self.flow.read_paused or (self._working and not self._open):
             self._since = now
-        elif self._idle:
+        elif self._idle or self.transport.is_closing():
             pass  # uvicorn closes it
         elif now > self._since + PATIENCE_SECONDS + self._earned / BYTES_PER_SECOND:
             self._give_up()

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-PATIENT_CLIENT = 5
-"""Seconds for which httpx, as most clients, keeps a connection for its next request."""
+HTTPX_SECONDS = 5
+"""For as long httpx keeps a connection for its next request."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,8 @@ class Seen:
     latencies: dict[str, list[float]] = field(default_factory=dict)
     hasty: list[float] = field(default_factory=list)
     """Latencies of refusals to clients who had been told to wait, and did not."""
+    late: list[float] = field(default_factory=list)
+    """Latencies of answers that came after the end."""
 
     def rate(self, status: str) -> float:
         return len(self.latencies.get(status, ())) / self.seconds
@@ -109,7 +111,7 @@ class Client:
     async def ask(self) -> tuple[str, float]:
         """Return the answer's status, or `lost`, and the seconds that Retry-After names."""
         try:
-            if time.perf_counter() > self.answered + PATIENT_CLIENT:
+            if time.perf_counter() > self.answered + HTTPX_SECONDS:
                 self.close()
             if self.reader is None or self.writer is None:
                 self.reader, self.writer = await asyncio.open_connection(
@@ -138,6 +140,7 @@ class Crowd:
         self.plan = plan
         self.latencies: defaultdict[str, list[float]] = defaultdict(list)
         self.hasty: list[float] = []
+        self.late: list[float] = []
         patient = round(plan.clients * plan.patient)
         self.clients = [Client(plan, number < patient) for number in range(plan.clients)]
         self.end = 0.0
@@ -147,7 +150,7 @@ class Crowd:
         await (self._open_loop() if self.plan.rate else self._closed_loop())
         for client in self.clients:
             client.close()
-        return asdict(Seen(self.plan.seconds, dict(self.latencies), self.hasty))
+        return asdict(Seen(self.plan.seconds, dict(self.latencies), self.hasty, self.late))
 
     async def _closed_loop(self) -> None:
         async def live(client: Client) -> None:
@@ -184,9 +187,8 @@ class Crowd:
         hasty = time.perf_counter() < client.may_ask
         status, wait = await client.ask()
         now = time.perf_counter()
-        if now <= self.end:
-            seen = self.hasty if hasty and status == "503" else self.latencies[status]
-            seen.append(now - planned)
+        seen = self.hasty if hasty and status == "503" else self.latencies[status]
+        (seen if now <= self.end else self.late).append(now - planned)
         client.may_ask = now + wait
         return wait
 

@@ -140,7 +140,8 @@ def test_digits_answered_at_once_are_never_refused_and_leave_room(campaign, pinn
         found = load.result()
         assert set(found.latencies) == {"200"}
         parts.append(found.rate("200") / peaks[-1])
-        slowest.append(found.quantile("200", 0.99) / found.quantile("200", 0.5))
+        all_latencies = found.latencies["200"] + found.late
+        slowest.append(quantile(all_latencies, 0.99) / quantile(all_latencies, 0.5))
     campaign.figure(
         f"digits answered at once for {clients} clients (median of {rounds})",
         target="80 % of the peak",
@@ -203,8 +204,9 @@ def test_so_many_take_their_turn_and_the_others_the_next_ones():
 
     async def ask_all():
         tasks = [asyncio.create_task(ask(number)) for number in range(10)]
+        await asyncio.sleep(0)
         tasks[4].cancel()
-        while len(passed) < 9:
+        for _ in range(9):
             before = len(passed)
             await asyncio.sleep(0)
             assert len(passed) - before <= 3
