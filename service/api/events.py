@@ -1,7 +1,7 @@
 """A job's life as server-sent events: `curl -N`, resumable by `Last-Event-ID`."""
 
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Annotated, Any
 
 from anyio import BrokenResourceError
@@ -49,12 +49,19 @@ LastEventId = Annotated[
 ]
 
 
-async def _history(rooms: RoomsDep, job: JobId, last_event_id: LastEventId = 0) -> News:
-    """Read what the client has not seen, while a missing job can still be a 404."""
+async def _news(
+    rooms: RoomsDep, job: JobId, last_event_id: LastEventId = 0
+) -> AsyncIterator[AsyncIterator[News]]:
+    """Read what the client has not seen, while a missing job can still be a 404, and follow on.
+
+    What is followed is let go of here: FastAPI leaves the generator of a listener that left while
+    an event was on its way to the garbage collector, which may come much later.
+    """
     found, events = await run_in_threadpool(rooms.jobs.events, job, last_event_id)
     if not events and found.state in FINAL:
         raise NothingMore
-    return found, events
+    async with aclosing(rooms.tail.follow(job, (found, events), last_event_id)) as news:
+        yield news
 
 
 @router.get(
@@ -64,11 +71,7 @@ async def _history(rooms: RoomsDep, job: JobId, last_event_id: LastEventId = 0) 
     name="stream_events",
 )
 async def stream_events(
-    rooms: RoomsDep,
-    principal: PrincipalDep,
-    job: JobId,
-    history: Annotated[News, Depends(_history)],
-    last_event_id: LastEventId = 0,
+    principal: PrincipalDep, news: Annotated[AsyncIterator[News], Depends(_news)]
 ) -> AsyncIterator[ServerSentEvent]:
     """Stream `state`, `epoch` and `warning` events, numbered by `id`, and `progress` without one.
 
@@ -76,7 +79,7 @@ async def stream_events(
     key.
     """
     with suppress(StoreBroken):  # the client comes back, and is answered 503 until it can be read
-        async for now, events in rooms.tail.follow(job, history, last_event_id):
+        async for now, events in news:
             if not await principal.still_valid():
                 return
             for event in events:

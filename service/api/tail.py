@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import structlog
 from fastapi.concurrency import run_in_threadpool
@@ -31,7 +31,7 @@ class Tail:
         self._task: asyncio.Task[None] | None = None
         self._closed = False
 
-    async def follow(self, id_: str, history: News, after: int) -> AsyncIterator[News]:
+    async def follow(self, id_: str, history: News, after: int) -> AsyncGenerator[News]:
         """Yield `history`, then what is new about a job, until it is final or the server stops.
 
         Args:

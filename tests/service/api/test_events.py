@@ -1,6 +1,7 @@
 """The event streams: whole, in order, resumable, and over when the job or the server is."""
 
 import asyncio
+import gc
 import json
 import threading
 import time
@@ -187,6 +188,27 @@ def test_a_listener_that_leaves_is_forgotten(running):
         eventually(lambda: listeners(running.live), "the listener")
     eventually(lambda: not listeners(running.live), "the listener to be forgotten", 20)
     assert not running.live.app.state.rooms.tail._seen
+
+
+def test_a_listener_that_leaves_while_news_is_read_is_forgotten_at_once(running, monkeypatch):
+    read, reading, left = running.live.jobs.events, threading.Event(), threading.Event()
+
+    def late(id_, after):
+        if listeners(running.live):
+            reading.set()
+            left.wait(10)
+        return read(id_, after)
+
+    monkeypatch.setattr(running.live.jobs, "events", late)
+    gc.disable()  # it would tidy up too, but only when enough has been made
+    try:
+        with running.live.http.stream("GET", f"/v1/jobs/{running.id}/events"):
+            assert reading.wait(10)
+        time.sleep(0.1)  # the server hears of it, and has an answer still
+        left.set()
+        eventually(lambda: not listeners(running.live), "the listener to be forgotten", 10)
+    finally:
+        gc.enable()
 
 
 def test_a_failing_database_does_not_end_a_stream(running, monkeypatch):
