@@ -12,7 +12,8 @@ from mlp_core.dataset import Dataset, Split, read_idx, scaled
 from mlp_core.errors import CheckpointError, CoreError, DatasetError, Diverged, ShapeError
 from mlp_core.evaluation import evaluate
 from mlp_core.network import INITIALIZATIONS, Network, predict_probabilities
-from mlp_core.training import ARITHMETIC, Epoch, Recipe, Training
+from mlp_core.recipe import Recipe
+from mlp_core.training import ARITHMETIC, Epoch, Training
 
 __all__ = [
     "ACTIVATIONS",

@@ -2,30 +2,25 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlp_core.arrangement import Arrangement, Order, arrange
-from mlp_core.arrays import Matrix, Pixels
-from mlp_core.augmentation import Augmentation, Deformer
+from mlp_core.arrangement import Arrangement, arrange
 from mlp_core.checkpoint import Checkpoint, Cursor, check_arrays
 from mlp_core.dataset import Dataset
-from mlp_core.errors import CheckpointError, DatasetError, Diverged
+from mlp_core.errors import CheckpointError, Diverged
 from mlp_core.evaluation import Evaluation
-from mlp_core.live_columns import FirstLayer
-from mlp_core.loss import cross_entropy
-from mlp_core.network import Network, Parameters, backward, forward, weight_name
-from mlp_core.optimizers import SGD, AdamW, Optimizer
-from mlp_core.workspace import Workspace
+from mlp_core.network import Network, weight_name
+from mlp_core.recipe import Recipe
+from mlp_core.steps import Steps
 
 ARITHMETIC = 2  # raised by any change of the bits a run produces
 
 INIT, SHUFFLE, DEFORM = 0, 1, 2  # purposes of chance
-NO_ROWS = np.empty(0, np.intp)
 FIRST = weight_name(1)
 SCORED = "scored."  # before the names of a network that waits for its scores
 PATIENCE_SECONDS = 0.02  # between two chances to stop, where there is nothing to do but wait
@@ -34,29 +29,6 @@ PATIENCE_SECONDS = 0.02  # between two chances to stop, where there is nothing t
 def generator(seed: int, purpose: int, *when: int) -> np.random.Generator:
     """Chance of its own for each purpose, epoch and batch, so the cursor is all a run must keep."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, purpose, *when])))
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What to train and how; the names are those of `ACTIVATIONS` and `INITIALIZATIONS`."""
-
-    hidden: tuple[int, ...]  # sizes of the hidden layers
-    activation: str
-    initialization: str
-    initial_bias: float
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    momentum: float = 0.0
-    nesterov: bool = False
-    l2: float = 0.0
-    optimizer: str = "sgd"  # or "adamw", which takes the next three, and none of the last three
-    weight_decay: float = 0.0
-    beta1: float = 0.9
-    beta2: float = 0.999
-    schedule: str = "constant"  # or "cosine": down to 0 by half a cosine, at the end of all epochs
-    augmentation: Augmentation | None = None
-    seed: int = 1
 
 
 @dataclass(frozen=True)
@@ -102,30 +74,20 @@ class Training:
             DatasetError: there is augmentation, but nobody knows the shape of the images.
 
         """
-        sizes = (dataset.n_in, *recipe.hidden, dataset.classes)
-        batch_rows = min(recipe.batch_size, len(dataset.train))
         self._recipe = recipe
         self._core_is_idle = core_is_idle
-        self._images = np.asarray(dataset.train.images)  # to index a memory map takes longer
         self._data = arrangement or arrange(dataset)
-        # Deformed images live where they did not before.
-        deforms = recipe.augmentation is not None
-        self._first = FirstLayer(self._data, sizes[1], batch_rows, all_usual=deforms)
-        self._network = self._placed(
+        self._steps = Steps(recipe, dataset, self._data)
+        self._evaluation = Evaluation(self._steps.network, self._data)
+        self._write(
             Network.random(
-                sizes,
+                (dataset.n_in, *recipe.hidden, dataset.classes),
                 recipe.activation,
                 recipe.initialization,
                 recipe.initial_bias,
                 generator(recipe.seed, INIT, 0),
-            )
+            ).arrays()
         )
-        zeros = self._network.zeros()
-        self._gradients = Parameters((self._first.dW, *zeros.weights[1:]), zeros.biases)
-        self._optimizer = _optimizer_of(recipe, self._network)
-        self._deformer = _deformer_of(recipe, dataset, self._data.order, batch_rows)
-        self._batch = Workspace.allocate(sizes, batch_rows)
-        self._evaluation = Evaluation(self._network, self._data)
         self._epochs_done = 0
         self._batches_done = 0
         self._record_time = time.perf_counter()
@@ -158,7 +120,7 @@ class Training:
     @property
     def network(self) -> Network:
         """A copy of the network in training."""
-        return Network.from_arrays(self.checkpoint().arrays, self._network.activation)
+        return Network.from_arrays(self.checkpoint().arrays, self._recipe.activation)
 
     def checkpoint(self) -> Checkpoint:
         """A copy of all that the run carries; valid at any yield."""
@@ -169,15 +131,9 @@ class Training:
         }
         return Checkpoint(self.cursor, arrays, time.perf_counter() - self._record_time)
 
-    def _placed(self, network: Network) -> Network:
-        """The same network, its inputs at their places."""
-        W, *others = network.weights
-        np.take(W, self._data.order, axis=0, out=self._first.W)
-        return Network((self._first.W, *others), network.biases, network.activation)
-
     def _arrays(self, *, scored: bool) -> dict[str, NDArray[Any]]:
         """The arrays of a checkpoint, not copied; those that wait for scores too if `scored`."""
-        arrays = self._network.arrays() | self._optimizer.arrays()
+        arrays = self._steps.arrays()
         if scored:
             network = self._evaluation.network.arrays()
             arrays |= {f"{SCORED}{name}": array for name, array in network.items()}
@@ -193,13 +149,17 @@ class Training:
         scored = any(name.startswith(SCORED) for name in checkpoint.arrays)
         arrays = self._arrays(scored=scored)
         check_arrays(checkpoint.arrays, {name: array.shape for name, array in arrays.items()})
-        for name, array in arrays.items():
-            saved = checkpoint.arrays[name]
-            np.copyto(array, saved[self._data.order] if name.endswith(FIRST) else saved)
+        self._write(checkpoint.arrays)
         self._epochs_done, self._batches_done = cursor.epochs_done, cursor.batches_done
         self._record_time -= checkpoint.epoch_seconds
         if scored:
             self._evaluation.start(aside=self._core_is_idle())
+
+    def _write(self, saved: Mapping[str, NDArray[Any]]) -> None:
+        """Copy these arrays, which know no places, to those of the same names."""
+        arrays = self._arrays(scored=True)
+        for name, array in saved.items():
+            np.copyto(arrays[name], array[self._data.order] if name.endswith(FIRST) else array)
 
     def _train(self) -> Iterator[None]:
         """Train on the batches of the epoch that are not done yet."""
@@ -213,33 +173,12 @@ class Training:
 
     def _step(self, rows: NDArray[np.int64]) -> None:
         """Train on one batch: the images of the given rows."""
-        work = self._batch.head(len(rows))
-        d_logits = work.d_outputs[-1]
-        labels = self._data.labels[rows]
-        X, live = self._inputs(rows, work.pixels)
-        network = self._first.narrow(self._network, live)
-        gradients = self._first.gradients(self._gradients, live)
-        forward(network, X, work.outputs)
-        cross_entropy(work.outputs[-1], labels, work.losses, d_logits)
-        self._check(float(work.losses.sum()), self._epochs_done + 1, self._batches_done + 1)
-        rate = self._learning_rate()
-        d_logits *= self._optimizer.scale(rate) / len(rows)
-        backward(network, X, work.outputs, work.d_outputs, gradients)
-        if self._optimizer.moves_all:
-            self._first.widen_gradients(live)
-            self._optimizer.step(self._network, self._gradients, rate, self._steps_done + 1)
-        else:
-            self._optimizer.step(network, gradients, rate, self._steps_done + 1)
-            self._first.widen(live)
-
-    def _inputs(self, rows: NDArray[np.int64], pixels: Pixels) -> tuple[Matrix, Order]:
-        """The inputs of a batch, and which of the rare columns live in it."""
-        if self._deformer is None:
-            np.take(self._data.images, rows, axis=0, out=pixels, mode="clip")
-            return self._first.inputs(pixels)
-        np.take(self._images, rows, axis=0, out=pixels, mode="clip")
-        rng = generator(self._recipe.seed, DEFORM, self._epochs_done + 1, self._batches_done + 1)
-        return self._deformer.inputs(pixels, rng), NO_ROWS
+        chance = None
+        if self._recipe.augmentation is not None:
+            when = self._epochs_done + 1, self._batches_done + 1
+            chance = generator(self._recipe.seed, DEFORM, *when)
+        loss = self._steps.take(rows, self._learning_rate(), self._steps_done + 1, chance)
+        self._check(loss, self._epochs_done + 1, self._batches_done + 1)
 
     @property
     def _steps_done(self) -> int:
@@ -256,7 +195,7 @@ class Training:
         """Go on to the next epoch, and let a copy of the network be evaluated meanwhile."""
         self._epochs_done += 1
         self._batches_done = 0
-        self._evaluation.start_with(self._network, aside=self._core_is_idle())
+        self._evaluation.start_with(self._steps.network, aside=self._core_is_idle())
 
     def last_record(self) -> Iterator[Epoch | None]:
         """Evaluate, without further training, the network of the last finished epoch.
@@ -278,17 +217,3 @@ class Training:
     def _check(self, loss: float, epoch: int, step: int) -> None:
         if not math.isfinite(loss):
             raise Diverged(epoch, step, self._recipe.learning_rate)
-
-
-def _optimizer_of(recipe: Recipe, network: Network) -> Optimizer:
-    if recipe.optimizer == "adamw":
-        return AdamW(network, recipe.weight_decay, recipe.beta1, recipe.beta2)
-    return SGD(network, recipe.momentum, recipe.nesterov, recipe.l2)
-
-
-def _deformer_of(recipe: Recipe, dataset: Dataset, order: Order, rows: int) -> Deformer | None:
-    if recipe.augmentation is None:
-        return None
-    if dataset.image_shape is None:
-        raise DatasetError("image_shape", "rows and columns, for augmentation", None)
-    return Deformer(recipe.augmentation, dataset.image_shape, order, rows)
