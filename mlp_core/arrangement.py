@@ -7,6 +7,7 @@ MNIST's, 81 % are 0. So what is black together is laid together: columns by how 
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
@@ -84,6 +85,10 @@ class Arrangement:
     labels: Pixels  # (n,)
     train: Blocks
     test: Blocks
+
+    def blocks(self) -> Iterator[Block]:
+        """Those of the training set, then those of the test set."""
+        return chain(self.train, self.test)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All arrays by name, not copied."""

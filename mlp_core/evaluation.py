@@ -2,14 +2,16 @@
 
 import contextvars
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, wait
+from itertools import islice
 from threading import Thread
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mlp_core.arrangement import BLOCK_ROWS, Arrangement, Block, Blocks, blocks
+from mlp_core.arrangement import BLOCK_ROWS, Arrangement, Block, blocks
 from mlp_core.arrays import Matrix
 from mlp_core.dataset import Split
 from mlp_core.errors import ShapeError
@@ -25,6 +27,10 @@ class Score(NamedTuple):
     accuracy: float  # share of the rows whose largest logit is that of their label, in [0, 1]
 
 
+Parts: TypeAlias = NDArray[np.float64]
+"""(blocks, 2), of each block the sum of its losses in nats, and how many rows are read rightly."""
+
+
 class Evaluator:
     """Scores networks of one shape, a block at a time, in buffers of its own.
 
@@ -37,18 +43,19 @@ class Evaluator:
         self._X = buffer(BLOCK_ROWS * n_in)
         self._W = buffer(n_in, n_out)
 
-    def score(self, network: Network, blocks: Blocks) -> Generator[None, None, Score]:
-        """Yield after each block; return the score."""
-        loss_sum, correct = 0.0, 0  # float64: a sum over a set is long
-        for block in blocks:
-            work = self._work.head(len(block.labels))
-            logits = work.outputs[-1]
-            forward(self._narrow(network, block), self._inputs(block), work.outputs)
-            cross_entropy(logits, block.labels, work.losses, work.d_outputs[-1])
-            loss_sum += float(work.losses.sum(dtype="float64"))
-            correct += int((logits.argmax(axis=1) == block.labels).sum())
+    def fill(self, parts: Parts, network: Network, blocks: Iterable[Block]) -> Iterator[None]:
+        """Fill a row of `parts` for each of the blocks; yield after each."""
+        for part, block in zip(parts, blocks, strict=True):
+            part[:] = self._part(network, block)
             yield
-        return Score(loss_sum / len(blocks), correct / len(blocks))
+
+    def _part(self, network: Network, block: Block) -> tuple[float, int]:
+        work = self._work.head(len(block.labels))
+        logits = work.outputs[-1]
+        forward(self._narrow(network, block), self._inputs(block), work.outputs)
+        cross_entropy(logits, block.labels, work.losses, work.d_outputs[-1])
+        loss = float(work.losses.sum(dtype="float64"))  # a sum over a set is long
+        return loss, int((logits.argmax(axis=1) == block.labels).sum())
 
     def _inputs(self, block: Block) -> Matrix:
         X = self._X[: block.pixels.size].reshape(block.pixels.shape)
@@ -64,6 +71,26 @@ class Evaluator:
         return Network((narrow_W, *others), network.biases, network.activation)
 
 
+def score_of(parts: Parts, rows: int) -> Score:
+    """The score of a split of so many rows."""
+    loss, correct = 0.0, 0
+    for part_loss, part_correct in parts.tolist():
+        loss += part_loss
+        correct += int(part_correct)
+    return Score(loss / rows, correct / rows)
+
+
+class Helper(Protocol):
+    """Another process that fills every second part."""
+
+    parts: Parts
+    """Filled by both, each its own."""
+
+    def finish(self) -> bool:
+        """Wait until all its parts are filled; return whether it did so."""
+        ...
+
+
 class Evaluation:
     """Scores a copy of the network, in a thread if a core is idle, else a part at each `done`.
 
@@ -74,6 +101,7 @@ class Evaluation:
     def __init__(self, network: Network, data: Arrangement) -> None:
         self._data = data
         self._evaluator = Evaluator(network.sizes)
+        self._parts = np.empty((len(data.train.widths) + len(data.test.widths), 2))
         self._scores: Future[tuple[Score, Score]] | None = None
         self.network = network.copy()  # what is scored
         self.aside = False  # whether a thread does it
@@ -83,22 +111,27 @@ class Evaluation:
         """Whether scores are still to be taken."""
         return self._scores is not None
 
-    def start_with(self, network: Network, *, aside: bool) -> None:
-        """Begin to score a copy of this network; the scores of the last one must be taken."""
+    def start_with(
+        self, network: Network, *, aside: bool = False, helper: Helper | None = None
+    ) -> None:
+        """Begin to score a copy of this network; the scores of the last one must be taken.
+
+        A helper has begun already.
+        """
         for own, array in zip(self.network.flat, network.flat, strict=True):
             np.copyto(own, array)
-        self.start(aside=aside)
+        self.start(aside=aside, helper=helper)
 
-    def start(self, *, aside: bool) -> None:
+    def start(self, *, aside: bool = False, helper: Helper | None = None) -> None:
         """Begin to score `network`, which must stay as it is until `take`; `aside`: in a thread."""
         self._scores = Future()
         self.aside = aside
-        self._parts = self._score(self._scores)
+        self._work = self._score(self._scores, helper)
         if aside:
             # A thread begins without NumPy's error state; and none may keep a process from ending.
             run = contextvars.copy_context().run
             try:
-                Thread(target=run, args=(deque, self._parts, 0), daemon=True).start()
+                Thread(target=run, args=(deque, self._work, 0), daemon=True).start()
             except RuntimeError:  # no room for one more
                 self.aside = False
 
@@ -107,7 +140,7 @@ class Evaluation:
         if self._scores is None:
             return False
         if not self.aside:
-            next(self._parts, None)
+            next(self._work, None)
         elif patience:
             wait([self._scores], patience)
         return self._scores.done()
@@ -118,13 +151,24 @@ class Evaluation:
         scores, self._scores = self._scores, None
         return scores.result()
 
-    def _score(self, scores: Future[tuple[Score, Score]]) -> Iterator[None]:
+    def _score(self, scores: Future[tuple[Score, Score]], helper: Helper | None) -> Iterator[None]:
+        parts = helper.parts if helper else self._parts
         try:
-            train = yield from self._evaluator.score(self.network, self._data.train)
-            test = yield from self._evaluator.score(self.network, self._data.test)
-            scores.set_result((train, test))
+            yield from self._fill(parts, 0, 2 if helper else 1)
+            if helper and not helper.finish():
+                yield from self._fill(parts, 1, 2)
+            train, test = self._data.train, self._data.test
+            ends = len(train.widths)
+            scores.set_result(
+                (score_of(parts[:ends], len(train)), score_of(parts[ends:], len(test)))
+            )
         except BaseException as exc:
             scores.set_exception(exc)
+
+    def _fill(self, parts: Parts, start: int, step: int) -> Iterator[None]:
+        """Fill every part, or every second one."""
+        blocks = islice(self._data.blocks(), start, None, step)
+        yield from self._evaluator.fill(parts[start::step], self.network, blocks)
 
 
 def evaluate(network: Network, split: Split) -> Score:
@@ -137,10 +181,7 @@ def evaluate(network: Network, split: Split) -> Score:
     n_in, *_ = network.sizes
     if split.images.shape[1] != n_in:
         raise ShapeError("images", f"(n, {n_in})", split.images.shape)
-    parts = Evaluator(network.sizes).score(network, blocks(split))
-    while True:
-        try:
-            next(parts)
-        except StopIteration as end:
-            score: Score = end.value
-            return score
+    arranged = blocks(split)
+    parts = np.empty((len(arranged.widths), 2))
+    deque(Evaluator(network.sizes).fill(parts, network, arranged), 0)
+    return score_of(parts, len(split))

@@ -15,6 +15,12 @@ from mlp_core.workspace import buffer
 USUAL = 0.5  # share of the batches in which a usual column lives, at least
 
 
+def rare_columns(arrangement: Arrangement, rows: int) -> int:
+    """How many columns live in less than the usual share of the batches of so many rows."""
+    lives = 1 - (1 - arrangement.shares) ** rows
+    return int((lives < USUAL).sum())
+
+
 class FirstLayer:
     """The first weights and their gradients, and what of them a batch needs, in one piece.
 
@@ -26,8 +32,7 @@ class FirstLayer:
 
     def __init__(self, arrangement: Arrangement, n_out: int, rows: int, *, all_usual: bool) -> None:
         n_in = len(arrangement.order)
-        lives = 1 - (1 - arrangement.shares) ** rows
-        self._rare = 0 if all_usual else int((lives < USUAL).sum())
+        self._rare = 0 if all_usual else rare_columns(arrangement, rows)
         self._W = buffer(n_in + self._rare, n_out)
         self._dW = buffer(n_in + self._rare, n_out)
         self._X = buffer(rows * n_in)

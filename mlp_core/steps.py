@@ -28,21 +28,23 @@ class Steps:
     All its arrays are 0 until somebody writes to them.
     """
 
-    def __init__(self, recipe: Recipe, dataset: Dataset, data: Arrangement, parts: int = 1) -> None:
+    def __init__(
+        self, recipe: Recipe, dataset: Dataset, data: Arrangement, own: int | None = None
+    ) -> None:
         """Allocate all buffers.
 
         Args:
             recipe: what to train.
             dataset: what to train on.
             data: its arrangement.
-            parts: how many share the units of the first layer; this is one of them.
+            own: how many units of the first layer there are here, if not all.
 
         Raises:
             DatasetError: there is augmentation, but nobody knows the shape of the images.
 
         """
         n_in, n_first, *others = dataset.n_in, *recipe.hidden, dataset.classes
-        n_own = n_first // parts
+        n_own = own or n_first
         batch_rows = min(recipe.batch_size, len(dataset.train))
         self._images = np.asarray(dataset.train.images)  # to index a memory map takes longer
         self._data = data

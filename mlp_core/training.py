@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from mlp_core.arrangement import Arrangement, arrange
 from mlp_core.checkpoint import Checkpoint, Cursor, check_arrays
+from mlp_core.crew import Crew, StepsLost
 from mlp_core.dataset import Dataset
 from mlp_core.errors import CheckpointError, Diverged
 from mlp_core.evaluation import Evaluation
 from mlp_core.network import Network, weight_name
 from mlp_core.recipe import Recipe
-from mlp_core.steps import Steps
 
 ARITHMETIC = 2  # raised by any change of the bits a run produces
 
@@ -47,9 +47,10 @@ class Training:
     """A run of a recipe on a data set, from its start or from a checkpoint.
 
     Iterating trains. After each batch or part of an evaluation comes None: the chance to save or to
-    stop. An epoch's record comes when its network is evaluated; where a core is idle that is done
-    beside the next epoch. A run stopped at any of these, and built again from its checkpoint, ends
-    with the same bits as one undisturbed.
+    stop. An epoch's record comes when its network is evaluated. Where a core is idle, a second
+    process does half of it all or, with networks that can't be halved, a thread evaluates beside
+    the next epoch. A run stopped at any of these, and built again from its checkpoint, ends with
+    the same bits as one undisturbed.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class Training:
             dataset: what to train on.
             checkpoint: where to go on.
             arrangement: that of the data set, if somebody has kept it.
-            core_is_idle: whether to evaluate in a thread; asked once an epoch.
+            core_is_idle: whether to use a second core; asked once an epoch.
 
         Raises:
             CheckpointError: the checkpoint is of another recipe or data set.
@@ -77,8 +78,8 @@ class Training:
         self._recipe = recipe
         self._core_is_idle = core_is_idle
         self._data = arrangement or arrange(dataset)
-        self._steps = Steps(recipe, dataset, self._data)
-        self._evaluation = Evaluation(self._steps.network, self._data)
+        self._crew = Crew(recipe, dataset, self._data)
+        self._evaluation = Evaluation(self._crew.steps.network, self._data)
         self._write(
             Network.random(
                 (dataset.n_in, *recipe.hidden, dataset.classes),
@@ -98,6 +99,7 @@ class Training:
         while self._epochs_done < self._recipe.epochs:
             if not self._evaluation.aside:
                 yield from self.last_record()
+            self._crew.begin(self._core_is_idle)
             try:
                 for _ in self._train():
                     yield self._scored()
@@ -124,6 +126,7 @@ class Training:
 
     def checkpoint(self) -> Checkpoint:
         """A copy of all that the run carries; valid at any yield."""
+        self._unite()
         places = np.argsort(self._data.order)
         arrays = {
             name: array[places] if name.endswith(FIRST) else array.copy()
@@ -133,7 +136,7 @@ class Training:
 
     def _arrays(self, *, scored: bool) -> dict[str, NDArray[Any]]:
         """The arrays of a checkpoint, not copied; those that wait for scores too if `scored`."""
-        arrays = self._steps.arrays()
+        arrays = self._crew.steps.arrays()
         if scored:
             network = self._evaluation.network.arrays()
             arrays |= {f"{SCORED}{name}": array for name, array in network.items()}
@@ -153,7 +156,7 @@ class Training:
         self._epochs_done, self._batches_done = cursor.epochs_done, cursor.batches_done
         self._record_time -= checkpoint.epoch_seconds
         if scored:
-            self._evaluation.start(aside=self._core_is_idle())
+            self._evaluation.start(aside=self._aside())
 
     def _write(self, saved: Mapping[str, NDArray[Any]]) -> None:
         """Copy these arrays, which know no places, to those of the same names."""
@@ -166,19 +169,34 @@ class Training:
         rng = generator(self._recipe.seed, SHUFFLE, self._epochs_done + 1)
         order = rng.permutation(len(self._data.labels))
         size = self._recipe.batch_size
-        for start in range(self._batches_done * size, len(order), size):
-            self._step(order[start : start + size])
-            self._batches_done += 1
-            yield
+        while self._batches_done < self.batches_per_epoch:
+            start = self._batches_done * size
+            if self._step(order[start : start + size]):
+                yield
+            if self._batches_done == self.batches_per_epoch:
+                self._unite()
 
-    def _step(self, rows: NDArray[np.int64]) -> None:
-        """Train on one batch: the images of the given rows."""
+    def _step(self, rows: NDArray[np.int64]) -> bool:
+        """Train on one batch, the images of the given rows; return whether it is done."""
         chance = None
         if self._recipe.augmentation is not None:
             when = self._epochs_done + 1, self._batches_done + 1
             chance = generator(self._recipe.seed, DEFORM, *when)
-        loss = self._steps.take(rows, self._learning_rate(), self._steps_done + 1, chance)
+        try:
+            loss = self._crew.take(rows, self._learning_rate(), self._steps_done + 1, chance)
+        except StepsLost as lost:
+            self._batches_done -= lost.count
+            return False
         self._check(loss, self._epochs_done + 1, self._batches_done + 1)
+        self._batches_done += 1
+        return True
+
+    def _unite(self) -> None:
+        """Bring the network in one piece up to date, or the cursor back to what it has seen."""
+        try:
+            self._crew.unite()
+        except StepsLost as lost:
+            self._batches_done -= lost.count
 
     @property
     def _steps_done(self) -> int:
@@ -192,10 +210,15 @@ class Training:
         return self._recipe.learning_rate * (1 + math.cos(math.pi * done)) / 2
 
     def _end_epoch(self) -> None:
-        """Go on to the next epoch, and let a copy of the network be evaluated meanwhile."""
+        """Go on to the next epoch, and begin to evaluate a copy of the network."""
         self._epochs_done += 1
         self._batches_done = 0
-        self._evaluation.start_with(self._steps.network, aside=self._core_is_idle())
+        helper = self._crew.helper()
+        self._evaluation.start_with(self._crew.steps.network, aside=self._aside(), helper=helper)
+
+    def _aside(self) -> bool:
+        """Whether to evaluate beside the next epoch, for which a pair needs both cores."""
+        return not self._crew.pairs and self._core_is_idle()
 
     def last_record(self) -> Iterator[Epoch | None]:
         """Evaluate, without further training, the network of the last finished epoch.

@@ -50,14 +50,14 @@ def test_sums_of_gradients_are_kept_beside_the_layers(dataset):
 
 def rates(recipe, dataset):
     training = Training(recipe, dataset)
-    seen, step = [], training._steps._optimizer.step
+    seen, step = [], training._crew.steps._optimizer.step
 
     def watched(parameters, gradients, rate, number):
         seen.append(rate)
         assert number == len(seen)
         step(parameters, gradients, rate, number)
 
-    training._steps._optimizer.step = watched
+    training._crew.steps._optimizer.step = watched
     assert len([epoch for epoch in training if epoch]) == recipe.epochs
     return seen
 

@@ -164,13 +164,13 @@ def test_every_slice_of_work_is_a_chance_to_stop(dataset):
 
 def test_an_idle_core_evaluates_beside_the_next_epoch(dataset, monkeypatch):
     go_on = Event()
-    score = Evaluator.score
+    fill = Evaluator.fill
 
-    def late(self, network, blocks):
+    def late(*those):
         go_on.wait()
-        return (yield from score(self, network, blocks))
+        yield from fill(*those)
 
-    monkeypatch.setattr(Evaluator, "score", late)
+    monkeypatch.setattr(Evaluator, "fill", late)
     training = Training(RECIPE, dataset, core_is_idle=lambda: True)
     events = iter(training)
     for _ in range(8):
@@ -190,7 +190,7 @@ def test_an_evaluation_beside_the_next_epoch_fails_the_run(dataset, monkeypatch)
         raise MemoryError("no room")
         yield
 
-    monkeypatch.setattr(Evaluator, "score", fail)
+    monkeypatch.setattr(Evaluator, "fill", fail)
     with pytest.raises(MemoryError, match="no room"):
         epochs_of(Training(RECIPE, dataset, core_is_idle=lambda: True))
 
