@@ -105,7 +105,7 @@ class Server:
         if self._process and self._process.poll() is None:
             self.terminate()
         for pid in self.workers():
-            os.kill(pid, signal.SIGKILL)
+            os.killpg(pid, signal.SIGKILL)
         self.http.close()
 
     def workers(self) -> list[int]:
@@ -119,14 +119,17 @@ class Server:
     def _worker_processes(self) -> list[tuple[int, str, str]]:
         found = []
         for folder in Path("/proc").glob("[0-9]*"):
+            pid = int(folder.name)
             try:
+                if os.getpgid(pid) != pid:  # a process that helps a worker
+                    continue
                 words = (folder / "cmdline").read_bytes().decode().split("\0")
                 environment = (folder / "environ").read_bytes().decode()
             except (OSError, UnicodeDecodeError):
                 continue
             if "service.work.worker" in words and f"={self.data_dir}/jobs\0" in environment:
                 at = words.index("service.work.worker")
-                found.append((int(folder.name), words[at + 1], words[at + 3]))
+                found.append((pid, words[at + 1], words[at + 3]))
         return found
 
     # --- The API, as far as many tests need it ---

@@ -1,7 +1,12 @@
-"""Two processes take the steps of one: the bits of a run do not tell, whatever happens to them."""
+"""Two processes take the steps of one: the bits of a run do not tell, whatever happens to them.
+
+On processors whose BLAS sums up parts otherwise, where nobody would pair, these tests do so all the
+same, but compare roughly.
+"""
 
 import contextlib
 import errno
+import functools
 import os
 import platform
 import random
@@ -52,27 +57,45 @@ def made_up() -> Dataset:
 
 @pytest.fixture(scope="module")
 def pictures() -> Dataset:
-    with threadpool_limits(1):
-        if platform.machine() != "x86_64" or not keeps_bits(128, 400, 64, 3):
-            pytest.skip("here no two processes train one network")
     return made_up()
 
 
 @pytest.fixture(autouse=True)
 def one_thread(monkeypatch):
     monkeypatch.setattr(threading, "active_count", lambda: 1)  # those of pytest are no danger
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     with threadpool_limits(1):
+        if not exact():
+            monkeypatch.setattr(crew_module, "keeps_bits", lambda *_: True)
         yield
+
+
+@functools.cache
+def exact():
+    return all(keeps_bits(128, n_in, 64, 3) for n_in in (350, 400))
+
+
+class Outcome:
+    """All that a run leaves, but times."""
+
+    def __init__(self, arrays, epochs):
+        self.arrays = arrays
+        self.epochs = [(epoch.number, epoch.train_loss, epoch.test_loss) for epoch in epochs]
+
+    def __eq__(self, other):
+        assert self.arrays.keys() == other.arrays.keys()
+        pairs = [(self.epochs, other.epochs)]
+        pairs += [(array, other.arrays[name]) for name, array in self.arrays.items()]
+        return all(
+            np.array_equal(*pair) if exact() else np.allclose(*pair, rtol=1e-3, atol=1e-4)
+            for pair in pairs
+        )
 
 
 def outcome(training, epochs=()):
     """The final bits and the losses of all epochs."""
     epochs = [*epochs, *(epoch for epoch in training if epoch)]
-    arrays = training.checkpoint().arrays
-    return (
-        {name: array.tobytes() for name, array in arrays.items()},
-        [replace(epoch, seconds=0.0) for epoch in epochs],
-    )
+    return Outcome(training.checkpoint().arrays, epochs)
 
 
 def paired(recipe, dataset, checkpoint=None, idle=lambda: True):
