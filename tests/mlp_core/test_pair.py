@@ -280,9 +280,10 @@ def test_the_partner_sleeps_between_two_epochs(pictures):
 
 ALONE = """
 import sys, time
-from mlp_core import Training
+from mlp_core import Training, crew
 from tests.mlp_core.test_pair import RECIPE, made_up, partner
 
+crew.keeps_bits = lambda *_: True
 kept = open(sys.argv[1], "w")
 training = Training(RECIPE, made_up(), core_is_idle=lambda: True)
 events = iter(training)
