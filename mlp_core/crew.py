@@ -142,11 +142,11 @@ def _pair_of(
         raise NoPartner("other threads would not survive a fork")
     rows = min(recipe.batch_size, len(data.labels))
     n_in, (n_out,) = len(data.shares), recipe.hidden
-    usual = n_in - rare_columns(data, rows)
+    widths = n_in - rare_columns(data, rows), n_in
     sample = min(rows, SAMPLE_ROWS)
-    if not all(keeps_bits(sample, width, n_out, dataset.classes) for width in (usual, n_in)):
-        raise NoPartner("the products of parts have other bits")
     try:
+        if not all(keeps_bits(sample, width, n_out, dataset.classes) for width in widths):
+            raise NoPartner("the products of parts have other bits")
         return Pair(recipe, dataset, data, whole)
-    except OSError as exc:
+    except (OSError, MemoryError) as exc:  # there is room for one still
         raise NoPartner(str(exc)) from exc

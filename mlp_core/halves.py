@@ -7,10 +7,12 @@ behind it both compute whole, alike. Nothing is added up in another order, so th
 a network in one piece.
 """
 
+import math
 import mmap
 import os
 import select
 import socket
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,6 +34,7 @@ JOINED = 16  # where the first side counts its joins; the second does 8 further 
 SPINS = 3_000  # looks at a number, for some 0.1 ms; then others may have the core
 YIELDS = 1_000
 NAP_SECONDS = 0.0005
+PATIENCE_SECONDS = 2.0  # of the first side; the second waits as long as there is a first one
 REGISTER = 16  # numbers
 
 
@@ -74,13 +77,14 @@ class Seat:
         self.own = n_out - cut if side else cut
         self.partner = partner
         self._side = side
+        self._patience = math.inf if side else PATIENCE_SECONDS
         self._joins = 0
 
     def wait(self, place: int, number: int) -> None:
         """Wait until the number at this place is at least so large.
 
         Raises:
-            NoPartner: nobody is left to write it there.
+            NoPartner: nobody is left to write it there, or who is does not get to it.
 
         """
         numbers = self.memory.numbers
@@ -91,8 +95,10 @@ class Seat:
             if numbers[place] >= number:
                 return
             os.sched_yield()
+        deadline = time.monotonic() + self._patience
         while numbers[place] < number:
-            if select.select([self.partner], [], [], NAP_SECONDS)[0]:  # its end is closed
+            gone = select.select([self.partner], [], [], NAP_SECONDS)[0]  # its end is closed
+            if gone or time.monotonic() >= deadline:
                 raise NoPartner
 
     def join(self, own: Matrix) -> Matrix:

@@ -9,6 +9,7 @@ import gc
 import os
 import signal
 import socket
+import time
 import traceback
 from collections import deque
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from mlp_core.arrangement import Arrangement
 from mlp_core.dataset import Dataset
 from mlp_core.evaluation import Evaluator
-from mlp_core.halves import HalfSteps, NoPartner, Seat, Shared
+from mlp_core.halves import NAP_SECONDS, PATIENCE_SECONDS, HalfSteps, NoPartner, Seat, Shared
 from mlp_core.network import Network
 from mlp_core.recipe import Recipe
 
@@ -49,7 +50,7 @@ class Pair:
             whole: the arrays of the network in one piece, and of its optimiser.
 
         Raises:
-            OSError: there is no room for it.
+            OSError: there is no room for it; or a MemoryError.
 
         """
         self._child = 0
@@ -79,7 +80,11 @@ class Pair:
         if self._child:
             child, self._child = self._child, 0
             self._seat.partner.close()
-            os.waitpid(child, 0)
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while os.waitpid(child, os.WNOHANG) == (0, 0):
+                if time.monotonic() >= deadline:  # it is stopped
+                    os.kill(child, signal.SIGKILL)
+                time.sleep(NAP_SECONDS)
 
     def load(self, whole: Mapping[str, NDArray[Any]]) -> None:
         """Go on from these arrays.

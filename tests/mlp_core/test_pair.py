@@ -23,8 +23,9 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from mlp_core import Augmentation, Dataset, Diverged, Recipe, Split, Training, arrange
+from mlp_core import Augmentation, Dataset, Diverged, Recipe, Split, Training, arrange, halves
 from mlp_core import crew as crew_module
+from mlp_core import pair as pair_module
 from mlp_core.crew import suits
 from mlp_core.halves import NoPartner, Seat, cut_of, keeps_bits
 from mlp_core.pair import Second
@@ -204,6 +205,18 @@ def test_a_checkpoint_after_the_loss_is_that_of_the_last_whole_network(pictures)
     assert outcome(Training(RECIPE, pictures, checkpoint)) == outcome(Training(RECIPE, pictures))
 
 
+def test_a_partner_that_is_stopped_is_not_waited_for(pictures, monkeypatch):
+    for module in (halves, pair_module):
+        monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.05)
+    training = paired(RECIPE, pictures)
+    events = iter(training)
+    next(events)
+    pid = partner(training)
+    os.kill(pid, signal.SIGSTOP)
+    assert outcome(events_of(events, training)) == outcome(Training(RECIPE, pictures))
+    assert ends(pid)
+
+
 def test_a_partner_that_died_asleep_is_not_missed_for_an_evaluation(pictures):
     idle = iter([True, False])
     training = paired(RECIPE, pictures, idle=lambda: next(idle, True))
@@ -340,10 +353,8 @@ def test_the_partner_holds_no_files_of_the_first(pictures, tmp_path):
 
 def test_who_waits_for_somebody_who_is_gone_is_told():
     ours, theirs = socket.socketpair()
-    seat = Seat.__new__(Seat)
-    seat.partner = ours
     theirs.close()
-    seat.memory = type("Memory", (), {"numbers": [0]})()
+    seat = Seat(1, halves.Shared({"layers.1.bias": np.zeros(64, np.float32)}, 1, 1), ours)
     with ours, pytest.raises(NoPartner):
         seat.wait(0, 1)
 
