@@ -206,12 +206,12 @@ def test_a_checkpoint_after_the_loss_is_that_of_the_last_whole_network(pictures)
 
 
 def test_a_partner_that_is_stopped_is_not_waited_for(pictures, monkeypatch):
-    for module in (halves, pair_module):
-        monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.05)
     training = paired(RECIPE, pictures)
     events = iter(training)
     next(events)
     pid = partner(training)
+    monkeypatch.setattr(pair_module, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(training._crew._pair._seat, "_patience", 0.05)
     os.kill(pid, signal.SIGSTOP)
     assert outcome(events_of(events, training)) == outcome(Training(RECIPE, pictures))
     assert ends(pid)
