@@ -105,7 +105,8 @@ def decode(data: bytes) -> Grey:
         with Image.open(io.BytesIO(_bare(data)), formats=FORMATS) as image:
             _check_header(image)
             _check_scans(image, data)
-            return _grey(ImageOps.exif_transpose(image))
+            ImageOps.exif_transpose(image, in_place=True)
+            return _grey(image)
     except BadImage:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
