@@ -12,6 +12,8 @@ from mlp_core.network import Parameters
 SLICE = (
     32_768  # numbers; several arrays of so many stay in the cache through all steps of a formula
 )
+FORGET_STEPS = 32  # in which 0.6 or more, to that power, leaves what is no less than FAINT normal
+FAINT = 1e-30
 
 
 class Optimizer(Protocol):
@@ -79,13 +81,14 @@ class SGD:
         return {f"momentum.{name}": V for name, V in self._velocities.arrays().items()}
 
     def step(self, parameters: Parameters, gradients: Parameters, rate: float, number: int) -> None:
-        del number
         if self._l2:
             self._decay(parameters, gradients, self._l2 * self.scale(rate))
         if self._momentum:
             self._follow_velocities(gradients, rate)
         for W, dW in zip(parameters.flat, gradients.flat, strict=True):
             W -= dW
+        if self._momentum and number % FORGET_STEPS == 0:
+            _forget_faint(self._velocities)
 
     def _decay(self, parameters: Parameters, gradients: Parameters, l2: float) -> None:
         """Add the gradient of the L2 term, in place."""
@@ -152,6 +155,9 @@ class AdamW:
             for start in range(0, flat[0].size, SLICE):
                 W, dW, M, V = (array[start : start + SLICE] for array in flat)
                 self._move(W, dW, M, V, rate, number)
+        if number % FORGET_STEPS == 0:
+            _forget_faint(self._first)
+            _forget_faint(self._second)
 
     def _move(self, W: Vector, dW: Vector, M: Vector, V: Vector, rate: float, number: int) -> None:
         beta1, beta2 = self._betas
@@ -168,3 +174,17 @@ class AdamW:
         np.divide(M, scratch, out=scratch)
         scratch *= rate * (1 - beta1) / (1 - beta1**number) / root
         W -= scratch
+
+
+def _forget_faint(sums: Parameters) -> None:
+    """Set to 0 what has decayed to almost nothing and would move no weight by a bit.
+
+    Without gradients, as of inputs that are black for long, a velocity decays to a subnormal number
+    and stays one: 0.9 times the least of them is rounded to itself. With subnormal numbers, Intel's
+    processors take fifty times as long: epochs with momentum or AdamW took 1.25 times as long.
+    """
+    for array in sums.flat:
+        flat = array.reshape(-1)
+        for start in range(0, flat.size, SLICE):
+            part = flat[start : start + SLICE]
+            part[np.abs(part) < FAINT] = 0

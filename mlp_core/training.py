@@ -18,7 +18,7 @@ from mlp_core.evaluation import Evaluation
 from mlp_core.network import Network, weight_name
 from mlp_core.recipe import Recipe
 
-ARITHMETIC = 2  # raised by any change of the bits a run produces
+ARITHMETIC = 3  # raised by any change of the bits a run produces
 
 INIT, SHUFFLE, DEFORM = 0, 1, 2  # purposes of chance
 FIRST = weight_name(1)

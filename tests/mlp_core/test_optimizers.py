@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mlp_core import Recipe, Training
+from mlp_core import Recipe, Training, optimizers
 from mlp_core.network import Network
-from mlp_core.optimizers import SLICE, AdamW
+from mlp_core.optimizers import SGD, SLICE, AdamW
 from tests import oracles
 
 RECIPE = Recipe(
@@ -40,6 +40,41 @@ def test_slices_change_nothing(rng):
     np.copyto(gradients.weights[0], dW)
     AdamW(network, 0.0, 0.9, 0.999).step(network, gradients, 0.01, 1)
     np.testing.assert_allclose(W - network.weights[0], 0.01 * np.sign(dW), atol=1e-5)
+
+
+OPTIMIZERS = {
+    "momentum": lambda network: SGD(network, momentum=0.9),
+    "nesterov": lambda network: SGD(network, momentum=0.9, nesterov=True),
+    "adamw": lambda network: AdamW(network, 0.0, 0.9, 0.97),
+}
+
+
+def after_a_long_night(kind):
+    """Weights, and what is kept, after a step with gradients, 5000 without and one with again."""
+    rng = np.random.default_rng(3)
+    network = Network.random((7, 5, 3), "relu", "he_normal", 0.1, rng)
+    optimizer = OPTIMIZERS[kind](network)
+    for number in range(1, 5003):
+        gradients = network.zeros()
+        if number in (1, 5002):
+            for dW in gradients.flat:
+                dW[...] = rng.standard_normal(dW.shape)
+        optimizer.step(network, gradients, 0.1, number)
+        if number == 5001:
+            kept = np.concatenate([array.ravel() for array in optimizer.arrays().values()])
+    return np.concatenate([W.ravel() for W in network.flat]), kept
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_what_decays_is_forgotten_before_it_is_slow(kind, monkeypatch):
+    weights, kept = after_a_long_night(kind)
+    assert not kept.any()
+    monkeypatch.setattr(optimizers, "FAINT", 0.0)
+    same, stuck = after_a_long_night(kind)
+    assert np.array_equal(weights, same)
+    smallest = np.finfo(np.float32).smallest_normal
+    assert stuck.any()
+    assert np.abs(stuck).min() < smallest
 
 
 def test_sums_of_gradients_are_kept_beside_the_layers(dataset):
