@@ -1,0 +1,202 @@
+"""Every command and every Python example of the README and the guides works as printed."""
+
+import importlib.util
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.servers import Server, eventually, free_port
+from tests.support.documents import GUIDES, blocks
+
+NOT_RUN = {
+    "make demo": "it trains for a minute; tests/journeys/test_demo.py runs the same, shorter",
+    "mlp-service demo": "it trains for half a minute; tests/journeys/test_demo.py runs it, shorter",
+    "make install": "it creates the environment that these tests run in",
+    "pip install": "it would change the environment that these tests run in",
+    "docker ": "a test machine has no Docker daemon; tests/test_deployment.py reads the files",
+    "kubectl ": "a test machine has no Kubernetes cluster; tests/test_docs.py reads the manifest",
+    "mkdir backups && sudo": "it prepares a directory for Docker",
+}
+"""Commands that no test can run as printed, by how they begin, and why."""
+
+SERVE = re.compile(r"(?:MLP_\w+=\S+ )*(?:\.venv/bin/)?mlp-service serve\b.*")
+"""A command that serves until it is stopped; a test of its own starts each of them."""
+
+SHOWN = {
+    "README.md": ['"label":7', "did you mean 'learning_rate'", r"^0\.9\d* 7$"],
+    "docs/api.md": ['"has_more":', "^304$", "must be 1 or more", '"name":"mnist"', '"label": 7'],
+    "docs/cli.md": ["seven.png\t7\t", "test accuracy", " is ready$", r"^\w{10}  ada  ", "revoked"],
+    "docs/deployment.md": ['"alive"', '"ready"', '^mlp_jobs{state="succeeded"} 1.0$', "^1 jobs, "],
+    "docs/jobs.md": ["^event: epoch$", '"epoch":3', '"state":"pausing"|"state":"paused"', "cancel"],
+    "docs/keys.md": ['"data":\\[\\]', "test accuracy", r"^\w{10}  grafana  read  expires "],
+    "docs/predictions.md": [r'("label":7\b.*\s*.*){3}', r"^\(5, 10\)$", '"pixels":\\[\\[0,'],
+    "docs/python.md": [r"\(20, 10\)", "did you mean 'learning_rate'", "^invalid #/learing_rate$"],
+    "docs/weights.md": [r"^7 0\.\d+$"],
+}
+"""What the output must have, as regular expressions; a guide without commands is not here."""
+
+
+def commands(guide: str) -> list[str]:
+    """Return the lines of all shell blocks."""
+    return [line for block in blocks(guide, "sh") for line in block.splitlines()]
+
+
+def cannot_be_run(line: str) -> bool:
+    return line.startswith(tuple(NOT_RUN)) or SERVE.match(line) is not None
+
+
+def serving(guide: str) -> list[str]:
+    return [line for line in commands(guide) if SERVE.match(line)]
+
+
+def run(arguments: list[str], server: Server, directory: Path) -> str:
+    """Run a program as a reader would, beside the environment; return what it prints."""
+    if not (directory / ".venv").exists():
+        (directory / ".venv").symlink_to(sys.prefix)
+        (directory / ".curlrc").write_text('write-out = "\\n"')  # each answer is a line
+    done = subprocess.run(
+        arguments,
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        env=os.environ
+        | {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "CURL_HOME": str(directory),
+            "MLP_DATA_DIR": str(server.data_dir),
+            "MLP_SERVICE_URL": server.url,
+        },
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def run_commands(guide: str, server: Server, directory: Path) -> str:
+    """Run what can be run of a guide's shell blocks, in one shell."""
+    lines = [line for line in commands(guide) if not cannot_be_run(line)]
+    script = "\n".join(lines).replace("localhost:8000", server.url.removeprefix("http://"))
+    return run(["bash", "-euo", "pipefail", "-c", script], server, directory)
+
+
+def run_python(guide: str, server: Server, directory: Path) -> str:
+    """Run a guide's Python blocks as one program, without those for PyTorch."""
+    program = "\n".join(block for block in blocks(guide, "python") if "torch" not in block)
+    return run([sys.executable, "-c", program], server, directory)
+
+
+@pytest.fixture
+def trained(server: Server) -> Server:
+    """A server whose model `latest` reads most digits."""
+    server.wait(server.submit(preset="linear", epochs=1), "succeeded")
+    return server
+
+
+@pytest.mark.parametrize("guide", SHOWN)
+def test_a_guide_runs_as_printed(guide: str, server: Server, tmp_path: Path) -> None:
+    if guide != "docs/keys.md":  # its list of jobs is that of a new owner
+        server.wait(server.submit(preset="linear", epochs=1), "succeeded")
+    output = run_commands(guide, server, tmp_path) + run_python(guide, server, tmp_path)
+    for shown in SHOWN[guide]:
+        assert re.search(shown, output, re.MULTILINE), f"{shown} is not in:\n{output}"
+
+
+def test_every_guide_with_commands_is_run() -> None:
+    assert {guide for guide in GUIDES if blocks(guide, "sh") or blocks(guide, "python")} == set(
+        SHOWN
+    ) | {"docs/settings.md"}
+    assert all(SERVE.match(line) for line in commands("docs/settings.md"))
+
+
+def test_every_command_that_is_not_run_is_still_in_a_guide() -> None:
+    lines = [line for guide in GUIDES for line in commands(guide)]
+    assert [begin for begin in NOT_RUN if not any(line.startswith(begin) for line in lines)] == []
+
+
+@pytest.mark.parametrize("command", sorted({line for guide in GUIDES for line in serving(guide)}))
+def test_a_command_that_serves_starts_a_server(
+    command: str, tmp_path: Path, datasets_dir: Path
+) -> None:
+    server = Server(tmp_path / "data", datasets_dir)
+    keys = [sys.executable, "-m", "service", "keys", "create", "--owner", "ada"]
+    data = ["--data-dir", str(server.data_dir)]
+    subprocess.run([*keys, *data], check=True, capture_output=True)  # for those that need one
+    words = shlex.split(command, comments=True)
+    options = words[words.index("serve") + 1 :]
+    settings = dict(word.split("=", 1) for word in words if word.startswith("MLP_"))
+    port = free_port()
+    served = subprocess.Popen(
+        [sys.executable, "-m", "service", "serve", *options, *data, "--port", str(port)],
+        env=os.environ | {"MLP_DATASETS_DIR": str(datasets_dir)} | settings,
+        stderr=subprocess.DEVNULL,
+    )
+    health = [sys.executable, "-m", "service", "health", "--url", f"http://localhost:{port}"]
+    try:
+        eventually(lambda: subprocess.run(health, capture_output=True).returncode == 0, command, 30)
+    finally:
+        served.terminate()
+        assert served.wait(30) == 0
+
+
+def test_a_backup_made_as_printed_can_be_served(
+    trained: Server, tmp_path: Path, datasets_dir: Path
+) -> None:
+    run_commands("docs/deployment.md", trained, tmp_path)
+    restored = Server(tmp_path / "backup-1", datasets_dir).start()
+    [job] = restored.http.get("/v1/jobs").json()["data"]
+    restored.stop()
+    assert job["state"] == "succeeded"
+
+
+def test_the_spec_that_is_shown_is_accepted(idle_server: Server) -> None:
+    [spec] = blocks("docs/jobs.md", "json")
+    headers = {"Content-Type": "application/json"}
+    answer = idle_server.http.post("/v1/jobs", content=spec, headers=headers)
+    assert answer.status_code == 201, answer.text
+
+
+# --- Weights --------------------------------------------------------------------------------------
+
+
+def probabilities_of_the_service(server: Server, picture: Path) -> list[float]:
+    """Return the probabilities of the digits 0 to 9 that the service answers."""
+    answer = server.http.post(
+        "/v1/models/latest/predict?top_k=10",
+        content=picture.read_bytes(),
+        headers={"Content-Type": "image/png"},
+    )
+    top_k = answer.json()["predictions"][0]["top_k"]
+    return [it["probability"] for it in sorted(top_k, key=lambda it: it["label"])]
+
+
+@pytest.mark.parametrize(
+    "library",
+    [
+        "numpy",
+        pytest.param(
+            "torch",
+            marks=pytest.mark.skipif(
+                importlib.util.find_spec("torch") is None,
+                reason="PyTorch is not installed: its lines in docs/weights.md were NOT run",
+            ),
+        ),
+    ],
+)
+def test_the_weights_predict_the_same_without_the_service(
+    library: str, server: Server, tmp_path: Path
+) -> None:
+    run_commands("docs/weights.md", server, tmp_path)
+    numpy, torch = blocks("docs/weights.md", "python")
+    block = torch if library == "torch" else numpy
+    picture = tmp_path / "seven.png"
+    for index in (0, 7, 18, 33, 115):  # some of them are hard to read
+        picture.write_bytes(server.http.get(f"/v1/datasets/mnist/test/{index}.png").content)
+        program = f"{block}\nprint(probabilities.tolist())"
+        found = json.loads(run([sys.executable, "-c", program], server, tmp_path).splitlines()[-1])
+        expected = probabilities_of_the_service(server, picture)
+        assert found == pytest.approx(expected, rel=1e-3, abs=1e-6)
