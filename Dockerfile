@@ -1,16 +1,16 @@
-# By tag, for the digest was not known when this was written; to build from exactly one image pass
+# The base image is named by its tag. To build from one exact image, pass
 # --build-arg BASE=python@sha256:…
 ARG BASE=python:3.13-slim-bookworm
 
 FROM ${BASE} AS builder
 WORKDIR /src
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
-# The image's own pip fills the environment, which needs none of its own.
+# The image's own pip fills the environment, so the environment needs no pip.
 RUN python -m venv --without-pip /app/.venv
-# Dependencies change less often than the code: a layer of their own.
+# Dependencies change less often than the code, so they have a layer of their own.
 COPY requirements/runtime.txt requirements/runtime.txt
 RUN pip --python /app/.venv install --require-hashes -r requirements/runtime.txt
-# What builds the wheel is pinned too, and stays out of the environment.
+# The build tools are pinned too, and are not installed into the environment.
 COPY requirements/build.txt requirements/build.txt
 RUN pip install --require-hashes -r requirements/build.txt
 COPY . .
@@ -20,13 +20,14 @@ RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
 FROM ${BASE}
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent mlp \
     && install --directory --owner=10001 --group=10001 /data
-# From the same path of the same base image, so that the environment's links to Python hold.
+# The path and the base image are those of the builder, so the environment's links to Python hold.
 COPY --from=builder /app/.venv /app/.venv
-# Not /data: `python -m` looks for code in the working directory, so nobody may write there.
+# Not /data: `python -m` imports code from the working directory, so it must not be writable.
 WORKDIR /app
-# All interfaces are the container's own ones; without API keys or MLP_INSECURE=1 `serve` refuses.
-# matplotlib ignores a cache directory it can't write to, and needs 0.2 s to fill an empty one:
-# so /tmp, which stays writable under a read-only root, and no cache in the image.
+# 0.0.0.0 means all interfaces of the container. Without API keys or MLP_INSECURE=1, `serve`
+# refuses to listen there.
+# matplotlib ignores a cache directory that it can't write to, and fills an empty one in 0.2 s.
+# So its cache is in /tmp, which is writable even under a read-only root, and not in the image.
 ENV PATH=/app/.venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -34,7 +35,7 @@ ENV PATH=/app/.venv/bin:$PATH \
     MLP_HOST=0.0.0.0 \
     MLP_PORT=8000 \
     MLP_DATA_DIR=/data
-# By number: Kubernetes' runAsNonRoot can't judge a name.
+# A number, because Kubernetes' runAsNonRoot can't check a name.
 USER 10001:10001
 VOLUME ["/data"]
 EXPOSE 8000

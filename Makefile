@@ -1,4 +1,4 @@
-# Each target sets up what it needs. Only Python >= 3.11 (with venv) and make must be there.
+# Each target sets up what it needs, given only make and Python >= 3.11 with venv.
 PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 8000
@@ -8,25 +8,25 @@ BIN := .venv/bin
 .DEFAULT_GOAL := help
 .PHONY: help demo install serve test check fix bench chaos attack ci lock sbom audit clean
 
-help:  ## List these commands
+help:  ## List these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-demo: .venv/.runtime  ## Train the three presets over REST, show what came out, keep serving (EXIT=1 ends)
+demo: .venv/.runtime  ## Train the three presets over REST, show the results, keep serving (EXIT=1 stops instead)
 	$(BIN)/mlp-service demo --host $(HOST) --port $(PORT) --data-dir $(DATA_DIR) $(if $(EXIT),--exit)
 
-install: .venv/.runtime  ## Make .venv with the mlp-service command
+install: .venv/.runtime  ## Create .venv with the mlp-service command
 
-serve: .venv/.runtime  ## Serve on HOST:PORT (127.0.0.1:8000), data in DATA_DIR (./data)
+serve: .venv/.runtime  ## Serve on HOST:PORT (127.0.0.1:8000) with the data in DATA_DIR (./data)
 	$(BIN)/mlp-service serve --host $(HOST) --port $(PORT) --data-dir $(DATA_DIR)
 
-test: .venv/.dev  ## Run all tests with coverage
+test: .venv/.dev  ## Run all tests and measure their coverage
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -n 2 --dist loadfile
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --include='mlp_core/*' --fail-under=100
 	$(BIN)/coverage report --include='service/*' --fail-under=90
 
-check: .venv/.dev  ## Lint, types, architecture, Dockerfile and compose file; changes nothing
+check: .venv/.dev  ## Check format, lint, types, imports, Dockerfile and compose file; changes nothing
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -34,22 +34,22 @@ check: .venv/.dev  ## Lint, types, architecture, Dockerfile and compose file; ch
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 
-fix: .venv/.dev  ## Format and mend what ruff can mend
+fix: .venv/.dev  ## Format the code and fix what ruff can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: .venv/.dev  ## Measure speed against peers (K=training runs one part); figures go to docs/
+bench: .venv/.dev  ## Measure speed beside other libraries (K=training: one part); writes docs/performance.*
 	$(BIN)/python -m benchmarks $(K)
 
-chaos: .venv/.dev  ## Run the fault campaigns in full, over an hour (K=worker_kills runs one); figures go to docs/
+chaos: .venv/.dev  ## Run the fault campaigns in full, over an hour (K=worker_kills: one); writes docs/reliability.*
 	$(BIN)/pytest --campaign --timeout 7200 tests/chaos$(if $(K),/test_$(K).py)
 
-attack: .venv/.dev  ## Run the attack campaigns in full (K=bombs runs one); figures go to docs/
+attack: .venv/.dev  ## Run the attack campaigns in full (K=bombs: one); writes docs/reliability.*
 	$(BIN)/pytest --campaign --timeout 7200 tests/attack$(if $(K),/test_$(K).py)
 
-ci: check test  ## What CI runs
+ci: check test  ## Run what CI runs: check and test
 
-lock:  ## Write requirements/*.txt again from pyproject.toml (needs uv)
+lock:  ## Rewrite requirements/*.txt from pyproject.toml (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  pyproject.toml -o requirements/runtime.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
@@ -57,22 +57,22 @@ lock:  ## Write requirements/*.txt again from pyproject.toml (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --group build -o requirements/build.txt
 
-sbom: .venv/.dev  ## Write sbom.json: all run-time dependencies with their hashes, as CycloneDX
+sbom: .venv/.dev  ## Write sbom.json, a CycloneDX list of the run-time dependencies with hashes
 	$(BIN)/cyclonedx-py requirements requirements/runtime.txt --pyproject pyproject.toml \
 	  --output-reproducible --output-format JSON --output-file sbom.json
 
-audit: .venv/.dev  ## Ask PyPI what is known against the dependencies; fails if one can't be looked up
+audit: .venv/.dev  ## Ask PyPI for known vulnerabilities; fails if a dependency can't be looked up
 	$(BIN)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off \
 	  $(foreach list,runtime build dev,-r requirements/$(list).txt)
 
-clean:  ## Remove the environment and what tests left (never the data directory)
+clean:  ## Remove the environment and the tests' caches, never the data directory
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
 
 .venv/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 …"; exit 1; }
+	  { echo "Python 3.11 or newer is required; name one with make PYTHON=/path/to/python3.11"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' || \
-	  { echo "Python's venv is missing: install the package python3-venv"; exit 1; }
+	  { echo "Python's venv module is missing; install the package python3-venv"; exit 1; }
 	$(PYTHON) -m venv .venv
 	touch $@
 

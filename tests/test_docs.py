@@ -11,7 +11,7 @@ from typing import Any, get_args
 import pytest
 import typer
 import yaml
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
 from service import client
 from service.api.kinds import KINDS
@@ -209,12 +209,12 @@ def test_every_error_of_the_client_is_described() -> None:
 # --- Commands -------------------------------------------------------------------------------------
 
 
-def commands() -> dict[str, TyperCommand]:
+def commands() -> dict[str, Any]:
     """Return the commands that `mlp-service` has, by their names."""
     [script] = entry_points(group="console_scripts", name="mlp-service")
     program = typer.main.get_command(script.load())
     assert isinstance(program, TyperGroup)
-    found: dict[str, TyperCommand] = {}
+    found: dict[str, Any] = {}
     for name, command in program.commands.items():
         if isinstance(command, TyperGroup):
             found |= {f"{name} {inner}": it for inner, it in command.commands.items()}
