@@ -244,7 +244,8 @@ def test_every_make_target_that_is_named_exists() -> None:
     named = {
         target
         for document in DOCUMENTS
-        for target in re.findall(r"(?:^|`)make ([a-z]+)", text_of(document), re.MULTILINE)
+        for code in (*quoted(text_of(document)), *blocks(document, "sh"))
+        for target in re.findall(r"^make ([a-z]+)", code, re.MULTILINE)
     }
     assert named
     assert named <= targets
