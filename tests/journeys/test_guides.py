@@ -32,7 +32,12 @@ SHOWN = {
     "README.md": ['"label":7', "did you mean 'learning_rate'", r"^0\.9\d* 7$"],
     "docs/api.md": ['"has_more":', "^304$", "must be 1 or more", '"name":"mnist"', '"label": 7'],
     "docs/cli.md": ["seven.png\t7\t", "test accuracy", " is ready$", r"^\w{10}  ada  ", "revoked"],
-    "docs/deployment.md": ['"alive"', '"ready"', '^mlp_jobs{state="succeeded"} 1.0$', "^1 jobs, "],
+    "docs/deployment.md": [
+        '"alive"',
+        '"ready"',
+        '^mlp_jobs{state="succeeded"} 1.0$',
+        r"^1 jobs?\b",
+    ],
     "docs/jobs.md": ["^event: epoch$", '"epoch":3', '"state":"pausing"|"state":"paused"', "cancel"],
     "docs/keys.md": ['"data":\\[\\]', "test accuracy", r"^\w{10}  grafana  read  expires "],
     "docs/predictions.md": [r'("label":7\b.*\s*.*){3}', r"^\(5, 10\)$", '"pixels":\\[\\[0,'],
