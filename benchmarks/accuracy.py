@@ -8,8 +8,9 @@ from pathlib import Path
 
 from benchmarks import networks
 from benchmarks.report import ROOT, Figure, figure
-from service.job import FINAL, Spec
-from tests.servers import Server
+from mlp_client.job_state import FINAL
+from mlp_client.spec import Spec
+from tests.support.server_process import Server
 
 PICTURE = ROOT / "docs" / "augmented.png"
 GOAL = 99.3

@@ -15,10 +15,10 @@ from benchmarks import networks
 from benchmarks.report import ROOT, Figure, figure
 from benchmarks.strokes import Hand
 from benchmarks.styles import STYLES
+from mlp_client.spec import PresetName
 from mlp_core import Network, predict_probabilities, scaled
-from service.job import PresetName
-from service.pictures import digits
-from service.pictures.digits import BadImage
+from service.inference import image_normalization
+from service.inference.image_normalization import BadImage
 
 SHEET = ROOT / "docs" / "drawn.png"
 COMPARED = ("mlp-relu", "mlp-augmented")
@@ -54,11 +54,11 @@ def read(style: str) -> Read:
     return Read(scaled(pixels.reshape(len(seen), -1)), np.array([label for label, _ in seen]))
 
 
-def _seen(label: int, file: bytes) -> tuple[int, digits.Grey]:
+def _seen(label: int, file: bytes) -> tuple[int, image_normalization.Grey]:
     try:
-        return label, digits.normalize(digits.decode(file)).pixels
+        return label, image_normalization.normalize(image_normalization.decode(file)).pixels
     except BadImage:
-        return REFUSED, np.zeros((digits.SIDE, digits.SIDE), np.uint8)
+        return REFUSED, np.zeros((image_normalization.SIDE, image_normalization.SIDE), np.uint8)
 
 
 def score(network: Network) -> dict[str, float]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.environments import PLACE
-from tests.servers import Server
+from tests.support.server_process import Server
 
 CORES = sorted(os.sched_getaffinity(0))
 RELU = {"preset": "mlp-relu"}

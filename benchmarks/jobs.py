@@ -9,7 +9,7 @@ from benchmarks.house import CORES, LINEAR, RELU, await_success, house, run, sec
 from benchmarks.report import Figure, figure
 from benchmarks.training import RELU as BARE
 from benchmarks.training import Contender
-from tests.servers import Server
+from tests.support.server_process import Server
 
 STARTS = 100
 SHORT_JOBS = 100

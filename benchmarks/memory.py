@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks.house import RELU, house, run
 from benchmarks.report import Figure, figure
-from tests.servers import Server, eventually, resident
+from tests.support.server_process import Server, eventually, resident
 
 STARTS = 7
 REQUESTS = 3000

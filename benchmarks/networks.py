@@ -7,9 +7,9 @@ from pathlib import Path
 from safetensors.numpy import load
 
 from benchmarks.report import ROOT
+from mlp_client.spec import PresetName, Spec
 from mlp_core import ARITHMETIC, Network
-from service.job import PresetName, Spec
-from tests.servers import Server
+from tests.support.server_process import Server
 
 PLACE = ROOT / ".networks"
 LONGEST = 1800

@@ -9,7 +9,7 @@ import httpx2
 
 from benchmarks.house import CORES, LINEAR, RELU, house, run
 from benchmarks.report import Figure, figure
-from tests.servers import Server
+from tests.support.server_process import Server
 
 REPEATS = 60
 WATCH_SECONDS = 8.0

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from benchmarks.report import Figure, figure
 from benchmarks.serving import CORE, load, pin, processor_seconds, ratios, served
-from service.store.database import Database
 from service.store.jobs import JobStore
-from tests.attack.load import get
+from service.store.sql.connector import Database
 from tests.conftest import submission
-from tests.servers import Server, resident
+from tests.support.load import get
+from tests.support.server_process import Server, resident
 
 ROUNDS, TIMES = 9, 15
 JOBS, EPOCHS, LISTENERS = 10_000, 10_000, 200

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.campaign import code_state, machine
+from tests.support.campaign import code_state, machine
 
 ROOT = Path(__file__).parents[1]
 FIGURES = ROOT / "docs" / "performance.json"

@@ -21,9 +21,9 @@ from PIL import Image
 from benchmarks.environments import ROOT, python_of
 from benchmarks.report import Figure, figure
 from mlp_core import Network, predict_probabilities, scaled
-from service.store.datasets import DatasetShelf
-from tests.attack.load import Load, Plan, Seen, get, post
-from tests.servers import Server, eventually, free_port
+from service.store.datasets import DatasetStore
+from tests.support.load import Load, Plan, Seen, get, post
+from tests.support.server_process import Server, eventually, free_port
 
 PREDICT = "/v1/models/latest/predict"
 CORES = sorted(os.sched_getaffinity(0))
@@ -39,7 +39,7 @@ PEERS = {"LitServe": "litserve", "MLServer": "mlserver", "BentoML": "bentoml"}
 def measure() -> list[Figure]:
     with ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        shelf = DatasetShelf(place / "datasets")
+        shelf = DatasetStore(place / "datasets")
         digits = np.array(shelf.open("mnist").test.images)
         server = stack.enter_context(served(place))
         server.wait(server.submit(preset="mlp-relu", epochs=2), "succeeded")

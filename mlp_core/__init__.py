@@ -5,12 +5,12 @@ takes chance from the seed alone.
 """
 
 from mlp_core.activations import ACTIVATIONS
-from mlp_core.arrangement import Arrangement, arrange
 from mlp_core.augmentation import Augmentation
 from mlp_core.checkpoint import Checkpoint, Cursor
 from mlp_core.dataset import Dataset, Split, read_idx, scaled
 from mlp_core.errors import CheckpointError, CoreError, DatasetError, Diverged, ShapeError
-from mlp_core.evaluation import evaluate
+from mlp_core.fast.block_evaluation import evaluate
+from mlp_core.fast.data_layout import Arrangement, arrange
 from mlp_core.network import INITIALIZATIONS, Network, predict_probabilities
 from mlp_core.recipe import Recipe
 from mlp_core.training import ARITHMETIC, Epoch, Training

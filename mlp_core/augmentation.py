@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlp_core.arrangement import Order
 from mlp_core.arrays import Matrix, Pixels
-from mlp_core.workspace import buffer
+from mlp_core.fast.buffers import buffer
+from mlp_core.fast.data_layout import Order
 
 GROUP = 32
 

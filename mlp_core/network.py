@@ -13,8 +13,8 @@ from mlp_core.activations import ACTIVATIONS
 from mlp_core.arrays import Matrix, Vector
 from mlp_core.checkpoint import check_arrays, check_names
 from mlp_core.errors import ShapeError
+from mlp_core.fast.buffers import layer_buffers
 from mlp_core.loss import softmax
-from mlp_core.workspace import layer_buffers
 
 Initialization: TypeAlias = Callable[[np.random.Generator, int, int], Matrix]
 

@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlp_core.arrangement import Arrangement, Order
 from mlp_core.arrays import Matrix, Pixels
 from mlp_core.augmentation import Deformer
 from mlp_core.dataset import Dataset
 from mlp_core.errors import DatasetError
-from mlp_core.live_columns import FirstLayer
+from mlp_core.fast.buffers import Workspace
+from mlp_core.fast.data_layout import Arrangement, Order
+from mlp_core.fast.sparse_input import FirstLayer
 from mlp_core.loss import cross_entropy
 from mlp_core.network import Network, Parameters, backward, forward
 from mlp_core.optimizers import SGD, AdamW, Optimizer
 from mlp_core.recipe import Recipe
-from mlp_core.workspace import Workspace
 
 NO_ROWS = np.empty(0, np.intp)
 

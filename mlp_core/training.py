@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlp_core.arrangement import Arrangement, arrange
 from mlp_core.checkpoint import Checkpoint, Cursor, check_arrays
-from mlp_core.crew import Crew, StepsLost
 from mlp_core.dataset import Dataset
 from mlp_core.errors import CheckpointError, Diverged
-from mlp_core.evaluation import Evaluation
+from mlp_core.fast.block_evaluation import Evaluation
+from mlp_core.fast.data_layout import Arrangement, arrange
 from mlp_core.network import Network, weight_name
+from mlp_core.parallel.step_runner import Crew, StepsLost
 from mlp_core.recipe import Recipe
 
 ARITHMETIC = 3  # raised by any change of the bits a run produces

@@ -1,4 +1,4 @@
-"""The one place where the rooms are joined, and the process that serves them."""
+"""The one place where the services are joined, and the process that serves them."""
 
 import asyncio
 import contextlib
@@ -23,43 +23,34 @@ from threadpoolctl import threadpool_limits
 
 import service
 from service import logs
-from service.api import (
-    curves,
-    datasets,
-    events,
-    health,
-    jobs,
-    predictions,
-    problems,
-    weights,
-)
-from service.api.access import Access, KeyRing, describe
-from service.api.admission import Admission, is_worth_a_line
-from service.api.at_once import AtOnce
-from service.api.connection import IDLE_SECONDS, listeners
-from service.api.edge import Edge
-from service.api.intake import Intake
-from service.api.metrics import Metrics
+from service.api import curves, datasets, events, health, jobs, predict, problem_responses, weights
+from service.api.dependencies import Services
 from service.api.queries import check_query
-from service.api.rooms import Rooms
-from service.api.tail import Tail
-from service.cost import Limits
-from service.errors import StoreBroken
+from service.domain.cost import Limits
+from service.domain.errors import StoreBroken
+from service.inference.model_cache import ModelCache
+from service.server.admission import Admission, is_worth_a_line
+from service.server.auth import Authenticator, KeyRing, describe
+from service.server.buffered_protocol import BufferedProtocol
+from service.server.event_feed import EventFeed
+from service.server.http_protocol import IDLE_SECONDS, listeners
+from service.server.metrics import Metrics
+from service.server.quick_predict import QuickPredict
+from service.server.request_guard import RequestGuard
 from service.settings import Settings
-from service.store.artifacts import Artifacts, make_directory
+from service.store.api_keys import KeyStore
 from service.store.checkpoints import CheckpointStore
-from service.store.database import Database, is_there, migrate, sqlite_url
-from service.store.datasets import MNIST, DatasetShelf
+from service.store.datasets import MNIST, DatasetStore
+from service.store.files.local import Artifacts, make_directory
 from service.store.jobs import JobStore
-from service.store.keys import KeyStore
-from service.store.networks import Networks
 from service.store.queue import Queue
+from service.store.sql.connector import Database, is_there, migrate, sqlite_url
 from service.work.dispatcher import Dispatcher
-from service.work.frozen import end_frozen_holders
-from service.work.launcher import LocalLauncher
-from service.work.leaving import let_workers_leave
+from service.work.drain import let_workers_leave
+from service.work.launchers.local import LocalLauncher
+from service.work.launchers.lock_watchdog import end_frozen_holders
 
-ROUTERS = (jobs, events, curves, weights, predictions, datasets, health)
+ROUTERS = (jobs, events, curves, weights, predict, datasets, health)
 GRACE_SECONDS = 5
 BUSY_SECONDS = 5
 """A request waits for the database's lock this long; its client may try again then."""
@@ -71,8 +62,8 @@ inside."""
 logger = structlog.get_logger(__name__)
 
 
-class House:
-    """All rooms, furnished from the settings."""
+class Components:
+    """All services, furnished from the settings."""
 
     def __init__(self, settings: Settings) -> None:
         url = settings.resolved_database_url()
@@ -82,7 +73,7 @@ class House:
         self.jobs = JobStore(self.database)
         self.keys = KeyStore(self.database)
         artifacts = Artifacts(artifacts_dir)
-        shelf = DatasetShelf(datasets_dir)
+        shelf = DatasetStore(datasets_dir)
         file = self.database.file
         worker_environment = {
             "MLP_DATABASE_URL": sqlite_url(file.absolute()) if file else url,
@@ -94,16 +85,16 @@ class House:
             Queue(self.database), launcher, artifacts, keep_jobs=settings.keep_jobs
         )
         launcher.on_end = self.dispatcher.wake
-        self.tail = Tail(self.jobs)
+        self.event_feed = EventFeed(self.jobs)
         self.admission = Admission(settings.max_predictions)
         self.metrics = Metrics(self.jobs, self.admission)
-        self.rooms = Rooms(
+        self.services = Services(
             jobs=self.jobs,
-            networks=Networks(self.jobs, CheckpointStore(artifacts)),
+            networks=ModelCache(self.jobs, CheckpointStore(artifacts)),
             datasets=shelf,
             artifacts=artifacts,
             limits=_limits(settings),
-            tail=self.tail,
+            event_feed=self.event_feed,
             wake=self.dispatcher.wake,
             checks={
                 "database": partial(_works, partial(self.jobs.page, 1)),
@@ -117,24 +108,24 @@ class House:
 def create_app(
     settings: Settings, on_death: Callable[[], None] = lambda: None, *, prepared: bool = False
 ) -> FastAPI:
-    """Join the rooms.
+    """Join the services.
 
     Args:
         on_death: called if the dispatcher's loop ends by an error.
         prepared: `prepare` has been called already.
     """
-    house = House(settings)
+    components = Components(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         if not prepared:
             prepare(settings)
-        house.dispatcher.start(on_death)
+        components.dispatcher.start(on_death)
         yield
-        house.tail.close()
-        house.dispatcher.stop()
-        await asyncio.to_thread(house.dispatcher.join)
-        house.database.close()
+        components.event_feed.close()
+        components.dispatcher.stop()
+        await asyncio.to_thread(components.dispatcher.join)
+        components.database.close()
 
     app = FastAPI(
         title="mlp-service",
@@ -148,12 +139,14 @@ def create_app(
         max_body_size=settings.max_body_bytes,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
-    app.state.rooms, app.state.house = house.rooms, house
+    app.state.services, app.state.components = components.services, components
     _add_routes(app)
     # Around the whole stack: middleware lies inside the body limit and the answer to a crash.
-    admitted = house.admission.around(AtOnce(app.build_middleware_stack(), house.rooms))
-    known = Access(admitted, KeyRing(house.keys))
-    app.middleware_stack = house.metrics.around(Edge(known, settings.allowed_hosts))
+    admitted = components.admission.around(
+        QuickPredict(app.build_middleware_stack(), components.services)
+    )
+    known = Authenticator(admitted, KeyRing(components.keys))
+    app.middleware_stack = components.metrics.around(RequestGuard(known, settings.allowed_hosts))
     return app
 
 
@@ -161,12 +154,14 @@ def _add_routes(app: FastAPI) -> None:
     for module in ROUTERS:
         # Not those that machines ask to see whether the service lives, with whatever they add.
         strict = [] if module is health else [Depends(check_query)]
-        app.include_router(module.router, responses=problems.RESPONSES, dependencies=strict)
+        app.include_router(
+            module.router, responses=problem_responses.RESPONSES, dependencies=strict
+        )
     app.add_route("/vendor/{name:path}", health.vendored, include_in_schema=False)
-    problems.install(app)
+    problem_responses.install(app)
     describe(app)
-    app.add_exception_handler(events.NothingMore, events.nothing_more)
-    app.add_middleware(events.Departures)
+    app.add_exception_handler(events.StreamFinished, events.stream_finished)
+    app.add_middleware(events.IgnoreBrokenStream)
 
 
 def prepare(settings: Settings) -> None:
@@ -177,7 +172,7 @@ def prepare(settings: Settings) -> None:
     """
     make_directory(settings.data_dir.absolute())
     _write_probe(settings.data_dir)
-    DatasetShelf(settings.resolved_datasets_dir()).arranged(MNIST.name)
+    DatasetStore(settings.resolved_datasets_dir()).arranged(MNIST.name)
     url = settings.resolved_database_url()
     database = Database(url)
     end_frozen_holders(database.file)
@@ -226,7 +221,7 @@ class Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
-        self.house: House | None = None
+        self.components: Components | None = None
         self.died = False
 
     def die(self) -> None:
@@ -234,9 +229,9 @@ class Server(uvicorn.Server):
         self.died = self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        if self.house:
-            self.house.dispatcher.stop()
-            self.house.tail.close()
+        if self.components:
+            self.components.dispatcher.stop()
+            self.components.event_feed.close()
         await super().shutdown(sockets)
 
 
@@ -288,10 +283,10 @@ def _server(settings: Settings) -> Server:
     servers: list[Server] = []
     app = create_app(settings, on_death=lambda: servers[0].die(), prepared=True)
     config = uvicorn.Config(
-        app.state.house.admission.before(app),
+        app.state.components.admission.before(app),
         host=settings.host.strip("[]"),
         port=settings.port,
-        http=Intake,  # type: ignore[arg-type]  # any protocol that is made as uvicorn's own is
+        http=BufferedProtocol,  # type: ignore[arg-type]  # any protocol that is made as uvicorn's own is
         log_config=None,
         server_header=False,
         timeout_keep_alive=IDLE_SECONDS,
@@ -300,7 +295,7 @@ def _server(settings: Settings) -> Server:
         limit_concurrency=settings.max_connections,
     )
     servers.append(Server(config))
-    servers[0].house = app.state.house
+    servers[0].components = app.state.components
     return servers[0]
 
 

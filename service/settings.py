@@ -1,6 +1,6 @@
 """Every knob of the service: environment variables `MLP_…` (or a `.env` file), read once.
 
-Only the doors (`cli`, `app`) know this file; rooms get plain values.
+Only the doors (`cli`, `app`) know this file; services get plain values.
 """
 
 from pathlib import Path

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from service import cost
-from service.job import Spec
-from service.store.artifacts import Artifacts
+from mlp_client.spec import Spec
+from service.domain import cost
 from service.store.checkpoints import CheckpointStore
-from service.store.database import Database, migrate
-from service.store.datasets import MNIST, DatasetShelf
+from service.store.datasets import MNIST, DatasetStore
+from service.store.files.local import Artifacts
 from service.store.jobs import JobStore, Submission
 from service.store.queue import Queue
-from tests.campaign import SUITES, Campaign
-from tests.servers import Server
+from service.store.sql.connector import Database, migrate
+from tests.support.campaign import SUITES, Campaign
+from tests.support.server_process import Server
 
 # One epoch of this takes a tenth of a second.
 QUICK = {"preset": "linear", "batch_size": 4096, "epochs": 1}
@@ -89,7 +89,7 @@ def _usual_umask() -> Iterator[None]:
 def datasets_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with MNIST unpacked; nobody writes there again."""
     directory = tmp_path_factory.mktemp("datasets")
-    DatasetShelf(directory).open("mnist")
+    DatasetStore(directory).open("mnist")
     return directory
 
 
@@ -135,8 +135,8 @@ def checkpoints(artifacts: Artifacts) -> CheckpointStore:
 
 
 @pytest.fixture
-def shelf(datasets_dir: Path) -> DatasetShelf:
-    return DatasetShelf(datasets_dir)
+def shelf(datasets_dir: Path) -> DatasetStore:
+    return DatasetStore(datasets_dir)
 
 
 @pytest.fixture

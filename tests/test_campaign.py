@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import campaign as module
-from tests.campaign import ROOT, SUITES, Campaign, Figure, kept_figures
+from tests.support import campaign as module
+from tests.support.campaign import ROOT, SUITES, Campaign, Figure, kept_figures
 
 pytest_plugins = ["pytester"]
 REPORT = "Before.\n<!-- figures kills -->\n<!-- end -->\n<!-- figures bombs -->\n<!-- end -->\n"

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from service.api.kinds import KINDS
+from mlp_client.job_state import State
+from mlp_client.spec import Spec
+from service.api.problem_types import PROBLEM_TYPES
 from service.app import create_app
-from service.job import Spec, State
 from service.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -97,15 +98,18 @@ def test_every_state_is_named():
 
 def test_the_table_of_problems_is_the_one_in_the_code():
     page = (ROOT / "docs" / "problems.md").read_text()
-    rows = [f"| {it.status} | `{code}` | {it.title} | {it.advice} |" for code, it in KINDS.items()]
+    rows = [
+        f"| {it.status} | `{code}` | {it.title} | {it.advice} |"
+        for code, it in PROBLEM_TYPES.items()
+    ]
     assert re.findall(r"^\| \d.*$", page, re.MULTILINE) == rows
-    assert all(re.fullmatch(r"[A-Z].*[^.]\.", kind.advice) for kind in KINDS.values())
+    assert all(re.fullmatch(r"[A-Z].*[^.]\.", kind.advice) for kind in PROBLEM_TYPES.values())
 
 
 def test_every_problem_that_is_shown_exists():
     shown = re.findall(r'"code": "([a-z-]+)"', README)
     assert shown
-    assert set(shown) <= set(KINDS)
+    assert set(shown) <= set(PROBLEM_TYPES)
 
 
 @pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "DATASETS.md"])

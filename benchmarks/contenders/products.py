@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from benchmarks.contenders.race import Accuracies, Task, take_part
-from mlp_core.workspace import buffer
+from mlp_core.fast.buffers import buffer
 
 TRAIN, TEST, BLOCK = 60_000, 10_000, 500
 Pass = tuple[np.ndarray, np.ndarray, np.ndarray]

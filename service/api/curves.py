@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
+from mlp_client.records import Job
+from service.api.dependencies import Services, ServicesDep
 from service.api.jobs import JobId
-from service.api.replies import Workshop, binary, conditional, unchanged
-from service.api.rooms import Rooms, RoomsDep
-from service.job import Job
+from service.api.responses import LimitedPool, binary, conditional, unchanged
 from service.pictures import curves
 from service.store.jobs import Columns
 
@@ -19,7 +19,7 @@ Format = Literal["png", "svg"]
 Width = Annotated[int, Query(ge=200, le=2000, description="CSS pixels; a PNG has twice as many")]
 Height = Annotated[int, Query(ge=150, le=1500, description="CSS pixels; a PNG has twice as many")]
 Theme = Annotated[Literal["light", "dark"], Query()]
-EASEL = Workshop(1)
+MATPLOTLIB_POOL = LimitedPool(1)
 """matplotlib is not safe to use from several threads."""
 
 
@@ -30,7 +30,7 @@ EASEL = Workshop(1)
     name="draw_job_curves",
 )
 async def draw_job_curves(
-    rooms: RoomsDep,
+    services: ServicesDep,
     request: Request,
     job: JobId,
     format: Format,
@@ -39,7 +39,7 @@ async def draw_job_curves(
     theme: Theme = "light",
 ) -> Response:
     """Draw loss and accuracy on the training and the test set, epoch by epoch."""
-    return await _draw(rooms, request, [job], format, width, height, theme)
+    return await _draw(services, request, [job], format, width, height, theme)
 
 
 @router.get(
@@ -49,7 +49,7 @@ async def draw_job_curves(
     name="draw_curves",
 )
 async def draw_curves(
-    rooms: RoomsDep,
+    services: ServicesDep,
     request: Request,
     format: Format,
     jobs: Annotated[str, Query(description="ids, separated by commas", max_length=64 * MAX_JOBS)],
@@ -61,11 +61,11 @@ async def draw_curves(
     ids = list(dict.fromkeys(part.strip() for part in jobs.split(",") if part.strip()))
     if not 1 <= len(ids) <= MAX_JOBS:
         raise HTTPException(422, f"?jobs takes 1 to {MAX_JOBS} ids, separated by commas.")
-    return await _draw(rooms, request, ids, format, width, height, theme)
+    return await _draw(services, request, ids, format, width, height, theme)
 
 
 async def _draw(
-    rooms: Rooms,
+    services: Services,
     request: Request,
     ids: list[str],
     format: Format,
@@ -73,14 +73,14 @@ async def _draw(
     height: int,
     theme: Literal["light", "dark"],
 ) -> Response:
-    jobs = await run_in_threadpool(lambda: [rooms.jobs.get(id_) for id_ in ids])
+    jobs = await run_in_threadpool(lambda: [services.jobs.get(id_) for id_ in ids])
     # Epochs never change, so the last one's number stands for all.
     source = (tuple((job.id, _last(job)) for job in jobs), width, height, theme)
     if answer := unchanged(request, format, source):
         return answer
 
     def make() -> bytes:
-        columns = [rooms.jobs.epoch_columns(job.id, _last(job)) for job in jobs]
+        columns = [services.jobs.epoch_columns(job.id, _last(job)) for job in jobs]
         alone = len(jobs) == 1
         return curves.draw(
             [_series(*pair) for pair in zip(jobs, columns, strict=True)],
@@ -92,7 +92,7 @@ async def _draw(
             theme=theme,
         )
 
-    return await EASEL.make(request, lambda: conditional(request, format, source, make))
+    return await MATPLOTLIB_POOL.make(request, lambda: conditional(request, format, source, make))
 
 
 def _last(job: Job) -> int:

@@ -7,10 +7,10 @@ import numpy as np
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 from pydantic import Field
 
-from service.api.replies import HEAVY, HELD, binary, check_size, conditional, unchanged
-from service.api.rooms import Rooms, RoomsDep
-from service.job import Record
-from service.pictures import tiles
+from mlp_client.records import Record
+from service.api.dependencies import Services, ServicesDep
+from service.api.responses import HEAVY_POOL, HELD, binary, check_size, conditional, unchanged
+from service.pictures import templates
 from service.store.datasets import DatasetInfo
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
@@ -50,15 +50,15 @@ def _record(info: DatasetInfo) -> DatasetRecord:
 
 
 @router.get("", name="list_datasets")
-def list_datasets(rooms: RoomsDep) -> DatasetList:
+def list_datasets(services: ServicesDep) -> DatasetList:
     """List the data sets."""
-    return DatasetList(data=[_record(info) for info in rooms.datasets.all()])
+    return DatasetList(data=[_record(info) for info in services.datasets.all()])
 
 
 @router.get("/{name}", name="get_dataset")
-def get_dataset(rooms: RoomsDep, name: Name) -> DatasetRecord:
+def get_dataset(services: ServicesDep, name: Name) -> DatasetRecord:
     """Read what is known of a data set, its licence included."""
-    return _record(rooms.datasets.describe(name))
+    return _record(services.datasets.describe(name))
 
 
 @router.get(
@@ -68,7 +68,7 @@ def get_dataset(rooms: RoomsDep, name: Name) -> DatasetRecord:
     name="draw_samples",
 )
 async def draw_samples(
-    rooms: RoomsDep,
+    services: ServicesDep,
     request: Request,
     name: Name,
     split: SplitName = "test",
@@ -78,7 +78,7 @@ async def draw_samples(
     tile: Annotated[int, Query(ge=8, le=256, description="pixels of a tile's side")] = 56,
 ) -> Response:
     """Draw a contact sheet of samples with their labels."""
-    info = rooms.datasets.describe(name)
+    info = services.datasets.describe(name)
     _check_row(info, split, offset)
     check_size(limit, tile)
     source = (name, split, limit, offset, columns, tile)
@@ -86,12 +86,12 @@ async def draw_samples(
         return answer
 
     def make() -> bytes:
-        found = getattr(rooms.datasets.open(name), split)
+        found = getattr(services.datasets.open(name), split)
         images = found.images[offset : offset + limit].reshape(-1, *info.image_shape)
         labels = [info.classes[label] for label in found.labels[offset : offset + limit]]
-        return tiles.contact_sheet(images, labels=labels, columns=columns, tile_size=tile)
+        return templates.contact_sheet(images, labels=labels, columns=columns, tile_size=tile)
 
-    return await HEAVY.make(request, lambda: conditional(request, "png", source, make))
+    return await HEAVY_POOL.make(request, lambda: conditional(request, "png", source, make))
 
 
 @router.get(
@@ -101,19 +101,19 @@ async def draw_samples(
     name="get_sample_picture",
 )
 def get_sample_picture(
-    rooms: RoomsDep,
+    services: ServicesDep,
     request: Request,
     name: Name,
     split: SplitName,
     index: Annotated[int, Path(ge=0, le=2**31, description="rows count from 0")],
 ) -> Response:
     """Read one image as it is: 28x28 grey."""
-    sample = _sample(rooms, name, split, index)
+    sample = _sample(services, name, split, index)
     return conditional(
         request,
         "png",
         (name, split, index),
-        lambda: tiles.single(np.array(sample.pixels, np.uint8)),
+        lambda: templates.single(np.array(sample.pixels, np.uint8)),
     )
 
 
@@ -121,22 +121,22 @@ def get_sample_picture(
     "/{name}/{split}/{index}.json", response_model=Sample, responses=HELD, name="get_sample"
 )
 def get_sample(
-    rooms: RoomsDep,
+    services: ServicesDep,
     request: Request,
     name: Name,
     split: SplitName,
     index: Annotated[int, Path(ge=0, le=2**31, description="rows count from 0")],
 ) -> Response:
     """Read one image with its label."""
-    sample = _sample(rooms, name, split, index)
+    sample = _sample(services, name, split, index)
     body = json.dumps(sample.model_dump()).encode()
     return conditional(request, "json", (body,), lambda: body)
 
 
-def _sample(rooms: Rooms, name: str, split: SplitName, index: int) -> Sample:
-    info = rooms.datasets.describe(name)
+def _sample(services: Services, name: str, split: SplitName, index: int) -> Sample:
+    info = services.datasets.describe(name)
     _check_row(info, split, index)
-    found = getattr(rooms.datasets.open(name), split)
+    found = getattr(services.datasets.open(name), split)
     pixels = found.images[index].reshape(info.image_shape).tolist()
     return Sample(
         dataset=name, split=split, index=index, label=int(found.labels[index]), pixels=pixels

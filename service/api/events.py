@@ -10,24 +10,23 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from mlp_client.job_state import FINAL, State
+from service.api.dependencies import News, PrincipalDep, ServicesDep
 from service.api.jobs import JobId
-from service.api.rooms import PrincipalDep, RoomsDep
-from service.api.tail import News
-from service.errors import StoreBroken
-from service.job import FINAL, State
+from service.domain.errors import StoreBroken
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 
 
-class NothingMore(Exception):
+class StreamFinished(Exception):
     """Answered by 204, which tells a browser not to come back."""
 
 
-async def nothing_more(_: Request, __: Exception) -> Response:
+async def stream_finished(_: Request, __: Exception) -> Response:
     return Response(status_code=204)
 
 
-class Departures:
+class IgnoreBrokenStream:
     """Lets a listener leave while an event is on its way to it.
 
     FastAPI closes the stream's end before it stops the task that writes to it, and takes that
@@ -50,17 +49,17 @@ LastEventId = Annotated[
 
 
 async def _news(
-    rooms: RoomsDep, job: JobId, last_event_id: LastEventId = 0
+    services: ServicesDep, job: JobId, last_event_id: LastEventId = 0
 ) -> AsyncIterator[AsyncIterator[News]]:
     """Read what the client has not seen, while a missing job can still be a 404, and follow on.
 
     What is followed is let go of here: FastAPI leaves the generator of a listener that left while
     an event was on its way to the garbage collector, which may come much later.
     """
-    found, events = await run_in_threadpool(rooms.jobs.events, job, last_event_id)
+    found, events = await run_in_threadpool(services.jobs.events, job, last_event_id)
     if not events and found.state in FINAL:
-        raise NothingMore
-    async with aclosing(rooms.tail.follow(job, (found, events), last_event_id)) as news:
+        raise StreamFinished
+    async with aclosing(services.event_feed.follow(job, (found, events), last_event_id)) as news:
         yield news
 
 

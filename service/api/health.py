@@ -10,9 +10,9 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from pydantic import Field
 from starlette.types import Receive, Scope, Send
 
-from service.api.kinds import KINDS
-from service.api.rooms import RoomsDep
-from service.job import Record
+from mlp_client.records import Record
+from service.api.dependencies import ServicesDep
+from service.api.problem_types import PROBLEM_TYPES
 
 router = APIRouter(tags=["service"])
 
@@ -59,9 +59,9 @@ async def livez() -> Alive:
     responses={503: {"model": Ready, "description": "Not ready"}},
     name="readyz",
 )
-def readyz(rooms: RoomsDep) -> Response:
+def readyz(services: ServicesDep) -> Response:
     """Tell whether jobs can be accepted and run."""
-    checks = {name: check() for name, check in rooms.checks.items()}
+    checks = {name: check() for name, check in services.checks.items()}
     good = all(checks.values())
     body = Ready(status="ready" if good else "not ready", checks=checks)
     return Response(body.model_dump_json(), 200 if good else 503, media_type="application/json")
@@ -73,18 +73,18 @@ def readyz(rooms: RoomsDep) -> Response:
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
     name="metrics",
 )
-def metrics(rooms: RoomsDep) -> Response:
+def metrics(services: ServicesDep) -> Response:
     """Read the metrics in Prometheus's text format."""
-    body, media_type = rooms.metrics()
+    body, media_type = services.metrics()
     return Response(body, media_type=media_type)
 
 
 @router.get("/problems/{code}", name="get_problem")
 def get_problem(code: Annotated[str, Path(max_length=64)]) -> ProblemType:
     """Explain a problem type, as error answers name it."""
-    if code not in KINDS:
+    if code not in PROBLEM_TYPES:
         raise HTTPException(404, f"There is no problem {code!r}.")
-    return ProblemType(type=f"/problems/{code}", **KINDS[code]._asdict())
+    return ProblemType(type=f"/problems/{code}", **PROBLEM_TYPES[code]._asdict())
 
 
 @router.get("/docs", include_in_schema=False)

@@ -9,9 +9,12 @@ from fastapi import APIRouter, Body, Depends, Header, HTTPException, Path, Query
 from fastapi.concurrency import run_in_threadpool
 from starlette.convertors import StringConvertor, register_url_convertor
 
-from service import cost
-from service.api.replies import (
-    HEAVY,
+from mlp_client.job_state import State
+from mlp_client.records import Epoch, Job
+from mlp_client.spec import PRESETS, Spec
+from service.api.dependencies import Services, ServicesDep
+from service.api.responses import (
+    HEAVY_POOL,
     HELD,
     EpochList,
     JobList,
@@ -21,9 +24,8 @@ from service.api.replies import (
     conditional,
     unchanged,
 )
-from service.api.rooms import Rooms, RoomsDep
-from service.errors import DatasetNotFound, Flaw, SpecRefused
-from service.job import PRESETS, Epoch, Job, Spec, State
+from service.domain import cost
+from service.domain.errors import DatasetNotFound, Flaw, SpecRefused
 from service.store.jobs import Submission
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
@@ -72,7 +74,7 @@ async def _json_only(request: Request) -> None:
     name="create_job",
 )
 def create_job(
-    rooms: RoomsDep,
+    services: ServicesDep,
     request: Request,
     spec: Annotated[Spec, Body(openapi_examples=EXAMPLES)],
     idempotency_key: Annotated[
@@ -88,27 +90,27 @@ def create_job(
     """Submit a job. The answer is the job with its resolved spec, cost and place in the queue."""
     body = spec.model_dump_json().encode()
     try:
-        submission = _submit(rooms, spec, idempotency_key, body)
+        submission = _submit(services, spec, idempotency_key, body)
     except SpecRefused:  # but it may have been accepted, before the limits were lowered
-        first = rooms.jobs.replay(idempotency_key, body) if idempotency_key else None
+        first = services.jobs.replay(idempotency_key, body) if idempotency_key else None
         if first is None:
             raise
         submission = first
-    rooms.wake()
+    services.wake()
     headers = {"Location": f"{request.url.path}/{submission.job}"}
     if submission.replayed:
         headers["Idempotent-Replayed"] = "true"
     return Response(submission.answer, 201, headers, media_type="application/json")
 
 
-def _submit(rooms: Rooms, spec: Spec, key: str | None, body: bytes) -> Submission:
+def _submit(services: Services, spec: Spec, key: str | None, body: bytes) -> Submission:
     try:
-        shape = rooms.datasets.describe(spec.dataset).shape
+        shape = services.datasets.describe(spec.dataset).shape
     except DatasetNotFound as exc:
         raise SpecRefused([Flaw("#/dataset", str(exc))]) from exc
-    return rooms.jobs.submit(
+    return services.jobs.submit(
         spec,
-        cost.check(spec, shape, rooms.limits),
+        cost.check(spec, shape, services.limits),
         batches_per_epoch=math.ceil(shape.train_rows / spec.batch_size),
         render=lambda job: job.model_dump_json(),
         key=key,
@@ -118,7 +120,7 @@ def _submit(rooms: Rooms, spec: Spec, key: str | None, body: bytes) -> Submissio
 
 @router.get("/jobs", name="list_jobs")
 def list_jobs(
-    rooms: RoomsDep,
+    services: ServicesDep,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     after: Annotated[
         str | None, Query(description="id of the last job of the page before", max_length=64)
@@ -126,7 +128,7 @@ def list_jobs(
     state: Annotated[list[State], Query(description="only these; may be repeated")] = [],  # noqa: B006
 ) -> JobList:
     """List jobs, newest first."""
-    page = rooms.jobs.page(limit, after, state)
+    page = services.jobs.page(limit, after, state)
     ids = [job.id for job in page.jobs]
     return JobList(
         data=page.jobs,
@@ -137,17 +139,17 @@ def list_jobs(
 
 
 @router.get("/jobs/{job}", response_model=Job, responses=HELD, name="get_job")
-def get_job(rooms: RoomsDep, request: Request, job: JobId) -> Response:
+def get_job(services: ServicesDep, request: Request, job: JobId) -> Response:
     """Read a job: state, progress, metrics."""
-    body = rooms.jobs.get(job).model_dump_json().encode()
+    body = services.jobs.get(job).model_dump_json().encode()
     return conditional(request, "json", (body,), lambda: body)
 
 
 @router.delete("/jobs/{job}", status_code=204, response_class=Response, name="delete_job")
-def delete_job(rooms: RoomsDep, job: JobId) -> None:
+def delete_job(services: ServicesDep, job: JobId) -> None:
     """Delete a job that has no worker, with its epochs and weights."""
-    rooms.jobs.delete(job)
-    rooms.artifacts.delete_folder(job)
+    services.jobs.delete(job)
+    services.artifacts.delete_folder(job)
 
 
 class ActionConvertor(StringConvertor):
@@ -160,23 +162,28 @@ register_url_convertor("action", ActionConvertor())
 
 
 @router.post("/jobs/{job}/{action:action}", name="act_on_job")
-def act_on_job(rooms: RoomsDep, job: JobId, action: Literal["cancel", "pause", "resume"]) -> Job:
+def act_on_job(
+    services: ServicesDep, job: JobId, action: Literal["cancel", "pause", "resume"]
+) -> Job:
     """Cancel, pause or resume a job. Repeating an action that is done is harmless."""
-    changed = rooms.jobs.act(action, job)
-    rooms.wake()
+    changed = services.jobs.act(action, job)
+    services.wake()
     return changed
 
 
 @router.get("/jobs/{job}/epochs", response_model=EpochList, name="list_epochs")
 async def list_epochs(
-    rooms: RoomsDep, request: Request, job: JobId, after: Annotated[int, Query(ge=0, le=2**31)] = 0
+    services: ServicesDep,
+    request: Request,
+    job: JobId,
+    after: Annotated[int, Query(ge=0, le=2**31)] = 0,
 ) -> Response:
     """List the finished epochs, from the one behind `after`."""
 
     def write() -> str:
-        return EpochList(data=rooms.jobs.epochs(job, after)).model_dump_json()
+        return EpochList(data=services.jobs.epochs(job, after)).model_dump_json()
 
-    return Response(await HEAVY.make(request, write), media_type="application/json")
+    return Response(await HEAVY_POOL.make(request, write), media_type="application/json")
 
 
 @router.get(
@@ -185,18 +192,18 @@ async def list_epochs(
     responses=binary("csv"),
     name="get_epochs_csv",
 )
-async def get_epochs_csv(rooms: RoomsDep, request: Request, job: JobId) -> Response:
+async def get_epochs_csv(services: ServicesDep, request: Request, job: JobId) -> Response:
     """Read the finished epochs as CSV, with a header line."""
-    latest = (await run_in_threadpool(rooms.jobs.get, job)).metrics.latest
+    latest = (await run_in_threadpool(services.jobs.get, job)).metrics.latest
     # Epochs never change, so the last one's number stands for all.
     if answer := unchanged(request, "csv", (job, latest.epoch if latest else 0)):
         return answer
 
     def write() -> Response:
-        epochs = rooms.jobs.epochs(job)
+        epochs = services.jobs.epochs(job)
         return conditional(request, "csv", (job, len(epochs)), lambda: _csv(epochs))
 
-    return await HEAVY.make(request, write)
+    return await HEAVY_POOL.make(request, write)
 
 
 def _csv(epochs: list[Epoch]) -> bytes:

@@ -10,12 +10,12 @@ from fastapi.concurrency import run_in_threadpool
 
 from mlp_core import Network
 from service.api.curves import Format, Theme
-from service.api.replies import HEAVY, Pieces, binary, check_size, conditional, unchanged
-from service.api.rooms import Rooms, RoomsDep
-from service.errors import LayerNotFound
-from service.pictures import tiles
-from service.store.checkpoints import Arrays, SavedCheckpoint, npz_pieces, safetensors_pieces
-from service.store.networks import Trained
+from service.api.dependencies import Services, ServicesDep
+from service.api.responses import HEAVY_POOL, Pieces, binary, check_size, conditional, unchanged
+from service.domain.errors import LayerNotFound
+from service.inference.model_cache import LoadedModel
+from service.pictures import templates
+from service.store.checkpoints import Arrays, CheckpointRef, npz_pieces, safetensors_pieces
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
@@ -41,26 +41,28 @@ Ref = Annotated[
     responses=binary("safetensors", "npz", "json"),
     name="get_weights",
 )
-async def get_weights(rooms: RoomsDep, request: Request, ref: Ref, format: FileFormat) -> Response:
+async def get_weights(
+    services: ServicesDep, request: Request, ref: Ref, format: FileFormat
+) -> Response:
     """Read the weights: tensors `layers.<k>.weight` (n_in, n_out) and `layers.<k>.bias` (n_out,).
 
     Layers count from 1. While the job trains, these are the weights of its last checkpoint.
     """
-    saved, known = await _newest(rooms, ref)
+    saved, known = await _newest(services, ref)
     if answer := unchanged(request, format, (saved,)):
         return answer
-    return await HEAVY.make(
-        request, lambda: _weights(request, known or rooms.networks.get(ref), format)
+    return await HEAVY_POOL.make(
+        request, lambda: _weights(request, known or services.networks.get(ref), format)
     )
 
 
-async def _newest(rooms: Rooms, ref: str) -> tuple[SavedCheckpoint, Trained | None]:
+async def _newest(services: Services, ref: str) -> tuple[CheckpointRef, LoadedModel | None]:
     """Return the checkpoint that is meant, and its network if that is in memory."""
-    known = rooms.networks.known(ref)
-    return known.saved if known else await run_in_threadpool(rooms.networks.newest, ref), known
+    known = services.networks.known(ref)
+    return known.saved if known else await run_in_threadpool(services.networks.newest, ref), known
 
 
-def _weights(request: Request, trained: Trained, format: FileFormat) -> Response:
+def _weights(request: Request, trained: LoadedModel, format: FileFormat) -> Response:
     count = sum(array.size for array in trained.arrays.values())
     if format == "json" and count > MAX_JSON_PARAMETERS:
         raise HTTPException(
@@ -90,7 +92,7 @@ WRITE: dict[FileFormat, Callable[[Arrays], bytes | Pieces]] = {
     name="draw_weights",
 )
 async def draw_weights(
-    rooms: RoomsDep,
+    services: ServicesDep,
     request: Request,
     ref: Ref,
     layer: Annotated[int, Path(ge=1, le=2**31, description="layers count from 1")],
@@ -111,21 +113,21 @@ async def draw_weights(
     picture that lacks some units says so: "256 of 1024 units". `units` and `offset` choose them.
     """
     looks = (layer, units, offset, tile, columns, scale, theme)
-    saved, known = await _newest(rooms, ref)
+    saved, known = await _newest(services, ref)
     if answer := unchanged(request, format, (saved, *looks)):
         return answer
 
     def draw() -> Response:
-        trained = known or rooms.networks.get(ref)
+        trained = known or services.networks.get(ref)
         W = _chosen(trained.network, layer, slice(offset, offset + units))
         check_size(W.shape[1] if layer == 1 else 1, tile or 0)
 
         def make() -> bytes:
-            image = rooms.datasets.describe(trained.dataset).image_shape
+            image = services.datasets.describe(trained.dataset).image_shape
             last = layer == len(trained.network.weights)
             part = _part(W.shape[1], trained.network.weights[layer - 1].shape[1], offset)
             shown, titles = _templates(W, layer, image, offset, part, last=last)
-            return tiles.draw_tiles(
+            return templates.draw_tiles(
                 shown,
                 titles=titles,
                 caption="" if titles else part,
@@ -138,7 +140,7 @@ async def draw_weights(
 
         return conditional(request, format, (trained.saved, *looks), make)
 
-    return await HEAVY.make(request, draw)
+    return await HEAVY_POOL.make(request, draw)
 
 
 def _chosen(network: Network, layer: int, units: slice) -> np.ndarray:

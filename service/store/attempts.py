@@ -11,19 +11,19 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import mlp_core
-from service.errors import Replaced
-from service.state import State
-from service.store.checkpoints import SavedCheckpoint
-from service.store.moves import (
+from mlp_client.job_state import State
+from service.domain.errors import Replaced
+from service.store.checkpoints import CheckpointRef
+from service.store.transitions import (
     Note,
     Row,
     Transaction,
     add,
     change,
+    checkpoint_refs,
     execute,
     hold,
     move,
-    saved_checkpoints,
 )
 
 Cursor = tuple[int, int]
@@ -64,11 +64,11 @@ STOPPED = {
 
 
 @dataclass(frozen=True)
-class Assignment:
+class TrainingTask:
     """What a worker needs to know to begin."""
 
     spec: dict[str, Any]
-    checkpoints: list[SavedCheckpoint]
+    checkpoints: list[CheckpointRef]
     """Newest first."""
     train_losses: dict[int, float]
     """Of the epochs that earlier attempts recorded, by number: a re-run must repeat them."""
@@ -91,7 +91,7 @@ class Attempt:
         self._database = database
         self.job, self.number = job, number
 
-    def begin(self, handle: dict[str, Any], environment: dict[str, Any]) -> Assignment:
+    def begin(self, handle: dict[str, Any], environment: dict[str, Any]) -> TrainingTask:
         """Give the first beat, with the handle by which others find this process.
 
         The row's environment is that of its checkpoints: it changes here only if there are none.
@@ -99,11 +99,11 @@ class Attempt:
         with self._hold() as (connection, row):
             [task] = execute(connection, TASK, job=row["number"])
             spec, cost, before = (part and json.loads(part) for part in task)
-            saved = saved_checkpoints(connection, row)
+            saved = checkpoint_refs(connection, row)
             values = {"handle": handle, "beat": row["beat"] + 1}
             change(connection, row, values if saved else {"environment": environment, **values})
             losses = dict(execute(connection, LOSSES, job=row["number"]))
-        return Assignment(spec, saved, losses, before, cost["bytes"])
+        return TrainingTask(spec, saved, losses, before, cost["bytes"])
 
     def beat(self, cursor: Cursor, finished: Sequence[mlp_core.Epoch] = ()) -> State:
         """Say "alive, and this far", with the epochs finished since the last time.
@@ -121,7 +121,7 @@ class Attempt:
             change(connection, row, values, [("warning", {"code": code, "message": message})])
 
     def commit(
-        self, saved: SavedCheckpoint, finished: Sequence[mlp_core.Epoch]
+        self, saved: CheckpointRef, finished: Sequence[mlp_core.Epoch]
     ) -> tuple[State, list[str]]:
         """Make a checkpoint count, with the epochs before it.
 
@@ -135,7 +135,7 @@ class Attempt:
         self,
         moves: dict[State, State],
         reason: tuple[str, str],
-        saved: SavedCheckpoint | None = None,
+        saved: CheckpointRef | None = None,
         finished: Sequence[mlp_core.Epoch] = (),
         weights_sha256: str | None = None,
     ) -> State:
@@ -191,11 +191,11 @@ class Attempt:
         self,
         connection: Transaction,
         row: Row,
-        saved: SavedCheckpoint,
+        saved: CheckpointRef,
         finished: Sequence[mlp_core.Epoch],
     ) -> list[str]:
         """Name the checkpoint in a row that is held; return the keys it drops."""
-        before = saved_checkpoints(connection, row)
+        before = checkpoint_refs(connection, row)
         cursor = (saved.epochs_done, saved.batches_done)
         moved = not before or cursor > (before[0].epochs_done, before[0].batches_done)
         losses = 0 if moved else row["losses"]

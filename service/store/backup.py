@@ -9,14 +9,14 @@ from pathlib import Path
 
 from sqlalchemy import delete, select
 
-from service.errors import StoreBroken
-from service.job import State
-from service.store.artifacts import Artifacts, broken, make_directory, sync
-from service.store.database import Database, file_of, migrate, sqlite_url
+from mlp_client.job_state import State
+from service.domain.errors import StoreBroken
+from service.store.files.local import Artifacts, broken, make_directory, sync
 from service.store.guards import in_state
 from service.store.jobs import JobStore
 from service.store.queue import Queue
-from service.store.schema import checkpoints, jobs
+from service.store.sql.connector import Database, file_of, migrate, sqlite_url
+from service.store.sql.schema import checkpoints, jobs
 
 TRIES = 5
 DATABASE = "jobs.sqlite3"

@@ -13,8 +13,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from mlp_core import Checkpoint, Cursor
-from service.errors import Damaged
-from service.store.artifacts import Artifacts
+from service.domain.errors import Damaged
+from service.store.files.local import Artifacts
 
 Arrays = Mapping[str, np.ndarray]
 Pieces = Iterator[bytes | memoryview]
@@ -22,7 +22,7 @@ PIECE_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True)
-class SavedCheckpoint:
+class CheckpointRef:
     """A checkpoint that the database vouches for."""
 
     job: str
@@ -138,15 +138,15 @@ class CheckpointStore:
     def __init__(self, artifacts: Artifacts) -> None:
         self._artifacts = artifacts
 
-    def save(self, job: str, attempt: int, checkpoint: Checkpoint) -> SavedCheckpoint:
+    def save(self, job: str, attempt: int, checkpoint: Checkpoint) -> CheckpointRef:
         """Write a checkpoint durably; it counts once a row names it."""
         data = encode(checkpoint)
         epochs_done, batches_done = checkpoint.cursor.epochs_done, checkpoint.cursor.batches_done
         key = f"{job}/{attempt}/{epochs_done}-{batches_done}.safetensors"
         sha256 = self._artifacts.put(key, data)
-        return SavedCheckpoint(job, attempt, epochs_done, batches_done, key, len(data), sha256)
+        return CheckpointRef(job, attempt, epochs_done, batches_done, key, len(data), sha256)
 
-    def load(self, saved: SavedCheckpoint) -> Checkpoint:
+    def load(self, saved: CheckpointRef) -> Checkpoint:
         """Read a checkpoint.
 
         Raises:

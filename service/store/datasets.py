@@ -17,11 +17,11 @@ from zipfile import BadZipFile
 import numpy as np
 
 from mlp_core import ARITHMETIC, Arrangement, Dataset, Split, arrange, read_idx
-from mlp_core.arrangement import ARRAYS, BLOCK_ROWS
 from mlp_core.errors import DatasetError
-from service.errors import DatasetNotFound, StoreBroken
-from service.shape import Shape
-from service.store.artifacts import make_directory, write_atomic
+from mlp_core.fast.data_layout import ARRAYS, BLOCK_ROWS
+from service.domain.dataset_shape import Shape
+from service.domain.errors import DatasetNotFound, StoreBroken
+from service.store.files.local import make_directory, write_atomic
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ NOT_WHOLE = (FileNotFoundError, *BAD_FILE, DatasetError)
 """What an arrangement raises that is not there, or is damaged."""
 
 
-class DatasetShelf:
+class DatasetStore:
     """The data sets by name; their unpacked files lie in one directory that all workers map."""
 
     def __init__(self, directory: Path) -> None:

@@ -6,9 +6,9 @@ from datetime import timedelta
 from sqlalchemy import Connection, bindparam, delete, insert, not_, select
 from sqlalchemy.engine import RowMapping
 
-from service.errors import KeyReused
-from service.store.moves import now
-from service.store.schema import idempotency_keys
+from service.domain.errors import KeyReused
+from service.store.sql.schema import idempotency_keys
+from service.store.transitions import now
 
 KEY_LIFETIME = timedelta(hours=24)
 KEY_JOBS = 10_000

@@ -24,28 +24,16 @@ from sqlalchemy import (
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from service.errors import JobNotFound, NoneSucceeded, WrongMove
-from service.job import (
-    SPEC_VERSION,
-    WITH_WORKER,
-    Cost,
-    Epoch,
-    Event,
-    Job,
-    Links,
-    Metrics,
-    Progress,
-    Reason,
-    Spec,
-    State,
-    StoredSpec,
-)
-from service.store.checkpoints import SavedCheckpoint
-from service.store.database import Database
+from mlp_client.job_state import WITH_WORKER, State
+from mlp_client.records import Cost, Epoch, Event, Job, Links, Metrics, Progress, Reason
+from mlp_client.spec import SPEC_VERSION, Spec, StoredSpec
+from service.domain.errors import JobNotFound, NoneSucceeded, WrongMove
+from service.store.checkpoints import CheckpointRef
 from service.store.guards import HOLD, hold_by, in_state
 from service.store.idempotency import find_twin, keep_key
-from service.store.moves import move, now, saved_checkpoints
-from service.store.schema import epochs, events, jobs
+from service.store.sql.connector import Database
+from service.store.sql.schema import epochs, events, jobs
+from service.store.transitions import checkpoint_refs, move, now
 
 # What each action makes of each state that allows it. A state that is already where the action
 # leads is left alone, so that repeating a done action is harmless.
@@ -253,11 +241,11 @@ class JobStore:
         """Return the key of the newest checkpoint of a job, by its id or `latest`; see `Glance`."""
         return self._database.glance.newest_key(ref, self._owner, everything=not self._seen)
 
-    def with_checkpoints(self, id_: str) -> tuple[Job, list[SavedCheckpoint]]:
+    def with_checkpoints(self, id_: str) -> tuple[Job, list[CheckpointRef]]:
         """Return the job and the checkpoints that count, newest first: at most two."""
         with self._database.read() as connection:
             row = self._find(connection, id_)
-            return _job(row), saved_checkpoints(connection, row)
+            return _job(row), checkpoint_refs(connection, row)
 
     def _find(self, connection: Connection, id_: str) -> RowMapping:
         row = connection.execute(self._own(FIND), {"of": id_}).mappings().one_or_none()

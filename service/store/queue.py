@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Select, bindparam, delete, exists, or_, select
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from service.job import FINAL, WITH_WORKER, State
-from service.store.database import Database
+from mlp_client.job_state import FINAL, WITH_WORKER, State
 from service.store.guards import HOLD, hold_by, in_state
-from service.store.moves import hold, move, now
-from service.store.schema import checkpoints, jobs
+from service.store.sql.connector import Database
+from service.store.sql.schema import checkpoints, jobs
+from service.store.transitions import hold, move, now
 
 LOST = {
     State.RUNNING: State.QUEUED,

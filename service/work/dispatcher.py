@@ -12,13 +12,13 @@ from typing import Protocol
 
 import structlog
 
-from service.errors import StoreBroken
-from service.job import State
-from service.store.artifacts import Artifacts
+from mlp_client.job_state import State
+from service.domain.errors import StoreBroken
+from service.store.files.local import Artifacts
 from service.store.queue import Active, Queue
-from service.work.frozen import SECONDS_BETWEEN_LOOKS, FrozenHolders
-from service.work.handle import STORE_EXIT, Handle
-from service.work.launcher import Exit, Launcher
+from service.work.launchers.local import Exit, Launcher
+from service.work.launchers.lock_watchdog import SECONDS_BETWEEN_LOOKS, FrozenHolders
+from service.work.process import STORE_EXIT, ProcessHandle
 
 POLL_SECONDS = 0.5
 SWEEP_SECONDS = 1.0
@@ -47,10 +47,10 @@ class Clock(Protocol):
 
 
 @dataclass
-class Watch:
+class TrackedWorker:
     """What the dispatcher remembers of one attempt; a new dispatcher starts afresh."""
 
-    handle: Handle | None
+    handle: ProcessHandle | None
     beat: int = -1
     still: int = 0
     """Sweeps in a row that saw the same beat."""
@@ -77,7 +77,7 @@ class Dispatcher:
         self._artifacts = artifacts
         self._keep_jobs = keep_jobs
         self._clock = clock
-        self._watches: dict[Key, Watch] = {}
+        self._tracked: dict[Key, TrackedWorker] = {}
         self._unstarted: dict[Key, str] = {}
         """Claimed attempts that no worker could be started for, and why."""
         self._not_before: dict[str, float] = {}
@@ -138,7 +138,7 @@ class Dispatcher:
 
     def _excuse_silence(self) -> None:
         """Begin to count still sweeps anew: while the store fails no worker can beat."""
-        for watch in self._watches.values():
+        for watch in self._tracked.values():
             watch.still = 0
 
     def step(self) -> None:
@@ -167,26 +167,26 @@ class Dispatcher:
         self._next_look = now + SECONDS_BETWEEN_LOOKS
         for handle in self._frozen.look():
             logger.warning("worker_frozen", pid=handle.pid)
-            for watch in self._watches.values():
+            for watch in self._tracked.values():
                 watch.frozen |= watch.handle == handle
             self._launcher.kill(handle)
 
     def _adopt(self, active: dict[Key, Active]) -> None:
-        """Watch attempts that an earlier dispatcher started, once their handle is known."""
+        """TrackedWorker attempts that an earlier dispatcher started, once their handle is known."""
         for key, row in active.items():
-            watch = self._watches.setdefault(key, Watch(None))
-            if watch.handle is None and (handle := Handle.read(row.handle)):
+            watch = self._tracked.setdefault(key, TrackedWorker(None))
+            if watch.handle is None and (handle := ProcessHandle.read(row.handle)):
                 logger.info("worker_adopted", job=row.job, attempt=row.attempt, pid=handle.pid)
                 watch.handle = handle
 
     def _reap(self) -> None:
         """Take jobs away from workers whose process has ended; most had finished them before."""
-        handles = {watch.handle: key for key, watch in self._watches.items() if watch.handle}
+        handles = {watch.handle: key for key, watch in self._tracked.items() if watch.handle}
         for handle, exit_ in self._launcher.poll(list(handles)).items():
             job, attempt = handles[handle]
             logger.info("worker_ended", job=job, attempt=attempt, code=exit_.code)
             self._requeue(job, attempt, exit_)
-            del self._watches[job, attempt]
+            del self._tracked[job, attempt]
             self._tidy(job, ours=True)
 
     def _requeue(self, job: str, attempt: int, exit_: Exit) -> None:
@@ -195,21 +195,21 @@ class Dispatcher:
             self._not_before[job] = self._clock.monotonic() + STORE_BACK_OFF_SECONDS
             self._put_back(job, attempt, why, "store_unavailable")
         else:
-            self._lose(job, attempt, why, "out_of_memory" if exit_.starved else "worker_lost")
+            self._lose(job, attempt, why, "out_of_memory" if exit_.oom_killed else "worker_lost")
 
     def _story(self, job: str, attempt: int, exit_: Exit) -> str:
-        words, what = self._launcher.last_words(job), str(exit_)
-        if self._watches[job, attempt].frozen:
+        words, what = self._launcher.log_tail(job), str(exit_)
+        if self._tracked[job, attempt].frozen:
             what = "the worker froze inside a transaction and was killed"
         return f"{what}; its last log lines:\n{words}" if words else what
 
     def _hurry(self, active: dict[Key, Active]) -> None:
         """Kill workers that do not leave though their job wants them to."""
         now = self._clock.monotonic()
-        for key, watch in list(self._watches.items()):
+        for key, watch in list(self._tracked.items()):
             row = active.get(key)
             if row is None and not _is_here(watch):
-                del self._watches[key]
+                del self._tracked[key]
             elif row is not None and row.state == State.RUNNING:
                 watch.kill_at = None
             elif watch.kill_at is None:
@@ -217,7 +217,7 @@ class Dispatcher:
             elif now >= watch.kill_at:
                 self._end(key, watch)
 
-    def _end(self, key: Key, watch: Watch) -> None:
+    def _end(self, key: Key, watch: TrackedWorker) -> None:
         """Fence a worker first, so that it can write nothing more, and kill it after."""
         self._put_back(*key, "the worker did not leave in time and was killed")
         if watch.handle:
@@ -229,7 +229,7 @@ class Dispatcher:
         Sweeps are counted, not seconds: a machine that slept, or a clock that jumped, loses none.
         """
         for key, row in active.items():
-            watch = self._watches.get(key)
+            watch = self._tracked.get(key)
             if watch is None:
                 continue  # reaped in this round
             watch.still = watch.still + 1 if watch.beat == row.beat else 0
@@ -279,7 +279,7 @@ class Dispatcher:
                 return
             self._failed_starts = 0
             logger.info("worker_started", job=claim.job, attempt=claim.attempt, pid=handle.pid)
-            self._watches[claim.job, claim.attempt] = Watch(handle)
+            self._tracked[claim.job, claim.attempt] = TrackedWorker(handle)
 
     def _give_back(self) -> None:
         """Put jobs back that were not started; what keeps workers off may keep this off too."""
@@ -295,7 +295,7 @@ class Dispatcher:
 
     def _workers_here(self) -> int:
         """Count the slots in use; a worker that has given no handle yet is taken to be here."""
-        return sum(watch.handle is None or _is_here(watch) for watch in self._watches.values())
+        return sum(watch.handle is None or _is_here(watch) for watch in self._tracked.values())
 
     def _tidy(self, job: str, *, ours: bool) -> None:
         """Delete artifacts of a job that no row will ever name.
@@ -322,7 +322,7 @@ class Dispatcher:
 
     def _drain(self) -> None:
         """Stop the workers, and put the jobs of those that can't save in time back in the queue."""
-        mine = {key: w.handle for key, w in self._watches.items() if w.handle and _is_here(w)}
+        mine = {key: w.handle for key, w in self._tracked.items() if w.handle and _is_here(w)}
         for handle in mine.values():
             self._launcher.terminate(handle)
         deadline, left = self._clock.monotonic() + DRAIN_SECONDS, set(mine.values())
@@ -339,5 +339,5 @@ class Dispatcher:
                 self._launcher.kill(handle)
 
 
-def _is_here(watch: Watch) -> bool:
+def _is_here(watch: TrackedWorker) -> bool:
     return watch.handle is not None and watch.handle.is_here()

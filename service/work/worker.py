@@ -21,15 +21,15 @@ import numpy as np
 from threadpoolctl import threadpool_info
 
 import mlp_core
+from mlp_client.job_state import State
 from mlp_core import ARITHMETIC, Augmentation, Checkpoint, Diverged, Recipe, Training
-from service.errors import Damaged, Replaced, StoreBroken
-from service.state import State
-from service.store.artifacts import Artifacts
-from service.store.attempts import FAILED, STOPPED, SUCCEEDED, Assignment, Attempt
-from service.store.checkpoints import CheckpointStore, SavedCheckpoint, weights_sha256
-from service.store.datasets import DatasetShelf
-from service.store.link import Link
-from service.work.handle import STORE_EXIT, Handle, a_core_is_idle
+from service.domain.errors import Damaged, Replaced, StoreBroken
+from service.store.attempts import FAILED, STOPPED, SUCCEEDED, Attempt, TrainingTask
+from service.store.checkpoints import CheckpointRef, CheckpointStore, weights_sha256
+from service.store.datasets import DatasetStore
+from service.store.files.local import Artifacts
+from service.store.sql.sqlite import Link
+from service.work.process import STORE_EXIT, ProcessHandle, a_core_is_idle
 
 BEAT_SECONDS = 0.5
 FLUSH_SECONDS = 0.25
@@ -50,14 +50,14 @@ class Worker:
     """Trains one job and, between steps, beats, records epochs and saves checkpoints."""
 
     def __init__(
-        self, attempt: Attempt, checkpoints: CheckpointStore, datasets: DatasetShelf
+        self, attempt: Attempt, checkpoints: CheckpointStore, datasets: DatasetStore
     ) -> None:
         self._attempt = attempt
         self._checkpoints = checkpoints
         self._datasets = datasets
         self._leave = False
         self._finished: list[mlp_core.Epoch] = []  # epochs that the database does not know yet
-        self._written: SavedCheckpoint | None = None
+        self._written: CheckpointRef | None = None
         self._named = False  # whether the row surely names what was written last
         self._store_works = True
         self._state = State.RUNNING
@@ -67,16 +67,16 @@ class Worker:
         """Ask the worker to save and go, as soon as the step under way is done."""
         self._leave = True
 
-    def begin(self) -> Assignment:
+    def begin(self) -> TrainingTask:
         """Take the job up; return what is to be done.
 
         Raises:
             Replaced: another attempt has the job.
 
         """
-        return self._attempt.begin(Handle.of(os.getpid()).stored(), environment())
+        return self._attempt.begin(ProcessHandle.of(os.getpid()).stored(), environment())
 
-    def run(self, assignment: Assignment) -> State:
+    def run(self, task: TrainingTask) -> State:
         """Train to the end, or until asked to stop; return the state the job is left in.
 
         Raises:
@@ -86,7 +86,7 @@ class Worker:
 
         """
         try:
-            return self._train(assignment)
+            return self._train(task)
         except (Replaced, StoreBroken):
             raise
         except Diverged as exc:
@@ -97,8 +97,8 @@ class Worker:
             logger.exception("training failed")
             return self._fail("internal", f"{type(exc).__name__}: {exc}")
 
-    def _train(self, assignment: Assignment) -> State:
-        training = self._training(assignment)
+    def _train(self, task: TrainingTask) -> State:
+        training = self._training(task)
         started = time.monotonic()
         self._next_beat = started + BEAT_SECONDS
         self._next_save = started + FIRST_SAVE_SECONDS
@@ -106,26 +106,26 @@ class Worker:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for finished in training:
                 if finished:
-                    self._finish(finished, assignment)
+                    self._finish(finished, task)
                 if self._asked_to_stop(training):
                     return self._end(self._stop, training)
         return self._end(self._succeed, training)
 
-    def _training(self, assignment: Assignment) -> Training:
+    def _training(self, task: TrainingTask) -> Training:
         """Go on from the newest good checkpoint, or begin."""
-        recipe = recipe_of(assignment.spec)
-        name = assignment.spec["dataset"]
+        recipe = recipe_of(task.spec)
+        name = task.spec["dataset"]
         dataset, arrangement = self._datasets.open(name), self._datasets.arranged(name)
-        checkpoint = self._newest_good(assignment)
-        if checkpoint and assignment.environment not in (None, environment()):
-            self._inexact(f"it began under {assignment.environment}, goes on in {environment()}")
+        checkpoint = self._newest_good(task)
+        if checkpoint and task.environment not in (None, environment()):
+            self._inexact(f"it began under {task.environment}, goes on in {environment()}")
         training = Training(recipe, dataset, checkpoint, arrangement, a_core_is_idle)
         logger.info("attempt %d begins at %s", self._attempt.number, training.cursor)
         return training
 
-    def _newest_good(self, assignment: Assignment) -> Checkpoint | None:
+    def _newest_good(self, task: TrainingTask) -> Checkpoint | None:
         passing: StoreBroken | None = None
-        for saved in assignment.checkpoints:
+        for saved in task.checkpoints:
             try:
                 return self._checkpoints.load(saved)
             except (StoreBroken, FileNotFoundError) as exc:
@@ -135,12 +135,12 @@ class Worker:
                     passing = exc
         if passing:  # it may be readable soon; nothing that can be read again is done again
             raise passing
-        if assignment.checkpoints:  # all is done again, and here
+        if task.checkpoints:  # all is done again, and here
             self._attempt.warn("begun_again", "no checkpoint is left", environment=environment())
         return None
 
-    def _finish(self, epoch: mlp_core.Epoch, assignment: Assignment) -> None:
-        before = assignment.train_losses.get(epoch.number)
+    def _finish(self, epoch: mlp_core.Epoch, task: TrainingTask) -> None:
+        before = task.train_losses.get(epoch.number)
         if before not in (None, epoch.train_loss):
             self._inexact(f"epoch {epoch.number} was {before}, is {epoch.train_loss} when re-run")
         self._finished.append(epoch)
@@ -197,10 +197,10 @@ class Worker:
         self._next_beat = now + BEAT_SECONDS
         self._next_save = now + max(SAVE_SECONDS, SAVE_SHARE * (now - started))
 
-    def _unnamed(self) -> SavedCheckpoint | None:
+    def _unnamed(self) -> CheckpointRef | None:
         return None if self._named else self._written
 
-    def _write(self, training: Training) -> SavedCheckpoint | None:
+    def _write(self, training: Training) -> CheckpointRef | None:
         """Write a checkpoint, unless one of the same cursor is; return what is to be named.
 
         A file whose commit failed may be named all the same, so it is never written again.
@@ -313,14 +313,14 @@ def main() -> int:
     # This is a door: the launcher hands these over in the environment, where no `ps` shows them.
     database = Link(os.environ["MLP_DATABASE_URL"])
     checkpoints = CheckpointStore(Artifacts(Path(os.environ["MLP_ARTIFACTS_DIR"])))
-    datasets = DatasetShelf(Path(os.environ["MLP_DATASETS_DIR"]))
+    datasets = DatasetStore(Path(os.environ["MLP_DATASETS_DIR"]))
     attempt = Attempt(database, job, int(number))
     worker = Worker(attempt, checkpoints, datasets)
     signal.signal(signal.SIGTERM, worker.leave)
     try:
-        assignment = worker.begin()
-        limit_memory(assignment.job_bytes)
-        state = worker.run(assignment)
+        task = worker.begin()
+        limit_memory(task.job_bytes)
+        state = worker.run(task)
     except Replaced as exc:
         logger.warning("%s", exc)
         return REPLACED_EXIT

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.attack.bombs import Bomb, corpus
-from tests.servers import resident
+from tests.support.bombs import Bomb, corpus
+from tests.support.server_process import resident
 
 SECONDS = 0.05
 MEGABYTES = 16

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from service.api.health import SWAGGER
-from tests.attack.load import HTTPX_SECONDS, Load, Plan, post
-from tests.servers import Server, eventually, resident
+from tests.support.load import HTTPX_SECONDS, Load, Plan, post
+from tests.support.server_process import Server, eventually, resident
 
 PREDICT = "/v1/models/latest/predict"
 GET = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n"
@@ -50,7 +50,7 @@ def endless(start: bytes, rest: bytes) -> Iterator[bytes | float]:
 
 
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
-KINDS = {
+PROBLEM_TYPES = {
     "silent": lambda: at_once(b""),
     "blank lines": lambda: drip(b"\r\n", b"\r\n"),
     "dripping address": lambda: drip(b"GET /"),
@@ -159,7 +159,7 @@ class Attack:
 
     async def _send(self, kind: str, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
-            for part in KINDS[kind]():
+            for part in PROBLEM_TYPES[kind]():
                 if isinstance(part, bytes):
                     writer.write(part)
                     await writer.drain()
@@ -206,7 +206,7 @@ def good_clients(target, request, seconds):
 
 def groups(campaign):
     """All kinds at once, or one after another in full."""
-    return [[kind] for kind in KINDS] if campaign.full else [list(KINDS)]
+    return [[kind] for kind in PROBLEM_TYPES] if campaign.full else [list(PROBLEM_TYPES)]
 
 
 def listen(target):

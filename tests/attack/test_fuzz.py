@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.campaign import Campaign
-from tests.servers import Server
-from tests.service.api.driving import train
+from tests.support.campaign import Campaign
+from tests.support.live_service import train
+from tests.support.server_process import Server
 
 STREAM = "/v1/jobs/{job}/events"
 """The stream of a job that waits does not end, so it has a pass of its own, with finished jobs."""

@@ -16,11 +16,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from service.errors import StoreBroken
-from service.store.database import migrate
-from tests.campaign import ROOT, Campaign
-from tests.servers import Server, eventually
-from tests.service.api.driving import train
+from service.domain.errors import StoreBroken
+from service.store.sql.connector import migrate
+from tests.support.campaign import ROOT, Campaign
+from tests.support.live_service import train
+from tests.support.server_process import Server, eventually
 
 CANARY = "what-the-canary-says"
 SECRET = "s3cret-41bb"

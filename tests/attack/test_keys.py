@@ -22,20 +22,20 @@ import pytest
 from starlette.testclient import TestClient
 from threadpoolctl import threadpool_limits
 
-from service.api import access
 from service.app import create_app
-from service.store.artifacts import Artifacts
+from service.server import auth
+from service.store.api_keys import KeyStore
 from service.store.checkpoints import CheckpointStore
-from service.store.database import Database
-from service.store.datasets import DatasetShelf
+from service.store.datasets import DatasetStore
+from service.store.files.local import Artifacts
 from service.store.jobs import JobStore
-from service.store.keys import KeyStore
+from service.store.sql.connector import Database
 from service.work.worker import Worker
-from tests.campaign import Campaign
 from tests.conftest import QUICK, submit
-from tests.servers import Server, eventually
-from tests.service.api.conftest import URL
-from tests.service.api.driving import claimed, settings
+from tests.service.conftest import URL
+from tests.support.campaign import Campaign
+from tests.support.live_service import claimed, settings
+from tests.support.server_process import Server, eventually
 
 OWNERS = ("ada", "bob")
 SCOPES = ("read", "predict", "train")
@@ -128,7 +128,7 @@ def town(
         submit(JobStore(database).seen_by(owner, everything=owner is None), **QUICK)
         attempt = claimed(database)
         artifacts = CheckpointStore(Artifacts(data_dir / "jobs"))
-        worker = Worker(attempt, artifacts, DatasetShelf(datasets_dir))
+        worker = Worker(attempt, artifacts, DatasetStore(datasets_dir))
         with threadpool_limits(1):  # as workers have it: two threads wait for each other
             worker.run(worker.begin())
         trained[owner] = attempt.job
@@ -280,7 +280,7 @@ def test_secrets_are_compared_in_constant_time_for_unknown_ids_too(
     class Spy:
         compare_digest = staticmethod(compare)
 
-    monkeypatch.setattr(access, "hmac", Spy)
+    monkeypatch.setattr(auth, "hmac", Spy)
     jobs = Operation("GET", "/v1/jobs", {}, None)
     for what, status in (("unknown id", 401), ("wrong secret", 401), ("revoked", 401)):
         assert jobs.send(town.client, "", town.refused[what]).status_code == status
@@ -400,7 +400,7 @@ def test_latest_is_the_owners_own(town: Town) -> None:
         )
         assert answer.json()["model"] == job
     newcomer = town.keys.create("eve", SCOPES)
-    time.sleep(access.FRESH_SECONDS)
+    time.sleep(auth.FRESH_SECONDS)
     headers = {"Authorization": f"Bearer {newcomer}"}
     answer = town.client.get("/v1/models/latest/weights.npz", headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (404, "job-not-found")

@@ -11,9 +11,9 @@ from statistics import median
 
 import pytest
 
-from service.api.admission import FEW_REFUSALS, MANY_REFUSALS, MOST_SECONDS, Turns, Wait
-from tests.attack.load import Load, Plan, Seen, get, post, quantile
-from tests.servers import Server, resident
+from service.server.admission import FEW_REFUSALS, MANY_REFUSALS, MOST_SECONDS, Turns, Wait
+from tests.support.load import Load, Plan, Seen, get, post, quantile
+from tests.support.server_process import Server, resident
 
 PREDICT = "/v1/models/latest/predict"
 MEGABYTES = 250

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.campaign import ROOT, Campaign
-from tests.servers import Server, eventually
+from tests.support.campaign import ROOT, Campaign
+from tests.support.server_process import Server, eventually
 
 LISTS = sorted((ROOT / "requirements").glob("*.txt"))
 UID = 10001  # as in the Dockerfile

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from service.store.database import Database
 from service.store.jobs import JobStore
-from tests.campaign import Campaign
-from tests.servers import Server
+from service.store.sql.connector import Database
+from tests.support.campaign import Campaign
+from tests.support.server_process import Server
 
 JUMPS = ("+0", "+3600", "-3600", "+2y", "-2y")
 JOB = {"preset": "linear", "batch_size": 512}

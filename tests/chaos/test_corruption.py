@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import StoreBroken
-from service.store.checkpoints import CheckpointStore, SavedCheckpoint
-from tests.campaign import Campaign
+from service.domain.errors import StoreBroken
+from service.store.checkpoints import CheckpointRef, CheckpointStore
 from tests.conftest import submit
-from tests.servers import Server
 from tests.service.work.test_worker import TINY, Bench, bench
+from tests.support.campaign import Campaign
+from tests.support.server_process import Server
 
 __all__ = ["bench"]  # a fixture
 
@@ -53,7 +53,7 @@ HARMS: dict[str, tuple[Harm, int]] = {
 }
 
 
-def trained(bench: Bench) -> tuple[str, SavedCheckpoint, SavedCheckpoint]:
+def trained(bench: Bench) -> tuple[str, CheckpointRef, CheckpointRef]:
     """A job with two checkpoints, queued again; return it with them, the newest first."""
     job = submit(bench.jobs, **TINY)
     for _ in range(2):
@@ -62,7 +62,7 @@ def trained(bench: Bench) -> tuple[str, SavedCheckpoint, SavedCheckpoint]:
     return job, newest, before
 
 
-def is_found(store: CheckpointStore, saved: SavedCheckpoint) -> bool:
+def is_found(store: CheckpointStore, saved: CheckpointRef) -> bool:
     try:
         store.load(saved)
     except (StoreBroken, FileNotFoundError):
@@ -164,12 +164,12 @@ def test_a_service_whose_checkpoints_are_all_damaged_begins_again(
 def test_a_finished_job_never_answers_with_other_weights_than_its_own(
     bench: Bench, harm: Harm, tmp_path: Path
 ) -> None:
-    from service.store.networks import Networks
+    from service.inference.model_cache import ModelCache
 
     job = submit(bench.jobs, **TINY)
     bench.run(job)
     [last] = bench.jobs.with_checkpoints(job)[1]
-    networks = Networks(bench.jobs, bench.checkpoints)
+    networks = ModelCache(bench.jobs, bench.checkpoints)
     harm(tmp_path / "jobs" / last.key, random.Random(2))
     with pytest.raises(StoreBroken):
         networks.get(job)

@@ -17,18 +17,18 @@ from typing import Any
 import httpx2
 import pytest
 
-from service.errors import Replaced, StoreBroken, StoreFull
+from service.domain.errors import Replaced, StoreBroken, StoreFull
 from service.store.attempts import Attempt
-from service.store.database import Database
 from service.store.jobs import JobStore
+from service.store.sql.connector import Database
 from service.work.dispatcher import Dispatcher
-from tests.campaign import Campaign
-from tests.chaos.tracing import needs_strace, strace
 from tests.conftest import submit
-from tests.servers import Server, eventually
-from tests.service.store.records import claim, query
-from tests.service.work.fakes import FakeLauncher
 from tests.service.work.test_worker import TINY, Bench, bench
+from tests.support.campaign import Campaign
+from tests.support.fake_workers import FakeLauncher
+from tests.support.job_records import claim, query
+from tests.support.server_process import Server, eventually
+from tests.support.syscall_tracing import needs_strace, strace
 
 __all__ = ["bench"]  # a fixture
 
@@ -308,7 +308,7 @@ def save_with_a_fault(folder: Path, jobs: JobStore, inject: str) -> str:
     """Let a worker save while a call of it fails; return the trace of that call."""
     job = submit(jobs, **TINY)
     claim(jobs._database, job)
-    program = ["-m", "tests.chaos.saving", str(folder), job]
+    program = ["-m", "tests.support.checkpoint_saver", str(folder), job]
     call = inject.partition("=")[2].partition(":")[0]
     trace = strace(["-e", f"trace={call}", "-e", inject], program, PYTHONDONTWRITEBYTECODE="1")
     if jobs.get(job).state == "running":  # it failed before it had begun: the next one succeeds

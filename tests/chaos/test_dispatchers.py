@@ -9,21 +9,21 @@ from pathlib import Path
 import pytest
 import structlog
 
-from service.errors import StoreBroken
-from service.store import link
-from service.store.artifacts import Artifacts
+from service.domain.errors import StoreBroken
 from service.store.attempts import SUCCEEDED, Attempt
-from service.store.database import Database
+from service.store.files.local import Artifacts
 from service.store.jobs import JobStore
 from service.store.queue import Queue
+from service.store.sql import sqlite
+from service.store.sql.connector import Database
 from service.work.dispatcher import Dispatcher
-from service.work.launcher import InlineLauncher
-from tests.campaign import Campaign
+from service.work.launchers.local import InlineLauncher
 from tests.conftest import submit
-from tests.service.store.records import DONE, ENVIRONMENT, HANDLE, query
+from tests.support.campaign import Campaign
+from tests.support.job_records import DONE, ENVIRONMENT, HANDLE, query
 
 DISPATCHERS = 8
-UNSYNCED = tuple(pragma for pragma in link.PRAGMAS if "synchronous" not in pragma)
+UNSYNCED = tuple(pragma for pragma in sqlite.PRAGMAS if "synchronous" not in pragma)
 UNSYNCED += ("synchronous=OFF",)
 """Nobody pulls the plug here: in the small version nobody waits for the disk."""
 
@@ -35,7 +35,7 @@ def dispatch(url: str, begin_at: float, pragmas: tuple[str, ...]) -> tuple[int, 
         How many jobs it ran, and how often the store failed, as by `database is locked`.
     """
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    link.PRAGMAS = pragmas
+    sqlite.PRAGMAS = pragmas
     database = Database(url)
     ran, failures = Counter[str](), 0
 
@@ -62,8 +62,8 @@ def test_eight_dispatchers_start_each_job_once(
     campaign: Campaign, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     count = campaign.of(500, 10_000)
-    pragmas = campaign.of(UNSYNCED, link.PRAGMAS)
-    monkeypatch.setattr(link, "PRAGMAS", pragmas)
+    pragmas = campaign.of(UNSYNCED, sqlite.PRAGMAS)
+    monkeypatch.setattr(sqlite, "PRAGMAS", pragmas)
     database = Database(database_url)
     jobs = JobStore(database)
     for _ in range(count):

@@ -16,9 +16,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.campaign import Campaign
-from tests.chaos.simulation import ACTIONS, FAULTS, World, play, play_all, scene
-from tests.chaos.stage import Stage
+from tests.support.campaign import Campaign
+from tests.support.simulation import ACTIONS, FAULTS, World, play, play_all, scene
+from tests.support.stage import Stage
 
 PROCESSES = 2
 RARE = (

@@ -11,16 +11,16 @@ from statistics import quantiles
 import httpx2
 from sqlalchemy import Connection, event
 
-from service.errors import NoneSucceeded
-from service.job import State
+from mlp_client.job_state import State
+from service.domain.errors import NoneSucceeded
 from service.store.attempts import SUCCEEDED, Attempt
-from service.store.database import Database
 from service.store.jobs import JobStore
 from service.store.queue import Queue
-from tests.campaign import Campaign
+from service.store.sql.connector import Database
 from tests.conftest import submission, submit
-from tests.servers import Server, resident
-from tests.service.store.records import DONE, epoch, saved, started
+from tests.support.campaign import Campaign
+from tests.support.job_records import DONE, epoch, saved, started
+from tests.support.server_process import Server, resident
 
 CLIENTS = 4
 

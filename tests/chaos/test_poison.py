@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.campaign import Campaign
-from tests.chaos.ledger import Ledger, freeze, kill
-from tests.servers import Server, eventually
+from tests.support.campaign import Campaign
+from tests.support.ledger import Ledger, freeze, kill
+from tests.support.server_process import Server, eventually
 
 SMALL = {"hidden": [32], "batch_size": 512, "epochs": 4}
 WIDE = {"hidden": [4096, 2048], "batch_size": 64, "epochs": 1}

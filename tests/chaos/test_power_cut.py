@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from service.store.database import Database
 from service.store.jobs import JobStore
-from tests.campaign import Campaign
-from tests.chaos.tracing import Op, needs_strace, recorded
+from service.store.sql.connector import Database
 from tests.conftest import QUICK, submit
-from tests.service.store.records import claim
+from tests.support.campaign import Campaign
+from tests.support.job_records import claim
+from tests.support.syscall_tracing import Op, needs_strace, recorded
 
 pytestmark = needs_strace
 
@@ -197,7 +197,7 @@ class Outage:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Two attempts at one job that save at every chance: see `saving`."""
     folder = tmp_path_factory.mktemp("run") / "data"
-    ops = recorded(folder, ["-m", "tests.chaos.saving", str(folder)])
+    ops = recorded(folder, ["-m", "tests.support.checkpoint_saver", str(folder)])
     marks = sorted((folder / "marks").iterdir())
     return Run(folder, ops, [json.loads(mark.read_text()) for mark in marks])
 

@@ -8,10 +8,10 @@ from contextlib import closing
 
 import httpx2
 
-from service.client import Client
-from tests.campaign import Campaign
-from tests.chaos.proxy import FATES, Proxy
-from tests.servers import Server
+from mlp_client import Client
+from tests.support.campaign import Campaign
+from tests.support.proxy import FATES, Proxy
+from tests.support.server_process import Server
 
 CLIENTS = 8
 SHARE = 0.45

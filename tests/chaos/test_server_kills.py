@@ -9,9 +9,9 @@ from statistics import median
 
 import httpx2
 
-from tests.campaign import Campaign
-from tests.chaos.ledger import Ledger, zombies
-from tests.servers import Server, eventually
+from tests.support.campaign import Campaign
+from tests.support.ledger import Ledger, zombies
+from tests.support.server_process import Server, eventually
 
 SHORT = (
     {"preset": "linear", "batch_size": 4096, "epochs": 1},

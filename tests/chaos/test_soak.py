@@ -16,10 +16,10 @@ import httpx2
 import numpy as np
 import pytest
 
-from tests.campaign import Campaign
-from tests.chaos.ledger import zombies
 from tests.conftest import QUICK
-from tests.servers import Server, eventually
+from tests.support.campaign import Campaign
+from tests.support.ledger import zombies
+from tests.support.server_process import Server, eventually
 
 VISITORS = 3
 REAPED_SECONDS = 6

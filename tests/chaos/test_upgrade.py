@@ -23,20 +23,20 @@ from alembic.script import ScriptDirectory
 
 from service import app
 from service.settings import Settings
-from service.store.artifacts import Artifacts
 from service.store.backup import backup
-from service.store.database import MIGRATIONS, Database, migrate
-from service.work import leaving
-from tests.campaign import Campaign
-from tests.chaos.ledger import Ledger, freeze
+from service.store.files.local import Artifacts
+from service.store.sql.connector import MIGRATIONS, Database, migrate
+from service.work import drain
 from tests.chaos.test_disk import whole_checkpoints
-from tests.servers import Server
+from tests.support.campaign import Campaign
+from tests.support.ledger import Ledger, freeze
+from tests.support.server_process import Server
 
 JOBS, EPOCHS = 50, 20
 MIGRATE = """
 import sys
 from alembic import command, config
-from service.store.database import migrate
+from service.store.sql.connector import (migrate)
 print("ready", flush=True)
 migrate(sys.argv[1])
 """
@@ -199,7 +199,7 @@ def test_workers_of_the_version_before_leave_before_the_schema_changes(
     with closing(sqlite3.connect(database, isolation_level=None)) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '0002'")
     left = []
-    monkeypatch.setattr(leaving, "LEAVE_SECONDS", 5 if not stopped else 1)
+    monkeypatch.setattr(drain, "LEAVE_SECONDS", 5 if not stopped else 1)
     monkeypatch.setattr(app, "migrate", lambda _: left.append(server.workers()))
     settings = Settings(data_dir=server.data_dir, datasets_dir=datasets_dir)
     app.prepare(settings)

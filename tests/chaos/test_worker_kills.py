@@ -13,9 +13,9 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
-from tests.campaign import Campaign
-from tests.chaos.ledger import FINAL, Ledger, kill, sqlite_locks, zombies
-from tests.servers import Server, eventually
+from tests.support.campaign import Campaign
+from tests.support.ledger import FINAL, Ledger, kill, sqlite_locks, zombies
+from tests.support.server_process import Server, eventually
 
 SPECS = (
     {"preset": "linear", "batch_size": 512, "epochs": 8},

@@ -10,19 +10,19 @@ from typing import Any
 
 import pytest
 
-from service.store.artifacts import Artifacts
-from service.store.database import Database
+from service.store.files.local import Artifacts
 from service.store.jobs import JobStore
 from service.store.queue import Queue
+from service.store.sql.connector import Database
 from service.work.dispatcher import LOST_AFTER_SWEEPS, Dispatcher
-from service.work.handle import Handle
-from service.work.launcher import LocalLauncher
+from service.work.launchers.local import LocalLauncher
+from service.work.process import ProcessHandle
 from service.work.worker import REPLACED_EXIT
-from tests.campaign import Campaign
-from tests.chaos.ledger import Ledger, freeze, kill, sqlite_locks
 from tests.conftest import submit
-from tests.servers import Server, eventually
-from tests.service.work.fakes import Clock
+from tests.support.campaign import Campaign
+from tests.support.fake_workers import Clock
+from tests.support.ledger import Ledger, freeze, kill, sqlite_locks
+from tests.support.server_process import Server, eventually
 
 AT_ONCE = 4
 JOB = {"hidden": [48], "batch_size": 512, "epochs": 15}
@@ -31,11 +31,11 @@ JOB = {"hidden": [48], "batch_size": 512, "epochs": 15}
 class Elsewhere(LocalLauncher):
     """Workers that can't be killed from here, as if on a machine that is cut off."""
 
-    def kill(self, handle: Handle) -> None:
+    def kill(self, handle: ProcessHandle) -> None:
         pass
 
 
-class Workshop:
+class LimitedPool:
     """A dispatcher whose clock a test turns, with real workers."""
 
     def __init__(self, directory: Path, datasets: Path, clock: Clock) -> None:
@@ -56,8 +56,8 @@ class Workshop:
         self.clock.now += seconds
         self.dispatcher.step()
 
-    def handle(self, job: str, attempt: int) -> Handle | None:
-        watch = self.dispatcher._watches.get((job, attempt))
+    def handle(self, job: str, attempt: int) -> ProcessHandle | None:
+        watch = self.dispatcher._tracked.get((job, attempt))
         return watch.handle if watch else None
 
     def end(self) -> None:
@@ -68,20 +68,20 @@ class Workshop:
 
 
 @pytest.fixture
-def workshop(tmp_path: Path, database_url: str, datasets_dir: Path) -> Iterator[Workshop]:
-    workshop = Workshop(tmp_path, datasets_dir, Clock())
+def workshop(tmp_path: Path, database_url: str, datasets_dir: Path) -> Iterator[LimitedPool]:
+    workshop = LimitedPool(tmp_path, datasets_dir, Clock())
     yield workshop
     workshop.end()
 
 
-def freeze_soon(handle: Handle, moment: random.Random) -> None:
+def freeze_soon(handle: ProcessHandle, moment: random.Random) -> None:
     """Stop a worker at a random moment, but for transactions: those are the other test's below."""
     time.sleep(moment.uniform(0, 1.0))
     freeze(handle.pid)
 
 
 def test_replaced_workers_that_come_back_change_nothing(
-    workshop: Workshop, campaign: Campaign
+    workshop: LimitedPool, campaign: Campaign
 ) -> None:
     rounds, moment = campaign.of(1, 8), random.Random(3)
     found = [one_round(workshop, moment) for _ in range(rounds)]
@@ -104,7 +104,7 @@ def test_replaced_workers_that_come_back_change_nothing(
 
 
 def one_round(
-    workshop: Workshop, moment: random.Random
+    workshop: LimitedPool, moment: random.Random
 ) -> tuple[list[bool], list[str], list[int | None], list[str | None]]:
     """Freeze some workers at once until they are replaced, let them come back, look."""
     jobs = [submit(workshop.jobs, **JOB) for _ in range(AT_ONCE)]
@@ -135,12 +135,12 @@ def one_round(
     for job in jobs:
         eventually(lambda job=job: over(workshop, job), f"{job} to end", 90)
     workshop.step(1)
-    eventually(lambda: (workshop.step(1), not workshop.dispatcher._watches)[1], "the last reaped")
+    eventually(lambda: (workshop.step(1), not workshop.dispatcher._tracked)[1], "the last reaped")
     sums = [workshop.ledger.row(job)["weights_sha256"] for job in jobs]
     return rows, sorted(workshop.ledger.strangers()), codes, sums
 
 
-def begun(workshop: Workshop, jobs: list[str]) -> None:
+def begun(workshop: LimitedPool, jobs: list[str]) -> None:
     try:
         for job in jobs:
             eventually(lambda job=job: workshop.ledger.row(job)["handle"], f"{job} to beat", 60)
@@ -151,12 +151,12 @@ def begun(workshop: Workshop, jobs: list[str]) -> None:
         raise
 
 
-def over(workshop: Workshop, job: str) -> bool:
+def over(workshop: LimitedPool, job: str) -> bool:
     workshop.step(0.05)  # hardly faster than real time: a worker must have time to beat
     return workshop.ledger.row(job)["state"] == "succeeded"
 
 
-def content(workshop: Workshop, job: str) -> list[Any]:
+def content(workshop: LimitedPool, job: str) -> list[Any]:
     number = workshop.ledger.query("SELECT number FROM jobs WHERE id = ?", job)[0][0]
     tables = {"jobs": "number", "events": "job", "epochs": "job", "checkpoints": "job"}
     return [

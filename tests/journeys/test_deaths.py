@@ -5,8 +5,8 @@ import signal
 
 import pytest
 
-from tests.chaos.ledger import freeze
-from tests.servers import Server, eventually
+from tests.support.ledger import freeze
+from tests.support.server_process import Server, eventually
 
 EPOCHS = 8
 JOB = {"preset": "mlp-relu", "epochs": EPOCHS}

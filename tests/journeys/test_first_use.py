@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from tests.servers import Server
+from tests.support.server_process import Server
 
 Points = list[tuple[float, float]]
 # Strokes in a box of 1 x 1, as a hand would draw them.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import Server
+from tests.support.server_process import Server
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mlp_core import ACTIVATIONS
-from tests import oracles
+from tests.support import oracles
 
 Z = np.array([[-20, -3, -0.5, 0, 1e-3, 0.5, 3, 20]], np.float32)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mlp_core.loss import cross_entropy, softmax
-from tests import oracles
+from tests.support import oracles
 
 
 def losses_and_gradient(logits, labels, dtype=np.float32):

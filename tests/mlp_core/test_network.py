@@ -14,7 +14,7 @@ from mlp_core import (
 )
 from mlp_core.loss import cross_entropy
 from mlp_core.network import backward, forward
-from tests import oracles
+from tests.support import oracles
 
 DEPTHS = {0: (4, 3), 1: (4, 5, 3), 2: (4, 6, 5, 3), 3: (4, 5, 7, 6, 3)}
 

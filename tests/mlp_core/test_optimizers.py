@@ -9,7 +9,7 @@ import pytest
 from mlp_core import Recipe, Training, optimizers
 from mlp_core.network import Network
 from mlp_core.optimizers import SGD, SLICE, AdamW
-from tests import oracles
+from tests.support import oracles
 
 RECIPE = Recipe(
     (4,), "tanh", "he_normal", 0.01, epochs=4, batch_size=128, learning_rate=0.01, optimizer="adamw"

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlp_core import Augmentation, Checkpoint, CheckpointError, Cursor, Recipe, Training
-from mlp_core.evaluation import Evaluation
+from mlp_core.fast.block_evaluation import Evaluation
 
 RECIPE = Recipe((4,), "relu", "he_normal", 0.01, epochs=3, batch_size=128, learning_rate=0.2)
 OPTIMIZERS = {

@@ -25,12 +25,12 @@ from mlp_core import (
     scaled,
 )
 from mlp_core.augmentation import Deformer
-from mlp_core.evaluation import Evaluator
+from mlp_core.fast.block_evaluation import Evaluator
+from mlp_core.fast.buffers import Workspace
 from mlp_core.loss import cross_entropy
 from mlp_core.network import Network, Parameters, backward, forward
 from mlp_core.optimizers import SGD, AdamW
-from mlp_core.workspace import Workspace
-from tests import oracles
+from tests.support import oracles
 
 MNIST = Path(__file__).parents[2] / "service" / "store" / "mnist"
 RECIPE = Recipe(

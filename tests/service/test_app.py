@@ -1,4 +1,4 @@
-"""The process around the rooms: it starts where it may, says why not, and stops in good order."""
+"""The process around the service: when it may start, what it says otherwise, and how it stops."""
 
 import json
 import os
@@ -17,9 +17,9 @@ import pytest
 
 from service import app
 from service.settings import Settings
-from service.store.database import Database
-from service.store.keys import KeyStore
-from tests.servers import Server, eventually, free_port
+from service.store.api_keys import KeyStore
+from service.store.sql.connector import Database
+from tests.support.server_process import Server, eventually, free_port
 
 SECONDS = 8
 """An orchestrator kills after 10 to 15."""

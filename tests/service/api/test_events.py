@@ -10,15 +10,15 @@ from types import SimpleNamespace
 import anyio
 import pytest
 
-from service.api import access, tail
-from service.api.events import Departures
-from service.api.tail import Tail
-from service.errors import JobNotFound, StoreBroken
-from service.job import State
-from service.store.keys import KeyStore
+from mlp_client.job_state import State
+from service.api.events import IgnoreBrokenStream
+from service.domain.errors import JobNotFound, StoreBroken
+from service.server import auth, event_feed
+from service.server.event_feed import EventFeed
+from service.store.api_keys import KeyStore
 from tests.conftest import submit
-from tests.servers import eventually
-from tests.service.api.driving import claimed, messages, record, succeed
+from tests.support.live_service import claimed, messages, record, succeed
+from tests.support.server_process import eventually
 
 
 class Listener:
@@ -58,7 +58,7 @@ def running(live):
 
 
 def listeners(live):
-    return live.app.state.rooms.tail._listeners
+    return live.app.state.services.event_feed._listeners
 
 
 def test_a_finished_jobs_stream_is_its_whole_life(reader, world):
@@ -187,7 +187,7 @@ def test_a_listener_that_leaves_is_forgotten(running):
         next(lines)
         eventually(lambda: listeners(running.live), "the listener")
     eventually(lambda: not listeners(running.live), "the listener to be forgotten", 20)
-    assert not running.live.app.state.rooms.tail._seen
+    assert not running.live.app.state.services.event_feed._seen
 
 
 def test_a_listener_that_leaves_while_news_is_read_is_forgotten_at_once(running, monkeypatch):
@@ -237,12 +237,12 @@ def test_a_stream_whose_key_can_not_be_looked_up_ends_and_can_be_gone_on_with(ru
         raise StoreBroken("the database failed")
 
     monkeypatch.setattr(KeyStore, "all", broken)
-    time.sleep(access.FRESH_SECONDS)
+    time.sleep(auth.FRESH_SECONDS)
     record(running.attempt, 1)
     listener.end()
     assert listener.numbers() == [1, 2]
     monkeypatch.undo()
-    time.sleep(access.FRESH_SECONDS)
+    time.sleep(auth.FRESH_SECONDS)
     succeed(running.attempt)
     again = Listener(running.live, running.id, after=2)
     again.end()
@@ -253,7 +253,7 @@ def test_a_stream_whose_key_can_not_be_looked_up_ends_and_can_be_gone_on_with(ru
 
 
 class Records:
-    """As much of a JobStore as a Tail needs."""
+    """As much of a JobStore as a EventFeed needs."""
 
     def __init__(self, state=State.RUNNING):
         self.job = SimpleNamespace(state=state)
@@ -278,7 +278,7 @@ async def numbers_of(stream):
 
 @pytest.fixture
 def fast(monkeypatch):
-    monkeypatch.setattr(tail, "TICK_SECONDS", 0.001)
+    monkeypatch.setattr(event_feed, "TICK_SECONDS", 0.001)
 
 
 def test_what_happens_between_history_and_joining_is_not_missed(fast):
@@ -287,7 +287,7 @@ def test_what_happens_between_history_and_joining_is_not_missed(fast):
     history = records.events("j")
     records.add()
     records.add(State.SUCCEEDED)
-    assert asyncio.run(numbers_of(Tail(records).follow("j", history, 0))) == [1, 2, 3]
+    assert asyncio.run(numbers_of(EventFeed(records).follow("j", history, 0))) == [1, 2, 3]
 
 
 def test_a_job_deleted_before_joining_ends_the_stream(fast):
@@ -295,23 +295,23 @@ def test_a_job_deleted_before_joining_ends_the_stream(fast):
     records.add()
     history = records.events("j")
     records.gone = True
-    assert asyncio.run(numbers_of(Tail(records).follow("j", history, 0))) == [1]
+    assert asyncio.run(numbers_of(EventFeed(records).follow("j", history, 0))) == [1]
 
 
 def test_a_closed_tail_gives_the_history_only(fast):
     records = Records()
     records.add()
-    closed = Tail(records)
+    closed = EventFeed(records)
     closed.close()
     assert asyncio.run(numbers_of(closed.follow("j", records.events("j"), 0))) == [1]
 
 
 def test_a_listener_too_slow_is_sent_away_and_misses_nothing_when_it_comes_back(fast, monkeypatch):
-    monkeypatch.setattr(tail, "MAX_WAITING", 3)
+    monkeypatch.setattr(event_feed, "MAX_WAITING", 3)
     records = Records()
 
     async def listen():
-        followed, got = Tail(records), []
+        followed, got = EventFeed(records), []
         stream = followed.follow("j", records.events("j"), 0)
         got += [await anext(stream), await anext(stream)]
         for _ in range(20):  # it reads nothing meanwhile
@@ -331,7 +331,7 @@ def test_the_reader_stops_when_nobody_listens(fast):
     records = Records()
 
     async def listen():
-        followed = Tail(records)
+        followed = EventFeed(records)
         stream = followed.follow("j", records.events("j"), 0)
         await anext(stream)
         await anext(stream)
@@ -348,7 +348,7 @@ def test_a_tick_that_a_leaving_listener_overtakes_leaves_nothing_behind(fast):
     records.add()
 
     async def overtake():
-        followed = Tail(records)
+        followed = EventFeed(records)
         followed._sent["j"] = 0
         records.events = lambda *_: followed._sent.clear() or (records.job, records.list)
         await followed._tick()
@@ -361,12 +361,12 @@ def test_a_tick_that_a_leaving_listener_overtakes_leaves_nothing_behind(fast):
 
 
 def passing(*errors):
-    """Let these errors come out of a request, all at once, and pass through `Departures`."""
+    """Raise these errors together in a request that `IgnoreBrokenStream` wraps."""
 
     async def app(scope, receive, send):
         raise ExceptionGroup("a stream's tasks", list(errors))
 
-    asyncio.run(Departures(app)({}, None, None))
+    asyncio.run(IgnoreBrokenStream(app)({}, None, None))
 
 
 def test_a_listener_that_leaves_while_an_event_is_sent_is_no_error():

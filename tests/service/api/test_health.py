@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as families
 
-from service.api.admission import Admission
-from service.api.metrics import Metrics
-from service.job import State
+from mlp_client.job_state import State
+from service.server.admission import Admission
+from service.server.metrics import Metrics
 from service.store.jobs import JobStore
-from tests.service.api.driving import claimed
 from tests.service.api.test_jobs import submit
+from tests.support.live_service import claimed
 
 START = {"type": "http.response.start", "status": 200, "headers": []}
 LEFT = "ConnectionError"
@@ -43,8 +43,8 @@ def test_a_service_that_is_well_is_ready(api):
 
 
 def test_a_service_without_its_dispatcher_is_not_ready(api):
-    api.app.state.house.dispatcher.stop()
-    api.app.state.house.dispatcher.join()
+    api.app.state.components.dispatcher.stop()
+    api.app.state.components.dispatcher.join()
     checks = {**WELL, "dispatcher": False}
     assert readiness(api) == (503, {"status": "not ready", "checks": checks})
     assert api.get("/livez").status_code == 200

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tests.service.api.conftest import World
+from tests.service.conftest import World
 
 JSON = {"Content-Type": "application/json"}
 MARK = b"leak"

@@ -8,9 +8,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from service.app import create_app
-from tests.service.api.conftest import URL
-from tests.service.api.driving import claimed, epoch, fail, record, settings, succeed
-from tests.service.store.records import told
+from tests.service.conftest import URL
+from tests.support.job_records import told
+from tests.support.live_service import claimed, epoch, fail, record, settings, succeed
 
 JSON = {"Content-Type": "application/json"}
 

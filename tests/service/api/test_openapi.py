@@ -10,8 +10,8 @@ from starlette.testclient import TestClient
 
 from service.app import create_app
 from service.settings import Settings
-from tests.service.api import driving
-from tests.service.api.conftest import URL
+from tests.service.conftest import URL
+from tests.support import live_service
 
 METHODS = ("get", "post", "put", "patch", "delete")
 SAMPLE = {"inputs": [{"dataset": "mnist", "index": 7}]}
@@ -55,7 +55,7 @@ def document():
 def writer(world, tmp_path, datasets_dir):
     """A copy of the world, to be written to."""
     shutil.copytree(world.data_dir, tmp_path / "data")
-    app = create_app(driving.settings(tmp_path / "data", datasets_dir))
+    app = create_app(live_service.settings(tmp_path / "data", datasets_dir))
     with TestClient(app, base_url=URL) as client:
         yield client
 

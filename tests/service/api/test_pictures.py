@@ -16,16 +16,16 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load
 
+from mlp_client.job_state import State
 from service.api import curves, weights
-from service.errors import NotTrainedYet
-from service.job import State
-from service.pictures import tiles
+from service.domain.errors import NotTrainedYet
+from service.inference.model_cache import ModelCache
+from service.pictures import templates
 from service.store.jobs import JobStore
-from service.store.networks import Networks
-from tests.servers import eventually
-from tests.service.api.driving import claimed, epoch, record
 from tests.service.api.test_hostile_bodies import check_problem
 from tests.service.api.test_jobs import submit
+from tests.support.live_service import claimed, epoch, record
+from tests.support.server_process import eventually
 
 TEN = [f"Digit {digit}" for digit in range(10)]
 
@@ -245,16 +245,16 @@ def asked(live, path, times, maker, at_once=1):
         ("/v1/curves.svg?jobs={job}", curves.curves, "draw", b"", 1),
         ("/v1/jobs/{job}/epochs", JobStore, "epochs", [], 2),
         ("/v1/jobs/{job}/epochs.csv", JobStore, "epochs", [], 2),
-        ("/v1/models/{job}/weights.npz", Networks, "get", UNTRAINED, 2),
-        ("/v1/models/{job}/layers/1/weights.png", Networks, "get", UNTRAINED, 2),
-        ("/v1/datasets/mnist/samples.png", tiles, "contact_sheet", b"", 2),
+        ("/v1/models/{job}/weights.npz", ModelCache, "get", UNTRAINED, 2),
+        ("/v1/models/{job}/layers/1/weights.png", ModelCache, "get", UNTRAINED, 2),
+        ("/v1/datasets/mnist/samples.png", templates, "contact_sheet", b"", 2),
     ],
 )  # fmt: skip
 def test_heavy_answers_are_made_few_at_once_and_cheap_ones_need_not_wait(
     live, monkeypatch, path, place, name, result, most
 ):
     path, maker = path.format(job=submit(live.http)), Blocked(result)
-    monkeypatch.setattr(Networks, "newest", lambda *_: "a checkpoint")
+    monkeypatch.setattr(ModelCache, "newest", lambda *_: "a checkpoint")
     monkeypatch.setattr(place, name, maker)
     with asked(live, path, 45, maker, most):
         assert maker.begun == most
@@ -268,7 +268,7 @@ def test_heavy_answers_are_made_few_at_once_and_cheap_ones_need_not_wait(
     ("path", "place", "name"),
     [
         ("/v1/jobs/{job}/curves.png", curves.curves, "draw"),
-        ("/v1/datasets/mnist/samples.png", tiles, "contact_sheet"),
+        ("/v1/datasets/mnist/samples.png", templates, "contact_sheet"),
         ("/v1/jobs/{job}/epochs.csv", JobStore, "epochs"),
     ],
 )
@@ -282,7 +282,7 @@ def test_what_the_client_has_waits_for_no_place(live, monkeypatch, path, place, 
 
 def test_nothing_is_made_for_clients_who_have_left(live, monkeypatch):
     maker, path = Blocked(b""), "/v1/datasets/mnist/samples.png"
-    monkeypatch.setattr(tiles, "contact_sheet", maker)
+    monkeypatch.setattr(templates, "contact_sheet", maker)
     with asked(live, path, 2, maker, 2):
         for _ in range(3):
             with pytest.raises(httpx2.TimeoutException):

@@ -15,16 +15,16 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load
 
-from service.api import predictions, questions
-from service.pictures import digits
-from service.prediction import Predictions
-from service.store.datasets import DatasetShelf
+from mlp_client.predictions import Predictions
+from service.api import predict, predict_input
+from service.inference import image_normalization
+from service.store.datasets import DatasetStore
 from tests.conftest import QUICK
-from tests.oracles import row_probabilities
-from tests.servers import Server, resident
-from tests.service.api.driving import claimed, train
 from tests.service.api.test_hostile_bodies import check_cheap, check_problem
 from tests.service.api.test_jobs import submit
+from tests.support.live_service import claimed, train
+from tests.support.oracles import row_probabilities
+from tests.support.server_process import Server, resident
 
 PATH = "/v1/models/latest/predict"
 SEVEN = 0  # the first image of the test set; most here is asked about it
@@ -226,7 +226,7 @@ def test_the_answer_is_what_its_schema_says(reader, images):
 
 def test_a_digit_is_answered_without_a_thread(reader, images, monkeypatch):
     ask(reader, images[0].tobytes(), "application/octet-stream")  # now the network is known
-    monkeypatch.setattr(predictions, "_ask", None)
+    monkeypatch.setattr(predict, "_ask", None)
     for image in images:
         assert only(ask(reader, image.tobytes(), "application/octet-stream"))["label"] is not None
         assert only(ask(reader, encoded(image), "image/png"))["label"] is not None
@@ -438,7 +438,7 @@ def test_a_network_that_has_diverged_is_a_problem_in_every_form(
     api, data_dir, datasets_dir, images
 ):
     job = train(data_dir, datasets_dir, **QUICK)
-    trained = api.app.state.rooms.networks.get(job)
+    trained = api.app.state.services.networks.get(job)
     weights = trained.arrays["layers.1.weight"]
     weights.setflags(write=True)
     weights[:] = 3e38
@@ -672,7 +672,7 @@ def test_hostile_bodies_leave_the_servers_memory_as_it_was(busy, images):
 )
 def test_only_a_request_about_one_image_is_read_at_once(tmp_path, body, quick):
     try:
-        question = questions.read_quickly("application/json", body, DatasetShelf(tmp_path))
+        question = predict_input.read_quickly("application/json", body, DatasetStore(tmp_path))
     except ValueError:  # the endpoint will say what is wrong
         question = None
     assert (question is not None) == quick
@@ -682,7 +682,7 @@ def test_a_picture_that_hides_its_size_is_not_read_at_once():
     file, other = io.BytesIO(), chunk(b"tEXt", bytes([0, 0, 0, 28] * 2))
     Image.new("L", (2000, 2000)).save(file, "PNG")
     png = file.getvalue()
-    assert not digits.is_small_png(png[:8] + other + png[8:])
+    assert not image_normalization.is_small_png(png[:8] + other + png[8:])
 
 
 def test_a_field_of_a_json_body_comes_before_the_query_parameter_of_its_name(reader):
@@ -697,9 +697,9 @@ def test_a_field_of_a_json_body_comes_before_the_query_parameter_of_its_name(rea
 def test_a_picture_with_exif_is_not_read_at_once():
     file = io.BytesIO()
     Image.new("L", (28, 28)).save(file, "PNG")
-    assert digits.is_small_png(file.getvalue())
+    assert image_normalization.is_small_png(file.getvalue())
     exif = Image.Exif()
     exif[0x0112] = 3
     file = io.BytesIO()
     Image.new("L", (28, 28)).save(file, "PNG", exif=exif)
-    assert not digits.is_small_png(file.getvalue())
+    assert not image_normalization.is_small_png(file.getvalue())

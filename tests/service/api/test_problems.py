@@ -11,13 +11,13 @@ from starlette.exceptions import HTTPException
 from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
-from service.api import problems
-from service.api.edge import Edge
-from service.api.kinds import KINDS
-from service.errors import Replaced, StoreBroken
+from service.api import problem_responses
+from service.api.problem_types import PROBLEM_TYPES
+from service.domain.errors import Replaced, StoreBroken
+from service.server.request_guard import RequestGuard
 from service.store.jobs import JobStore
-from tests.service.api.conftest import URL
 from tests.service.api.test_hostile_bodies import check_problem
+from tests.service.conftest import URL
 
 ROOT = Path(__file__).parents[3]
 HEADERS = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
@@ -172,17 +172,19 @@ def test_a_broken_store_asks_to_come_back(api, monkeypatch, error):
 
 
 def test_every_kind_of_problem_has_its_page(reader):
-    for code, kind in KINDS.items():
+    for code, kind in PROBLEM_TYPES.items():
         page = reader.get(f"/problems/{code}")
         assert page.json() == {"type": f"/problems/{code}", **kind._asdict()}
 
 
 def test_every_code_in_the_tables_is_explained():
-    named = {*problems.CODES.values(), *problems.BY_STATUS.values()}
+    named = {*problem_responses.CODES.values(), *problem_responses.BY_STATUS.values()}
     written = re.findall(r'problem\(\s*"([a-z-]+)"', "".join(sources()))
     assert len(written) > 3
-    assert named | set(written) <= set(KINDS)
-    assert all(KINDS[code].status == status for status, code in problems.BY_STATUS.items())
+    assert named | set(written) <= set(PROBLEM_TYPES)
+    assert all(
+        PROBLEM_TYPES[code].status == status for status, code in problem_responses.BY_STATUS.items()
+    )
 
 
 def sources():
@@ -197,7 +199,7 @@ def test_a_status_without_a_code_of_its_own_is_a_bad_request():
         raise HTTPException(418, "short and stout")
 
     app.include_router(router)
-    problems.install(app)
+    problem_responses.install(app)
     found = TestClient(app).get("/teapot").json()
     assert (found["code"], found["detail"]) == ("bad-request", "short and stout")
 
@@ -274,7 +276,7 @@ def test_a_refused_requests_body_is_not_read():
         sent.append(message)
 
     scope = {"type": "http", "method": "POST", "headers": [(b"host", b"evil.example")]}
-    asyncio.run(Edge(never, ["localhost"])(scope, never, send))
+    asyncio.run(RequestGuard(never, ["localhost"])(scope, never, send))
     assert sent[0]["status"] == 400
 
 
@@ -283,9 +285,14 @@ def test_a_star_serves_all_names():
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
-    assert TestClient(Edge(app, ["*"]), base_url="http://any.example").get("/").status_code == 204
-    assert TestClient(Edge(app, ["x.y"]), base_url="http://X.y:8").get("/").status_code == 204
-    assert TestClient(Edge(app, ["x.y"]), base_url=URL).get("/").status_code == 400
+    assert (
+        TestClient(RequestGuard(app, ["*"]), base_url="http://any.example").get("/").status_code
+        == 204
+    )
+    assert (
+        TestClient(RequestGuard(app, ["x.y"]), base_url="http://X.y:8").get("/").status_code == 204
+    )
+    assert TestClient(RequestGuard(app, ["x.y"]), base_url=URL).get("/").status_code == 400
 
 
 # --- The page ---

@@ -3,11 +3,11 @@
 import pytest
 from starlette.testclient import TestClient
 
+from mlp_client.spec import Spec
 from service.app import create_app
-from service.job import Spec
-from tests.service.api.conftest import URL
-from tests.service.api.driving import settings
 from tests.service.api.test_hostile_bodies import check_cheap
+from tests.service.conftest import URL
+from tests.support.live_service import settings
 
 
 def refused(api, spec, status=422):

@@ -5,13 +5,13 @@ from itertools import pairwise
 
 import pytest
 
-from service.errors import Replaced
-from service.job import State
+from mlp_client.job_state import State
+from service.domain.errors import Replaced
 from service.store.attempts import FAILED, STOPPED, SUCCEEDED, Attempt
-from service.store.database import Database
 from service.store.jobs import JobStore
 from service.store.queue import Queue
-from tests.service.store.records import (
+from service.store.sql.connector import Database
+from tests.support.job_records import (
     BAD,
     DONE,
     ENVIRONMENT,

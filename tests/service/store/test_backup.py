@@ -4,24 +4,24 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import StoreBroken, StoreFull
+from service.domain.errors import StoreBroken, StoreFull
 from service.store import backup as module
-from service.store.artifacts import Artifacts
 from service.store.attempts import FAILED, Attempt
 from service.store.backup import backup
-from service.store.checkpoints import SavedCheckpoint
-from service.store.database import Database, migrate, sqlite_url
+from service.store.checkpoints import CheckpointRef
+from service.store.files.local import Artifacts
 from service.store.jobs import JobStore
 from service.store.queue import Queue
-from tests.service.store.records import DONE, in_state, started
+from service.store.sql.connector import Database, migrate, sqlite_url
+from tests.support.job_records import DONE, in_state, started
 
 
-def save(artifacts: Artifacts, attempt: Attempt, epochs_done: int) -> SavedCheckpoint:
+def save(artifacts: Artifacts, attempt: Attempt, epochs_done: int) -> CheckpointRef:
     """Commit a checkpoint and delete those that it drops, as a worker does."""
     key = f"{attempt.job}/{attempt.number}/{epochs_done}-0.safetensors"
     data = f"arrays {epochs_done}".encode()
     sha256 = artifacts.put(key, data)
-    saved = SavedCheckpoint(attempt.job, attempt.number, epochs_done, 0, key, len(data), sha256)
+    saved = CheckpointRef(attempt.job, attempt.number, epochs_done, 0, key, len(data), sha256)
     for dropped in attempt.commit(saved, [])[1]:
         artifacts.delete(dropped)
     return saved

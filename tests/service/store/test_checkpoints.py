@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mlp_core import Checkpoint, Cursor
-from service.errors import StoreBroken
+from service.domain.errors import StoreBroken
 from service.store.checkpoints import (
     PIECE_BYTES,
     Arrays,

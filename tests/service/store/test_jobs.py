@@ -8,14 +8,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from service.errors import JobNotFound, KeyReused, WrongMove
-from service.job import SPEC_VERSION, State
+from mlp_client.job_state import State
+from mlp_client.spec import SPEC_VERSION
+from service.domain.errors import JobNotFound, KeyReused, WrongMove
 from service.store import idempotency
 from service.store.attempts import SUCCEEDED
-from service.store.database import Database
 from service.store.jobs import JobStore
+from service.store.sql.connector import Database
 from tests.conftest import submission, submit
-from tests.service.store.records import (
+from tests.support.job_records import (
     DONE,
     claim,
     epoch,

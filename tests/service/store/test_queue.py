@@ -3,14 +3,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import update
 
-from service.job import FINAL, State
-from service.store import schema
+from mlp_client.job_state import FINAL, State
 from service.store.attempts import SUCCEEDED
-from service.store.database import Database
 from service.store.jobs import JobStore
 from service.store.queue import Queue
+from service.store.sql import schema
+from service.store.sql.connector import Database
 from tests.conftest import submit
-from tests.service.store.records import (
+from tests.support.job_records import (
     DONE,
     ENVIRONMENT,
     HANDLE,

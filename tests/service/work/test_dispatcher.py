@@ -4,21 +4,21 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import StoreBroken, StoreFull
-from service.job import Job
-from service.store.artifacts import Artifacts
+from mlp_client.records import Job
+from service.domain.errors import StoreBroken, StoreFull
 from service.store.attempts import FAILED, STOPPED, SUCCEEDED, Attempt
-from service.store.database import Database
+from service.store.files.local import Artifacts
 from service.store.jobs import JobStore
 from service.store.queue import Queue
+from service.store.sql.connector import Database
 from service.work import dispatcher as module
 from service.work.dispatcher import Dispatcher
-from service.work.handle import STORE_EXIT, Handle
-from service.work.launcher import Exit, LocalLauncher
+from service.work.launchers.local import Exit, LocalLauncher
+from service.work.process import STORE_EXIT, ProcessHandle
 from tests.conftest import submit
-from tests.servers import eventually
-from tests.service.store.records import BAD, DONE, ENVIRONMENT, SHUTDOWN, claim, query, saved
-from tests.service.work.fakes import Clock, FakeLauncher
+from tests.support.fake_workers import Clock, FakeLauncher
+from tests.support.job_records import BAD, DONE, ENVIRONMENT, SHUTDOWN, claim, query, saved
+from tests.support.server_process import eventually
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def clock() -> Clock:
     return Clock()
 
 
-class House:
+class Components:
     """A dispatcher with a real store, fake workers and a clock to turn."""
 
     def __init__(
@@ -62,23 +62,23 @@ class House:
         assert reason is not None
         return reason.code, reason.message
 
-    def heir(self) -> "House":
+    def heir(self) -> "Components":
         """The same house after a crash: another dispatcher, which knows no worker yet."""
-        heir = House(self.database, self.artifacts, self.clock)
+        heir = Components(self.database, self.artifacts, self.clock)
         heir.launcher = self.launcher
         heir.dispatcher = Dispatcher(heir.queue, self.launcher, self.artifacts, self.clock)
         return heir
 
 
 @pytest.fixture
-def house(database: Database, artifacts: Artifacts, clock: Clock) -> House:
-    return House(database, artifacts, clock)
+def house(database: Database, artifacts: Artifacts, clock: Clock) -> Components:
+    return Components(database, artifacts, clock)
 
 
 # --- Claiming ---
 
 
-def test_jobs_are_started_oldest_first_up_to_the_capacity(house: House) -> None:
+def test_jobs_are_started_oldest_first_up_to_the_capacity(house: Components) -> None:
     ids = [submit(house.jobs) for _ in range(3)]
     house.step()
     assert house.launcher.started == [(ids[0], 1), (ids[1], 1)]
@@ -87,7 +87,7 @@ def test_jobs_are_started_oldest_first_up_to_the_capacity(house: House) -> None:
     assert len(house.launcher.started) == 2
 
 
-def test_a_finished_worker_makes_room_for_the_next_job(house: House) -> None:
+def test_a_finished_worker_makes_room_for_the_next_job(house: Components) -> None:
     ids = [submit(house.jobs) for _ in range(3)]
     house.step()
     house.attempt(ids[0]).end(SUCCEEDED, DONE)
@@ -102,7 +102,7 @@ def test_a_finished_worker_makes_room_for_the_next_job(house: House) -> None:
 def test_a_capacity_of_nothing_only_serves(
     database: Database, artifacts: Artifacts, clock: Clock
 ) -> None:
-    house = House(database, artifacts, clock, capacity=0)
+    house = Components(database, artifacts, clock, capacity=0)
     job = submit(house.jobs)
     house.step()
     assert house.state(job) == "queued"
@@ -111,7 +111,7 @@ def test_a_capacity_of_nothing_only_serves(
 # --- Lost workers ---
 
 
-def test_a_worker_that_ends_without_a_word_is_lost(house: House) -> None:
+def test_a_worker_that_ends_without_a_word_is_lost(house: Components) -> None:
     job, _ = house.run()
     house.launcher.words = "last line"
     house.launcher.end(job, 1, -11)
@@ -125,7 +125,7 @@ def test_a_worker_that_ends_without_a_word_is_lost(house: House) -> None:
     assert house.jobs.get(job).losses == 1
 
 
-def test_the_back_off_is_0_1_2_and_4_seconds(house: House) -> None:
+def test_the_back_off_is_0_1_2_and_4_seconds(house: Components) -> None:
     job = submit(house.jobs)
     house.step()
     waits = []
@@ -143,7 +143,7 @@ def test_the_back_off_is_0_1_2_and_4_seconds(house: House) -> None:
 def test_a_job_that_waits_lets_the_next_one_pass(
     database: Database, artifacts: Artifacts, clock: Clock
 ) -> None:
-    house = House(database, artifacts, clock, capacity=1)
+    house = Components(database, artifacts, clock, capacity=1)
     first, second = submit(house.jobs), submit(house.jobs)
     house.step()
     for attempt in (1, 2):
@@ -153,7 +153,7 @@ def test_a_job_that_waits_lets_the_next_one_pass(
     assert house.launcher.started == [(first, 1), (first, 2), (second, 1)]
 
 
-def test_five_deaths_in_a_row_fail_the_job(house: House) -> None:
+def test_five_deaths_in_a_row_fail_the_job(house: Components) -> None:
     job = submit(house.jobs)
     house.launcher.words = "Illegal instruction"
     house.step()
@@ -169,7 +169,7 @@ def test_five_deaths_in_a_row_fail_the_job(house: House) -> None:
     assert len(house.launcher.started) == 5
 
 
-def test_deaths_with_progress_between_them_go_on_at_once(house: House) -> None:
+def test_deaths_with_progress_between_them_go_on_at_once(house: Components) -> None:
     job = submit(house.jobs, epochs=20)
     house.step()
     for number in range(1, 8):
@@ -183,7 +183,7 @@ def test_deaths_with_progress_between_them_go_on_at_once(house: House) -> None:
 
 
 def test_a_worker_that_cannot_be_started_is_no_loss_and_nothing_is_started_for_a_while(
-    house: House,
+    house: Components,
 ) -> None:
     house.launcher.refuses = OSError("no more processes")
     first, second = submit(house.jobs), submit(house.jobs)
@@ -202,7 +202,7 @@ def test_a_worker_that_cannot_be_started_is_no_loss_and_nothing_is_started_for_a
     assert [job for job, _ in house.launcher.started] == [first, second]
 
 
-def test_a_machine_that_can_start_nothing_tries_one_job_a_round(house: House) -> None:
+def test_a_machine_that_can_start_nothing_tries_one_job_a_round(house: Components) -> None:
     """Else every job of a long queue is tried, in vain, each round."""
     house.launcher.refuses = OSError("no more processes")
     ids = [submit(house.jobs) for _ in range(4)]
@@ -213,7 +213,7 @@ def test_a_machine_that_can_start_nothing_tries_one_job_a_round(house: House) ->
 # --- Sweeps ---
 
 
-def test_a_worker_without_a_sign_of_life_is_given_up(house: House) -> None:
+def test_a_worker_without_a_sign_of_life_is_given_up(house: Components) -> None:
     job, attempt = house.run()
     attempt.beat((0, 1))
     house.step(1)
@@ -227,7 +227,7 @@ def test_a_worker_without_a_sign_of_life_is_given_up(house: House) -> None:
     assert "no sign of life" in events[-2].data["reason"]["message"]
 
 
-def test_a_worker_is_fenced_before_it_is_killed(house: House) -> None:
+def test_a_worker_is_fenced_before_it_is_killed(house: Components) -> None:
     job, _ = house.run()
     states = []
     house.launcher.at_kill = lambda: states.append(house.state(job))
@@ -236,7 +236,7 @@ def test_a_worker_is_fenced_before_it_is_killed(house: House) -> None:
     assert states == ["queued"]
 
 
-def test_a_worker_that_was_given_up_is_reaped(house: House) -> None:
+def test_a_worker_that_was_given_up_is_reaped(house: Components) -> None:
     """Else its zombie stays until the server ends, and its slot is free while it still runs."""
     job, _ = house.run()
     handle = house.launcher.handles[job, 1]
@@ -249,7 +249,7 @@ def test_a_worker_that_was_given_up_is_reaped(house: House) -> None:
 def test_a_worker_that_was_given_up_holds_its_slot_until_it_is_gone(
     database: Database, artifacts: Artifacts, clock: Clock
 ) -> None:
-    house = House(database, artifacts, clock, capacity=1)
+    house = Components(database, artifacts, clock, capacity=1)
     job, _ = house.run()
     house.launcher.kill = lambda handle: None  # type: ignore[method-assign]
     for _ in range(18):
@@ -261,7 +261,7 @@ def test_a_worker_that_was_given_up_holds_its_slot_until_it_is_gone(
     assert house.launcher.started == [(job, 1), (job, 2)]
 
 
-def test_a_worker_that_beats_is_never_given_up(house: House) -> None:
+def test_a_worker_that_beats_is_never_given_up(house: Components) -> None:
     job, attempt = house.run()
     for beat in range(4):
         attempt.beat((0, beat))
@@ -271,7 +271,7 @@ def test_a_worker_that_beats_is_never_given_up(house: House) -> None:
     assert house.jobs.get(job).losses == 0
 
 
-def test_sweeps_are_counted_not_seconds(house: House) -> None:
+def test_sweeps_are_counted_not_seconds(house: Components) -> None:
     job, _ = house.run()
     house.step(1)
     house.step(3600)  # the machine slept
@@ -280,7 +280,7 @@ def test_sweeps_are_counted_not_seconds(house: House) -> None:
     assert house.state(job) == "running"
 
 
-def test_a_worker_that_never_gave_a_first_beat_is_given_up(house: House) -> None:
+def test_a_worker_that_never_gave_a_first_beat_is_given_up(house: Components) -> None:
     """Its dispatcher died between the claim and the start."""
     job = submit(house.jobs)
     claim(house.database, job)
@@ -290,7 +290,7 @@ def test_a_worker_that_never_gave_a_first_beat_is_given_up(house: House) -> None
     assert house.launcher.log == [], "there is nobody to kill"
 
 
-def test_a_worker_frozen_in_a_transaction_is_killed_and_its_job_goes_on(house: House) -> None:
+def test_a_worker_frozen_in_a_transaction_is_killed_and_its_job_goes_on(house: Components) -> None:
     job, _ = house.run()
     handle = house.launcher.handles[job, 1]
     looks = iter([[], [handle]])
@@ -312,9 +312,9 @@ def test_a_worker_frozen_in_a_transaction_is_killed_and_its_job_goes_on(house: H
     ]
 
 
-def test_a_worker_killed_for_lack_of_memory_is_lost_for_that_reason(house: House) -> None:
+def test_a_worker_killed_for_lack_of_memory_is_lost_for_that_reason(house: Components) -> None:
     job, _ = house.run()
-    house.launcher.exits[house.launcher.handles[job, 1]] = Exit(-9, starved=True)
+    house.launcher.exits[house.launcher.handles[job, 1]] = Exit(-9, oom_killed=True)
     house.step()
     _, events = house.jobs.events(job)
     reason = next(event.data["reason"] for event in events if event.data.get("reason"))
@@ -327,7 +327,7 @@ def test_a_worker_killed_for_lack_of_memory_is_lost_for_that_reason(house: House
 
 @pytest.mark.parametrize(("action", "to"), [("pause", "paused"), ("cancel", "cancelled")])
 def test_a_worker_that_does_not_leave_is_killed_after_5_seconds(
-    house: House, action: str, to: str
+    house: Components, action: str, to: str
 ) -> None:
     job, _ = house.run()
     house.jobs.act(action, job)
@@ -344,7 +344,7 @@ def test_a_worker_that_does_not_leave_is_killed_after_5_seconds(
     assert house.reason(job) == ("user", f"a client asked to {action}")
 
 
-def test_a_worker_that_never_began_is_not_waited_for(house: House) -> None:
+def test_a_worker_that_never_began_is_not_waited_for(house: Components) -> None:
     job = submit(house.jobs)
     claim(house.database, job)
     house.jobs.act("cancel", job)
@@ -354,7 +354,7 @@ def test_a_worker_that_never_began_is_not_waited_for(house: House) -> None:
     assert house.launcher.log == []
 
 
-def test_a_pause_that_was_taken_back_kills_nobody(house: House) -> None:
+def test_a_pause_that_was_taken_back_kills_nobody(house: Components) -> None:
     job, attempt = house.run()
     house.jobs.act("pause", job)
     house.step()
@@ -368,7 +368,7 @@ def test_a_pause_that_was_taken_back_kills_nobody(house: House) -> None:
     assert attempt.end(STOPPED, SHUTDOWN) == "paused"
 
 
-def test_a_process_that_outlives_its_job_is_killed(house: House) -> None:
+def test_a_process_that_outlives_its_job_is_killed(house: Components) -> None:
     job, attempt = house.run()
     attempt.end(SUCCEEDED, DONE)
     house.step()
@@ -382,7 +382,7 @@ def test_a_process_that_outlives_its_job_is_killed(house: House) -> None:
 # --- Adoption ---
 
 
-def test_a_new_dispatcher_adopts_the_workers_of_the_old(house: House) -> None:
+def test_a_new_dispatcher_adopts_the_workers_of_the_old(house: Components) -> None:
     jobs = [submit(house.jobs) for _ in range(3)]
     house.step()
     for job in jobs[:2]:
@@ -396,17 +396,17 @@ def test_a_new_dispatcher_adopts_the_workers_of_the_old(house: House) -> None:
     assert (jobs[0], 2) in house.launcher.started
 
 
-def test_an_adopted_worker_that_had_finished_is_forgotten(house: House) -> None:
+def test_an_adopted_worker_that_had_finished_is_forgotten(house: Components) -> None:
     job, attempt = house.run()
     heir = house.heir()
     heir.step()
     attempt.end(SUCCEEDED, DONE)
     house.launcher.end(job, 1, None)
     heir.step()
-    assert (heir.state(job), heir.dispatcher._watches) == ("succeeded", {})
+    assert (heir.state(job), heir.dispatcher._tracked) == ("succeeded", {})
 
 
-def test_a_handle_may_come_with_a_later_beat(house: House) -> None:
+def test_a_handle_may_come_with_a_later_beat(house: Components) -> None:
     job = submit(house.jobs)
     house.step()
     heir = house.heir()
@@ -419,22 +419,24 @@ def test_a_handle_may_come_with_a_later_beat(house: House) -> None:
 
 
 @pytest.fixture
-def elsewhere(house: House) -> tuple[str, Attempt]:
+def elsewhere(house: Components) -> tuple[str, Attempt]:
     """A job whose worker runs on another machine."""
     job = submit(house.jobs)
     attempt = claim(house.database, job)
-    attempt.begin(Handle("another boot", "pid:[1]", 1, 1).stored(), ENVIRONMENT)
+    attempt.begin(ProcessHandle("another boot", "pid:[1]", 1, 1).stored(), ENVIRONMENT)
     return job, attempt
 
 
-def test_workers_elsewhere_hold_no_slot_here(house: House, elsewhere: tuple[str, Attempt]) -> None:
+def test_workers_elsewhere_hold_no_slot_here(
+    house: Components, elsewhere: tuple[str, Attempt]
+) -> None:
     jobs = [submit(house.jobs) for _ in range(3)]
     house.step()
     assert [job for job, _ in house.launcher.started] == jobs[:2]
 
 
 def test_only_its_beats_tell_of_a_worker_elsewhere(
-    house: House, elsewhere: tuple[str, Attempt]
+    house: Components, elsewhere: tuple[str, Attempt]
 ) -> None:
     job, attempt = elsewhere
     for beat in range(20):
@@ -447,23 +449,23 @@ def test_only_its_beats_tell_of_a_worker_elsewhere(
 
 
 def test_a_worker_elsewhere_that_has_finished_is_forgotten(
-    house: House, elsewhere: tuple[str, Attempt]
+    house: Components, elsewhere: tuple[str, Attempt]
 ) -> None:
     house.step()
     elsewhere[1].end(SUCCEEDED, DONE)
     house.step()
-    assert house.dispatcher._watches == {}
+    assert house.dispatcher._tracked == {}
 
 
 def test_a_worker_elsewhere_that_does_not_leave_is_fenced(
-    house: House, elsewhere: tuple[str, Attempt]
+    house: Components, elsewhere: tuple[str, Attempt]
 ) -> None:
     house.jobs.act("cancel", elsewhere[0])
     house.step()
     house.step(5.1)
     house.step()
     assert house.state(elsewhere[0]) == "cancelled"
-    assert house.dispatcher._watches == {}
+    assert house.dispatcher._tracked == {}
 
 
 # --- The thread, and its end ---
@@ -474,11 +476,11 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "POLL_SECONDS", 0.01)
 
 
-def drained(house: House) -> threading.Event:
+def drained(house: Components) -> threading.Event:
     """Start the thread, wait until it has begun, and stop it."""
     died, begun = threading.Event(), threading.Event()
     step = house.dispatcher.step
-    house.dispatcher.step = lambda: (step(), begun.set())  # type: ignore[method-assign,assignment]
+    house.dispatcher.step = lambda: (step(), begun.set())  # type: ignore[method-assign,task]
     house.dispatcher.start(died.set)
     assert house.dispatcher.is_alive()
     assert begun.wait(10)
@@ -488,7 +490,7 @@ def drained(house: House) -> threading.Event:
     return died
 
 
-def test_at_the_end_workers_are_asked_to_leave(house: House, quick: None) -> None:
+def test_at_the_end_workers_are_asked_to_leave(house: Components, quick: None) -> None:
     submit(house.jobs), submit(house.jobs)
     assert not drained(house).is_set()
     assert house.launcher.log == ["terminate", "terminate"]
@@ -496,7 +498,7 @@ def test_at_the_end_workers_are_asked_to_leave(house: House, quick: None) -> Non
     assert {job.losses for job in house.jobs.page(9).jobs} == {0}
 
 
-def test_a_worker_that_does_not_leave_at_the_end_is_killed(house: House, quick: None) -> None:
+def test_a_worker_that_does_not_leave_at_the_end_is_killed(house: Components, quick: None) -> None:
     job = submit(house.jobs)
     house.launcher.obedient = False
     states = []
@@ -511,7 +513,7 @@ def test_a_worker_that_does_not_leave_at_the_end_is_killed(house: House, quick: 
 
 
 def test_the_end_leaves_workers_elsewhere_alone(
-    house: House, elsewhere: tuple[str, Attempt], quick: None
+    house: Components, elsewhere: tuple[str, Attempt], quick: None
 ) -> None:
     drained(house)
     assert house.launcher.log == []
@@ -540,14 +542,14 @@ class Flaky(Queue):
 
 
 @pytest.fixture
-def flaky(database: Database, artifacts: Artifacts, clock: Clock) -> House:
-    house = House(database, artifacts, clock)
+def flaky(database: Database, artifacts: Artifacts, clock: Clock) -> Components:
+    house = Components(database, artifacts, clock)
     house.queue = Flaky(database)
     house.dispatcher = Dispatcher(house.queue, house.launcher, artifacts, clock)
     return house
 
 
-def test_a_broken_store_does_not_end_the_loop(flaky: House, quick: None) -> None:
+def test_a_broken_store_does_not_end_the_loop(flaky: Components, quick: None) -> None:
     flaky.queue.failures = 3  # type: ignore[attr-defined]
     job = submit(flaky.jobs)
     died = threading.Event()
@@ -558,7 +560,7 @@ def test_a_broken_store_does_not_end_the_loop(flaky: House, quick: None) -> None
     assert not died.is_set()
 
 
-def test_a_worker_that_could_not_reach_the_store_is_no_loss(house: House) -> None:
+def test_a_worker_that_could_not_reach_the_store_is_no_loss(house: Components) -> None:
     job, _ = house.run()
     house.launcher.end(job, 1, STORE_EXIT)
     house.step()
@@ -572,8 +574,8 @@ def test_a_worker_that_could_not_reach_the_store_is_no_loss(house: House) -> Non
     assert house.launcher.started == [(job, 1), (job, 2)]
 
 
-def test_a_start_that_finds_no_space_is_no_loss(house: House) -> None:
-    house.launcher.refuses = StoreFull("can't write worker.log")  # type: ignore[assignment]
+def test_a_start_that_finds_no_space_is_no_loss(house: Components) -> None:
+    house.launcher.refuses = StoreFull("can't write worker.log")  # type: ignore[task]
     job = submit(house.jobs)
     longest = module.MACHINE_BACK_OFF_SECONDS[-1]
     for _ in range(7):
@@ -584,10 +586,10 @@ def test_a_start_that_finds_no_space_is_no_loss(house: House) -> None:
 
 
 def test_silence_is_not_held_against_workers_while_the_store_fails(
-    flaky: House, quick: None, monkeypatch: pytest.MonkeyPatch
+    flaky: Components, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job, _ = flaky.run()
-    [watch] = flaky.dispatcher._watches.values()
+    [watch] = flaky.dispatcher._tracked.values()
     watch.still = module.LOST_AFTER_SWEEPS - 1
     flaky.queue.failures = 1  # type: ignore[attr-defined]
     drained(flaky)
@@ -595,7 +597,7 @@ def test_silence_is_not_held_against_workers_while_the_store_fails(
     assert watch.still < module.LOST_AFTER_SWEEPS - 1
 
 
-def test_any_other_error_ends_the_loop_and_is_told(flaky: House, quick: None) -> None:
+def test_any_other_error_ends_the_loop_and_is_told(flaky: Components, quick: None) -> None:
     flaky.queue.failures, flaky.queue.error = 1, RuntimeError("a bug")  # type: ignore[attr-defined]
     died = threading.Event()
     flaky.dispatcher.start(died.set)
@@ -605,7 +607,7 @@ def test_any_other_error_ends_the_loop_and_is_told(flaky: House, quick: None) ->
 
 
 def test_a_job_that_could_be_neither_started_nor_put_back_waits_without_a_loss(
-    flaky: House,
+    flaky: Components,
 ) -> None:
     job = submit(flaky.jobs)
     flaky.launcher.refuses = OSError("no more processes")
@@ -618,7 +620,7 @@ def test_a_job_that_could_be_neither_started_nor_put_back_waits_without_a_loss(
     assert flaky.jobs.get(job).losses == 0
 
 
-def test_an_end_that_could_not_be_recorded_is_not_forgotten(flaky: House) -> None:
+def test_an_end_that_could_not_be_recorded_is_not_forgotten(flaky: Components) -> None:
     job, _ = flaky.run()
     flaky.queue.failures, flaky.queue.what = 1, "lose"  # type: ignore[attr-defined]
     flaky.launcher.end(job, 1, 1)
@@ -628,7 +630,9 @@ def test_an_end_that_could_not_be_recorded_is_not_forgotten(flaky: House) -> Non
     assert flaky.jobs.get(job).losses == 1
 
 
-def test_the_end_kills_all_workers_though_the_store_is_broken(flaky: House, quick: None) -> None:
+def test_the_end_kills_all_workers_though_the_store_is_broken(
+    flaky: Components, quick: None
+) -> None:
     submit(flaky.jobs), submit(flaky.jobs)
     flaky.launcher.obedient = False
     flaky.queue.failures, flaky.queue.what = 1, "lose"  # type: ignore[attr-defined]
@@ -638,7 +642,7 @@ def test_the_end_kills_all_workers_though_the_store_is_broken(flaky: House, quic
     assert flaky.jobs.counts() == {**flaky.jobs.counts(), "running": 1, "queued": 1}
 
 
-def test_a_wake_starts_a_job_at_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wake_starts_a_job_at_once(house: Components, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "POLL_SECONDS", 60)
     idle = threading.Event()
     active = house.queue.active
@@ -652,7 +656,7 @@ def test_a_wake_starts_a_job_at_once(house: House, monkeypatch: pytest.MonkeyPat
     house.dispatcher.join()
 
 
-def test_a_dispatcher_that_never_started_is_not_alive(house: House) -> None:
+def test_a_dispatcher_that_never_started_is_not_alive(house: Components) -> None:
     assert not house.dispatcher.is_alive()
     house.dispatcher.join()
 
@@ -660,24 +664,24 @@ def test_a_dispatcher_that_never_started_is_not_alive(house: House) -> None:
 # --- Garbage ---
 
 
-def put(house: House, attempt: Attempt, *batches: int) -> list[str]:
+def put(house: Components, attempt: Attempt, *batches: int) -> list[str]:
     keys = [saved(attempt, 0, batch).key for batch in batches]
     for key in keys:
         house.artifacts.put(key, b"x")
     return keys
 
 
-def left(house: House, job: str) -> set[str]:
+def left(house: Components, job: str) -> set[str]:
     return set(house.artifacts.keys(job))
 
 
-def reap(house: House, job: str, code: int = 0) -> None:
+def reap(house: Components, job: str, code: int = 0) -> None:
     """Let the process of the job's worker end, and be seen to have ended."""
     house.launcher.end(job, house.jobs.get(job).attempt, code)
     house.step()
 
 
-def test_files_of_a_running_attempt_are_left_alone(house: House, quick: None) -> None:
+def test_files_of_a_running_attempt_are_left_alone(house: Components, quick: None) -> None:
     job, attempt = house.run()
     keys = put(house, attempt, 1, 2)
     attempt.commit(saved(attempt, 0, 1), [])
@@ -685,7 +689,7 @@ def test_files_of_a_running_attempt_are_left_alone(house: House, quick: None) ->
     assert left(house, job) == set(keys), "the second might have been committed yet"
 
 
-def test_files_of_an_earlier_attempt_go_unless_a_row_names_them(house: House) -> None:
+def test_files_of_an_earlier_attempt_go_unless_a_row_names_them(house: Components) -> None:
     job, first = house.run()
     keys = put(house, first, 1, 2, 3)
     first.commit(saved(first, 0, 2), [])
@@ -698,7 +702,7 @@ def test_files_of_an_earlier_attempt_go_unless_a_row_names_them(house: House) ->
 
 @pytest.mark.parametrize(("end", "kept"), [(FAILED, 2), (SUCCEEDED, 1)])
 def test_files_of_a_job_that_is_over_go_unless_a_row_names_them(
-    house: House, end: dict[object, object], kept: int
+    house: Components, end: dict[object, object], kept: int
 ) -> None:
     job, attempt = house.run()
     keys = put(house, attempt, 1, 2, 3)
@@ -709,7 +713,7 @@ def test_files_of_a_job_that_is_over_go_unless_a_row_names_them(
     assert left(house, job) == set(keys[-kept:])
 
 
-def test_files_of_a_job_that_waits_are_left_alone(house: House) -> None:
+def test_files_of_a_job_that_waits_are_left_alone(house: Components) -> None:
     job, attempt = house.run()
     keys = put(house, attempt, 1)
     attempt.commit(saved(attempt, 0, 1), [])
@@ -719,7 +723,7 @@ def test_files_of_a_job_that_waits_are_left_alone(house: House) -> None:
     assert left(house, job) == set(keys)
 
 
-def test_the_folder_of_a_job_deleted_meanwhile_goes(house: House) -> None:
+def test_the_folder_of_a_job_deleted_meanwhile_goes(house: Components) -> None:
     job, attempt = house.run()
     put(house, attempt, 1)
     attempt.end(FAILED, BAD)
@@ -729,7 +733,7 @@ def test_the_folder_of_a_job_deleted_meanwhile_goes(house: House) -> None:
     assert house.artifacts.folders() == []
 
 
-def test_a_new_dispatcher_sweeps_what_the_old_one_left(house: House, quick: None) -> None:
+def test_a_new_dispatcher_sweeps_what_the_old_one_left(house: Components, quick: None) -> None:
     over, attempt = house.run()
     put(house, attempt, 1)
     attempt.end(FAILED, BAD)
@@ -738,14 +742,14 @@ def test_a_new_dispatcher_sweeps_what_the_old_one_left(house: House, quick: None
 
 
 def test_a_new_dispatcher_leaves_folders_alone_that_its_database_does_not_know(
-    house: House, quick: None
+    house: Components, quick: None
 ) -> None:
     house.artifacts.put("job_of_another_database/1/0-1.safetensors", b"x")
     drained(house.heir())
     assert list(house.artifacts.keys("job_of_another_database"))
 
 
-def test_the_log_of_a_job_stays_with_it(house: House, tmp_path: Path) -> None:
+def test_the_log_of_a_job_stays_with_it(house: Components, tmp_path: Path) -> None:
     job, attempt = house.run()
     put(house, attempt, 1)
     (tmp_path / "jobs" / job / "worker.log").write_text("words")
@@ -755,7 +759,7 @@ def test_the_log_of_a_job_stays_with_it(house: House, tmp_path: Path) -> None:
     assert (tmp_path / "jobs" / job / "worker.log").exists()
 
 
-def test_what_no_job_made_is_left_alone(house: House, tmp_path: Path, quick: None) -> None:
+def test_what_no_job_made_is_left_alone(house: Components, tmp_path: Path, quick: None) -> None:
     job, attempt = house.run()
     strange = tmp_path / "jobs" / job / "notes" / "by-hand.txt"
     for path in (strange, tmp_path / "jobs" / "lost+found" / "1" / "x"):
@@ -768,7 +772,7 @@ def test_what_no_job_made_is_left_alone(house: House, tmp_path: Path, quick: Non
 
 
 def test_garbage_that_cannot_be_deleted_does_not_end_the_loop(
-    house: House, tmp_path: Path, quick: None
+    house: Components, tmp_path: Path, quick: None
 ) -> None:
     job, attempt = house.run()
     attempt.end(FAILED, BAD)
@@ -794,7 +798,7 @@ def test_a_real_worker_that_hangs_is_fenced_killed_and_reaped(
     keeper.write_text("#!/bin/sh\nexec sleep 600\n")
     keeper.chmod(0o755)
     monkeypatch.setattr("sys.executable", str(keeper))
-    house = House(database, artifacts, clock)
+    house = Components(database, artifacts, clock)
     launcher = LocalLauncher(tmp_path / "jobs", {}, 1)
     house.dispatcher = Dispatcher(house.queue, launcher, artifacts, clock)
     job = submit(house.jobs)
@@ -809,11 +813,11 @@ def test_a_real_worker_that_hangs_is_fenced_killed_and_reaped(
     assert house.jobs.get(job).losses == 1
 
 
-def job_of(house: House) -> Job:
+def job_of(house: Components) -> Job:
     return house.jobs.page(1).jobs[0]
 
 
-def test_nothing_that_a_new_dispatcher_needs_is_kept_in_memory(house: House) -> None:
+def test_nothing_that_a_new_dispatcher_needs_is_kept_in_memory(house: Components) -> None:
     """Each step is done by another dispatcher, and the job comes through all the same."""
     submit(house.jobs)
     house.step()
@@ -835,7 +839,7 @@ def test_nothing_that_a_new_dispatcher_needs_is_kept_in_memory(house: House) -> 
 
 
 def test_old_finished_jobs_go_with_their_files_once_there_are_more_than_are_kept(
-    house: House,
+    house: Components,
 ) -> None:
     idle = FakeLauncher(capacity=0)
     house.dispatcher = Dispatcher(house.queue, idle, house.artifacts, house.clock, keep_jobs=2)
@@ -854,7 +858,7 @@ def test_old_finished_jobs_go_with_their_files_once_there_are_more_than_are_kept
     assert [job.id for job in house.jobs.page(9).jobs] == [ids[3], ids[2]]
 
 
-def test_all_finished_jobs_are_kept_unless_a_number_is_given(house: House) -> None:
+def test_all_finished_jobs_are_kept_unless_a_number_is_given(house: Components) -> None:
     ids = [submit(house.jobs) for _ in range(3)]
     for job in ids:
         house.jobs.act("cancel", job)

@@ -14,21 +14,22 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mlp_client.records import Event, Job
+from mlp_client.spec import Spec
 from mlp_core import Arrangement, Augmentation, Dataset, Epoch, Recipe, Training, arrange
-from service.errors import DatasetNotFound, Replaced, StoreBroken
-from service.job import Event, Job, Spec
+from service.domain.errors import DatasetNotFound, Replaced, StoreBroken
 from service.store.attempts import Attempt
 from service.store.checkpoints import CheckpointStore, weights_sha256
-from service.store.database import Database
 from service.store.jobs import JobStore
 from service.store.queue import Queue
+from service.store.sql.connector import Database
 from service.work import worker as module
-from service.work.handle import Handle
+from service.work.process import ProcessHandle
 from service.work.worker import Worker, recipe_of
 from tests.conftest import QUICK, submit
-from tests.servers import eventually
-from tests.service.store.records import claim, content, query
-from tests.service.work.fakes import Clock, tiny_dataset
+from tests.support.fake_workers import Clock, tiny_dataset
+from tests.support.job_records import claim, content, query
+from tests.support.server_process import eventually
 
 NEW = ("schedule", "augmentation")
 TINY = {"hidden": [5], "epochs": 4, "batch_size": 50, "learning_rate": 0.2}
@@ -196,11 +197,11 @@ def test_only_checkpoints_that_count_are_left_while_it_trains(bench: Bench) -> N
 def test_the_first_beat_comes_before_the_data_is_opened(bench: Bench) -> None:
     worker = bench.worker(submit(bench.jobs, **TINY))
     bench.shelf.error = Killed()
-    assignment = worker.begin()
+    task = worker.begin()
     [row] = bench.queue.active()
-    assert Handle.read(row.handle) == Handle.of(os.getpid())
+    assert ProcessHandle.read(row.handle) == ProcessHandle.of(os.getpid())
     with pytest.raises(Killed):
-        worker.run(assignment)
+        worker.run(task)
 
 
 def test_beats_come_twice_a_second_and_carry_progress(bench: Bench) -> None:
@@ -388,9 +389,9 @@ def test_a_worker_started_by_hand_for_the_same_attempt_goes_on(bench: Bench) -> 
     saved = bench.jobs.with_checkpoints(job)[1]
     again = bench.worker_of(Attempt(bench.database, job, 1))
     again.leave()
-    assignment = again.begin()
-    assert assignment.checkpoints == saved
-    assert again.run(assignment) == "queued"
+    task = again.begin()
+    assert task.checkpoints == saved
+    assert again.run(task) == "queued"
     keys = [row.key for row in bench.jobs.with_checkpoints(job)[1]]
     assert len(keys) == len(set(keys)) <= 2
 
@@ -571,10 +572,10 @@ def test_a_store_that_fails_for_ever_ends_the_attempt_in_the_end(
 
     job = submit(bench.jobs, **TINY)
     worker = bench.worker(job)
-    assignment = worker.begin()
+    task = worker.begin()
     monkeypatch.setattr(Attempt, "end", fail)
     with pytest.raises(StoreBroken):
-        worker.run(assignment)
+        worker.run(task)
     assert module.time.monotonic() >= 1000 + module.PATIENCE_SECONDS
     assert bench.jobs.get(job).state == "running"
 
@@ -694,7 +695,7 @@ def test_the_program_is_nice_and_has_its_limits(
 ) -> None:
     job, worker = long_run
     [row] = queue.active()
-    assert Handle.read(row.handle) == Handle.of(worker.pid)
+    assert ProcessHandle.read(row.handle) == ProcessHandle.of(worker.pid)
     assert os.getpriority(os.PRIO_PROCESS, worker.pid) == os.getpriority(os.PRIO_PROCESS, 0) + 5
     limit = 2 * 1024**3 + 3 * jobs.get(job).cost.bytes
     assert resource.prlimit(worker.pid, resource.RLIMIT_AS) == (limit, limit)

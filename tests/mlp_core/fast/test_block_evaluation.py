@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+
+from mlp_core import Network, ShapeError, Split, evaluate, scaled
+from mlp_core.fast.block_evaluation import BLOCK_ROWS
+from tests.support import oracles
+
+
+@pytest.mark.parametrize(
+    "rows", [1, BLOCK_ROWS - 1, BLOCK_ROWS, BLOCK_ROWS + 1, 2 * BLOCK_ROWS + 9]
+)
+def test_evaluation_agrees_with_the_reference_whatever_the_blocks(rows, rng):
+    network = Network.random((6, 4, 3), "tanh", "glorot_uniform", 0.01, rng)
+    images = rng.integers(0, 256, (rows, 6), dtype=np.uint8)
+    split = Split(images, rng.integers(0, 3, rows, dtype=np.uint8))
+    pairs = list(zip(network.weights, network.biases, strict=True))
+    loss, accuracy = evaluate(network, split)
+    expected_loss, expected_accuracy = oracles.evaluate(
+        pairs, "tanh", scaled(split.images), split.labels
+    )
+    assert loss == pytest.approx(expected_loss, rel=1e-6)
+    assert accuracy == expected_accuracy
+
+
+def test_losses_of_a_set_are_summed_in_float64(rng):
+    arrays = {"layers.1.weight": (6, 3), "layers.1.bias": (3,)}
+    network = Network.from_arrays({n: np.zeros(s, np.float32) for n, s in arrays.items()}, "relu")
+    rows = BLOCK_ROWS + 189
+    split = Split(np.zeros((rows, 6), np.uint8), np.zeros(rows, np.uint8))
+    each_loss = float(np.log(np.float32(3)))
+    assert evaluate(network, split)[0] == pytest.approx(each_loss, rel=1e-12)
+
+
+def test_a_split_for_another_network_is_refused(dataset, rng):
+    network = Network.random((5, 3), "relu", "he_normal", 0.0, rng)
+    with pytest.raises(ShapeError, match=r"images: expected \(n, 5\), found \(47, 6\)"):
+        evaluate(network, dataset.test)

@@ -1,0 +1,160 @@
+"""Campaigns: fault and attack tests that run small with all tests, and in full on demand.
+
+`make chaos` and `make attack` run them in full and keep what they measured, beside its target, in
+`docs/reliability.json`; the tables of `docs/reliability.md` are made of it.
+"""
+
+import json
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+ROOT = Path(__file__).parents[2]
+FIGURES = ROOT / "docs" / "reliability.json"
+REPORT = ROOT / "docs" / "reliability.md"
+SUITES = ("chaos", "attack")
+MEASURED = ("service", "mlp_core", "tests")
+"""What a figure depends on; to keep it changes the files under docs."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What one campaign measured."""
+
+    suite: str
+    """`chaos` or `attack`: the make target."""
+    campaign: str
+    """The test file without `test_`; `make <suite> K=<campaign>` runs it again."""
+    what: str
+    target: str
+    measured: str
+    met: bool
+    commit: str
+
+
+class Campaign:
+    """How large the campaigns are in this run, and what they measured."""
+
+    def __init__(self, suite: str, name: str, *, full: bool) -> None:
+        self._suite, self._name = suite, name
+        self.full = full
+        self.figures: list[Figure] = []
+        self._failed: dict[str, bool] = {}
+        """For each test of the file that has run, whether it failed."""
+
+    def of(self, small: T, full: T) -> T:
+        """Return the size for this run: `small` is what `make test` can afford."""
+        return full if self.full else small
+
+    def figure(self, what: str, *, target: str, measured: object, met: bool) -> None:
+        """Note a figure; a test asserts what must hold by itself, after noting it."""
+        print(f"{self._name}: {what}: {measured} (target: {target})")  # noqa: T201
+        self.figures.append(self._figure(what, target, str(measured), met))
+
+    @contextmanager
+    def cases(self, what: str) -> Iterator[Callable[[], AbstractContextManager[None]]]:
+        """Count the cases in which something did not hold; the first such error is raised last."""
+        tried, errors = 0, list[Exception]()
+
+        @contextmanager
+        def case() -> Iterator[None]:
+            nonlocal tried
+            tried += 1
+            try:
+                yield
+            except Exception as exc:
+                errors.append(exc)
+
+        yield case
+        measured = f"{len(errors)} of {tried}"
+        self.figure(what, target="0", measured=measured, met=bool(tried and not errors))
+        if errors:
+            raise errors[0]
+
+    def note(self, test: str, *, failed: bool) -> None:
+        """Note that a test of the file has run; it failed if any part of it did."""
+        self._failed[test] = failed or self._failed.get(test, False)
+
+    def keep(self) -> None:
+        """Put this campaign's figures in the place of all its former ones.
+
+        None of those may stay: a test that fails before it has noted its figures would leave them
+        as they were when it passed.
+        """
+        if not self.full or not self._failed:
+            return
+        others = [figure for figure in kept_figures() if figure.campaign != self._name]
+        entries = [asdict(figure) for figure in [*others, *self.figures, self._failures()]]
+        text = json.dumps({"machine": machine(), "figures": entries}, indent=1)
+        FIGURES.write_text(f"{text}\n")
+        REPORT.write_text(with_tables(REPORT.read_text(), kept_figures()))
+
+    def _failures(self) -> Figure:
+        names = [f"`{test}`" for test, failed in self._failed.items() if failed]
+        measured = f"{len(names)} of {len(self._failed)}"
+        told = ": ".join([measured, ", ".join(names)] if names else [measured])
+        return self._figure("tests that failed", "0", told, not names)
+
+    def _figure(self, what: str, target: str, measured: str, met: bool) -> Figure:
+        commit = code_state(*MEASURED)
+        return Figure(self._suite, self._name, what, target, measured, met, commit)
+
+
+def kept_figures() -> list[Figure]:
+    if not FIGURES.exists():
+        return []
+    return [Figure(**entry) for entry in json.loads(FIGURES.read_text())["figures"]]
+
+
+def machine() -> str:
+    """Describe where the figures come from."""
+    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    cpu = model[1] if model else platform.machine()
+    cores = len(os.sched_getaffinity(0))
+    return f"{cpu}, {cores} cores, Linux {platform.release()}, Python {platform.python_version()}"
+
+
+def with_tables(report: str, figures: Iterable[Figure]) -> str:
+    """Return the report with each `<!-- figures CAMPAIGN -->` followed by that campaign's table."""
+    ordered = sorted(figures, key=lambda figure: figure.campaign)
+    for name, group in groupby(ordered, key=lambda figure: figure.campaign):
+        place = re.compile(rf"(<!-- figures {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+        if not place.search(report):
+            raise ValueError(f"docs/reliability.md has no place for the figures of {name}")
+        table = _table(list(group))
+        report = place.sub(lambda found, table=table: found[1] + table + found[2], report)
+    return report
+
+
+def _table(figures: list[Figure]) -> str:
+    rows = ["| what | target | measured | met | commit |", "|---|---|---|---|---|"]
+    rows += [
+        f"| {it.what} | {it.target} | {_cell(it.measured)} | {'yes' if it.met else '**no**'} "
+        f"| {it.commit} |"
+        for it in figures
+    ]
+    return "\n".join(rows) + "\n"
+
+
+def _cell(text: str) -> str:
+    """Names of tests may hold what ends a cell."""
+    return text.replace("|", r"\|")
+
+
+def code_state(*folders: str) -> str:
+    """Return the commit, with a `+` behind it if these folders were changed since."""
+    changed = _git("status", "-s", "--", *folders)
+    return _git("rev-parse", "--short", "HEAD") + ("+" if changed else "")
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+    return done.stdout.strip()

@@ -1,0 +1,100 @@
+"""A program that is watched: a job is trained by two attempts that save at every chance.
+
+`python -m tests.support.checkpoint_saver FOLDER` leaves, for each commit, the keys that rows
+name as a file `FOLDER/marks/<number>`. With a JOB that has been claimed it only takes one step of
+that, and saves.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, select
+
+from mlp_core import arrange
+from service.store.attempts import Attempt
+from service.store.checkpoints import CheckpointStore
+from service.store.files.local import Artifacts, make_directory
+from service.store.jobs import JobStore
+from service.store.queue import Queue
+from service.store.sql.connector import Database, migrate
+from service.store.sql.schema import checkpoints
+from service.work import worker as module
+from service.work.launchers.local import LocalLauncher
+from service.work.worker import Worker
+from tests.conftest import submit
+from tests.support.fake_workers import tiny_dataset
+
+TINY = {"hidden": [5], "epochs": 2, "batch_size": 200, "learning_rate": 0.2}
+
+
+class Shelf:
+    def open(self, _: str) -> object:
+        return tiny_dataset()
+
+    def arranged(self, _: str) -> object:
+        return arrange(tiny_dataset())
+
+
+class Marked(Database):
+    """Leaves a mark when a commit has been acknowledged."""
+
+    def __init__(self, url: str, marks: Path) -> None:
+        super().__init__(url)
+        self._marks, self._count = marks, 0
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        with super().write() as connection:
+            yield connection
+        with self.read() as connection:
+            keys = list(connection.scalars(select(checkpoints.c.key)))
+        (self._marks / f"{self._count:04}").write_text(json.dumps(keys))
+        self._count += 1
+
+
+def main(folder: Path) -> None:
+    for name in ("BEAT", "FLUSH", "FIRST_SAVE", "SAVE"):
+        setattr(module, f"{name}_SECONDS", 0.0)
+    module.SAVE_SHARE = 0
+    make_directory(folder)
+    (folder / "marks").mkdir()
+    url = f"sqlite:///{folder / 'jobs.sqlite3'}"
+    migrate(url)
+    database = Marked(url, folder / "marks")
+    job = submit(JobStore(database), **TINY)
+    artifacts = Artifacts(folder / "jobs")
+    launcher = LocalLauncher(folder / "jobs", {}, 1)
+    sys.executable = "/bin/true"  # the launcher's part is to make the folder
+    for stops in (True, False):  # the first attempt stops after its first step
+        claim = Queue(database).claim()
+        assert claim is not None
+        launcher.start(job, claim.attempt)
+        attempt = Attempt(database, job, claim.attempt)
+        worker = Worker(attempt, CheckpointStore(artifacts), Shelf())  # type: ignore[arg-type]
+        task = worker.begin()
+        if stops:
+            worker.leave()
+        worker.run(task)
+    database.close()
+
+
+def once(folder: Path, job: str) -> None:
+    """Train a job that has been claimed for a step, and save."""
+    module.BEAT_SECONDS = 0.01
+    database = Database(f"sqlite:///{folder / 'jobs.sqlite3'}")
+    attempt = Attempt(database, job, 1)
+    worker = Worker(attempt, CheckpointStore(Artifacts(folder / "jobs")), Shelf())  # type: ignore[arg-type]
+    task = worker.begin()
+    worker.leave()
+    worker.run(task)
+    database.close()
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 3:
+        once(Path(sys.argv[1]), sys.argv[2])
+    else:
+        main(Path(sys.argv[1]))

@@ -1,0 +1,123 @@
+"""Playing the workshop's part: jobs are claimed, trained and ended from inside a test."""
+
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import uvicorn
+from fastapi import FastAPI
+
+from mlp_core import Epoch
+from service.app import Server, create_app
+from service.settings import Settings
+from service.store.attempts import FAILED, SUCCEEDED, Attempt
+from service.store.checkpoints import CheckpointStore
+from service.store.datasets import DatasetStore
+from service.store.files.local import Artifacts
+from service.store.jobs import JobStore
+from service.store.queue import Queue
+from service.store.sql.connector import Database, migrate
+from service.work.worker import Worker
+from tests.conftest import submit
+from tests.support.server_process import eventually
+
+
+def settings(data_dir: Path, datasets_dir: Path, **others: Any) -> Settings:
+    """Settings of a service that only serves."""
+    return Settings(data_dir=data_dir, datasets_dir=datasets_dir, concurrent_jobs=0, **others)
+
+
+def train(data_dir: Path, datasets_dir: Path, **spec: object) -> str:
+    """Train a job to the end in this process, with nothing else running; return its id."""
+    database = Database(f"sqlite:///{data_dir / 'jobs.sqlite3'}")
+    migrate(database.url)
+    submit(JobStore(database), **spec)
+    attempt = claimed(database)
+    checkpoints = CheckpointStore(Artifacts(data_dir / "jobs"))
+    worker = Worker(attempt, checkpoints, DatasetStore(datasets_dir))
+    worker.run(worker.begin())
+    database.close()
+    return attempt.job
+
+
+def claimed(database: Database) -> Attempt:
+    """Take the oldest queued job, as a dispatcher does, without starting a process."""
+    claim = Queue(database).claim()
+    assert claim
+    return Attempt(database, claim.job, claim.attempt)
+
+
+def epoch(number: int, **values: float) -> Epoch:
+    made = {"train_loss": 1 / number, "train_accuracy": 0.5, "test_loss": 1.5 / number}
+    made |= {"test_accuracy": 0.4, "seconds": 0.25}
+    return Epoch(number=number, **{**made, **values})
+
+
+def record(attempt: Attempt, *numbers: int) -> None:
+    attempt.beat((numbers[-1], 0), [epoch(number) for number in numbers])
+
+
+def succeed(attempt: Attempt) -> None:
+    attempt.end(SUCCEEDED, ("epochs_done", "all epochs are done"))
+
+
+def fail(attempt: Attempt) -> None:
+    attempt.end(FAILED, ("diverged", "the loss is not finite"))
+
+
+# --- A server in a thread, so that a test can hold both ends ---
+
+
+class Live:
+    """The real server, listening on a port, with its store at hand."""
+
+    def __init__(self, made: Settings) -> None:
+        self.app: FastAPI = create_app(made)
+        self.server = Server(uvicorn.Config(self.app, port=0, log_config=None))
+        self.server.components = self.app.state.components
+        self.thread = threading.Thread(target=self.server.run)
+        self.database: Database = self.app.state.components.database
+        self.jobs: JobStore = self.app.state.components.jobs
+
+    def __enter__(self) -> "Live":
+        self.thread.start()
+        eventually(lambda: self.server.started, "the server's start")
+        port = self.server.servers[0].sockets[0].getsockname()[1]
+        self.http = httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=20)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self.http.close()
+
+    def stop(self) -> None:
+        self.server.should_exit = True
+        self.thread.join(15)
+        assert not self.thread.is_alive()
+
+
+# --- Server-sent events, read by the book (html.spec.whatwg.org, 9.2.6) ---
+
+
+@dataclass
+class Sent:
+    event: str
+    data: str
+    id: str | None
+
+
+def messages(lines: Iterable[str]) -> Iterator[Sent]:
+    fields: dict[str, str] = {}
+    for line in lines:
+        if line.startswith(":"):
+            continue
+        if not line:
+            if "data" in fields:
+                yield Sent(fields.get("event", "message"), fields["data"], fields.get("id"))
+            fields = {}
+            continue
+        name, _, value = line.partition(":")
+        fields[name] = value.removeprefix(" ")
