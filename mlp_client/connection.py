@@ -14,6 +14,7 @@ import httpx2
 import tenacity
 from pydantic import BaseModel, ValidationError
 
+from mlp_client import __version__
 from mlp_client.errors import (
     ApiError,
     ConnectionFailed,
@@ -25,7 +26,6 @@ from mlp_client.errors import (
     UnexpectedAnswer,
 )
 from mlp_client.records import Problem
-from service import __version__
 
 Answer = TypeVar("Answer", bound=BaseModel)
 

@@ -10,10 +10,10 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mlp_client.job_state import FINAL, State
 from service.api.dependencies import News, PrincipalDep, ServicesDep
 from service.api.jobs import JobId
 from service.domain.errors import StoreBroken
+from service.domain.job_state import FINAL, State
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 

@@ -9,7 +9,6 @@ from fastapi import APIRouter, Body, Depends, Header, HTTPException, Path, Query
 from fastapi.concurrency import run_in_threadpool
 from starlette.convertors import StringConvertor, register_url_convertor
 
-from mlp_client.job_state import State
 from mlp_client.records import Epoch, Job
 from mlp_client.spec import PRESETS, Spec
 from service.api.dependencies import Services, ServicesDep
@@ -26,6 +25,7 @@ from service.api.responses import (
 )
 from service.domain import cost
 from service.domain.errors import DatasetNotFound, Flaw, SpecRefused
+from service.domain.job_state import State
 from service.store.jobs import Submission
 
 router = APIRouter(prefix="/v1", tags=["jobs"])

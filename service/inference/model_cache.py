@@ -6,10 +6,10 @@ from collections import OrderedDict
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from mlp_client.job_state import FINAL, State
 from mlp_client.records import Job
 from mlp_core import Network
 from service.domain.errors import NotTrainedYet, StoreBroken
+from service.domain.job_state import FINAL, State
 from service.store.checkpoints import Arrays, CheckpointRef, CheckpointStore, weights_only
 from service.store.jobs import JobStore
 

@@ -7,9 +7,9 @@ from collections.abc import AsyncGenerator
 import structlog
 from fastapi.concurrency import run_in_threadpool
 
-from mlp_client.job_state import FINAL
 from service.api.dependencies import News
 from service.domain.errors import JobNotFound
+from service.domain.job_state import FINAL
 from service.store.jobs import JobStore
 
 TICK_SECONDS = 0.25

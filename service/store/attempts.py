@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import mlp_core
-from mlp_client.job_state import State
 from service.domain.errors import Replaced
+from service.domain.job_state import State
 from service.store.checkpoints import CheckpointRef
 from service.store.transitions import (
     Note,

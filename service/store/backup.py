@@ -9,8 +9,8 @@ from pathlib import Path
 
 from sqlalchemy import delete, select
 
-from mlp_client.job_state import State
 from service.domain.errors import StoreBroken
+from service.domain.job_state import State
 from service.store.files.local import Artifacts, broken, make_directory, sync
 from service.store.guards import in_state
 from service.store.jobs import JobStore

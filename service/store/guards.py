@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, Connection, literal_column, update
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from mlp_client.job_state import State
+from service.domain.job_state import State
 from service.store.sql.schema import jobs
 
 # Only what decides a move; and made once: to put a statement together takes longer than to execute

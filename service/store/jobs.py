@@ -24,10 +24,10 @@ from sqlalchemy import (
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from mlp_client.job_state import WITH_WORKER, State
 from mlp_client.records import Cost, Epoch, Event, Job, Links, Metrics, Progress, Reason
 from mlp_client.spec import SPEC_VERSION, Spec, StoredSpec
 from service.domain.errors import JobNotFound, NoneSucceeded, WrongMove
+from service.domain.job_state import WITH_WORKER, State
 from service.store.checkpoints import CheckpointRef
 from service.store.guards import HOLD, hold_by, in_state
 from service.store.idempotency import find_twin, keep_key

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Select, bindparam, delete, exists, or_, select
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from mlp_client.job_state import FINAL, WITH_WORKER, State
+from service.domain.job_state import FINAL, WITH_WORKER, State
 from service.store.guards import HOLD, hold_by, in_state
 from service.store.sql.connector import Database
 from service.store.sql.schema import checkpoints, jobs

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 
-from mlp_client.job_state import FINAL, WITH_WORKER, State
+from service.domain.job_state import FINAL, WITH_WORKER, State
 from service.store.checkpoints import CheckpointRef
 
 EventType = Literal["state", "epoch", "warning"]

@@ -12,8 +12,8 @@ from typing import Protocol
 
 import structlog
 
-from mlp_client.job_state import State
 from service.domain.errors import StoreBroken
+from service.domain.job_state import State
 from service.store.files.local import Artifacts
 from service.store.queue import Active, Queue
 from service.work.launchers.local import Exit, Launcher

@@ -21,9 +21,9 @@ import numpy as np
 from threadpoolctl import threadpool_info
 
 import mlp_core
-from mlp_client.job_state import State
 from mlp_core import ARITHMETIC, Augmentation, Checkpoint, Diverged, Recipe, Training
 from service.domain.errors import Damaged, Replaced, StoreBroken
+from service.domain.job_state import State
 from service.store.attempts import FAILED, STOPPED, SUCCEEDED, Attempt, TrainingTask
 from service.store.checkpoints import CheckpointRef, CheckpointStore, weights_sha256
 from service.store.datasets import DatasetStore
