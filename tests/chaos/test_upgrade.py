@@ -311,6 +311,6 @@ def test_a_backup_under_load_is_whole_and_goes_on_to_the_same_bytes(
         met=same,
     )
     assert same
-    assert [(job["attempt"], job["losses"]) for job in originals] == [(1, 0)] * 2
-    assert [(job["attempt"], job["losses"]) for job in ended] == [(2, 0)] * 2
+    assert [(job["attempt"], job["lost_workers"]) for job in originals] == [(1, 0)] * 2
+    assert [(job["attempt"], job["lost_workers"]) for job in ended] == [(2, 0)] * 2
     assert all(job["bit_exact"] for job in ended)

@@ -98,7 +98,10 @@ def test_a_value_of_another_type_is_refused_where_it_stands(api, field, value):
         ({"optimizer": []}, "must be an object"),
         ({"optimizer": {"momentum": 1}}, "must be less than 1"),
         ({"optimizer": {"nesterov": 1}}, "must be true or false"),
-        ({"optimizer": {"nesterov": True}}, "nesterov needs a momentum above 0, for example 0.9"),
+        (
+            {"optimizer": {"nesterov": True}},
+            "nesterov requires a momentum greater than 0, for example 0.9",
+        ),
         ({"augmentation": {"rotation": "x"}}, "must be a number"),
         ({"augmentation": {"rotation": 181}}, "must be 180 or less"),
         ({"augmentation": {"smoothness": 0}}, "must be 0.5 or more"),
