@@ -1,6 +1,6 @@
-"""Turn whatever people hold a digit in into an input of a prediction request.
+"""Turn images of many types into the inputs of a prediction request.
 
-NumPy and Pillow objects are known by their shape alone, so this needs neither.
+NumPy and Pillow objects are recognised by their methods, so that neither package is needed.
 """
 
 import base64
@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from mlp_client.errors import ImageUnusable
-from mlp_client.npy import START
+from mlp_client.npy import MAGIC
 
 SIDE = 28
 
 
 @runtime_checkable
 class PillowImage(Protocol):
-    """What is used of `PIL.Image.Image`."""
+    """The part of `PIL.Image.Image` that this module uses."""
 
     @property
     def mode(self) -> str: ...
@@ -28,7 +28,7 @@ class PillowImage(Protocol):
 
 @runtime_checkable
 class Array(Protocol):
-    """What is used of NumPy arrays, and of PyTorch's and pandas' likewise."""
+    """The part of a NumPy, PyTorch or pandas array that this module uses."""
 
     def tolist(self) -> Any: ...
 
@@ -41,7 +41,7 @@ Input: TypeAlias = dict[str, Any]
 
 
 def is_many(image: object) -> bool:
-    """Tell a list of images (or a stack of arrays) from one image that is itself a list."""
+    """Tell whether this is a list of images or a stack of arrays, and not a single image."""
     image = _as_lists(image)
     return isinstance(image, list) and not _is_digit(image) and not _is_row(image)
 
@@ -51,10 +51,10 @@ def as_input(image: object) -> Input:
 
     Args:
         image: a path, the bytes of a file, a Pillow image, or 28x28 or 784 numbers: integers
-            are grey values 0-255, floats are in [0, 1].
+            are grey values 0 to 255, floats are in [0, 1].
 
     Raises:
-        ImageUnusable: none of these.
+        ImageUnusable: it is none of these.
         OSError: the file can't be read.
 
     """
@@ -67,12 +67,12 @@ def as_input(image: object) -> Input:
     numbers = _as_lists(image)
     if not isinstance(numbers, list):
         raise ImageUnusable(
-            f"An image of type {type(image).__name__} can't be sent; give a path, bytes, "
+            f"An image of type {type(image).__name__} can't be sent. Pass a path, bytes, "
             "a Pillow image or an array."
         )
     if not _is_digit(numbers):
         raise ImageUnusable(
-            "An array must hold 28x28 or 784 numbers; send another size as a picture, "
+            "An array must hold 28x28 or 784 numbers. Send an image of another size as a picture, "
             "for example with PIL.Image.fromarray."
         )
     flat = numbers if _is_row(numbers) else [number for row in numbers for number in row]
@@ -80,13 +80,13 @@ def as_input(image: object) -> Input:
 
 
 def _encoded(data: bytes | bytearray) -> Input:
-    if data.startswith(START):
-        raise ImageUnusable("An .npy file is no picture; predict_array takes it.")
+    if data.startswith(MAGIC):
+        raise ImageUnusable("An .npy file is not a picture. Pass it to predict_array.")
     return {"base64": base64.b64encode(data).decode("ascii")}
 
 
 def _as_png(image: PillowImage) -> bytes:
-    if image.mode not in ("1", "L", "LA", "P", "RGB", "RGBA"):  # PNG has no others
+    if image.mode not in ("1", "L", "LA", "P", "RGB", "RGBA"):  # the modes that PNG supports
         image = image.convert("RGB")
     buffer = io.BytesIO()
     image.save(buffer, "PNG")

@@ -15,7 +15,7 @@ from mlp_client.records import Epoch, Job, Metrics, Progress, Reason, Record
 from mlp_client.spec import StoredSpec
 from mlp_client.watch import follow_all
 
-PAGE = 100
+PAGE_SIZE = 100
 
 
 class _Page(Record):
@@ -29,7 +29,14 @@ class _Epochs(Record):
 
 
 class JobHandle:
-    """A job of the server. `data` is what was last heard of it; `refresh` asks again."""
+    """A job on the server.
+
+    The properties return what the server last said; only methods send requests.
+
+    Attributes:
+        data: the job as the server last described it; `refresh` updates it.
+
+    """
 
     def __init__(self, connection: Connection, data: Job) -> None:
         self._connection = connection
@@ -41,114 +48,195 @@ class JobHandle:
 
     @property
     def id(self) -> str:
+        """Identifier of the job, `job_…`."""
         return self.data.id
 
     @property
     def state(self) -> State:
+        """Where the job is in its life."""
         return self.data.state
 
     @property
     def reason(self) -> Reason | None:
+        """Why the job is in its state, if there is something to explain."""
         return self.data.reason
 
     @property
     def spec(self) -> StoredSpec:
+        """The spec with all its fields, as the server accepted it."""
         return self.data.spec
 
     @property
     def progress(self) -> Progress:
+        """How far the training has come."""
         return self.data.progress
 
     @property
     def metrics(self) -> Metrics:
+        """The latest, the best and the final epoch."""
         return self.data.metrics
 
     @property
     def url(self) -> str:
+        """Address of the job on its server."""
         return f"{self._connection.base_url}{self._path}"
 
-    @property
     def epochs(self) -> list[Epoch]:
-        """All epochs measured so far, asked for anew."""
-        return self._connection.ask(_Epochs, f"{self._path}/epochs").data
+        """Request all epochs that are finished by now, in order.
+
+        Raises:
+            NotFoundError: the job has been deleted.
+
+        """
+        return self._connection.request_record(_Epochs, f"{self._path}/epochs").data
 
     def refresh(self) -> "JobHandle":
-        self.data = self._connection.ask(Job, self._path)
+        """Request the job again and return this handle, up to date.
+
+        Raises:
+            NotFoundError: the job has been deleted.
+
+        """
+        self.data = self._connection.request_record(Job, self._path)
         return self
 
     def wait(self, progress: bool | None = None, timeout: float | None = None) -> "JobHandle":
-        """Wait for the end, which a paused job reaches only after it is resumed; see `wait_all`.
+        """Wait until the job has ended and return this handle, up to date.
 
-        Ctrl-C stops the waiting, not the job.
+        A paused job ends only after it is resumed. Ctrl-C stops the waiting, not the job.
+
+        Args:
+            progress: whether to show the progress; see `wait_all`.
+            timeout: longest time to wait, in seconds.
+
+        Raises:
+            JobFailed, JobCancelled: the job ended without success.
+            WaitTimeout: the time is over; the job continues.
+            NotFoundError: the job has been deleted.
+
         """
         wait_all([self], progress, timeout)
         return self
 
     def curves(self, format: PictureFormat = "png") -> bytes:
-        return self._connection.fetch(f"{self._path}/curves.{format}")
+        """Return the job's learning curves as a picture, `png` or `svg`."""
+        return self._connection.download(f"{self._path}/curves.{format}")
 
     @overload
     def predict(self, image: Image, **options: Any) -> Prediction: ...
     @overload
     def predict(self, image: Images, **options: Any) -> list[Prediction]: ...
     def predict(self, image: Any, **options: Any) -> Any:
-        """As `Models.predict`, by this job's network."""
+        """Predict with this job's network.
+
+        Args:
+            image: one image or a list; see `Models.predict`.
+            options: the other arguments of `Models.predict`.
+
+        Raises:
+            RefusedError: the job has no checkpoint yet, or the image can't be read.
+            ImageUnusable: the image can't be sent.
+
+        """
         return Models(self._connection).predict(image, self.id, **options)
 
     def cancel(self) -> "JobHandle":
-        return self._move("cancel")
+        """Cancel the job; its last checkpoint remains. Returns this handle, up to date.
+
+        Raises:
+            RefusedError: the job's state does not allow it.
+
+        """
+        return self._act("cancel")
 
     def pause(self) -> "JobHandle":
-        return self._move("pause")
+        """Pause the job after a checkpoint. Returns this handle, up to date.
+
+        Raises:
+            RefusedError: the job's state does not allow it.
+
+        """
+        return self._act("pause")
 
     def resume(self) -> "JobHandle":
-        return self._move("resume")
+        """Queue a paused job again. Returns this handle, up to date.
+
+        Raises:
+            RefusedError: the job's state does not allow it.
+
+        """
+        return self._act("resume")
 
     def delete(self) -> None:
+        """Delete the job with its checkpoints and metrics.
+
+        Raises:
+            RefusedError: the job has a worker; cancel it first.
+
+        """
         self._connection.request("DELETE", self._path)
 
-    def _move(self, action: str) -> "JobHandle":
-        self.data = self._connection.ask(Job, f"{self._path}/{action}", method="POST")
+    def _act(self, action: str) -> "JobHandle":
+        path = f"{self._path}/{action}"
+        self.data = self._connection.request_record(Job, path, method="POST")
         return self
 
 
 class Jobs:
+    """The jobs of a server, reached as `client.jobs`."""
+
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     def create(self, /, preset: str | None = None, **fields: Any) -> JobHandle:
-        """Submit a job; the fields are those of `mlp_client.records.Spec` and override the preset.
+        """Submit a job.
+
+        Args:
+            preset: name of a preset.
+            fields: fields of the spec (`mlp_client.spec.Spec`); they override the preset.
 
         Raises:
-            RefusedError: the spec can't run; its message names each field to mend.
+            RefusedError: the spec is invalid or too large; the message names each field to fix.
 
         """
         body = fields if preset is None else {"preset": preset, **fields}
-        # With a key of its own a submission sent twice, the first answer lost, is one job.
+        # If the response is lost and the submission is sent again, the key prevents a second job.
         headers = {"Idempotency-Key": uuid.uuid4().hex}
-        job = self._connection.ask(Job, "/v1/jobs", method="POST", json=body, headers=headers)
+        job = self._connection.request_record(
+            Job, "/v1/jobs", method="POST", json=body, headers=headers
+        )
         return JobHandle(self._connection, job)
 
     def get(self, job_id: str) -> JobHandle:
-        return JobHandle(self._connection, self._connection.ask(Job, f"/v1/jobs/{job_id}"))
+        """Return the job with this id.
+
+        Raises:
+            NotFoundError: there is no such job.
+
+        """
+        job = self._connection.request_record(Job, f"/v1/jobs/{job_id}")
+        return JobHandle(self._connection, job)
 
     def list(
         self, state: Sequence[str] | str = (), limit: int | None = None
     ) -> Iterator[JobHandle]:
-        """Yield jobs, newest first, page by page as they are asked for.
+        """Yield jobs, newest first. A page is requested when the previous one is used up.
 
         Args:
-            state: only jobs in this state, or in one of these.
-            limit: at most so many.
+            state: yield only jobs in this state, or in one of these states.
+            limit: largest number of jobs; None yields all.
+
+        Raises:
+            RefusedError: there is no such state.
 
         """
         states = [state] if isinstance(state, str) else list(state)
         left = limit
         after: dict[str, str] = {}
         while left is None or left > 0:
-            size = PAGE if left is None else min(left, PAGE)
+            size = PAGE_SIZE if left is None else min(left, PAGE_SIZE)
             params = {"limit": size, "state": states, **after}
-            page = self._connection.ask(_Page, "/v1/jobs", params=params)
+            page = self._connection.request_record(_Page, "/v1/jobs", params=params)
             yield from (JobHandle(self._connection, job) for job in page.data)
             if not page.has_more or page.last_id is None:
                 return
@@ -159,17 +247,19 @@ class Jobs:
 def wait_all(
     jobs: Sequence[JobHandle], progress: bool | None = None, timeout: float | None = None
 ) -> None:
-    """Wait until all jobs have ended, with a bar for each, and keep their `data` up to date.
+    """Wait until all jobs have ended, and keep their `data` up to date meanwhile.
 
     Args:
-        progress: True shows bars on a terminal and lines of text elsewhere, False nothing;
+        jobs: jobs of one server.
+        progress: True shows bars on a terminal and lines of text elsewhere, False shows nothing,
             None shows bars on a terminal and nothing elsewhere.
-        timeout: seconds to wait at most; the jobs go on.
+        timeout: longest time to wait, in seconds.
 
     Raises:
-        JobFailed, JobCancelled: by the first such job in the list, once all have ended.
-        WaitTimeout: the time is over.
-        ConnectionFailed: the server was away for more than a minute.
+        JobFailed, JobCancelled: raised for the first such job in the list, once all have ended.
+        WaitTimeout: the time is over; the jobs continue.
+        ConnectionFailed: the server could not be reached for more than a minute.
+        NotFoundError: one of the jobs has been deleted.
 
     """
     if not jobs:

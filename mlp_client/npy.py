@@ -1,4 +1,7 @@
-"""NumPy arrays on the wire, as `.npy` files; NumPy is imported only when there is one."""
+"""NumPy arrays in requests and responses, as `.npy` files.
+
+NumPy is imported only when an array is used, because the client does not depend on it.
+"""
 
 import io
 import os
@@ -10,24 +13,25 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Source: TypeAlias = "str | os.PathLike[str] | bytes | NDArray[np.generic]"
+ArraySource: TypeAlias = "str | os.PathLike[str] | bytes | NDArray[np.generic]"
 """A NumPy array, or the path or the bytes of an `.npy` file."""
-Rows: TypeAlias = "NDArray[np.float32]"
-"""(n, 10)."""
+Probabilities: TypeAlias = "NDArray[np.float32]"
+"""(n, 10): for each image the probabilities of the digits 0 to 9."""
 
 MEDIA_TYPE = "application/x-npy"
-START = b"\x93NUMPY"
-# The server redraws at most 1000 pictures in a request, and a body may have 10 MiB: that is some
-# 3300 images as float32, 1600 as float64.
-MOST_IMAGES = 1000
-MOST_HEADER_BYTES = 500
+MAGIC = b"\x93NUMPY"
+"""The first bytes of every `.npy` file."""
+# In one request the server normalizes at most 1000 images and accepts at most 10 MiB, which is
+# about 3300 images as float32 or 1600 as float64.
+IMAGES_PER_REQUEST = 1000
+MAX_HEADER_BYTES = 500
 
 
-def in_parts(array: Source) -> Iterator[bytes]:
-    """Yield this array as `.npy` files of at most MOST_IMAGES images each, in order.
+def split(array: ArraySource) -> Iterator[bytes]:
+    """Yield an array as `.npy` files of at most IMAGES_PER_REQUEST images each, in order.
 
-    The parts are about equal, so that none of several holds one image alone: of that a request
-    fails if it can't be read, while among others it has its own problem.
+    The files have about the same size, so that none of several holds a single image: a request
+    with one unreadable image fails, while among several only that image has a problem.
 
     Raises:
         OSError: the file can't be read.
@@ -37,8 +41,8 @@ def in_parts(array: Source) -> Iterator[bytes]:
 
     if isinstance(array, str | os.PathLike):
         array = Path(array).read_bytes()
-    images = _images(array) if isinstance(array, bytes) else np.atleast_1d(array)
-    parts = -(-len(images) // MOST_IMAGES) if images.ndim > 1 else 1
+    images = _read(array) if isinstance(array, bytes) else np.atleast_1d(array)
+    parts = -(-len(images) // IMAGES_PER_REQUEST) if images.ndim > 1 else 1
     if parts <= 1 and isinstance(array, bytes):
         yield array
         return
@@ -48,21 +52,26 @@ def in_parts(array: Source) -> Iterator[bytes]:
         yield file.getvalue()
 
 
-def _images(data: bytes) -> "NDArray[np.generic]":
-    """Return the array in an `.npy` file, none of what is no such file: the server says why."""
+def _read(data: bytes) -> "NDArray[np.generic]":
+    """Return the array in an `.npy` file, or an empty array if the file is invalid.
+
+    `split` passes an invalid file on unchanged, and the server says what is wrong with it.
+    """
     import numpy as np
 
     try:
         return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
-    except Exception:  # NumPy reads the header as Python, so garbage may raise anything
+    except Exception:  # NumPy parses the header as Python, so garbage may raise anything
         return np.empty(0, np.float32)
 
 
-def of_answer(data: bytes) -> Rows:
-    """Return the probabilities in an answer; nothing is allocated that it only claims to hold.
+def read_probabilities(data: bytes) -> Probabilities:
+    """Return the probabilities in an `.npy` response.
+
+    No memory is allocated for data that the header claims and the response does not contain.
 
     Raises:
-        ValueError: it holds none.
+        ValueError: the response is not a float32 array of shape (n, 10).
 
     """
     import numpy as np
@@ -70,17 +79,19 @@ def of_answer(data: bytes) -> Rows:
     file = io.BytesIO(data)
     try:
         np.lib.format.read_magic(file)
-        header = np.lib.format.read_array_header_1_0(file, max_header_size=MOST_HEADER_BYTES)
+        header = np.lib.format.read_array_header_1_0(file, max_header_size=MAX_HEADER_BYTES)
         (count, digits), by_columns, dtype = header
-        rows: Rows = np.frombuffer(data, np.float32, offset=file.tell()).reshape(count, 10)
-    except Exception as exc:  # NumPy reads the header as Python, so garbage may raise anything
-        raise ValueError("this is no array of probabilities") from exc
+        rows: Probabilities = np.frombuffer(data, np.float32, offset=file.tell())
+        rows = rows.reshape(count, 10)
+    except Exception as exc:  # NumPy parses the header as Python, so garbage may raise anything
+        raise ValueError("the response is not an array of probabilities") from exc
     if digits != 10 or by_columns or dtype != np.float32:
-        raise ValueError(f"this is no float32 (n, 10) but {dtype} ({count}, {digits})")
+        raise ValueError(f"expected a float32 array (n, 10), got {dtype} ({count}, {digits})")
     return rows
 
 
-def joined(parts: list[Rows]) -> Rows:
+def concatenate(parts: list[Probabilities]) -> Probabilities:
+    """Return the rows of several arrays in one."""
     import numpy as np
 
     return np.concatenate(parts)

@@ -1,4 +1,4 @@
-"""Show jobs while they train: bars on a terminal or in a notebook, lines of text elsewhere."""
+"""Progress of jobs: bars on a terminal or in a notebook, lines of text elsewhere."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,19 +12,20 @@ from mlp_client.job_state import FINAL, State
 from mlp_client.records import Job
 
 Show = Callable[[Job], None]
-LINE_EVERY_EPOCHS = 10
+EPOCHS_PER_LINE = 10
 
 
 @contextmanager
 def display(jobs: Sequence[Job], progress: bool | None) -> Iterator[Show]:
-    """Yield a function that shows the news of a job.
+    """Yield a function that shows the current progress of a job.
 
     Args:
-        progress: True shows, False is silent, None shows if somebody looks on: no bar is
-            drawn into a file.
+        jobs: the jobs as they are now.
+        progress: True shows the progress, False does not, None shows it on a terminal or in a
+            notebook only, so that none is written into a file.
 
     """
-    # On stderr, so that what a program prints can still be piped.
+    # Progress goes to stderr, so that the output of a program can be piped.
     console = Console(stderr=True)
     is_live = console.is_terminal or console.is_jupyter
     if progress is False or (progress is None and not is_live):
@@ -38,7 +39,7 @@ def display(jobs: Sequence[Job], progress: bool | None) -> Iterator[Show]:
 
 @contextmanager
 def _bars(console: Console, jobs: Sequence[Job]) -> Iterator[Show]:
-    # markup=False: a job may be called "[red]".
+    # markup=False, because a job may be named "[red]".
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=30),
@@ -47,7 +48,7 @@ def _bars(console: Console, jobs: Sequence[Job]) -> Iterator[Show]:
         TextColumn("{task.fields[status]}", style="dim"),
     )
     with Progress(*columns, console=console) as bars:
-        tasks = {job.id: bars.add_task(title(job), total=1.0, **_fields(job)) for job in jobs}
+        tasks = {job.id: bars.add_task(_title(job), total=1.0, **_fields(job)) for job in jobs}
         yield lambda job: bars.update(tasks[job.id], completed=_fraction(job), **_fields(job))
 
 
@@ -56,24 +57,24 @@ def _lines(console: Console) -> Show:
 
     def show(job: Job) -> None:
         done, epochs = job.progress.epochs_done, job.progress.epochs
-        # The last epoch waits for the line that also tells how the job ended.
-        is_due = due.setdefault(job.id, LINE_EVERY_EPOCHS) <= done < epochs
+        # The last epoch is shown in the line that also says how the job ended.
+        is_due = due.setdefault(job.id, EPOCHS_PER_LINE) <= done < epochs
         if not is_due and job.state not in FINAL:
             return
-        due[job.id] = done + LINE_EVERY_EPOCHS
+        due[job.id] = done + EPOCHS_PER_LINE
         fields = _fields(job)
-        line = f"{title(job)}: {fields['epochs']}  {fields['measured']}  {fields['status']}"
+        line = f"{_title(job)}: {fields['epochs']}  {fields['measured']}  {fields['status']}"
         console.print(line.rstrip(), markup=False, highlight=False, soft_wrap=True)
 
     return show
 
 
-def title(job: Job) -> str:
+def _title(job: Job) -> str:
     return job.spec.name or job.spec.preset or f"job …{job.id[-6:]}"
 
 
 def _fraction(job: Job) -> float:
-    # An epoch's event comes without the fraction, and maybe before the progress that has it.
+    # The event of an epoch has no fraction, and may arrive before the progress that has one.
     return max(job.progress.fraction, job.progress.epochs_done / max(job.progress.epochs, 1))
 
 

@@ -1,32 +1,59 @@
-"""What `mlp-service predict` asks about files, and how it shows the answers."""
+"""`mlp-service predict`: print which digits pictures show."""
 
 import csv
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+import typer
 
-from mlp_client.models import Models
-from mlp_client.predictions import Prediction
+from service.cli.options import Url
+from service.cli.terminal import errors_as_messages, printable
 
-Told: TypeAlias = tuple[str, Prediction]
-"""The name of an image, and what is said of it."""
-MOST_LINES = 50
-"""Of a table."""
+if TYPE_CHECKING:
+    from mlp_client.models import Models
+    from mlp_client.predictions import Prediction
+
+NamedPrediction: TypeAlias = "tuple[str, Prediction]"
+"""The name of an image, and its prediction."""
+MAX_TABLE_ROWS = 50
 
 
-def ask(models: Models, files: list[Path], ref: str, top_k: int) -> Iterator[Told]:
-    """Yield what is said of each image, by name; all pictures are asked about in one request."""
+def predict(
+    images: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, metavar="IMAGE")],
+    model: Annotated[str, typer.Option(help="Id of a job, or latest.")] = "latest",
+    top_k: Annotated[int, typer.Option(help="Number of candidates for each image.")] = 3,
+    url: Url = None,
+) -> None:
+    """Print which digits pictures show. They may have any size, and dark or light ink.
+
+    An .npy file may hold any number of images, each 28x28 or 784 numbers: uint8 0-255, float 0-1.
+    On a terminal, the result is a table of at most 50 rows. In a pipe or a file, it is a line for
+    each image with tabs between the columns.
+    """
+    from mlp_client import Client
+
+    with errors_as_messages(), Client(url) as client:
+        predictions = list(_predict_files(client.models, images, model, top_k))
+    _print_predictions(predictions)
+    if any(prediction.problem for _, prediction in predictions):
+        raise typer.Exit(1)
+
+
+def _predict_files(
+    models: "Models", files: list[Path], ref: str, top_k: int
+) -> Iterator[NamedPrediction]:
+    """Yield a prediction for each image, in the order of the files.
+
+    All pictures are sent in one request; each array has requests of its own.
+    """
     pictures = [file for file in files if not _is_array(file)]
     predictions = iter(models.predict(pictures, ref, top_k) if pictures else ())
     for file in files:
         if _is_array(file):
-            for k, prediction in enumerate(models.predict_array(file, ref, top_k)):
-                yield f"{file}[{k}]", prediction
+            for index, prediction in enumerate(models.predict_array(file, ref, top_k)):
+                yield f"{file}[{index}]", prediction
         else:
             yield str(file), next(predictions)
 
@@ -35,39 +62,40 @@ def _is_array(file: Path) -> bool:
     return file.suffix.lower() == ".npy"
 
 
-def show(told: list[Told]) -> None:
-    """Print a table on a terminal, else a line for each image, its cells separated by tabs."""
-    console = Console()
-    if not console.is_terminal:
-        writer = csv.writer(sys.stdout, "excel-tab", lineterminator="\n")
-        writer.writerows((name, *_cells(prediction)) for name, prediction in told)
+def _print_predictions(predictions: list[NamedPrediction]) -> None:
+    """Print a table on a terminal, and tab-separated lines elsewhere."""
+    from rich.console import Console
+
+    if Console().is_terminal:
+        _print_table(predictions)
         return
+    writer = csv.writer(sys.stdout, "excel-tab", lineterminator="\n")
+    writer.writerows((name, *_cells(prediction)) for name, prediction in predictions)
+
+
+def _print_table(predictions: list[NamedPrediction]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table("image", "digit", "probability")
     table.add_column("next", no_wrap=True)
     table.add_column("remarks")
-    for name, prediction in told[:MOST_LINES]:
-        # Text: a file may be called "[red].png".
+    for name, prediction in predictions[:MAX_TABLE_ROWS]:
+        # Text does not interpret markup: a file may be named "[red].png".
         table.add_row(*(Text(cell) for cell in (name, *_cells(prediction))))
-    console.print(table)
-    if len(told) > MOST_LINES:
-        more = len(told) - MOST_LINES
+    Console().print(table)
+    if (more := len(predictions) - MAX_TABLE_ROWS) > 0:
         Console(stderr=True).print(
-            f"{more:,} more; `> answers.tsv` behind the command lists all", highlight=False
+            f"{more:,} more; append `> predictions.tsv` to the command to get all",
+            highlight=False,
         )
 
 
-def _cells(prediction: Prediction) -> tuple[str, str, str, str]:
-    """Return digit, probability, the next candidates and remarks."""
-    next_best = ", ".join(f"{it.label} {it.probability:.1%}" for it in prediction.top_k[1:])
+def _cells(prediction: "Prediction") -> tuple[str, str, str, str]:
+    """Return the digit, its probability, the next candidates and remarks."""
+    candidates = ", ".join(f"{it.label} {it.probability:.1%}" for it in prediction.top_k[1:])
     remarks = [prediction.problem.detail] if prediction.problem else prediction.warnings
     digit = "-" if prediction.label is None else str(prediction.label)
-    sure = "-" if prediction.probability is None else f"{prediction.probability:.1%}"
-    return digit, sure, next_best, printable("; ".join(remarks).replace("\n", " "))
-
-
-def printable(text: str) -> str:
-    """Return what a server says without what a terminal would obey."""
-    return "".join(
-        letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}"
-        for letter in text
-    )
+    probability = "-" if prediction.probability is None else f"{prediction.probability:.1%}"
+    return digit, probability, candidates, printable("; ".join(remarks).replace("\n", " "))
