@@ -40,7 +40,7 @@ def refusals(body: str) -> list[tuple[str, ...]]:
 # --- Presets ---
 
 
-def test_nothing_at_all_is_mlp_relu() -> None:
+def test_an_empty_spec_is_mlp_relu() -> None:
     assert parse().model_dump() == DEFAULTS
     named = parse(preset="mlp-relu").model_dump()
     assert named == DEFAULTS | {"preset": "mlp-relu"}
@@ -58,7 +58,7 @@ def test_a_preset_fills_the_fields_that_are_not_given(
     assert set(PRESETS) == {"linear", "mlp-relu", "mlp-sigmoid", "mlp-augmented"}
 
 
-def test_the_best_preset_deforms_its_images() -> None:
+def test_the_augmented_preset_deforms_its_images() -> None:
     best = parse(preset="mlp-augmented")
     assert best.augmentation == Augmentation()
     assert isinstance(best.optimizer, AdamW)
@@ -86,7 +86,7 @@ def test_an_unknown_preset_is_refused(preset: object) -> None:
 
 
 @pytest.mark.parametrize("body", ["[]", "5", "null", '"linear"'])
-def test_a_body_that_is_no_object_is_refused(body: str) -> None:
+def test_a_body_that_is_not_an_object_is_refused(body: str) -> None:
     assert refusals(body) == [()]
 
 
@@ -149,7 +149,7 @@ def test_a_body_that_is_no_object_is_refused(body: str) -> None:
         ("colour", "1"),
     ],
 )
-def test_what_is_not_exactly_right_is_refused_by_its_field(field: str, value: str) -> None:
+def test_a_value_that_is_not_exactly_right_is_refused_by_its_field(field: str, value: str) -> None:
     found = refusals(f'{{"{field}": {value}}}')
     assert {loc[0] for loc in found} == {field}
 
@@ -162,7 +162,7 @@ def test_a_lone_surrogate_is_refused() -> None:
             Spec.model_validate_json(json.dumps({"name": value}))
 
 
-def test_every_flaw_is_told_at_once() -> None:
+def test_all_flaws_are_reported_together() -> None:
     found = refusals('{"epochs": 0, "hidden": [4, -1], "colour": 1}')
     assert set(found) == {("epochs",), ("hidden", "1"), ("colour",)}
 
@@ -206,7 +206,7 @@ def test_a_stored_spec_comes_back_as_it_was() -> None:
 def test_a_stored_spec_is_never_filled_from_its_preset_again() -> None:
     stored = StoredSpec(**parse(preset="linear", hidden=[7]).model_dump(mode="json"))
     assert stored.hidden == [7]
-    assert StoredSpec(preset="linear").hidden == [128], "what is missing gets the old behaviour"
+    assert StoredSpec(preset="linear").hidden == [128], "a missing field gets its old default"
 
 
 def test_a_spec_of_a_later_version_can_be_read() -> None:

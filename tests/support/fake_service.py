@@ -1,24 +1,32 @@
-"""A service of canned answers: a handler for `httpx2.MockTransport`, or behind a real socket."""
+"""A fake of the service with canned responses, for `httpx2.MockTransport` or on a real port."""
 
 import io
 import json
 import re
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, TypeAlias
 
 import httpx2
 import numpy as np
 
 from mlp_client import Client
+from mlp_client.connection import Connection
 from mlp_client.job_state import FINAL, State
 from mlp_client.records import Cost, Epoch, Job, Links, Metrics, Progress, Reason
 from mlp_client.spec import StoredSpec
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
+URL = "http://fake"
+
+Stream: TypeAlias = Sequence[bytes | Exception | Job]
+"""What an event stream does: bytes to send, errors to raise, records that the job changes to."""
+Handler: TypeAlias = Callable[..., httpx2.Response]
+"""Called with the request and the groups of its route."""
 
 
 def make_epoch(number: int) -> Epoch:
@@ -32,7 +40,10 @@ def make_epoch(number: int) -> Epoch:
     )
 
 
-def make_job(job_id="job_1", state="running", done=0, message="", **spec) -> Job:
+def make_job(
+    job_id: str = "job_1", state: str = "running", done: int = 0, message: str = "", **spec: Any
+) -> Job:
+    """Return the record of a job with so many epochs done."""
     spec = {"epochs": 3, **spec}
     latest = make_epoch(done) if done else None
     epochs = spec["epochs"]
@@ -78,7 +89,7 @@ def state_message(state: str, event_id: int) -> bytes:
     return message("state", {"state": state, "attempt": 1, "reason": None, "at": "now"}, event_id)
 
 
-def problem(status: int, detail: str, **more) -> httpx2.Response:
+def problem(status: int, detail: str, **more: Any) -> httpx2.Response:
     body = {
         "type": "/problems/x",
         "title": "Refused",
@@ -92,41 +103,51 @@ def problem(status: int, detail: str, **more) -> httpx2.Response:
 
 
 class FakeService:
-    """Answers from its attributes.
+    """A service that keeps its jobs in attributes.
 
-    `faults` are used up first: a response is sent instead of the true one, an exception is raised
-    instead of an answer, after the request had its effect. `streams` are event streams, one a
-    connection: bytes to send, exceptions to raise, jobs that from then on are the stored record.
-    `newest` is the job that `latest` means.
+    Attributes:
+        jobs: the stored records, by id.
+        faults: used up first, one for each request. A response replaces the true one; an exception
+            is raised instead of a response, after the request has taken effect.
+        streams: event streams, one for each connection.
+        finishes_immediately: whether submitted jobs have already succeeded.
+        newest: id of the job that `latest` means.
+        requests: all requests received.
+        routes: method and path of each route, as a regular expression, and its handler.
+
     """
 
     def __init__(self) -> None:
         self.jobs: dict[str, Job] = {}
         self.keys: dict[str, str] = {}
         self.faults: deque[httpx2.Response | Exception] = deque()
-        self.streams: deque[list[bytes | Exception | Job]] = deque()
-        self.finishes_at_once = False
+        self.streams: deque[Stream] = deque()
+        self.finishes_immediately = False
         self.newest = "ref_1"
         self.requests: list[httpx2.Request] = []
-        self.routes = [
-            ("POST /v1/jobs", self.create),
-            ("GET /v1/jobs", self.list),
-            (r"GET /v1/jobs/(\w+)", self.get),
-            (r"GET /v1/jobs/(\w+)/events", self.events),
-            (r"GET /v1/jobs/(\w+)/epochs", self.epochs),
-            (r"POST /v1/jobs/(\w+)/(cancel|pause|resume)", self.move),
-            (r"DELETE /v1/jobs/(\w+)", self.delete),
+        self.routes: list[tuple[str, Handler]] = [
+            ("POST /v1/jobs", self.create_job),
+            ("GET /v1/jobs", self.list_jobs),
+            (r"GET /v1/jobs/(\w+)", self.get_job),
+            (r"GET /v1/jobs/(\w+)/events", self.open_stream),
+            (r"GET /v1/jobs/(\w+)/epochs", self.list_epochs),
+            (r"POST /v1/jobs/(\w+)/(cancel|pause|resume)", self.act),
+            (r"DELETE /v1/jobs/(\w+)", self.delete_job),
             (r"POST /v1/models/(\w+)/predict", self.predict),
-            (r"GET /v1/datasets/mnist/test/(\d+)\.json", self.sample),
-            (r"GET /v1/.*\.(png|svg|safetensors)", self.file),
-            ("GET /v1/presets", self.presets),
+            (r"GET /v1/datasets/mnist/test/(\d+)\.json", self.get_sample),
+            (r"GET /v1/.*\.(png|svg|safetensors)", self.get_file),
+            ("GET /v1/presets", self.list_presets),
             ("GET /readyz", lambda request: httpx2.Response(200, json={})),
         ]
 
     def client(self) -> Client:
-        return Client("http://fake", transport=httpx2.MockTransport(self))
+        return Client(URL, transport=httpx2.MockTransport(self))
 
-    def add(self, job: Job, *streams: list) -> Job:
+    def connection(self) -> Connection:
+        return Connection(URL, 30, httpx2.MockTransport(self))
+
+    def add(self, job: Job, *streams: Stream) -> Job:
+        """Store a record, and the event streams of the next connections."""
         self.jobs[job.id] = job
         self.streams.extend(streams)
         return job
@@ -154,7 +175,7 @@ class FakeService:
                 return handler(request, *match.groups())
         return problem(404, f"There is nothing at {line}.")
 
-    def create(self, request):
+    def create_job(self, request: httpx2.Request) -> httpx2.Response:
         key = request.headers["Idempotency-Key"]
         if key not in self.keys:
             spec = json.loads(request.content)
@@ -162,7 +183,9 @@ class FakeService:
                 flaw = {"pointer": "#/epochs", "detail": "is below 1", "hint": "give 1 or more"}
                 return problem(422, "#/epochs: is below 1", errors=[flaw])
             state, done = (
-                ("succeeded", spec.get("epochs", 50)) if self.finishes_at_once else ("queued", 0)
+                ("succeeded", spec.get("epochs", 50))
+                if self.finishes_immediately
+                else ("queued", 0)
             )
             spec.pop("preset", None)
             self.keys[key] = self.add(
@@ -170,7 +193,7 @@ class FakeService:
             ).id
         return answer_of(self.jobs[self.keys[key]], 201)
 
-    def list(self, request):
+    def list_jobs(self, request: httpx2.Request) -> httpx2.Response:
         params = request.url.params
         ids = list(reversed(self.jobs))
         if after := params.get("after"):
@@ -184,36 +207,36 @@ class FakeService:
             200, json={"data": data, "has_more": len(ids) > len(page), "last_id": last}
         )
 
-    def get(self, request, job_id):
+    def get_job(self, request: httpx2.Request, job_id: str) -> httpx2.Response:
         return answer_of(self.jobs[job_id])
 
-    def events(self, request, job_id):
-        steps = self.streams.popleft() if self.streams else []
+    def open_stream(self, request: httpx2.Request, job_id: str) -> httpx2.Response:
+        steps: Stream = self.streams.popleft() if self.streams else []
         headers = {"Content-Type": "text/event-stream"}
         return httpx2.Response(200, headers=headers, stream=EventStream(self, steps))
 
-    def epochs(self, request, job_id):
+    def list_epochs(self, request: httpx2.Request, job_id: str) -> httpx2.Response:
         done = self.jobs[job_id].progress.epochs_done
         return httpx2.Response(
             200, json={"data": [make_epoch(n).model_dump() for n in range(1, done + 1)]}
         )
 
-    def move(self, request, job_id, action):
+    def act(self, request: httpx2.Request, job_id: str, action: str) -> httpx2.Response:
         if self.jobs[job_id].state in FINAL:
             return problem(409, f"A job in its final state can't do {action!r}.")
         state = {"cancel": "cancelled", "pause": "paused", "resume": "queued"}[action]
         return answer_of(self.add(make_job(job_id, state)))
 
-    def delete(self, request, job_id):
+    def delete_job(self, request: httpx2.Request, job_id: str) -> httpx2.Response:
         del self.jobs[job_id]
         return httpx2.Response(204)
 
-    def predict(self, request, ref):
+    def predict(self, request: httpx2.Request, ref: str) -> httpx2.Response:
         if request.headers["Content-Type"] == "application/x-npy":
             return self.predict_array(request, ref)
         return self.predict_each(json.loads(request.content), ref)
 
-    def predict_array(self, request, ref):
+    def predict_array(self, request: httpx2.Request, ref: str) -> httpx2.Response:
         images = np.load(io.BytesIO(request.content)).size // 784
         if request.headers["Accept"] != "application/x-npy":
             options = {name: json.loads(value) for name, value in request.url.params.items()
@@ -224,38 +247,38 @@ class FakeService:
         headers = {"Model": self.newest if ref == "latest" else ref}
         return httpx2.Response(200, headers=headers, content=file.getvalue())
 
-    def predict_each(self, body, ref):
-        seen = {"normalized": True, "inverted": True, "box": [1, 2, 3, 4]}
+    def predict_each(self, body: dict[str, Any], ref: str) -> httpx2.Response:
+        seen: dict[str, Any] = {"normalized": True, "inverted": True, "box": [1, 2, 3, 4]}
         if body["return_pixels"]:
             seen["pixels"] = [[255] * 28] * 28
-        sure = {"label": 7, "probability": 0.9, "input": seen}
-        sure["top_k"] = [{"label": 7, "probability": 0.9}, {"label": 1, "probability": 0.1}]
+        prediction: dict[str, Any] = {"label": 7, "probability": 0.9, "input": seen}
+        prediction["top_k"] = [{"label": 7, "probability": 0.9}, {"label": 1, "probability": 0.1}]
         return httpx2.Response(
             200,
             json={
                 "model": self.newest if ref == "latest" else ref,
                 "epochs_done": 3,
                 "checkpoint_sha256": "",
-                "predictions": [sure for _ in body["inputs"]],
+                "predictions": [prediction for _ in body["inputs"]],
             },
         )
 
-    def sample(self, request, index):
+    def get_sample(self, request: httpx2.Request, index: str) -> httpx2.Response:
         return httpx2.Response(
             200, json={"index": int(index), "label": 7, "pixels": [[0] * 28] * 28}
         )
 
-    def file(self, request, suffix):
+    def get_file(self, request: httpx2.Request, suffix: str) -> httpx2.Response:
         return httpx2.Response(200, content=f"a {suffix} of {request.url.path}".encode())
 
-    def presets(self, request):
+    def list_presets(self, request: httpx2.Request) -> httpx2.Response:
         return httpx2.Response(
             200, json={"data": [{"name": "linear", "description": "", "spec": {"hidden": []}}]}
         )
 
 
 class EventStream(httpx2.SyncByteStream):
-    def __init__(self, service: FakeService, steps: list) -> None:
+    def __init__(self, service: FakeService, steps: Stream) -> None:
         self.service, self.steps = service, steps
 
     def __iter__(self) -> Iterator[bytes]:
@@ -274,14 +297,14 @@ def answer_of(job: Job, status: int = 200) -> httpx2.Response:
 
 @contextmanager
 def serving(service: FakeService) -> Iterator[str]:
-    """Serve the fake on a port of this machine, for what opens its own connections."""
+    """Serve the fake on a local port, for code that opens connections of its own; yield its URL."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class FakeHandler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             length = int(self.headers.get("Content-Length", 0))
             request = httpx2.Request(
                 self.command,
-                f"http://fake{self.path}",
+                f"{URL}{self.path}",
                 headers=dict(self.headers),
                 content=self.rfile.read(length),
             )
@@ -298,7 +321,7 @@ def serving(service: FakeService) -> Iterator[str]:
         def log_message(self, *args: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), FakeHandler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
