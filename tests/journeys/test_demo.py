@@ -1,4 +1,4 @@
-"""The demo, a little shorter: the command that a newcomer runs first."""
+"""A shortened demo, the command that a newcomer runs first."""
 
 import subprocess
 import sys
