@@ -37,7 +37,7 @@ def create(
 ) -> None:
     """Create an API key and print it; it can't be shown again.
 
-    As soon as there is a key, every request to the server needs one.
+    As soon as there is a key, every request needs one, except for health checks and documentation.
     """
     from service.store.api_keys import OWNER, SCOPES
 

@@ -21,7 +21,10 @@ MAX_TABLE_ROWS = 50
 
 
 def predict(
-    images: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, metavar="IMAGE")],
+    images: Annotated[
+        list[Path],
+        typer.Argument(exists=True, dir_okay=False, metavar="IMAGE", help="Pictures, .npy files."),
+    ],
     model: Annotated[str, typer.Option(help="Id of a job, or latest.")] = "latest",
     top_k: Annotated[int, typer.Option(help="Number of candidates for each image.")] = 3,
     url: Url = None,

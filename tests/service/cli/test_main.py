@@ -1,16 +1,26 @@
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 
 from service import __version__
+from service.cli.main import app
 from service.cli.terminal import errors_as_messages, printable
 from tests.support.command_line import run
 from tests.support.fake_service import FakeService, serving
 
 ROOT = Path(__file__).parents[3]
 COMMANDS = ("serve", "demo", "train", "predict", "keys", "backup", "health")
+
+
+def test_the_installed_command_is_this_one() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    [(name, target)] = project["scripts"].items()
+    assert name == "mlp-service"
+    assert EntryPoint(name, target, "console_scripts").load() is app
 
 
 def test_help_names_the_commands() -> None:
