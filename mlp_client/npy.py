@@ -21,7 +21,7 @@ Probabilities: TypeAlias = "NDArray[np.float32]"
 MEDIA_TYPE = "application/x-npy"
 MAGIC = b"\x93NUMPY"
 """The first bytes of every `.npy` file."""
-# In one request the server normalizes at most 1000 images and accepts at most 10 MiB, which is
+# In one request the server normalises at most 1000 images and accepts at most 10 MiB, which is
 # about 3300 images as float32 or 1600 as float64.
 IMAGES_PER_REQUEST = 1000
 MAX_HEADER_BYTES = 500

@@ -49,7 +49,7 @@ class Sgd(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
-    type: Literal["sgd"] = Field("sgd", description="Selects this optimizer.")
+    type: Literal["sgd"] = Field("sgd", description="Selects this optimiser.")
     momentum: float = Field(
         0.0, ge=0, lt=1, allow_inf_nan=False, description="Momentum factor; 0 disables momentum."
     )
@@ -69,7 +69,7 @@ class AdamW(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
-    type: Literal["adamw"] = Field(description="Selects this optimizer.")
+    type: Literal["adamw"] = Field(description="Selects this optimiser.")
     weight_decay: float = Field(
         0.01,
         ge=0,
@@ -196,15 +196,15 @@ class Spec(BaseModel):
         description="Learning rate; with `adamw` its default is 0.001.",
     )
     optimizer: Optimizer = Field(
-        Sgd(), description="Optimizer with its options; a name alone selects the defaults."
+        Sgd(), description="Optimiser with its options; a name alone selects the defaults."
     )
     l2: float = Field(
         0.0,
         ge=0,
         le=1e3,
         allow_inf_nan=False,
-        description="L2 regularization, only with `sgd`: adds l2 * W to the gradient of each "
-        "weight matrix. Biases are not regularized, and the reported losses exclude the penalty.",
+        description="L2 regularisation, only with `sgd`: adds l2 * W to the gradient of each "
+        "weight matrix. Biases are not regularised, and the reported losses exclude the penalty.",
     )
     schedule: Literal["constant", "cosine"] = Field(
         "constant",
@@ -226,7 +226,9 @@ class Spec(BaseModel):
     @classmethod
     def _l2_needs_sgd(cls, l2: float, given: ValidationInfo) -> float:
         if l2 and isinstance(given.data.get("optimizer"), AdamW):
-            raise ValueError("l2 works with sgd only; with adamw, set the optimizer's weight_decay")
+            raise ValueError(
+                "l2 works with sgd only; with adamw, set optimizer.weight_decay instead"
+            )
         return l2
 
     @model_validator(mode="before")
@@ -240,7 +242,7 @@ class Spec(BaseModel):
         fields = next((fields for name, fields in PRESETS.items() if name == preset), {})
         spec = {**fields, **given}
         optimizer = _expanded(spec.get("optimizer", "sgd"))
-        if isinstance(optimizer, dict):  # options without a type belong to the preset's optimizer
+        if isinstance(optimizer, dict):  # options without a type belong to the preset's optimiser
             spec["optimizer"] = {**fields.get("optimizer", {"type": "sgd"}), **optimizer}
             if spec["optimizer"]["type"] == "adamw":
                 spec.setdefault("learning_rate", ADAMW_RATE)
@@ -271,7 +273,7 @@ class StoredSpec(Spec):
     model_config = ConfigDict(strict=False, extra="ignore", frozen=True)
 
     optimizer: Annotated[StoredSgd | StoredAdamW, Field(discriminator="type")] = Field(
-        StoredSgd(), description="Optimizer with its options."
+        StoredSgd(), description="Optimiser with its options."
     )
     augmentation: StoredAugmentation | None = Field(
         None, description="Deformation of the training images; null leaves them unchanged."

@@ -195,7 +195,7 @@ def _conversion(prediction: Prediction) -> str:
         done.append(f"found the ink at ({left}, {top}), {width}x{height} pixels")
     done.append("converted it to MNIST's form" if seen.normalized else "left it unchanged")
     steps = ", ".join(done)
-    return f"The service {steps} and gave the network:\n{_half_blocks(seen.pixels)}"
+    return f"The service {steps}, and gave the network this image:\n{_half_blocks(seen.pixels)}"
 
 
 def _half_blocks(pixels: Sequence[Sequence[int]]) -> str:

@@ -135,7 +135,7 @@ def test_probabilities_are_requested_and_returned_as_an_array() -> None:
 
 
 def many_digits(count: int = 2500) -> NDArray[np.float64]:
-    """Each image is its number, so that the order can be told."""
+    """Each image is its number, so that their order can be checked."""
     numbers = np.arange(count, dtype=np.float64) / count
     return np.repeat(numbers, 784).reshape(count, 28, 28)
 
@@ -222,8 +222,8 @@ def test_a_response_that_is_not_an_array_is_reported_as_another_program(content:
 @pytest.mark.parametrize("image", [GREY, [GREY, GREY]])
 def test_a_response_with_another_number_of_predictions_is_unexpected(image: Any) -> None:
     service = FakeService()
-    told = {"model": "job_1", "epochs_done": 1, "checkpoint_sha256": "", "predictions": []}
-    service.faults.append(httpx2.Response(200, json=told))
+    empty = {"model": "job_1", "epochs_done": 1, "checkpoint_sha256": "", "predictions": []}
+    service.faults.append(httpx2.Response(200, json=empty))
     with pytest.raises(UnexpectedAnswer):
         service.client().models.predict(image)
 

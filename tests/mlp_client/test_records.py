@@ -17,8 +17,8 @@ MODELS = [
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
 def test_every_record_and_field_is_described_in_sentences(model: type[BaseModel]) -> None:
     assert (model.__doc__ or "").endswith((".", ")."))
-    told = {name: field.description or "" for name, field in model.model_fields.items()}
-    assert [name for name, words in told.items() if not (words[:1] and words[-1] == ".")] == []
+    found = {name: field.description or "" for name, field in model.model_fields.items()}
+    assert [name for name, text in found.items() if not text.endswith(".")] == []
 
 
 def test_records_ignore_later_fields_and_can_not_be_changed() -> None:

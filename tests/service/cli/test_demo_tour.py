@@ -16,8 +16,8 @@ def test_the_tour_compares_draws_and_predicts(
     with service.client() as client:
         assert tour(client, Console(width=100), tmp_path, None)
     shown = capsys.readouterr().out
-    for words in ("almost 98 %", "125.8 s", "98.00 %", "25.0 s", "predicted 7", "/v1/jobs/job_2/"):
-        assert words in shown
+    for text in ("almost 98 %", "125.8 s", "98.00 %", "25.0 s", "predicted 7", "/v1/jobs/job_2/"):
+        assert text in shown
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "curves-linear.png",
         "curves-mlp-relu.png",
