@@ -1,35 +1,35 @@
-"""Buffers, allocated once and used again for every batch: memory is slower than arithmetic."""
+"""Buffers that are allocated once and used again for every batch, which saves allocating memory."""
 
-import math
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 
-from mlp_core.arrays import Matrix, Pixels, Vector
+from mlp_core.arrays import Matrix, Pixels, Vector, aligned_empty
+from mlp_core.network import empty_outputs
 
 
 @dataclass(frozen=True, eq=False)
 class Workspace:
-    """What a pass over some rows needs besides the parameters."""
+    """The arrays, besides the parameters, of a forward and a backward pass over some rows."""
 
     pixels: Pixels  # (rows, n_in)
-    outputs: tuple[Matrix, ...]  # (rows, n_out) for each layer: H, the last the logits
-    d_outputs: tuple[Matrix, ...]  # like `outputs`: dZ, the last d_logits
+    outputs: tuple[Matrix, ...]  # (rows, n_out) of each layer: H, for the last the logits
+    d_outputs: tuple[Matrix, ...]  # of the same shapes: dZ, for the last d_logits
     losses: Vector  # (rows,)
 
     @classmethod
     def allocate(cls, sizes: tuple[int, ...], rows: int) -> Self:
-        """Buffers for up to `rows` rows in a network of these sizes."""
+        """Allocate buffers for up to `rows` rows in a network of these sizes."""
         return cls(
             np.empty((rows, sizes[0]), np.uint8),
-            layer_buffers(sizes, rows),
-            layer_buffers(sizes, rows),
-            buffer(rows),
+            empty_outputs(sizes, rows),
+            empty_outputs(sizes, rows),
+            aligned_empty(rows),
         )
 
     def head(self, rows: int) -> Self:
-        """Views of the first `rows` rows of all buffers."""
+        """Return views of the first `rows` rows of all buffers."""
         if rows == len(self):
             return self
         return type(self)(
@@ -41,22 +41,3 @@ class Workspace:
 
     def __len__(self) -> int:
         return len(self.losses)
-
-
-def layer_buffers(sizes: tuple[int, ...], rows: int) -> tuple[Matrix, ...]:
-    """An empty matrix (rows, n_out) for each layer of a network of these sizes."""
-    *hidden, classes = sizes[1:]
-    # Reductions along so short an axis as the classes are faster if it is the outer one in memory.
-    logits = buffer(classes, rows).T
-    return (*(buffer(rows, n_out) for n_out in hidden), logits)
-
-
-def buffer(*shape: int) -> Matrix:
-    """An empty float32 array from the start of a cache line.
-
-    A step is 3 % faster than from where malloc starts: there each wide load touches two lines.
-    """
-    size = math.prod(shape)
-    memory = np.empty(size + 16, np.float32)
-    start = -memory.ctypes.data % 64 // memory.itemsize
-    return memory[start : start + size].reshape(shape)

@@ -1,46 +1,45 @@
-"""Multiply only what is not black: the first layer, narrowed to the live columns of some rows.
+"""The first layer without black pixels: only the live columns of some rows are multiplied.
 
-A pass over these rows is, but for rounding, the pass of a network without the other inputs, and it
-is done so: `forward` and `backward` are given a narrower network, made here, and know nothing of
-all this. Of MNIST's 784 columns a batch of 64 has 494 live ones, a block of the evaluation 388.
+Except for rounding, a pass over these rows equals the pass of a network that lacks the other
+inputs. So `forward` and `backward` are given such a narrower network, made here, and need not know.
+A batch of 64 images of MNIST has 494 live columns of 784; a block of an evaluation has 388.
 """
 
 import numpy as np
 
-from mlp_core.arrays import Matrix, Pixels
-from mlp_core.fast.buffers import buffer
-from mlp_core.fast.data_layout import Arrangement, Order
+from mlp_core.arrays import Indices, Matrix, Pixels, aligned_empty
+from mlp_core.fast.data_layout import DataLayout
 from mlp_core.network import Network, Parameters
 
-USUAL = 0.5  # share of the batches in which a usual column lives, at least
+USUAL = 0.5  # a usual column is live in at least this fraction of the batches
 
 
-def rare_columns(arrangement: Arrangement, rows: int) -> int:
-    """How many columns live in less than the usual share of the batches of so many rows."""
-    lives = 1 - (1 - arrangement.shares) ** rows
-    return int((lives < USUAL).sum())
+def rare_columns(layout: DataLayout, rows: int) -> int:
+    """The number of columns that are live in less than USUAL of the batches of so many rows."""
+    live = 1 - (1 - layout.shares) ** rows
+    return int((live < USUAL).sum())
 
 
 class FirstLayer:
-    """The first weights and their gradients, and what of them a batch needs, in one piece.
+    """The first layer's weights and gradients, stored so that a batch needs one slice of each.
 
-    The rows stand at the places of the arrangement: first those of rarely live columns, then the
-    usual ones, then room. A batch needs the usual ones, and the few rare ones that live in it are
-    copied into the room behind them; nothing else has to move. Which columns are usual depends on
-    the arrangement and the batch size only: that keeps the bits of a resumed run.
+    The rows stand at the places of the layout: those of rare columns, those of usual columns, then
+    spare room. A batch uses the usual rows where they are; the few rare rows that are live in it
+    are gathered into the spare room right behind them. Which columns are usual depends only on the
+    layout and the batch size, so a resumed run keeps its bits.
     """
 
-    def __init__(self, arrangement: Arrangement, n_out: int, rows: int, *, all_usual: bool) -> None:
-        n_in = len(arrangement.order)
-        self._rare = 0 if all_usual else rare_columns(arrangement, rows)
-        self._W = buffer(n_in + self._rare, n_out)
-        self._dW = buffer(n_in + self._rare, n_out)
-        self._X = buffer(rows * n_in)
+    def __init__(self, layout: DataLayout, n_out: int, rows: int, *, all_usual: bool) -> None:
+        n_in = len(layout.order)
+        self._rare = 0 if all_usual else rare_columns(layout, rows)
+        self._W = aligned_empty(n_in + self._rare, n_out)
+        self._dW = aligned_empty(n_in + self._rare, n_out)
+        self._X = aligned_empty(rows * n_in)
         self.W = self._W[:n_in]
         self.dW = self._dW[:n_in]
 
-    def inputs(self, pixels: Pixels) -> tuple[Matrix, Order]:
-        """The live columns of a batch scaled to [0, 1], and which of the rare ones are among them.
+    def gather_inputs(self, pixels: Pixels) -> tuple[Matrix, Indices]:
+        """Return the live columns of a batch, scaled to [0, 1], and which rare ones are among them.
 
         Args:
             pixels: (rows, n_in), columns at their places.
@@ -50,29 +49,29 @@ class FirstLayer:
         usual = pixels.shape[1] - self._rare
         width = usual + len(live)
         X = self._X[: len(pixels) * width].reshape(len(pixels), width)
-        np.copyto(X[:, :usual], pixels[:, self._rare :])  # to convert first is faster than to
-        X[:, usual:] = pixels[:, live]  # multiply mixed types
+        np.copyto(X[:, :usual], pixels[:, self._rare :])  # converting first is faster than
+        X[:, usual:] = pixels[:, live]  # multiplying mixed types
         X *= 1 / 255
         return X, live
 
-    def narrow(self, network: Network, live: Order) -> Network:
-        """The network of these inputs only; it works on the room's copy of the rare rows."""
+    def gather_network(self, network: Network, live: Indices) -> Network:
+        """Return the network of these inputs only, with copies of the rare rows."""
         end = len(self.W) + len(live)
         np.take(self.W, live, axis=0, out=self._W[len(self.W) : end], mode="clip")
         return Network(
             (self._W[self._rare : end], *network.weights[1:]), network.biases, network.activation
         )
 
-    def gradients(self, gradients: Parameters, live: Order) -> Parameters:
-        """Where `backward` may put the gradients of the narrow network."""
+    def narrow_gradients(self, gradients: Parameters, live: Indices) -> Parameters:
+        """Return where `backward` may put the gradients of the narrow network."""
         end = len(self.W) + len(live)
         return Parameters((self._dW[self._rare : end], *gradients.weights[1:]), gradients.biases)
 
-    def widen(self, live: Order) -> None:
-        """Put the rare rows of the narrow network back to their places."""
+    def scatter_weights(self, live: Indices) -> None:
+        """Copy the rare rows of the narrow network back to their places."""
         self.W[live] = self._W[len(self.W) : len(self.W) + len(live)]
 
-    def widen_gradients(self, live: Order) -> None:
-        """Put the rare rows of the gradient to their places, and 0 where all was black."""
+    def scatter_gradients(self, live: Indices) -> None:
+        """Copy the rare rows of the gradient to their places, and set those of black columns 0."""
         self.dW[: self._rare] = 0
         self.dW[live] = self._dW[len(self.dW) : len(self.dW) + len(live)]

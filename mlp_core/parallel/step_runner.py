@@ -1,152 +1,172 @@
-"""Who takes the steps of a run: one process, or two where that is faster and bits stay."""
+"""Takes the steps of a run with a second core, where it is idle and that is faster.
+
+A network that can be split is trained and evaluated by two processes; any other is evaluated in a
+thread while the next epoch is trained.
+"""
 
 import os
 import platform
 import threading
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mlp_core.arrays import Arrays, Indices
 from mlp_core.dataset import Dataset
-from mlp_core.fast.block_evaluation import Helper
-from mlp_core.fast.data_layout import Arrangement
+from mlp_core.fast.data_layout import DataLayout
 from mlp_core.fast.sparse_input import rare_columns
-from mlp_core.parallel.second_process import Pair
-from mlp_core.parallel.split_steps import NoPartner, cut_of, keeps_bits
+from mlp_core.gradient_descent import GradientDescent
+from mlp_core.network import Network
+from mlp_core.parallel.second_process import ProcessPair
+from mlp_core.parallel.shared_memory import PeerLost
+from mlp_core.parallel.split_steps import split_keeps_bits, split_units
+from mlp_core.parallel.two_core_evaluation import TwoCoreEvaluation
 from mlp_core.recipe import Recipe
-from mlp_core.steps import Steps
+from mlp_core.steps import StepsLost
 
-# Multiplications in a part of a product of the first layer, at least: with fewer it does not pay,
-# and below a million OpenBLAS computes the part in another way, with other bits, than the whole.
-WORTH = 2**20
-ROOM = 2**23  # numbers in all first weights and inputs of a batch, at most: a pair holds copies
-SAMPLE_ROWS = 512  # more only make more blocks of the same kind
-
-
-class StepsLost(Exception):
-    """The last steps have to be taken again: the process that had half of them is gone."""
-
-    def __init__(self, count: int) -> None:
-        super().__init__(count)
-        self.count = count
+# The fewest multiplications in a part of the first layer's product. With fewer, splitting does not
+# pay; below a million OpenBLAS also computes the part with other bits than the whole.
+MIN_PRODUCT = 2**20
+# The most numbers in all first weights and inputs of a batch: two processes hold copies of them.
+MAX_NUMBERS = 2**23
+SAMPLE_ROWS = 512  # more rows only make more blocks of the same kind
 
 
-class Crew:
-    """Takes steps alone or, in an epoch for which there is a core, together with a second process.
+class TwoCoreSteps:
+    """Takes steps in this process or, in an epoch for which a core is idle, in two.
 
-    The network is in one piece, or its halves are `ahead` of that by some steps.
+    The whole network is up to date, or the two halves are some steps ahead of it.
     """
 
-    def __init__(self, recipe: Recipe, dataset: Dataset, data: Arrangement) -> None:
-        self._given = recipe, dataset, data
-        self._whole = Steps(recipe, dataset, data)
+    def __init__(
+        self,
+        recipe: Recipe,
+        dataset: Dataset,
+        layout: DataLayout,
+        core_is_idle: Callable[[], bool],
+    ) -> None:
+        """Allocate all buffers.
+
+        Args:
+            recipe: what to train.
+            dataset: what to train on.
+            layout: that of the data set.
+            core_is_idle: whether a second core may be used; called once an epoch.
+
+        Raises:
+            DatasetError: the recipe asks for augmentation, but the images' shape is unknown.
+
+        """
+        self._given = recipe, dataset, layout
+        self._core_is_idle = core_is_idle
+        self._whole = GradientDescent(recipe, dataset, layout)
         self._batch_rows = min(recipe.batch_size, len(dataset.train))
-        self.pairs = suits(recipe, data)  # whether it may take a second process
-        self._pair: Pair | None = None
-        self._paired = False  # whether it does in this epoch
-        self._ahead: int | None = None
+        self._can_split = can_split(recipe, layout)
+        self._pair: ProcessPair | None = None
+        self._splits = False  # whether this epoch's steps are split
+        self._steps_ahead: int | None = None  # of the halves; None if they must be loaded first
+        self.network = self._whole.network
+        self.input_order = layout.order
+        self.evaluation = TwoCoreEvaluation(self.network, layout)
 
     @property
-    def steps(self) -> Steps:
-        """The network in one piece, which `unite` brings up to date."""
-        return self._whole
+    def second_process_id(self) -> int | None:
+        """The process id of the second process, if there is one."""
+        return self._pair.process_id if self._pair else None
 
-    def begin(self, core_is_idle: Callable[[], bool]) -> None:
-        """Begin an epoch."""
-        self._paired = self.pairs and core_is_idle()
+    def arrays(self) -> Arrays:
+        return self._whole.arrays()
 
-    def take(
+    def begin_epoch(self) -> None:
+        self._splits = self._can_split and self._core_is_idle()
+
+    def train_batch(
         self,
-        rows: NDArray[np.int64],
-        rate: float,
+        rows: Indices,
+        learning_rate: float,
         number: int,
-        chance: np.random.Generator | None = None,
+        rng: np.random.Generator | None = None,
     ) -> float:
-        """Take a step, as `Steps.take` does.
-
-        Raises:
-            StepsLost: this was not taken, and some before it are to be taken again, alone.
-
-        """
-        if not self._paired or len(rows) < self._batch_rows:  # halves of fewer may differ in bits
-            self.unite()
-            return self._whole.take(rows, rate, number, chance)
+        # Halves of a smaller batch may have other bits.
+        if not self._splits or len(rows) < self._batch_rows:
+            self.synchronize()
+            return self._whole.train_batch(rows, learning_rate, number, rng)
         try:
-            loss = self._halves().take(rows, rate, number)
-        except NoPartner:
-            self._go_on_alone()
-        self._ahead = (self._ahead or 0) + 1
+            loss = self._loaded_pair().train_batch(rows, learning_rate, number)
+        except PeerLost:
+            self._continue_alone()
+        self._steps_ahead = (self._steps_ahead or 0) + 1
         return loss
 
-    def unite(self) -> None:
-        """Put the network together, as it is after the last step.
-
-        Raises:
-            StepsLost: it is as it was before the last steps.
-
-        """
-        if self._pair and self._ahead is not None:
+    def synchronize(self) -> None:
+        if self._pair and self._steps_ahead is not None:
             try:
                 self._pair.gather(self._whole.arrays())
-            except NoPartner:
-                self._go_on_alone()
-            self._ahead = None
+            except PeerLost:
+                self._continue_alone()
+            self._steps_ahead = None
 
-    def helper(self) -> Helper | None:
-        """The second process, if there is one, which begins to score the network in one piece."""
-        if not (self._paired and self._pair):
-            return None
+    def start_evaluation(self, network: Network) -> None:
+        pair = self._pair if self._splits else None
+        if pair and self._starts_evaluation(pair):
+            self.evaluation.start_shared(network, pair)
+        elif not self._can_split and self._core_is_idle():
+            self.evaluation.start_in_thread(network)
+        else:
+            self.evaluation.start(network)
+
+    def _starts_evaluation(self, pair: ProcessPair) -> bool:
+        """Let the second process begin to evaluate the whole network; return whether it does."""
         try:
-            self._pair.score(self._whole.arrays())
-        except NoPartner:
-            self.pairs = False
-            return None
-        return self._pair
+            pair.start_evaluation(self._whole.arrays())
+        except PeerLost:
+            self._can_split = False
+            return False
+        return True
 
-    def _halves(self) -> Pair:
+    def _loaded_pair(self) -> ProcessPair:
+        """Return the two processes, started and loaded if they are not yet."""
         if self._pair is None:
-            self._pair = _pair_of(*self._given, self._whole.arrays())
-        if self._ahead is None:
+            self._pair = _start_pair(*self._given, self._whole.arrays())
+        if self._steps_ahead is None:
             self._pair.load(self._whole.arrays())
-            self._ahead = 0
+            self._steps_ahead = 0
         return self._pair
 
-    def _go_on_alone(self) -> NoReturn:
-        lost = self._ahead or 0
+    def _continue_alone(self) -> NoReturn:
+        lost = self._steps_ahead or 0
         if self._pair:
             self._pair.close()
-        self.pairs = self._paired = False
-        self._pair = self._ahead = None
+        self._can_split = self._splits = False
+        self._pair = self._steps_ahead = None
         raise StepsLost(lost) from None
 
 
-def suits(recipe: Recipe, data: Arrangement) -> bool:
+def can_split(recipe: Recipe, layout: DataLayout) -> bool:
     """Whether two processes would be faster than one and a thread."""
     if len(recipe.hidden) != 1 or recipe.augmentation is not None:
         return False
     (n_out,) = recipe.hidden
-    rows = min(recipe.batch_size, len(data.labels))
-    n_in = len(data.shares)
-    usual = n_in - rare_columns(data, rows)
-    return rows * usual * cut_of(n_out) >= WORTH and (rows + n_in) * (n_in + n_out) <= ROOM
+    rows = min(recipe.batch_size, len(layout.labels))
+    n_in = len(layout.shares)
+    usual = n_in - rare_columns(layout, rows)
+    smaller_part = rows * usual * split_units(n_out)[0].stop
+    return smaller_part >= MIN_PRODUCT and (rows + n_in) * (n_in + n_out) <= MAX_NUMBERS
 
 
-def _pair_of(
-    recipe: Recipe, dataset: Dataset, data: Arrangement, whole: dict[str, NDArray[Any]]
-) -> Pair:
+def _start_pair(recipe: Recipe, dataset: Dataset, layout: DataLayout, whole: Arrays) -> ProcessPair:
     if platform.machine() != "x86_64" or not hasattr(os, "fork"):
-        raise NoPartner("processes of other kinds see memory in another order")
+        raise PeerLost("other kinds of processor let processes see memory in another order")
     if threading.active_count() > 1:
-        raise NoPartner("other threads would not survive a fork")
-    rows = min(recipe.batch_size, len(data.labels))
-    n_in, (n_out,) = len(data.shares), recipe.hidden
-    widths = n_in - rare_columns(data, rows), n_in
+        raise PeerLost("other threads would not survive a fork")
+    rows = min(recipe.batch_size, len(layout.labels))
+    n_in, (n_out,) = len(layout.shares), recipe.hidden
+    widths = n_in - rare_columns(layout, rows), n_in
     sample = min(rows, SAMPLE_ROWS)
     try:
-        if not all(keeps_bits(sample, width, n_out, dataset.classes) for width in widths):
-            raise NoPartner("the products of parts have other bits")
-        return Pair(recipe, dataset, data, whole)
-    except (OSError, MemoryError) as exc:  # there is room for one still
-        raise NoPartner(str(exc)) from exc
+        if not all(split_keeps_bits(sample, width, n_out, dataset.classes) for width in widths):
+            raise PeerLost("split products have other bits")
+        return ProcessPair(recipe, dataset, layout, whole)
+    except (OSError, MemoryError) as exc:  # one process may still have room enough
+        raise PeerLost(str(exc)) from exc

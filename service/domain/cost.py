@@ -6,8 +6,7 @@ from itertools import pairwise
 
 from mlp_client.records import Cost
 from mlp_client.spec import AdamW, Optimizer, Spec
-from mlp_core.augmentation import GROUP
-from mlp_core.fast.data_layout import BLOCK_ROWS
+from mlp_core import BLOCK_ROWS, IMAGES_PER_DEFORMATION
 from service.domain.dataset_shape import Shape as Shape
 from service.domain.errors import Flaw, SpecRefused
 
@@ -56,7 +55,7 @@ def cost_of(spec: Spec, data: Shape) -> Cost:
     below_none = 2 * data.inputs * sizes[1]
     flops_per_epoch = (8 * weights - below_none) * data.train_rows + 2 * weights * data.test_rows
     steps = -(-data.train_rows // spec.batch_size)
-    deformations = -(-spec.batch_size // GROUP) * steps if spec.augmentation else 0
+    deformations = -(-spec.batch_size // IMAGES_PER_DEFORMATION) * steps if spec.augmentation else 0
     passed = 2 * data.train_rows + data.test_rows
     seconds_per_epoch = (
         flops_per_epoch / FLOPS_PER_SECOND

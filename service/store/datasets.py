@@ -16,9 +16,16 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from mlp_core import ARITHMETIC, Arrangement, Dataset, Split, arrange, read_idx
-from mlp_core.errors import DatasetError
-from mlp_core.fast.data_layout import ARRAYS, BLOCK_ROWS
+from mlp_core import (
+    ARITHMETIC,
+    BLOCK_ROWS,
+    DataLayout,
+    Dataset,
+    DatasetError,
+    Split,
+    lay_out,
+    read_idx,
+)
 from service.domain.dataset_shape import Shape
 from service.domain.errors import DatasetNotFound, StoreBroken
 from service.store.files.local import make_directory, write_atomic
@@ -119,7 +126,7 @@ class DatasetStore:
                 self._open[name] = self._map(self.describe(name))
             return self._open[name]
 
-    def arranged(self, name: str) -> Arrangement:
+    def arranged(self, name: str) -> DataLayout:
         """Return the arrangement of a data set, memory-mapped; the first call makes it.
 
         Where it can't be kept it is made in memory: it saves time, and nothing else depends on it.
@@ -139,7 +146,7 @@ class DatasetStore:
                 return _made_again(folder, dataset)
         except (OSError, StoreBroken) as exc:
             logger.warning("the arrangement of %s can't be kept: %s", name, exc)
-            return arrange(dataset)
+            return lay_out(dataset)
 
     def _map(self, info: DatasetInfo) -> Dataset:
         folder = self._folder(info)
@@ -173,16 +180,17 @@ def _mapped(folder: Path, names: Iterable[str]) -> list[np.ndarray]:
     return [np.load(folder / f"{name}.npy", "r", allow_pickle=False) for name in names]
 
 
-def _arrangement(folder: Path) -> Arrangement:
-    return Arrangement.from_arrays(dict(zip(ARRAYS, _mapped(folder, ARRAYS), strict=True)))
+def _arrangement(folder: Path) -> DataLayout:
+    names = DataLayout.ARRAY_NAMES
+    return DataLayout.from_arrays(dict(zip(names, _mapped(folder, names), strict=True)))
 
 
-def _made_again(folder: Path, dataset: Dataset) -> Arrangement:
+def _made_again(folder: Path, dataset: Dataset) -> DataLayout:
     """Return the arrangement; make it first, unless another process has just done it."""
     try:
         return _arrangement(folder)
     except NOT_WHOLE:
-        for name, array in arrange(dataset).arrays().items():
+        for name, array in lay_out(dataset).arrays().items():
             write_atomic(folder / f"{name}.npy", _npy(array))
         return _arrangement(folder)
 

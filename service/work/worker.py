@@ -23,6 +23,7 @@ from threadpoolctl import threadpool_info
 import mlp_core
 from mlp_client.job_state import State
 from mlp_core import ARITHMETIC, Augmentation, Checkpoint, Diverged, Recipe, Training
+from mlp_core.parallel.step_runner import TwoCoreSteps
 from service.domain.errors import Damaged, Replaced, StoreBroken
 from service.store.attempts import FAILED, STOPPED, SUCCEEDED, Attempt, TrainingTask
 from service.store.checkpoints import CheckpointRef, CheckpointStore, weights_sha256
@@ -104,9 +105,9 @@ class Worker:
         self._next_save = started + FIRST_SAVE_SECONDS
         # A loss that is not finite raises Diverged; NumPy need not warn on the way there.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            for finished in training:
-                if finished:
-                    self._finish(finished, task)
+            for progress in training:
+                if progress.epoch:
+                    self._finish(progress.epoch, task)
                 if self._asked_to_stop(training):
                     return self._end(self._stop, training)
         return self._end(self._succeed, training)
@@ -115,11 +116,12 @@ class Worker:
         """Go on from the newest good checkpoint, or begin."""
         recipe = recipe_of(task.spec)
         name = task.spec["dataset"]
-        dataset, arrangement = self._datasets.open(name), self._datasets.arranged(name)
+        dataset, layout = self._datasets.open(name), self._datasets.arranged(name)
         checkpoint = self._newest_good(task)
         if checkpoint and task.environment not in (None, environment()):
             self._inexact(f"it began under {task.environment}, goes on in {environment()}")
-        training = Training(recipe, dataset, checkpoint, arrangement, a_core_is_idle)
+        steps = TwoCoreSteps(recipe, dataset, layout, a_core_is_idle)
+        training = Training(recipe, dataset, checkpoint, steps)
         logger.info("attempt %d begins at %s", self._attempt.number, training.cursor)
         return training
 
@@ -211,7 +213,7 @@ class Worker:
             cursor.batches_done,
         ):
             job, attempt = self._attempt.job, self._attempt.number
-            self._written = self._checkpoints.save(job, attempt, training.checkpoint())
+            self._written = self._checkpoints.save(job, attempt, training.make_checkpoint())
             self._named = False
         return self._unnamed()
 
@@ -245,9 +247,9 @@ class Worker:
 
         Nor for a job that is paused now and cancelled then.
         """
-        for finished in training.last_record():
-            if finished:
-                self._finished.append(finished)
+        for progress in training.pending_record():
+            if progress.epoch:
+                self._finished.append(progress.epoch)
             if time.monotonic() >= deadline:
                 break
 
@@ -255,7 +257,7 @@ class Worker:
         saved = self._write(training)
         count = training.cursor.epochs_done
         told = "1 epoch is done" if count == 1 else f"all {count} epochs are done"
-        sha256 = weights_sha256(training.network.arrays())
+        sha256 = weights_sha256(training.copy_network().arrays())
         return self._attempt.end(SUCCEEDED, ("epochs_done", told), saved, self._finished, sha256)
 
     def _fail(self, code: str, message: str) -> State:

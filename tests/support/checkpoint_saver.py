@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, select
 
-from mlp_core import arrange
+from mlp_core import lay_out
 from service.store.attempts import Attempt
 from service.store.checkpoints import CheckpointStore
 from service.store.files.local import Artifacts, make_directory
@@ -35,7 +35,7 @@ class Shelf:
         return tiny_dataset()
 
     def arranged(self, _: str) -> object:
-        return arrange(tiny_dataset())
+        return lay_out(tiny_dataset())
 
 
 class Marked(Database):

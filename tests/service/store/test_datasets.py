@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlp_core import ARITHMETIC, arrange
-from mlp_core.fast.data_layout import BLOCK_ROWS
+from mlp_core import ARITHMETIC, BLOCK_ROWS, lay_out
 from service.domain.errors import DatasetNotFound, StoreBroken
 from service.store import datasets as module
 from service.store.datasets import MNIST, DatasetStore
@@ -195,7 +194,7 @@ def test_processes_at_once_unpack_once(tmp_path: Path) -> None:
 
 def test_the_arrangement_is_made_once_and_mapped(packed: Path, tmp_path: Path) -> None:
     shelf = DatasetStore(tmp_path / "shelf")
-    expected = arrange(shelf.open("tiny")).arrays()
+    expected = lay_out(shelf.open("tiny")).arrays()
     made = shelf.arranged("tiny").arrays()
     times = {file: file.stat().st_mtime_ns for file in (tmp_path / "shelf").glob("*/*/*.npy")}
     kept = DatasetStore(tmp_path / "shelf").arranged("tiny").arrays()
@@ -270,7 +269,7 @@ def test_an_arrangement_that_cannot_be_kept_is_made_in_memory(
     packed: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     shelf = DatasetStore(tmp_path / "shelf")
-    expected = arrange(shelf.open("tiny")).arrays()
+    expected = lay_out(shelf.open("tiny")).arrays()
     [folder] = (tmp_path / "shelf").iterdir()
     (folder / f"arranged-{ARITHMETIC}-{BLOCK_ROWS}").touch()
     for name, array in shelf.arranged("tiny").arrays().items():

@@ -16,7 +16,7 @@ import pytest
 
 from mlp_client.records import Event, Job
 from mlp_client.spec import Spec
-from mlp_core import Arrangement, Augmentation, Dataset, Epoch, Recipe, Training, arrange
+from mlp_core import Augmentation, DataLayout, Dataset, Progress, Recipe, Training, lay_out
 from service.domain.errors import DatasetNotFound, Replaced, StoreBroken
 from service.store.attempts import Attempt
 from service.store.checkpoints import CheckpointStore, weights_sha256
@@ -58,8 +58,8 @@ class Shelf:
             raise DatasetNotFound(name, ["mnist"])
         return self.dataset
 
-    def arranged(self, name: str) -> Arrangement:
-        return arrange(self.open(name))
+    def arranged(self, name: str) -> DataLayout:
+        return lay_out(self.open(name))
 
 
 class Bench:
@@ -92,11 +92,11 @@ class Bench:
         class Watched(Training):
             """Each slice of work takes `tick` seconds, and then something may happen."""
 
-            def __iter__(self) -> Iterator[Epoch | None]:
-                for step, finished in enumerate(super().__iter__(), start=1):
+            def __iter__(self) -> Iterator[Progress]:
+                for step, progress in enumerate(super().__iter__(), start=1):
                     clock.now += tick
                     happens.get(step, lambda: None)()
-                    yield finished
+                    yield progress
 
         self._patch.setattr(module, "time", clock)
         self._patch.setattr(module, "Training", Watched)
