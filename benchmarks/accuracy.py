@@ -1,4 +1,4 @@
-"""How many test digits a job of the preset mlp-augmented reads after how many minutes."""
+"""The test accuracy of a job of the preset mlp-augmented over time."""
 
 import os
 import tempfile
@@ -25,7 +25,7 @@ def measure() -> list[Figure]:
         try:
             job = server.submit(preset=spec.preset, name=spec.preset)
             while (state := server.job(job)["state"]) not in FINAL:
-                time.sleep(2)  # to ask more often would take the core's time
+                time.sleep(2)  # polling more often would take time from the core
             assert state == "succeeded"
             epochs = server.http.get(f"/v1/jobs/{job}/epochs").json()["data"]
             PICTURE.write_bytes(server.http.get(f"/v1/jobs/{job}/curves.png").content)

@@ -1,7 +1,7 @@
-"""The course hand-in this project grew from, as a peer to measure against.
+"""A solution of the course assignment from which this project started, to be measured against.
 
-A plain solution in the spirit of the course's book: float64, images as columns, one-hot labels,
-new arrays everywhere, the activation compared as a string, whole sets evaluated at once.
+It is written in the style of the course's book: float64, images as columns, one-hot labels, new
+arrays everywhere, the activation compared as a string, each set evaluated in one pass.
 """
 
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""Servers of this service to be measured, on the cores they are given."""
+"""Servers of this service that are measured, on given cores."""
 
 import os
 import tempfile
@@ -18,10 +18,10 @@ LINEAR = {"preset": "linear", "epochs": 1}
 
 
 @contextmanager
-def house(*cores: int, **environment: str) -> Iterator[Server]:
-    """A server that runs, with its workers, on some cores; by default on all."""
+def own_server(*cores: int, **environment: str) -> Iterator[Server]:
+    """Yield a running server that is restricted, with its workers, to some cores or uses all."""
     with tempfile.TemporaryDirectory() as folder:
-        # As after any installation or first run: modules are compiled.
+        # Modules are compiled, as after any installation or first run.
         environment = {"PYTHONDONTWRITEBYTECODE": "", "MLP_LOG_LEVEL": "warning", **environment}
         server = Server(Path(folder) / "data", PLACE / "datasets", **environment)
         server.prefix = ["taskset", "-c", ",".join(map(str, cores or CORES))]
@@ -34,7 +34,8 @@ def house(*cores: int, **environment: str) -> Iterator[Server]:
 def run(server: Server, *specs: dict[str, Any]) -> float:
     """Return the seconds from the submission of long jobs to their success.
 
-    The service's own times tell, and it is asked seldom: asking takes the core that is measured.
+    They are taken from the service's own timestamps, and the service is polled rarely, because
+    polling takes time on the core that is measured.
     """
     ids = [server.submit(**spec) for spec in specs]
     await_success(server, *ids, every=0.5)
@@ -54,7 +55,7 @@ def await_success(server: Server, *jobs: str, every: float = 0.01) -> None:
 
 
 def seconds_to_first_step(server: Server, **spec: object) -> float:
-    """Return the seconds from a submission to what the worker logs before its first step."""
+    """Return the seconds from a submission to the worker's log line before its first step."""
     posted = time.time()
     job = server.submit(**spec)
     await_success(server, job)
