@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 Stroke = NDArray[np.float64]
 """(n, 2), with x to the right and y down. A form is about 60 wide and 100 high."""
 
-# Points on a smooth curve of the pen; `!` marks a corner, `|` lifts the pen. Common forms are first:
+# Points on a smooth curve of the pen; `!` marks a corner, `|` lifts the pen. Common forms lead:
 # the k-th is written 1/k as often as the first.
 FORMS = {
     0: [
