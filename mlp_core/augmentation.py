@@ -49,15 +49,15 @@ class RandomDeformation:
         self._grid = np.indices(shape, np.float32).reshape(2, -1)[:, order] - self._centre
         self._smoothers = tuple(_smoother(size, augmentation.smoothness) for size in shape)
 
-    def points(self, count: int, rng: np.random.Generator) -> Matrix:
+    def draw_points(self, count: int, rng: np.random.Generator) -> Matrix:
         """Draw `count` deformations: points (count, 2, n_in), at most a pixel outside the image."""
-        points = self._affine(count, rng)
-        points += self.elastic(count, rng)
+        points = self._draw_affine(count, rng)
+        points += self.draw_elastic(count, rng)
         points += self._centre
         np.clip(points, -1, self._end, out=points)
         return points
 
-    def _affine(self, count: int, rng: np.random.Generator) -> Matrix:
+    def _draw_affine(self, count: int, rng: np.random.Generator) -> Matrix:
         """Points around the centre: rotated, sheared and scaled, then translated."""
         most = self._augmentation
         angle, shear, scale_y, scale_x, y, x = rng.uniform(-1, 1, (6, count))
@@ -73,7 +73,7 @@ class RandomDeformation:
         points += np.array((y, x), np.float32).T[:, :, np.newaxis] * most.translation
         return points
 
-    def elastic(self, count: int, rng: np.random.Generator) -> Matrix:
+    def draw_elastic(self, count: int, rng: np.random.Generator) -> Matrix:
         """Displacements (count, 2, n_in): noise, smoothed by a Gaussian along both axes."""
         noise = rng.standard_normal((count, 2, *self._shape), dtype=np.float32)
         down, right = self._smoothers
@@ -111,7 +111,7 @@ class Deformer:
         inside = self._frame[1:-2, 1:-2, :rows]
         np.copyto(inside, images.T.reshape(*self._shape, rows))
         starts = range(0, rows, IMAGES_PER_DEFORMATION)
-        corners = self._corners(self._deformation.points(len(starts), rng))
+        corners = self._corners(self._deformation.draw_points(len(starts), rng))
         for k, start in enumerate(starts):
             columns = slice(start, min(start + IMAGES_PER_DEFORMATION, rows))
             self._interpolate(columns, Corners(*(each[k] for each in corners)))

@@ -51,7 +51,8 @@ class Training:
             recipe: what to train.
             dataset: what to train on.
             checkpoint: where to continue.
-            steps: takes the steps, made from the same recipe and data set; by default this process.
+            steps: takes the steps; new, and made from the same recipe and data set. By default
+                this process takes them.
 
         Raises:
             CheckpointError: the checkpoint belongs to another recipe or data set.
@@ -61,6 +62,7 @@ class Training:
         self._recipe = recipe
         self._steps = steps or SingleProcessSteps(recipe, dataset)
         self._evaluation = self._steps.evaluation
+        self._schedule = SCHEDULES[recipe.schedule]
         self._rows = len(dataset.train)
         self._position = Position(recipe.epochs, math.ceil(self._rows / recipe.batch_size))
         self._record_time = time.perf_counter()
@@ -129,9 +131,7 @@ class Training:
 
     def _train_batch(self, rows: Indices) -> None:
         position = self._position
-        learning_rate = SCHEDULES[self._recipe.schedule](
-            self._recipe.learning_rate, position.fraction
-        )
+        learning_rate = self._schedule(self._recipe.learning_rate, position.fraction)
         try:
             loss = self._steps.train_batch(
                 rows, learning_rate, position.steps_done + 1, self._augmentation_stream()

@@ -65,14 +65,16 @@ class Evaluator:
 class BlockEvaluation:
     """Evaluates a copy of a network, a block each time it is advanced (see steps.Evaluation)."""
 
-    in_thread = False
-
     def __init__(self, network: Network, layout: DataLayout) -> None:
         self._layout = layout
         self._evaluator = Evaluator(network.sizes)
         self._totals = np.empty((layout.block_count, 2))
         self._slices: Iterator[Scores | None] | None = None
         self.network = network.copy()
+
+    @property
+    def in_thread(self) -> bool:
+        return False
 
     @property
     def pending(self) -> bool:

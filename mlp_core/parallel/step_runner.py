@@ -93,7 +93,7 @@ class TwoCoreSteps:
             self.synchronize()
             return self._whole.train_batch(rows, learning_rate, number, rng)
         try:
-            loss = self._loaded_pair().train_batch(rows, learning_rate, number)
+            loss = self._load_pair().train_batch(rows, learning_rate, number)
         except PeerLost:
             self._continue_alone()
         self._steps_ahead = (self._steps_ahead or 0) + 1
@@ -109,15 +109,15 @@ class TwoCoreSteps:
 
     def start_evaluation(self, network: Network) -> None:
         pair = self._pair if self._splits else None
-        if pair and self._starts_evaluation(pair):
+        if pair and self._try_to_share_evaluation(pair):
             self.evaluation.start_shared(network, pair)
         elif not self._can_split and self._core_is_idle():
             self.evaluation.start_in_thread(network)
         else:
             self.evaluation.start(network)
 
-    def _starts_evaluation(self, pair: ProcessPair) -> bool:
-        """Let the second process begin to evaluate the whole network; return whether it does."""
+    def _try_to_share_evaluation(self, pair: ProcessPair) -> bool:
+        """Let the second process begin its share of the evaluation; return whether it does."""
         try:
             pair.start_evaluation(self._whole.arrays())
         except PeerLost:
@@ -125,8 +125,8 @@ class TwoCoreSteps:
             return False
         return True
 
-    def _loaded_pair(self) -> ProcessPair:
-        """Return the two processes, started and loaded if they are not yet."""
+    def _load_pair(self) -> ProcessPair:
+        """Start the second process and load both halves, unless that is done; return the two."""
         if self._pair is None:
             self._pair = _start_pair(*self._given, self._whole.arrays())
         if self._steps_ahead is None:

@@ -34,7 +34,7 @@ class TwoCoreEvaluation(BlockEvaluation):
     _result: Future[Scores | None] | None = None  # of the thread
 
     @property
-    def in_thread(self) -> bool:  # type: ignore[override]
+    def in_thread(self) -> bool:
         return self._result is not None
 
     def start_shared(self, network: Network, second: SecondEvaluator) -> None:

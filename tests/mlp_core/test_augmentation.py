@@ -134,7 +134,7 @@ def test_scale_and_shear_change_the_extent_of_a_spot(
 
 def test_elastic_displacements_are_smooth_and_as_large_as_asked(rng: np.random.Generator) -> None:
     deformation = RandomDeformation(replace(STILL, elastic=1.5), SHAPE, np.arange(N_IN))
-    displaced = deformation.elastic(500, rng).reshape(500, 2, *SHAPE)
+    displaced = deformation.draw_elastic(500, rng).reshape(500, 2, *SHAPE)
     assert displaced.dtype == np.float32
     assert displaced.std() == pytest.approx(1.5, rel=0.05)
     assert displaced.mean() == pytest.approx(0, abs=0.1)
@@ -196,13 +196,13 @@ def test_each_batch_of_each_epoch_is_deformed_by_a_stream_of_its_own(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    points = RandomDeformation.points
+    points = RandomDeformation.draw_points
 
     def watched(self: RandomDeformation, count: int, rng: np.random.Generator) -> Matrix:
         seen.append(rng.bit_generator.state["state"]["state"])
         return points(self, count, rng)
 
-    monkeypatch.setattr(RandomDeformation, "points", watched)
+    monkeypatch.setattr(RandomDeformation, "draw_points", watched)
     losses_and_weights(RECIPE, data(rng))
     assert len(seen) == len(set(seen)) == 2 * 3
 

@@ -70,7 +70,7 @@ def test_deforming_images_never_leaves_float32(
     deformer = Deformer(given, (2, 3), order, 8)
     X = deformer.fill_inputs(rng.integers(0, 256, (8, 6), dtype=np.uint8), rng)
     assert isinstance(X, Float32Only)
-    assert RandomDeformation(given, (2, 3), order).points(4, rng).dtype == np.float32
+    assert RandomDeformation(given, (2, 3), order).draw_points(4, rng).dtype == np.float32
 
 
 @pytest.mark.parametrize(
