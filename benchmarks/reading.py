@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.report import Figure, figure
 from benchmarks.serving import CORE, load, pin, processor_seconds, ratios, served
 from service.store.jobs import JobStore
-from service.store.sql.connector import Database
+from service.store.sql.database import Database
 from tests.conftest import submission
 from tests.support.load import get
 from tests.support.server_process import Server, resident

@@ -75,7 +75,7 @@ class Job(Record):
     owner: str | None = Field(None, description="whose API key submitted it; null: nobody's")
     reason: Reason | None
     attempt: int = Field(description="how often the job was started")
-    losses: int = Field(description="workers lost since the last checkpoint that moved on")
+    lost_workers: int = Field(description="workers lost since the last checkpoint that moved on")
     spec: StoredSpec
     spec_version: int
     cost: Cost

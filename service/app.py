@@ -38,13 +38,16 @@ from service.server.metrics import Metrics
 from service.server.quick_predict import QuickPredict
 from service.server.request_guard import RequestGuard
 from service.settings import Settings
-from service.store.api_keys import KeyStore
+from service.store.api_keys import ApiKeyStore
 from service.store.checkpoints import CheckpointStore
 from service.store.datasets import MNIST, DatasetStore
 from service.store.files.local import Artifacts, make_directory
 from service.store.jobs import JobStore
 from service.store.queue import Queue
-from service.store.sql.connector import Database, is_there, migrate, sqlite_url
+from service.store.sql.database import Database
+from service.store.sql.engine import is_there
+from service.store.sql.migrate import is_outdated, migrate
+from service.store.sql.sqlite import sqlite_url
 from service.work.dispatcher import Dispatcher
 from service.work.drain import let_workers_leave
 from service.work.launchers.local import LocalLauncher
@@ -71,7 +74,7 @@ class Components:
         datasets_dir = settings.resolved_datasets_dir().absolute()
         self.database = Database(url, BUSY_SECONDS)
         self.jobs = JobStore(self.database)
-        self.keys = KeyStore(self.database)
+        self.keys = ApiKeyStore(self.database)
         artifacts = Artifacts(artifacts_dir)
         shelf = DatasetStore(datasets_dir)
         file = self.database.file
@@ -176,7 +179,7 @@ def prepare(settings: Settings) -> None:
     url = settings.resolved_database_url()
     database = Database(url)
     end_frozen_holders(database.file)
-    if is_there(url) and database.is_outdated():
+    if is_there(url) and is_outdated(database):
         let_workers_leave(Queue(database))
     database.close()
     migrate(url)
@@ -346,7 +349,7 @@ def _has_keys(settings: Settings) -> bool:
         return False
     database = Database(url)
     try:
-        return bool(KeyStore(database).all())
+        return bool(ApiKeyStore(database).all())
     finally:
         database.close()
 

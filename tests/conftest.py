@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 
 from mlp_client.spec import Spec
+from service.api.job_records import job_record, new_job
 from service.domain import cost
 from service.store.checkpoints import CheckpointStore
 from service.store.datasets import MNIST, DatasetStore
 from service.store.files.local import Artifacts
 from service.store.jobs import JobStore, Submission
 from service.store.queue import Queue
-from service.store.sql.connector import Database, migrate
+from service.store.sql.database import Database
+from service.store.sql.migrate import migrate
 from tests.support.campaign import SUITES, Campaign
 from tests.support.server_process import Server
 
@@ -168,4 +170,5 @@ def submission(
     spec = Spec.model_validate(fields)
     batches = -(-MNIST.train_rows // spec.batch_size)
     priced = cost.cost_of(spec, MNIST.shape)
-    return jobs.submit(spec, priced, batches, lambda job: job.model_dump_json(), key, body)
+    new = new_job(spec, priced, batches)
+    return jobs.submit(new, lambda job: job_record(job).model_dump_json(), key, body)

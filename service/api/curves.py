@@ -7,6 +7,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from mlp_client.records import Job
 from service.api.dependencies import Services, ServicesDep
+from service.api.job_records import job_record
 from service.api.jobs import JobId
 from service.api.responses import LimitedPool, binary, conditional, unchanged
 from service.pictures import curves
@@ -73,7 +74,7 @@ async def _draw(
     height: int,
     theme: Literal["light", "dark"],
 ) -> Response:
-    jobs = await run_in_threadpool(lambda: [services.jobs.get(id_) for id_ in ids])
+    jobs = await run_in_threadpool(lambda: [job_record(services.jobs.get(id_)) for id_ in ids])
     # Epochs never change, so the last one's number stands for all.
     source = (tuple((job.id, _last(job)) for job in jobs), width, height, theme)
     if answer := unchanged(request, format, source):

@@ -6,15 +6,15 @@ from typing import Annotated, Protocol
 
 from fastapi import Depends, Request
 
-from mlp_client.records import Event, Job
 from service.domain.cost import Limits
 from service.domain.principal import Principal
 from service.inference.model_cache import ModelCache
 from service.store.datasets import DatasetStore
 from service.store.files.local import Artifacts
 from service.store.jobs import JobStore
+from service.store.stored_job import StoredEvent, StoredJob
 
-News = tuple[Job, list[Event]]
+News = tuple[StoredJob, list[StoredEvent]]
 """A job, and those of its events that are new."""
 
 

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mlp_client.job_state import FINAL, State
 from service.api.dependencies import News, PrincipalDep, ServicesDep
+from service.api.job_records import progress
 from service.api.jobs import JobId
 from service.domain.errors import StoreBroken
 
@@ -85,4 +86,4 @@ async def stream_events(
                 data: dict[str, Any] = {**event.data, "at": event.at}
                 yield ServerSentEvent(event=event.type, id=str(event.number), data=data)
             if now.state == State.RUNNING:
-                yield ServerSentEvent(event="progress", data=now.progress)
+                yield ServerSentEvent(event="progress", data=progress(now))

@@ -13,6 +13,7 @@ from mlp_client.job_state import State
 from mlp_client.records import Epoch, Job
 from mlp_client.spec import PRESETS, Spec
 from service.api.dependencies import Services, ServicesDep
+from service.api.job_records import epoch_record, job_record, new_job
 from service.api.responses import (
     HEAVY_POOL,
     HELD,
@@ -27,6 +28,7 @@ from service.api.responses import (
 from service.domain import cost
 from service.domain.errors import DatasetNotFound, Flaw, SpecRefused
 from service.store.jobs import Submission
+from service.store.stored_job import EpochRecord
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 
@@ -108,11 +110,11 @@ def _submit(services: Services, spec: Spec, key: str | None, body: bytes) -> Sub
         shape = services.datasets.describe(spec.dataset).shape
     except DatasetNotFound as exc:
         raise SpecRefused([Flaw("#/dataset", str(exc))]) from exc
+    priced = cost.check(spec, shape, services.limits)
+    batches_per_epoch = math.ceil(shape.train_rows / spec.batch_size)
     return services.jobs.submit(
-        spec,
-        cost.check(spec, shape, services.limits),
-        batches_per_epoch=math.ceil(shape.train_rows / spec.batch_size),
-        render=lambda job: job.model_dump_json(),
+        new_job(spec, priced, batches_per_epoch),
+        render=lambda job: job_record(job).model_dump_json(),
         key=key,
         body=body,
     )
@@ -131,7 +133,7 @@ def list_jobs(
     page = services.jobs.page(limit, after, state)
     ids = [job.id for job in page.jobs]
     return JobList(
-        data=page.jobs,
+        data=[job_record(job) for job in page.jobs],
         has_more=page.has_more,
         first_id=ids[0] if ids else None,
         last_id=ids[-1] if ids else None,
@@ -141,7 +143,7 @@ def list_jobs(
 @router.get("/jobs/{job}", response_model=Job, responses=HELD, name="get_job")
 def get_job(services: ServicesDep, request: Request, job: JobId) -> Response:
     """Read a job: state, progress, metrics."""
-    body = services.jobs.get(job).model_dump_json().encode()
+    body = job_record(services.jobs.get(job)).model_dump_json().encode()
     return conditional(request, "json", (body,), lambda: body)
 
 
@@ -168,7 +170,7 @@ def act_on_job(
     """Cancel, pause or resume a job. Repeating an action that is done is harmless."""
     changed = services.jobs.act(action, job)
     services.wake()
-    return changed
+    return job_record(changed)
 
 
 @router.get("/jobs/{job}/epochs", response_model=EpochList, name="list_epochs")
@@ -181,7 +183,8 @@ async def list_epochs(
     """List the finished epochs, from the one behind `after`."""
 
     def write() -> str:
-        return EpochList(data=services.jobs.epochs(job, after)).model_dump_json()
+        found = services.jobs.epochs(job, after)
+        return EpochList(data=[epoch_record(epoch) for epoch in found]).model_dump_json()
 
     return Response(await HEAVY_POOL.make(request, write), media_type="application/json")
 
@@ -194,9 +197,9 @@ async def list_epochs(
 )
 async def get_epochs_csv(services: ServicesDep, request: Request, job: JobId) -> Response:
     """Read the finished epochs as CSV, with a header line."""
-    latest = (await run_in_threadpool(services.jobs.get, job)).metrics.latest
+    latest = (await run_in_threadpool(services.jobs.get, job)).latest
     # Epochs never change, so the last one's number stands for all.
-    if answer := unchanged(request, "csv", (job, latest.epoch if latest else 0)):
+    if answer := unchanged(request, "csv", (job, latest["epoch"] if latest else 0)):
         return answer
 
     def write() -> Response:
@@ -206,11 +209,11 @@ async def get_epochs_csv(services: ServicesDep, request: Request, job: JobId) ->
     return await HEAVY_POOL.make(request, write)
 
 
-def _csv(epochs: list[Epoch]) -> bytes:
+def _csv(epochs: list[EpochRecord]) -> bytes:
     file = io.StringIO(newline="")
     writer = csv.DictWriter(file, fieldnames=list(Epoch.model_fields))
     writer.writeheader()
-    writer.writerows(epoch.model_dump() for epoch in epochs)
+    writer.writerows(epochs)
     return file.getvalue().encode()
 
 

@@ -12,10 +12,11 @@ from mlp_core import Network
 from service.api.curves import Format, Theme
 from service.api.dependencies import Services, ServicesDep
 from service.api.responses import HEAVY_POOL, Pieces, binary, check_size, conditional, unchanged
+from service.api.weight_files import npz_pieces, safetensors_pieces
 from service.domain.errors import LayerNotFound
 from service.inference.model_cache import LoadedModel
 from service.pictures import templates
-from service.store.checkpoints import Arrays, CheckpointRef, npz_pieces, safetensors_pieces
+from service.store.checkpoints import Arrays, CheckpointRef
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 

@@ -19,7 +19,7 @@ from service import __version__
 
 if TYPE_CHECKING:
     from service.settings import Settings
-    from service.store.api_keys import Key, KeyStore
+    from service.store.api_keys import ApiKey, ApiKeyStore
 
 app = typer.Typer(
     help="Train, watch and query multi-layer perceptrons over HTTP.",
@@ -291,10 +291,12 @@ def revoke(
 
 
 @contextlib.contextmanager
-def _key_store(data_dir: Path | None, *, new: bool = False) -> Iterator["KeyStore"]:
+def _key_store(data_dir: Path | None, *, new: bool = False) -> Iterator["ApiKeyStore"]:
     from service.domain.errors import ServiceError
-    from service.store.api_keys import KeyStore
-    from service.store.sql.connector import Database, is_there, migrate
+    from service.store.api_keys import ApiKeyStore
+    from service.store.sql.database import Database
+    from service.store.sql.engine import is_there
+    from service.store.sql.migrate import migrate
 
     settings = _settings(data_dir=data_dir)
     url, place = settings.resolved_database_url(), settings.data_dir.absolute()
@@ -308,7 +310,7 @@ def _key_store(data_dir: Path | None, *, new: bool = False) -> Iterator["KeyStor
             typer.echo(made, err=True)
         with contextlib.closing(Database(url)) as database:
             migrate(url)
-            yield KeyStore(database)
+            yield ApiKeyStore(database)
     except ServiceError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
@@ -324,7 +326,7 @@ def _duration(text: str) -> timedelta:
     return timedelta(**{units[found[2]]: int(found[1])})
 
 
-def _validity(key: "Key") -> str:
+def _validity(key: "ApiKey") -> str:
     def day(at: datetime) -> str:
         return at.strftime("%Y-%m-%d %H:%M UTC")
 

@@ -7,11 +7,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from mlp_client.job_state import FINAL, State
-from mlp_client.records import Job
 from mlp_core import Network
 from service.domain.errors import NotTrainedYet, StoreBroken
 from service.store.checkpoints import Arrays, CheckpointRef, CheckpointStore, weights_only
 from service.store.jobs import JobStore
+from service.store.stored_job import StoredJob
 
 CACHED = 8
 CACHED_BYTES = 128 * 1024**2
@@ -83,7 +83,7 @@ class ModelCache:
 
     def known(self, ref: str) -> LoadedModel | None:
         """Return what `get` would, if that is in memory; wait for a commit at most."""
-        key = self._jobs.newest_key(ref)
+        key = self._jobs.newest_checkpoint_key(ref)
         found = self._cache.get(key) if key else None
         if key and found and self._lock.acquire(blocking=False):
             if key in self._cache:
@@ -91,14 +91,14 @@ class ModelCache:
             self._lock.release()
         return found
 
-    def _saved(self, ref: str) -> tuple[Job, list[CheckpointRef]]:
+    def _saved(self, ref: str) -> tuple[StoredJob, list[CheckpointRef]]:
         id_ = self._jobs.latest_succeeded() if ref == "latest" else ref
         job, saved = self._jobs.with_checkpoints(id_)
         if not saved:
             raise NotTrainedYet(id_, job.state, ended=job.state in FINAL)
         return job, saved
 
-    def _newest_good(self, job: Job, saved: list[CheckpointRef]) -> LoadedModel:
+    def _newest_good(self, job: StoredJob, saved: list[CheckpointRef]) -> LoadedModel:
         if job.state == State.SUCCEEDED:  # the one before is another network than was promised
             return self._load(job, saved[0])
         for candidate in saved[:-1]:
@@ -108,7 +108,7 @@ class ModelCache:
                 continue  # damaged or lost: the one before it may be whole
         return self._load(job, saved[-1])
 
-    def _load(self, job: Job, saved: CheckpointRef) -> LoadedModel:
+    def _load(self, job: StoredJob, saved: CheckpointRef) -> LoadedModel:
         """Return a network from memory or its file; many who ask at once wait for one reader."""
         with self._lock:
             if found := self._cache.get(saved.key):
@@ -131,10 +131,10 @@ class ModelCache:
                 del self._loading[saved.key]
         return trained
 
-    def _read(self, job: Job, saved: CheckpointRef) -> LoadedModel:
+    def _read(self, job: StoredJob, saved: CheckpointRef) -> LoadedModel:
         arrays = weights_only(self._checkpoints.load(saved).arrays)
-        network = Network.from_arrays(arrays, job.spec.activation)
-        return LoadedModel(job.id, job.spec.dataset, saved, network, arrays)
+        network = Network.from_arrays(arrays, job.spec["activation"])
+        return LoadedModel(job.id, job.spec["dataset"], saved, network, arrays)
 
     def _keep(self, trained: LoadedModel) -> None:
         with self._lock:

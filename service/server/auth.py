@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.api import problem_responses
 from service.domain.errors import StoreBroken
 from service.domain.principal import STRANGER, Principal
-from service.store.api_keys import Key, KeyStore, sha256_of
+from service.store.api_keys import ApiKey, ApiKeyStore, sha256_of
 
 logger = structlog.get_logger(__name__)
 
@@ -54,15 +54,15 @@ class Refusal(Exception):
 class KeyRing:
     """All keys as they were a moment ago; a server that runs learns of changes in a second."""
 
-    def __init__(self, store: KeyStore) -> None:
+    def __init__(self, store: ApiKeyStore) -> None:
         self._store = store
-        self._keys: dict[str, Key] = {}
+        self._keys: dict[str, ApiKey] = {}
         self._failure: StoreBroken | None = None
         self._read_at = -math.inf
         self._reading: asyncio.Task[None] | None = None
         self._thread = CapacityLimiter(1)  # requests that hold all threads must not keep others out
 
-    async def keys(self) -> dict[str, Key]:
+    async def keys(self) -> dict[str, ApiKey]:
         """Return the keys by their ids.
 
         Raises:
@@ -150,7 +150,7 @@ class Authenticator:
         return Principal(key.owner, key.scopes, still_valid)
 
 
-def _valid_key(keys: dict[str, Key], headers: list[str]) -> Key:
+def _valid_key(keys: dict[str, ApiKey], headers: list[str]) -> ApiKey:
     """Return the key that was sent, or refuse; only who knows its secret learns why."""
     sent = BEARER.fullmatch(headers[0]) if len(headers) == 1 else None
     if sent is None:
@@ -166,7 +166,7 @@ def _valid_key(keys: dict[str, Key], headers: list[str]) -> Key:
     return key
 
 
-def _why_invalid(key: Key) -> str | None:
+def _why_invalid(key: ApiKey) -> str | None:
     if key.revoked_at:
         return "was revoked"
     return "has expired" if key.expired else None

@@ -1,6 +1,6 @@
-"""API keys: made, listed, revoked. Of a key's secret only the SHA-256 is kept.
+"""API keys: created, listed, revoked. Only the SHA-256 of a key's secret is stored.
 
-The secret has 256 bits of chance, so a slow hash would add nothing, and one look-up by id suffices.
+The secret has 256 random bits, so a slow hash would add nothing, and one look-up by id suffices.
 """
 
 import hashlib
@@ -11,22 +11,29 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import insert, select, update
-from sqlalchemy.engine import RowMapping
-
 from service.domain.errors import KeyNotFound
-from service.store.sql.connector import Database
-from service.store.sql.schema import api_keys
-from service.store.transitions import now
+from service.store.sql.connector import Connector
+from service.store.sql.values import Row, now
 
 SCOPES = ("read", "predict", "train", "admin")
 ID_LETTERS = string.ascii_lowercase + string.digits
 ID_LENGTH = 10
 OWNER = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
+INSERT = """
+INSERT INTO api_keys (id, owner, secret_sha256, scopes, created_at, expires_at)
+VALUES (:id, :owner, :secret_sha256, :scopes, :created_at, :expires_at)
+"""
+ALL = """
+SELECT id, owner, secret_sha256, scopes, created_at, expires_at, revoked_at
+FROM api_keys ORDER BY created_at, id
+"""
+FIND = "SELECT id FROM api_keys WHERE id = :id"
+REVOKE = "UPDATE api_keys SET revoked_at = :at WHERE id = :id AND revoked_at IS NULL"
+
 
 @dataclass(frozen=True)
-class Key:
+class ApiKey:
     """An API key, without its secret."""
 
     id: str
@@ -39,14 +46,15 @@ class Key:
 
     @property
     def expired(self) -> bool:
+        """Whether its time is over."""
         return self.expires_at is not None and self.expires_at <= now()
 
 
-class KeyStore:
-    """The API keys. A revoked key stays: while there is any row, the service is not open."""
+class ApiKeyStore:
+    """The API keys. A revoked key stays: while there is any row, the service is not open to all."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, connector: Connector) -> None:
+        self._connector = connector
 
     def create(
         self,
@@ -54,46 +62,44 @@ class KeyStore:
         scopes: Collection[str],
         lifetime: timedelta | None = None,
     ) -> str:
-        """Store a new key; return it, which is the only time that its secret is known."""
+        """Store a new key and return it, with its secret: it can't be read again."""
         id_ = "".join(secrets.choice(ID_LETTERS) for _ in range(ID_LENGTH))
         secret = secrets.token_urlsafe(32)
         created = now()
-        entry = {
-            "id": id_,
-            "owner": owner,
-            "secret_sha256": sha256_of(secret),
-            "scopes": sorted(set(scopes)),
-            "created_at": created,
-            "expires_at": None if lifetime is None else created + lifetime,
-        }
-        with self._database.write() as connection:
-            connection.execute(insert(api_keys).values(entry))
+        with self._connector.write() as transaction:
+            transaction.execute(
+                INSERT,
+                id=id_,
+                owner=owner,
+                secret_sha256=sha256_of(secret),
+                scopes=sorted(set(scopes)),
+                created_at=created,
+                expires_at=None if lifetime is None else created + lifetime,
+            )
         return f"mlp_{id_}_{secret}"
 
-    def all(self) -> list[Key]:
-        """Return all keys, oldest first, also those that are valid no more."""
-        with self._database.read() as connection:
-            query = select(api_keys).order_by(api_keys.c.created_at, api_keys.c.id)
-            return [_key(row) for row in connection.execute(query).mappings()]
+    def all(self) -> list[ApiKey]:
+        """Return all keys, oldest first, including those that are no longer valid."""
+        with self._connector.read() as transaction:
+            return [_api_key(row) for row in transaction.rows(ALL)]
 
     def revoke(self, id_: str) -> None:
-        """Make a key invalid for good. To do it again changes nothing.
+        """Make a key invalid for good. Revoking it again changes nothing.
 
         Raises:
             KeyNotFound: no key has this id.
 
         """
-        with self._database.write() as connection:
-            of_id = api_keys.c.id == id_
-            valid = update(api_keys).where(of_id, api_keys.c.revoked_at.is_(None))
-            connection.execute(valid.values(revoked_at=now()))
-            if connection.scalar(select(api_keys.c.id).where(of_id)) is None:
+        with self._connector.write() as transaction:
+            transaction.execute(REVOKE, id=id_, at=now())
+            if transaction.row(FIND, id=id_) is None:
                 raise KeyNotFound(id_)
 
 
 def sha256_of(secret: str) -> str:
+    """Return what is stored of a secret."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def _key(row: RowMapping) -> Key:
-    return Key(**{**row, "scopes": frozenset(row["scopes"])})
+def _api_key(row: Row) -> ApiKey:
+    return ApiKey(**row | {"scopes": frozenset(row["scopes"])})

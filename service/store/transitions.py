@@ -1,135 +1,94 @@
-"""The one way a job row changes: held under a guard, changed, its events numbered and recorded.
+"""The one way a job row changes: locked under a guard, changed, its events numbered and recorded.
 
-A transaction holds the row first, by an UPDATE guarded by what must still be true, so nothing is
-decided on a row that another process is about to change.
-
-All of this is plain SQL: workers execute it too, and SQLAlchemy takes longer to import than
-everything that a worker needs.
+A write transaction locks the row first, by an UPDATE guarded by what must still be true, so nothing
+is decided on a row that another process is about to change.
 """
 
-import json
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any, Literal, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 from mlp_client.job_state import FINAL, WITH_WORKER, State
-from service.store.checkpoints import CheckpointRef
+from service.store.checkpoints import drop_older_checkpoints
+from service.store.sql.transaction import Transaction
+from service.store.sql.values import Row, now
 
 EventType = Literal["state", "epoch", "warning"]
-Note = tuple[EventType, dict[str, Any]]
-"""An event to be: its type and data."""
+NewEvent = tuple[EventType, dict[str, Any]]
+"""The type and the data of an event that is about to be recorded."""
+
+LOCK = """
+UPDATE jobs SET heartbeat = heartbeat WHERE {guard}
+RETURNING number, id, state, reason, attempt, lost_workers, best, heartbeat, event_count
+"""
+"""Locks the row that `guard` is true of, until the transaction ends, and returns what decides a
+transition."""
+INSERT_EVENT = """
+INSERT INTO events (job, number, type, at, data) VALUES (:job, :number, :type, :at, :data)
+"""
+UPDATE_ROW = "UPDATE jobs SET {columns} WHERE number = :locked"
+LAST_FINISH = "SELECT max(finish_number) AS last FROM jobs"
 
 
-class Row(Protocol):
-    """A job's row, as far as it was asked for."""
-
-    def __getitem__(self, column: str, /) -> Any: ...
-
-
-class Answer(Protocol):
-    """What a driver's cursor and SQLAlchemy's result have in common."""
-
-    def fetchall(self) -> Sequence[Any]: ...
+def lock_statement(guard: str) -> str:
+    """Return the statement that locks the one job row of which `guard` is true."""
+    return LOCK.format(guard=guard)
 
 
-class Transaction(Protocol):
-    """A connection in a transaction: SQLAlchemy's, or the `Link` of a worker."""
-
-    def exec_driver_sql(self, statement: str, parameters: Any = ..., /) -> Answer: ...
-
-
-HELD = ("number", "id", "state", "reason", "attempt", "losses", "best", "beat", "event_count")
-STATES = ", ".join(f"'{state}'" for state in WITH_WORKER)
-HOLD = f"""
-UPDATE jobs SET beat = beat WHERE id = :job AND attempt = :attempt AND state IN ({STATES})
-RETURNING {", ".join(HELD)}"""  # noqa: S608  names of our own
-RECORD = """
-INSERT INTO events (job, number, type, at, data) VALUES (:job, :number, :type, :at, :data)"""
-PLACES = ("attempt", "epochs_done", "batches_done", "key", "size", "sha256")
-SAVED = f"""
-SELECT {", ".join(PLACES)} FROM checkpoints WHERE job = :job ORDER BY number DESC"""  # noqa: S608
-DROP_OLDER = """
-DELETE FROM checkpoints WHERE job = :job
-AND number < (SELECT max(number) FROM checkpoints WHERE job = :job)"""
-LAST_FINISH = "SELECT max(finish_number) FROM jobs"
+def states(of: Iterable[State]) -> str:
+    """Return states as the inside of an SQL list."""
+    return ", ".join(f"'{state}'" for state in of)
 
 
-def now() -> datetime:
-    """Return the time, for display; besides it helps to age idempotency keys, and ends API keys."""
-    return datetime.now(UTC)
+LOCK_ATTEMPT = lock_statement(
+    f"id = :job AND attempt = :attempt AND state IN ({states(WITH_WORKER)})"
+)
 
 
-def stored(value: Any) -> Any:
-    """Return a value as it lies in the database, where SQLAlchemy's types put it and read it."""
-    if isinstance(value, dict):
-        return json.dumps(value)
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
-    return value
+def lock_attempt(transaction: Transaction, job: str, attempt: int) -> Row | None:
+    """Lock a job's row, if this attempt still has the job."""
+    return transaction.row(LOCK_ATTEMPT, job=job, attempt=attempt)
 
 
-def execute(transaction: Transaction, statement: str, **values: Any) -> Sequence[Any]:
-    """Execute a statement; return the rows that it answers, if it does."""
-    return transaction.exec_driver_sql(statement, _stored(values)).fetchall()
-
-
-def add(transaction: Transaction, statement: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Execute a statement that answers nothing, for each row."""
-    transaction.exec_driver_sql(statement, [_stored(row) for row in rows])
-
-
-def _stored(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: stored(value) for name, value in values.items()}
-
-
-def hold(transaction: Transaction, job: str, attempt: int) -> dict[str, Any] | None:
-    """Lock a job's row until the transaction ends, if this attempt still has the job."""
-    found = execute(transaction, HOLD, job=job, attempt=attempt)
-    if not found:
-        return None
-    row = dict(zip(HELD, found[0], strict=True))
-    return row | {name: row[name] and json.loads(row[name]) for name in ("reason", "best")}
-
-
-def checkpoint_refs(transaction: Transaction, row: Row) -> list[CheckpointRef]:
-    """Return the checkpoints of a job that count, newest first."""
-    found = execute(transaction, SAVED, job=row["number"])
-    return [CheckpointRef(row["id"], *place) for place in found]
-
-
-def change(
-    transaction: Transaction, row: Row, values: Mapping[str, Any], notes: Sequence[Note] = ()
+def update_row(
+    transaction: Transaction, row: Row, values: Mapping[str, Any], events: Sequence[NewEvent] = ()
 ) -> None:
-    """Change a row that this transaction holds, and record its `notes` as events."""
-    count = row["event_count"] + len(notes)
-    if notes:
-        at = now()
-        numbered = enumerate(notes, start=row["event_count"] + 1)
-        entries = [
+    """Change a row that this transaction has locked, and record its events."""
+    if events:
+        _record(transaction, row, events)
+    new = {"event_count": row["event_count"] + len(events), **values}
+    columns = ", ".join(f"{name} = :{name}" for name in new)
+    transaction.execute(UPDATE_ROW.format(columns=columns), locked=row["number"], **new)
+
+
+def _record(transaction: Transaction, row: Row, events: Sequence[NewEvent]) -> None:
+    at = now()
+    numbered = enumerate(events, start=row["event_count"] + 1)
+    transaction.execute_many(
+        INSERT_EVENT,
+        [
             {"job": row["number"], "number": number, "type": type_, "at": at, "data": data}
             for number, (type_, data) in numbered
-        ]
-        add(transaction, RECORD, entries)
-    new = {"event_count": count, **values}
-    columns = ", ".join(f"{name} = :{name}" for name in new)
-    statement = f"UPDATE jobs SET {columns} WHERE number = :held"  # noqa: S608  names of our own
-    add(transaction, statement, [{"held": row["number"], **new}])
+        ],
+    )
 
 
-def move(
+def transition(
     transaction: Transaction,
     row: Row,
     to: State,
     reason: dict[str, str] | None,
     **values: Any,
 ) -> None:
-    """Move a row that this transaction holds to the state `to`, and record it as an event."""
+    """Move a row that this transaction has locked to the state `to`, and record it as an event."""
     if to in (State.SUCCEEDED, State.CANCELLED):  # a failed job may be looked into
-        add(transaction, DROP_OLDER, [{"job": row["number"]}])
+        drop_older_checkpoints(transaction, row["number"])
     if to in FINAL:
-        # Clocks jump; counting on from the job that ended last does not.
-        [(last,)] = execute(transaction, LAST_FINISH)
-        values |= {"finished_at": now(), "finish_number": (last or 0) + 1}
+        values |= {"finished_at": now(), "finish_number": _next_finish_number(transaction)}
     happened = {"state": to, "attempt": values.get("attempt", row["attempt"]), "reason": reason}
-    new = {"state": to, "reason": reason, **values}
-    change(transaction, row, new, [("state", happened)])
+    update_row(transaction, row, {"state": to, "reason": reason, **values}, [("state", happened)])
+
+
+def _next_finish_number(transaction: Transaction) -> int:
+    """Return the number that orders the job that ends now: clocks jump, and this does not."""
+    found = transaction.row(LAST_FINISH)
+    return ((found and found["last"]) or 0) + 1

@@ -232,8 +232,8 @@ class Dispatcher:
             watch = self._tracked.get(key)
             if watch is None:
                 continue  # reaped in this round
-            watch.still = watch.still + 1 if watch.beat == row.beat else 0
-            watch.beat = row.beat
+            watch.still = watch.still + 1 if watch.beat == row.heartbeat else 0
+            watch.beat = row.heartbeat
             if watch.still >= LOST_AFTER_SWEEPS:
                 self._lose(*key, f"no sign of life from the worker in {watch.still} s")
                 if watch.handle:
@@ -254,7 +254,7 @@ class Dispatcher:
             return
         logger.warning("worker_lost", job=job, attempt=attempt, why=why, state=lost.state)
         if lost.state == State.QUEUED:
-            number = min(lost.losses, len(BACK_OFF_SECONDS))
+            number = min(lost.lost_workers, len(BACK_OFF_SECONDS))
             self._not_before[job] = self._clock.monotonic() + BACK_OFF_SECONDS[number - 1]
 
     def _put_back(self, job: str, attempt: int, why: str, code: str = "shutdown") -> None:

@@ -28,7 +28,8 @@ from service.store.attempts import FAILED, STOPPED, SUCCEEDED, Attempt, Training
 from service.store.checkpoints import CheckpointRef, CheckpointStore, weights_sha256
 from service.store.datasets import DatasetStore
 from service.store.files.local import Artifacts
-from service.store.sql.sqlite import Link
+from service.store.sql.driver import DriverConnector
+from service.store.sql.engine import engine_of
 from service.work.process import STORE_EXIT, ProcessHandle, a_core_is_idle
 
 BEAT_SECONDS = 0.5
@@ -176,7 +177,7 @@ class Worker:
     def _beat(self, training: Training) -> None:
         cursor = training.cursor
         at = (cursor.epochs_done, cursor.batches_done)
-        self._state = self._attempt.beat(at, self._finished)
+        self._state = self._attempt.heartbeat(at, self._finished)
         self._finished.clear()
         self._next_beat = time.monotonic() + BEAT_SECONDS
 
@@ -311,7 +312,7 @@ def main() -> int:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
     # This is a door: the launcher hands these over in the environment, where no `ps` shows them.
-    database = Link(os.environ["MLP_DATABASE_URL"])
+    database = DriverConnector(engine_of(os.environ["MLP_DATABASE_URL"]))
     checkpoints = CheckpointStore(Artifacts(Path(os.environ["MLP_ARTIFACTS_DIR"])))
     datasets = DatasetStore(Path(os.environ["MLP_DATASETS_DIR"]))
     attempt = Attempt(database, job, int(number))

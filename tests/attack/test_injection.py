@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 import pytest
 
 from service.domain.errors import StoreBroken
-from service.store.sql.connector import migrate
+from service.store.sql.migrate import migrate
 from tests.support.campaign import ROOT, Campaign
 from tests.support.live_service import train
 from tests.support.server_process import Server, eventually

@@ -24,12 +24,12 @@ from threadpoolctl import threadpool_limits
 
 from service.app import create_app
 from service.server import auth
-from service.store.api_keys import KeyStore
+from service.store.api_keys import ApiKeyStore
 from service.store.checkpoints import CheckpointStore
 from service.store.datasets import DatasetStore
 from service.store.files.local import Artifacts
 from service.store.jobs import JobStore
-from service.store.sql.connector import Database
+from service.store.sql.database import Database
 from service.work.worker import Worker
 from tests.conftest import QUICK, submit
 from tests.service.conftest import URL
@@ -97,7 +97,7 @@ class Town:
 
     client: TestClient
     jobs: JobStore
-    keys: KeyStore
+    keys: ApiKeyStore
     key: dict[tuple[str, str], str]
     """By owner and scope."""
     refused: dict[str, str | None]
@@ -122,7 +122,7 @@ def town(
     data_dir = tmp_path_factory.mktemp("town")
     shutil.copy(empty_database, data_dir)
     database = Database(f"sqlite:///{data_dir / 'jobs.sqlite3'}")
-    keys = KeyStore(database)
+    keys = ApiKeyStore(database)
     trained: dict[str | None, str] = {}
     for owner in (*OWNERS, None):  # nobody's job succeeds last
         submit(JobStore(database).seen_by(owner, everything=owner is None), **QUICK)
@@ -144,7 +144,7 @@ def id_of(key: str) -> str:
     return key.split("_")[1]
 
 
-def refused_keys(keys: KeyStore) -> dict[str, str | None]:
+def refused_keys(keys: ApiKeyStore) -> dict[str, str | None]:
     everything = ["admin", *SCOPES]
     good, other = keys.create("ada", everything), keys.create("bob", everything)
     revoked = keys.create("ada", everything)
@@ -445,7 +445,7 @@ class Guarded:
     """A server that runs, and trains nothing; its keys are at hand."""
 
     server: Server
-    keys: KeyStore
+    keys: ApiKeyStore
     admin: str
 
     def create(self, *scopes: str) -> str:
@@ -473,7 +473,7 @@ def guarded(
     shutil.copy(empty_database, data_dir)
     database = Database(f"sqlite:///{data_dir / 'jobs.sqlite3'}")
     submit(JobStore(database), **QUICK)
-    keys = KeyStore(database)
+    keys = ApiKeyStore(database)
     server = Server(data_dir, datasets_dir, MLP_CONCURRENT_JOBS="0").start()
     assert len(server.http.get("/v1/jobs").json()["data"]) == 1  # open: there are no keys
     found = Guarded(server, keys, keys.create("ops", ["admin"]))

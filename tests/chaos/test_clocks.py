@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from service.store.jobs import JobStore
-from service.store.sql.connector import Database
+from service.store.sql.database import Database
 from tests.support.campaign import Campaign
 from tests.support.server_process import Server
 
@@ -155,7 +155,7 @@ def test_a_worker_and_a_server_with_different_clocks_agree(
         server._environment |= clocks[other]
         server.start()
         ended = server.wait(job, "succeeded", "failed", seconds=campaign.of(60, 600))
-        lost = ended["attempt"] - 1 + ended["losses"]
+        lost = ended["attempt"] - 1 + ended["lost_workers"]
         what = f"workers taken for lost, only the clock of the {jumping} jumping"
         campaign.figure(what, target="0", measured=lost, met=not lost)
         assert (ended["state"], lost) == ("succeeded", 0)

@@ -117,7 +117,7 @@ def test_a_job_with_a_damaged_checkpoint_ends_with_the_same_bits(
             harm(tmp_path / "jobs" / it.key, chance)
         assert bench.run(job) == "succeeded"
         done = bench.jobs.get(job)
-        same += (done.weights_sha256, done.losses) == (reference, 0)
+        same += (done.weights_sha256, done.lost_workers) == (reference, 0)
         warned = bench.warnings(job)
         assert warned.count("begun_again") == name.startswith("both")
     campaign.figure(
@@ -157,7 +157,7 @@ def test_a_service_whose_checkpoints_are_all_damaged_begins_again(
     server.act(job, "resume")
     ended, reference = (server.wait(it, "succeeded", "failed") for it in (job, undisturbed))
     assert ended["weights_sha256"] == reference["weights_sha256"]
-    assert (ended["losses"], ended["attempt"]) == (0, 2)
+    assert (ended["lost_workers"], ended["attempt"]) == (0, 2)
 
 
 @pytest.mark.parametrize("harm", [flip_bit, delete])

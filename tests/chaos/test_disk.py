@@ -20,7 +20,7 @@ import pytest
 from service.domain.errors import Replaced, StoreBroken, StoreFull
 from service.store.attempts import Attempt
 from service.store.jobs import JobStore
-from service.store.sql.connector import Database
+from service.store.sql.database import Database
 from service.work.dispatcher import Dispatcher
 from tests.conftest import submit
 from tests.service.work.test_worker import TINY, Bench, bench
@@ -135,7 +135,7 @@ def survive_a_full_disk(server: Server, campaign: Campaign) -> None:
     assert codes <= {(507, "disk-full"), (503, "store-unavailable")}
     assert unready > 0
     assert [job["state"] for job in ended] == ["succeeded"] * len(jobs)
-    assert [job["losses"] for job in ended] == [0] * len(jobs)
+    assert [job["lost_workers"] for job in ended] == [0] * len(jobs)
     assert good
     whole_checkpoints(server.data_dir / "jobs", server.data_dir / "jobs.sqlite3")
     assert "Traceback" not in server.log()
@@ -256,9 +256,9 @@ def test_a_transaction_that_seems_to_fail_is_repeated(
     else:
         bench.run(job, tick=0.4)
     done = bench.jobs.get(job)
-    assert (done.state, done.losses) == ("succeeded", 0)
+    assert (done.state, done.lost_workers) == ("succeeded", 0)
     assert done.weights_sha256 == bench.jobs.get(undisturbed).weights_sha256
-    assert [epoch.epoch for epoch in bench.jobs.epochs(job)] == [1, 2, 3, 4]
+    assert [epoch["epoch"] for epoch in bench.jobs.epochs(job)] == [1, 2, 3, 4]
     named = [saved.key for saved in bench.jobs.with_checkpoints(job)[1]]
     assert len(set(named)) == len(named)
     assert left_over(bench, job) == set()
@@ -315,7 +315,7 @@ def save_with_a_fault(folder: Path, jobs: JobStore, inject: str) -> str:
         assert "StoreBroken" in trace or "StoreFull" in trace, trace
         strace(["-e", "trace=none"], program)
     done, saved = jobs.with_checkpoints(job)
-    assert (done.state, done.losses, len(saved)) == ("queued", 0, 1), f"{inject}: {trace}"
+    assert (done.state, done.lost_workers, len(saved)) == ("queued", 0, 1), f"{inject}: {trace}"
     whole_checkpoints(folder / "jobs", folder / "jobs.sqlite3")
     assert [path.name for path in (folder / "jobs" / job / "1").iterdir()] == [
         Path(saved[0].key).name
@@ -391,7 +391,7 @@ def survive_read_only(server: Server, campaign: Campaign) -> None:
         measured=int(ended["weights_sha256"] != undisturbed["weights_sha256"]),
         met=ended["weights_sha256"] == undisturbed["weights_sha256"],
     )
-    assert ended["losses"] == 0
+    assert ended["lost_workers"] == 0
     assert ended["weights_sha256"] == undisturbed["weights_sha256"]
     assert seconds < 60
 

@@ -15,7 +15,7 @@ from service.store.files.local import Artifacts
 from service.store.jobs import JobStore
 from service.store.queue import Queue
 from service.store.sql import sqlite
-from service.store.sql.connector import Database
+from service.store.sql.database import Database
 from service.work.dispatcher import Dispatcher
 from service.work.launchers.local import InlineLauncher
 from tests.conftest import submit
@@ -76,7 +76,9 @@ def test_eight_dispatchers_start_each_job_once(
 
     span = "SELECT 86400 * (julianday(max(at)) - julianday(min(at))) FROM events WHERE number > 1"
     [(seconds,)] = query(database, span)
-    states = query(database, "SELECT state, attempt, losses, count(*) FROM jobs GROUP BY 1, 2, 3")
+    states = query(
+        database, "SELECT state, attempt, lost_workers, count(*) FROM jobs GROUP BY 1, 2, 3"
+    )
     started = query(
         database,
         "SELECT count(*), count(DISTINCT job) FROM events WHERE data LIKE '%\"running\"%'",

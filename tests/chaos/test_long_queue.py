@@ -16,7 +16,7 @@ from service.domain.errors import NoneSucceeded
 from service.store.attempts import SUCCEEDED, Attempt
 from service.store.jobs import JobStore
 from service.store.queue import Queue
-from service.store.sql.connector import Database
+from service.store.sql.database import Database
 from tests.conftest import submission, submit
 from tests.support.campaign import Campaign
 from tests.support.job_records import DONE, epoch, saved, started
@@ -161,7 +161,7 @@ def serve_to(jobs: JobStore) -> None:
 
 def train(database: Database) -> None:
     attempt = started(database, epochs=2)
-    attempt.beat((1, 0), [epoch(1)])
+    attempt.heartbeat((1, 0), [epoch(1)])
     attempt.warn("code", "message")
     attempt.commit(saved(attempt, 1), [])
     attempt.end(SUCCEEDED, DONE, saved(attempt, 2), [epoch(2)])

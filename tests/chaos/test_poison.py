@@ -87,7 +87,7 @@ def test_five_deaths_in_a_row_end_the_job(server: Server, campaign: Campaign) ->
         f"in {time.monotonic() - started:.0f} s",
         met=(found["state"], found["reason"]["code"], deaths) == ("failed", "worker_lost", 5),
     )
-    assert (found["state"], found["attempt"], found["losses"]) == ("failed", 5, 5)
+    assert (found["state"], found["attempt"], found["lost_workers"]) == ("failed", 5, 5)
     assert found["reason"]["code"] == "worker_lost"
     assert "ended by SIGSEGV; its last log lines:" in found["reason"]["message"]
     assert "attempt 5 begins" in found["reason"]["message"]

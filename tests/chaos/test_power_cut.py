@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from service.store.jobs import JobStore
-from service.store.sql.connector import Database
+from service.store.sql.database import Database
 from tests.conftest import QUICK, submit
 from tests.support.campaign import Campaign
 from tests.support.job_records import claim

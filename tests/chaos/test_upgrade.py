@@ -25,7 +25,8 @@ from service import app
 from service.settings import Settings
 from service.store.backup import backup
 from service.store.files.local import Artifacts
-from service.store.sql.connector import MIGRATIONS, Database, migrate
+from service.store.sql.database import Database
+from service.store.sql.migrate import MIGRATIONS, migrate
 from service.work import drain
 from tests.chaos.test_disk import whole_checkpoints
 from tests.support.campaign import Campaign
@@ -36,7 +37,7 @@ JOBS, EPOCHS = 50, 20
 MIGRATE = """
 import sys
 from alembic import command, config
-from service.store.sql.connector import (migrate)
+from service.store.sql.migrate import migrate
 print("ready", flush=True)
 migrate(sys.argv[1])
 """
@@ -205,7 +206,7 @@ def test_workers_of_the_version_before_leave_before_the_schema_changes(
     app.prepare(settings)
     assert left == [[]]
     row = Ledger(server.data_dir).row(job)
-    assert (row["state"], row["losses"]) == ("running" if stopped else "queued", 0)
+    assert (row["state"], row["lost_workers"]) == ("running" if stopped else "queued", 0)
 
 
 def test_workers_stay_where_the_schema_is_the_newest(server: Server, datasets_dir: Path) -> None:
@@ -311,6 +312,6 @@ def test_a_backup_under_load_is_whole_and_goes_on_to_the_same_bytes(
         met=same,
     )
     assert same
-    assert [(job["attempt"], job["losses"]) for job in originals] == [(1, 0)] * 2
-    assert [(job["attempt"], job["losses"]) for job in ended] == [(2, 0)] * 2
+    assert [(job["attempt"], job["lost_workers"]) for job in originals] == [(1, 0)] * 2
+    assert [(job["attempt"], job["lost_workers"]) for job in ended] == [(2, 0)] * 2
     assert all(job["bit_exact"] for job in ended)

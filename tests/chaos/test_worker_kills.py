@@ -110,7 +110,7 @@ class Hunt:
 
     def _kill_one(self, job: str) -> None:
         row, pid = self.ledger.row(job), self.server.worker(job)
-        if pid is None or row["losses"] >= SPARED_AFTER:
+        if pid is None or row["lost_workers"] >= SPARED_AFTER:
             time.sleep(0.1)
             return
         moment, delay = self.random.choice(list(MOMENTS)), self.random.uniform(0, 1.5)

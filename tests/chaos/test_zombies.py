@@ -13,7 +13,7 @@ import pytest
 from service.store.files.local import Artifacts
 from service.store.jobs import JobStore
 from service.store.queue import Queue
-from service.store.sql.connector import Database
+from service.store.sql.database import Database
 from service.work.dispatcher import LOST_AFTER_SWEEPS, Dispatcher
 from service.work.launchers.local import LocalLauncher
 from service.work.process import ProcessHandle

@@ -50,7 +50,7 @@ def test_sigterm_puts_running_jobs_back_in_the_queue_without_a_loss(server: Serv
     server.start()
     for job in jobs[:2]:
         going_on = server.wait_for_progress(job, 0.01)
-        assert (going_on["attempt"], going_on["losses"]) == (2, 0)
+        assert (going_on["attempt"], going_on["lost_workers"]) == (2, 0)
     states = [event for event in _events(server, jobs[0]) if event.startswith('{"state"')]
     assert '"state": "queued", "attempt": 1, "reason": {"code": "shutdown"' in states[2]
 
@@ -66,7 +66,7 @@ def test_a_running_job_pauses_and_resumes_with_the_same_weights(server: Server) 
     server.wait_for_progress(paused, 0.3)
     assert server.act(paused, "pause").json()["state"] == "pausing"
     waiting = server.wait(paused, "paused")
-    assert (waiting["reason"]["code"], waiting["losses"]) == ("user", 0)
+    assert (waiting["reason"]["code"], waiting["lost_workers"]) == ("user", 0)
     eventually(lambda: server.worker(paused) is None, "the worker to be gone")
     assert server.act(paused, "resume").json()["state"] == "queued"
     ended, reference = server.wait(paused, "succeeded"), server.wait(undisturbed, "succeeded")
@@ -105,7 +105,7 @@ def test_a_worker_that_hangs_is_killed_when_it_should_stop(
     job = server.submit(**LONG)
     worker = stop_worker(server, job)
     server.act(job, action)
-    assert server.wait(job, ended, seconds=15)["losses"] == 0
+    assert server.wait(job, ended, seconds=15)["lost_workers"] == 0
     eventually(lambda: server.worker(job) != worker, "the hanging worker to be gone")
 
 

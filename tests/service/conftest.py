@@ -9,7 +9,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from service.app import create_app
-from service.store.sql.connector import Database
+from service.store.sql.database import Database
 from tests.support.live_service import Live, settings, train
 
 URL = "http://127.0.0.1"

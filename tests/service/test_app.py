@@ -17,8 +17,8 @@ import pytest
 
 from service import app
 from service.settings import Settings
-from service.store.api_keys import KeyStore
-from service.store.sql.connector import Database
+from service.store.api_keys import ApiKeyStore
+from service.store.sql.database import Database
 from tests.support.server_process import Server, eventually, free_port
 
 SECONDS = 8
@@ -83,7 +83,7 @@ def test_a_public_bind_is_allowed_once_there_is_a_key_and_asking_makes_no_databa
     shutil.copy(empty_database, tmp_path)
     assert app.public_bind_problem(settings)
     database = Database(settings.resolved_database_url())
-    KeyStore(database).create("ada", ["read"])
+    ApiKeyStore(database).create("ada", ["read"])
     assert app.public_bind_problem(settings) is None
     database.close()
 
@@ -181,9 +181,9 @@ def test_open_streams_end_when_the_server_is_asked_to_stop(server, number):
     assert "Traceback" not in server.log()
     assert not Path(f"/proc/{worker}").exists()
     with sqlite3.connect(server.data_dir / "jobs.sqlite3") as database:
-        [(state, losses)] = database.execute("SELECT state, losses FROM jobs").fetchall()
+        [(state, lost_workers)] = database.execute("SELECT state, lost_workers FROM jobs").fetchall()
     database.close()
-    assert (state, losses) == ("queued", 0)
+    assert (state, lost_workers) == ("queued", 0)
 
 
 def test_a_request_under_way_is_answered_before_the_server_stops(idle):

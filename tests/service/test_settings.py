@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from service.settings import Settings
-from service.store.sql.connector import Database
+from service.store.sql.database import Database
 
 # One value for each variable, other than its default, and what it means.
 VARIABLES: dict[str, tuple[str, Any]] = {

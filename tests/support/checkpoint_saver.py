@@ -11,16 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, select
-
 from mlp_core import arrange
 from service.store.attempts import Attempt
 from service.store.checkpoints import CheckpointStore
 from service.store.files.local import Artifacts, make_directory
 from service.store.jobs import JobStore
 from service.store.queue import Queue
-from service.store.sql.connector import Database, migrate
-from service.store.sql.schema import checkpoints
+from service.store.sql.database import Database
+from service.store.sql.migrate import migrate
+from service.store.sql.transaction import Transaction
 from service.work import worker as module
 from service.work.launchers.local import LocalLauncher
 from service.work.worker import Worker
@@ -46,11 +45,11 @@ class Marked(Database):
         self._marks, self._count = marks, 0
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        with super().write() as connection:
-            yield connection
-        with self.read() as connection:
-            keys = list(connection.scalars(select(checkpoints.c.key)))
+    def write(self) -> Iterator[Transaction]:
+        with super().write() as transaction:
+            yield transaction
+        with self.read() as transaction:
+            keys = [row["key"] for row in transaction.rows("SELECT key FROM checkpoints")]
         (self._marks / f"{self._count:04}").write_text(json.dumps(keys))
         self._count += 1
 

@@ -41,7 +41,7 @@ def make_job(job_id="job_1", state="running", done=0, message="", **spec) -> Job
         state=State(state),
         reason=Reason(code="told", message=message) if message else None,
         attempt=1,
-        losses=0,
+        lost_workers=0,
         spec=StoredSpec(**spec),
         spec_version=1,
         cost=Cost(parameters=1, bytes=1, flops=1, seconds=1),

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from mlp_client.job_state import State
-from mlp_client.records import Epoch as ToldEpoch
 from mlp_core import Epoch
 from service.store.attempts import FAILED, STOPPED, SUCCEEDED, Attempt
 from service.store.checkpoints import CheckpointRef
 from service.store.jobs import JobStore
 from service.store.queue import Queue
-from service.store.sql.connector import Database
+from service.store.sql.database import Database
+from service.store.stored_job import EpochRecord
 from tests.conftest import submit
 
 HANDLE = {"boot_id": "boot", "pid_namespace": "space", "pid": 7, "start_ticks": 9}
@@ -33,10 +33,10 @@ def epoch(number: int, *, loss: float = 0.5, accuracy: float = 0.9, seconds: flo
     )
 
 
-def told(epoch: Epoch) -> ToldEpoch:
-    """The same epoch as clients read it."""
+def told(epoch: Epoch) -> EpochRecord:
+    """The same epoch by the names that clients read."""
     values = asdict(epoch)
-    return ToldEpoch(epoch=values.pop("number"), **values)
+    return {"epoch": values.pop("number"), **values}
 
 
 def saved(attempt: Attempt, epochs_done: int, batches_done: int = 0) -> CheckpointRef:

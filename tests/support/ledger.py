@@ -26,7 +26,7 @@ class Ledger:
             return connection.execute(statement, values).fetchall()
 
     def row(self, job: str) -> dict[str, Any]:
-        names = ("state", "attempt", "losses", "handle", "weights_sha256")
+        names = ("state", "attempt", "lost_workers", "handle", "weights_sha256")
         [found] = self.query(f"SELECT {', '.join(names)} FROM jobs WHERE id = ?", job)
         return dict(zip(names, found, strict=True))
 

@@ -19,7 +19,8 @@ from service.store.datasets import DatasetStore
 from service.store.files.local import Artifacts
 from service.store.jobs import JobStore
 from service.store.queue import Queue
-from service.store.sql.connector import Database, migrate
+from service.store.sql.database import Database
+from service.store.sql.migrate import migrate
 from service.work.worker import Worker
 from tests.conftest import submit
 from tests.support.server_process import eventually
@@ -57,7 +58,7 @@ def epoch(number: int, **values: float) -> Epoch:
 
 
 def record(attempt: Attempt, *numbers: int) -> None:
-    attempt.beat((numbers[-1], 0), [epoch(number) for number in numbers])
+    attempt.heartbeat((numbers[-1], 0), [epoch(number) for number in numbers])
 
 
 def succeed(attempt: Attempt) -> None:

@@ -24,10 +24,11 @@ import structlog
 from mlp_client.job_state import FINAL, State
 from mlp_client.records import Cost
 from mlp_client.spec import Spec
+from service.api.job_records import new_job
 from service.domain.errors import JobNotFound, Replaced, StoreBroken, StoreFull, WrongMove
 from service.store.attempts import KEPT_CHECKPOINTS
 from service.store.jobs import JobStore
-from service.store.queue import MAX_LOSSES
+from service.store.queue import MAX_LOST_WORKERS
 from service.work import dispatcher as dispatcher_module
 from service.work.dispatcher import Dispatcher
 from service.work.process import STORE_EXIT
@@ -45,6 +46,7 @@ DEADLY = 0.02
 """The share of worlds whose workers die as soon as they are started, five times and more."""
 SPEC = Spec(epochs=EPOCHS)
 FREE = Cost(parameters=1, bytes=1, flops=1.0, seconds=1.0)
+NEW_JOB = new_job(SPEC, FREE, BATCHES)
 # ARCHITECTURE.md, "The life of a job".
 MOVES = {
     None: {"queued"},
@@ -54,8 +56,8 @@ MOVES = {
     "paused": {"queued", "cancelled"},
     "cancelling": {"cancelled"},
 }
-ROWS = """SELECT number, id, state, attempt, losses, epochs_done, batches_done, event_count,
-    json_extract(reason, '$.code'), beat, handle FROM jobs"""
+ROWS = """SELECT number, id, state, attempt, lost_workers, epochs_done, batches_done, event_count,
+    json_extract(reason, '$.code'), heartbeat, handle FROM jobs"""
 EVENTS = "SELECT number, type, data FROM events WHERE job = ? AND number > ? ORDER BY number"
 
 
@@ -113,7 +115,7 @@ class World:
             return
         key = f"key {len(self.trained)}"
         try:
-            made = self.jobs.submit(SPEC, FREE, BATCHES, lambda job: job.id, key)
+            made = self.jobs.submit(NEW_JOB, lambda job: job.id, key)
         except StoreFull:
             self._refuse("submit")
         else:
@@ -303,12 +305,12 @@ class World:
                 seen.row = row
 
     def _check_row(self, row: tuple[Any, ...], seen: Seen) -> None:
-        number, id_, state, _, losses, epochs_done, batches_done, _, code, *_ = row
+        number, id_, state, _, lost_workers, epochs_done, batches_done, _, code, *_ = row
         assert state in list(State)
-        assert 0 <= losses <= MAX_LOSSES, f"{losses} losses"
-        assert losses < MAX_LOSSES or state == "failed", "five losses end a job"
+        assert 0 <= lost_workers <= MAX_LOST_WORKERS, f"{lost_workers} lost workers"
+        assert lost_workers < MAX_LOST_WORKERS or state == "failed", "five lost workers end a job"
         if (state, code) == ("failed", "worker_lost"):
-            assert losses == MAX_LOSSES, f"given up after {losses} losses"
+            assert lost_workers == MAX_LOST_WORKERS, f"given up after {lost_workers} lost workers"
         assert (epochs_done, batches_done) <= self.trained[id_], "ahead of what was trained"
         found = self.stage.raw.execute("SELECT key FROM checkpoints WHERE job = ?", (number,))
         keys = [key for (key,) in found]

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, create_engine
+from sqlalchemy import create_engine
 from sqlalchemy.pool import StaticPool
 
 from mlp_client.job_state import State
@@ -13,9 +13,10 @@ from service.domain.errors import StoreFull
 from service.store.attempts import FAILED, STOPPED, SUCCEEDED, Attempt
 from service.store.checkpoints import CheckpointRef
 from service.store.queue import Lost, Queue
-from service.store.sql.connector import Database
-from service.store.sql.quick_lookup import Glance
+from service.store.sql.connector import Connector
 from service.store.sql.schema import metadata
+from service.store.sql.sqlite import SQLite
+from service.store.sql.transaction import Transaction
 from service.work.launchers.local import Exit
 from service.work.process import STORE_EXIT, ProcessHandle, here
 
@@ -30,50 +31,48 @@ class Crash(BaseException):
     """The dispatcher's process dies here. No `except` of the service may catch it."""
 
 
-class Stage(Database):
+class Stage(Connector):
     """A database in memory, with a moment for others after each transaction."""
 
     def __init__(self) -> None:
-        self.url = "sqlite://"
-        self._engine = create_engine(self.url, poolclass=StaticPool)
-        self.glance = Glance(None)
-        metadata.create_all(self._engine)
-        self._connection = self._engine.connect()
-        self.raw: Any = self._connection.connection.driver_connection
-        self.raw.isolation_level = None
-        self.raw.execute("PRAGMA foreign_keys=ON")
+        super().__init__(SQLite("sqlite:///in-memory"))
+        self._pool = create_engine("sqlite://", poolclass=StaticPool)
+        metadata.create_all(self._pool)
+        self.raw: Any = self._pool.raw_connection().driver_connection
+        self.engine.prepare(self.raw, 0, altering=False)
         self._tables = [table.name for table in reversed(metadata.sorted_tables)]
         self.world: World | None = None
+
+    @property
+    def file(self) -> None:
+        """There is no file whose locks a frozen worker could hold."""
 
     def clear(self, world: "World") -> None:
         for table in self._tables:
             self.raw.execute(f"DELETE FROM {table}")
         self.world = world
 
+    def try_value(self, statement: str, values: dict[str, Any]) -> Any:
+        return self.raw.execute(statement, values).fetchone()
+
     def close(self) -> None:
-        self._connection.close()
-        super().close()
+        self._pool.dispose()
 
     @contextmanager
-    def _transaction(self, *, write: bool) -> Iterator[Connection]:
+    def _transaction(self, *, write: bool) -> Iterator[Transaction]:
         full = write and self.world is not None and self.world.full
         if full and self.world.rng.random() < 0.8:
             raise StoreFull("the disk is full")
-        yield from self._begin()
+        with super()._transaction(write=write) as transaction:
+            yield transaction
         if full:
             raise StoreFull("the disk is full, though the commit has happened")
         if self.world:
             self.world.between()
 
-    def _begin(self) -> Iterator[Connection]:
-        """Begin and commit without SQLAlchemy, which takes a seventh of all time for it."""
-        self.raw.execute("BEGIN")
-        try:
-            yield self._connection
-        except BaseException:
-            self.raw.execute("ROLLBACK")
-            raise
-        self.raw.execute("COMMIT")
+    @contextmanager
+    def _connection(self) -> Iterator[Any]:
+        yield self.raw
 
 
 class WatchedQueue(Queue):
@@ -88,7 +87,7 @@ class WatchedQueue(Queue):
         lost = super().lose(job, attempt, *rest, **options)
         if lost is not None:
             assert before[3] == attempt, "a loss hits another attempt"
-            assert not excused or lost.losses == before[4], "a full store counts as a loss"
+            assert not excused or lost.lost_workers == before[4], "a full store counts as a loss"
         return lost
 
     def _is_excused(self, job: str, attempt: int) -> bool:
@@ -149,9 +148,9 @@ class Worker:
         while self.cursor < (EPOCHS, 0):
             self._train()
             if self.world.rng.random() < 0.5:
-                state = self.attempt.beat(self.cursor, self.finished)
+                state = self.attempt.heartbeat(self.cursor, self.finished)
                 self.finished = []
-                yield "beat"
+                yield "heartbeat"
             elif saved := self._save():
                 yield "saved"
                 state, dropped = self.attempt.commit(saved, self.finished)

@@ -1,6 +1,5 @@
-"""The tables. A change here is a new migration in `migrations/versions`."""
+"""The tables, for Alembic. A change here needs a new migration in `migrations/versions`."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -17,22 +16,6 @@ from sqlalchemy import (
     Table,
     Text,
 )
-from sqlalchemy.engine import Dialect
-from sqlalchemy.types import TypeDecorator
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """A time in UTC; SQLite forgets the zone, so it is put back on reading."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return value and value.astimezone(UTC).replace(tzinfo=None)
-
-    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
-        return value and value.replace(tzinfo=UTC)
-
 
 metadata = MetaData(
     naming_convention={
@@ -51,7 +34,9 @@ jobs = Table(
     Column("state", String(16), nullable=False),
     Column("reason", JSON(none_as_null=True), comment="{code, message}"),
     Column("attempt", Integer, nullable=False, comment="raised by each claim; the fencing token"),
-    Column("losses", Integer, nullable=False, comment="workers lost since the cursor last moved"),
+    Column(
+        "lost_workers", Integer, nullable=False, comment="in a row, since the cursor last moved"
+    ),
     Column("spec", JSON, nullable=False),
     Column("spec_version", Integer, nullable=False),
     Column("cost", JSON, nullable=False),
@@ -63,14 +48,14 @@ jobs = Table(
     Column("weights_sha256", String(64)),
     Column("bit_exact", Boolean, nullable=False),
     Column("environment", JSON(none_as_null=True), comment="what decides the bits: see worker"),
-    Column("beat", Integer, nullable=False, comment="counts the worker's signs of life"),
+    Column("heartbeat", Integer, nullable=False, comment="counts the worker's signs of life"),
     Column(
-        "handle", JSON(none_as_null=True), comment="the worker process: see launcher.ProcessHandle"
+        "handle", JSON(none_as_null=True), comment="the worker process: see process.ProcessHandle"
     ),
     Column("event_count", Integer, nullable=False, comment="number of the job's last event"),
-    Column("created_at", UtcDateTime, nullable=False),
-    Column("started_at", UtcDateTime),
-    Column("finished_at", UtcDateTime),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("started_at", DateTime(timezone=True)),
+    Column("finished_at", DateTime(timezone=True)),
     Column("owner", String(64), comment="whose key submitted it; null: nobody's"),
     Column("finish_number", Integer, comment="orders the jobs that have ended"),
     Index("ix_jobs_state_number", "state", "number"),
@@ -119,7 +104,7 @@ events = Table(
     _of_job(primary_key=True),
     Column("number", Integer, primary_key=True, comment="from 1"),
     Column("type", String(16), nullable=False),
-    Column("at", UtcDateTime, nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False),
     Column("data", JSON, nullable=False),
 )
 
@@ -131,7 +116,7 @@ idempotency_keys = Table(
     Column("body_sha256", String(64), nullable=False),
     Column("job", String(64), nullable=False, comment="id of the job it made, maybe deleted"),
     Column("answer", Text, nullable=False, comment="the body of the first answer"),
-    Column("created_at", UtcDateTime, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
     Column("job_number", Integer, index=True, comment="of that job; orders the keys"),
 )
 
@@ -142,7 +127,7 @@ api_keys = Table(
     Column("owner", String(64), nullable=False),
     Column("secret_sha256", String(64), nullable=False),
     Column("scopes", JSON, nullable=False),
-    Column("created_at", UtcDateTime, nullable=False),
-    Column("expires_at", UtcDateTime),
-    Column("revoked_at", UtcDateTime),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("expires_at", DateTime(timezone=True)),
+    Column("revoked_at", DateTime(timezone=True)),
 )

@@ -15,7 +15,7 @@ from service.api.events import IgnoreBrokenStream
 from service.domain.errors import JobNotFound, StoreBroken
 from service.server import auth, event_feed
 from service.server.event_feed import EventFeed
-from service.store.api_keys import KeyStore
+from service.store.api_keys import ApiKeyStore
 from tests.conftest import submit
 from tests.support.live_service import claimed, messages, record, succeed
 from tests.support.server_process import eventually
@@ -111,7 +111,7 @@ def test_events_arrive_while_the_job_goes_on_and_the_stream_ends_with_it(running
 def test_progress_inside_an_epoch_is_sent_without_a_number(running):
     listener = Listener(running.live, running.id)
     listener.wait_for(2)
-    running.attempt.beat((0, 469))
+    running.attempt.heartbeat((0, 469))
 
     def halfway():
         told = [json.loads(m.data) for m in listener.messages if m.event == "progress"]
@@ -236,7 +236,7 @@ def test_a_stream_whose_key_can_not_be_looked_up_ends_and_can_be_gone_on_with(ru
     def broken(_):
         raise StoreBroken("the database failed")
 
-    monkeypatch.setattr(KeyStore, "all", broken)
+    monkeypatch.setattr(ApiKeyStore, "all", broken)
     time.sleep(auth.FRESH_SECONDS)
     record(running.attempt, 1)
     listener.end()

@@ -193,7 +193,7 @@ def test_epochs_are_listed_from_the_one_behind_after(api, house):
     job = submit(api, epochs=5)
     record(claimed(house), 1, 2, 3)
     listed = api.get(f"/v1/jobs/{job}/epochs").json()
-    assert listed["data"] == [told(epoch(n)).model_dump() for n in (1, 2, 3)]
+    assert listed["data"] == [told(epoch(n)) for n in (1, 2, 3)]
     behind = api.get(f"/v1/jobs/{job}/epochs", params={"after": 2}).json()
     assert [found["epoch"] for found in behind["data"]] == [3]
     assert api.get(f"/v1/jobs/{job}/epochs", params={"after": 3}).json()["data"] == []
@@ -201,7 +201,7 @@ def test_epochs_are_listed_from_the_one_behind_after(api, house):
 
 def test_epochs_as_csv_are_the_listed_ones_to_the_last_digit(api, house):
     job = submit(api)
-    claimed(house).beat((2, 0), [epoch(1, train_loss=1 / 3), epoch(2, test_loss=1e-17)])
+    claimed(house).heartbeat((2, 0), [epoch(1, train_loss=1 / 3), epoch(2, test_loss=1e-17)])
     answer = api.get(f"/v1/jobs/{job}/epochs.csv")
     assert answer.headers["Content-Type"] == "text/csv; charset=utf-8; header=present"
     rows = [
@@ -225,13 +225,13 @@ def test_epochs_as_csv_change_their_tag_when_one_is_added(api, house):
 def test_a_jobs_progress_and_metrics_follow_its_epochs(api, house):
     job = submit(api, epochs=4, batch_size=100)
     attempt = claimed(house)
-    attempt.beat((1, 0), [epoch(1, test_accuracy=0.9)])
-    attempt.beat((2, 300), [epoch(2, test_accuracy=0.8)])
+    attempt.heartbeat((1, 0), [epoch(1, test_accuracy=0.9)])
+    attempt.heartbeat((2, 300), [epoch(2, test_accuracy=0.8)])
     found = api.get(f"/v1/jobs/{job}").json()
     assert (found["progress"]["epochs_done"], found["progress"]["batches_done"]) == (2, 300)
     assert found["progress"]["fraction"] == pytest.approx(2.5 / 4)
     assert found["progress"]["eta_seconds"] == pytest.approx(1.5 * 0.25, abs=0.06)
-    assert found["metrics"]["latest"] == told(epoch(2, test_accuracy=0.8)).model_dump()
+    assert found["metrics"]["latest"] == told(epoch(2, test_accuracy=0.8))
     assert found["metrics"]["best"]["epoch"] == 1
     assert found["metrics"]["final"] is None
 

@@ -168,7 +168,7 @@ def test_curves_change_their_tag_with_the_epochs_and_the_looks(api, house):
 
     first = tag()
     assert tag() == first
-    attempt.beat((1, 0), [epoch(1)])
+    attempt.heartbeat((1, 0), [epoch(1)])
     tags = [first, tag(), tag("?width=300"), tag("?theme=dark"), tag("?height=300")]
     assert len(set(tags)) == 5
 

@@ -22,7 +22,7 @@ from service import __version__
 from service.cli import demo, main, predict
 from service.cli import train as training
 from service.cli.main import app
-from service.store.sql.connector import migrate
+from service.store.sql.migrate import migrate
 from tests.support.fake_service import FakeService, make_job, serving
 
 ROOT = Path(__file__).parents[3]

@@ -12,7 +12,7 @@ from service.inference.model_cache import LoadedModel, ModelCache
 from service.store.attempts import SUCCEEDED, Attempt
 from service.store.checkpoints import CheckpointRef, CheckpointStore
 from service.store.jobs import JobStore
-from service.store.sql.connector import Database
+from service.store.sql.database import Database
 from tests.conftest import submit
 from tests.support.job_records import DONE, ENVIRONMENT, HANDLE, claim, started
 
@@ -267,7 +267,7 @@ def test_what_is_in_memory_is_known_as_long_as_it_is_the_newest(
     save(checkpoints, attempt, 1)
     assert networks.known(attempt.job) is None
     trained = networks.get(attempt.job)
-    attempt.beat((0, 2), [])
+    attempt.heartbeat((0, 2), [])
     assert networks.known(attempt.job) is trained
     assert networks.known("latest") is None
     save(checkpoints, attempt, 2)

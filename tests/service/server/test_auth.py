@@ -8,14 +8,14 @@ import pytest
 from service.domain.errors import StoreBroken
 from service.server import auth
 from service.server.auth import Authenticator, KeyRing, needed_scope
-from service.store.api_keys import KeyStore
+from service.store.api_keys import ApiKeyStore
 from tests.service.api.test_hostile_bodies import check_problem
 
 
 @pytest.fixture
 def keys(house, monkeypatch):
     monkeypatch.setattr(auth, "FRESH_SECONDS", 0.0)
-    return KeyStore(house)
+    return ApiKeyStore(house)
 
 
 def bearer(key):
@@ -93,7 +93,7 @@ def test_keys_that_can_not_be_read_let_nobody_in(api, keys, monkeypatch):
     def fail(self):
         raise StoreBroken("the database failed: gone")
 
-    monkeypatch.setattr(KeyStore, "all", fail)
+    monkeypatch.setattr(ApiKeyStore, "all", fail)
     answer = api.get("/v1/presets")
     check_problem(answer, 503)
     assert answer.headers["Retry-After"] == "1"

@@ -11,19 +11,21 @@ from alembic import command
 from alembic.config import Config
 
 from service.domain.errors import JobNotFound, KeyNotFound
-from service.store.api_keys import KeyStore
+from service.store.api_keys import ApiKeyStore
 from service.store.jobs import JobStore
-from service.store.sql.connector import MIGRATIONS, Database, is_there, migrate
+from service.store.sql.database import Database
+from service.store.sql.engine import is_there
+from service.store.sql.migrate import MIGRATIONS, migrate
 from tests.conftest import submission, submit
 
 
 @pytest.fixture
-def keys(database: Database) -> KeyStore:
-    return KeyStore(database)
+def keys(database: Database) -> ApiKeyStore:
+    return ApiKeyStore(database)
 
 
 def test_a_key_has_an_id_and_a_secret_of_which_the_digest_alone_is_kept(
-    keys: KeyStore, database: Database
+    keys: ApiKeyStore, database: Database
 ) -> None:
     made = keys.create("ada", ["train", "read"])
     found = re.fullmatch(r"mlp_([a-z0-9]{10})_([A-Za-z0-9_-]{43})", made)
@@ -36,19 +38,19 @@ def test_a_key_has_an_id_and_a_secret_of_which_the_digest_alone_is_kept(
     assert found[2].encode() not in path.read_bytes()
 
 
-def test_keys_differ(keys: KeyStore) -> None:
+def test_keys_differ(keys: ApiKeyStore) -> None:
     assert len({keys.create("ada", ["read"])[-43:] for _ in range(5)}) == 5
     assert len({key.id for key in keys.all()}) == 5
 
 
-def test_a_key_expires_after_its_lifetime(keys: KeyStore) -> None:
+def test_a_key_expires_after_its_lifetime(keys: ApiKeyStore) -> None:
     keys.create("ada", ["read"])
     keys.create("ada", ["read"], timedelta(minutes=1))
     keys.create("ada", ["read"], timedelta(0))
     assert [key.expired for key in keys.all()] == [False, False, True]
 
 
-def test_a_revoked_key_stays_and_keeps_the_time_of_the_first_revocation(keys: KeyStore) -> None:
+def test_a_revoked_key_stays_and_keeps_the_time_of_the_first_revocation(keys: ApiKeyStore) -> None:
     keys.create("ada", ["read"])
     [key] = keys.all()
     keys.revoke(key.id)
@@ -58,7 +60,7 @@ def test_a_revoked_key_stays_and_keeps_the_time_of_the_first_revocation(keys: Ke
     assert first.revoked_at
 
 
-def test_a_key_that_never_was_can_not_be_revoked(keys: KeyStore) -> None:
+def test_a_key_that_never_was_can_not_be_revoked(keys: ApiKeyStore) -> None:
     with pytest.raises(KeyNotFound, match=r"'nope'.*keys list"):
         keys.revoke("nope")
 

@@ -12,7 +12,9 @@ from service.store.checkpoints import CheckpointRef
 from service.store.files.local import Artifacts
 from service.store.jobs import JobStore
 from service.store.queue import Queue
-from service.store.sql.connector import Database, migrate, sqlite_url
+from service.store.sql.database import Database
+from service.store.sql.migrate import migrate
+from service.store.sql.sqlite import sqlite_url
 from tests.support.job_records import DONE, in_state, started
 
 
@@ -61,7 +63,7 @@ def test_workers_stay_with_the_original(
 ) -> None:
     job = in_state(database, before)
     backup(database.url, artifacts, tmp_path / "copy")
-    found = rows(tmp_path / "copy", "SELECT state, handle, losses FROM jobs")
+    found = rows(tmp_path / "copy", "SELECT state, handle, lost_workers FROM jobs")
     assert found == [(after, None, 0)]
     assert JobStore(database).get(job).state == before
     assert Queue(database).active()[0].handle is not None

@@ -10,7 +10,7 @@ from service.store.attempts import FAILED, STOPPED, SUCCEEDED, Attempt
 from service.store.files.local import Artifacts
 from service.store.jobs import JobStore
 from service.store.queue import Queue
-from service.store.sql.connector import Database
+from service.store.sql.database import Database
 from service.work import dispatcher as module
 from service.work.dispatcher import Dispatcher
 from service.work.launchers.local import Exit, LocalLauncher
@@ -122,7 +122,7 @@ def test_a_worker_that_ends_without_a_word_is_lost(house: Components) -> None:
         "code": "worker_lost",
         "message": "the worker was ended by SIGSEGV; its last log lines:\nlast line",
     }
-    assert house.jobs.get(job).losses == 1
+    assert house.jobs.get(job).lost_workers == 1
 
 
 def test_the_back_off_is_0_1_2_and_4_seconds(house: Components) -> None:
@@ -179,7 +179,7 @@ def test_deaths_with_progress_between_them_go_on_at_once(house: Components) -> N
         house.step()
         house.step()
     assert house.launcher.started[-1] == (job, 8)
-    assert house.jobs.get(job).losses == 1
+    assert house.jobs.get(job).lost_workers == 1
 
 
 def test_a_worker_that_cannot_be_started_is_no_loss_and_nothing_is_started_for_a_while(
@@ -195,7 +195,7 @@ def test_a_worker_that_cannot_be_started_is_no_loss_and_nothing_is_started_for_a
     waits = [later - earlier for earlier, later in itertools.pairwise(seconds)]
     assert waits == [1, 2, 4, 8, 16, 16]
     assert house.reason(first) == ("no_worker", "no worker could be started: no more processes")
-    assert (house.jobs.get(first).losses, house.jobs.get(second).attempt) == (0, 0)
+    assert (house.jobs.get(first).lost_workers, house.jobs.get(second).attempt) == (0, 0)
     house.launcher.refuses = None
     for _ in range(16):
         house.step(1)
@@ -215,13 +215,13 @@ def test_a_machine_that_can_start_nothing_tries_one_job_a_round(house: Component
 
 def test_a_worker_without_a_sign_of_life_is_given_up(house: Components) -> None:
     job, attempt = house.run()
-    attempt.beat((0, 1))
+    attempt.heartbeat((0, 1))
     house.step(1)
     for sweep in range(14):
         house.step(1)
         assert house.state(job) == "running", f"after sweep {sweep}"
     house.step(1)
-    assert house.jobs.get(job).losses == 1
+    assert house.jobs.get(job).lost_workers == 1
     assert house.launcher.log == ["kill"]
     _, events = house.jobs.events(job)
     assert "no sign of life" in events[-2].data["reason"]["message"]
@@ -264,11 +264,11 @@ def test_a_worker_that_was_given_up_holds_its_slot_until_it_is_gone(
 def test_a_worker_that_beats_is_never_given_up(house: Components) -> None:
     job, attempt = house.run()
     for beat in range(4):
-        attempt.beat((0, beat))
+        attempt.heartbeat((0, beat))
         for _ in range(15):
             house.step(1)
     assert house.state(job) == "running"
-    assert house.jobs.get(job).losses == 0
+    assert house.jobs.get(job).lost_workers == 0
 
 
 def test_sweeps_are_counted_not_seconds(house: Components) -> None:
@@ -319,7 +319,7 @@ def test_a_worker_killed_for_lack_of_memory_is_lost_for_that_reason(house: Compo
     _, events = house.jobs.events(job)
     reason = next(event.data["reason"] for event in events if event.data.get("reason"))
     assert reason["code"] == "out_of_memory"
-    assert house.jobs.get(job).losses == 1
+    assert house.jobs.get(job).lost_workers == 1
 
 
 # --- Workers that do not leave ---
@@ -340,7 +340,7 @@ def test_a_worker_that_does_not_leave_is_killed_after_5_seconds(
     assert house.launcher.log == ["kill"]
     assert states == [to], "fenced before it is killed"
     house.step()
-    assert house.jobs.get(job).losses == 0
+    assert house.jobs.get(job).lost_workers == 0
     assert house.reason(job) == ("user", f"a client asked to {action}")
 
 
@@ -392,7 +392,7 @@ def test_a_new_dispatcher_adopts_the_workers_of_the_old(house: Components) -> No
     assert len(house.launcher.started) == 2, "adopted workers hold their slots"
     house.launcher.end(jobs[0], 1, None)
     heir.step()
-    assert heir.jobs.get(jobs[0]).losses == 1
+    assert heir.jobs.get(jobs[0]).lost_workers == 1
     assert (jobs[0], 2) in house.launcher.started
 
 
@@ -415,7 +415,7 @@ def test_a_handle_may_come_with_a_later_beat(house: Components) -> None:
     heir.step()
     house.launcher.end(job, 1, None)
     heir.step()
-    assert heir.jobs.get(job).losses == 1
+    assert heir.jobs.get(job).lost_workers == 1
 
 
 @pytest.fixture
@@ -440,7 +440,7 @@ def test_only_its_beats_tell_of_a_worker_elsewhere(
 ) -> None:
     job, attempt = elsewhere
     for beat in range(20):
-        attempt.beat((0, beat))
+        attempt.heartbeat((0, beat))
         house.step(1)
     assert house.state(job) == "running"
     for _ in range(16):
@@ -495,7 +495,7 @@ def test_at_the_end_workers_are_asked_to_leave(house: Components, quick: None) -
     assert not drained(house).is_set()
     assert house.launcher.log == ["terminate", "terminate"]
     assert house.jobs.counts()["queued"] == 2
-    assert {job.losses for job in house.jobs.page(9).jobs} == {0}
+    assert {job.lost_workers for job in house.jobs.page(9).jobs} == {0}
 
 
 def test_a_worker_that_does_not_leave_at_the_end_is_killed(house: Components, quick: None) -> None:
@@ -509,7 +509,7 @@ def test_a_worker_that_does_not_leave_at_the_end_is_killed(house: Components, qu
     assert house.clock.now - began == pytest.approx(6, abs=0.1)
     assert states == ["queued"], "fenced before it is killed"
     assert house.reason(job) == ("shutdown", "the service was shut down")
-    assert house.jobs.get(job).losses == 0
+    assert house.jobs.get(job).lost_workers == 0
 
 
 def test_the_end_leaves_workers_elsewhere_alone(
@@ -565,7 +565,7 @@ def test_a_worker_that_could_not_reach_the_store_is_no_loss(house: Components) -
     house.launcher.end(job, 1, STORE_EXIT)
     house.step()
     left = house.jobs.get(job)
-    assert (left.state, left.losses) == ("queued", 0)
+    assert (left.state, left.lost_workers) == ("queued", 0)
     assert left.reason is not None
     assert left.reason.code == "store_unavailable"
     house.step(module.STORE_BACK_OFF_SECONDS - 0.1)
@@ -582,7 +582,7 @@ def test_a_start_that_finds_no_space_is_no_loss(house: Components) -> None:
         house.step(longest)
     house.launcher.refuses = None
     house.step(longest)
-    assert (house.jobs.get(job).state, house.jobs.get(job).losses) == ("running", 0)
+    assert (house.jobs.get(job).state, house.jobs.get(job).lost_workers) == ("running", 0)
 
 
 def test_silence_is_not_held_against_workers_while_the_store_fails(
@@ -593,7 +593,7 @@ def test_silence_is_not_held_against_workers_while_the_store_fails(
     watch.still = module.LOST_AFTER_SWEEPS - 1
     flaky.queue.failures = 1  # type: ignore[attr-defined]
     drained(flaky)
-    assert flaky.jobs.get(job).losses == 0
+    assert flaky.jobs.get(job).lost_workers == 0
     assert watch.still < module.LOST_AFTER_SWEEPS - 1
 
 
@@ -617,7 +617,7 @@ def test_a_job_that_could_be_neither_started_nor_put_back_waits_without_a_loss(
     flaky.launcher.refuses = None
     flaky.step(1)
     assert flaky.launcher.started == [(job, 2)]
-    assert flaky.jobs.get(job).losses == 0
+    assert flaky.jobs.get(job).lost_workers == 0
 
 
 def test_an_end_that_could_not_be_recorded_is_not_forgotten(flaky: Components) -> None:
@@ -627,7 +627,7 @@ def test_an_end_that_could_not_be_recorded_is_not_forgotten(flaky: Components) -
     with pytest.raises(StoreBroken):
         flaky.step()
     flaky.step()
-    assert flaky.jobs.get(job).losses == 1
+    assert flaky.jobs.get(job).lost_workers == 1
 
 
 def test_the_end_kills_all_workers_though_the_store_is_broken(
@@ -810,7 +810,7 @@ def test_a_real_worker_that_hangs_is_fenced_killed_and_reaped(
     gone = Path(f"/proc/{handle.pid}")
     eventually(lambda: (house.step(), not gone.exists())[1], "the worker to be reaped", 10)
     assert launcher._children == {}
-    assert house.jobs.get(job).losses == 1
+    assert house.jobs.get(job).lost_workers == 1
 
 
 def job_of(house: Components) -> Job:
@@ -831,7 +831,7 @@ def test_nothing_that_a_new_dispatcher_needs_is_kept_in_memory(house: Components
         for _ in range(5):
             heir.step(1)
     assert job_of(house).attempt == 4
-    assert job_of(house).losses == 3
+    assert job_of(house).lost_workers == 3
     assert query(house.database, "SELECT count(*) FROM jobs") == [(1,)]
 
 

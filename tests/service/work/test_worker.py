@@ -22,7 +22,7 @@ from service.store.attempts import Attempt
 from service.store.checkpoints import CheckpointStore, weights_sha256
 from service.store.jobs import JobStore
 from service.store.queue import Queue
-from service.store.sql.connector import Database
+from service.store.sql.database import Database
 from service.work import worker as module
 from service.work.process import ProcessHandle
 from service.work.worker import Worker, recipe_of
@@ -138,7 +138,7 @@ def result(job: Job) -> tuple[object, ...]:
 
 
 def losses(bench: Bench, job: str) -> list[float]:
-    return [epoch.train_loss for epoch in bench.jobs.epochs(job)]
+    return [epoch["train_loss"] for epoch in bench.jobs.epochs(job)]
 
 
 # --- To the end ---
@@ -157,11 +157,11 @@ def test_a_job_is_trained_to_its_end(bench: Bench) -> None:
     done = bench.jobs.get(job)
     assert done.reason is not None
     assert (done.reason.code, done.reason.message) == ("epochs_done", "all 4 epochs are done")
-    assert (done.progress.epochs_done, done.progress.batches_done) == (4, 0)
+    assert (done.epochs_done, done.batches_done) == (4, 0)
     epochs = bench.jobs.epochs(job)
-    assert [epoch.epoch for epoch in epochs] == [1, 2, 3, 4]
-    assert epochs[3].train_loss < epochs[0].train_loss
-    assert done.metrics.final == epochs[3]
+    assert [epoch["epoch"] for epoch in epochs] == [1, 2, 3, 4]
+    assert epochs[3]["train_loss"] < epochs[0]["train_loss"]
+    assert done.latest == epochs[3]
     assert bench.warnings(job) == []
 
 
@@ -210,7 +210,7 @@ def test_beats_come_twice_a_second_and_carry_progress(bench: Bench) -> None:
 
     def look() -> None:
         [row] = bench.queue.active()
-        beats.append(row.beat)
+        beats.append(row.heartbeat)
 
     bench.run(job, dict.fromkeys(range(2, 30), look), tick=0.25)
     steps = {later - earlier for earlier, later in zip(beats, beats[2:], strict=False)}
@@ -226,10 +226,10 @@ def test_a_wish_is_seen_at_a_beat_and_the_work_is_saved(bench: Bench, wish: str,
     job = submit(bench.jobs, **TINY)
     assert bench.run(job, {20: wish}) == left
     stopped, [newest, *_] = bench.jobs.with_checkpoints(job)
-    at = (stopped.progress.epochs_done, stopped.progress.batches_done)
+    at = (stopped.epochs_done, stopped.batches_done)
     assert (newest.epochs_done, newest.batches_done) == at
     assert at[0] == 1
-    assert [epoch.epoch for epoch in bench.jobs.epochs(job)] == [1]
+    assert [epoch["epoch"] for epoch in bench.jobs.epochs(job)] == [1]
     assert stopped.reason is not None
     assert stopped.reason.code == "user"
 
@@ -245,7 +245,7 @@ def test_a_worker_asked_to_leave_saves_and_goes_at_once(bench: Bench, step: int)
     assert (newest.epochs_done, newest.batches_done) == at
     assert left.reason is not None
     assert left.reason.code == "shutdown"
-    assert left.losses == 0
+    assert left.lost_workers == 0
     assert len(bench.jobs.epochs(job)) == epochs
 
 
@@ -325,10 +325,10 @@ def test_a_job_killed_after_its_last_checkpoint_only_ends(bench: Bench) -> None:
     undisturbed, job = (submit(bench.jobs, **TINY) for _ in range(2))
     bench.run(undisturbed)
     bench.run(job, {4 * TICKS_OF_AN_EPOCH: "leave"})
-    assert bench.jobs.get(job).progress.fraction == 1
+    assert bench.jobs.get(job).epochs_done == TINY["epochs"]
     assert bench.run(job) == "succeeded"
     assert result(bench.jobs.get(job)) == result(bench.jobs.get(undisturbed))
-    assert bench.jobs.get(job).metrics.final == bench.jobs.epochs(job)[-1]
+    assert bench.jobs.get(job).latest == bench.jobs.epochs(job)[-1]
 
 
 def harm(path: Path) -> None:
@@ -482,7 +482,7 @@ def test_a_failure_keeps_the_epochs_and_the_checkpoint_before_it(bench: Bench) -
 
     assert bench.run(job, {TICKS_OF_AN_EPOCH + 1: spoil}) == "failed"
     assert failure(bench, job) == ("internal", "RuntimeError: the disk is on fire")
-    assert [epoch.epoch for epoch in bench.jobs.epochs(job)] == [1]
+    assert [epoch["epoch"] for epoch in bench.jobs.epochs(job)] == [1]
     assert bench.jobs.with_checkpoints(job)[1] != []
 
 
@@ -511,7 +511,7 @@ def test_a_stopped_job_has_a_record_of_each_epoch_that_is_soon_scored(
     job = submit(bench.jobs, **TINY)
     # After 12 batches an epoch is done; at step 13 a part of its evaluation.
     assert bench.run(job, {13: action}, tick=0.5) == state
-    epochs_done = bench.jobs.get(job).progress.epochs_done
+    epochs_done = bench.jobs.get(job).epochs_done
     assert epochs_done == 1
     assert len(bench.jobs.epochs(job)) == (1 if seconds else 0)
 
@@ -555,7 +555,7 @@ def test_a_worker_that_cannot_save_beats_on(bench: Bench, monkeypatch: pytest.Mo
 
     job = submit(bench.jobs, **TINY)
     beats: list[int] = []
-    look = {step: lambda: beats.append(bench.queue.active()[0].beat) for step in (1, 50)}
+    look = {step: lambda: beats.append(bench.queue.active()[0].heartbeat) for step in (1, 50)}
     worker = bench.worker(job, look | {51: "kill"})
     monkeypatch.setattr(CheckpointStore, "save", fail)
     with pytest.raises(Killed):
@@ -672,7 +672,7 @@ def long_run(
     job = submit(jobs, preset="mlp-relu", epochs=500)
     claim(database, job)
     worker = process(job, 1, surroundings)
-    eventually(lambda: jobs.get(job).progress.fraction, "the worker to train")
+    eventually(lambda: jobs.get(job).batches_done, "the worker to train")
     yield job, worker
     worker.kill()
     worker.communicate()
@@ -686,7 +686,7 @@ def test_the_program_leaves_at_a_signal_with_its_work_saved(
     worker.communicate(timeout=10)
     assert worker.returncode == 0
     left, saved = jobs.with_checkpoints(job)
-    assert (left.state, left.losses) == ("queued", 0)
+    assert (left.state, left.lost_workers) == ("queued", 0)
     assert saved != []
 
 

@@ -1,8 +1,8 @@
-"""Alembic's entry: run the migrations in one transaction that holds the write lock."""
+"""Runs the migrations in one transaction that holds the write lock; Alembic calls this file."""
 
 from alembic import context
 
-from service.store.sql.connector import Database
+from service.store.sql.database import Database
 from service.store.sql.schema import metadata
 
 database = Database(context.config.attributes["url"])

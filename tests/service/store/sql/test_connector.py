@@ -16,9 +16,11 @@ from service.domain.errors import StoreBroken
 from service.store.jobs import JobStore
 from service.store.sql import connector as module
 from service.store.sql import sqlite
-from service.store.sql.connector import REVISIONS, Database, migrate, sqlite_url
+from service.store.sql.database import Database
+from service.store.sql.migrate import REVISIONS, migrate
 from service.store.sql.schema import jobs as table
 from service.store.sql.schema import metadata
+from service.store.sql.sqlite import sqlite_url
 from tests.conftest import submit
 from tests.support.job_records import query
 
@@ -130,7 +132,7 @@ def test_readers_that_become_writers_wait_for_each_other(database: Database) -> 
 
     def add(_: int) -> None:
         with database.write() as connection:
-            losses = connection.scalar(select(table.c.losses))
+            losses = connection.scalar(select(table.c.lost_workers))
             time.sleep(0.002)
             connection.execute(update(table).values(losses=losses + 1))
 

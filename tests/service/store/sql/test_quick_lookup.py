@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from service.store.sql.quick_lookup import STATEMENTS, Glance
+
 from tests.support.job_records import query
 
 

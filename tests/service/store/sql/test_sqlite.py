@@ -13,9 +13,9 @@ from service.domain.errors import StoreBroken, StoreFull
 from service.store.attempts import SUCCEEDED, Attempt
 from service.store.jobs import JobStore
 from service.store.sql import sqlite as module
-from service.store.sql.connector import Database, sqlite_url
+from service.store.sql.database import Database
 from service.store.sql.schema import metadata
-from service.store.sql.sqlite import PRAGMAS, Link
+from service.store.sql.sqlite import PRAGMAS, Link, sqlite_url
 from tests.support.job_records import DONE, claimed, content, epoch, query, saved, told
 
 BEAT = "UPDATE jobs SET beat = beat + 1"
@@ -41,7 +41,7 @@ def test_an_attempt_goes_its_way_over_a_link(
     handle, environment = {"pid": 7}, {"numpy": "2"}
     task = attempt.begin(handle, environment)
     assert (task.spec["seed"], task.checkpoints) == (7, [])
-    assert attempt.beat((1, 0), [epoch(1)]) == State.RUNNING
+    assert attempt.heartbeat((1, 0), [epoch(1)]) == State.RUNNING
     assert attempt.commit(saved(attempt, 1), []) == (State.RUNNING, [])
     assert attempt.begin(handle, environment).checkpoints == [saved(attempt, 1)]
     attempt.warn("code", "message", bit_exact=False)
