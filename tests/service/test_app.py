@@ -181,9 +181,9 @@ def test_open_streams_end_when_the_server_is_asked_to_stop(server, number):
     assert "Traceback" not in server.log()
     assert not Path(f"/proc/{worker}").exists()
     with sqlite3.connect(server.data_dir / "jobs.sqlite3") as database:
-        [(state, lost_workers)] = database.execute("SELECT state, lost_workers FROM jobs").fetchall()
+        found = database.execute("SELECT state, lost_workers FROM jobs").fetchall()
     database.close()
-    assert (state, lost_workers) == ("queued", 0)
+    assert found == [("queued", 0)]
 
 
 def test_a_request_under_way_is_answered_before_the_server_stops(idle):

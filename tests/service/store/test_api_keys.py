@@ -8,14 +8,12 @@ from pathlib import Path
 
 import pytest
 from alembic import command
-from alembic.config import Config
 
 from service.domain.errors import JobNotFound, KeyNotFound
 from service.store.api_keys import ApiKeyStore
 from service.store.jobs import JobStore
 from service.store.sql.database import Database
-from service.store.sql.engine import is_there
-from service.store.sql.migrate import MIGRATIONS, migrate
+from service.store.sql.migrate import migrate, migrations
 from tests.conftest import submission, submit
 
 
@@ -105,9 +103,7 @@ def test_the_place_in_the_queue_counts_the_jobs_of_all(jobs: JobStore) -> None:
 
 def test_an_older_database_keeps_its_jobs_and_idempotency_keys(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'jobs.sqlite3'}"
-    config = Config(attributes={"url": url})
-    config.set_main_option("script_location", str(MIGRATIONS))
-    command.upgrade(config, "0001")
+    command.upgrade(migrations(url), "0001")
     old = sqlite3.connect(tmp_path / "jobs.sqlite3")
     old.execute(
         "INSERT INTO idempotency_keys VALUES ('mine', ?, 'job_1', 'the answer', '2999-01-01')",
@@ -122,10 +118,3 @@ def test_an_older_database_keeps_its_jobs_and_idempotency_keys(tmp_path: Path) -
     ada = JobStore(database).seen_by("ada", everything=False)
     assert not submission(ada, "mine", b"other").replayed
     database.close()
-
-
-def test_to_look_for_a_database_makes_none(tmp_path: Path) -> None:
-    assert not is_there(f"sqlite:///{tmp_path / 'jobs.sqlite3'}")
-    assert list(tmp_path.iterdir()) == []
-    (tmp_path / "jobs.sqlite3").touch()
-    assert is_there(f"sqlite:///{tmp_path / 'jobs.sqlite3'}")

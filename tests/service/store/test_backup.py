@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from service.domain.errors import StoreBroken, StoreFull
-from service.store import backup as module
 from service.store.attempts import FAILED, Attempt
 from service.store.backup import backup
 from service.store.checkpoints import CheckpointRef
@@ -14,7 +13,7 @@ from service.store.jobs import JobStore
 from service.store.queue import Queue
 from service.store.sql.database import Database
 from service.store.sql.migrate import migrate
-from service.store.sql.sqlite import sqlite_url
+from service.store.sql.sqlite import SQLite, sqlite_url
 from tests.support.job_records import DONE, in_state, started
 
 
@@ -74,15 +73,15 @@ def test_a_checkpoint_that_is_replaced_meanwhile_is_no_loss(
 ) -> None:
     attempt = started(database)
     save(artifacts, attempt, 1), save(artifacts, attempt, 2)
-    copy_database, copies = module._copy_database, []
+    copy_to, copies = SQLite.copy_to, []
 
-    def overtaken(source: Path, path: Path) -> None:
-        copy_database(source, path)
+    def overtaken(source: SQLite, path: Path) -> None:
+        copy_to(source, path)
         copies.append(path)
         if len(copies) == 1:
             save(artifacts, attempt, 3), save(artifacts, attempt, 4)
 
-    monkeypatch.setattr(module, "_copy_database", overtaken)
+    monkeypatch.setattr(SQLite, "copy_to", overtaken)
     copied = backup(database.url, artifacts, tmp_path / "copy")
     assert (len(copies), copied.checkpoints, copied.lost) == (2, 2, [])
     assert {Path(key).stem for key in files(tmp_path / "copy")} == {"3-0", "4-0"}
@@ -93,14 +92,14 @@ def test_checkpoints_that_are_replaced_again_and_again_are_no_backup(
 ) -> None:
     attempt = started(database)
     save(artifacts, attempt, 1), save(artifacts, attempt, 2)
-    copy_database, copies = module._copy_database, []
+    copy_to, copies = SQLite.copy_to, []
 
-    def overtaken(source: Path, path: Path) -> None:
-        copy_database(source, path)
+    def overtaken(source: SQLite, path: Path) -> None:
+        copy_to(source, path)
         copies.append(path)
         save(artifacts, attempt, 2 + len(copies))
 
-    monkeypatch.setattr(module, "_copy_database", overtaken)
+    monkeypatch.setattr(SQLite, "copy_to", overtaken)
     with pytest.raises(StoreBroken, match=r"in 5 tries checkpoints were replaced .*/1/5-0"):
         backup(database.url, artifacts, tmp_path / "copies" / "first")
     assert len(copies) == 5
