@@ -265,14 +265,14 @@ def test_a_transaction_that_seems_to_fail_is_repeated(
 
 
 def test_a_full_database_is_told_from_a_broken_one(database: Database, jobs: JobStore) -> None:
-    with database.read() as connection:
-        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+    with database.read() as transaction:
+        [found] = transaction.rows("PRAGMA page_count")
     submit(jobs)
 
     def grow() -> None:
-        with database.write() as connection:
-            connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
-            connection.exec_driver_sql("CREATE TABLE big AS SELECT zeroblob(9999999) AS zeros")
+        with database.write() as transaction:
+            transaction.execute(f"PRAGMA max_page_count={found['page_count']}")
+            transaction.execute("CREATE TABLE big AS SELECT zeroblob(9999999) AS zeros")
 
     with pytest.raises(StoreFull, match="full"):
         grow()

@@ -229,16 +229,20 @@ def remake(connection: sa.Connection) -> None:
 def test_a_table_that_is_made_anew_keeps_the_rows_that_refer_to_it(
     old: Path, tmp_path: Path
 ) -> None:
-    def rows(way: str) -> list[int]:
-        path = Path(shutil.copy(old, tmp_path / way))
-        database = Database(f"sqlite:///{path}")
-        with getattr(database, way)() as connection:
-            remake(connection)
-        database.close()
-        return state(path)[1]
+    altered, enforced = (Path(shutil.copy(old, tmp_path / name)) for name in ("one", "two"))
+    database = Database(f"sqlite:///{altered}")
+    with database.alter() as connection:
+        remake(connection)
+    database.close()
+    assert state(altered)[1] == state(old)[1]
 
-    assert rows("alter") == state(old)[1]
-    assert rows("write")[1:4] == [0, 0, 0], "this is what foreign keys would do"
+    engine = sa.create_engine(f"sqlite:///{enforced}")
+    with engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA foreign_keys=ON")
+        remake(connection)
+        connection.commit()
+    engine.dispose()
+    assert state(enforced)[1][1:4] == [0, 0, 0], "this is what foreign keys would do"
 
 
 # --- Backup ---

@@ -60,8 +60,9 @@ class Stage(Connector):
 
     @contextmanager
     def _transaction(self, *, write: bool) -> Iterator[Transaction]:
-        full = write and self.world is not None and self.world.full
-        if full and self.world.rng.random() < 0.8:
+        world = self.world
+        full = write and world is not None and world.full
+        if full and world and world.rng.random() < 0.8:
             raise StoreFull("the disk is full")
         with super()._transaction(write=write) as transaction:
             yield transaction
@@ -151,9 +152,9 @@ class Worker:
                 state = self.attempt.heartbeat(self.cursor, self.finished)
                 self.finished = []
                 yield "heartbeat"
-            elif saved := self._save():
+            elif new := self._save():
                 yield "saved"
-                state, dropped = self.attempt.commit(saved, self.finished)
+                state, dropped = self.attempt.commit(new, self.finished)
                 self.finished = []
                 yield "committed"
                 for key in dropped:

@@ -3,12 +3,14 @@
 import hashlib
 import re
 import sqlite3
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from alembic import command
 
+from mlp_client.job_state import State
 from service.domain.errors import JobNotFound, KeyNotFound
 from service.store.api_keys import ApiKeyStore
 from service.store.jobs import JobStore
@@ -29,7 +31,7 @@ def test_a_key_has_an_id_and_a_secret_of_which_the_digest_alone_is_kept(
     found = re.fullmatch(r"mlp_([a-z0-9]{10})_([A-Za-z0-9_-]{43})", made)
     assert found
     [key] = keys.all()
-    assert (key.id, key.owner, key.scopes) == (found[1], "ada", {"read", "train"})
+    assert (key.id, key.owner, set(key.scopes)) == (found[1], "ada", {"read", "train"})
     assert key.secret_sha256 == hashlib.sha256(found[2].encode()).hexdigest()
     assert key.secret_sha256 not in repr(key)
     path = Path(database.url.removeprefix("sqlite:///"))
@@ -69,7 +71,7 @@ def test_an_owner_sees_its_own_jobs_and_nobody_sees_none(jobs: JobStore) -> None
     made = [submit(store) for store in (jobs, ada, bob, admin)]
     seen = [{job.id for job in store.page(10).jobs} for store in (nobody, ada, bob, admin)]
     assert seen == [set(), {made[1]}, {made[2]}, set(made)]
-    assert [store.counts()["queued"] for store in (nobody, ada, admin)] == [0, 1, 4]
+    assert [store.counts()[State.QUEUED] for store in (nobody, ada, admin)] == [0, 1, 4]
     assert [jobs.get(id_).owner for id_ in made] == [None, "ada", "bob", "ops"]
     assert set(ada.news(made)) == {made[1]}
 
@@ -87,7 +89,9 @@ def test_an_owner_sees_its_own_jobs_and_nobody_sees_none(jobs: JobStore) -> None
         lambda store, job: store.with_checkpoints(job),
     ],
 )
-def test_nothing_can_be_done_with_the_job_of_another(jobs: JobStore, use) -> None:
+def test_nothing_can_be_done_with_the_job_of_another(
+    jobs: JobStore, use: Callable[[JobStore, str], object]
+) -> None:
     job = submit(jobs.seen_by("ada", everything=False))
     before = jobs.get(job)
     with pytest.raises(JobNotFound):

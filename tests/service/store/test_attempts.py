@@ -55,8 +55,13 @@ WAYS_TO_BE_REPLACED: list[Callable[[Database, Attempt], object]] = [
         claim(database, attempt.job).begin(HANDLE, ENVIRONMENT),
     ),
     lambda database, attempt: attempt.end(FAILED, BAD),
-    lambda database, attempt: (stop(attempt), JobStore(database).delete(attempt.job)),
+    lambda database, attempt: delete(database, attempt),
 ]
+
+
+def delete(database: Database, attempt: Attempt) -> None:
+    stop(attempt)
+    JobStore(database).delete(attempt.job)
 
 
 def keys(database: Database, attempt: Attempt) -> list[str]:

@@ -179,9 +179,9 @@ def test_a_lock_that_cannot_be_taken_is_broken(packed: Path, tmp_path: Path) -> 
 
 def test_processes_at_once_unpack_once(tmp_path: Path) -> None:
     go = tmp_path / "go"
-    command = [sys.executable, "-W", "error", "-c", UNPACK, tmp_path / "shelf", go]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    processes = [subprocess.Popen(command, **pipes) for _ in range(3)]
+    command = [sys.executable, "-W", "error", "-c", UNPACK, str(tmp_path / "shelf"), str(go)]
+    pipe = subprocess.PIPE
+    processes = [subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) for _ in range(3)]
     go.touch()
     answers = [process.communicate(timeout=60) for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0], answers

@@ -17,10 +17,6 @@ def refuse(*_: object, **__: object) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def full() -> None:
-    raise StoreFull("the disk is full")
-
-
 class Recorder:
     """Stands before the system calls of a write and notes their order."""
 
@@ -116,7 +112,12 @@ def test_bytes_that_could_not_be_stored_for_certain_are_taken_away(
     artifacts: Artifacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     artifacts.put("job/1/a", DATA)
-    monkeypatch.setattr(module, "write_atomic", lambda path, data: (path.write_bytes(data), full()))
+
+    def fail_at_the_end(path: Path, data: bytes) -> None:
+        path.write_bytes(data)
+        raise StoreFull("the disk is full")
+
+    monkeypatch.setattr(module, "write_atomic", fail_at_the_end)
     with pytest.raises(StoreFull):
         artifacts.put("job/1/b", DATA)
     assert [path.name for path in (tmp_path / "jobs" / "job" / "1").iterdir()] == ["a"]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine
 
+from mlp_client.job_state import State
 from service.domain.errors import StoreBroken
 from service.store.jobs import JobStore
 from service.store.sql import database as module
@@ -195,7 +196,7 @@ def test_a_database_that_cannot_be_used_is_broken(
 def test_a_database_that_cannot_be_written_is_broken_for_writers_only(database: Database) -> None:
     path = database.url.removeprefix("sqlite:///")
     locked = Database(f"sqlite:///file:{path}?mode=ro&uri=true")
-    assert JobStore(locked).counts()["queued"] == 0
+    assert JobStore(locked).counts()[State.QUEUED] == 0
     with pytest.raises(StoreBroken, match="readonly"):
         submit(JobStore(locked))
     locked.close()

@@ -102,7 +102,7 @@ def test_processes_that_migrate_at_once_migrate_once(tmp_path: Path) -> None:
         "while not Path(sys.argv[2]).exists(): time.sleep(0.01)\n"
         "migrate(sys.argv[1])"
     )
-    command = [sys.executable, "-W", "error", "-c", code, url, go]
+    command = [sys.executable, "-W", "error", "-c", code, url, str(go)]
     processes = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(3)]
     time.sleep(0.8)
     go.touch()
