@@ -182,7 +182,7 @@ class JobStore:
                 reason = None if action == "resume" else wish
                 transition(transaction, row, ACTIONS[action][state], reason)
             elif state not in DONE[action]:
-                raise WrongMove(action, state, _allowed(state))
+                raise WrongMove(action, row["state"], _allowed(state))
             return _placed_job(transaction, self._find(transaction, id_))
 
     def delete(self, id_: str) -> None:
@@ -196,7 +196,7 @@ class JobStore:
             row = self._lock(transaction, id_)
             state = State(row["state"])
             if state in WITH_WORKER:
-                raise WrongMove("delete", state, _allowed(state))
+                raise WrongMove("delete", row["state"], _allowed(state))
             transaction.execute(DELETE, number=row["number"])
 
     def epochs(self, id_: str, after: int = 0, last: int = MAX_NUMBER) -> list[EpochRecord]:

@@ -204,9 +204,8 @@ def test_no_statement_reads_the_whole_queue(
 def _is_small(statement: str, plan: str) -> bool:
     """Tell whether the work stays the same, however many jobs there are."""
     if "ORDER BY number DESC" in statement and "LIMIT" in statement:
-        plan = re.sub(
-            r"SCAN jobs$", "", plan, flags=re.MULTILINE
-        )  # along the numbers, and no further than the limit
+        # Along the numbers, and no further than the limit.
+        plan = re.sub(r"SCAN jobs$", "", plan, flags=re.MULTILINE)
     if "state IN" in statement and "handle" in statement:
         plan = plan.replace("USE TEMP B-TREE FOR ORDER BY", "")  # of the jobs with workers
     return not re.search(r"SCAN (jobs|events|epochs|checkpoints|idempotency_keys)|B-TREE", plan)

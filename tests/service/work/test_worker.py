@@ -594,7 +594,7 @@ def test_every_field_of_the_spec_reaches_the_recipe(jobs: JobStore) -> None:
     }
     momentum = {"type": "sgd", "momentum": 0.5, "nesterov": True}
     spec = jobs.get(submit(jobs, **fields, optimizer=momentum)).spec
-    recipe = recipe_of(spec.model_dump(mode="json"))
+    recipe = recipe_of(spec)
     assert recipe == Recipe(**fields | {"hidden": (7, 3)}, momentum=0.5, nesterov=True)
     more = {"schedule": "cosine"}
     fields |= more | {"l2": 0.0}
@@ -603,7 +603,7 @@ def test_every_field_of_the_spec_reaches_the_recipe(jobs: JobStore) -> None:
     spec = jobs.get(
         submit(jobs, **fields, optimizer={"type": "adamw", **adamw}, augmentation=deformed)
     ).spec
-    recipe = recipe_of(spec.model_dump(mode="json"))
+    recipe = recipe_of(spec)
     assert recipe == Recipe(
         **fields | {"hidden": (7, 3)},
         optimizer="adamw",
@@ -697,7 +697,7 @@ def test_the_program_is_nice_and_has_its_limits(
     [row] = queue.active()
     assert ProcessHandle.read(row.handle) == ProcessHandle.of(worker.pid)
     assert os.getpriority(os.PRIO_PROCESS, worker.pid) == os.getpriority(os.PRIO_PROCESS, 0) + 5
-    limit = 2 * 1024**3 + 3 * jobs.get(job).cost.bytes
+    limit = 2 * 1024**3 + 3 * jobs.get(job).cost["bytes"]
     assert resource.prlimit(worker.pid, resource.RLIMIT_AS) == (limit, limit)
     assert resource.prlimit(worker.pid, resource.RLIMIT_CORE) == (0, 0)
     threads = Path(f"/proc/{worker.pid}/task")
