@@ -18,7 +18,7 @@ logger = structlog.get_logger(__name__)
 
 def let_workers_leave(queue: Queue) -> None:
     """Wait until the workers of this machine have put their jobs back; kill those that don't."""
-    handles = [ProcessHandle.read(row.handle) for row in queue.active()]
+    handles = [ProcessHandle.read(handle) for handle in queue.handles()]
     here = _alive(handle for handle in handles if handle and handle.is_here())
     if not here:
         return

@@ -4,17 +4,20 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
 from service.domain.errors import StoreBroken
 from service.store.jobs import JobStore
+from service.store.queue import Queue
 from service.store.sql.database import Database
-from service.store.sql.migrate import REVISIONS, migrate
+from service.store.sql.migrate import REVISIONS, is_outdated, migrate, migrations
 from service.store.sql.schema import metadata
 from service.store.sql.sqlite import sqlite_url
 from tests.conftest import submit
@@ -77,6 +80,47 @@ def test_a_database_may_lie_in_a_folder_of_any_name(tmp_path: Path, name: str) -
     assert [file.relative_to(tmp_path) for file in tmp_path.glob("*/*")] == [
         Path(name) / "jobs.sqlite3"
     ]
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_workers_are_found_in_a_database_of_every_schema(tmp_path: Path, revision: str) -> None:
+    """They are asked to leave before it is migrated."""
+    path = tmp_path / "jobs.sqlite3"
+    url = sqlite_url(path)
+    command.upgrade(migrations(url), revision)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        columns = [row[1:4:2] for row in connection.execute("PRAGMA table_info(jobs)") if row[3]]
+        values = dict.fromkeys((name for name, _ in columns), "0")
+        values |= {"state": "running", "handle": '{"pid": 7}'}
+        marks = ", ".join("?" * len(values))
+        statement = f"INSERT INTO jobs ({', '.join(values)}) VALUES ({marks})"
+        connection.execute(statement, list(values.values()))
+    database = Database(url)
+    assert is_outdated(database) == (revision != REVISIONS[-1])
+    assert Queue(database).handles() == [{"pid": 7}]
+    database.close()
+
+
+def test_columns_are_renamed_in_place_and_keep_their_values(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.sqlite3"
+    url = sqlite_url(path)
+    command.upgrade(migrations(url), "0004")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(
+            "INSERT INTO jobs (id, state, attempt, losses, spec, spec_version, cost, beat, "
+            "batches_per_epoch, epochs_done, batches_done, bit_exact, event_count, created_at) "
+            "VALUES ('job_1', 'queued', 4, 3, '{}', 1, '{}', 17, 1, 0, 0, 1, 0, '2026-01-01')"
+        )
+        connection.execute(
+            "INSERT INTO idempotency_keys (owner, key, body_sha256, job, answer, created_at) "
+            "VALUES ('', 'key', 'sha', 'job_1', '{\"losses\":3}', '2026-01-01')"
+        )
+    migrate(url)
+    with closing(sqlite3.connect(path)) as connection:
+        found = connection.execute("SELECT id, attempt, lost_workers, heartbeat FROM jobs")
+        assert found.fetchall() == [("job_1", 4, 3, 17)]
+        answers = connection.execute("SELECT answer FROM idempotency_keys").fetchall()
+    assert answers == [('{"losses":3}',)], "an answer is sent again as it was"
 
 
 def test_a_migrated_database_is_left_alone(database: Database) -> None:
