@@ -34,20 +34,20 @@ DELETE = "DELETE FROM checkpoints WHERE key IN ({keys})"
 
 @dataclass
 class Copied:
-    """What a backup holds."""
+    """What was copied into a backup."""
 
     jobs: int = 0
     checkpoints: int = 0
     bytes: int = 0
     lost: list[str] = field(default_factory=list)
-    """Keys of files that are missing or damaged in the original; the copy does not name them."""
+    """Keys of files that are missing or damaged in the original; no row of the copy names them."""
 
 
 def backup(url: str, artifacts: Artifacts, destination: Path) -> Copied:
-    """Make `destination` a data directory with all that was committed when the copy began.
+    """Make `destination` a data directory with everything that was committed when the copy began.
 
-    It appears whole or not at all. Jobs that have workers are queued again in the copy: the
-    workers belong to the original.
+    It appears complete or not at all. Jobs that have workers are queued again in the copy, because
+    the workers belong to the original.
 
     Raises:
         StoreBroken: the destination exists or can't be written, the original can't be read, or its
@@ -55,14 +55,14 @@ def backup(url: str, artifacts: Artifacts, destination: Path) -> Copied:
 
     """
     if destination.exists():
-        raise StoreBroken(f"{destination} exists; a backup goes to a new directory")
+        raise StoreBroken(f"{destination} exists; a backup needs a new directory")
     source = engine_of(url)
     if not source.exists():
-        raise StoreBroken(f"there is no database {source.file}; name its place with --data-dir")
+        raise StoreBroken(f"there is no database {source.file}; name its directory with --data-dir")
     make_directory(destination.absolute().parent)
     unfinished = destination.absolute().with_name(f".{destination.name}.{os.getpid()}.tmp")
     try:
-        copied = _copy_in_time(source, artifacts, unfinished)
+        copied = _copy_consistently(source, artifacts, unfinished)
         unfinished.rename(destination)
         sync(destination.absolute().parent)
     except OSError as exc:
@@ -72,7 +72,7 @@ def backup(url: str, artifacts: Artifacts, destination: Path) -> Copied:
     return copied
 
 
-def _copy_in_time(source: Engine, artifacts: Artifacts, directory: Path) -> Copied:
+def _copy_consistently(source: Engine, artifacts: Artifacts, directory: Path) -> Copied:
     """Copy again until no worker has replaced a checkpoint before its file was copied."""
     for _ in range(TRIES):
         shutil.rmtree(directory, ignore_errors=True)

@@ -113,7 +113,7 @@ def _header(data: bytes) -> dict[str, dict[str, str]]:
 
 
 class CheckpointStore:
-    """Reads and writes the checkpoints of jobs."""
+    """Reads and writes the files of checkpoints."""
 
     def __init__(self, artifacts: Artifacts) -> None:
         self._artifacts = artifacts
@@ -132,7 +132,7 @@ class CheckpointStore:
         Raises:
             FileNotFoundError: the file is gone, as when a newer one has taken its place.
             Damaged: the file is not what was saved.
-            StoreBroken: the file can't be read now.
+            StoreBroken: the file can't be read at the moment.
 
         """
         data = self._artifacts.get(saved.key, saved.size, saved.sha256)

@@ -1,4 +1,4 @@
-"""Data sets: shipped with the package, unpacked once, then shared by memory mapping."""
+"""Data sets ship with the package, are unpacked once, and are then shared by memory mapping."""
 
 import contextlib
 import fcntl
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What there is to know about a data set without opening it."""
+    """What is known of a data set without opening it."""
 
     name: str
     description: str
@@ -37,7 +37,7 @@ class DatasetInfo:
     train_rows: int
     test_rows: int
     sha256: dict[str, str]
-    """Of each unpacked IDX file."""
+    """By the name of each unpacked IDX file."""
     license: str
     attribution: str
 
@@ -85,7 +85,7 @@ NOT_WHOLE = (FileNotFoundError, *BAD_FILE, DatasetError)
 
 
 class DatasetStore:
-    """The data sets by name; their unpacked files lie in one directory that all workers map."""
+    """The data sets by name. All workers map their unpacked files, which are in one directory."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory.absolute()
@@ -93,13 +93,14 @@ class DatasetStore:
         self._lock = threading.Lock()
 
     def all(self) -> list[DatasetInfo]:
+        """Return what is known of each data set."""
         return list(SHIPPED.values())
 
     def describe(self, name: str) -> DatasetInfo:
         """Return what is known of the data set `name`.
 
         Raises:
-            DatasetNotFound: there is none of that name.
+            DatasetNotFound: there is no data set of that name.
 
         """
         if name not in SHIPPED:
@@ -110,7 +111,7 @@ class DatasetStore:
         """Return the data set, memory-mapped; the first call on a machine unpacks it.
 
         Raises:
-            DatasetNotFound: there is none of that name.
+            DatasetNotFound: there is no data set of that name.
             StoreBroken: its files are damaged, or can't be read or written.
 
         """
@@ -125,7 +126,7 @@ class DatasetStore:
         Where it can't be kept it is made in memory: it saves time, and nothing else depends on it.
 
         Raises:
-            DatasetNotFound: there is none of that name.
+            DatasetNotFound: there is no data set of that name.
             StoreBroken: the data set's files are damaged, or can't be read or written.
 
         """
@@ -189,7 +190,7 @@ def _made_again(folder: Path, dataset: Dataset) -> Arrangement:
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Make the folder, and be the only process that writes there."""
+    """Make the folder and hold its lock: only one process writes there at a time."""
     make_directory(folder)
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -197,7 +198,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _unpack(info: DatasetInfo, folder: Path) -> None:
-    """Write the files that are not in `folder` yet; several processes at once do it once."""
+    """Write the files that are not in `folder` yet; of concurrent processes one does it."""
     with _locked(folder):
         for name in info.sha256:
             path = folder / f"{name}.npy"

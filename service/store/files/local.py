@@ -1,4 +1,4 @@
-"""Files that are written once and never change: whole under their name, or not there at all."""
+"""Files that are written once and never change: each is complete, or does not exist."""
 
 import contextlib
 import errno
@@ -12,7 +12,7 @@ from service.domain.errors import Damaged, StoreBroken, StoreFull
 
 
 def broken(what: str, exc: OSError) -> StoreBroken:
-    """Return `exc` as the error of a store that can't do `what`."""
+    """Return `exc` as a StoreBroken, or StoreFull if there is no space left to do `what`."""
     full = exc.errno in (errno.ENOSPC, errno.EDQUOT)
     return (StoreFull if full else StoreBroken)(f"can't {what}: {exc.strerror}")
 
@@ -34,7 +34,7 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 def sync(path: Path) -> None:
-    """Let a file's bytes, or a directory's entries, survive a power cut."""
+    """Sync a file's bytes, or a directory's entries, to the disk: they survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -43,10 +43,14 @@ def sync(path: Path) -> None:
 
 
 def make_directory(path: Path) -> None:
-    """Make `path` and its parents, so that they too survive a power cut.
+    """Create `path` and its parents durably: they survive a power cut.
 
-    A folder that is there may be new: whoever made it may have been killed before its entry was
-    synced. Those above it are older, for each is synced before the next is made.
+    A directory that exists may be new: the process that created it may have been killed before it
+    synced the entry. Its parents are older, because each is synced before the next is created.
+
+    Raises:
+        StoreBroken: a directory can't be created.
+
     """
     there = path.is_dir()
     try:
@@ -56,7 +60,7 @@ def make_directory(path: Path) -> None:
         sync(path.parent)
     except OSError as exc:
         if there and isinstance(exc, PermissionError):
-            return  # what lies above is not ours, so it is not new either
+            return  # the parent belongs to someone else, so its entries are not new
         raise broken(f"make the directory {path.name}", exc) from exc
 
 
@@ -73,7 +77,7 @@ class Artifacts:
         try:
             write_atomic(path, data)
         except StoreBroken:
-            with contextlib.suppress(OSError):  # it may lie there unsynced, and nobody names it
+            with contextlib.suppress(OSError):  # it may be there unsynced, and no row names it
                 path.unlink(missing_ok=True)
             raise
         return hashlib.sha256(data).hexdigest()
@@ -82,9 +86,9 @@ class Artifacts:
         """Return the bytes under `key`.
 
         Raises:
-            FileNotFoundError: nothing lies there.
+            FileNotFoundError: there is no such artifact.
             Damaged: the bytes are not those that were stored.
-            StoreBroken: they can't be read now.
+            StoreBroken: they can't be read at the moment.
 
         """
         try:
@@ -115,7 +119,7 @@ class Artifacts:
         except FileNotFoundError:
             return  # the job is being deleted
         for path in paths:
-            if path.parent.name.isdigit():  # the attempt; other folders are not ours
+            if path.parent.name.isdigit():  # an attempt; other folders hold no artifacts
                 yield str(path.relative_to(self._root))
 
     def delete_folder(self, job: str) -> None:

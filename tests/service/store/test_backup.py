@@ -137,7 +137,7 @@ def test_a_destination_that_exists_is_refused(
     database: Database, artifacts: Artifacts, tmp_path: Path
 ) -> None:
     (tmp_path / "copy").mkdir()
-    with pytest.raises(StoreBroken, match="copy exists; a backup goes to a new directory"):
+    with pytest.raises(StoreBroken, match="copy exists; a backup needs a new directory"):
         backup(database.url, artifacts, tmp_path / "copy")
 
 

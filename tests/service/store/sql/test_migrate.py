@@ -89,8 +89,9 @@ def test_workers_are_found_in_a_database_of_every_schema(tmp_path: Path, revisio
     url = sqlite_url(path)
     command.upgrade(migrations(url), revision)
     with closing(sqlite3.connect(path)) as connection, connection:
-        columns = [row[1:4:2] for row in connection.execute("PRAGMA table_info(jobs)") if row[3]]
-        values = dict.fromkeys((name for name, _ in columns), "0")
+        columns = connection.execute("PRAGMA table_info(jobs)").fetchall()
+        required = [name for _, name, _, not_null, *_ in columns if not_null]
+        values = dict.fromkeys(required, "0")
         values |= {"state": "running", "handle": '{"pid": 7}'}
         marks = ", ".join("?" * len(values))
         statement = f"INSERT INTO jobs ({', '.join(values)}) VALUES ({marks})"
