@@ -232,7 +232,7 @@ def left_over(bench: Bench, job: str) -> set[str]:
 
 
 @pytest.mark.parametrize("happened", [True, False], ids=["but was done", "and was not done"])
-@pytest.mark.parametrize("name", ["beat", "commit", "end"])
+@pytest.mark.parametrize("name", ["heartbeat", "commit", "end"])
 def test_a_transaction_that_seems_to_fail_is_repeated(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str, happened: bool
 ) -> None:
@@ -285,7 +285,7 @@ CALLS = ("write", "pwrite64", "fsync", "fdatasync", "rename", "unlink", "mkdir",
 
 @needs_strace
 def test_each_system_call_of_a_save_may_fail(
-    tmp_path: Path, database: Database, jobs: JobStore, campaign: Campaign
+    tmp_path: Path, database: Database, campaign: Campaign
 ) -> None:
     """SQLite's own calls too; of its damage it must recover by itself."""
     small = [("fdatasync", "EIO"), ("pwrite64", "ENOSPC")]
@@ -297,17 +297,18 @@ def test_each_system_call_of_a_save_may_fail(
                 said = ""
                 with case():
                     inject = f"inject={call}:error={code}:when={at}"
-                    said = save_with_a_fault(tmp_path, jobs, inject)
+                    said = save_with_a_fault(tmp_path, database, inject)
                 if "(INJECTED)" not in said:
                     break
                 injected += 1
     assert injected >= len(pairs)
 
 
-def save_with_a_fault(folder: Path, jobs: JobStore, inject: str) -> str:
+def save_with_a_fault(folder: Path, database: Database, inject: str) -> str:
     """Let a worker save while a call of it fails; return the trace of that call."""
+    jobs = JobStore(database)
     job = submit(jobs, **TINY)
-    claim(jobs._database, job)
+    claim(database, job)
     program = ["-m", "tests.support.checkpoint_saver", str(folder), job]
     call = inject.partition("=")[2].partition(":")[0]
     trace = strace(["-e", f"trace={call}", "-e", inject], program, PYTHONDONTWRITEBYTECODE="1")
