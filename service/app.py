@@ -46,9 +46,9 @@ from service.store.jobs import JobStore
 from service.store.queue import Queue
 from service.store.sql.connector import Database, is_there, migrate, sqlite_url
 from service.work.dispatcher import Dispatcher
-from service.work.drain import let_workers_leave
+from service.work.drain import drain_workers
 from service.work.launchers.local import LocalLauncher
-from service.work.launchers.lock_watchdog import end_frozen_holders
+from service.work.launchers.lock_watchdog import kill_frozen_lock_holders
 
 ROUTERS = (jobs, events, curves, weights, predict, datasets, health)
 GRACE_SECONDS = 5
@@ -175,9 +175,9 @@ def prepare(settings: Settings) -> None:
     DatasetStore(settings.resolved_datasets_dir()).arranged(MNIST.name)
     url = settings.resolved_database_url()
     database = Database(url)
-    end_frozen_holders(database.file)
+    kill_frozen_lock_holders(database.file)
     if is_there(url) and database.is_outdated():
-        let_workers_leave(Queue(database))
+        drain_workers(Queue(database))
     database.close()
     migrate(url)
 

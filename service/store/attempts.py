@@ -105,7 +105,7 @@ class Attempt:
             losses = dict(execute(connection, LOSSES, job=row["number"]))
         return TrainingTask(spec, saved, losses, before, cost["bytes"])
 
-    def beat(self, cursor: Cursor, finished: Sequence[mlp_core.Epoch] = ()) -> State:
+    def heartbeat(self, cursor: Cursor, finished: Sequence[mlp_core.Epoch] = ()) -> State:
         """Say "alive, and this far", with the epochs finished since the last time.
 
         Returns the state, which is what clients ask for. An epoch that an earlier attempt recorded

@@ -1,5 +1,6 @@
-"""Before the schema changes, workers of the version before save and leave: they would write rows as
-these were.
+"""Before the schema changes, workers of the previous version save their work and exit.
+
+They would otherwise write rows in the form of the old schema.
 """
 
 import signal
@@ -11,26 +12,27 @@ import structlog
 from service.store.queue import Queue
 from service.work.process import ProcessHandle
 
-LEAVE_SECONDS = 6.0
+DRAIN_SECONDS = 6.0
+"""How long workers have to save after SIGTERM, and again to disappear after SIGKILL."""
 
 logger = structlog.get_logger(__name__)
 
 
-def let_workers_leave(queue: Queue) -> None:
-    """Wait until the workers of this machine have put their jobs back; kill those that don't."""
-    handles = [ProcessHandle.read(row.handle) for row in queue.active()]
+def drain_workers(queue: Queue) -> None:
+    """Wait until the workers of this machine have returned their jobs; kill those that don't."""
+    handles = [ProcessHandle.from_record(row.handle) for row in queue.active()]
     here = _alive(handle for handle in handles if handle and handle.is_here())
     if not here:
         return
-    logger.info("workers_leave_for_an_upgrade", pids=sorted(handle.pid for handle in here))
-    _end(_end(here, signal.SIGTERM), signal.SIGKILL)
+    logger.info("workers_drained_for_upgrade", pids=sorted(handle.pid for handle in here))
+    _signal_and_wait(_signal_and_wait(here, signal.SIGTERM), signal.SIGKILL)
 
 
-def _end(handles: set[ProcessHandle], number: signal.Signals) -> set[ProcessHandle]:
-    """Send a signal, and return those that are still there after a while."""
+def _signal_and_wait(handles: set[ProcessHandle], number: signal.Signals) -> set[ProcessHandle]:
+    """Send a signal to the workers; return those that still run after a while."""
     for handle in handles:
-        handle.send(number)
-    deadline = time.monotonic() + LEAVE_SECONDS
+        handle.send_signal(number)
+    deadline = time.monotonic() + DRAIN_SECONDS
     while handles and time.monotonic() < deadline:
         time.sleep(0.05)
         handles = _alive(handles)

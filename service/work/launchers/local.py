@@ -1,7 +1,4 @@
-"""Starting, watching and ending workers, in the shape of `subprocess.Popen`.
-
-A launcher owns processes and no state: what a job is doing stands in its row.
-"""
+"""Workers as child processes of this server."""
 
 import contextlib
 import os
@@ -12,76 +9,18 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO
 
 from service.store.files.local import broken, make_directory
-from service.work.process import ProcessHandle, usable_cores
+from service.work.cores import usable_cores
+from service.work.launcher import Exit
+from service.work.process import ProcessHandle
 
 ONE_BLAS_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 LOG_TAIL_BYTES = 600
 MAX_LOG_BYTES = 256 * 1024
-"""Of a job's log; a longer one is put aside, in the place of the one before, at the next start."""
+"""At the next start, a longer log is renamed to `worker.log.1` and replaces the one before."""
 KERNEL_COUNTS = Path("/proc/vmstat")
-
-
-@dataclass(frozen=True)
-class Exit:
-    """The end of a worker process; the code is negative for a signal, None if nobody saw it."""
-
-    code: int | None
-    oom_killed: bool = False
-    """The kernel killed processes for lack of memory while this one lived, and it was killed."""
-
-    def __str__(self) -> str:
-        if self.code is None:
-            return "the worker is gone"
-        if self.oom_killed:
-            return "the worker was killed when the machine, or its container, ran out of memory"
-        if self.code < 0:
-            return f"the worker was ended by {_signal_name(-self.code)}"
-        return f"the worker ended with exit code {self.code}"
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # most real-time signals have none
-        return f"signal {number}"
-
-
-class Launcher(Protocol):
-    def start(self, job: str, attempt: int) -> ProcessHandle:
-        """Start a worker for the attempt, and return at once.
-
-        Raises:
-            OSError: it can't be started.
-            StoreBroken: its log can't be written.
-
-        """
-        ...
-
-    def poll(self, handles: Iterable[ProcessHandle]) -> dict[ProcessHandle, Exit]:
-        """Return those that have ended, each time anew as long as they are asked about.
-
-        One of another machine is never among them.
-        """
-        ...
-
-    def terminate(self, handle: ProcessHandle) -> None:
-        """Ask the worker to save and leave; no error if it is gone."""
-        ...
-
-    def kill(self, handle: ProcessHandle) -> None:
-        """End the worker at once; no error if it is gone."""
-        ...
-
-    def capacity(self) -> int:
-        """Return how many workers may run at once."""
-        ...
-
-    def log_tail(self, job: str) -> str:
-        """Return the last lines that the job's workers wrote to their log."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -90,11 +29,11 @@ class Child:
 
     process: subprocess.Popen[bytes]
     memory_kills: int
-    """What the kernel had counted when it started."""
+    """The kernel's count of processes killed for lack of memory when this one started."""
 
 
 def memory_kills() -> int:
-    """Return how many processes the kernel has killed for lack of memory since it started."""
+    """Return how many processes the kernel has killed for lack of memory since it booted."""
     try:
         lines = KERNEL_COUNTS.read_text().splitlines()
     except OSError:
@@ -103,32 +42,49 @@ def memory_kills() -> int:
 
 
 class LocalLauncher:
-    """Workers as child processes of this server, each in a session of its own.
+    """Starts each worker as a child process in a session of its own.
 
-    They are exec'd, never forked: OpenBLAS's threads do not survive a fork. A killed server leaves
-    them training; the next one finds them by their handles.
+    Workers are executed, never forked, because OpenBLAS's threads do not survive a fork. They go on
+    training when the server is killed; the next server finds them by their handles.
     """
 
     def __init__(self, directory: Path, environment: dict[str, str], capacity: int | None) -> None:
+        """Create a launcher whose workers log to `directory` and get `environment` on top of ours.
+
+        A `capacity` of None means one worker for each usable core.
+        """
         self._directory = directory.absolute()
         self._environment = environment
         self._capacity = usable_cores() if capacity is None else capacity
         self._children: dict[ProcessHandle, Child] = {}
-        self._ended: dict[ProcessHandle, Exit] = {}
-        """Of children that are still asked about: the kernel tells an exit code only once."""
+        self._exits: dict[ProcessHandle, Exit] = {}
+        """Exits of children that the last poll named: the kernel reports each exit code once."""
         self.on_end: Callable[[], None] = lambda: None
-        """Called by a thread when a child has ended, so that nobody need wait for the next poll."""
+        """Called from a thread when a child has ended, so that nobody waits for the next poll."""
 
     def start(self, job: str, attempt: int) -> ProcessHandle:
         log = self._log(job)
-        make_directory(log.parent)  # checkpoints come to lie in it
+        make_directory(log.parent)  # the job's checkpoints go there too
         if log.exists() and log.stat().st_size > MAX_LOG_BYTES:
             log.replace(log.with_name("worker.log.1"))
-        # -P: or a file of the server's working directory would be imported in place of a module.
+        child = self._execute(job, attempt, log)
+        try:
+            handle = ProcessHandle.of(child.pid)
+        except OSError:  # no file descriptor is left to read it with
+            child.kill()
+            child.wait()
+            raise
+        self._children[handle] = Child(child, memory_kills())
+        with contextlib.suppress(RuntimeError):  # no thread is left; polling finds the end too
+            threading.Thread(target=self._wait, args=(child.pid,), daemon=True).start()
+        return handle
+
+    def _execute(self, job: str, attempt: int, log: Path) -> subprocess.Popen[bytes]:
+        # -P keeps files of the server's working directory from being imported in place of modules.
         command = [sys.executable, "-P", "-m", "service.work.worker"]
         command += [job, "--attempt", str(attempt)]
-        with _appended(log) as output:
-            child = subprocess.Popen(
+        with _open_for_append(log) as output:
+            return subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -136,16 +92,6 @@ class LocalLauncher:
                 start_new_session=True,
                 env=os.environ | ONE_BLAS_THREAD | self._environment,
             )
-        try:
-            handle = ProcessHandle.of(child.pid)
-        except OSError:  # no descriptor is left to read it with
-            child.kill()
-            child.wait()
-            raise
-        self._children[handle] = Child(child, memory_kills())
-        with contextlib.suppress(RuntimeError):  # no thread is left; it is polled all the same
-            threading.Thread(target=self._wait, args=(child.pid,), daemon=True).start()
-        return handle
 
     def _wait(self, pid: int) -> None:
         with contextlib.suppress(ChildProcessError):  # it has been polled already
@@ -153,13 +99,13 @@ class LocalLauncher:
         self.on_end()
 
     def poll(self, handles: Iterable[ProcessHandle]) -> dict[ProcessHandle, Exit]:
-        ended = {}
+        exits = {}
         for handle in handles:
-            if exit_ := self._ended.get(handle) or self._poll(handle):
-                ended[handle] = exit_
+            if exit_ := self._exits.get(handle) or self._poll(handle):
+                exits[handle] = exit_
                 self._children.pop(handle, None)
-        self._ended = ended
-        return ended
+        self._exits = exits
+        return exits
 
     def _poll(self, handle: ProcessHandle) -> Exit | None:
         if child := self._children.get(handle):
@@ -167,14 +113,14 @@ class LocalLauncher:
             if code is None:
                 return None
             return Exit(code, code == -signal.SIGKILL and memory_kills() > child.memory_kills)
-        # Adopted from a server before this one: it is nobody's child, so its code is lost.
+        # Adopted from an earlier server: it is not our child, so its exit code can't be read.
         return Exit(None) if handle.is_here() and not handle.is_alive() else None
 
     def terminate(self, handle: ProcessHandle) -> None:
-        handle.send(signal.SIGTERM)
+        handle.send_signal(signal.SIGTERM)
 
     def kill(self, handle: ProcessHandle) -> None:
-        handle.send(signal.SIGKILL)
+        handle.send_signal(signal.SIGKILL)
 
     def capacity(self) -> int:
         return self._capacity
@@ -191,37 +137,8 @@ class LocalLauncher:
         return self._directory / job / "worker.log"
 
 
-def _appended(log: Path) -> IO[bytes]:
+def _open_for_append(log: Path) -> IO[bytes]:
     try:
         return log.open("ab")
     except OSError as exc:
         raise broken(f"write {log.name}", exc) from exc
-
-
-class InlineLauncher:
-    """Workers as plain function calls: `start` returns when the job is done. For debuggers."""
-
-    def __init__(self, run: Callable[[str, int], int]) -> None:
-        self._run = run
-        self._ended: dict[ProcessHandle, Exit] = {}
-
-    def start(self, job: str, attempt: int) -> ProcessHandle:
-        code = self._run(job, attempt)
-        handle = ProcessHandle("inline", job, attempt, 0)
-        self._ended[handle] = Exit(code)
-        return handle
-
-    def poll(self, handles: Iterable[ProcessHandle]) -> dict[ProcessHandle, Exit]:
-        return {handle: self._ended[handle] for handle in handles if handle in self._ended}
-
-    def terminate(self, handle: ProcessHandle) -> None:
-        pass
-
-    def kill(self, handle: ProcessHandle) -> None:
-        pass
-
-    def capacity(self) -> int:
-        return 1
-
-    def log_tail(self, job: str) -> str:
-        return ""

@@ -1,7 +1,7 @@
-"""Workers that froze inside a transaction: everybody waits for the database's lock, in vain.
+"""Finds workers that froze inside a SQLite transaction and so keep all others from writing.
 
-SQLite locks bytes of its file, and the kernel tells which process holds them. The file itself is
-never opened here: to close it again would drop this process's own locks.
+SQLite locks bytes of its file, and the kernel lists which process holds them. The database file is
+never opened here: closing it again would release this process's own locks.
 """
 
 import contextlib
@@ -14,78 +14,88 @@ from pathlib import Path
 
 from service.work.process import ProcessHandle
 
-LOCKED_BYTES = range(2**30, 2**30 + 512)
-"""Where SQLite keeps its pending, reserved and shared locks."""
-LOOKS_IF_STOPPED = 2
-LOOKS = 40
-"""For a worker that no signal has stopped: it may only wait for a slow disk."""
-SECONDS_BETWEEN_LOOKS = 0.4
+SQLITE_LOCK_BYTES = range(2**30, 2**30 + 512)
+"""The offsets of SQLite's pending, reserved and shared locks."""
+CHECKS_IF_STOPPED = 2
+"""Checks in a row after which a lock holder that a signal has stopped counts as frozen."""
+CHECKS_IF_WAITING = 40
+"""The same for one that no signal has stopped: it may only be waiting for a slow disk."""
+SECONDS_BETWEEN_CHECKS = 0.4
+WORKER_MODULE = b"service.work.worker"
 
 
 @dataclass(frozen=True)
-class Look:
-    """What a worker that holds the lock was found to do."""
+class Observation:
+    """What one check found out about a worker that holds the lock."""
 
-    stopped: bool
-    runs: int
-    """How often it had left a processor."""
-    looks: int
-    """How many times in a row it has not run since the look before."""
+    is_stopped: bool
+    """A signal has stopped the process."""
+    context_switches: int
+    """How often the process had left a processor core."""
+    idle_checks: int
+    """Checks in a row, this one included, between which the process did not run."""
 
     @property
     def is_frozen(self) -> bool:
-        return self.looks >= (LOOKS_IF_STOPPED if self.stopped else LOOKS)
+        return self.idle_checks >= (CHECKS_IF_STOPPED if self.is_stopped else CHECKS_IF_WAITING)
 
 
-class FrozenHolders:
-    """Tells which workers hold the lock of a database and never run.
+class LockWatchdog:
+    """Checks again and again which workers hold the lock of a database without ever running.
 
-    Looks are counted, not seconds: while the machine slept, nobody looked.
+    Checks are counted, not seconds: while the machine sleeps nothing is checked.
     """
 
     def __init__(self, database: Path | None) -> None:
+        """Watch the given database file; None, for a database server, has nothing to watch."""
         self._database = database
-        self._seen: dict[ProcessHandle, Look] = {}
+        self._observations: dict[ProcessHandle, Observation] = {}
 
-    def look(self) -> list[ProcessHandle]:
-        """Return the workers to be ended: they held it in several looks and did not run between."""
-        seen = {}
-        for handle in self._holders():
+    def check(self) -> list[ProcessHandle]:
+        """Observe all lock holders once more; return those that have been frozen long enough."""
+        observations = {}
+        for handle in self._lock_holders():
             with contextlib.suppress(OSError):  # it has ended meanwhile
-                stopped, runs = _pulse(handle.pid)
-                before = self._seen.get(handle)
-                looks = before.looks + 1 if before and before.runs == runs else 1
-                seen[handle] = Look(stopped, runs, looks)
-        self._seen = seen
-        return [handle for handle, look in seen.items() if look.is_frozen]
+                observations[handle] = self._observe(handle)
+        self._observations = observations
+        return [handle for handle, seen in observations.items() if seen.is_frozen]
 
     @property
     def any_stopped(self) -> bool:
-        """Tell whether a signal had stopped one of those seen at the last look."""
-        return any(look.stopped for look in self._seen.values())
+        """Whether a signal had stopped one of the lock holders at the last check."""
+        return any(seen.is_stopped for seen in self._observations.values())
 
-    def _holders(self) -> Iterator[ProcessHandle]:
+    def _observe(self, handle: ProcessHandle) -> Observation:
+        is_stopped, switches = _activity(handle.pid)
+        before = self._observations.get(handle)
+        idle_checks = before.idle_checks if before and before.context_switches == switches else 0
+        return Observation(is_stopped, switches, idle_checks + 1)
+
+    def _lock_holders(self) -> Iterator[ProcessHandle]:
         if self._database is None:
             return
         for pid in _pids_with_sqlite_locks():
-            with contextlib.suppress(OSError):  # it has ended, or is another user's
+            with contextlib.suppress(OSError):  # it has ended, or belongs to another user
                 if _is_worker(pid) and _has_open(pid, self._database):
                     yield ProcessHandle.of(pid)
 
 
-def end_frozen_holders(database: Path | None) -> None:
-    """End workers that froze while no server looked after them: no server could start."""
-    holders = FrozenHolders(database)
-    holders.look()
-    if not holders.any_stopped:
+def kill_frozen_lock_holders(database: Path | None) -> None:
+    """Kill workers that froze while no server was running: they would keep this one from starting.
+
+    Waits between two checks only if a signal has stopped a lock holder.
+    """
+    watchdog = LockWatchdog(database)
+    watchdog.check()
+    if not watchdog.any_stopped:
         return
-    time.sleep(SECONDS_BETWEEN_LOOKS)
-    for handle in holders.look():
-        handle.send(signal.SIGKILL)
+    time.sleep(SECONDS_BETWEEN_CHECKS)
+    for handle in watchdog.check():
+        handle.send_signal(signal.SIGKILL)
 
 
 def _pids_with_sqlite_locks() -> set[int]:
-    """Return the processes that hold a lock where SQLite has its locks, in whatever file."""
+    """Return the processes that hold a lock on SQLite's lock bytes, in whatever file."""
     found = set[int]()
     # 1: POSIX  ADVISORY  WRITE 712 fe:00:2148295 1073741825 1073741825
     try:
@@ -94,23 +104,23 @@ def _pids_with_sqlite_locks() -> set[int]:
         return found
     for line in lines:
         _, kind, *_, pid, _, first, _ = line.split()
-        if kind == "POSIX" and int(first) in LOCKED_BYTES:
+        if kind == "POSIX" and int(first) in SQLITE_LOCK_BYTES:
             found.add(int(pid))
     return found
 
 
 def _is_worker(pid: int) -> bool:
-    return b"service.work.worker" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    return WORKER_MODULE in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
 
 
 def _has_open(pid: int, file: Path) -> bool:
-    ours = file.stat()
+    wanted = file.stat()
     descriptors = Path(f"/proc/{pid}/fd").iterdir()
-    return any(os.path.samestat(descriptor.stat(), ours) for descriptor in descriptors)
+    return any(os.path.samestat(descriptor.stat(), wanted) for descriptor in descriptors)
 
 
-def _pulse(pid: int) -> tuple[bool, int]:
-    """Tell whether a signal has stopped the process, and how often it has left a processor."""
+def _activity(pid: int) -> tuple[bool, int]:
+    """Return whether a signal has stopped the process, and its number of context switches."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     status = dict(line.split(":\t", 1) for line in lines)
     switches = status["voluntary_ctxt_switches"], status["nonvoluntary_ctxt_switches"]
