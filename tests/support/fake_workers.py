@@ -1,21 +1,24 @@
-"""A clock that moves when told, workers that live and die on command, and a tiny data set."""
+"""Stand-ins for what surrounds a dispatcher or a worker: clock, launcher and data sets."""
 
 import itertools
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from mlp_core import Dataset, Split
-from service.work.launchers.local import Exit
-from service.work.process import ProcessHandle, here
+from mlp_core import Arrangement, Dataset, Split, arrange
+from service.domain.errors import DatasetNotFound
+from service.store.datasets import DatasetStore
+from service.work.launcher import Exit
+from service.work.process import ProcessHandle, this_machine
 
-PIDS = itertools.count(4_000_000)  # above the kernel's limit: no signal can reach anybody
+PIDS = itertools.count(4_000_000)  # above the kernel's limit, so that no signal reaches a process
 
 
 @dataclass
 class Clock:
-    """Stands in for the module `time`."""
+    """Stands in for the module `time`; it moves when a test moves it, and in `sleep`."""
 
     now: float = 1000.0
 
@@ -27,7 +30,7 @@ class Clock:
 
 
 class FakeLauncher:
-    """Workers by their handle; a test ends them, or watches them being ended."""
+    """Starts no processes: a test ends the workers itself, or sees that they are ended."""
 
     def __init__(self, capacity: int = 2) -> None:
         self._capacity = capacity
@@ -35,16 +38,18 @@ class FakeLauncher:
         self.handles: dict[tuple[str, int], ProcessHandle] = {}
         self.exits: dict[ProcessHandle, Exit] = {}
         self.reaped: list[ProcessHandle] = []
-        self.log: list[str] = []
-        self.at_kill: Callable[[], object] = lambda: None
-        self.refuses: OSError | None = None
-        self.obedient = True
-        self.words = ""
+        self.calls: list[str] = []
+        """`terminate` and `kill`, in their order."""
+        self.on_kill: Callable[[], object] = lambda: None
+        self.start_error: Exception | None = None
+        self.ignores_terminate = self.ignores_kill = False
+        self.log_text = ""
+        self.was_polled = threading.Event()
 
     def start(self, job: str, attempt: int) -> ProcessHandle:
-        if self.refuses:
-            raise self.refuses
-        handle = ProcessHandle(*here(), next(PIDS), 1)
+        if self.start_error:
+            raise self.start_error
+        handle = ProcessHandle(*this_machine(), next(PIDS), 1)
         self.started.append((job, attempt))
         self.handles[job, attempt] = handle
         return handle
@@ -55,27 +60,29 @@ class FakeLauncher:
     def poll(self, handles: Iterable[ProcessHandle]) -> dict[ProcessHandle, Exit]:
         found = {handle: self.exits[handle] for handle in handles if handle in self.exits}
         self.reaped += found
+        self.was_polled.set()
         return found
 
     def terminate(self, handle: ProcessHandle) -> None:
-        self.log.append("terminate")
-        if self.obedient:
+        self.calls.append("terminate")
+        if not self.ignores_terminate:
             self.exits[handle] = Exit(0)
 
     def kill(self, handle: ProcessHandle) -> None:
-        self.log.append("kill")
-        self.at_kill()
-        self.exits.setdefault(handle, Exit(-9))
+        self.calls.append("kill")
+        self.on_kill()
+        if not self.ignores_kill:
+            self.exits.setdefault(handle, Exit(-9))
 
     def capacity(self) -> int:
         return self._capacity
 
     def log_tail(self, job: str) -> str:
-        return self.words
+        return self.log_text
 
 
 def tiny_dataset() -> Dataset:
-    """3 classes of 6 pixels, one brighter than the rest."""
+    """Return a data set of 3 classes of 6 pixels, one of which is brighter than the rest."""
     rng = np.random.default_rng(7)
 
     def split(rows: int) -> Split:
@@ -85,3 +92,21 @@ def tiny_dataset() -> Dataset:
         return Split(images, labels)
 
     return Dataset("tiny", split(600), split(47), 3)
+
+
+class TinyDatasetStore(DatasetStore):
+    """A store whose `mnist` is the tiny data set, or that fails with an error."""
+
+    def __init__(self) -> None:
+        self._dataset = tiny_dataset()
+        self.error: BaseException | None = None
+
+    def open(self, name: str) -> Dataset:
+        if self.error:
+            raise self.error
+        if name != "mnist":
+            raise DatasetNotFound(name, ["mnist"])
+        return self._dataset
+
+    def arranged(self, name: str) -> Arrangement:
+        return arrange(self.open(name))

@@ -1,8 +1,8 @@
-"""Ill-behaved workers: a program that takes a worker's arguments, and does what the job is called.
+"""Misbehaving workers: a program that takes a worker's arguments and does what the job's name says.
 
-`tests/service/work/test_launcher.py` lets a real launcher start it in the place of Python.
+`tests/service/work/launchers/test_local.py` lets a real launcher start it in place of Python.
 """
-# ruff: noqa: T201 - what they print is what the launcher must keep
+# ruff: noqa: T201 - the launcher must keep what they print
 
 import os
 import signal
@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 
-def exits_at_once() -> None:
+def exits_immediately() -> None:
     print("nothing to do here")
     sys.exit(3)
 
@@ -25,19 +25,19 @@ def is_ended_by_a_nameless_signal() -> None:
     os.kill(os.getpid(), 40)
 
 
-def sleeps_for_ever() -> None:
+def sleeps_forever() -> None:
     print("ready", flush=True)
     time.sleep(600)
 
 
 def ignores_sigterm() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    sleeps_for_ever()
+    sleeps_forever()
 
 
-def leaves_when_asked() -> None:
+def exits_when_asked() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    sleeps_for_ever()
+    sleeps_forever()
 
 
 def has_a_child() -> None:
@@ -48,7 +48,7 @@ def has_a_child() -> None:
     time.sleep(600)
 
 
-def shows_its_surroundings() -> None:
+def prints_its_environment() -> None:
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "MLP_DATABASE_URL"):
         print(f"{name}={os.environ.get(name)}")
     print("arguments", *sys.argv[1:])
