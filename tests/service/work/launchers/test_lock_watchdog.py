@@ -1,14 +1,20 @@
+"""Which workers are found to be frozen inside a transaction, with real processes and locks."""
+
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from service.work.launchers import lock_watchdog as module
-from service.work.launchers.lock_watchdog import LOOKS, FrozenHolders, end_frozen_holders
+from service.work.launchers.lock_watchdog import (
+    CHECKS_IF_WAITING,
+    LockWatchdog,
+    kill_frozen_lock_holders,
+)
 from service.work.process import ProcessHandle
 from tests.support.ledger import sqlite_locks
 from tests.support.server_process import eventually
@@ -42,7 +48,9 @@ def hold(path: Path) -> Iterator[Hold]:
     """Start a process that is named like a worker and holds a lock of the database."""
     holders = []
 
-    def start(lock: str, *, file: Path = path, name: str = "service.work.worker", nap: float = 60):
+    def start(
+        lock: str, *, file: Path = path, name: str = "service.work.worker", nap: float = 60
+    ) -> ProcessHandle:
         code = HOLDER.format(lock=LOCKS[lock], nap=nap)
         command = [sys.executable, "-c", code, str(file), name]
         holder = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
@@ -64,16 +72,16 @@ def stop(handle: ProcessHandle) -> None:
 
 
 @pytest.mark.parametrize("lock", ["shared", "reserved", "exclusive"])
-def test_a_stopped_worker_that_holds_a_lock_is_named_at_the_second_look(
+def test_a_stopped_worker_that_holds_a_lock_is_found_at_the_second_check(
     path: Path, hold: Hold, lock: str
 ) -> None:
     holder = hold(lock)
     stop(holder)
-    holders = FrozenHolders(path)
-    assert [holders.look(), holders.look()] == [[], [holder]]
+    watchdog = LockWatchdog(path)
+    assert [watchdog.check(), watchdog.check()] == [[], [holder]]
 
 
-def test_a_worker_that_waits_for_a_reader_to_commit_and_is_stopped_is_named(
+def test_a_worker_that_waits_for_a_reader_to_commit_and_is_stopped_is_found(
     path: Path, hold: Hold
 ) -> None:
     """It holds the pending lock, which keeps new readers out."""
@@ -81,53 +89,62 @@ def test_a_worker_that_waits_for_a_reader_to_commit_and_is_stopped_is_named(
     writer = hold("pending")
     eventually(lambda: "pending" in sqlite_locks(writer.pid), "it to wait for the reader")
     stop(writer)
-    holders = FrozenHolders(path)
-    assert [holders.look(), holders.look()] == [[], [writer]], "and not the reader"
+    watchdog = LockWatchdog(path)
+    assert [watchdog.check(), watchdog.check()] == [[], [writer]], "and not the reader"
 
 
-def test_a_worker_that_runs_between_two_looks_is_not_frozen(path: Path, hold: Hold) -> None:
-    holder, holders = hold("exclusive", nap=0.001), FrozenHolders(path)
-    for _ in range(LOOKS + 2):
-        assert holders.look() == []
-        before = module._pulse(holder.pid)
-        eventually(lambda before=before: module._pulse(holder.pid) != before, "it to run")
+def context_switches(handle: ProcessHandle) -> list[str]:
+    lines = Path(f"/proc/{handle.pid}/status").read_text().splitlines()
+    return [line for line in lines if "ctxt_switches" in line]
 
 
-def test_a_worker_that_only_waits_is_given_a_long_time(path: Path, hold: Hold) -> None:
-    """A disk may be slow."""
-    holder, holders = hold("exclusive"), FrozenHolders(path)
+def test_a_worker_that_runs_between_two_checks_is_not_frozen(path: Path, hold: Hold) -> None:
+    holder, watchdog = hold("exclusive", nap=0.001), LockWatchdog(path)
+    for _ in range(CHECKS_IF_WAITING + 2):
+        assert watchdog.check() == []
+        before = context_switches(holder)
+        has_run = partial(lambda before: context_switches(holder) != before, before)
+        eventually(has_run, "it to run")
+
+
+def test_a_worker_that_only_waits_is_found_after_many_checks(path: Path, hold: Hold) -> None:
+    """It may be waiting for a slow disk."""
+    holder, watchdog = hold("exclusive"), LockWatchdog(path)
     eventually(lambda: _sleeps(holder), "it to sleep")
-    assert [holders.look() for _ in range(LOOKS)] == [[]] * (LOOKS - 1) + [[holder]]
+    found = [watchdog.check() for _ in range(CHECKS_IF_WAITING)]
+    assert found == [[]] * (CHECKS_IF_WAITING - 1) + [[holder]]
 
 
 def _sleeps(handle: ProcessHandle) -> bool:
     return ") S " in Path(f"/proc/{handle.pid}/stat").read_text()
 
 
-def test_others_who_hold_a_lock_are_left_alone(path: Path, hold: Hold, tmp_path: Path) -> None:
+def test_other_lock_holders_are_left_alone(path: Path, hold: Hold, tmp_path: Path) -> None:
     elsewhere = tmp_path / "another.sqlite3"
     elsewhere.write_bytes(path.read_bytes())
     for holder in (hold("shared", name="a backup"), hold("exclusive", file=elsewhere)):
         stop(holder)
-    holders = FrozenHolders(path)
-    assert [holders.look() for _ in range(LOOKS)] == [[]] * LOOKS
+    watchdog = LockWatchdog(path)
+    assert [watchdog.check() for _ in range(CHECKS_IF_WAITING)] == [[]] * CHECKS_IF_WAITING
 
 
 def test_a_stopped_worker_without_a_lock_is_left_alone(path: Path, hold: Hold) -> None:
     holder = hold("reserved", file=path.with_name("a-third.sqlite3"))
     stop(holder)
-    holders = FrozenHolders(path)
-    assert [holders.look(), holders.look()] == [[], []]
+    watchdog = LockWatchdog(path)
+    assert [watchdog.check(), watchdog.check()] == [[], []]
 
 
 @pytest.mark.parametrize("name", [None, Path("never-made.sqlite3")])
-def test_no_file_has_no_holders(name: Path | None, tmp_path: Path, hold: Hold) -> None:
+def test_without_a_file_there_are_no_lock_holders(
+    name: Path | None, tmp_path: Path, hold: Hold
+) -> None:
     stop(hold("reserved"))
-    holders = FrozenHolders(name and tmp_path / name)
-    assert [holders.look(), holders.look()] == [[], []]
+    watchdog = LockWatchdog(name and tmp_path / name)
+    assert [watchdog.check(), watchdog.check()] == [[], []]
 
 
-def test_a_sandbox_without_the_kernels_list_has_no_holders(
+def test_without_the_kernels_list_there_are_no_lock_holders(
     path: Path, hold: Hold, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stop(hold("reserved"))
@@ -136,22 +153,22 @@ def test_a_sandbox_without_the_kernels_list_has_no_holders(
         raise FileNotFoundError
 
     monkeypatch.setattr(Path, "read_text", nothing)
-    holders = FrozenHolders(path)
-    assert [holders.look(), holders.look()] == [[], []]
+    watchdog = LockWatchdog(path)
+    assert [watchdog.check(), watchdog.check()] == [[], []]
 
 
-def test_before_a_server_starts_frozen_workers_are_ended(path: Path, hold: Hold) -> None:
+def test_before_a_server_starts_frozen_workers_are_killed(path: Path, hold: Hold) -> None:
     frozen, alive = hold("exclusive"), hold("shared", file=path.with_name("a-third.sqlite3"))
     stop(frozen)
-    end_frozen_holders(path)
+    kill_frozen_lock_holders(path)
     eventually(lambda: not frozen.is_alive(), "the frozen worker to be gone")
     assert alive.is_alive()
 
 
-def test_a_server_starts_at_once_though_a_worker_is_busy(
+def test_a_server_starts_immediately_although_a_worker_is_busy(
     path: Path, hold: Hold, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     holder = hold("reserved")
-    monkeypatch.setattr(module.time, "sleep", lambda _: pytest.fail("it waits"))
-    end_frozen_holders(path)
+    monkeypatch.setattr("time.sleep", lambda _: pytest.fail("it waits"))
+    kill_frozen_lock_holders(path)
     assert holder.is_alive()
