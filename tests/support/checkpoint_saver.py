@@ -9,11 +9,11 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from sqlalchemy import Connection, select
 
-from mlp_core import arrange
 from service.store.attempts import Attempt
 from service.store.checkpoints import CheckpointStore
 from service.store.files.local import Artifacts, make_directory
@@ -21,21 +21,14 @@ from service.store.jobs import JobStore
 from service.store.queue import Queue
 from service.store.sql.connector import Database, migrate
 from service.store.sql.schema import checkpoints
-from service.work import worker as module
 from service.work.launchers.local import LocalLauncher
+from service.work.save_schedule import DEFAULT_INTERVALS, Intervals
 from service.work.worker import Worker
 from tests.conftest import submit
-from tests.support.fake_workers import tiny_dataset
+from tests.support.fake_workers import TinyDatasetStore
 
+ALWAYS = Intervals(heartbeat=0, epoch_lead=0, first_save=0, save=0, save_factor=0)
 TINY = {"hidden": [5], "epochs": 2, "batch_size": 200, "learning_rate": 0.2}
-
-
-class Shelf:
-    def open(self, _: str) -> object:
-        return tiny_dataset()
-
-    def arranged(self, _: str) -> object:
-        return arrange(tiny_dataset())
 
 
 class Marked(Database):
@@ -55,10 +48,11 @@ class Marked(Database):
         self._count += 1
 
 
+def worker_of(attempt: Attempt, artifacts: Artifacts, intervals: Intervals) -> Worker:
+    return Worker(attempt, CheckpointStore(artifacts), TinyDatasetStore(), intervals=intervals)
+
+
 def main(folder: Path) -> None:
-    for name in ("BEAT", "FLUSH", "FIRST_SAVE", "SAVE"):
-        setattr(module, f"{name}_SECONDS", 0.0)
-    module.SAVE_SHARE = 0
     make_directory(folder)
     (folder / "marks").mkdir()
     url = f"sqlite:///{folder / 'jobs.sqlite3'}"
@@ -73,22 +67,22 @@ def main(folder: Path) -> None:
         assert claim is not None
         launcher.start(job, claim.attempt)
         attempt = Attempt(database, job, claim.attempt)
-        worker = Worker(attempt, CheckpointStore(artifacts), Shelf())  # type: ignore[arg-type]
+        worker = worker_of(attempt, artifacts, ALWAYS)
         task = worker.begin()
         if stops:
-            worker.leave()
+            worker.request_stop()
         worker.run(task)
     database.close()
 
 
 def once(folder: Path, job: str) -> None:
     """Train a job that has been claimed for a step, and save."""
-    module.BEAT_SECONDS = 0.01
     database = Database(f"sqlite:///{folder / 'jobs.sqlite3'}")
     attempt = Attempt(database, job, 1)
-    worker = Worker(attempt, CheckpointStore(Artifacts(folder / "jobs")), Shelf())  # type: ignore[arg-type]
+    intervals = replace(DEFAULT_INTERVALS, heartbeat=0.01)
+    worker = worker_of(attempt, Artifacts(folder / "jobs"), intervals)
     task = worker.begin()
-    worker.leave()
+    worker.request_stop()
     worker.run(task)
     database.close()
 

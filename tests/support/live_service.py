@@ -57,7 +57,7 @@ def epoch(number: int, **values: float) -> Epoch:
 
 
 def record(attempt: Attempt, *numbers: int) -> None:
-    attempt.beat((numbers[-1], 0), [epoch(number) for number in numbers])
+    attempt.heartbeat((numbers[-1], 0), [epoch(number) for number in numbers])
 
 
 def succeed(attempt: Attempt) -> None:

@@ -24,13 +24,13 @@ import structlog
 from mlp_client.job_state import FINAL, State
 from mlp_client.records import Cost
 from mlp_client.spec import Spec
-from service.domain.errors import JobNotFound, Replaced, StoreBroken, StoreFull, WrongMove
+from service.domain.errors import JobNotFound, Replaced, StoreFull, WrongMove
 from service.store.attempts import KEPT_CHECKPOINTS
 from service.store.jobs import JobStore
 from service.store.queue import MAX_LOSSES
-from service.work import dispatcher as dispatcher_module
+from service.work import lost_workers
 from service.work.dispatcher import Dispatcher
-from service.work.process import STORE_EXIT
+from service.work.exit_codes import STORE_EXIT
 from tests.support.stage import BATCHES, EPOCHS, Crash, Machine, Shelf, Stage, WatchedQueue, Worker
 
 SWEEPS = 3
@@ -167,13 +167,11 @@ class World:
         self.now += seconds
         self._turns.append(who)
         try:
-            self.dispatchers[who].step()
-            self._note(f"dispatcher {who} did its round")
-        except StoreBroken:  # as in Dispatcher._loop
-            self.dispatchers[who]._excuse_silence()
-            self.dispatchers[who]._free_the_database()
-            self.happened["round failed"] += 1
-            self._note(f"dispatcher {who} found the store full")
+            if self.dispatchers[who].try_step():
+                self._note(f"dispatcher {who} did its round")
+            else:
+                self.happened["round failed"] += 1
+                self._note(f"dispatcher {who} found the store full")
         except Crash:
             self.happened["crash"] += 1
             self._note(f"dispatcher {who} crashed")
@@ -201,7 +199,7 @@ class World:
         who %= len(self.dispatchers)
         if self._turns:
             return
-        self.dispatchers[who]._drain()
+        self.dispatchers[who].drain()
         self.dispatchers[who] = self._dispatcher()
         self.happened["restart"] += 1
         self._note(f"dispatcher {who} was restarted")
@@ -371,13 +369,13 @@ def _is_current(worker: Worker, row: Any) -> bool:
 @contextmanager
 def scene() -> Iterator[Stage]:
     """Set the scene once for many seeds: few sweeps, and no log."""
-    patience, dispatcher_module.LOST_AFTER_SWEEPS = dispatcher_module.LOST_AFTER_SWEEPS, SWEEPS
+    sweeps, lost_workers.LOST_AFTER_SWEEPS = lost_workers.LOST_AFTER_SWEEPS, SWEEPS
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     stage = Stage()
     yield stage
     stage.close()
     structlog.reset_defaults()
-    dispatcher_module.LOST_AFTER_SWEEPS = patience
+    lost_workers.LOST_AFTER_SWEEPS = sweeps
 
 
 def play(seed: int, stage: Stage) -> World:

@@ -16,8 +16,9 @@ from service.store.queue import Lost, Queue
 from service.store.sql.connector import Database
 from service.store.sql.quick_lookup import Glance
 from service.store.sql.schema import metadata
-from service.work.launchers.local import Exit
-from service.work.process import STORE_EXIT, ProcessHandle, here
+from service.work.exit_codes import STORE_EXIT
+from service.work.launcher import Exit
+from service.work.process import ProcessHandle, this_machine
 
 if TYPE_CHECKING:
     from tests.support.simulation import World
@@ -129,7 +130,7 @@ class Worker:
     def __init__(self, world: "World", job: str, attempt: int, pid: int) -> None:
         self.world, self.job = world, job
         self.attempt = Attempt(world.stage, job, attempt)
-        self.handle = ProcessHandle(*here(), pid, 1)
+        self.handle = ProcessHandle(*this_machine(), pid, 1)
         self.code: int | None = None
         self.left_at = 0.0
         self.frozen = self.deaf = self.leave = self.ill = False
@@ -140,7 +141,7 @@ class Worker:
 
     def _live(self) -> Iterator[str]:
         """Train; each `yield` is a place to be interrupted, killed or frozen at."""
-        task = self.attempt.begin(self.handle.stored(), ENVIRONMENT)
+        task = self.attempt.begin(self.handle.as_record(), ENVIRONMENT)
         yield "began"
         for saved in task.checkpoints[:1]:
             self._check(saved.key in self.world.shelf.files, "a named checkpoint is there")
@@ -149,7 +150,7 @@ class Worker:
         while self.cursor < (EPOCHS, 0):
             self._train()
             if self.world.rng.random() < 0.5:
-                state = self.attempt.beat(self.cursor, self.finished)
+                state = self.attempt.heartbeat(self.cursor, self.finished)
                 self.finished = []
                 yield "beat"
             elif saved := self._save():
