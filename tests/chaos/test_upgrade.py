@@ -27,7 +27,6 @@ from service.store.backup import backup
 from service.store.files.local import Artifacts
 from service.store.sql.connector import MIGRATIONS, Database, migrate
 from service.work import drain
-from tests.chaos.test_disk import whole_checkpoints
 from tests.support.campaign import Campaign
 from tests.support.ledger import Ledger, freeze
 from tests.support.server_process import Server
@@ -75,15 +74,15 @@ def add_data(connection: sqlite3.Connection) -> None:
     at = "2026-01-02 03:04:05.000000"
     for number in range(1, JOBS + 1):
         row = {**empty, "number": number, "id": f"job_{number}", "event_count": 1, "created_at": at}
-        put(connection, "jobs", **row, **end(number))
-        put(connection, "events", job=number, number=1, type="state", at=at, data="{}")
+        insert(connection, "jobs", **row, **end(number))
+        insert(connection, "events", job=number, number=1, type="state", at=at, data="{}")
         key = {"attempt": 1, "epochs_done": 3, "batches_done": 0, "key": f"job_{number}/1/3-0"}
-        put(connection, "checkpoints", job=number, **key, size=len(FILE), sha256=SHA256)
+        insert(connection, "checkpoints", job=number, **key, size=len(FILE), sha256=SHA256)
         answer = {"body_sha256": "1" * 64, "job": f"job_{JOBS - number}", "answer": "{}"}
-        put(connection, "idempotency_keys", key=f"key {number}", **answer, created_at=at)
+        insert(connection, "idempotency_keys", key=f"key {number}", **answer, created_at=at)
         names = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds")
         for epoch in range(1, EPOCHS + 1):
-            put(connection, "epochs", job=number, number=epoch, **dict.fromkeys(names, 0.5))
+            insert(connection, "epochs", job=number, number=epoch, **dict.fromkeys(names, 0.5))
 
 
 def second(number: int) -> int:
@@ -99,7 +98,7 @@ def end(number: int) -> dict[str, Any]:
     return {"state": "succeeded", "finished_at": at}
 
 
-def put(connection: sqlite3.Connection, table: str, **values: Any) -> None:
+def insert(connection: sqlite3.Connection, table: str, **values: Any) -> None:
     marks = ", ".join("?" * len(values))
     names = ", ".join(values)
     connection.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", [*values.values()])
@@ -120,7 +119,7 @@ def state(path: Path) -> tuple[str | None, list[int]]:
 
 
 @pytest.mark.parametrize("old", REVISIONS, indirect=True)
-def test_an_upgrade_puts_in_order_what_clocks_had_ordered(old: Path, tmp_path: Path) -> None:
+def test_an_upgrade_numbers_in_order_what_clocks_had_ordered(old: Path, tmp_path: Path) -> None:
     path = Path(shutil.copy(old, tmp_path))
     migrate(f"sqlite:///{path}")
     with closing(sqlite3.connect(path)) as connection:
@@ -133,7 +132,7 @@ def test_an_upgrade_puts_in_order_what_clocks_had_ordered(old: Path, tmp_path: P
 
 
 def migrating(path: Path) -> subprocess.Popen[str]:
-    """Start a process that migrates; return it when it is about to."""
+    """Start a process that migrates; return it just before it does."""
     program = [sys.executable, "-c", MIGRATE, f"sqlite:///{path}"]
     process = subprocess.Popen(program, stdout=subprocess.PIPE, text=True)
     assert process.stdout
@@ -167,12 +166,12 @@ def test_an_upgrade_killed_anywhere_has_happened_or_not(
                 assert found == before or found[0] == HEAD, "half-way"
                 migrate(f"sqlite:///{path}")
                 assert state(path) == (HEAD, before[1] or [0] * len(COUNTED)), "all rows are kept"
-    told = ", ".join(f"{count} at {revision}" for revision, count in after.items())
+    measured = ", ".join(f"{count} at {revision}" for revision, count in after.items())
     what = f"schemas found after the kills of upgrades from {before[0]}"
-    campaign.figure(what, target="none", measured=told, met=True)
+    campaign.figure(what, target="none", measured=measured, met=True)
 
 
-def test_two_servers_that_migrate_at_once_migrate_once(old: Path, tmp_path: Path) -> None:
+def test_two_servers_that_migrate_concurrently_migrate_once(old: Path, tmp_path: Path) -> None:
     path = tmp_path / "jobs.sqlite3"
     if old.exists():
         shutil.copy(old, path)
@@ -186,7 +185,7 @@ def test_two_servers_that_migrate_at_once_migrate_once(old: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize("stopped", [False, True], ids=["obedient", "stopped"])
-def test_workers_of_the_version_before_leave_before_the_schema_changes(
+def test_workers_of_the_previous_version_exit_before_the_schema_changes(
     server: Server, datasets_dir: Path, monkeypatch: pytest.MonkeyPatch, stopped: bool
 ) -> None:
     job = server.submit(preset="mlp-relu", epochs=500)
@@ -199,7 +198,7 @@ def test_workers_of_the_version_before_leave_before_the_schema_changes(
     with closing(sqlite3.connect(database, isolation_level=None)) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '0002'")
     left = []
-    monkeypatch.setattr(drain, "LEAVE_SECONDS", 5 if not stopped else 1)
+    monkeypatch.setattr(drain, "DRAIN_SECONDS", 5 if not stopped else 1)
     monkeypatch.setattr(app, "migrate", lambda _: left.append(server.workers()))
     settings = Settings(data_dir=server.data_dir, datasets_dir=datasets_dir)
     app.prepare(settings)
@@ -218,16 +217,14 @@ def test_workers_stay_where_the_schema_is_the_newest(server: Server, datasets_di
 
 
 def remake(connection: sa.Connection) -> None:
-    """Make the table of jobs anew, as later migrations may have to on SQLite."""
+    """Recreate the table of jobs, as later migrations may have to on SQLite."""
     operations = Operations(MigrationContext.configure(connection))
     with operations.batch_alter_table("jobs", recreate="always") as batch:
         batch.add_column(sa.Column("more", sa.Text()))
 
 
 @pytest.mark.parametrize("old", ["0001"], indirect=True)
-def test_a_table_that_is_made_anew_keeps_the_rows_that_refer_to_it(
-    old: Path, tmp_path: Path
-) -> None:
+def test_a_recreated_table_keeps_the_rows_that_refer_to_it(old: Path, tmp_path: Path) -> None:
     def rows(way: str) -> list[int]:
         path = Path(shutil.copy(old, tmp_path / way))
         database = Database(f"sqlite:///{path}")
@@ -253,7 +250,7 @@ def back_up(server: Server, destination: Path) -> subprocess.CompletedProcess[st
 
 def check(copy: Path, acknowledged: list[str]) -> None:
     """Check that a copy has all jobs, all files that its rows name, and no worker."""
-    whole_checkpoints(copy / "jobs", copy / "jobs.sqlite3")
+    Ledger(copy).check_checkpoints()
     with closing(sqlite3.connect(copy / "jobs.sqlite3")) as connection:
         rows = connection.execute("SELECT id, state, handle FROM jobs").fetchall()
         named = {key for (key,) in connection.execute("SELECT key FROM checkpoints")}

@@ -1,5 +1,6 @@
 """What really happened to the jobs of a data directory, read past the server."""
 
+import hashlib
 import json
 import os
 import signal
@@ -68,6 +69,13 @@ class Ledger:
 
     def is_whole(self) -> bool:
         return self.query("PRAGMA integrity_check") == [("ok",)]
+
+    def check_checkpoints(self) -> None:
+        """Check that the database is whole, and so is the file of every checkpoint in it."""
+        assert self.is_whole()
+        for key, size, sha256 in self.query("SELECT key, size, sha256 FROM checkpoints"):
+            data = (self._data_dir / "jobs" / key).read_bytes()
+            assert (len(data), hashlib.sha256(data).hexdigest()) == (size, sha256), key
 
 
 def zombies(parent: int) -> list[int]:

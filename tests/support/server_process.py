@@ -24,7 +24,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def eventually(look: Callable[[], T], what: str, seconds: float = 30) -> T:
+def eventually(look: Callable[[], T | None], what: str, seconds: float = 30) -> T:
     """Return the first true answer of `look`, or fail naming `what` was waited for."""
     deadline = time.monotonic() + seconds
     while not (found := look()):
@@ -48,7 +48,7 @@ class Server:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.http = httpx2.Client(base_url=self.url, timeout=30)
-        self._environment = {
+        self.environment = {
             "MLP_DATASETS_DIR": str(datasets_dir),
             "MLP_LOG_FORMAT": "console",
             **environment,
@@ -69,7 +69,7 @@ class Server:
         with (self.data_dir / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [*command, "--data-dir", str(self.data_dir)],
-                env=os.environ | self._environment,
+                env=os.environ | self.environment,
                 stdout=log,
                 stderr=log,
             )
