@@ -97,9 +97,7 @@ def test_checkpoints_exchanged_between_cursors_or_jobs_are_found(
         one, two = root / newest.key, root / other.key
         spare = root / "spare"
         one.rename(spare), two.rename(one), spare.rename(two)
-        found += finds_damage(workers.checkpoints, newest) and finds_damage(
-            workers.checkpoints, other
-        )
+        found += all(finds_damage(workers.checkpoints, it) for it in (newest, other))
         one.rename(spare), two.rename(one), spare.rename(two)
     campaign.figure("exchanged pairs found, of 2", target="2", measured=found, met=found == 2)
     assert found == 2

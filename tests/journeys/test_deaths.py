@@ -1,4 +1,4 @@
-"""Whatever is killed, nothing is lost and the finished network has the same bytes."""
+"""Whatever is killed, no job is lost and the finished network has the same bytes."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ def stop_worker(server: Server, job: str) -> int:
     return pid
 
 
-def numbers(server: Server, job: str) -> list[int]:
+def epoch_numbers(server: Server, job: str) -> list[int]:
     return [epoch["epoch"] for epoch in server.http.get(f"/v1/jobs/{job}/epochs").json()["data"]]
 
 
@@ -36,10 +36,10 @@ def test_a_worker_that_dies_without_a_server_is_replaced_by_the_next_server(
     server.start()
     ended = server.wait(job, "succeeded")
     assert ended["attempt"] == 2
-    assert numbers(server, job) == list(range(1, EPOCHS + 1))
+    assert epoch_numbers(server, job) == list(range(1, EPOCHS + 1))
 
 
-def test_sigterm_puts_running_jobs_back_in_the_queue_without_a_loss(server: Server) -> None:
+def test_sigterm_requeues_running_jobs_without_a_lost_worker(server: Server) -> None:
     jobs = [server.submit(**LONG), server.submit(**LONG), server.submit(**JOB)]
     for job in jobs[:2]:
         server.wait_for_progress(job, 0.01)
@@ -49,8 +49,8 @@ def test_sigterm_puts_running_jobs_back_in_the_queue_without_a_loss(server: Serv
     assert server.workers() == []
     server.start()
     for job in jobs[:2]:
-        going_on = server.wait_for_progress(job, 0.01)
-        assert (going_on["attempt"], going_on["losses"]) == (2, 0)
+        resumed = server.wait_for_progress(job, 0.01)
+        assert (resumed["attempt"], resumed["losses"]) == (2, 0)
     states = [event for event in _events(server, jobs[0]) if event.startswith('{"state"')]
     assert '"state": "queued", "attempt": 1, "reason": {"code": "shutdown"' in states[2]
 
@@ -88,7 +88,7 @@ def test_a_running_job_is_cancelled_and_still_predicts(server: Server) -> None:
     ("action", "asked", "ended"),
     [("pause", "pausing", "paused"), ("cancel", "cancelling", "cancelled")],
 )
-def test_a_worker_killed_while_it_is_asked_to_stop_leaves_the_job_as_asked(
+def test_a_job_whose_worker_is_killed_while_stopping_stops_as_requested(
     server: Server, action: str, asked: str, ended: str
 ) -> None:
     job = server.submit(**LONG)
@@ -99,7 +99,7 @@ def test_a_worker_killed_while_it_is_asked_to_stop_leaves_the_job_as_asked(
 
 
 @pytest.mark.parametrize(("action", "ended"), [("pause", "paused"), ("cancel", "cancelled")])
-def test_a_worker_that_hangs_is_killed_when_it_should_stop(
+def test_a_worker_that_hangs_is_killed_when_its_job_is_to_stop(
     server: Server, action: str, ended: str
 ) -> None:
     job = server.submit(**LONG)
@@ -109,7 +109,7 @@ def test_a_worker_that_hangs_is_killed_when_it_should_stop(
     eventually(lambda: server.worker(job) != worker, "the hanging worker to be gone")
 
 
-def test_a_pause_taken_back_in_time_lets_the_worker_go_on(server: Server) -> None:
+def test_a_pause_that_is_taken_back_in_time_lets_the_worker_continue(server: Server) -> None:
     job = server.submit(**JOB)
     worker = stop_worker(server, job)
     server.act(job, "pause")
