@@ -244,7 +244,7 @@ class Dispatcher:
             worker.silent_sweeps = 0
 
     def _kill_frozen_lock_holders(self) -> None:
-        """Kill workers that froze inside a transaction: nobody else can write, this loop neither.
+        """Kill workers that froze inside a transaction and so keep every process from writing.
 
         For the same reason they can't be fenced first; their jobs are requeued when they are gone.
         """

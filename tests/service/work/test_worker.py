@@ -8,7 +8,7 @@ import pytest
 
 from mlp_core import Training
 from service.domain.errors import Replaced
-from service.store.checkpoints import weights_sha256
+from service.store.checkpoints import CheckpointRef, CheckpointStore, weights_sha256
 from service.work import worker as module
 from service.work.process import ProcessHandle
 from tests.conftest import submit
@@ -119,6 +119,21 @@ def test_a_worker_asked_to_stop_saves_and_exits_immediately(
     assert workers.reason(job) == reason
     assert left.losses == 0
     assert len(workers.jobs.epochs(job)) == epochs
+
+
+def test_a_pause_taken_back_while_the_worker_stops_requeues_the_job(
+    workers: WorkerHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, save = submit(workers.jobs, **TINY), CheckpointStore.save
+
+    def resume_and_save(store: CheckpointStore, *arguments: Any) -> CheckpointRef:
+        if workers.jobs.get(job).state == "pausing":
+            workers.jobs.act("resume", job)
+        return save(store, *arguments)
+
+    monkeypatch.setattr(CheckpointStore, "save", resume_and_save)
+    assert workers.run(job, {20: "pause"}) == "queued"
+    assert workers.reason(job) == ("user", "A client asked to pause and then to resume.")
 
 
 def test_a_replaced_worker_stops_and_changes_nothing(workers: WorkerHarness) -> None:
