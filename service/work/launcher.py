@@ -16,7 +16,7 @@ class Exit:
     """How a worker process ended."""
 
     code: int | None
-    """Negative for a signal; None if nobody saw the exit code."""
+    """Negative for a signal; None if the exit code is unknown."""
     oom_killed: bool = False
     """It was killed while the kernel was killing processes for lack of memory."""
 

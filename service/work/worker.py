@@ -212,7 +212,7 @@ class Worker:
     def _await_pending_record(self, training: Training, deadline: float) -> None:
         """Wait for the evaluation of the finished epoch, if it is done by the deadline.
 
-        After a cancel nobody would evaluate it, nor if the job is paused now and cancelled later.
+        Otherwise it would never be evaluated if the job is cancelled, now or while it is paused.
         """
         for finished in training.last_record():
             if finished:

@@ -278,52 +278,54 @@ def test_no_resource_grows_under_mixed_use(soaked: Server, keep: int, campaign: 
 
     broken = [what for visitor in visitors for what in visitor.broken]
     done = sum((visitor.done for visitor in visitors), Counter[str]())
-    figure = campaign.figure
-    figure("answers, all below 500", target="all", measured=done.total(), met=not broken)
-
-    growth = {what: watcher.growth(what) for what in ("memory", "descriptors", "threads")}
-    most = {"memory": campaign.of(40, 4), "descriptors": 6, "threads": 4}
-    whole = f"{seconds // 60:.0f} min"
-    for what, grown in growth.items():
-        unit = " MiB" if what == "memory" else ""
-        target = f"≤ {most[what]}{unit}"
-        met = grown <= most[what]
-        figure(
-            f"growth of {what} from a third to the end of {whole}",
-            target=target,
-            measured=f"{grown:+.1f}{unit}",
-            met=met,
-        )
-    data, database = (max(getattr(s, w) for s in watcher.samples) for w in ("data", "database"))
-    figure(
-        "most that jobs took on disk",
-        target="≤ 40 MB",
-        measured=f"{data / 1e6:.1f} MB",
-        met=data <= 40e6,
-    )
-    figure(
-        "most the database took",
-        target="≤ 2 MB",
-        measured=f"{database / 1e6:.1f} MB",
-        met=database <= 2e6,
-    )
-
+    campaign.figure("answers, all below 500", target="all", measured=done.total(), met=not broken)
+    grown = note_growth(campaign, watcher, f"{seconds // 60:.0f} min")
+    grown |= note_disk_use(campaign, watcher)
     folders = {path.name for path in (soaked.data_dir / "jobs").iterdir()}
-    orphans = folders - {job["id"] for job in soaked.http.get("/v1/jobs?limit=100").json()["data"]}
-    figure("folders of no job at the end", target="0", measured=len(orphans), met=not orphans)
+    left = folders - {job["id"] for job in soaked.http.get("/v1/jobs?limit=100").json()["data"]}
+    campaign.figure("folders of no job at the end", target="0", measured=len(left), met=not left)
     lasting = watcher.lasting_zombies()
     eventually(lambda: not zombies(soaked.pid), "zombies to be reaped")
-    figure("zombies left", target="0", measured=len(lasting), met=not lasting)
+    campaign.figure("zombies left", target="0", measured=len(lasting), met=not lasting)
 
     assert not broken, broken[:5]
     assert set(done) == {"read", "predict", "submit", "act", "follow", "err"}
-    assert all(grown <= most[what] for what, grown in growth.items()), growth
-    assert data <= 40e6
-    assert database <= 2e6
-    assert not orphans
+    assert all(amount <= most for amount, most in grown.values()), grown
+    assert not left
     assert not lasting
     log = soaked.log()
     assert "worker_lost" in log, "no worker was killed"
     assert "job_pruned" in log, "retention had nothing to do"
     assert "Traceback" not in log
     assert "step_failed" not in log
+
+
+Amounts = dict[str, tuple[float, float]]
+"""What was measured, and the most that is allowed."""
+
+
+def note_growth(campaign: Campaign, watcher: Watcher, duration: str) -> Amounts:
+    """Record how much more memory, descriptors and threads the server used in the end."""
+    allowed = {"memory": campaign.of(40, 4), "descriptors": 6, "threads": 4}
+    grown: Amounts = {what: (watcher.growth(what), most) for what, most in allowed.items()}
+    for what, (amount, most) in grown.items():
+        unit = " MiB" if what == "memory" else ""
+        campaign.figure(
+            f"growth of {what} from a third to the end of {duration}",
+            target=f"≤ {most}{unit}",
+            measured=f"{amount:+.1f}{unit}",
+            met=amount <= most,
+        )
+    return grown
+
+
+def note_disk_use(campaign: Campaign, watcher: Watcher) -> Amounts:
+    """Record the most that jobs and database took on disk, in MB."""
+    used: Amounts = {
+        "that jobs took on disk": (max(it.data for it in watcher.samples) / 1e6, 40),
+        "the database took": (max(it.database for it in watcher.samples) / 1e6, 2),
+    }
+    for what, (amount, most) in used.items():
+        measured, met = f"{amount:.1f} MB", amount <= most
+        campaign.figure(f"most {what}", target=f"≤ {most} MB", measured=measured, met=met)
+    return used

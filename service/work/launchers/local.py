@@ -60,7 +60,7 @@ class LocalLauncher:
         self._exits: dict[ProcessHandle, Exit] = {}
         """Exits of children that the last poll named: the kernel reports each exit code once."""
         self.on_end: Callable[[], None] = lambda: None
-        """Called from a thread when a child has ended, so that nobody waits for the next poll."""
+        """Called from a thread when a child has ended, so that its end is handled without delay."""
 
     def start(self, job: str, attempt: int) -> ProcessHandle:
         log = self._log(job)

@@ -45,14 +45,14 @@ def test_the_program_trains_a_job_and_a_second_one_finds_it_done(
     job = submit(jobs, **QUICK)
     claim(database, job)
     first = start_worker(job, 1, worker_environment)
-    _, words = first.communicate(timeout=60)
-    assert (first.returncode, jobs.get(job).state) == (0, "succeeded"), words
-    assert "attempt 1 begins" in words
+    _, log = first.communicate(timeout=60)
+    assert (first.returncode, jobs.get(job).state) == (0, "succeeded"), log
+    assert "attempt 1 begins" in log
     before = content(database)
     second = start_worker(job, 1, worker_environment)
-    _, words = second.communicate(timeout=60)
+    _, log = second.communicate(timeout=60)
     assert second.returncode == REPLACED_EXIT == 75
-    assert f"Attempt 1 of job {job} is over" in words
+    assert f"Attempt 1 of job {job} is over" in log
     assert content(database) == before
 
 
