@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from service.store.datasets import DatasetStore
 from service.store.files.local import Artifacts
 from service.store.jobs import JobStore
 from service.store.queue import Queue
@@ -96,6 +97,7 @@ class Host:
 
 @pytest.fixture
 def host(tmp_path: Path, database_url: str, datasets_dir: Path) -> Iterator[Host]:
+    DatasetStore(datasets_dir).arranged("mnist")  # a worker that froze while it did would block all
     host = Host(tmp_path, datasets_dir)
     yield host
     host.launcher.close()
