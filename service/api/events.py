@@ -4,11 +4,9 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 from typing import Annotated, Any
 
-from anyio import BrokenResourceError
 from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mlp_client.job_state import FINAL, State
 from service.api.dependencies import News, PrincipalDep, ServicesDep
@@ -24,23 +22,6 @@ class StreamFinished(Exception):
 
 async def stream_finished(_: Request, __: Exception) -> Response:
     return Response(status_code=204)
-
-
-class IgnoreBrokenStream:
-    """Lets a listener leave while an event is on its way to it.
-
-    FastAPI closes the stream's end before it stops the task that writes to it, and takes that
-    task's BrokenResourceError for a crash of the request.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await self._app(scope, receive, send)
-        except* BrokenResourceError:
-            pass
 
 
 LastEventId = Annotated[

@@ -68,7 +68,7 @@ def serve(
     """Serve the REST API until Ctrl-C. Options override the environment (MLP_HOST, MLP_PORT, …)."""
     gc.disable()  # until it serves: what is imported stays, and to look for garbage takes a sixth
     settings = _settings(host=host, port=port, data_dir=data_dir, insecure=insecure)
-    from service import app as server
+    from service import serve as server
 
     raise typer.Exit(server.serve(settings))
 

@@ -1,4 +1,4 @@
-"""Who sends a request: the owner and the scopes of its API key."""
+"""The client behind a request: the owner and the scopes of its API key."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ async def _always() -> bool:
 
 @dataclass(frozen=True)
 class Principal:
-    """Who asks: an owner, with the scopes of the key that was sent."""
+    """The owner that a request acts for, and the scopes of the key that it was sent with."""
 
     owner: str | None
     scopes: frozenset[str]
     still_valid: Callable[[], Awaitable[bool]] = _always
-    """Tells whether the key still counts: an answer may go on for hours."""
+    """Returns whether the key is still valid; for streams, which may last for hours."""
 
     @property
     def sees_everything(self) -> bool:
         return "admin" in self.scopes
 
 
-STRANGER = Principal(None, frozenset())
-"""Who asks at the addresses that need no key; no job is a stranger's."""
+ANONYMOUS = Principal(None, frozenset())
+"""The principal of requests to routes that need no key; it sees no jobs."""

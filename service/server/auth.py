@@ -1,4 +1,4 @@
-"""Who may do what: API keys, looked at before anything of a request's body is read."""
+"""Authentication by API keys, before anything of a request's body is read."""
 
 import asyncio
 import hmac
@@ -15,34 +15,36 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api import problem_responses
 from service.domain.errors import StoreBroken
-from service.domain.principal import STRANGER, Principal
+from service.domain.principal import ANONYMOUS, Principal
 from service.store.api_keys import Key, KeyStore, sha256_of
 
 logger = structlog.get_logger(__name__)
 
-FRESH_SECONDS = 1.0
-"""How old what is known of the keys may be; so long a key lives on after it was revoked."""
+KEY_CACHE_SECONDS = 1.0
+"""How long keys are cached; a revoked key still works for up to this long."""
 
 BEARER = re.compile(r"(?i:bearer) +mlp_([a-z0-9]{8,12})_([A-Za-z0-9_-]{43})")
-OPEN = re.compile(r"/|/livez|/readyz|/docs|/openapi\.json|/(vendor|problems)/.*")
-PREDICT = re.compile(r"/v1/models/[^/]+/predict")
-NO_SECRET = "0" * 64  # the digest of nothing
+PUBLIC_PATHS = re.compile(r"/|/livez|/readyz|/docs|/openapi\.json|/(vendor|problems)/.*")
+PREDICT_PATHS = re.compile(r"/v1/models/[^/]+/predict")
+NO_SECRET = "0" * 64  # no secret has this digest
 
-HOW = "Send `Authorization: Bearer mlp_…`; the operator makes keys by `mlp-service keys create`."
+HOW_TO_AUTHENTICATE = (
+    "Send `Authorization: Bearer mlp_…`; the operator creates keys with `mlp-service keys create`."
+)
 
 
 def needed_scope(method: str, path: str) -> str | None:
-    """Return the scope that a request needs, None if it needs no key.
+    """Return the scope that a request needs, or None if it needs no key.
 
-    Method and path alone decide, so a new route is never left open by oversight.
+    Method and path alone decide, so a new route is never left open by accident.
     """
     if method in ("GET", "HEAD"):
-        return None if OPEN.fullmatch(path) else "read"
-    return "predict" if method == "POST" and PREDICT.fullmatch(path) else "train"
+        return None if PUBLIC_PATHS.fullmatch(path) else "read"
+    return "predict" if method == "POST" and PREDICT_PATHS.fullmatch(path) else "train"
 
 
-class Refusal(Exception):
-    """The request is answered by this problem."""
+class AccessDenied(Exception):
+    """The request is answered with this problem."""
 
     def __init__(self, code: str, detail: str) -> None:
         self.problem = problem_responses.problem(code, detail)
@@ -52,7 +54,7 @@ class Refusal(Exception):
 
 
 class KeyRing:
-    """All keys as they were a moment ago; a server that runs learns of changes in a second."""
+    """A cache of all keys, so that a running server notices changes within about a second."""
 
     def __init__(self, store: KeyStore) -> None:
         self._store = store
@@ -60,19 +62,19 @@ class KeyRing:
         self._failure: StoreBroken | None = None
         self._read_at = -math.inf
         self._reading: asyncio.Task[None] | None = None
-        self._thread = CapacityLimiter(1)  # requests that hold all threads must not keep others out
+        # A thread of its own: requests that occupy all other threads must not block authentication.
+        self._thread = CapacityLimiter(1)
 
     async def keys(self) -> dict[str, Key]:
-        """Return the keys by their ids.
+        """Return the keys by id.
 
         Raises:
-            StoreBroken: they can't be read; then nobody is let in.
-
+            StoreBroken: the keys can't be read; then no key is accepted.
         """
-        oldest = time.monotonic() - FRESH_SECONDS
+        oldest = time.monotonic() - KEY_CACHE_SECONDS
         while self._read_at < oldest:
-            # All wait for one reading and share what came of it, an error too: they go on together,
-            # where a lock would let a thousand requests go on one by one.
+            # All requests wait for the same read and share its result, also if it is an error.
+            # They continue together; with a lock, a thousand would continue one after another.
             self._reading = self._reading or asyncio.create_task(self._read())
             await asyncio.shield(self._reading)
         if self._failure:
@@ -80,7 +82,7 @@ class KeyRing:
         return self._keys
 
     async def _read(self) -> None:
-        began = time.monotonic()
+        started = time.monotonic()
         try:
             found = await to_thread.run_sync(self._store.all, limiter=self._thread)
             self._keys, self._failure = {key.id: key for key in found}, None
@@ -88,21 +90,23 @@ class KeyRing:
             self._failure = exc
         finally:
             self._reading = None
-        self._read_at = began
+        self._read_at = started
 
     async def is_open(self) -> bool:
-        """Tell whether there has never been a key."""
+        """Return whether no key was ever created."""
         return not await self.keys()
 
-    async def still_valid(self, id_: str) -> bool:
-        key = (await self.keys()).get(id_)
+    async def is_valid(self, key_id: str) -> bool:
+        """Return whether there is a key with this id that has neither expired nor been revoked."""
+        key = (await self.keys()).get(key_id)
         return key is not None and not _why_invalid(key)
 
 
 class Authenticator:
-    """Lets a request pass, with its Principal, or answers it by 401 or 403.
+    """Passes a request on with its Principal, or answers it with 401 or 403.
 
-    Pure ASGI, outside of all that reads bodies. As long as no key was ever made, all may pass.
+    Pure ASGI, and outside everything that reads bodies. As long as no key was ever created, every
+    request passes.
     """
 
     def __init__(self, app: ASGIApp, ring: KeyRing) -> None:
@@ -111,17 +115,17 @@ class Authenticator:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await self._pass(scope, receive, send)
+            await self._authenticate(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._app(scope, receive, send)
-        else:  # there is nothing behind web sockets, and there shall be nothing without a key
+        else:  # the service has no web sockets; one that is added must not be open without a key
             await send({"type": "websocket.close"})
 
-    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _authenticate(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             scope.setdefault("state", {})["principal"] = await self._principal(scope)
-        except Refusal as no:
-            await problem_responses.refuse(scope, receive, send, no.problem, no.headers)
+        except AccessDenied as denied:
+            await problem_responses.refuse(scope, receive, send, denied.problem, denied.headers)
         except StoreBroken as exc:
             logger.error("request_failed", error=str(exc))
             headers = {"Retry-After": problem_responses.RETRY_SECONDS}
@@ -132,37 +136,44 @@ class Authenticator:
     async def _principal(self, scope: Scope) -> Principal:
         needed = needed_scope(scope["method"], scope["path"])
         if needed is None:
-            return STRANGER
+            return ANONYMOUS
         keys = await self._ring.keys()
         if not keys:
             return Principal(None, frozenset({"admin"}), self._ring.is_open)
         key = _valid_key(keys, Headers(scope=scope).getlist("authorization"))
         if not key.scopes & {needed, "admin"}:
-            has = ", ".join(sorted(key.scopes))
-            detail = f"This needs a key with the scope {needed!r}; the key sent has: {has}."
-            raise Refusal("forbidden", detail)
-        if needed == "train":  # what has changed the service's jobs can be told later
+            scopes = ", ".join(sorted(key.scopes))
+            detail = f"This request needs a key with the scope {needed!r}; this key has: {scopes}."
+            raise AccessDenied("forbidden", detail)
+        if needed == "train":  # the log shows who changed jobs
             logger.info("change_asked", key=key.id, owner=key.owner, path=scope["path"][:200])
 
         async def still_valid() -> bool:
-            return await self._ring.still_valid(key.id)
+            return await self._ring.is_valid(key.id)
 
         return Principal(key.owner, key.scopes, still_valid)
 
 
 def _valid_key(keys: dict[str, Key], headers: list[str]) -> Key:
-    """Return the key that was sent, or refuse; only who knows its secret learns why."""
+    """Return the key in the Authorization header.
+
+    Only a client that knows the secret of a key is told that it has expired or was revoked.
+
+    Raises:
+        AccessDenied: there is no header, or the key in it is unknown or invalid.
+    """
     sent = BEARER.fullmatch(headers[0]) if len(headers) == 1 else None
     if sent is None:
-        why = "The Authorization header holds no key of this service. " if headers else ""
-        raise Refusal("unauthenticated", f"{why}{HOW}")
+        hint = "The Authorization header holds no key of this service. " if headers else ""
+        raise AccessDenied("unauthenticated", f"{hint}{HOW_TO_AUTHENTICATE}")
     key = keys.get(sent[1])
-    # Compared for unknown ids too, so that the time tells nothing.
+    # Secrets are compared for unknown ids too, so that the time taken reveals nothing.
     same = hmac.compare_digest(key.secret_sha256 if key else NO_SECRET, sha256_of(sent[2]))
     if key is None or not same:
-        raise Refusal("unauthenticated", f"The key that was sent is not known here. {HOW}")
-    if invalid := _why_invalid(key):
-        raise Refusal("unauthenticated", f"The key {key.id} {invalid}. {HOW}")
+        raise AccessDenied("unauthenticated", f"This key is unknown. {HOW_TO_AUTHENTICATE}")
+    if reason := _why_invalid(key):
+        detail = f"The key {key.id} {reason}. {HOW_TO_AUTHENTICATE}"
+        raise AccessDenied("unauthenticated", detail)
     return key
 
 
@@ -173,29 +184,33 @@ def _why_invalid(key: Key) -> str | None:
 
 
 def describe(app: FastAPI) -> None:
-    """Say in the OpenAPI document which operations need a key, by the rule that asks for it."""
+    """Declare in the OpenAPI document which operations need a key, as `needed_scope` decides."""
     plain = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = plain()
-            bearer = {"type": "http", "scheme": "bearer", "description": f"An API key. {HOW}"}
+            bearer = {
+                "type": "http",
+                "scheme": "bearer",
+                "description": f"An API key. {HOW_TO_AUTHENTICATE}",
+            }
             document.setdefault("components", {})["securitySchemes"] = {"bearer": bearer}
             for path, item in document["paths"].items():
                 for method, operation in item.items():
-                    _describe(operation, needed_scope(method.upper(), path))
+                    _describe_operation(operation, needed_scope(method.upper(), path))
         return plain()  # FastAPI keeps the document
 
-    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI documents this way
 
 
-def _describe(operation: dict[str, Any], needed: str | None) -> None:
+def _describe_operation(operation: dict[str, Any], needed: str | None) -> None:
     if needed is None:
         return
-    # The second, empty one: as long as there are no keys, none is needed.
+    # The empty alternative: as long as there are no keys, none is needed.
     operation["security"] = [{"bearer": []}, {}]
     content = operation["responses"]["default"]["content"]
     operation["responses"] |= {
         "401": {"description": "No valid API key", "content": content},
-        "403": {"description": f"The key has not the scope `{needed}`", "content": content},
+        "403": {"description": f"The key lacks the scope `{needed}`", "content": content},
     }

@@ -1,7 +1,7 @@
-"""One client's connection: how long it may keep us waiting, and how much it may send unasked.
+"""The HTTP/1.1 protocol of one connection, with time limits and size limits for its client.
 
-uvicorn's own protocol waits for ever for the end of a request's headers and for a client that does
-not read, takes headers of any size, and parses as many pipelined requests as are sent.
+uvicorn's own protocol waits forever for the end of a request's headers and for a client that does
+not read, accepts headers of any size, and parses as many pipelined requests as are sent.
 """
 
 import asyncio
@@ -10,151 +10,133 @@ import struct
 from contextlib import suppress
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import (
-    STATUS_LINE,
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
-
-from service.api import problem_responses
 from service.server.admission import REFUSED
-from service.server.request_guard import HEADERS
+from service.server.connection_errors import (
+    CLIENT_TIMEOUT_SECONDS,
+    MAX_HEADER_BYTES,
+    MAX_HEADER_LINES,
+    MIN_BYTES_PER_SECOND,
+    response_bytes,
+)
+from service.server.uvicorn_internals import Cycle, UvicornProtocol, disconnect
 
-PATIENCE_SECONDS = 6
-"""For all headers of a request, for the first byte of a body, for any byte read of an answer."""
-IDLE_SECONDS = 7
-"""Between two requests. More than the 5 after which httpx gives a connection up by itself: were it
-the same, a request sent just then would be lost without an answer."""
-BYTES_PER_SECOND = 16 * 1024
-"""More patience is earned by bytes of a body sent, or of an answer read."""
-LOOK_SECONDS = 1
+KEEP_ALIVE_SECONDS = 7
+"""How long an idle connection stays open. httpx closes its own after 5 s; with the same limit here,
+a request sent at that moment would be lost without a response."""
+CHECK_INTERVAL_SECONDS = 1
 LINGER_SECONDS = 2
-"""A refused client may read why: closing at once would cut our answer off if it still sends."""
-MAX_HEAD_BYTES = 32 * 1024
-MAX_HEAD_LINES = 100
+"""How long a refused client may read the response; if it still sends, closing immediately would
+reset the connection and discard the response."""
 MAX_PIPELINED = 4
-MAX_UNASKED_BYTES = 16 * 1024**2
-"""Of a body that is still sent when its request has been answered: all of one that is a mistake."""
-MAX_CRUMBS, CRUMB_BYTES = 100, 16
-"""So many pieces of a body may be as small as they like, if on average they are not that small."""
-HOLD_SECONDS = (0.0, 0.2, 1.0, 2.0)
-"""How long a client's next request lies unread when so many in a row were refused, less one."""
-ACCEPTED_PER_TURN = 16
-"""libuv takes one a turn from a socket: new clients waited 5 s while a thousand had their turns."""
-UNSENT_BYTES = 128 * 1024
-"""What the kernel may hold of an answer; it would take megabytes for each client."""
-TEXTS = {
-    "bad-request": "The bytes that arrived are no HTTP/1.1 request, or one in too many pieces, or "
-    "one with a body and Upgrade (`curl --http2` sends that).",
-    "request-timeout": f"The rest of the request did not come within {PATIENCE_SECONDS} seconds, "
-    f"or slower than {BYTES_PER_SECOND // 1024} KiB a second.",
-    "headers-too-large": f"Address and headers may have {MAX_HEAD_BYTES // 1024} KiB and "
-    f"{MAX_HEAD_LINES} lines; send less.",
-    "too-many-connections": "MLP_MAX_CONNECTIONS clients are being served; try again.",
-}
+MAX_DISCARDED_BYTES = 16 * 1024**2
+"""Of a body that still arrives after the response; as much as a client sends by mistake."""
+FREE_CHUNKS, MIN_CHUNK_BYTES = 100, 16
+"""A body may arrive in this many chunks of any size; beyond that, chunks must be this large on
+average, since each one takes more time than its bytes."""
+THROTTLE_SECONDS = (0.0, 0.2, 1.0, 2.0)
+"""How long a client's next request is left unread after this many refusals in a row, minus one."""
 
 
-class Refused(Exception):
-    """Raised inside the parser, to stop it."""
+class StopParsing(Exception):
+    """Raised in a callback of the parser, to stop it."""
 
 
-def listeners(listener: socket.socket) -> list[socket.socket]:
-    """Return the socket as often as it may accept a connection in one turn of the event loop.
+class HttpProtocol(UvicornProtocol):
+    """uvicorn's protocol for clients that are slow, silent or many.
 
-    The kernel shall hold little for clients that do not read; the connections inherit this.
-    """
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNSENT_BYTES)
-    milliseconds = 1000 * (PATIENCE_SECONDS + LOOK_SECONDS)
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
-    return [listener, *(listener.dup() for _ in range(ACCEPTED_PER_TURN - 1))]
+    Once a second it checks whether the client keeps it waiting: for the headers or the body of a
+    request, or because it does not read the response. While the application works on a request the
+    client may be silent for any time, so that streams of events stay open.
 
-
-class Connection(HttpToolsProtocol):
-    """uvicorn's protocol, for clients that are slow, silent or many.
-
-    Once a second it looks whether the client keeps it waiting: with a request's headers, with its
-    body, or by not reading the answer. While the service works, the client may be as silent as it
-    likes: a listener to events is never sent away.
-
-    `limit_concurrency` of uvicorn's config is the number of connections. Beyond it those are sent
-    away that we have waited for longest, then those that have been told longest (streams of
-    events), and new ones only when all others are about to be answered.
+    `limit_concurrency` in uvicorn's config is the highest number of connections. Beyond it, the
+    connections are closed that have kept the server waiting for longest, else the responses that
+    have taken longest, which are streams of events. A new connection is refused only when the
+    requests on all others are about to be answered.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # uvicorn's own way to keep this limit is a plain 503 for everyone, good or bad.
-        self._most, self.limit_concurrency = self.limit_concurrency, None
-        self._looking: asyncio.TimerHandle | None = None
-        self._answering: RequestResponseCycle | None = None
-        self._why: str | None = None
+        # uvicorn would answer every request beyond the limit with a plain 503.
+        self._max_connections, self.limit_concurrency = self.limit_concurrency, None
+        self._check_timer: asyncio.TimerHandle | None = None
+        self._throttle_timer: asyncio.TimerHandle | None = None
+        self._active_cycle: Cycle | None = None
+        """The request that the application works on; pipelined ones wait behind it."""
+        self._refusal_code: str | None = None
         """Code of the problem for which the connection is being closed."""
-        self._since = 0.0
-        """When we began to wait for the client."""
-        self._begun = 0.0
-        """When we began to answer the client."""
-        self._open = False
-        """The headers of the newest request are complete, its body is not."""
-        self._head_bytes = self._head_lines = self._body_bytes = self._body_pieces = 0
-        self._frame_bytes = 0
-        """Bytes of the newest request that are not its body's."""
-        self._unsent = self._unread_since = 0.0
-        self._refusals = 0
-        self._holding: asyncio.TimerHandle | None = None
+        self._waiting_since = 0.0
+        """When the server began to wait for the client."""
+        self._responding_since = 0.0
+        """When the application was called for the active request."""
+        self._in_body = False
+        """The newest request's headers are complete and its body is not."""
+        self._header_bytes = self._header_lines = 0
+        self._body_bytes = self._body_chunks = 0
+        self._overhead_bytes = 0
+        """Bytes of the newest request that are not part of its body."""
+        self._unsent_bytes = self._unsent_since = 0.0
+        self._refusals_in_a_row = 0
 
     # --- The life of a connection ---
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        transport.set_write_buffer_limits(0)  # an answer in pieces waits until one is taken
-        self._since = self.loop.time()
-        self._looking = self.loop.call_later(LOOK_SECONDS, self._look)
-        if self._most and len(self.connections) > self._most and not self._made_room():
+        transport.set_write_buffer_limits(0)  # send the next piece when the client has read one
+        self._waiting_since = self.loop.time()
+        self._check_timer = self.loop.call_later(CHECK_INTERVAL_SECONDS, self._check_deadlines)
+        if self._exceeds_max_connections:
+            self._evict_connections()
+        if self._exceeds_max_connections:
             self._refuse("too-many-connections")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        for timer in (self._looking, self._holding):
+        for timer in (self._check_timer, self._throttle_timer):
             if timer:
                 timer.cancel()
         super().connection_lost(exc)
-        # uvicorn tells only the newest request; one before it may be a stream that never ends.
-        if self._answering:
-            _hang_up(self._answering)
+        # uvicorn disconnects only the newest request; an earlier one may be an endless stream.
+        if self._active_cycle:
+            disconnect(self._active_cycle)
 
     def data_received(self, data: bytes) -> None:
-        if self._why:
+        if self._refusal_code:
             return
-        self._frame_bytes += len(data)
+        self._overhead_bytes += len(data)
         super().data_received(data)
-        if self._open and not self._working and self._body_bytes > MAX_UNASKED_BYTES:
-            self._cut()
-        elif self._frame_bytes > MAX_HEAD_BYTES + self._body_bytes // 8 and not self._why:
-            self._refuse("bad-request" if self._open else "headers-too-large")
+        if self._in_body and not self.is_responding and self._body_bytes > MAX_DISCARDED_BYTES:
+            self._abort()
+        elif self._has_too_much_overhead and not self._refusal_code:
+            self._refuse("bad-request" if self._in_body else "headers-too-large")
+
+    @property
+    def _has_too_much_overhead(self) -> bool:
+        return self._overhead_bytes > MAX_HEADER_BYTES + self._body_bytes // 8
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(self._why or "bad-request")
+        self._refuse(self._refusal_code or "bad-request")
 
-    # --- What the parser finds ---
+    # --- Callbacks of the parser ---
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._head_bytes = self._head_lines = self._body_bytes = self._body_pieces = 0
-        self._frame_bytes = 0
+        self._header_bytes = self._header_lines = 0
+        self._body_bytes = self._body_chunks = 0
+        self._overhead_bytes = 0
         if self.cycle:
-            self._since = self.loop.time()
+            self._waiting_since = self.loop.time()
 
     def on_url(self, url: bytes) -> None:
-        self._count(len(url), 0)
+        self._count_header(len(url), 0)
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(len(name) + len(value), 1)
+        self._count_header(len(name) + len(value), 1)
         super().on_header(name, value)
 
-    def _count(self, size: int, lines: int) -> None:
-        self._head_bytes += size
-        self._head_lines += lines
-        if self._head_bytes > MAX_HEAD_BYTES or self._head_lines > MAX_HEAD_LINES:
+    def _count_header(self, size: int, lines: int) -> None:
+        self._header_bytes += size
+        self._header_lines += lines
+        if self._header_bytes > MAX_HEADER_BYTES or self._header_lines > MAX_HEADER_LINES:
             self._stop_parsing("headers-too-large")
 
     def on_headers_complete(self) -> None:
@@ -163,168 +145,160 @@ class Connection(HttpToolsProtocol):
         if self.parser.should_upgrade() and _has_body(self.headers):
             self._stop_parsing("bad-request")  # the parser would drop the body
         super().on_headers_complete()
-        self._open, self._since = True, self.loop.time()
+        self._in_body, self._waiting_since = True, self.loop.time()
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
-        self._body_pieces += 1
-        # Of a piece that ends one body and begins the next request only the rest was counted.
-        self._frame_bytes = max(0, self._frame_bytes - len(body))
-        if self._body_bytes < CRUMB_BYTES * (self._body_pieces - MAX_CRUMBS):
-            self._stop_parsing("bad-request")  # each piece takes longer than its bytes
+        self._body_chunks += 1
+        # If one read ends a body and begins the next request, only the rest was counted.
+        self._overhead_bytes = max(0, self._overhead_bytes - len(body))
+        if self._body_bytes < MIN_CHUNK_BYTES * (self._body_chunks - FREE_CHUNKS):
+            self._stop_parsing("bad-request")
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._open, self._since = False, self.loop.time()
+        self._in_body, self._waiting_since = False, self.loop.time()
         super().on_message_complete()
 
-    def _unsupported_upgrade_warning(self) -> None:
-        """Ignore the wish, as HTTP allows."""
-
     def _stop_parsing(self, code: str) -> None:
-        self._why = code
-        raise Refused
+        self._refusal_code = code
+        raise StopParsing
 
-    # --- What is answered ---
+    # --- Responses ---
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        self._answering, self._begun = cycle, self.loop.time()
-        super()._start_asgi_task(cycle, app)
+    def on_request_start(self, cycle: Cycle) -> None:
+        self._active_cycle, self._responding_since = cycle, self.loop.time()
 
     def on_response_complete(self) -> None:
-        self._since = self.loop.time()
+        self._waiting_since = self.loop.time()
         super().on_response_complete()
-        refused = self._answering and REFUSED in self._answering.scope
-        self._refusals = self._refusals + 1 if refused else 0
-        if self._refusals > 1 and not self.pipeline:
-            self._hold(HOLD_SECONDS[min(self._refusals, len(HOLD_SECONDS)) - 1])
+        refused = self._active_cycle and REFUSED in self._active_cycle.scope
+        self._refusals_in_a_row = self._refusals_in_a_row + 1 if refused else 0
+        if self._refusals_in_a_row > 1 and not self.pipeline:
+            position = min(self._refusals_in_a_row, len(THROTTLE_SECONDS)) - 1
+            self._throttle(THROTTLE_SECONDS[position])
 
-    def _hold(self, seconds: float) -> None:
-        """Leave the next request of a client unread who does not wait as long as Retry-After says.
+    def _throttle(self, seconds: float) -> None:
+        """Leave the next request unread for a while if the client ignores Retry-After.
 
-        Refusing it at once, again and again, would take the time that predictions need.
+        To refuse it immediately, again and again, would take the time that predictions need.
         """
         self.flow.pause_reading()
-        self._holding = self.loop.call_later(seconds, self.flow.resume_reading)
+        self._throttle_timer = self.loop.call_later(seconds, self.flow.resume_reading)
 
     def resume_writing(self) -> None:
-        self._unsent = 0
+        self._unsent_bytes = 0
         super().resume_writing()
 
-    # --- Waiting ---
+    # --- Time limits ---
 
-    def _look(self) -> None:
-        """Send the client away if it keeps us waiting for too long."""
+    def _check_deadlines(self) -> None:
+        """Close the connection if the client has kept the server waiting for too long."""
         now = self.loop.time()
-        self._looking = self.loop.call_later(LOOK_SECONDS, self._look)
-        if self._leaves_unread(now):
-            self._cut()
-        elif self._why and not self._working:
-            if now > self._since + LINGER_SECONDS:
-                self._cut()
-        elif self.flow.read_paused or (self._working and not self._open):
-            self._since = now
-        elif self._idle or self.transport.is_closing():
+        self._check_timer = self.loop.call_later(CHECK_INTERVAL_SECONDS, self._check_deadlines)
+        self._record_unsent(now)
+        if self._leaves_response_unread(now):
+            self._abort()
+        elif self._refusal_code and not self.is_responding:
+            if now > self._waiting_since + LINGER_SECONDS:
+                self._abort()
+        elif self.flow.read_paused or (self.is_responding and not self._in_body):
+            self._waiting_since = now
+        elif self.is_idle or self.transport.is_closing():
             pass  # uvicorn closes it
-        elif now > self._since + PATIENCE_SECONDS + self._earned / BYTES_PER_SECOND:
-            self._give_up()
+        elif now > self._waiting_since + CLIENT_TIMEOUT_SECONDS + self._earned_seconds:
+            self._time_out()
 
     @property
-    def _working(self) -> bool:
-        """A request has not been answered to its end."""
-        return self.cycle is not None and not self.cycle.response_complete
+    def _earned_seconds(self) -> float:
+        """Time earned by body bytes; none if the response has not waited for them."""
+        waits_for_body = self._in_body and self.is_responding
+        return self._body_bytes / MIN_BYTES_PER_SECOND if waits_for_body else 0
 
-    @property
-    def _idle(self) -> bool:
-        """All that was asked is answered, and nothing has been sent since."""
-        return self.timeout_keep_alive_task is not None
+    def _record_unsent(self, now: float) -> None:
+        """Record how much of the response the client has not read, and since when."""
+        unsent = self.transport.get_write_buffer_size()
+        if not unsent or not self._unsent_bytes:
+            self._unsent_bytes, self._unsent_since = unsent, now
+        self._unsent_bytes = max(self._unsent_bytes, unsent)
 
-    @property
-    def _earned(self) -> int:
-        """Bytes for which the client gets more time; none when the answer did not wait for them."""
-        return self._body_bytes if self._open and self._working else 0
+    def _leaves_response_unread(self, now: float) -> bool:
+        read = self._unsent_bytes - self.transport.get_write_buffer_size()
+        return now > self._unsent_since + CLIENT_TIMEOUT_SECONDS + read / MIN_BYTES_PER_SECOND
 
-    def _leaves_unread(self, now: float) -> bool:
-        left = self.transport.get_write_buffer_size()
-        if not left or not self._unsent:
-            self._unsent, self._unread_since = left, now
-        self._unsent = max(self._unsent, left)
-        earned = (self._unsent - left) / BYTES_PER_SECOND
-        return now > self._unread_since + PATIENCE_SECONDS + earned
-
-    def _give_up(self) -> None:
-        begun = self._open or self._frame_bytes or self._head_bytes
-        if begun and not (self._open and not self._working):
+    def _time_out(self) -> None:
+        """Answer 408 if a request has begun and no response has; otherwise just close."""
+        begun = self._in_body or self._overhead_bytes or self._header_bytes
+        if begun and not (self._in_body and not self.is_responding):
             self._refuse("request-timeout")
         else:
-            self._cut()
+            self._abort()
 
-    # --- Sending away ---
+    # --- Closing connections ---
 
-    def _made_room(self) -> bool:
-        """Send a twentieth away of those that we wait for, or else of the longest answers, which
-        are streams of events: their clients come back for the rest. Say whether that is enough.
+    @property
+    def _exceeds_max_connections(self) -> bool:
+        limit = self._max_connections
+        return limit is not None and len(self.connections) > limit
+
+    def _evict_connections(self) -> None:
+        """Close a twentieth of the connections that the server waits for.
+
+        If there are none, close a twentieth of the longest responses instead. These are streams of
+        events, whose clients reconnect.
         """
-        others = [it for it in self.connections if isinstance(it, Connection) and it is not self]
-        leaving = sorted((it for it in others if it.is_waited_for), key=lambda it: it._since)
-        if not leaving:
-            leaving = sorted((it for it in others if it.is_told), key=lambda it: it._begun)
-        for other in leaving[: len(leaving) // 20 + 1]:
+        others = [it for it in self.connections if isinstance(it, HttpProtocol) and it is not self]
+        evicted = sorted(
+            (it for it in others if it.waits_for_client), key=lambda it: it._waiting_since
+        )
+        if not evicted:
+            evicted = sorted(
+                (it for it in others if it.has_started_response),
+                key=lambda it: it._responding_since,
+            )
+        for other in evicted[: len(evicted) // 20 + 1]:
             self.connections.discard(other)
-            other._cut()
-        return len(self.connections) <= (self._most or 0)
+            other._abort()
 
-    def _cut(self) -> None:
-        """Close at once; without this option the kernel would keep what is unsent for a while."""
-        kernel: socket.socket = self.transport.get_extra_info("socket")
-        with suppress(OSError):  # closed already
-            kernel.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    @property
+    def waits_for_client(self) -> bool:
+        return self._in_body or not self.is_responding
+
+    @property
+    def has_started_response(self) -> bool:
+        return self._active_cycle is not None and self._active_cycle.response_started
+
+    def _abort(self) -> None:
+        """Reset the connection; without this option the kernel would keep unsent bytes a while."""
+        kernel_socket: socket.socket = self.transport.get_extra_info("socket")
+        with suppress(OSError):  # it is closed already
+            kernel_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.transport.abort()
 
-    @property
-    def is_waited_for(self) -> bool:
-        return self._open or not self._working
-
-    @property
-    def is_told(self) -> bool:
-        """An answer has begun."""
-        return self._answering is not None and self._answering.response_started
-
     def _refuse(self, code: str) -> None:
-        """Answer with a problem, as far as that is possible, and close."""
-        self._why = code
-        self._unset_keepalive_if_required()
-        if self.pipeline and self._answering:  # what it sent behind that is its own to send again
+        """Send a problem if that is still possible, and close the connection."""
+        self._refusal_code = code
+        self.cancel_keep_alive_timer()
+        if self.pipeline and self._active_cycle:  # the client has to send the later ones again
             self.pipeline.clear()
-            self.cycle, self._open = self._answering, False
-        if self._working and not self._open:
-            self.cycle.keep_alive = False  # what was asked properly is answered first
-        elif self._open and self.cycle.response_started:
-            self._cut()
+            self.cycle, self._in_body = self._active_cycle, False
+        if self.is_responding and not self._in_body:
+            self.cycle.keep_alive = False  # a complete request is answered first
+        elif self._in_body and self.cycle.response_started:
+            self._abort()
         else:
-            if self._open:
-                _hang_up(self.cycle)
-                self.cycle.response_complete = True
-            self._since = self.loop.time()
-            self.transport.write(_answer(code, self.server_state.default_headers))
-            self.transport.write_eof()
+            self._send_refusal(code)
+
+    def _send_refusal(self, code: str) -> None:
+        if self._in_body:
+            disconnect(self.cycle)
+            self.cycle.response_complete = True
+        self._waiting_since = self.loop.time()
+        self.transport.write(response_bytes(code, self.server_state.default_headers))
+        self.transport.write_eof()
 
 
 def _has_body(headers: list[tuple[bytes, bytes]]) -> bool:
-    sent = dict(headers)
-    return b"transfer-encoding" in sent or sent.get(b"content-length", b"0").strip(b"0") != b""
-
-
-def _hang_up(cycle: RequestResponseCycle) -> None:
-    cycle.disconnected = True
-    cycle.message_event.set()
-
-
-def _answer(code: str, default_headers: list[tuple[bytes, bytes]]) -> bytes:
-    found = problem_responses.answer(
-        problem_responses.problem(code, TEXTS[code]), HEADERS | {"Connection": "close"}
-    )
-    if found.status_code == 503:
-        found.headers["Retry-After"] = problem_responses.RETRY_SECONDS
-    lines = [b"%s: %s\r\n" % header for header in [*default_headers, *found.raw_headers]]
-    return b"".join([STATUS_LINE[found.status_code], *lines, b"\r\n", found.body])
+    by_name = dict(headers)
+    length = by_name.get(b"content-length", b"0")
+    return b"transfer-encoding" in by_name or length.strip(b"0") != b""

@@ -1,4 +1,4 @@
-"""What the service counts and times, for Prometheus."""
+"""Request and job metrics in Prometheus's text format."""
 
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -21,9 +21,9 @@ from service.server.admission import Admission
 from service.store.jobs import JobStore
 
 METHODS, SCHEMES = ("GET", "POST", "DELETE", "HEAD", "OPTIONS"), ("http", "https")
-"""Others are one: each would have series of its own, and clients choose them."""
-ASKED = ("http_request_method", "url_scheme")
-ANSWERED = ("http_route", "http_response_status_code", "error_type")
+"""All others share one label: clients choose them, and each would create time series of its own."""
+REQUEST_LABELS = ("http_request_method", "url_scheme")
+RESPONSE_LABELS = ("http_route", "http_response_status_code", "error_type")
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 
 logger = structlog.get_logger(__name__)
@@ -31,10 +31,10 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics:
-    """Requests by OpenTelemetry's names; jobs and refused predictions are asked for when read.
+    """Requests under OpenTelemetry's names; jobs and refused predictions are counted when read.
 
-    FastAPI's own telemetry does the same by OpenTelemetry's SDK, in a sixth of the time of a short
-    request.
+    FastAPI's own telemetry measures the same with OpenTelemetry's SDK, which would take a sixth of
+    the time of a short request.
     """
 
     def __init__(self, jobs: JobStore, admission: Admission) -> None:
@@ -42,31 +42,33 @@ class Metrics:
         active = Gauge(
             "http_server_active_requests",
             "Number of active HTTP server requests.",
-            ASKED,
+            REQUEST_LABELS,
             registry=registry,
         )
         duration = Histogram(
             "http_server_request_duration_seconds",
             "Duration of HTTP server requests.",
-            ASKED + ANSWERED,
+            REQUEST_LABELS + RESPONSE_LABELS,
             buckets=BUCKETS,
             registry=registry,
         )
         self._active, self._duration = cache(active.labels), cache(duration.labels)
-        registry.register(_Counted(jobs, admission))
+        registry.register(ServiceCollector(jobs, admission))
 
     def page(self) -> tuple[bytes, str]:
-        """Return all metrics, and the media type of that text."""
+        """Return all metrics as text, and the media type of the text."""
         return generate_latest(self._registry), CONTENT_TYPE_LATEST
 
-    def around(self, app: ASGIApp) -> ASGIApp:
-        async def timed(scope: Scope, receive: Receive, send: Send) -> None:
+    def measure(self, app: ASGIApp) -> ASGIApp:
+        """Return `app` with its requests counted and timed."""
+
+        async def measured(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] != "http":
                 await app(scope, receive, send)
                 return
-            status, error = "", "ConnectionError"  # until the answer is complete
+            status, error = "", "ConnectionError"  # until the response is complete
 
-            async def noted(message: Message) -> None:
+            async def observed_send(message: Message) -> None:
                 nonlocal status, error
                 if message["type"] == "http.response.start":
                     status = str(message["status"])
@@ -74,41 +76,50 @@ class Metrics:
                 if message["type"] == "http.response.body" and not message.get("more_body"):
                     error = status if status >= "500" else ""
 
-            asked = _known(scope["method"], METHODS), _known(scope["scheme"], SCHEMES)
-            self._active(*asked).inc()
+            request = _label(scope["method"], METHODS), _label(scope["scheme"], SCHEMES)
+            self._active(*request).inc()
             started = perf_counter()
             try:
-                await app(scope, receive, noted)
+                await app(scope, receive, observed_send)
             except BaseException as exc:
                 error = type(exc).__qualname__
                 raise
             finally:
-                route = getattr(scope.get("route"), "path_format", "")
                 seconds = perf_counter() - started
-                self._duration(*asked, route, status, error).observe(seconds)
-                self._active(*asked).dec()
+                self._duration(*request, route_template(scope), status, error).observe(seconds)
+                self._active(*request).dec()
 
-        return timed
+        return measured
 
 
-def _known(value: str, known: Sequence[str]) -> str:
+def route_template(scope: Scope) -> str:
+    """Return the path of the route that FastAPI chose, such as /v1/jobs/{job}, or ""."""
+    return str(getattr(scope.get("route"), "path_format", ""))
+
+
+def _label(value: str, known: Sequence[str]) -> str:
     return value if value in known else "_OTHER"
 
 
-class _Counted(Collector):
+class ServiceCollector(Collector):
+    """Counts jobs by state, and refused predictions, whenever the metrics are read."""
+
     def __init__(self, jobs: JobStore, admission: Admission) -> None:
         self._jobs = jobs
         self._admission = admission
 
     def collect(self) -> Iterable[Metric]:
-        about = "predictions refused because too many were under way"
-        yield CounterMetricFamily("mlp_predictions_refused", about, value=self._admission.refused)
+        yield CounterMetricFamily(
+            "mlp_predictions_refused",
+            "Predictions refused because too many were in progress.",
+            value=self._admission.refused,
+        )
         try:
             counts = self._jobs.counts()
-        except Exception as exc:  # the others can be read all the same
+        except Exception as exc:  # the other metrics can still be read
             logger.error("jobs_not_counted", error=str(exc))
             return
-        jobs = GaugeMetricFamily("mlp_jobs", "jobs in each state", labels=["state"])
+        jobs = GaugeMetricFamily("mlp_jobs", "Jobs in each state.", labels=["state"])
         for state, count in counts.items():
             jobs.add_metric([state], count)
         yield jobs

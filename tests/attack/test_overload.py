@@ -11,7 +11,13 @@ from statistics import median
 
 import pytest
 
-from service.server.admission import FEW_REFUSALS, MANY_REFUSALS, MOST_SECONDS, Turns, Wait
+from service.server.admission import (
+    FEW_REFUSALS,
+    MANY_REFUSALS,
+    MAX_WAIT_SECONDS,
+    Backoff,
+    Turns,
+)
 from tests.support.load import Load, Plan, Seen, get, post, quantile
 from tests.support.server_process import Server, resident
 
@@ -168,7 +174,7 @@ def test_a_refusal_names_the_reason_and_the_wait_and_is_counted(pinned, predict)
         refused = answer if answer.status_code == 503 else None
     load.result()
     assert refused, "nobody was refused"
-    assert 1 <= int(refused.headers["Retry-After"]) <= MOST_SECONDS
+    assert 1 <= int(refused.headers["Retry-After"]) <= MAX_WAIT_SECONDS
     assert refused.headers["Content-Type"] == "application/problem+json"
     assert refused.headers["X-Content-Type-Options"] == "nosniff"
     assert refused.json()["code"] == "overloaded"
@@ -180,26 +186,26 @@ def test_a_refusal_names_the_reason_and_the_wait_and_is_counted(pinned, predict)
 
 
 def test_the_wait_grows_while_many_come_back_and_shrinks_again():
-    wait, now = Wait(), 1000.0
+    wait, now = Backoff(), 1000.0
 
     def second(refusals):
         nonlocal now
-        told = [wait.after_one_more(now + number / refusals) for number in range(refusals)]
+        told = [wait.count_refusal(now + number / refusals) for number in range(refusals)]
         now += 1
         return told[-1]
 
     many, some, few = 2 * MANY_REFUSALS, (FEW_REFUSALS + MANY_REFUSALS) // 2, FEW_REFUSALS // 2
     assert second(many) == 1
     assert [second(some), second(some)] == [2, 2]
-    assert [second(many) for _ in range(MOST_SECONDS + 1)][-1] == MOST_SECONDS
-    assert [second(few) for _ in range(MOST_SECONDS)][-1] == 1
+    assert [second(many) for _ in range(MAX_WAIT_SECONDS + 1)][-1] == MAX_WAIT_SECONDS
+    assert [second(few) for _ in range(MAX_WAIT_SECONDS)][-1] == 1
 
 
 def test_so_many_take_their_turn_and_the_others_the_next_ones():
     turns, passed = Turns(3), []
 
     async def ask(number):
-        await turns.one()
+        await turns.wait()
         passed.append(number)
 
     async def ask_all():

@@ -21,7 +21,7 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 
-from service import app
+from service import serve
 from service.settings import Settings
 from service.store.backup import backup
 from service.store.files.local import Artifacts
@@ -200,9 +200,9 @@ def test_workers_of_the_version_before_leave_before_the_schema_changes(
         connection.execute("UPDATE alembic_version SET version_num = '0002'")
     left = []
     monkeypatch.setattr(drain, "LEAVE_SECONDS", 5 if not stopped else 1)
-    monkeypatch.setattr(app, "migrate", lambda _: left.append(server.workers()))
+    monkeypatch.setattr(serve, "migrate", lambda _: left.append(server.workers()))
     settings = Settings(data_dir=server.data_dir, datasets_dir=datasets_dir)
-    app.prepare(settings)
+    serve.prepare(settings)
     assert left == [[]]
     row = Ledger(server.data_dir).row(job)
     assert (row["state"], row["losses"]) == ("running" if stopped else "queued", 0)
@@ -213,7 +213,7 @@ def test_workers_stay_where_the_schema_is_the_newest(server: Server, datasets_di
     server.wait_for_progress(job, 0.001)
     workers = server.workers()
     server.kill()
-    app.prepare(Settings(data_dir=server.data_dir, datasets_dir=datasets_dir))
+    serve.prepare(Settings(data_dir=server.data_dir, datasets_dir=datasets_dir))
     assert server.workers() == workers
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import httpx2
 import uvicorn
-from fastapi import FastAPI
 
 from mlp_core import Epoch
-from service.app import Server, create_app
+from service.app import Application, create_app
+from service.serve import Server
 from service.settings import Settings
 from service.store.attempts import FAILED, SUCCEEDED, Attempt
 from service.store.checkpoints import CheckpointStore
@@ -75,9 +75,9 @@ class Live:
     """The real server, listening on a port, with its store at hand."""
 
     def __init__(self, made: Settings) -> None:
-        self.app: FastAPI = create_app(made)
-        self.server = Server(uvicorn.Config(self.app, port=0, log_config=None))
-        self.server.components = self.app.state.components
+        self.app: Application = create_app(made)
+        config = uvicorn.Config(self.app, port=0, log_config=None)
+        self.server = Server(config, self.app.state.components)
         self.thread = threading.Thread(target=self.server.run)
         self.database: Database = self.app.state.components.database
         self.jobs: JobStore = self.app.state.components.jobs

@@ -1,20 +1,15 @@
 """The event streams: whole, in order, resumable, and over when the job or the server is."""
 
-import asyncio
 import gc
 import json
 import threading
 import time
 from types import SimpleNamespace
 
-import anyio
 import pytest
 
-from mlp_client.job_state import State
-from service.api.events import IgnoreBrokenStream
-from service.domain.errors import JobNotFound, StoreBroken
-from service.server import auth, event_feed
-from service.server.event_feed import EventFeed
+from service.domain.errors import StoreBroken
+from service.server import auth
 from service.store.api_keys import KeyStore
 from tests.conftest import submit
 from tests.support.live_service import claimed, messages, record, succeed
@@ -58,7 +53,7 @@ def running(live):
 
 
 def listeners(live):
-    return live.app.state.services.event_feed._listeners
+    return live.app.state.components.event_feed.followed
 
 
 def test_a_finished_jobs_stream_is_its_whole_life(reader, world):
@@ -187,7 +182,6 @@ def test_a_listener_that_leaves_is_forgotten(running):
         next(lines)
         eventually(lambda: listeners(running.live), "the listener")
     eventually(lambda: not listeners(running.live), "the listener to be forgotten", 20)
-    assert not running.live.app.state.services.event_feed._seen
 
 
 def test_a_listener_that_leaves_while_news_is_read_is_forgotten_at_once(running, monkeypatch):
@@ -237,143 +231,13 @@ def test_a_stream_whose_key_can_not_be_looked_up_ends_and_can_be_gone_on_with(ru
         raise StoreBroken("the database failed")
 
     monkeypatch.setattr(KeyStore, "all", broken)
-    time.sleep(auth.FRESH_SECONDS)
+    time.sleep(auth.KEY_CACHE_SECONDS)
     record(running.attempt, 1)
     listener.end()
     assert listener.numbers() == [1, 2]
     monkeypatch.undo()
-    time.sleep(auth.FRESH_SECONDS)
+    time.sleep(auth.KEY_CACHE_SECONDS)
     succeed(running.attempt)
     again = Listener(running.live, running.id, after=2)
     again.end()
     assert again.numbers() == [3, 4]
-
-
-# --- The tail alone, over a store of lists ---
-
-
-class Records:
-    """As much of a JobStore as a EventFeed needs."""
-
-    def __init__(self, state=State.RUNNING):
-        self.job = SimpleNamespace(state=state)
-        self.list, self.gone = [], False
-
-    def add(self, state=State.RUNNING):
-        self.list.append(SimpleNamespace(number=len(self.list) + 1))
-        self.job = SimpleNamespace(state=state)
-
-    def events(self, id_, after=0):
-        if self.gone:
-            raise JobNotFound(id_)
-        return self.job, [event for event in self.list if event.number > after]
-
-    def news(self, ids):
-        return {} if self.gone else dict.fromkeys(ids, (len(self.list), 0, self.job.state))
-
-
-async def numbers_of(stream):
-    return [event.number async for _, events in stream for event in events]
-
-
-@pytest.fixture
-def fast(monkeypatch):
-    monkeypatch.setattr(event_feed, "TICK_SECONDS", 0.001)
-
-
-def test_what_happens_between_history_and_joining_is_not_missed(fast):
-    records = Records()
-    records.add()
-    history = records.events("j")
-    records.add()
-    records.add(State.SUCCEEDED)
-    assert asyncio.run(numbers_of(EventFeed(records).follow("j", history, 0))) == [1, 2, 3]
-
-
-def test_a_job_deleted_before_joining_ends_the_stream(fast):
-    records = Records()
-    records.add()
-    history = records.events("j")
-    records.gone = True
-    assert asyncio.run(numbers_of(EventFeed(records).follow("j", history, 0))) == [1]
-
-
-def test_a_closed_tail_gives_the_history_only(fast):
-    records = Records()
-    records.add()
-    closed = EventFeed(records)
-    closed.close()
-    assert asyncio.run(numbers_of(closed.follow("j", records.events("j"), 0))) == [1]
-
-
-def test_a_listener_too_slow_is_sent_away_and_misses_nothing_when_it_comes_back(fast, monkeypatch):
-    monkeypatch.setattr(event_feed, "MAX_WAITING", 3)
-    records = Records()
-
-    async def listen():
-        followed, got = EventFeed(records), []
-        stream = followed.follow("j", records.events("j"), 0)
-        got += [await anext(stream), await anext(stream)]
-        for _ in range(20):  # it reads nothing meanwhile
-            records.add()
-            await asyncio.sleep(0.01)
-        got += [news async for news in stream]
-        assert sum(len(events) for _, events in got) < 20
-        last = max((event.number for _, events in got for event in events), default=0)
-        records.add(State.SUCCEEDED)
-        return last, await numbers_of(followed.follow("j", records.events("j", last), last))
-
-    last, rest = asyncio.run(listen())
-    assert rest == list(range(last + 1, 22))
-
-
-def test_the_reader_stops_when_nobody_listens(fast):
-    records = Records()
-
-    async def listen():
-        followed = EventFeed(records)
-        stream = followed.follow("j", records.events("j"), 0)
-        await anext(stream)
-        await anext(stream)
-        await stream.aclose()
-        await asyncio.wait_for(followed._task, 5)
-        return followed
-
-    followed = asyncio.run(listen())
-    assert (followed._listeners, followed._sent, followed._seen) == ({}, {}, {})
-
-
-def test_a_tick_that_a_leaving_listener_overtakes_leaves_nothing_behind(fast):
-    records = Records()
-    records.add()
-
-    async def overtake():
-        followed = EventFeed(records)
-        followed._sent["j"] = 0
-        records.events = lambda *_: followed._sent.clear() or (records.job, records.list)
-        await followed._tick()
-        return followed
-
-    assert asyncio.run(overtake())._seen == {}
-
-
-# --- Leaving ---
-
-
-def passing(*errors):
-    """Raise these errors together in a request that `IgnoreBrokenStream` wraps."""
-
-    async def app(scope, receive, send):
-        raise ExceptionGroup("a stream's tasks", list(errors))
-
-    asyncio.run(IgnoreBrokenStream(app)({}, None, None))
-
-
-def test_a_listener_that_leaves_while_an_event_is_sent_is_no_error():
-    passing(anyio.BrokenResourceError())
-
-
-def test_an_error_beside_a_listeners_leaving_is_still_an_error():
-    with pytest.raises(ExceptionGroup) as raised:
-        passing(anyio.BrokenResourceError(), OSError("the disk"))
-    assert [type(error) for error in raised.value.exceptions] == [OSError]

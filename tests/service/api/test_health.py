@@ -143,7 +143,7 @@ def test_the_metrics_tell_how_an_answer_ended(messages, error, status, error_typ
     metrics, under_way = Metrics(SimpleNamespace(counts=dict), Admission(1)), []
     scope = {"type": "http", "method": "ODD", "scheme": "http", "http_version": "1.1"}
     with suppress(ZeroDivisionError):
-        asyncio.run(metrics.around(app)(scope, None, client))
+        asyncio.run(metrics.measure(app)(scope, None, client))
     text = metrics.page()[0].decode()
     [timed] = [
         sample

@@ -14,7 +14,7 @@ from tests.service.api.test_hostile_bodies import check_problem
 
 @pytest.fixture
 def keys(house, monkeypatch):
-    monkeypatch.setattr(auth, "FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(auth, "KEY_CACHE_SECONDS", 0.0)
     return KeyStore(house)
 
 

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+import uvicorn
 
-from service import app
+from service import serve as server_process
 from service.settings import Settings
 from service.store.api_keys import KeyStore
 from service.store.sql.connector import Database
@@ -52,18 +53,18 @@ def idle(tmp_path, datasets_dir):
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "localhost", "::1", "[::1]"])
 def test_this_machine_alone_may_be_listened_on(host):
-    assert app.public_bind_problem(Settings(host=host)) is None
+    assert server_process.public_bind_refusal(Settings(host=host)) is None
 
 
 @pytest.mark.parametrize(
     "host", ["0.0.0.0", "::", "192.168.1.2", "example.com", "", "127.1", "localhost.evil", "*"]
 )
 def test_an_address_that_others_reach_is_refused_unless_allowed(host):
-    problem = app.public_bind_problem(Settings(host=host))
+    problem = server_process.public_bind_refusal(Settings(host=host))
     assert problem
     assert f"MLP_HOST={host} " in problem
     assert "--insecure" in problem
-    assert app.public_bind_problem(Settings(host=host, insecure=True)) is None
+    assert server_process.public_bind_refusal(Settings(host=host, insecure=True)) is None
 
 
 def test_a_public_bind_ends_with_2_and_one_plain_line(tmp_path):
@@ -78,13 +79,13 @@ def test_a_public_bind_is_allowed_once_there_is_a_key_and_asking_makes_no_databa
     tmp_path, empty_database
 ):
     settings = Settings(host="0.0.0.0", data_dir=tmp_path)
-    assert "keys create" in app.public_bind_problem(settings)
+    assert "keys create" in server_process.public_bind_refusal(settings)
     assert list(tmp_path.iterdir()) == []
     shutil.copy(empty_database, tmp_path)
-    assert app.public_bind_problem(settings)
+    assert server_process.public_bind_refusal(settings)
     database = Database(settings.resolved_database_url())
     KeyStore(database).create("ada", ["read"])
-    assert app.public_bind_problem(settings) is None
+    assert server_process.public_bind_refusal(settings) is None
     database.close()
 
 
@@ -215,7 +216,7 @@ def test_a_server_whose_dispatcher_dies_ends_with_an_error(idle):
 
 
 def test_a_dying_dispatcher_asks_the_server_to_stop():
-    server = app.Server(app.uvicorn.Config(lambda: None))
+    server = server_process.Server(uvicorn.Config(lambda: None))
     assert not server.should_exit
     server.die()
     assert (server.should_exit, server.died) == (True, True)
