@@ -144,10 +144,10 @@ def public_bind_refusal(settings: Settings) -> str | None:
     if settings.insecure or _is_loopback(settings.host) or _has_keys(settings):
         return None
     return (
-        f"mlp-service: MLP_HOST={settings.host} is a public address, and there are no API keys, so "
-        "anyone could use the service. Create a key with `mlp-service keys create --owner NAME`, "
-        "listen on 127.0.0.1, or pass --insecure (MLP_INSECURE=1) if a proxy or a firewall "
-        "controls access."
+        f"mlp-service: MLP_HOST={settings.host} is not a loopback address, so others could reach "
+        "the service, and there are no API keys. Create a key with `mlp-service keys create "
+        "--owner NAME`, listen on 127.0.0.1, or pass --insecure (MLP_INSECURE=1) if a proxy or a "
+        "firewall controls access."
     )
 
 
