@@ -21,11 +21,11 @@ def bombs() -> list[Bomb]:
 
 
 @pytest.fixture
-def picture(target) -> bytes:
+def picture(target: Server) -> bytes:
     return target.http.get("/v1/datasets/mnist/test/7.png").content
 
 
-def throw(target, bomb):
+def throw(target: Server, bomb: Bomb):
     """Return the answer, and the seconds from the body's last byte to it."""
     last = 0.0
 
@@ -39,21 +39,23 @@ def throw(target, bomb):
     return answer, time.perf_counter() - last if last else 0.0
 
 
-def check_is_problem(bomb, answer):
+def check_is_problem(bomb: Bomb, answer: httpx2.Response) -> None:
     assert 400 <= answer.status_code < 500, f"{bomb.name}: {answer.status_code}"
     assert answer.headers["Content-Type"] == "application/problem+json", bomb.name
     assert answer.json()["status"] == answer.status_code
     assert len(answer.content) < 5000, bomb.name
 
 
-def check_still_predicts(target, picture):
+def check_still_predicts(target: Server, picture: bytes) -> None:
     answer = target.http.post(
         "/v1/models/latest/predict", content=picture, headers={"Content-Type": "image/png"}
     )
     assert answer.status_code == 200, answer.text
 
 
-def test_a_bomb_is_a_problem_at_once_and_leaves_no_trace(campaign, target, bombs, picture):
+def test_a_bomb_is_a_problem_at_once_and_leaves_no_trace(
+    campaign: Campaign, target: Server, bombs: list[Bomb], picture: bytes
+) -> None:
     tries = campaign.of(1, 3)
     jobs = target.http.get("/v1/jobs").json()["data"]
     took = {bomb.name: [throw(target, bomb)[1] for _ in range(tries)] for bomb in bombs}

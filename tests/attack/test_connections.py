@@ -195,21 +195,21 @@ def open_connections(pid: int) -> int:
 
 
 @pytest.fixture(scope="module")
-def good_request(target):
+def good_request(target: Server):
     picture = target.http.get("/v1/datasets/mnist/test/7.png").content
     return post(PREDICT, picture, "image/png")
 
 
-def good_clients(target, request, seconds):
+def good_clients(target: Server, request: str, seconds: float):
     return Load(Plan(target.port, request, clients=24, seconds=seconds, rate=40))
 
 
-def groups(campaign):
+def groups(campaign: Campaign):
     """All kinds at once, or one after another in full."""
     return [[kind] for kind in PROBLEM_TYPES] if campaign.full else [list(PROBLEM_TYPES)]
 
 
-def listen(target):
+def listen(target: Server):
     """Open a stream of events of a job that waits."""
     job = target.submit(preset="linear")
     listener = socket.create_connection(("127.0.0.1", target.port), timeout=20)
@@ -217,7 +217,7 @@ def listen(target):
     return listener, job
 
 
-def check_still_heard(target, listener, job):
+def check_still_heard(target: Server, listener: socket.socket, job: str) -> None:
     """See that the stream goes on, and that a request sent behind it is answered at its end."""
     listener.sendall(GET + CLOSE + b"\r\n")
     assert target.act(job, "cancel").status_code == 200
@@ -226,7 +226,9 @@ def check_still_heard(target, listener, job):
     assert heard.index(b"event: state") < heard.index(b'"cancelled"') < heard.index(b"alive")
 
 
-def test_bad_connections_are_closed_and_good_clients_do_not_notice(campaign, target, good_request):
+def test_bad_connections_are_closed_and_good_clients_do_not_notice(
+    campaign: Campaign, target: Server, good_request: str
+) -> None:
     seconds = campaign.of(4, 12)
     quiet = good_clients(target, good_request, seconds).result()
     assert set(quiet.latencies) <= FINE
@@ -280,12 +282,12 @@ def test_bad_connections_are_closed_and_good_clients_do_not_notice(campaign, tar
 
 
 @pytest.fixture
-def raw(target):
+def raw(target: Server):
     with socket.create_connection(("127.0.0.1", target.port), timeout=20) as client:
         yield client
 
 
-def answer_to(client, data):
+def answer_to(client: socket.socket, data: bytes):
     """Send `data`; return all that is answered until the end."""
     client.sendall(data)
     return b"".join(iter(lambda: client.recv(65_536), b""))
@@ -307,7 +309,9 @@ def answer_to(client, data):
     ],
     ids=itertools.count(),
 )
-def test_what_is_too_much_or_no_http_is_answered_with_a_problem(raw, head, status, code):
+def test_what_is_too_much_or_no_http_is_answered_with_a_problem(
+    raw: socket.socket, head: bytes, status: int, code: bytes
+) -> None:
     answer = answer_to(raw, head)
     assert answer.startswith(b"HTTP/1.1 %d " % status)
     assert code in answer
@@ -317,7 +321,7 @@ def test_what_is_too_much_or_no_http_is_answered_with_a_problem(raw, head, statu
         assert b'"detail"' in answer
 
 
-def test_requests_sent_together_are_answered_in_order_up_to_a_number(raw):
+def test_requests_sent_together_are_answered_in_order_up_to_a_number(raw: socket.socket) -> None:
     paths = [b"/livez", b"/v1/presets", b"/problems/invalid"]
     asked = [GET.replace(b"/livez", path) + b"\r\n" for path in paths]
     answer = answer_to(raw, b"".join([*asked, GET + CLOSE + b"\r\n"]))
@@ -326,19 +330,19 @@ def test_requests_sent_together_are_answered_in_order_up_to_a_number(raw):
     assert answer.count(b"HTTP/1.1 200") == 4
 
 
-def test_more_requests_sent_together_are_not_all_answered(raw):
+def test_more_requests_sent_together_are_not_all_answered(raw: socket.socket) -> None:
     answer = answer_to(raw, (GET + b"\r\n") * 100)
     assert 1 <= answer.count(b"HTTP/1.1 200") < 5
     assert b"connection: close" in answer
 
 
-def test_what_was_asked_before_garbage_is_answered(raw):
+def test_what_was_asked_before_garbage_is_answered(raw: socket.socket) -> None:
     answer = answer_to(raw, GET + b"\r\nnonsense\r\n\r\n")
     assert answer.count(b"HTTP/1.1") == 1
     assert b"alive" in answer
 
 
-def test_who_reads_slowly_but_steadily_is_answered_to_the_end(target):
+def test_who_reads_slowly_but_steadily_is_answered_to_the_end(target: Server) -> None:
     digits = bytes(range(196)) * 4 * 4000
     head = f"POST {PREDICT}?normalize=never HTTP/1.1\r\nHost: localhost\r\n"
     head += f"Content-Type: application/octet-stream\r\nContent-Length: {len(digits)}\r\n"
@@ -356,7 +360,9 @@ def test_who_reads_slowly_but_steadily_is_answered_to_the_end(target):
     assert len(json.loads(heard.partition(b"\r\n\r\n")[2])["predictions"]) == 4000
 
 
-def test_the_longest_silent_makes_room_when_there_are_too_many(datasets_dir, tmp_path):
+def test_the_longest_silent_makes_room_when_there_are_too_many(
+    datasets_dir: Path, tmp_path: Path
+) -> None:
     """Nobody can lock others out by taking all connections."""
     environment = {"MLP_CONCURRENT_JOBS": "0", "MLP_MAX_CONNECTIONS": "40"}
     with contextlib.ExitStack() as stack:
@@ -374,7 +380,7 @@ def test_the_longest_silent_makes_room_when_there_are_too_many(datasets_dir, tmp
             assert silent[0].recv(1) == b""
 
 
-def test_streams_make_room_when_there_is_nobody_else(datasets_dir, tmp_path):
+def test_streams_make_room_when_there_is_nobody_else(datasets_dir: Path, tmp_path: Path) -> None:
     environment = {"MLP_CONCURRENT_JOBS": "0", "MLP_MAX_CONNECTIONS": "40"}
     with contextlib.ExitStack() as stack:
         server = Server(tmp_path / "data", datasets_dir, **environment)
@@ -393,20 +399,20 @@ def test_streams_make_room_when_there_is_nobody_else(datasets_dir, tmp_path):
         assert listeners[-1].recv(1)
 
 
-def test_a_body_behind_a_wish_for_http_2_is_refused_not_dropped(raw):
+def test_a_body_behind_a_wish_for_http_2_is_refused_not_dropped(raw: socket.socket) -> None:
     head = POST + b"Upgrade: h2c\r\nConnection: Upgrade\r\nContent-Length: 4\r\n\r\n"
     answer = answer_to(raw, head + b"body")
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b"Upgrade" in answer
 
 
-def test_a_wish_for_http_2_without_a_body_is_ignored(raw):
+def test_a_wish_for_http_2_without_a_body_is_ignored(raw: socket.socket) -> None:
     answer = answer_to(raw, GET + b"Upgrade: h2c\r\nConnection: Upgrade, close\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.parametrize("hosts", [b"Host: evil\r\n", b"Host: localhost\r\n"])
-def test_two_host_headers_are_refused(raw, hosts):
+def test_two_host_headers_are_refused(raw: socket.socket, hosts: bytes) -> None:
     assert answer_to(raw, GET + hosts + CLOSE + b"\r\n").startswith(b"HTTP/1.1 400 ")
 
 
@@ -415,7 +421,7 @@ def test_two_host_headers_are_refused(raw, hosts):
     [b"Transfer-Encoding: chunked\r\n\r\n", b"Content-Length: 1000000000000\r\n\r\n"],
     ids=["chunked", "long"],
 )
-def test_a_body_that_nobody_asked_for_is_not_read_for_ever(target, head):
+def test_a_body_that_nobody_asked_for_is_not_read_for_ever(target: Server, head: bytes) -> None:
     pieces = (b"100000\r\n" + bytes(1024**2) + b"\r\n") * 200
     with socket.create_connection(("127.0.0.1", target.port), timeout=10) as client:
         client.sendall(GET + head)

@@ -36,13 +36,13 @@ def pinned(target: Server) -> Iterator[Server]:
     pin(target, cores)
 
 
-def pin(server, cores):
+def pin(server: Server, cores: set[int]):
     for thread in Path(f"/proc/{server.pid}/task").iterdir():
         os.sched_setaffinity(int(thread.name), cores)
 
 
 @pytest.fixture
-def predict(pinned):
+def predict(pinned: Server):
     """Return a function that lets clients ask for predictions, and what they saw.
 
     Their pictures are redrawn, unless the path says otherwise: one in MNIST's form is answered at
@@ -57,7 +57,7 @@ def predict(pinned):
     return start
 
 
-def control(pinned, job, seconds):
+def control(pinned: Server, job: str, seconds: float):
     """Read, pause and resume a job again and again; return how long each took."""
     took, end = [], time.monotonic() + seconds
     while time.monotonic() < end:
@@ -71,13 +71,13 @@ def control(pinned, job, seconds):
     return took
 
 
-def milliseconds(seconds):
+def milliseconds(seconds: float):
     return f"{1000 * seconds:.0f} ms"
 
 
 def test_clients_beyond_what_can_be_served_are_refused_and_the_rest_served(
-    campaign, pinned, predict
-):
+    campaign: Campaign, pinned: Server, predict: Predict
+) -> None:
     """What the machine can do changes from minute to minute: each round measures the peak anew."""
     rounds, seconds = campaign.of((1, 3), (5, 16))
     clients = campaign.of(100, 1000)
@@ -122,7 +122,7 @@ def test_clients_beyond_what_can_be_served_are_refused_and_the_rest_served(
     assert held < MEGABYTES
 
 
-def note_control(campaign, when, controls) -> float:
+def note_control(campaign: Campaign, when, controls) -> float:
     """Note the 99th percentile of the seconds, and return it."""
     slow = quantile(controls, 0.99)
     campaign.figure(
@@ -134,7 +134,9 @@ def note_control(campaign, when, controls) -> float:
     return slow
 
 
-def test_digits_answered_at_once_are_never_refused_and_leave_room(campaign, pinned, predict):
+def test_digits_answered_at_once_are_never_refused_and_leave_room(
+    campaign: Campaign, pinned: Server, predict: Predict
+) -> None:
     rounds, seconds = campaign.of((1, 3), (5, 8))
     clients = campaign.of(100, 1000)
     job = pinned.submit(preset="mlp-relu")
@@ -165,7 +167,9 @@ def test_digits_answered_at_once_are_never_refused_and_leave_room(campaign, pinn
     assert median(parts) >= campaign.of(0.3, 0.5)
 
 
-def test_a_refusal_names_the_reason_and_the_wait_and_is_counted(pinned, predict):
+def test_a_refusal_names_the_reason_and_the_wait_and_is_counted(
+    pinned: Server, predict: Predict
+) -> None:
     load = predict(clients=200, seconds=6, patient=0.0)
     refused = None
     end = time.monotonic() + 10
@@ -185,7 +189,7 @@ def test_a_refusal_names_the_reason_and_the_wait_and_is_counted(pinned, predict)
     assert 'predict HTTP/1.1" 503' not in pinned.log()
 
 
-def test_the_wait_grows_while_many_come_back_and_shrinks_again():
+def test_the_wait_grows_while_many_come_back_and_shrinks_again() -> None:
     wait, now = Backoff(), 1000.0
 
     def second(refusals):
@@ -201,10 +205,10 @@ def test_the_wait_grows_while_many_come_back_and_shrinks_again():
     assert [second(few) for _ in range(MAX_WAIT_SECONDS)][-1] == 1
 
 
-def test_so_many_take_their_turn_and_the_others_the_next_ones():
+def test_so_many_take_their_turn_and_the_others_the_next_ones() -> None:
     turns, passed = Turns(3), []
 
-    async def ask(number):
+    async def ask(number: int):
         await turns.wait()
         passed.append(number)
 
@@ -222,7 +226,7 @@ def test_so_many_take_their_turn_and_the_others_the_next_ones():
     assert passed == [0, 1, 2, 3, 5, 6, 7, 8, 9, 10]
 
 
-def test_long_requests_leave_room_for_short_ones(pinned, predict):
+def test_long_requests_leave_room_for_short_ones(pinned: Server, predict: Predict) -> None:
     """Ten thousand odd pictures in a request are no mistake, but they take seconds."""
     rows = [[(7 * x * y) % 256 for x in range(9)] for y in range(9)]
     body = json.dumps({"inputs": [{"pixels": rows}] * 300}).encode()
@@ -237,7 +241,7 @@ def test_long_requests_leave_room_for_short_ones(pinned, predict):
     assert seen.latencies.get("503")
 
 
-def test_the_load_counts_what_it_was_told(pinned):
+def test_the_load_counts_what_it_was_told(pinned: Server) -> None:
     seen = Load(Plan(pinned.port, get("/livez"), clients=20, seconds=1, rate=20)).result()
     assert set(seen.latencies) == {"200"}
     assert 5 < len(seen.latencies["200"]) < 40

@@ -1,4 +1,4 @@
-"""The process around the service: when it may start, what it says otherwise, and how it stops."""
+"""The server process: when it may start, what it says otherwise, and how it stops."""
 
 import json
 import os
@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -26,7 +27,7 @@ SECONDS = 8
 """An orchestrator kills after 10 to 15."""
 
 
-def serve(*options, **environment):
+def serve(*options: str, **environment: str) -> tuple[int, str, float]:
     """Run `mlp-service serve` to its end; return (exit code, standard error, seconds)."""
     started = time.monotonic()
     done = subprocess.run(
@@ -40,7 +41,7 @@ def serve(*options, **environment):
 
 
 @pytest.fixture
-def idle(tmp_path, datasets_dir):
+def idle(tmp_path: Path, datasets_dir: Path) -> Iterator[Server]:
     """A server that trains nothing, with logs for machines."""
     environment = {"MLP_CONCURRENT_JOBS": "0", "MLP_LOG_FORMAT": "json"}
     server = Server(tmp_path / "data", datasets_dir, **environment).start()
@@ -52,14 +53,14 @@ def idle(tmp_path, datasets_dir):
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "localhost", "::1", "[::1]"])
-def test_this_machine_alone_may_be_listened_on(host):
+def test_a_loopback_address_needs_no_key(host: str) -> None:
     assert server_process.public_bind_refusal(Settings(host=host)) is None
 
 
 @pytest.mark.parametrize(
     "host", ["0.0.0.0", "::", "192.168.1.2", "example.com", "", "127.1", "localhost.evil", "*"]
 )
-def test_an_address_that_others_reach_is_refused_unless_allowed(host):
+def test_an_address_that_others_reach_is_refused_unless_allowed(host: str) -> None:
     problem = server_process.public_bind_refusal(Settings(host=host))
     assert problem
     assert f"MLP_HOST={host} " in problem
@@ -67,19 +68,19 @@ def test_an_address_that_others_reach_is_refused_unless_allowed(host):
     assert server_process.public_bind_refusal(Settings(host=host, insecure=True)) is None
 
 
-def test_a_public_bind_ends_with_2_and_one_plain_line(tmp_path):
+def test_a_public_bind_ends_with_2_and_one_plain_line(tmp_path: Path) -> None:
     code, error, _ = serve("--host", "0.0.0.0", "--data-dir", str(tmp_path / "data"))
     assert code == 2
-    assert error.startswith("mlp-service: MLP_HOST=0.0.0.0 can be reached by others")
+    assert error.startswith("mlp-service: MLP_HOST=0.0.0.0 is not a loopback address")
     assert error.count("\n") == 1
     assert not (tmp_path / "data").exists()
 
 
 def test_a_public_bind_is_allowed_once_there_is_a_key_and_asking_makes_no_database(
-    tmp_path, empty_database
-):
+    tmp_path: Path, empty_database: Path
+) -> None:
     settings = Settings(host="0.0.0.0", data_dir=tmp_path)
-    assert "keys create" in server_process.public_bind_refusal(settings)
+    assert "keys create" in (server_process.public_bind_refusal(settings) or "")
     assert list(tmp_path.iterdir()) == []
     shutil.copy(empty_database, tmp_path)
     assert server_process.public_bind_refusal(settings)
@@ -89,7 +90,9 @@ def test_a_public_bind_is_allowed_once_there_is_a_key_and_asking_makes_no_databa
     database.close()
 
 
-def test_a_public_bind_that_is_allowed_serves_and_still_looks_at_the_host(tmp_path, datasets_dir):
+def test_a_public_bind_that_is_allowed_serves_and_still_looks_at_the_host(
+    tmp_path: Path, datasets_dir: Path
+) -> None:
     environment = {"MLP_HOST": "0.0.0.0", "MLP_INSECURE": "1", "MLP_CONCURRENT_JOBS": "0"}
     server = Server(tmp_path / "data", datasets_dir, **environment).start()
     assert server.http.get("/livez").status_code == 200
@@ -100,7 +103,9 @@ def test_a_public_bind_that_is_allowed_serves_and_still_looks_at_the_host(tmp_pa
 # --- When it can't start ---
 
 
-def test_a_data_directory_that_can_not_be_made_ends_with_1_and_one_plain_line(tmp_path):
+def test_a_data_directory_that_can_not_be_made_ends_with_1_and_one_plain_line(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "file").write_text("")
     code, error, seconds = serve("--data-dir", str(tmp_path / "file" / "data"), "--port", "0")
     assert code == 1
@@ -108,7 +113,9 @@ def test_a_data_directory_that_can_not_be_made_ends_with_1_and_one_plain_line(tm
     assert seconds < SECONDS
 
 
-def test_a_data_directory_that_can_not_be_written_ends_with_1_and_one_plain_line(tmp_path):
+def test_a_data_directory_that_can_not_be_written_ends_with_1_and_one_plain_line(
+    tmp_path: Path,
+) -> None:
     (tmp_path / ".probe").mkdir()  # root may write everywhere else
     code, error, _ = serve("--data-dir", str(tmp_path), "--port", "0")
     assert code == 1
@@ -116,7 +123,9 @@ def test_a_data_directory_that_can_not_be_written_ends_with_1_and_one_plain_line
     assert error.count("\n") == 1
 
 
-def test_a_folder_of_data_sets_that_can_not_be_made_ends_with_1_and_one_plain_line(tmp_path):
+def test_a_folder_of_data_sets_that_can_not_be_made_ends_with_1_and_one_plain_line(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "file").write_text("")
     options = ("--data-dir", str(tmp_path / "data"), "--port", "0")
     code, error, _ = serve(*options, MLP_DATASETS_DIR=str(tmp_path / "file"))
@@ -124,7 +133,9 @@ def test_a_folder_of_data_sets_that_can_not_be_made_ends_with_1_and_one_plain_li
     assert error == "mlp-service can't start: can't make the directory file: File exists\n"
 
 
-def test_a_file_that_is_no_database_ends_with_1_and_one_plain_line(tmp_path, datasets_dir):
+def test_a_file_that_is_no_database_ends_with_1_and_one_plain_line(
+    tmp_path: Path, datasets_dir: Path
+) -> None:
     (tmp_path / "jobs.sqlite3").write_bytes(b"no database" * 100)
     options = ("--data-dir", str(tmp_path), "--port", "0")
     code, error, _ = serve(*options, MLP_DATASETS_DIR=str(datasets_dir))
@@ -132,7 +143,9 @@ def test_a_file_that_is_no_database_ends_with_1_and_one_plain_line(tmp_path, dat
     assert error == "mlp-service can't start: the database failed: file is not a database\n"
 
 
-def test_a_second_server_ends_with_an_error_and_leaves_the_first_alone(server, tmp_path):
+def test_a_second_server_ends_with_an_error_and_leaves_the_first_alone(
+    server: Server, tmp_path: Path
+) -> None:
     job = server.submit(preset="mlp-relu", epochs=200)
     server.wait_for_progress(job, 0.005)
     worker = server.worker(job)
@@ -151,19 +164,19 @@ def test_a_second_server_ends_with_an_error_and_leaves_the_first_alone(server, t
 # --- When it stops ---
 
 
-def test_an_idle_server_stops_at_once(idle):
+def test_an_idle_server_stops_immediately(idle: Server) -> None:
     code, seconds = idle.terminate()
     assert (code, seconds < 3) == (0, True)
     assert "Traceback" not in idle.log()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_open_streams_end_when_the_server_is_asked_to_stop(server, number):
+def test_open_streams_end_when_the_server_is_asked_to_stop(server: Server, number: int) -> None:
     job = server.submit(preset="mlp-relu", epochs=2000)
     server.wait_for_progress(job, 0.0001)
-    heard, ended = [], threading.Event()
+    heard, ended = list[str](), threading.Event()
 
-    def listen():
+    def listen() -> None:
         with server.http.stream("GET", f"/v1/jobs/{job}/events") as answer:
             heard.extend(answer.iter_lines())
         ended.set()
@@ -187,7 +200,7 @@ def test_open_streams_end_when_the_server_is_asked_to_stop(server, number):
     assert (state, losses) == ("queued", 0)
 
 
-def test_a_request_under_way_is_answered_before_the_server_stops(idle):
+def test_a_request_under_way_is_answered_before_the_server_stops(idle: Server) -> None:
     with socket.create_connection(("127.0.0.1", idle.port)) as slow:
         body = b'{"preset": "linear"}'
         slow.sendall(
@@ -203,20 +216,21 @@ def test_a_request_under_way_is_answered_before_the_server_stops(idle):
     assert (code, seconds < SECONDS) == (0, True)
 
 
-def test_a_server_whose_dispatcher_dies_ends_with_an_error(idle):
+def test_a_server_whose_dispatcher_dies_ends_with_an_error(idle: Server) -> None:
     job = idle.submit(preset="linear")
     with sqlite3.connect(idle.data_dir / "jobs.sqlite3", timeout=10) as database:
         broken = "UPDATE jobs SET state = 'running', handle = '{\"no\": 1}' WHERE id = ?"
         database.execute(broken, [job])
     database.close()
-    process = idle._process
-    eventually(lambda: process.poll() is not None, "the server's end", 15)
-    assert process.returncode == 1
+    eventually(lambda: idle.exit_code is not None, "the server's end", 15)
+    assert idle.exit_code == 1
     assert "dispatcher_died" in idle.log()
 
 
-def test_a_dying_dispatcher_asks_the_server_to_stop():
-    server = server_process.Server(uvicorn.Config(lambda: None))
+def test_a_dying_dispatcher_asks_the_server_to_stop() -> None:
+    async def app(scope: object, receive: object, send: object) -> None: ...
+
+    server = server_process.Server(uvicorn.Config(app))
     assert not server.should_exit
     server.die()
     assert (server.should_exit, server.died) == (True, True)
@@ -225,7 +239,7 @@ def test_a_dying_dispatcher_asks_the_server_to_stop():
 # --- What it says ---
 
 
-def test_logs_for_machines_are_json_lines_all_of_them(idle):
+def test_logs_for_machines_are_json_lines_all_of_them(idle: Server) -> None:
     idle.http.get("/v1/jobs/x")
     idle.terminate()
     entries = [json.loads(line) for line in idle.log().splitlines()]
@@ -234,7 +248,7 @@ def test_logs_for_machines_are_json_lines_all_of_them(idle):
     assert any('"GET /v1/jobs/x HTTP/1.1" 404' in entry["event"] for entry in entries)
 
 
-def test_logs_for_people_have_plain_tracebacks_without_values():
+def test_logs_for_people_have_plain_tracebacks_without_values() -> None:
     code = (
         "import structlog; from service import logs; logs.configure('info', 'console')\n"
         "def f(secret):\n    raise ValueError('boom')\n"
@@ -251,7 +265,7 @@ def test_logs_for_people_have_plain_tracebacks_without_values():
 
 
 @pytest.mark.parametrize("form", ["console", "json"])
-def test_logs_never_hold_the_secret_of_a_key(form):
+def test_logs_never_hold_the_secret_of_a_key(form: str) -> None:
     code = (
         "import sys, logging; from service import logs; logs.configure('info', sys.argv[1])\n"
         "key = 'mlp_abcdefghij_' + 'Zz-_' * 10 + 'end'\n"
@@ -264,7 +278,7 @@ def test_logs_never_hold_the_secret_of_a_key(form):
     assert "Zz-_" not in done.stderr.replace("'Zz-_' * 10", "")
 
 
-def test_a_log_that_is_no_terminal_is_for_machines():
+def test_a_log_that_is_no_terminal_is_for_machines() -> None:
     code = (
         "import logging; from service import logs; logs.configure('warning', 'auto')\n"
         "logging.getLogger('lib').warning('n is %d', 3); logging.getLogger('lib').info('no')\n"
@@ -280,7 +294,7 @@ def test_a_log_that_is_no_terminal_is_for_machines():
 # --- Another HTTP library at the other end ---
 
 
-def test_an_app_with_plain_httpx_trains_watches_and_predicts(server):
+def test_an_app_with_plain_httpx_trains_watches_and_predicts(server: Server) -> None:
     with httpx.Client(base_url=server.url, timeout=30) as http:
         spec = {"preset": "linear", "epochs": 2, "batch_size": 512}
         made = http.post("/v1/jobs", json=spec, headers={"Idempotency-Key": "mine"})

@@ -1,4 +1,4 @@
-"""Real servers and workers, to be used, killed and looked at from outside."""
+"""Real servers and workers, which tests use, kill and inspect from outside."""
 
 import os
 import re
@@ -25,11 +25,11 @@ def free_port() -> int:
 
 
 def eventually(look: Callable[[], T], what: str, seconds: float = 30) -> T:
-    """Return the first true answer of `look`, or fail naming `what` was waited for."""
+    """Return the first true result of `look`, or fail with `what` was waited for."""
     deadline = time.monotonic() + seconds
     while not (found := look()):
         if time.monotonic() > deadline:
-            raise AssertionError(f"waited {seconds} s in vain for {what}")
+            raise AssertionError(f"waited {seconds} s for {what}, in vain")
         time.sleep(0.02)
     return found
 
@@ -55,12 +55,18 @@ class Server:
         }
         self._process: subprocess.Popen[bytes] | None = None
         self.prefix: list[str] = []
-        """A command that runs the server in place of itself, to take something away from it."""
+        """A command that runs the server, with fewer privileges for example."""
 
     @property
     def pid(self) -> int:
         assert self._process
         return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """The code that the server ended with, or None while it runs."""
+        assert self._process
+        return self._process.poll()
 
     def start(self) -> "Server":
         self.data_dir.mkdir(exist_ok=True)
@@ -77,8 +83,7 @@ class Server:
         return self
 
     def _ready(self) -> bool:
-        assert self._process
-        assert self._process.poll() is None, f"the server ended:\n{self.log()}"
+        assert self.exit_code is None, f"the server ended:\n{self.log()}"
         try:
             return self.http.get("/readyz").status_code == 200
         except httpx2.TransportError:
@@ -132,7 +137,7 @@ class Server:
                 found.append((pid, words[at + 1], words[at + 3]))
         return found
 
-    # --- The API, as far as many tests need it ---
+    # --- Requests that many tests need ---
 
     def submit(self, **spec: Any) -> str:
         answer = self.http.post("/v1/jobs", json=spec)
@@ -148,7 +153,7 @@ class Server:
         return self.http.post(f"/v1/jobs/{id_}/{action}")
 
     def wait(self, id_: str, *states: str, seconds: float = 60) -> dict[str, Any]:
-        """Wait until the job is in one of `states`; fail at once if it has ended in another."""
+        """Wait until the job is in one of `states`; fail immediately if it ends in another."""
         job: dict[str, Any] = {}
 
         def look() -> bool:
