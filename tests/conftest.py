@@ -1,9 +1,10 @@
-"""What most tests stand on: a store of its own for each, one unpacked MNIST for all."""
+"""Fixtures of most tests: a store of its own for each test, one unpacked MNIST for all."""
 
 import os
 import shutil
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ COVERAGE = {name: value for name, value in os.environ.items() if name.startswith
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Let the servers and workers of campaigns run at full speed: others measure coverage."""
+    """Let servers and workers of campaigns run at full speed; other tests measure their coverage."""
     for name, value in COVERAGE.items():
         os.environ[name] = value
         if item.path.parent.name in SUITES:
@@ -54,7 +55,7 @@ def campaign_of(config: pytest.Config, path: Path) -> Campaign:
 
 @pytest.fixture(scope="module")
 def campaign(request: pytest.FixtureRequest) -> Campaign:
-    """The size of a campaign under tests/chaos or tests/attack, and its figures."""
+    """The campaign of a file in tests/chaos or tests/attack: its size and its figures."""
     return campaign_of(request.config, request.path)
 
 
@@ -64,7 +65,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Note which tests of a campaign failed, and keep its figures after each of them.
 
-    Not in the fixture, which is never made if one that it comes after fails.
+    The fixture `campaign` can't do this: it is not created if a fixture before it fails.
     """
     report = yield
     if item.path.parent.name in SUITES:
@@ -78,7 +79,7 @@ def pytest_runtest_makereport(
 
 @pytest.fixture(autouse=True)
 def _usual_umask() -> Iterator[None]:
-    """Undo what a command run in this process does to its umask: servers would inherit it."""
+    """Reset the umask: a command run in this process changes it, and servers would inherit it."""
     before = os.umask(0o022)
     os.umask(before)
     yield
@@ -87,7 +88,7 @@ def _usual_umask() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def datasets_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with MNIST unpacked; nobody writes there again."""
+    """A directory with MNIST unpacked; no test writes there."""
     directory = tmp_path_factory.mktemp("datasets")
     DatasetStore(directory).open("mnist")
     return directory
@@ -95,7 +96,7 @@ def datasets_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated database without jobs, to be copied: to migrate takes a tenth of a second."""
+    """A migrated database without jobs, to copy: a migration takes a tenth of a second."""
     path = tmp_path_factory.mktemp("database") / "jobs.sqlite3"
     migrate(f"sqlite:///{path}")
     return path
@@ -141,7 +142,7 @@ def shelf(datasets_dir: Path) -> DatasetStore:
 
 @pytest.fixture
 def server(tmp_path: Path, datasets_dir: Path) -> Iterator[Server]:
-    """A real server process with workers, on a port of its own; stopped at the end."""
+    """A real server process with workers, on a port of its own."""
     server = Server(tmp_path / "data", datasets_dir)
     server.start()
     yield server
@@ -150,20 +151,20 @@ def server(tmp_path: Path, datasets_dir: Path) -> Iterator[Server]:
 
 @pytest.fixture
 def idle_server(tmp_path: Path, datasets_dir: Path) -> Iterator[Server]:
-    """A real server that runs no jobs."""
+    """A real server process that trains no jobs."""
     server = Server(tmp_path / "data", datasets_dir, MLP_CONCURRENT_JOBS="0")
     server.start()
     yield server
     server.stop()
 
 
-def submit(jobs: JobStore, **fields: object) -> str:
-    """Put a job into the store; return its id."""
+def submit(jobs: JobStore, **fields: Any) -> str:
+    """Submit a job to the store; return its id."""
     return submission(jobs, **fields).job
 
 
 def submission(
-    jobs: JobStore, key: str | None = None, body: bytes = b"", **fields: object
+    jobs: JobStore, key: str | None = None, body: bytes = b"", **fields: Any
 ) -> Submission:
     spec = Spec.model_validate(fields)
     batches = -(-MNIST.train_rows // spec.batch_size)

@@ -1,4 +1,4 @@
-"""The service in this process: one that everybody reads, and a fresh one for each who writes."""
+"""The service within the test process: one to read from, and a fresh one for tests that write."""
 
 import shutil
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from service.app import create_app
+from service.app import Application, create_app
 from service.store.sql.connector import Database
 from tests.support.live_service import Live, settings, train
 
@@ -35,7 +35,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, datasets_dir: Path) -> World
 
 @pytest.fixture(scope="session")
 def reader(world: World, datasets_dir: Path) -> Iterator[TestClient]:
-    """The world over HTTP, for tests that change nothing."""
+    """The service over the directory `world`, for tests that change nothing."""
     app = create_app(settings(world.data_dir, datasets_dir))
     with TestClient(app, base_url=URL, raise_server_exceptions=False) as client:
         yield client
@@ -50,17 +50,22 @@ def data_dir(tmp_path: Path, empty_database: Path) -> Path:
 
 
 @pytest.fixture
-def api(data_dir: Path, datasets_dir: Path) -> Iterator[TestClient]:
+def application(data_dir: Path, datasets_dir: Path) -> Application:
+    """A service without jobs; `api` runs it."""
+    return create_app(settings(data_dir, datasets_dir))
+
+
+@pytest.fixture
+def api(application: Application) -> Iterator[TestClient]:
     """A service without jobs, for tests that change something."""
-    app = create_app(settings(data_dir, datasets_dir))
-    with TestClient(app, base_url=URL, raise_server_exceptions=False) as client:
+    with TestClient(application, base_url=URL, raise_server_exceptions=False) as client:
         yield client
 
 
 @pytest.fixture
-def house(api: TestClient) -> Database:
+def house(application: Application) -> Database:
     """The database behind `api`."""
-    database: Database = api.app.state.components.database
+    database: Database = application.state.components.database
     return database
 
 

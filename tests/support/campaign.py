@@ -1,7 +1,7 @@
-"""Campaigns: fault and attack tests that run small with all tests, and in full on demand.
+"""Campaigns: fault and attack tests that run small among all tests, and in full on demand.
 
-`make chaos` and `make attack` run them in full and keep what they measured, beside its target, in
-`docs/reliability.json`; the tables of `docs/reliability.md` are made of it.
+`make chaos` and `make attack` run them in full. They keep what was measured, next to its target, in
+`docs/reliability.json`, and update the tables of `docs/reliability.md` from it.
 """
 
 import json
@@ -22,7 +22,7 @@ FIGURES = ROOT / "docs" / "reliability.json"
 REPORT = ROOT / "docs" / "reliability.md"
 SUITES = ("chaos", "attack")
 MEASURED = ("service", "mlp_core", "tests")
-"""What a figure depends on; to keep it changes the files under docs."""
+"""What a figure depends on. The files under docs do not count: keeping a figure changes them."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Figure:
 
 
 class Campaign:
-    """How large the campaigns are in this run, and what they measured."""
+    """The size of one campaign in this run, and what it has measured."""
 
     def __init__(self, suite: str, name: str, *, full: bool) -> None:
         self._suite, self._name = suite, name
@@ -51,17 +51,17 @@ class Campaign:
         """For each test of the file that has run, whether it failed."""
 
     def of(self, small: T, full: T) -> T:
-        """Return the size for this run: `small` is what `make test` can afford."""
+        """Return the size for this run; `small` must be quick enough for `make test`."""
         return full if self.full else small
 
     def figure(self, what: str, *, target: str, measured: object, met: bool) -> None:
-        """Note a figure; a test asserts what must hold by itself, after noting it."""
+        """Note a figure. The test asserts what must hold by itself, after noting it."""
         print(f"{self._name}: {what}: {measured} (target: {target})")  # noqa: T201
         self.figures.append(self._figure(what, target, str(measured), met))
 
     @contextmanager
     def cases(self, what: str) -> Iterator[Callable[[], AbstractContextManager[None]]]:
-        """Count the cases in which something did not hold; the first such error is raised last."""
+        """Count the cases that fail, note them as a figure, and raise the first error at the end."""
         tried, errors = 0, list[Exception]()
 
         @contextmanager
@@ -84,10 +84,10 @@ class Campaign:
         self._failed[test] = failed or self._failed.get(test, False)
 
     def keep(self) -> None:
-        """Put this campaign's figures in the place of all its former ones.
+        """Replace all figures that this campaign has kept before.
 
-        None of those may stay: a test that fails before it has noted its figures would leave them
-        as they were when it passed.
+        None of them may stay: if a test failed before noting its figures, those of its last success
+        would be left.
         """
         if not self.full or not self._failed:
             return
@@ -115,7 +115,7 @@ def kept_figures() -> list[Figure]:
 
 
 def machine() -> str:
-    """Describe where the figures come from."""
+    """Describe the machine that the figures come from."""
     model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     cpu = model[1] if model else platform.machine()
     cores = len(os.sched_getaffinity(0))
@@ -126,11 +126,11 @@ def with_tables(report: str, figures: Iterable[Figure]) -> str:
     """Return the report with each `<!-- figures CAMPAIGN -->` followed by that campaign's table."""
     ordered = sorted(figures, key=lambda figure: figure.campaign)
     for name, group in groupby(ordered, key=lambda figure: figure.campaign):
-        place = re.compile(rf"(<!-- figures {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-        if not place.search(report):
+        place = re.compile(rf"(?<=<!-- figures {name} -->\n).*?(?=<!-- end -->)", re.DOTALL)
+        found = place.search(report)
+        if not found:
             raise ValueError(f"docs/reliability.md has no place for the figures of {name}")
-        table = _table(list(group))
-        report = place.sub(lambda found, table=table: found[1] + table + found[2], report)
+        report = report[: found.start()] + _table(list(group)) + report[found.end() :]
     return report
 
 
@@ -145,12 +145,12 @@ def _table(figures: list[Figure]) -> str:
 
 
 def _cell(text: str) -> str:
-    """Names of tests may hold what ends a cell."""
+    """Escape what would end a cell; names of tests may contain it."""
     return text.replace("|", r"\|")
 
 
 def code_state(*folders: str) -> str:
-    """Return the commit, with a `+` behind it if these folders were changed since."""
+    """Return the commit, followed by `+` if these folders have changed since."""
     changed = _git("status", "-s", "--", *folders)
     return _git("rev-parse", "--short", "HEAD") + ("+" if changed else "")
 

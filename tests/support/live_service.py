@@ -1,4 +1,4 @@
-"""Playing the workshop's part: jobs are claimed, trained and ended from inside a test."""
+"""Jobs that are claimed, trained and ended by a test, and a server in a thread of it."""
 
 import threading
 from collections.abc import Iterable, Iterator
@@ -26,12 +26,12 @@ from tests.support.server_process import eventually
 
 
 def settings(data_dir: Path, datasets_dir: Path, **others: Any) -> Settings:
-    """Settings of a service that only serves."""
+    """Settings of a service that trains nothing."""
     return Settings(data_dir=data_dir, datasets_dir=datasets_dir, concurrent_jobs=0, **others)
 
 
 def train(data_dir: Path, datasets_dir: Path, **spec: object) -> str:
-    """Train a job to the end in this process, with nothing else running; return its id."""
+    """Train a job to its end in this process; return its id."""
     database = Database(f"sqlite:///{data_dir / 'jobs.sqlite3'}")
     migrate(database.url)
     submit(JobStore(database), **spec)
@@ -44,7 +44,7 @@ def train(data_dir: Path, datasets_dir: Path, **spec: object) -> str:
 
 
 def claimed(database: Database) -> Attempt:
-    """Take the oldest queued job, as a dispatcher does, without starting a process."""
+    """Claim the oldest queued job as a dispatcher does, without starting a worker."""
     claim = Queue(database).claim()
     assert claim
     return Attempt(database, claim.job, claim.attempt)
@@ -68,11 +68,11 @@ def fail(attempt: Attempt) -> None:
     attempt.end(FAILED, ("diverged", "the loss is not finite"))
 
 
-# --- A server in a thread, so that a test can hold both ends ---
+# --- A server in a thread, so that a test reaches its components ---
 
 
 class Live:
-    """The real server, listening on a port, with its store at hand."""
+    """The real server, listening on a port, and its store."""
 
     def __init__(self, made: Settings) -> None:
         self.app: Application = create_app(made)
@@ -99,7 +99,7 @@ class Live:
         assert not self.thread.is_alive()
 
 
-# --- Server-sent events, read by the book (html.spec.whatwg.org, 9.2.6) ---
+# --- Server-sent events, read as the standard says (html.spec.whatwg.org, 9.2.6) ---
 
 
 @dataclass
