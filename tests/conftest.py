@@ -34,7 +34,7 @@ COVERAGE = {name: value for name, value in os.environ.items() if name.startswith
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Let servers and workers of campaigns run at full speed; other tests measure their coverage."""
+    """Let servers and workers of campaigns run at full speed, without measuring coverage."""
     for name, value in COVERAGE.items():
         os.environ[name] = value
         if item.path.parent.name in SUITES:

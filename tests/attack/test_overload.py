@@ -1,13 +1,16 @@
-"""More predictions than can be made: nearly as many as ever are made, the rest refused."""
+"""More requests for predictions than the server can serve: it serves nearly as many as it can, and
+refuses the rest.
+"""
 
 import asyncio
 import json
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import pytest
 
@@ -18,11 +21,13 @@ from service.server.admission import (
     Backoff,
     Turns,
 )
+from tests.support.campaign import Campaign
 from tests.support.load import Load, Plan, Seen, get, post, quantile
 from tests.support.server_process import Server, resident
 
 PREDICT = "/v1/models/latest/predict"
 MEGABYTES = 250
+Predict = Callable[..., Load]
 
 
 @pytest.fixture(scope="module")
@@ -36,30 +41,30 @@ def pinned(target: Server) -> Iterator[Server]:
     pin(target, cores)
 
 
-def pin(server: Server, cores: set[int]):
+def pin(server: Server, cores: set[int]) -> None:
     for thread in Path(f"/proc/{server.pid}/task").iterdir():
         os.sched_setaffinity(int(thread.name), cores)
 
 
 @pytest.fixture
-def predict(pinned: Server):
-    """Return a function that lets clients ask for predictions, and what they saw.
+def predict(pinned: Server) -> Predict:
+    """Return a function that starts clients which request predictions.
 
-    Their pictures are redrawn, unless the path says otherwise: one in MNIST's form is answered at
-    once, in less time than a few refusals.
+    Their image is normalised again, unless the path says otherwise: the quick path would answer an
+    image in MNIST's form in less time than a few refusals take.
     """
     picture = pinned.http.get("/v1/datasets/mnist/test/7.png").content
     core = max(os.sched_getaffinity(0))
 
-    def start(path: str = f"{PREDICT}?normalize=always", **plan) -> Load:
+    def start(path: str = f"{PREDICT}?normalize=always", **plan: Any) -> Load:
         return Load(Plan(pinned.port, post(path, picture, "image/png"), core=core, **plan))
 
     return start
 
 
-def control(pinned: Server, job: str, seconds: float):
+def control(pinned: Server, job: str, seconds: float) -> list[float]:
     """Read, pause and resume a job again and again; return how long each took."""
-    took, end = [], time.monotonic() + seconds
+    took, end = list[float](), time.monotonic() + seconds
     while time.monotonic() < end:
         for ask in (pinned.http.get, pinned.http.post, pinned.http.post):
             action = "" if ask == pinned.http.get else ("/pause", "/resume")[len(took) % 3 - 1]
@@ -71,7 +76,7 @@ def control(pinned: Server, job: str, seconds: float):
     return took
 
 
-def milliseconds(seconds: float):
+def milliseconds(seconds: float) -> str:
     return f"{1000 * seconds:.0f} ms"
 
 
@@ -83,9 +88,11 @@ def test_clients_beyond_what_can_be_served_are_refused_and_the_rest_served(
     clients = campaign.of(100, 1000)
     crowd, fast = f"{clients} clients at once", "twice the sustained rate"
     job = pinned.submit(preset="mlp-relu")
-    parts, refusals, controls, peaks = {crowd: [], fast: []}, {crowd: [], fast: []}, [], []
+    parts: dict[str, list[float]] = {crowd: [], fast: []}
+    refusals: dict[str, list[float]] = {crowd: [], fast: []}
+    controls, peaks = list[float](), list[float]()
 
-    def seen(**plan) -> Seen:
+    def seen(**plan: Any) -> Seen:
         load = predict(seconds=seconds, **plan)
         controls.extend(control(pinned, job, seconds))
         return load.result()
@@ -122,7 +129,7 @@ def test_clients_beyond_what_can_be_served_are_refused_and_the_rest_served(
     assert held < MEGABYTES
 
 
-def note_control(campaign: Campaign, when, controls) -> float:
+def note_control(campaign: Campaign, when: str, controls: list[float]) -> float:
     """Note the 99th percentile of the seconds, and return it."""
     slow = quantile(controls, 0.99)
     campaign.figure(
@@ -134,13 +141,14 @@ def note_control(campaign: Campaign, when, controls) -> float:
     return slow
 
 
-def test_digits_answered_at_once_are_never_refused_and_leave_room(
+def test_predictions_of_the_quick_path_are_never_refused_and_leave_room(
     campaign: Campaign, pinned: Server, predict: Predict
 ) -> None:
     rounds, seconds = campaign.of((1, 3), (5, 8))
     clients = campaign.of(100, 1000)
     job = pinned.submit(preset="mlp-relu")
-    parts, slowest, controls, peaks = [], [], [], []
+    parts, slowest, peaks = list[float](), list[float](), list[float]()
+    controls: list[float] = []
     for _ in range(rounds):
         peaks.append(max(1.0, predict(PREDICT, clients=16, seconds=seconds).result().rate("200")))
         load = predict(PREDICT, clients=clients, seconds=seconds)
@@ -192,7 +200,7 @@ def test_a_refusal_names_the_reason_and_the_wait_and_is_counted(
 def test_the_wait_grows_while_many_come_back_and_shrinks_again() -> None:
     wait, now = Backoff(), 1000.0
 
-    def second(refusals):
+    def second(refusals: int) -> int:
         nonlocal now
         told = [wait.count_refusal(now + number / refusals) for number in range(refusals)]
         now += 1
@@ -206,13 +214,13 @@ def test_the_wait_grows_while_many_come_back_and_shrinks_again() -> None:
 
 
 def test_so_many_take_their_turn_and_the_others_the_next_ones() -> None:
-    turns, passed = Turns(3), []
+    turns, passed = Turns(3), list[int]()
 
-    async def ask(number: int):
+    async def ask(number: int) -> None:
         await turns.wait()
         passed.append(number)
 
-    async def ask_all():
+    async def ask_all() -> None:
         tasks = [asyncio.create_task(ask(number)) for number in range(10)]
         await asyncio.sleep(0)
         tasks[4].cancel()

@@ -1,4 +1,4 @@
-"""Small bodies that would be very large, very slow or very odd if anyone believed them."""
+"""Small bodies that would take much memory or time if a server believed what they say."""
 
 import base64
 import gzip
@@ -37,7 +37,10 @@ def corpus() -> list[Bomb]:
         *(Bomb(f"picture: {name}", body, "image/png") for name, body in other_formats().items()),
         *(Bomb(f"npy: {name}", body, "application/x-npy") for name, body in arrays().items()),
         *packed(),
-        *(Bomb(f"json: {name}", body, "application/json") for name, body in questions().items()),
+        *(
+            Bomb(f"json: {name}", body, "application/json")
+            for name, body in predict_requests().items()
+        ),
         *forms(),
         *(
             Bomb(f"spec: {name}", body, "application/json", path="/v1/jobs")
@@ -260,7 +263,7 @@ def one(given: object) -> bytes:
     return json.dumps({"inputs": [given]}).encode()
 
 
-def questions() -> dict[str, bytes]:
+def predict_requests() -> dict[str, bytes]:
     picture = base64.b64encode(pngs()["5000x5000"]).decode()
     bad = json.dumps({"inputs": [{"base64": "!"}]}).encode()
     return {

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 FIGURES = ROOT / "docs" / "reliability.json"
 REPORT = ROOT / "docs" / "reliability.md"
 SUITES = ("chaos", "attack")
-MEASURED = ("service", "mlp_core", "tests")
+MEASURED = ("service", "mlp_client", "mlp_core", "tests")
 """What a figure depends on. The files under docs do not count: keeping a figure changes them."""
 
 
@@ -61,7 +61,7 @@ class Campaign:
 
     @contextmanager
     def cases(self, what: str) -> Iterator[Callable[[], AbstractContextManager[None]]]:
-        """Count the cases that fail, note them as a figure, and raise the first error at the end."""
+        """Count the cases that fail, note them as a figure, and then raise the first error."""
         tried, errors = 0, list[Exception]()
 
         @contextmanager

@@ -1,7 +1,7 @@
 """Many clients in a process of their own, so that they do not take the server's time.
 
-`python -m tests.support.load` reads a plan as JSON from standard input and answers with what the
-clients saw. Raw sockets: a client library would be busier than the server.
+`python -m tests.support.load` reads a plan as JSON from standard input and writes what the clients
+saw to standard output. It uses raw sockets: a client library would be busier than the server.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 HTTPX_SECONDS = 5
-"""For as long httpx keeps a connection for its next request."""
+"""How long httpx keeps an idle connection."""
 
 
 @dataclass(frozen=True)
@@ -30,23 +30,23 @@ class Plan:
     clients: int
     seconds: float
     rate: float = 0.0
-    """Requests a second, sent whether or not the ones before are answered; 0: each client sends
-    its next one when it has its answer."""
+    """Requests per second, sent whether or not the previous ones are answered. With 0, each client
+    sends its next request when it has an answer."""
     patient: float = 1.0
-    """The part of the clients who wait as long as Retry-After says; the others ask at once."""
+    """The fraction of clients that wait as long as Retry-After says; others retry immediately."""
     core: int | None = None
 
 
 @dataclass(frozen=True)
 class Seen:
-    """Answers by status: how many a second, and after how many seconds."""
+    """What the clients saw: latencies in seconds, by status."""
 
     seconds: float
     latencies: dict[str, list[float]] = field(default_factory=dict)
     hasty: list[float] = field(default_factory=list)
-    """Latencies of refusals to clients who had been told to wait, and did not."""
+    """Latencies of refusals to clients that had been asked to wait and did not."""
     late: list[float] = field(default_factory=list)
-    """Latencies of answers that came after the end."""
+    """Latencies of answers that came after the end of the measurement."""
 
     def rate(self, status: str) -> float:
         return len(self.latencies.get(status, ())) / self.seconds
@@ -73,7 +73,7 @@ def get(path: str) -> str:
 
 
 class Load:
-    """Clients at work in another process, on the last core or on `core`."""
+    """A running process of clients, on `core` if the plan names one."""
 
     def __init__(self, plan: Plan) -> None:
         pin = [] if plan.core is None else ["taskset", "-c", str(plan.core)]
@@ -99,7 +99,7 @@ class Load:
 
 
 class Client:
-    """One keep-alive connection, given up after five idle seconds; a lost one is made again."""
+    """One keep-alive connection, closed after five idle seconds, and opened again if lost."""
 
     def __init__(self, plan: Plan, patient: bool) -> None:
         self.plan, self.patient = plan, patient
@@ -109,7 +109,7 @@ class Client:
         self.may_ask = self.answered = 0.0
 
     async def ask(self) -> tuple[str, float]:
-        """Return the answer's status, or `lost`, and the seconds that Retry-After names."""
+        """Send a request; return the status, or `lost`, and the seconds in Retry-After."""
         try:
             if time.perf_counter() > self.answered + HTTPX_SECONDS:
                 self.close()
@@ -163,7 +163,7 @@ class Crowd:
         await asyncio.gather(*map(live, self.clients))
 
     async def _open_loop(self) -> None:
-        """Send at the planned times, each from a client that has none under way."""
+        """Send requests at the planned times, each from a client that waits for no answer."""
         idle, tasks = list(self.clients), set()
         random.shuffle(idle)
         due = time.perf_counter()

@@ -1,4 +1,4 @@
-"""A TCP proxy that treats requests badly, in an order drawn from a seed."""
+"""A TCP proxy that disturbs requests, in an order drawn from a seed."""
 
 import asyncio
 import random
@@ -9,15 +9,15 @@ from collections import Counter
 from contextlib import suppress
 
 FATES = ("before", "half sent", "unanswered", "half answered", "half closed", "late")
-"""The connection is cut before the request is passed on, in its midst, after it and before the
-answer, in the midst of the answer; the server is told that no more comes; all takes its time."""
+"""The connection is cut before the request is forwarded, in the middle of it, before the answer, or
+in the middle of the answer; the server's side is half closed; the request is delayed."""
 CUTS_IN_A_ROW = 3
-"""Then a request passes: `mlp_client` tries five times."""
+"""After that many a request is forwarded undisturbed, since `mlp_client` tries five times."""
 BROKEN = (asyncio.IncompleteReadError, ConnectionError)
 
 
 class Proxy:
-    """Passes HTTP/1.1 requests to a port of this machine; about `share` of them meet a fate."""
+    """Forwards HTTP/1.1 requests to a local port, and disturbs about `share` of them."""
 
     def __init__(self, port: int, seed: int, share: float) -> None:
         self.port = 0
@@ -74,7 +74,7 @@ class Proxy:
         server: asyncio.StreamReader,
         to_server: asyncio.StreamWriter,
     ) -> bool:
-        """Pass one request and its answer; False if the connection is to be cut."""
+        """Forward one request and its answer; return False if the connection must be cut."""
         request = await _message(client)
         fate = self._fate(request)
         if fate == "before":
@@ -112,9 +112,9 @@ async def _message(reader: asyncio.StreamReader) -> bytes:
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
-    """Cut the line, so that the other side finds a reset connection, not an orderly end."""
-    line: socket.socket | None = writer.get_extra_info("socket")
+    """Reset the connection, so that the other side does not see an orderly end."""
+    kernel_socket: socket.socket | None = writer.get_extra_info("socket")
     with suppress(OSError):
-        if line:
-            line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        if kernel_socket:
+            kernel_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     writer.transport.abort()

@@ -1,4 +1,4 @@
-"""The system calls by which a process changes files, as strace saw them."""
+"""The system calls by which a process changes files, recorded with strace."""
 
 import os
 import re
@@ -15,7 +15,7 @@ CALLS = (
     "openat,write,pwrite64,ftruncate,fsync,fdatasync,"
     "rename,renameat,renameat2,unlink,unlinkat,mkdir,mkdirat"
 )
-PROBLEM_TYPES = {"pwrite64": "write", "fdatasync": "fsync", "openat": "create"}
+KINDS = {"pwrite64": "write", "fdatasync": "fsync", "openat": "create"}
 PATH = re.compile(r'<(/[^>]*)>|"([^"]*)"')
 
 needs_strace = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
@@ -29,11 +29,11 @@ class Op:
     """create, write, ftruncate, fsync, rename, unlink or mkdir."""
     path: Path
     to: Path | None = None
-    """Of a rename."""
+    """The new path, if this is a rename."""
 
 
 def strace(arguments: Sequence[str], program: Sequence[str], **environment: str) -> str:
-    """Run `program` of this Python under strace; return what it said on standard error."""
+    """Run `program` with this Python under strace; return its standard error."""
     done = subprocess.run(
         ["strace", "-f", *arguments, sys.executable, *program],
         env=os.environ | environment,
@@ -55,7 +55,7 @@ def recorded(folder: Path, program: Sequence[str], **environment: str) -> list[O
 
 
 def _joined(lines: Iterable[str]) -> Iterator[str]:
-    """Put calls together that strace shows in two halves, since another process came between."""
+    """Join calls that strace shows in two halves because another process came in between."""
     halves: dict[str, str] = {}
     for line in lines:
         pid, _, rest = line.partition(" ")
@@ -79,6 +79,6 @@ def _ops(line: str) -> Iterator[Op]:
     named = [path for path in paths if path.is_absolute()]
     if call.startswith(("rename", "unlink", "mkdir", "open")):
         named = [Path(quoted) for quoted in re.findall(r'"(/[^"]*)"', arguments)]
-    kind = re.sub(r"at2?$", "", PROBLEM_TYPES.get(call, call))
+    kind = re.sub(r"at2?$", "", KINDS.get(call, call))
     if named:
         yield Op(kind, named[0], named[1] if kind == "rename" else None)
