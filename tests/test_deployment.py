@@ -78,7 +78,7 @@ def test_the_image_runs_as_a_numbered_user_that_is_not_root() -> None:
 
 
 @pytest.mark.parametrize("word", ["ENTRYPOINT", "CMD"])
-def test_the_command_gets_its_signals_because_no_shell_stands_between(word: str) -> None:
+def test_the_command_receives_signals_because_no_shell_runs_it(word: str) -> None:
     [rest] = final(word)
     assert all(isinstance(part, str) for part in json.loads(rest))
 
@@ -101,12 +101,12 @@ def test_the_image_keeps_its_data_in_its_volume() -> None:
     assert image_environment()["MLP_DATA_DIR"] == "/data"
 
 
-def test_nobody_can_write_where_the_image_looks_for_code() -> None:
+def test_the_image_can_not_write_where_its_code_is() -> None:
     assert final("WORKDIR") == ["/app"]
     assert not any("/app" in rest for rest in final("RUN"))
 
 
-def test_the_image_alone_does_not_lift_the_guard_of_an_open_address() -> None:
+def test_the_image_itself_does_not_allow_a_public_address_without_keys() -> None:
     assert image_environment()["MLP_HOST"] == "0.0.0.0"
     assert "MLP_INSECURE" not in image_environment()
 

@@ -33,7 +33,7 @@ def test_nothing_unlisted_lies_in_the_vendor_folder() -> None:
     assert lying == listed | {VENDOR / "vendor.json"}
 
 
-def test_every_vendored_package_brings_its_licence() -> None:
+def test_every_vendored_package_includes_its_licence() -> None:
     assert PACKAGES
     for package in PACKAGES:
         assert package["license"]

@@ -53,7 +53,7 @@ def good_clients(target: Server, request: str, seconds: float) -> Load:
 
 
 def groups(campaign: Campaign) -> list[list[str]]:
-    """All kinds at once, or one after another in full."""
+    """Return all kinds as one group, or each as a group of its own in a full run."""
     return [[kind] for kind in CLIENTS] if campaign.full else [list(CLIENTS)]
 
 
@@ -175,7 +175,7 @@ def raw(target: Server) -> Iterator[socket.socket]:
     ],
     ids=itertools.count(),
 )
-def test_what_is_too_much_or_no_http_is_answered_with_a_problem(
+def test_excessive_or_malformed_requests_are_answered_with_a_problem(
     raw: socket.socket, head: bytes, status: int, code: bytes
 ) -> None:
     answer = answer_to(raw, head)
@@ -187,7 +187,7 @@ def test_what_is_too_much_or_no_http_is_answered_with_a_problem(
         assert b'"detail"' in answer
 
 
-def test_requests_sent_together_are_answered_in_order_up_to_a_number(raw: socket.socket) -> None:
+def test_a_few_pipelined_requests_are_answered_in_order(raw: socket.socket) -> None:
     paths = [b"/livez", b"/v1/presets", b"/problems/invalid"]
     asked = [GET.replace(b"/livez", path) + b"\r\n" for path in paths]
     answer = answer_to(raw, b"".join([*asked, GET + CLOSE + b"\r\n"]))
@@ -196,19 +196,19 @@ def test_requests_sent_together_are_answered_in_order_up_to_a_number(raw: socket
     assert answer.count(b"HTTP/1.1 200") == 4
 
 
-def test_more_requests_sent_together_are_not_all_answered(raw: socket.socket) -> None:
+def test_too_many_pipelined_requests_are_not_all_answered(raw: socket.socket) -> None:
     answer = answer_to(raw, (GET + b"\r\n") * 100)
     assert 1 <= answer.count(b"HTTP/1.1 200") < 5
     assert b"connection: close" in answer
 
 
-def test_what_was_asked_before_garbage_is_answered(raw: socket.socket) -> None:
+def test_a_request_before_garbage_is_answered(raw: socket.socket) -> None:
     answer = answer_to(raw, GET + b"\r\nnonsense\r\n\r\n")
     assert answer.count(b"HTTP/1.1") == 1
     assert b"alive" in answer
 
 
-def test_who_reads_slowly_but_steadily_is_answered_to_the_end(target: Server) -> None:
+def test_a_client_that_reads_slowly_but_steadily_gets_the_whole_answer(target: Server) -> None:
     digits = bytes(range(196)) * 4 * 4000
     head = f"POST {PREDICT}?normalize=never HTTP/1.1\r\nHost: localhost\r\n"
     head += f"Content-Type: application/octet-stream\r\nContent-Length: {len(digits)}\r\n"
@@ -226,7 +226,7 @@ def test_who_reads_slowly_but_steadily_is_answered_to_the_end(target: Server) ->
     assert len(json.loads(heard.partition(b"\r\n\r\n")[2])["predictions"]) == 4000
 
 
-def test_the_longest_silent_makes_room_when_there_are_too_many(
+def test_the_longest_silent_connection_is_closed_when_there_are_too_many(
     datasets_dir: Path, tmp_path: Path
 ) -> None:
     """No client can keep others out by opening all connections."""
@@ -246,7 +246,9 @@ def test_the_longest_silent_makes_room_when_there_are_too_many(
             assert silent[0].recv(1) == b""
 
 
-def test_streams_make_room_when_there_is_nobody_else(datasets_dir: Path, tmp_path: Path) -> None:
+def test_the_oldest_stream_is_closed_when_all_connections_are_streams(
+    datasets_dir: Path, tmp_path: Path
+) -> None:
     environment = {"MLP_CONCURRENT_JOBS": "0", "MLP_MAX_CONNECTIONS": "40"}
     with contextlib.ExitStack() as stack:
         server = Server(tmp_path / "data", datasets_dir, **environment)
@@ -265,14 +267,14 @@ def test_streams_make_room_when_there_is_nobody_else(datasets_dir: Path, tmp_pat
         assert listeners[-1].recv(1)
 
 
-def test_a_body_behind_a_wish_for_http_2_is_refused_not_dropped(raw: socket.socket) -> None:
+def test_a_body_with_an_upgrade_to_http_2_is_refused_not_dropped(raw: socket.socket) -> None:
     head = POST + b"Upgrade: h2c\r\nConnection: Upgrade\r\nContent-Length: 4\r\n\r\n"
     answer = answer_to(raw, head + b"body")
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b"Upgrade" in answer
 
 
-def test_a_wish_for_http_2_without_a_body_is_ignored(raw: socket.socket) -> None:
+def test_an_upgrade_to_http_2_without_a_body_is_ignored(raw: socket.socket) -> None:
     answer = answer_to(raw, GET + b"Upgrade: h2c\r\nConnection: Upgrade, close\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 200 ")
 
@@ -287,7 +289,7 @@ def test_two_host_headers_are_refused(raw: socket.socket, hosts: bytes) -> None:
     [b"Transfer-Encoding: chunked\r\n\r\n", b"Content-Length: 1000000000000\r\n\r\n"],
     ids=["chunked", "long"],
 )
-def test_a_body_that_nobody_asked_for_is_not_read_for_ever(target: Server, head: bytes) -> None:
+def test_a_body_that_no_endpoint_reads_is_not_received_forever(target: Server, head: bytes) -> None:
     pieces = (b"100000\r\n" + bytes(1024**2) + b"\r\n") * 200
     with socket.create_connection(("127.0.0.1", target.port), timeout=10) as client:
         client.sendall(GET + head)

@@ -54,7 +54,7 @@ def server(data_dir: Path, datasets_dir: Path) -> Iterator[Server]:
 
 
 def check_traversals(server: Server, corpus: list[bytes], every: int) -> int:
-    """Send each string to every `every`th place, and look at the answers; return their number."""
+    """Send each string to every `every`th place; return the number of answers that were checked."""
     turn = count = 0
     for text in corpus:
         for method, address in ADDRESSES:
@@ -124,7 +124,7 @@ MARKUP = (
 
 
 def check_picture(picture: bytes, names: tuple[str, ...]) -> None:
-    """Look for anything in an SVG that is more than a drawing."""
+    """Check that an SVG contains nothing but a drawing, and the names in it as text."""
     root = ElementTree.fromstring(picture)
     for element in root.iter():
         tag = str(element.tag).rpartition("}")[2].lower()
@@ -168,7 +168,7 @@ def test_names_are_drawn_as_text_and_nothing_else(server: Server, campaign: Camp
     check_picture(weights.content, ("Digit 0",))
 
 
-def test_problems_and_pages_run_no_script_of_a_stranger(server: Server) -> None:
+def test_problems_and_pages_run_no_injected_script(server: Server) -> None:
     for text in MARKUP:
         for path in (f"/v1/jobs/{quote(text, '')}", f"/{quote(text)}", f"/docs?x={quote(text)}"):
             answer = server.http.get(path, headers={"Accept": "text/html"})
@@ -280,7 +280,7 @@ def test_a_traceback_in_the_log_has_no_control_characters() -> None:
 
 @dataclass(frozen=True)
 class Secrets:
-    """A secret for each place one may come in by."""
+    """A secret for each place where secrets may enter."""
 
     environment: dict[str, str]
     headers: dict[str, str]
@@ -332,7 +332,9 @@ def use_with_secrets(server: Server) -> list[str]:
     return [answer.text + str(answer.headers) for answer in answers]
 
 
-def test_secrets_come_out_nowhere(data_dir: Path, datasets_dir: Path, campaign: Campaign) -> None:
+def test_secrets_are_revealed_nowhere(
+    data_dir: Path, datasets_dir: Path, campaign: Campaign
+) -> None:
     environment = {**SECRETS.environment, "MLP_CONCURRENT_JOBS": "1", "MLP_LOG_LEVEL": "debug"}
     server = Server(data_dir, datasets_dir, **environment).start()
     try:
@@ -362,7 +364,7 @@ def test_secrets_come_out_nowhere(data_dir: Path, datasets_dir: Path, campaign: 
         f"nonsense {SECRET}",
     ],
 )
-def test_a_database_url_of_no_use_is_refused_without_its_password(url: str) -> None:
+def test_an_unusable_database_url_is_refused_without_repeating_its_password(url: str) -> None:
     with pytest.raises(StoreBroken, match="MLP_DATABASE_URL") as refused:
         migrate(url)
     assert SECRET not in str(refused.value)

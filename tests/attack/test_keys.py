@@ -58,7 +58,7 @@ def operations(shared: SharedService) -> list[Operation]:
 
 
 def snapshot(shared: SharedService) -> list[Any]:
-    """All jobs as they are: nothing that is refused may change one."""
+    """Return all jobs as they are; a refused request must not change any."""
     return shared.jobs.page(100).jobs
 
 
@@ -86,9 +86,7 @@ def test_no_route_opens_without_a_valid_key(
     assert snapshot(shared) == before
 
 
-def test_no_other_method_opens_an_address(
-    shared: SharedService, operations: list[Operation]
-) -> None:
+def test_no_other_method_opens_a_path(shared: SharedService, operations: list[Operation]) -> None:
     paths = {operation.template for operation in operations} | {"/nothing", "/v1/new"}
     for path in paths - set(OPEN):
         filled = re.sub(r"\{.*?\}", "x", path)
@@ -102,7 +100,7 @@ def test_no_other_method_opens_an_address(
     assert shared.client.get("/vendor/../v1/jobs").status_code in (401, 404)
 
 
-def test_only_who_knows_the_secret_learns_that_a_key_was_valid_once(shared: SharedService) -> None:
+def test_only_a_client_with_the_secret_learns_that_a_key_was_valid(shared: SharedService) -> None:
     texts = {
         what: Operation("GET", "/v1/jobs", {}, None).send(shared.client, "", key).json()["detail"]
         for what, key in shared.refused.items()
@@ -113,7 +111,7 @@ def test_only_who_knows_the_secret_learns_that_a_key_was_valid_once(shared: Shar
     assert len(set(texts.values())) == 3, "nothing, no key, a key that is not known"
 
 
-def test_headers_that_are_nearly_a_key_open_nothing(
+def test_headers_that_almost_hold_a_key_open_nothing(
     shared: SharedService, campaign: Campaign
 ) -> None:
     chance, good = random.Random(campaign.full), shared.key["ada", "read"]
@@ -188,7 +186,9 @@ def test_a_scope_opens_its_routes_and_no_other(
     assert wrong == []
 
 
-def test_admin_may_all_and_sees_all(shared: SharedService, operations: list[Operation]) -> None:
+def test_an_admin_key_may_do_and_see_everything(
+    shared: SharedService, operations: list[Operation]
+) -> None:
     for operation in operations:
         for owner in ("ada", None):
             job = shared.target(operation, owner)
@@ -229,7 +229,9 @@ def _names(answer: Any) -> set[str]:
     return {name.lower() for name in answer.headers}
 
 
-def test_a_held_etag_tells_nothing_about_the_jobs_of_others(shared: SharedService) -> None:
+def test_a_conditional_request_reveals_nothing_about_the_jobs_of_others(
+    shared: SharedService,
+) -> None:
     headers = {"Authorization": f"Bearer {shared.key['bob', 'read']}", "If-None-Match": "*"}
     for tail in ("", "/curves.png", "/epochs.csv"):
         answer = shared.client.get(f"/v1/jobs/{shared.trained['ada']}{tail}", headers=headers)
@@ -252,7 +254,7 @@ def test_lists_are_disjoint_and_pages_never_lead_to_others(shared: SharedService
     assert shared.client.get("/v1/jobs", params=jobs, headers=headers).status_code == 404
 
 
-def test_latest_is_the_owners_own(shared: SharedService) -> None:
+def test_latest_is_the_owners_latest_model(shared: SharedService) -> None:
     sample = {"inputs": [{"dataset": "mnist", "index": 7}]}
     for owner, job in shared.trained.items():
         for_owner = shared.key[owner, "predict"] if owner else shared.key["ops", "admin"]
@@ -269,7 +271,7 @@ def test_latest_is_the_owners_own(shared: SharedService) -> None:
     assert (answer.status_code, answer.json()["code"]) == (404, "job-not-found")
 
 
-def test_a_picture_of_several_jobs_takes_only_ones_own(shared: SharedService) -> None:
+def test_curves_of_several_jobs_include_only_the_owners_jobs(shared: SharedService) -> None:
     headers = {"Authorization": f"Bearer {shared.key['ada', 'read']}"}
     own, foreign = shared.trained["ada"], shared.trained["bob"]
     for ids, status in ((own, 200), (f"{own},{foreign}", 404), (f"{foreign},{own}", 404)):
@@ -277,7 +279,7 @@ def test_a_picture_of_several_jobs_takes_only_ones_own(shared: SharedService) ->
         assert answer.status_code == status
 
 
-def test_idempotency_keys_of_two_owners_are_two(shared: SharedService) -> None:
+def test_idempotency_keys_of_two_owners_do_not_collide(shared: SharedService) -> None:
     def post(owner: str, **spec: object) -> Any:
         bearer = {"Authorization": f"Bearer {shared.key[owner, 'train']}"}
         headers = {**bearer, "Idempotency-Key": "same"}
@@ -365,7 +367,9 @@ def test_a_body_is_not_read_without_a_key(
     assert met
 
 
-def test_who_is_refused_hears_so_while_the_body_is_still_sent(guarded: GuardedServer) -> None:
+def test_a_refused_client_gets_the_answer_while_it_still_sends_the_body(
+    guarded: GuardedServer,
+) -> None:
     predict = f"{guarded.server.url}/v1/models/latest/predict"
     answer = httpx2.post(predict, content=bytes(BODY_BYTES))
     assert answer.status_code == 401
@@ -387,7 +391,7 @@ def test_a_stream_ends_with_its_key(guarded: GuardedServer) -> None:
 
 
 def test_no_secret_is_written_anywhere(guarded: GuardedServer) -> None:
-    """Not even if a client puts it where it does not belong."""
+    """Not even if a client sends it in the wrong place."""
     http, key = guarded.server.http, guarded.create("read")
     http.get("/v1/jobs", params={"key": key}, headers=bearer(guarded.admin))
     http.get(f"/v1/jobs/{key}", headers={"Authorization": f"Basic {key}"})

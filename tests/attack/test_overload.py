@@ -32,7 +32,7 @@ Predict = Callable[..., Load]
 
 @pytest.fixture(scope="module")
 def pinned(target: Server) -> Iterator[Server]:
-    """The server on the first core; the clients take the last, and so does this process."""
+    """The server on the first core; clients and this process run on the last."""
     cores = os.sched_getaffinity(0)
     pin(target, {min(cores)})
     os.sched_setaffinity(0, {max(cores)})
@@ -63,7 +63,7 @@ def predict(pinned: Server) -> Predict:
 
 
 def control(pinned: Server, job: str, seconds: float) -> list[float]:
-    """Read, pause and resume a job again and again; return how long each took."""
+    """Read, pause and resume a job repeatedly; return how long each request took."""
     took, end = list[float](), time.monotonic() + seconds
     while time.monotonic() < end:
         for ask in (pinned.http.get, pinned.http.post, pinned.http.post):
@@ -80,13 +80,13 @@ def milliseconds(seconds: float) -> str:
     return f"{1000 * seconds:.0f} ms"
 
 
-def test_clients_beyond_what_can_be_served_are_refused_and_the_rest_served(
+def test_excess_clients_are_refused_and_the_others_served(
     campaign: Campaign, pinned: Server, predict: Predict
 ) -> None:
-    """What the machine can do changes from minute to minute: each round measures the peak anew."""
+    """The machine's speed changes from minute to minute, so each round measures the peak again."""
     rounds, seconds = campaign.of((1, 3), (5, 16))
     clients = campaign.of(100, 1000)
-    crowd, fast = f"{clients} clients at once", "twice the sustained rate"
+    crowd, fast = f"{clients} concurrent clients", "twice the sustained rate"
     job = pinned.submit(preset="mlp-relu")
     parts: dict[str, list[float]] = {crowd: [], fast: []}
     refusals: dict[str, list[float]] = {crowd: [], fast: []}
@@ -105,19 +105,7 @@ def test_clients_beyond_what_can_be_served_are_refused_and_the_rest_served(
             parts[name].append(found.rate("200") / peaks[-1])
             refusals[name] += found.latencies.get("503", [])
     for name, part in parts.items():
-        campaign.figure(
-            f"predictions made with {name} (median of {rounds})",
-            target="80 % of the peak",
-            measured=f"{median(part):.0%} of {median(peaks):.0f} a second",
-            met=median(part) >= 0.8,
-        )
-        usual, p99 = quantile(refusals[name], 0.5), quantile(refusals[name], 0.99)
-        campaign.figure(
-            f"a refusal with {name} (median, p99)",
-            target="50 ms (median)",
-            measured=f"{milliseconds(usual)}, {milliseconds(p99)}",
-            met=usual <= 0.05,
-        )
+        note_overload(campaign, name, part, median(peaks), refusals[name])
     slow = note_control(campaign, "meanwhile", controls)
     held = resident(pinned.pid)
     campaign.figure(
@@ -127,6 +115,24 @@ def test_clients_beyond_what_can_be_served_are_refused_and_the_rest_served(
     assert min(map(median, parts.values())) >= campaign.of(0.3, 0.5)
     assert slow < 5
     assert held < MEGABYTES
+
+
+def note_overload(
+    campaign: Campaign, name: str, parts: list[float], peak: float, refusals: list[float]
+) -> None:
+    campaign.figure(
+        f"predictions made with {name} (median of {len(parts)})",
+        target="80 % of the peak",
+        measured=f"{median(parts):.0%} of {peak:.0f} a second",
+        met=median(parts) >= 0.8,
+    )
+    usual, p99 = quantile(refusals, 0.5), quantile(refusals, 0.99)
+    campaign.figure(
+        f"a refusal with {name} (median, p99)",
+        target="50 ms (median)",
+        measured=f"{milliseconds(usual)}, {milliseconds(p99)}",
+        met=usual <= 0.05,
+    )
 
 
 def note_control(campaign: Campaign, when: str, controls: list[float]) -> float:
@@ -159,7 +165,7 @@ def test_predictions_of_the_quick_path_are_never_refused_and_leave_room(
         all_latencies = found.latencies["200"] + found.late
         slowest.append(quantile(all_latencies, 0.99) / quantile(all_latencies, 0.5))
     campaign.figure(
-        f"digits answered at once for {clients} clients (median of {rounds})",
+        f"predictions of the quick path for {clients} clients (median of {rounds})",
         target="80 % of the peak",
         measured=f"{median(parts):.0%} of {median(peaks):.0f} a second",
         met=median(parts) >= 0.8,
@@ -171,7 +177,7 @@ def test_predictions_of_the_quick_path_are_never_refused_and_leave_room(
         met=median(slowest) <= 4,
     )
     assert median(slowest) < 15, "some are served again and again while others wait"
-    assert note_control(campaign, "while digits are answered at once", controls) < 5
+    assert note_control(campaign, "while the quick path predicts", controls) < 5
     assert median(parts) >= campaign.of(0.3, 0.5)
 
 
@@ -197,7 +203,7 @@ def test_a_refusal_names_the_reason_and_the_wait_and_is_counted(
     assert 'predict HTTP/1.1" 503' not in pinned.log()
 
 
-def test_the_wait_grows_while_many_come_back_and_shrinks_again() -> None:
+def test_retry_after_grows_while_many_are_refused_and_shrinks_again() -> None:
     wait, now = Backoff(), 1000.0
 
     def second(refusals: int) -> int:
@@ -213,7 +219,7 @@ def test_the_wait_grows_while_many_come_back_and_shrinks_again() -> None:
     assert [second(few) for _ in range(MAX_WAIT_SECONDS)][-1] == 1
 
 
-def test_so_many_take_their_turn_and_the_others_the_next_ones() -> None:
+def test_a_limited_number_passes_per_iteration_and_the_others_follow_in_order() -> None:
     turns, passed = Turns(3), list[int]()
 
     async def ask(number: int) -> None:
@@ -235,7 +241,7 @@ def test_so_many_take_their_turn_and_the_others_the_next_ones() -> None:
 
 
 def test_long_requests_leave_room_for_short_ones(pinned: Server, predict: Predict) -> None:
-    """Ten thousand odd pictures in a request are no mistake, but they take seconds."""
+    """Ten thousand unusual images in a request are legitimate, but they take seconds."""
     rows = [[(7 * x * y) % 256 for x in range(9)] for y in range(9)]
     body = json.dumps({"inputs": [{"pixels": rows}] * 300}).encode()
     assert len(body) > 64 * 1024
@@ -249,7 +255,7 @@ def test_long_requests_leave_room_for_short_ones(pinned: Server, predict: Predic
     assert seen.latencies.get("503")
 
 
-def test_the_load_counts_what_it_was_told(pinned: Server) -> None:
+def test_the_load_sends_requests_at_the_planned_rate(pinned: Server) -> None:
     seen = Load(Plan(pinned.port, get("/livez"), clients=20, seconds=1, rate=20)).result()
     assert set(seen.latencies) == {"200"}
     assert 5 < len(seen.latencies["200"]) < 40

@@ -60,7 +60,7 @@ def test_a_loopback_address_needs_no_key(host: str) -> None:
 @pytest.mark.parametrize(
     "host", ["0.0.0.0", "::", "192.168.1.2", "example.com", "", "127.1", "localhost.evil", "*"]
 )
-def test_an_address_that_others_reach_is_refused_unless_allowed(host: str) -> None:
+def test_a_public_address_is_refused_unless_allowed(host: str) -> None:
     problem = server_process.public_bind_refusal(Settings(host=host))
     assert problem
     assert f"MLP_HOST={host} " in problem
@@ -76,7 +76,7 @@ def test_a_public_bind_ends_with_2_and_one_plain_line(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
-def test_a_public_bind_is_allowed_once_there_is_a_key_and_asking_makes_no_database(
+def test_a_public_bind_is_allowed_with_a_key_and_the_check_creates_no_database(
     tmp_path: Path, empty_database: Path
 ) -> None:
     settings = Settings(host="0.0.0.0", data_dir=tmp_path)
@@ -90,7 +90,7 @@ def test_a_public_bind_is_allowed_once_there_is_a_key_and_asking_makes_no_databa
     database.close()
 
 
-def test_a_public_bind_that_is_allowed_serves_and_still_looks_at_the_host(
+def test_a_public_bind_that_is_allowed_still_checks_the_host_header(
     tmp_path: Path, datasets_dir: Path
 ) -> None:
     environment = {"MLP_HOST": "0.0.0.0", "MLP_INSECURE": "1", "MLP_CONCURRENT_JOBS": "0"}
@@ -200,7 +200,7 @@ def test_open_streams_end_when_the_server_is_asked_to_stop(server: Server, numbe
     assert (state, losses) == ("queued", 0)
 
 
-def test_a_request_under_way_is_answered_before_the_server_stops(idle: Server) -> None:
+def test_a_request_in_progress_is_answered_before_the_server_stops(idle: Server) -> None:
     with socket.create_connection(("127.0.0.1", idle.port)) as slow:
         body = b'{"preset": "linear"}'
         slow.sendall(
@@ -227,7 +227,7 @@ def test_a_server_whose_dispatcher_dies_ends_with_an_error(idle: Server) -> None
     assert "dispatcher_died" in idle.log()
 
 
-def test_a_dying_dispatcher_asks_the_server_to_stop() -> None:
+def test_the_death_of_the_dispatcher_stops_the_server() -> None:
     async def app(scope: object, receive: object, send: object) -> None: ...
 
     server = server_process.Server(uvicorn.Config(app))
@@ -239,7 +239,7 @@ def test_a_dying_dispatcher_asks_the_server_to_stop() -> None:
 # --- What it says ---
 
 
-def test_logs_for_machines_are_json_lines_all_of_them(idle: Server) -> None:
+def test_every_line_of_a_json_log_is_json(idle: Server) -> None:
     idle.http.get("/v1/jobs/x")
     idle.terminate()
     entries = [json.loads(line) for line in idle.log().splitlines()]
@@ -248,7 +248,7 @@ def test_logs_for_machines_are_json_lines_all_of_them(idle: Server) -> None:
     assert any('"GET /v1/jobs/x HTTP/1.1" 404' in entry["event"] for entry in entries)
 
 
-def test_logs_for_people_have_plain_tracebacks_without_values() -> None:
+def test_console_logs_have_tracebacks_without_the_values_of_variables() -> None:
     code = (
         "import structlog; from service import logs; logs.configure('info', 'console')\n"
         "def f(secret):\n    raise ValueError('boom')\n"
@@ -265,7 +265,7 @@ def test_logs_for_people_have_plain_tracebacks_without_values() -> None:
 
 
 @pytest.mark.parametrize("form", ["console", "json"])
-def test_logs_never_hold_the_secret_of_a_key(form: str) -> None:
+def test_logs_never_contain_the_secret_of_a_key(form: str) -> None:
     code = (
         "import sys, logging; from service import logs; logs.configure('info', sys.argv[1])\n"
         "key = 'mlp_abcdefghij_' + 'Zz-_' * 10 + 'end'\n"
@@ -278,7 +278,7 @@ def test_logs_never_hold_the_secret_of_a_key(form: str) -> None:
     assert "Zz-_" not in done.stderr.replace("'Zz-_' * 10", "")
 
 
-def test_a_log_that_is_no_terminal_is_for_machines() -> None:
+def test_a_log_that_is_not_a_terminal_is_json() -> None:
     code = (
         "import logging; from service import logs; logs.configure('warning', 'auto')\n"
         "logging.getLogger('lib').warning('n is %d', 3); logging.getLogger('lib').info('no')\n"

@@ -85,7 +85,9 @@ def test_a_missing_scope_is_named(api: TestClient, keys: KeyStore) -> None:
     assert "predict, read" in answer.json()["detail"]
 
 
-def test_the_scheme_may_be_written_small_and_with_spaces(api: TestClient, keys: KeyStore) -> None:
+def test_the_scheme_may_be_in_lower_case_and_followed_by_spaces(
+    api: TestClient, keys: KeyStore
+) -> None:
     key = keys.create("ada", ["read"])
     for header in (f"bearer {key}", f"BEARER   {key}"):
         assert api.get("/v1/jobs", headers={"Authorization": header}).status_code == 200
@@ -94,7 +96,7 @@ def test_the_scheme_may_be_written_small_and_with_spaces(api: TestClient, keys: 
 @pytest.mark.parametrize(
     "headers", [{"Content-Length": "5"}, {"Transfer-Encoding": "chunked"}], ids=str
 )
-def test_a_connection_ends_if_a_body_comes_that_nobody_reads(
+def test_a_refused_request_with_a_body_closes_the_connection(
     api: TestClient, keys: KeyStore, headers: dict[str, str]
 ) -> None:
     keys.create("ada", ["read"])
@@ -102,7 +104,7 @@ def test_a_connection_ends_if_a_body_comes_that_nobody_reads(
     assert "Connection" not in api.get("/v1/jobs").headers
 
 
-def test_keys_that_can_not_be_read_let_nobody_in(
+def test_no_request_passes_while_the_keys_can_not_be_read(
     api: TestClient, keys: KeyStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_: KeyStore) -> list[Key]:
