@@ -18,7 +18,7 @@ from tests.support.live_service import train
 from tests.support.server_process import Server
 
 STREAM = "/v1/jobs/{job}/events"
-"""The stream of a queued job does not end, so streams have a run of their own, with finished jobs."""
+"""The stream of a queued job does not end, so streams have a run of their own."""
 # Whether a valid value is too much depends on other values, and on the state of the job; and a
 # replayed submission is answered as the first one was, also when its job has been deleted since.
 EXCLUDED = "positive_data_acceptance,ensure_resource_availability"
