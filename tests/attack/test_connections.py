@@ -226,7 +226,7 @@ def test_a_client_that_reads_slowly_but_steadily_gets_the_whole_answer(target: S
     assert len(json.loads(heard.partition(b"\r\n\r\n")[2])["predictions"]) == 4000
 
 
-def test_the_longest_silent_connection_is_closed_when_there_are_too_many(
+def test_the_longest_silent_connections_are_closed_when_there_are_too_many(
     datasets_dir: Path, tmp_path: Path
 ) -> None:
     """No client can keep others out by opening all connections."""
@@ -236,14 +236,18 @@ def test_the_longest_silent_connection_is_closed_when_there_are_too_many(
         stack.callback(server.stop)
         server.start()
         address, base = ("127.0.0.1", server.port), open_connections(server.pid)
-        silent = [stack.enter_context(socket.create_connection(address)) for _ in range(60)]
+        oldest = [stack.enter_context(socket.create_connection(address)) for _ in range(20)]
+        time.sleep(0.1)  # the event loop's clock is coarse: those of one moment go in any order
+        for _ in range(40):
+            stack.enter_context(socket.create_connection(address))
         for _ in range(20):
             with socket.create_connection(address, timeout=10) as client:
                 assert b"alive" in answer_to(client, GET + CLOSE + b"\r\n")
         assert open_connections(server.pid) < base + 60
-        silent[0].settimeout(5)
-        with contextlib.suppress(ConnectionResetError):
-            assert silent[0].recv(1) == b""
+        for silent in oldest:
+            silent.settimeout(2)
+            with contextlib.suppress(ConnectionResetError):
+                assert silent.recv(1) == b""
 
 
 def test_the_oldest_stream_is_closed_when_all_connections_are_streams(
