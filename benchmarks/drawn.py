@@ -17,8 +17,8 @@ from benchmarks.strokes import Hand
 from benchmarks.styles import STYLES
 from mlp_client.spec import PresetName
 from mlp_core import Network, predict_probabilities, scaled
-from service.inference import image_normalization
-from service.inference.image_normalization import BadImage
+from service.domain.errors import BadImage
+from service.inference import image_decoding, image_normalization
 
 SHEET = ROOT / "docs" / "drawn.png"
 COMPARED = ("mlp-relu", "mlp-augmented")
@@ -54,11 +54,11 @@ def read(style: str) -> Read:
     return Read(scaled(pixels.reshape(len(seen), -1)), np.array([label for label, _ in seen]))
 
 
-def _seen(label: int, file: bytes) -> tuple[int, image_normalization.Grey]:
+def _seen(label: int, file: bytes) -> tuple[int, image_decoding.Grey]:
     try:
-        return label, image_normalization.normalize(image_normalization.decode(file)).pixels
+        return label, image_normalization.normalize(image_decoding.decode(file)).pixels
     except BadImage:
-        return REFUSED, np.zeros((image_normalization.SIDE, image_normalization.SIDE), np.uint8)
+        return REFUSED, np.zeros((28, 28), np.uint8)
 
 
 def score(network: Network) -> dict[str, float]:

@@ -90,7 +90,7 @@ class Components:
         self.metrics = Metrics(self.jobs, self.admission)
         self.services = Services(
             jobs=self.jobs,
-            networks=ModelCache(self.jobs, CheckpointStore(artifacts)),
+            models=ModelCache(self.jobs, CheckpointStore(artifacts)),
             datasets=shelf,
             artifacts=artifacts,
             limits=_limits(settings),

@@ -29,7 +29,7 @@ class Services:
     """The other services, as far as the front desk needs them; `app.py` fills it in."""
 
     jobs: JobStore
-    networks: ModelCache
+    models: ModelCache
     datasets: DatasetStore
     artifacts: Artifacts
     limits: Limits
@@ -42,12 +42,12 @@ class Services:
     """Returns the metrics and their media type."""
 
     def seen_by(self, principal: Principal) -> "Services":
-        """Return the services with those jobs and networks alone that exist for `principal`."""
+        """Return the services with those jobs and models alone that exist for `principal`."""
         return self.seen_by_owner(principal.owner, principal.sees_everything)
 
     def seen_by_owner(self, owner: str | None, everything: bool) -> "Services":
         jobs = self.jobs.seen_by(owner, everything=everything)
-        return replace(self, jobs=jobs, networks=self.networks.seen_by(jobs))
+        return replace(self, jobs=jobs, models=self.models.seen_by(jobs))
 
 
 async def _principal(request: Request) -> Principal:

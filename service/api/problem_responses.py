@@ -19,9 +19,11 @@ from starlette.types import Receive, Scope, Send
 
 from mlp_client.records import Problem, ProblemItem
 from mlp_client.spec import AdamW, Augmentation, Sgd, Spec
+from service.api.predict_request import ImageInput, PredictRequest
 from service.api.problem_types import PROBLEM_TYPES
 from service.api.validation import AN_OBJECT, FORMS, SYNONYMS, worded
 from service.domain.errors import (
+    BadImage,
     DatasetNotFound,
     JobNotFound,
     KeyReused,
@@ -34,7 +36,7 @@ from service.domain.errors import (
     StoreFull,
     WrongMove,
 )
-from service.inference.image_normalization import MAX_IMAGE_BYTES, BadImage
+from service.inference.image_decoding import MAX_IMAGE_BYTES
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = "1"
@@ -63,7 +65,7 @@ BY_STATUS = {
     415: "unsupported-media-type",
     422: "invalid",
 }
-REQUEST_MODELS: list[type[BaseModel]] = [Spec, Sgd, AdamW, Augmentation]
+REQUEST_MODELS: list[type[BaseModel]] = [Spec, Sgd, AdamW, Augmentation, PredictRequest, ImageInput]
 OPTIMIZERS = "sgd", "adamw"
 PARTS = {
     "Spec": "the spec itself",

@@ -13,7 +13,7 @@ from service.api.curves import Format, Theme
 from service.api.dependencies import Services, ServicesDep
 from service.api.responses import HEAVY_POOL, Pieces, binary, check_size, conditional, unchanged
 from service.domain.errors import LayerNotFound
-from service.inference.model_cache import LoadedModel
+from service.inference.loaded_model import LoadedModel
 from service.pictures import templates
 from service.store.checkpoints import Arrays, CheckpointRef, npz_pieces, safetensors_pieces
 
@@ -52,14 +52,16 @@ async def get_weights(
     if answer := unchanged(request, format, (saved,)):
         return answer
     return await HEAVY_POOL.make(
-        request, lambda: _weights(request, known or services.networks.get(ref), format)
+        request, lambda: _weights(request, known or services.models.get(ref), format)
     )
 
 
 async def _newest(services: Services, ref: str) -> tuple[CheckpointRef, LoadedModel | None]:
     """Return the checkpoint that is meant, and its network if that is in memory."""
-    known = services.networks.known(ref)
-    return known.saved if known else await run_in_threadpool(services.networks.newest, ref), known
+    known = services.models.cached(ref)
+    return known.checkpoint if known else await run_in_threadpool(
+        services.models.newest_checkpoint, ref
+    ), known
 
 
 def _weights(request: Request, trained: LoadedModel, format: FileFormat) -> Response:
@@ -68,7 +70,9 @@ def _weights(request: Request, trained: LoadedModel, format: FileFormat) -> Resp
         raise HTTPException(
             422, f"{count:,} parameters are too many for JSON; ask for .npz or .safetensors."
         )
-    answer = conditional(request, format, (trained.saved,), lambda: WRITE[format](trained.arrays))
+    answer = conditional(
+        request, format, (trained.checkpoint,), lambda: WRITE[format](trained.arrays)
+    )
     answer.headers["Content-Disposition"] = f'attachment; filename="{trained.job}.{format}"'
     return answer
 
@@ -118,7 +122,7 @@ async def draw_weights(
         return answer
 
     def draw() -> Response:
-        trained = known or services.networks.get(ref)
+        trained = known or services.models.get(ref)
         W = _chosen(trained.network, layer, slice(offset, offset + units))
         check_size(W.shape[1] if layer == 1 else 1, tile or 0)
 
@@ -138,7 +142,7 @@ async def draw_weights(
                 theme=theme,
             )
 
-        return conditional(request, format, (trained.saved, *looks), make)
+        return conditional(request, format, (trained.checkpoint, *looks), make)
 
     return await HEAVY_POOL.make(request, draw)
 

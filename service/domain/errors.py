@@ -1,32 +1,35 @@
-"""What can go wrong, said once for every room; `api/problems.py` alone turns it into HTTP.
+"""The errors that the service raises on purpose; `api/problem_responses.py` turns them into HTTP.
 
 ServiceError
 ├── NotFound
-│   ├── JobNotFound          no such job
-│   │   └── NoneSucceeded    no job has succeeded yet, so there is no `latest`
-│   ├── DatasetNotFound      no such data set
+│   ├── JobNotFound          there is no such job
+│   │   └── NoneSucceeded    no job has succeeded yet, so `latest` names nothing
+│   ├── DatasetNotFound      there is no such data set
 │   ├── LayerNotFound        the network has no layer of that number
-│   └── KeyNotFound          no such API key
+│   └── KeyNotFound          there is no such API key
 ├── Refused
-│   ├── SpecRefused          the spec can't run here: one Flaw a field
+│   ├── SpecRefused          the spec can't run here: one Flaw for each field
 │   ├── WrongMove            the job's state does not allow the action
 │   ├── NotTrainedYet        the job has no checkpoint to read weights from
-│   ├── NetworkDiverged      the network answers with no numbers
-│   └── KeyReused            an Idempotency-Key came back with another body
-├── BadImage                 bytes that are no digit (defined in pictures.digits)
+│   ├── NetworkDiverged      the network's outputs are not finite
+│   └── KeyReused            an Idempotency-Key was sent again with another body
+├── BadImage                 the bytes or pixels do not show a digit
 └── Broken
     ├── StoreBroken          the database or a file can't be read or written
-    │   ├── StoreFull        there is no space left for it
-    │   └── Damaged          a file was read, but is not what was stored
-    └── Replaced             this worker's attempt is over: another took its place
+    │   ├── StoreFull        there is no space left
+    │   └── Damaged          a file does not hold the bytes that were stored
+    └── Replaced             another attempt has replaced this worker's
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
+
+ImageFault = Literal["undecodable_image", "too_many_pixels", "animated_image", "blank_image"]
 
 
 class ServiceError(Exception):
-    """Base of all errors that the service raises on purpose; `str()` is fit for a client."""
+    """Base of the errors that the service raises on purpose; `str()` of one may go to a client."""
 
 
 class NotFound(ServiceError):
@@ -54,7 +57,7 @@ class DatasetNotFound(NotFound):
 class LayerNotFound(NotFound):
     def __init__(self, layer: int, layers: int) -> None:
         self.layer, self.layers = layer, layers
-        super().__init__(f"There is no layer {layer}; layers count from 1 to {layers}.")
+        super().__init__(f"There is no layer {layer}; the layers are numbered from 1 to {layers}.")
 
 
 class KeyNotFound(NotFound):
@@ -63,12 +66,12 @@ class KeyNotFound(NotFound):
 
 
 class Refused(ServiceError):
-    """The request is understood and will not be done; the message says how to mend it."""
+    """The request is understood and will not be carried out; the message says what to change."""
 
 
 @dataclass(frozen=True)
 class Flaw:
-    """One thing to mend in a request body."""
+    """One value to change in a request body."""
 
     pointer: str
     """JSON Pointer into the body, as a URI fragment: `#/hidden/0`."""
@@ -86,23 +89,23 @@ class WrongMove(Refused):
     def __init__(self, action: str, state: str, allowed: Sequence[str]) -> None:
         self.action, self.state, self.allowed = action, state, tuple(allowed)
         can = f"it allows: {', '.join(allowed)}" if allowed else "it allows no action"
-        super().__init__(f"A job in state {state!r} can't do {action!r}; {can}.")
+        super().__init__(f"A job in state {state!r} does not allow {action!r}; {can}.")
 
 
 class NotTrainedYet(Refused):
     def __init__(self, job: str, state: str, *, ended: bool) -> None:
         self.job, self.state, self.ended = job, state, ended
-        when = "the first comes about half a second after training starts"
+        when = "the first one comes about half a second after training starts"
         if ended:
-            when = "and it will never have any, for it ended before the first"
-        super().__init__(f"Job {job} ({state}) has no checkpoint, so it has no weights; {when}.")
+            when = "it ended before its first one, so it will never have any"
+        super().__init__(f"Job {job} ({state}) has no checkpoint, hence no weights; {when}.")
 
 
 class NetworkDiverged(Refused):
     def __init__(self, job: str) -> None:
         self.job = job
         super().__init__(
-            f"The network of job {job} has diverged: for this image it computes no finite numbers. "
+            f"The network of job {job} has diverged: its outputs for this image are not finite. "
             "A lower learning_rate usually helps."
         )
 
@@ -111,12 +114,20 @@ class KeyReused(Refused):
     def __init__(self, key: str) -> None:
         self.key = key
         super().__init__(
-            f"Idempotency-Key {key!r} was used before with another body; use a new key."
+            f"The Idempotency-Key {key!r} was used before with another body; use a new key."
         )
 
 
+class BadImage(ServiceError):
+    """The bytes or pixels do not show a digit; the message says what to change."""
+
+    def __init__(self, code: ImageFault, message: str) -> None:
+        self.code = code
+        super().__init__(message)
+
+
 class Broken(ServiceError):
-    """Something of the service itself failed."""
+    """Something in the service itself failed."""
 
 
 class StoreBroken(Broken):
@@ -124,14 +135,14 @@ class StoreBroken(Broken):
 
 
 class StoreFull(StoreBroken):
-    """The disk, or what of it may be used, is full; what is stored can still be read."""
+    """The disk or its quota is full; what is stored can still be read."""
 
 
 class Damaged(StoreBroken):
-    """A file holds other bytes than were stored: to read it again would help nobody."""
+    """A file does not hold the bytes that were stored, so reading it again would not help."""
 
 
 class Replaced(Broken):
     def __init__(self, job: str, attempt: int) -> None:
         self.job, self.attempt = job, attempt
-        super().__init__(f"Attempt {attempt} of job {job} is over: the row has moved on.")
+        super().__init__(f"Attempt {attempt} of job {job} is over: another one has replaced it.")

@@ -1,4 +1,4 @@
-"""Telling ink from paper in any picture of a digit: light or dark, clean, unevenly lit or noisy."""
+"""Tells ink from paper in any picture of a digit: light or dark, clean, unevenly lit or noisy."""
 
 import itertools
 import math
@@ -16,38 +16,39 @@ Shape = list[tuple[int, int]]
 """The cells (row, column) of one connected shape."""
 
 GRID = 64
-"""Ink is looked for on at most 64x64 cells: their means are nearly free of noise, and few."""
+"""Ink is searched for on at most 64x64 cells: they are few, and their means have little noise."""
 FAINTEST = 8.0
-"""A cell that differs by less from the paper, in grey levels of 255, holds no ink; a thin stroke
-covers little of a cell."""
+"""A cell that differs less from the paper, in grey levels of 255, holds no ink. The threshold is
+low because a thin stroke covers only a small part of a cell."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture understood on a coarse grid: its paper, its ink and which of that is the digit."""
+    """What a coarse grid shows of a picture: its paper, its ink, and which ink is the digit."""
 
     image: Image.Image
     step: int
-    """A cell is this many pixels wide and high."""
+    """Width and height of a cell in pixels."""
     paper: Image.Image
-    """Grey level of the empty paper, a float per cell."""
+    """Grey level of the empty paper, one float per cell."""
     sign: int
-    """+1: the ink is lighter than the paper; -1: darker."""
+    """+1 if the ink is lighter than the paper, -1 if it is darker."""
     noise: float
-    """Standard deviation of a single pixel, grey levels."""
+    """Standard deviation of a single pixel, in grey levels."""
     cells: Image.Image
     """255 where a cell or its neighbour belongs to the digit, else 0."""
     several: bool
-    """Another shape as heavy as a digit lies beside this one."""
+    """Another shape as heavy as a digit lies beside the digit."""
 
     def ink(self, box: Box, size: tuple[int, int]) -> Floats:
         """Return the ink in a box of the picture, resized by area to (width, height).
 
-        Grey levels above or below the paper's, free of noise; 0 where the digit has no cell.
+        Its values are differences from the paper's grey level, free of noise, and 0 outside the
+        digit's cells.
         """
         left, top, width, height = box
         edges = (left, top, left + width, top + height)
-        columns, rows = self.cells.size  # the last ones may stand for less than a step of pixels
+        columns, rows = self.cells.size  # the last ones may cover less than `step` pixels
         right, bottom = min(edges[2] / self.step, columns), min(edges[3] / self.step, rows)
         here = (left / self.step, top / self.step, right, bottom)
         grey = np.asarray(self.image.resize(size, Image.Resampling.BOX, edges), np.float32)
@@ -58,7 +59,7 @@ class Scene:
 
 
 def find(image: Image.Image) -> Scene | None:
-    """Tell ink from paper in a grey picture; None if nothing stands out."""
+    """Tell ink from paper in a grey picture; return None if nothing stands out."""
     step = math.ceil(max(image.size) / GRID)
     cells = image.reduce(step)
     sign = _sign(cells)
@@ -79,7 +80,7 @@ def find(image: Image.Image) -> Scene | None:
 
 
 def _sign(cells: Image.Image) -> int:
-    """Tell light ink (+1) from dark (-1): the median of a wide window is paper's level there."""
+    """Tell light ink (+1) from dark (-1): the median of a wide window is the paper's level."""
     rough = cells.reduce(4)
     median = _ranked(rough, 0.6, 0.5).resize(cells.size, Image.Resampling.BOX)
     off = np.asarray(cells, np.float32) - np.asarray(median, np.float32)
@@ -88,11 +89,11 @@ def _sign(cells: Image.Image) -> int:
 
 
 def _paper(cells: Image.Image, sign: int) -> Floats:
-    """Return the paper's grey levels, however it is lit: the picture without narrow strokes.
+    """Return the paper's grey levels under any light: the picture without its narrow strokes.
 
-    A soft closing (an opening, if ink is light): of a window the level that most of it is darker
-    than, and then back. Strokes vanish, even where they cover half of the window; noise takes part
-    on both sides; the straight edge of a shadow moves out and back to its place.
+    This is a soft morphological closing (an opening if the ink is light): a high quantile of each
+    window, then the matching low quantile. Strokes vanish even where they cover half of the window,
+    noise affects both steps alike, and the straight edge of a shadow moves out and back again.
     """
     rough = cells.reduce(2)
     most = 0.65 if sign < 0 else 0.35
@@ -102,21 +103,24 @@ def _paper(cells: Image.Image, sign: int) -> Floats:
 
 
 def _ranked(cells: Image.Image, part: float, quantile: float) -> Image.Image:
-    """Take a quantile of each cell's window, which is as wide as a `part` of the picture."""
+    """Return a quantile of each cell's window; `part` is the window's share of the picture."""
     side = max(3, int(part * max(cells.size)) | 1)
     return cells.filter(ImageFilter.RankFilter(side, round(quantile * (side * side - 1))))
 
 
 def _noise(above: Floats) -> float:
-    """Standard deviation of a cell's noise: neighbours differ by it, and by ink only at edges."""
+    """Return the standard deviation of a cell's noise, estimated from neighbouring cells.
+
+    Neighbours differ by noise everywhere, and by ink only at the edges of strokes.
+    """
     steps = np.concatenate([np.diff(above, axis=0).ravel(), np.diff(above, axis=1).ravel()])
     return 1.4826 / math.sqrt(2) * float(np.median(np.abs(steps))) if steps.size else 0.0
 
 
 def _shapes(ink: Floats, threshold: float) -> list[Shape]:
-    """Return the connected shapes (row, column of each cell), heaviest first.
+    """Return the connected shapes (row and column of each cell), heaviest first.
 
-    Left out are specks, and what is faint beside the digit: a shadow, or a line of the paper.
+    Specks are left out, and so is what is faint beside the digit: a shadow, or a ruled line.
     """
     shapes = sorted(_connected(ink > threshold), key=lambda shape: -_mass(ink, shape))
     mass = _mass(ink, shapes[0])
@@ -143,27 +147,30 @@ def _connected(mask: NDArray[np.bool_]) -> Iterator[Shape]:
 
 
 def _side_by_side(ink: Floats, shapes: list[Shape]) -> bool:
-    """Tell whether two heavy shapes share no column: the bar of a 5 is above it, a digit beside."""
+    """Tell whether two heavy shapes share no column.
+
+    The separate bar of a 5 lies above the rest of it; another digit lies beside.
+    """
     heavy = [s for s in shapes if _mass(ink, s) >= 0.3 * _mass(ink, shapes[0])]
     spans = sorted((min(c for _, c in s), max(c for _, c in s)) for s in heavy)
     return any(a[1] < b[0] for a, b in itertools.pairwise(spans))
 
 
 def _levelled(ink: Floats, noise: float) -> Floats:
-    """Take the noise out of the ink: what is faint beside it becomes 0, the rest moves down."""
+    """Remove the noise from the ink: what is faint becomes 0, and the rest is lowered by it."""
     floor = max(4 * noise, 0.05 * strength(ink))
     levelled: Floats = np.where(ink > floor, ink - floor, 0).astype(np.float32)
     return levelled
 
 
 def strength(ink: Floats) -> float:
-    """Grey level of full ink: the pixels at edges are fainter, a few are brighter by noise."""
+    """Return the grey level of full ink: edges are fainter, and noise makes a few brighter."""
     most = float(ink.max())
     return float(np.percentile(ink[ink >= 0.5 * most], 75)) if most > 0 else 0.0
 
 
 def box(scene: Scene) -> Box | None:
-    """Return the box of the digit, found to a pixel or to 1/160 of its size; None if empty."""
+    """Return the box of the digit to a pixel, or to 1/160 of its size; None if it is empty."""
     cells = scene.cells.getbbox()
     if cells is None:
         return None
@@ -174,7 +181,7 @@ def box(scene: Scene) -> Box | None:
     inked = Image.fromarray(scene.ink((left, top, width, height), size) > 0).getbbox()
     if inked is None:
         return None
-    # Outwards to whole pixels, in whole numbers: a float could round beyond the picture's edge.
+    # Rounded outwards in integer arithmetic: a float could round beyond the picture's edge.
     x, y = inked[0] * width // size[0], inked[1] * height // size[1]
     right, bottom = -(-inked[2] * width // size[0]), -(-inked[3] * height // size[1])
     return left + x, top + y, right - x, bottom - y

@@ -1,44 +1,173 @@
-"""What a network sees of the pictures of a question: each brought into MNIST's form."""
+"""The one way from images to predictions: normalise them, then run them through a network."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from service.api.predict_input import Grey, Normalize, Question, too_many_bytes
-from service.inference import image_normalization
-from service.inference.image_normalization import BadImage, Normalized
+from mlp_core import Network, predict_probabilities, scaled
+from service.domain.errors import BadImage, NetworkDiverged
+from service.inference import image_decoding, image_normalization
+from service.inference.image_decoding import MNIST_SIDE, Grey
+from service.inference.image_normalization import Normalized, Report
+from service.inference.loaded_model import LoadedModel
 
-PIXELS = 16_000_000
-"""That one request may have read: a small body can hold very large pictures."""
-REDRAWN_PIXELS = 16_000
-"""Redrawing even a small picture takes as long as reading so many pixels."""
-MOST_REDRAWN = PIXELS // REDRAWN_PIXELS
+Normalize = Literal["auto", "always", "never"]
+Image = bytes | Grey | BadImage
+"""An encoded file, grey pixels (h, w), or the error that came up while the request was read."""
+Images = Sequence[Image] | np.ndarray
+"""Several of them, or all as one array (n, 28, 28) uint8."""
+
+SHAPE = (MNIST_SIDE, MNIST_SIDE)
+BLOCK = 500
+"""Images per forward pass; as floats they fit into the processor's cache."""
+MAX_PIXELS = 16_000_000
+"""Pixels that one request may have decoded: a small body can hold very large pictures."""
+REDRAWING_PIXELS = 16_000
+"""Redrawing even a small picture takes as long as decoding this many pixels."""
+MAX_REDRAWN = MAX_PIXELS // REDRAWING_PIXELS
 
 
 @dataclass(frozen=True)
-class Sight:
+class Options:
+    """What a client can choose about its predictions."""
+
+    top_k: int = 3
+    normalize: Normalize = "auto"
+    return_pixels: bool = False
+
+
+class TakesTooLong(Exception):
+    """Answering would take more time than `quick` allows."""
+
+
+@dataclass(frozen=True)
+class NormalizedBatch:
+    """Images as the network sees them."""
+
     pixels: np.ndarray
-    """(n, 28, 28) uint8; of a picture that can't be read they mean nothing."""
+    """(n, 28, 28) uint8; meaningless for an image that can't be read."""
     boxes: np.ndarray
-    """(n, 4): of the ink of those that had MNIST's form."""
+    """(n, 4): where the ink lies, for the images that had MNIST's form."""
     others: dict[int, Normalized | BadImage]
-    """What was done to each of the others, or the problem with it, by its number from 0."""
+    """For each of the others, by index: what was done to it, or why it can't be read."""
 
     @property
     def bad(self) -> list[int]:
-        """The numbers of those that can't be read."""
-        return [number for number, found in self.others.items() if isinstance(found, BadImage)]
+        """The indices of the images that can't be read."""
+        return [index for index, found in self.others.items() if isinstance(found, BadImage)]
+
+
+@dataclass(frozen=True)
+class PredictedBatch:
+    """What a network says about images."""
+
+    model: LoadedModel
+    images: NormalizedBatch
+    probabilities: np.ndarray
+    """(n, classes) float32; meaningless for an image that can't be read."""
+
+    def top(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the k likeliest labels of each image and their probabilities, both (n, k)."""
+        labels = np.argsort(-self.probabilities, axis=1, kind="stable")[:, :k]
+        return labels, self.probabilities[np.arange(len(labels))[:, np.newaxis], labels]
+
+
+def predict(
+    model: LoadedModel, images: Images, options: Options, *, quick: bool = False
+) -> PredictedBatch:
+    """Return what the model says about the images.
+
+    Args:
+        quick: only answer if no image has to be redrawn and no large file decoded, so that one
+            image takes about 0.1 ms.
+
+    Raises:
+        BadImage: the only image can't be read, or too many must be redrawn.
+        NetworkDiverged: the network's outputs are not finite.
+        TakesTooLong: `quick` was asked for and is not possible.
+
+    """
+    if quick and not all(map(_is_small, images)):
+        raise TakesTooLong
+    batch = _normalized(images, options.normalize, quick=quick)
+    probabilities = _probabilities(model.network, batch.pixels)
+    if not np.isfinite(probabilities).all():
+        raise NetworkDiverged(model.job)
+    return PredictedBatch(model, batch, probabilities)
+
+
+def _probabilities(network: Network, pixels: np.ndarray) -> np.ndarray:
+    rows = pixels.reshape(len(pixels), -1)
+    with np.errstate(over="ignore", invalid="ignore"):  # `predict` looks for what is not finite
+        parts = [
+            predict_probabilities(network, scaled(rows[at : at + BLOCK]))
+            for at in range(0, len(rows), BLOCK)
+        ]
+    return np.concatenate(parts)
+
+
+def _is_small(image: Image) -> bool:
+    """Tell whether an image has MNIST's size, so that reading it takes little time."""
+    return image_decoding.is_small_png(image) if isinstance(image, bytes) else _has_shape(image)
+
+
+def _has_shape(image: Image) -> bool:
+    return isinstance(image, np.ndarray) and image.shape == SHAPE
+
+
+# --- Normalising a batch --------------------------------------------------------------------------
+
+
+def _normalized(images: Images, normalize: Normalize, *, quick: bool) -> NormalizedBatch:
+    """Bring all images into MNIST's form."""
+    if len(images) == 1:
+        images = [_decoded(images[0])]
+    pixels, boxes, fits = _examined(images)
+    rest = np.flatnonzero(~fits).tolist() if normalize == "auto" else list(range(len(images)))
+    if not rest:
+        return NormalizedBatch(pixels, boxes, {})
+    if quick:
+        raise TakesTooLong
+    if len(rest) > MAX_REDRAWN and normalize != "never":
+        raise BadImage(
+            "too_many_pixels",
+            f"{len(rest):,} of these pictures must be brought into MNIST's form, and one request "
+            f"may have {MAX_REDRAWN:,}: send them in parts, or with normalize=never.",
+        )
+    budget = _Budget(MAX_PIXELS - MNIST_SIDE**2 * (len(images) - len(rest)))
+    others = {index: _normalized_or_bad(images[index], normalize, budget) for index in rest}
+    if len(images) == 1 and isinstance(others[0], BadImage):
+        raise others[0]
+    pixels = pixels.copy()
+    for index, found in others.items():
+        if isinstance(found, Normalized):
+            pixels[index] = found.pixels
+    return NormalizedBatch(pixels, boxes, others)
+
+
+def _examined(images: Images) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return pixels (n, 28, 28), the boxes of their ink (n, 4), and which have MNIST's form.
+
+    Files and pictures of other sizes are not looked at; their pixels are 0.
+    """
+    if not isinstance(images, np.ndarray) and not all(map(_has_shape, images)):
+        n = len(images)
+        return np.zeros((n, *SHAPE), np.uint8), np.zeros((n, 4), int), np.zeros(n, bool)
+    if len(images) > 1:
+        pixels = np.asarray(images)
+        return pixels, *image_normalization.mnist_boxes(pixels)
+    pixels = np.asarray(images[0])
+    box = image_normalization.mnist_box(pixels)  # a third of the time that `mnist_boxes` takes
+    return pixels[np.newaxis], np.array([box or (0, 0, 0, 0)]), np.array([box is not None])
 
 
 @dataclass
-class Budget:
-    """Pixels that a request may still have read."""
+class _Budget:
+    """Pixels that a request may still have decoded."""
 
-    left: int = PIXELS
-
-    def spend(self, pixels: int) -> None:
-        self.left -= pixels
+    left: int
 
     def check(self) -> None:
         if self.left <= 0:
@@ -47,103 +176,41 @@ class Budget:
                 "The pictures of this request are too large together; send fewer, or smaller ones.",
             )
 
-
-def see(question: Question) -> Sight:
-    """Read, and redraw if need be, all pictures.
-
-    Raises:
-        BadImage: there is only one, and it can't be read; or too many must be redrawn.
-
-    """
-    images, normalize = question.images, question.options.normalize
-    if _are_small(images):
-        pixels = np.asarray(images)
-        boxes, fits = image_normalization.mnist_boxes(pixels)
-        rest = np.flatnonzero(~fits).tolist() if normalize == "auto" else list(range(len(pixels)))
-    else:
-        pixels, boxes = np.zeros((len(images), 28, 28), np.uint8), np.zeros((len(images), 4), int)
-        rest = list(range(len(images)))
-    if not rest:
-        return Sight(pixels, boxes, {})
-    if len(rest) > MOST_REDRAWN and normalize != "never":
-        raise BadImage(
-            "too_many_pixels",
-            f"{len(rest):,} of these pictures must be brought into MNIST's form, and "
-            f"{MOST_REDRAWN:,} can be in one request: send them in parts, or with normalize=never.",
-        )
-    budget = Budget()
-    budget.spend(784 * (len(images) - len(rest)))
-    others = {number: _see(images[number], normalize, budget) for number in rest}
-    alone = others[0] if len(images) == 1 else None
-    if isinstance(alone, BadImage):
-        raise alone
-    pixels = pixels.copy()
-    for number, found in others.items():
-        if isinstance(found, Normalized):
-            pixels[number] = found.pixels
-    return Sight(pixels, boxes, others)
+    def spend(self, pixels: int) -> None:
+        self.left -= pixels
 
 
-def see_at_once(question: Question) -> Sight | None:
-    """Return the sight of MNIST's own digits, which takes 0.1 ms; None if there is more to do.
-
-    Raises:
-        BadImage: the only picture can't be read.
-
-    """
-    images = question.images
-    if question.options.normalize != "auto" or len(images) > 1:
-        return None
-    image = images[0]
-    if isinstance(image, bytes) and image_normalization.is_small_png(image):
-        image = image_normalization.decode(image)
-    if not _are_small([image]):
-        return None
-    pixels = np.asarray(image)
-    box = image_normalization.mnist_box(pixels)
-    return Sight(pixels[np.newaxis], np.array([box]), {}) if box else None
-
-
-def _are_small(images: Sequence[bytes | Grey | BadImage] | np.ndarray) -> bool:
-    """Tell whether all are arrays of MNIST's size."""
-    if isinstance(images, np.ndarray):
-        return True
-    return all(isinstance(image, np.ndarray) and image.shape == (28, 28) for image in images)
-
-
-def _see(
-    image: bytes | Grey | BadImage, normalize: Normalize, budget: Budget
+def _normalized_or_bad(
+    image: Image, normalize: Normalize, budget: _Budget
 ) -> Normalized | BadImage:
-    """Bring an image into MNIST's form, or say why not."""
+    """Bring an image into MNIST's form, or return the error that says why it can't be."""
+    if isinstance(image, BadImage):
+        return image
     try:
-        if isinstance(image, BadImage):
-            return image
         budget.check()
-        if isinstance(image, bytes):
-            image = _decode(image)
-        budget.spend(image.size)
+        grey = _decoded(image)
+        budget.spend(grey.size)
         if normalize == "never":
-            return _as_it_is(image)
-        seen = image_normalization.normalize(image, always=normalize == "always")
-        if not seen.report.unchanged:
-            budget.spend(max(0, REDRAWN_PIXELS - image.size))
-        return seen
+            return _as_it_is(grey)
+        found = image_normalization.normalize(grey, always=normalize == "always")
+        if not found.report.unchanged:
+            budget.spend(max(0, REDRAWING_PIXELS - grey.size))
     except BadImage as exc:
         return exc
+    return found
 
 
-def _decode(data: bytes) -> Grey:
-    if len(data) > image_normalization.MAX_IMAGE_BYTES:
-        raise too_many_bytes()
-    return image_normalization.decode(data)
+def _decoded(image: Image) -> Grey:
+    if isinstance(image, BadImage):
+        raise image
+    return image_decoding.decode(image) if isinstance(image, bytes) else image
 
 
-def _as_it_is(image: Grey) -> Normalized:
-    if image.shape != (28, 28):
-        height, width = image.shape
+def _as_it_is(grey: Grey) -> Normalized:
+    if grey.shape != SHAPE:
+        height, width = grey.shape
         raise BadImage(
             "undecodable_image",
             f"Without normalising, a picture must be 28x28, not {width}x{height}.",
         )
-    box = (0, 0, 28, 28)
-    return Normalized(image, image_normalization.Report(True, False, box, 1.0, (0.0, 0.0), 255.0))
+    return Normalized(grey, Report(True, False, (0, 0, *SHAPE), 1.0, (0.0, 0.0), 255.0))

@@ -1,32 +1,30 @@
-"""What most ask for, one digit in MNIST's form, answered before the framework looks at it."""
+"""Answers the most frequent prediction, one digit in MNIST's form, without the web framework."""
 
-import re
 from functools import lru_cache
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api import predict as endpoint
-from service.api import predict_input
+from service.api import predict_input, prediction_responses
 from service.api.dependencies import Services
-from service.inference import predict
+from service.api.predict import ROUTE
+from service.inference.predict import Options, predict
 
-PATH = re.compile(r"/v1/models/([^/]+)/predict")
-[ROUTE] = endpoint.router.routes
-MOST_DIGITS = 4
-"""Of Content-Length: a body of up to 9999 bytes."""
-QUICK_NETWORK_BYTES = 4 * 1024**2
-"""Of weights, multiplied in half a millisecond."""
+MAX_LENGTH_DIGITS = 4
+"""Digits of Content-Length: bodies of up to 9999 bytes."""
+MAX_MODEL_BYTES = 4 * 1024**2
+"""Parameters of this size are multiplied in half a millisecond."""
 OWNERS = 100
-"""Whose views of the services are kept; a view holds nothing but what to ask the database for."""
+"""Owners whose restricted services are kept; each only knows what to ask the database for."""
 
 
 class QuickPredict:
-    """Answers a prediction that needs no thread and no parameters, by a glance at the database.
+    """Answers on the event loop what needs no thread, no query parameter and no file.
 
-    Each of these takes as long as the prediction itself. The answer is the endpoint's; whatever is
-    more to do, may have to wait or is wrong is left to it. Pure ASGI, behind all that refuses.
+    A thread, the framework or a full look-up of the job would each take as long as the prediction.
+    It calls the functions of the endpoint, and leaves to it what takes longer or fails. Pure ASGI
+    middleware, inside everything that refuses requests.
     """
 
     def __init__(self, app: ASGIApp, services: Services) -> None:
@@ -34,13 +32,12 @@ class QuickPredict:
         self._seen_by_owner = lru_cache(OWNERS)(services.seen_by_owner)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        ref = _ref(scope)
-        if ref is None:
+        if not _is_small_prediction(scope):
             await self._app(scope, receive, send)
             return
         first = await receive()
-        if answer := self._answer(ref, scope, first):
-            scope["route"] = ROUTE  # as the framework's router would have noted
+        if answer := self._answer(scope, first):
+            scope["route"] = ROUTE  # as the framework's router would have done
             await answer(scope, receive, send)
             return
         waiting = [first]
@@ -50,33 +47,28 @@ class QuickPredict:
 
         await self._app(scope, replay, send)
 
-    def _answer(self, ref: str, scope: Scope, message: Message) -> Response | None:
-        headers, body = Headers(scope=scope), message.get("body", b"")
-        media_type = predict_input.media_type(headers)
-        if message.get("more_body"):
-            return None
-        principal = scope["state"]["principal"]
+    def _answer(self, scope: Scope, message: Message) -> Response | None:
+        headers, principal = Headers(scope=scope), scope["state"]["principal"]
+        media_type, options = predict_input.media_type(headers), Options()
         services = self._seen_by_owner(principal.owner, principal.sees_everything)
-        trained = services.networks.known(ref)
-        if trained is None or trained.size > QUICK_NETWORK_BYTES:
+        model = services.models.cached(scope["path"].split("/")[3])
+        if message.get("more_body") or model is None or model.nbytes > MAX_MODEL_BYTES:
             return None
         try:
-            question = predict_input.read_quickly(media_type, body, services.datasets)
-            seen = predict.see_at_once(question) if question else None
-            if question is None or seen is None:
+            parsed = predict_input.parse(media_type, message.get("body", b""))
+            if not predict_input.is_quick(media_type, parsed):
                 return None
-            as_rows = endpoint.wants_rows(headers)
-            return endpoint.answer(trained, seen, question.options, as_rows)
-        except Exception:  # the endpoint comes to it too, and then it is worded
+            images, options = predict_input.read(media_type, parsed, options, services.datasets)
+            return prediction_responses.response(
+                predict(model, images, options, quick=True), options, headers
+            )
+        except Exception:  # the endpoint will meet it too, and describe it
             return None
 
 
-def _ref(scope: Scope) -> str | None:
-    """Return whom a request with a small body and no parameters asks."""
+def _is_small_prediction(scope: Scope) -> bool:
     if scope["type"] != "http" or scope["method"] != "POST" or scope["query_string"]:
-        return None
+        return False
     length = dict(scope["headers"]).get(b"content-length", b"")
-    path = (
-        PATH.fullmatch(scope["path"]) if length.isdigit() and len(length) <= MOST_DIGITS else None
-    )
-    return path and path[1]
+    small = length.isdigit() and len(length) <= MAX_LENGTH_DIGITS
+    return small and ROUTE.path_regex.fullmatch(scope["path"]) is not None

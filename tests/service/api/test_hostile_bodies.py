@@ -167,7 +167,7 @@ def test_a_picture_of_too_many_numbers_is_refused(reader):
     body = b'{"inputs": [{"pixels": [' + row * 2001 + row[:-1] + b"]}]}"
     answer = reader.post("/v1/models/latest/predict", content=body, headers=JSON)
     check_problem(answer, 422)
-    assert answer.json()["detail"] == "#/inputs/0: more than 4,000,000 pixels."
+    assert answer.json()["detail"] == "#/inputs/0: it has more than 4,000,000 pixels."
 
 
 def test_too_many_inputs_are_refused(reader):

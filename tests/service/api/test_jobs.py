@@ -163,7 +163,7 @@ def test_a_wrong_move_is_a_conflict_that_names_the_allowed_ones(api, house):
     answer = api.post(f"/v1/jobs/{job}/pause")
     assert (answer.status_code, answer.json()["code"]) == (409, "wrong-move")
     assert answer.json()["detail"] == (
-        "A job in state 'succeeded' can't do 'pause'; it allows: delete."
+        "A job in state 'succeeded' does not allow 'pause'; it allows: delete."
     )
     assert state(api, job) == "succeeded"
 

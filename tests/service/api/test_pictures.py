@@ -254,7 +254,7 @@ def test_heavy_answers_are_made_few_at_once_and_cheap_ones_need_not_wait(
     live, monkeypatch, path, place, name, result, most
 ):
     path, maker = path.format(job=submit(live.http)), Blocked(result)
-    monkeypatch.setattr(ModelCache, "newest", lambda *_: "a checkpoint")
+    monkeypatch.setattr(ModelCache, "newest_checkpoint", lambda *_: "a checkpoint")
     monkeypatch.setattr(place, name, maker)
     with asked(live, path, 45, maker, most):
         assert maker.begun == most

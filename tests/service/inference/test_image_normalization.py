@@ -16,8 +16,8 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image, ImageDraw, ImageFilter
 
 import service.store
-from service.inference import image_normalization
-from service.inference.image_normalization import BadImage
+from service.domain.errors import BadImage
+from service.inference import image_decoding, image_normalization
 
 MNIST = Path(service.store.__file__).parent / "mnist"
 
@@ -50,7 +50,7 @@ def seven(size=(500, 400), box=(290, 60, 410, 260), pen=18, ink=0, paper=255):
 
 
 def normalized(picture):
-    return image_normalization.normalize(image_normalization.decode(encoded(picture)))
+    return image_normalization.normalize(image_decoding.decode(encoded(picture)))
 
 
 def assert_mnist_form(pixels):
@@ -211,7 +211,7 @@ def test_a_photograph_with_shade_blur_noise_and_jpeg_looks_like_the_drawing():
     light = (140 + 0.12 * x - 0.08 * y) * (0.4 + 0.6 * ink)
     noisy = light + np.random.default_rng(0).normal(0, 8, light.shape)
     photo = encoded(noisy.clip(0, 255).astype(np.uint8), "JPEG", quality=60)
-    result = image_normalization.normalize(image_normalization.decode(photo))
+    result = image_normalization.normalize(image_decoding.decode(photo))
     assert_mnist_form(result.pixels)
     assert likeness(result.pixels, normalized(clean).pixels) > 0.9
     assert result.report.box == pytest.approx((281, 51, 138, 209), abs=8)
@@ -340,19 +340,19 @@ def test_any_scribble_gives_mnist_form(seed):
 @pytest.mark.parametrize("format", ["PNG", "BMP", "GIF"])
 def test_lossless_formats_are_decoded_to_the_same_grey(format):
     grey = np.asarray(seven()).copy()
-    assert (image_normalization.decode(encoded(grey, format)) == grey).all()
+    assert (image_decoding.decode(encoded(grey, format)) == grey).all()
 
 
 @pytest.mark.parametrize("format", ["JPEG", "WEBP"])
 def test_lossy_formats_are_decoded_to_nearly_the_same_grey(format):
     grey = np.asarray(seven())
-    assert np.abs(image_normalization.decode(encoded(grey, format)).astype(int) - grey).mean() < 3
+    assert np.abs(image_decoding.decode(encoded(grey, format)).astype(int) - grey).mean() < 3
 
 
 @pytest.mark.parametrize("mode", ["1", "P", "RGB", "RGBA", "LA", "CMYK"])
 def test_every_mode_becomes_the_same_grey(mode):
     picture = seven()
-    grey = image_normalization.decode(
+    grey = image_decoding.decode(
         encoded(picture.convert(mode), "JPEG" if mode == "CMYK" else "PNG")
     )
     assert grey.dtype == np.uint8
@@ -361,7 +361,7 @@ def test_every_mode_becomes_the_same_grey(mode):
 
 def test_sixteen_bits_are_scaled_not_clipped():
     wide = np.arange(0, 65536, 16, dtype=np.uint16).reshape(64, 64)
-    assert (image_normalization.decode(encoded(wide)) == wide // 256).all()
+    assert (image_decoding.decode(encoded(wide)) == wide // 256).all()
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
@@ -370,7 +370,7 @@ def test_a_drawing_on_a_transparent_canvas_stands_out_from_its_paper(mode, ink):
     alpha = seven(ink=255, paper=0)
     drawing = Image.new("LA", alpha.size, (ink, 0))
     drawing.putalpha(alpha)
-    grey = image_normalization.decode(encoded(drawing.convert("RGBA").convert(mode)))
+    grey = image_decoding.decode(encoded(drawing.convert("RGBA").convert(mode)))
     assert grey[0, 0] == 255 - ink
     assert likeness(image_normalization.normalize(grey).pixels, normalized(seven()).pixels) > 0.95
 
@@ -380,7 +380,7 @@ def test_transparent_corners_of_an_opaque_picture_take_its_papers_colour():
     alpha = Image.new("L", picture.size, 0)
     ImageDraw.Draw(alpha).rounded_rectangle((0, 0, 499, 399), 60, 255)
     picture.putalpha(alpha)
-    assert image_normalization.decode(encoded(picture))[0, 0] == 200
+    assert image_decoding.decode(encoded(picture))[0, 0] == 200
 
 
 def test_a_picture_without_any_visible_pixel_is_blank():
@@ -405,7 +405,7 @@ def test_a_photograph_is_turned_upright(orientation, undo):
     exif = Image.Exif()
     exif[0x0112] = orientation
     turned = seven().transpose(undo)
-    upright = image_normalization.decode(encoded(turned, "PNG", exif=exif))
+    upright = image_decoding.decode(encoded(turned, "PNG", exif=exif))
     assert (upright == np.asarray(seven())).all()
 
 
@@ -428,13 +428,14 @@ def png_of(width, height):
 # In a process of its own, because only the system sees what Pillow takes, and only its peak.
 BOMB = """
 import resource, sys
-from service.inference import (image_normalization)
+from service.domain.errors import BadImage
+from service.inference import image_decoding
 data = sys.stdin.buffer.read()
 before = resource.getrusage(resource.RUSAGE_SELF)
 try:
-    image_normalization.decode(data)
+    image_decoding.decode(data)
     print("accepted", end=" ")
-except image_normalization.BadImage as refused:
+except BadImage as refused:
     print(refused.code, end=" ")
 after = resource.getrusage(resource.RUSAGE_SELF)
 print(after.ru_maxrss - before.ru_maxrss, after.ru_utime - before.ru_utime)
@@ -461,26 +462,22 @@ def test_a_bomb_is_refused_at_once_and_without_memory(side):
 
 
 def test_the_largest_allowed_picture_is_decoded_whatever_its_form():
-    assert image_normalization.decode(png_of(2000, 2000)).shape == (2000, 2000)
+    assert image_decoding.decode(png_of(2000, 2000)).shape == (2000, 2000)
     with pytest.raises(BadImage, match="stands out"):
-        image_normalization.normalize(image_normalization.decode(png_of(4_000_000 // 8, 8)))
+        image_normalization.normalize(image_decoding.decode(png_of(4_000_000 // 8, 8)))
 
 
 @pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP"])
 def test_an_animation_is_refused(format):
     frames = [seven(), seven(ink=255, paper=0)]
     with pytest.raises(BadImage, match="several frames") as refused:
-        image_normalization.decode(
-            encoded(frames[0], format, save_all=True, append_images=frames[1:])
-        )
+        image_decoding.decode(encoded(frames[0], format, save_all=True, append_images=frames[1:]))
     assert refused.value.code == "animated_image"
 
 
 def test_a_phones_photograph_with_a_second_picture_behind_it_is_no_animation():
     frames = [seven(), seven(ink=255, paper=0)]
-    grey = image_normalization.decode(
-        encoded(frames[0], "MPO", save_all=True, append_images=frames[1:])
-    )
+    grey = image_decoding.decode(encoded(frames[0], "MPO", save_all=True, append_images=frames[1:]))
     assert grey[0, 0] > 250
 
 
@@ -488,7 +485,7 @@ def test_a_phones_photograph_with_a_second_picture_behind_it_is_no_animation():
 def test_half_a_file_is_refused(format):
     data = encoded(seven(), format)
     with pytest.raises(BadImage) as refused:
-        image_normalization.decode(data[: len(data) // 2])
+        image_decoding.decode(data[: len(data) // 2])
     assert refused.value.code == "undecodable_image"
 
 
@@ -506,7 +503,7 @@ def test_half_a_file_is_refused(format):
 )
 def test_what_is_no_allowed_picture_is_refused_with_a_hint(data):
     with pytest.raises(BadImage, match="PNG, JPEG") as refused:
-        image_normalization.decode(data)
+        image_decoding.decode(data)
     assert refused.value.code == "undecodable_image"
     assert refused.value.__cause__ is None
 
@@ -516,7 +513,7 @@ def test_a_refusal_never_quotes_the_file():
     exif[0x010E] = "at home, 52.5 N 13.4 E"
     data = encoded(seven(), "JPEG", exif=exif)
     with pytest.raises(BadImage) as refused:
-        image_normalization.decode(data[:-2000])
+        image_decoding.decode(data[:-2000])
     assert "home" not in str(refused.value)
 
 
@@ -543,8 +540,8 @@ def test_any_damaged_picture_is_an_image_or_refused(data, damage):
 
 
 def assert_decoded_or_refused(data):
-    grey = outcome(image_normalization.decode, data)
+    grey = outcome(image_decoding.decode, data)
     if not isinstance(grey, str):
         assert grey.dtype == np.uint8
         assert grey.ndim == 2
-        assert grey.size <= image_normalization.MAX_PIXELS
+        assert grey.size <= image_decoding.MAX_PIXELS

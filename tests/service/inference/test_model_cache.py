@@ -8,7 +8,8 @@ import pytest
 from mlp_core import Checkpoint, Cursor
 from service.domain.errors import JobNotFound, NotTrainedYet, StoreBroken
 from service.inference import model_cache as module
-from service.inference.model_cache import LoadedModel, ModelCache
+from service.inference.loaded_model import LoadedModel
+from service.inference.model_cache import ModelCache
 from service.store.attempts import SUCCEEDED, Attempt
 from service.store.checkpoints import CheckpointRef, CheckpointStore
 from service.store.jobs import JobStore
@@ -49,7 +50,7 @@ def test_the_newest_checkpoint_is_the_network(
     save(checkpoints, attempt, 1)
     newest = save(checkpoints, attempt, 2)
     trained = networks.get(attempt.job)
-    assert (trained.job, trained.saved) == (attempt.job, newest)
+    assert (trained.job, trained.checkpoint) == (attempt.job, newest)
     assert set(trained.arrays) == {"layers.1.weight", "layers.1.bias"}
     assert trained.network.sizes == (784, 10)
     assert bias(networks, attempt.job) == 2
@@ -254,10 +255,10 @@ def test_the_newest_checkpoint_is_known_without_its_file(
 ) -> None:
     attempt = started(database, preset="linear")
     with pytest.raises(NotTrainedYet):
-        networks.newest(attempt.job)
+        networks.newest_checkpoint(attempt.job)
     saved = save(checkpoints, attempt, 1)
     checkpoints.delete(saved.key)
-    assert networks.newest(attempt.job) == saved
+    assert networks.newest_checkpoint(attempt.job) == saved
 
 
 def test_what_is_in_memory_is_known_as_long_as_it_is_the_newest(
@@ -265,18 +266,18 @@ def test_what_is_in_memory_is_known_as_long_as_it_is_the_newest(
 ) -> None:
     attempt = started(database, preset="linear")
     save(checkpoints, attempt, 1)
-    assert networks.known(attempt.job) is None
+    assert networks.cached(attempt.job) is None
     trained = networks.get(attempt.job)
     attempt.beat((0, 2), [])
-    assert networks.known(attempt.job) is trained
-    assert networks.known("latest") is None
+    assert networks.cached(attempt.job) is trained
+    assert networks.cached("latest") is None
     save(checkpoints, attempt, 2)
-    assert networks.known(attempt.job) is None
+    assert networks.cached(attempt.job) is None
     assert bias(networks, attempt.job) == 2
     attempt.end(SUCCEEDED, DONE)
-    assert networks.known(attempt.job) is networks.known("latest") is networks.get("latest")
+    assert networks.cached(attempt.job) is networks.cached("latest") is networks.get("latest")
     JobStore(database).delete(attempt.job)
-    assert networks.known(attempt.job) is networks.known("latest") is None
+    assert networks.cached(attempt.job) is networks.cached("latest") is None
 
 
 def test_what_is_known_of_one_owners_network_is_not_known_to_another(
@@ -293,8 +294,8 @@ def test_what_is_known_of_one_owners_network_is_not_known_to_another(
     trained = ada.get(job)
     attempt.end(SUCCEEDED, DONE)
     for ref in (job, "latest"):
-        assert ada.known(ref) is operator.known(ref) is networks.known(ref) is trained
-        assert eve.known(ref) is nobody.known(ref) is None
+        assert ada.cached(ref) is operator.cached(ref) is networks.cached(ref) is trained
+        assert eve.cached(ref) is nobody.cached(ref) is None
     with pytest.raises(JobNotFound):
         eve.get(job)
 
@@ -308,6 +309,6 @@ def test_what_stands_in_for_a_damaged_checkpoint_is_looked_for_each_time(
     whole = path.read_bytes()
     damage(path)
     assert bias(networks, attempt.job) == 1
-    assert networks.known(attempt.job) is None
+    assert networks.cached(attempt.job) is None
     path.write_bytes(whole)
     assert bias(networks, attempt.job) == 2
