@@ -38,8 +38,8 @@ def response(batch: PredictedBatch, options: Options, headers: Headers) -> Respo
 
 
 def _accepts_npy(headers: Headers) -> bool:
-    accepted = headers.get("accept", "").lower().split(",")
-    return NPY in (each.split(";")[0].strip() for each in accepted)
+    accepted = headers.get("accept", "").lower()
+    return NPY in accepted and NPY in (each.split(";")[0].strip() for each in accepted.split(","))
 
 
 def _npy(batch: PredictedBatch) -> bytes:

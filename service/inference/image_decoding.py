@@ -140,7 +140,7 @@ def _grey(image: Image.Image) -> Grey:
     if image.has_transparency_data:
         return _on_paper(image.convert("RGBA"))
     # By way of RGB, because not every mode (CMYK, LAB) can be converted to grey directly.
-    return np.asarray(image if image.mode == "L" else image.convert("RGB").convert("L")).copy()
+    return np.array(image if image.mode == "L" else image.convert("RGB").convert("L"))
 
 
 def _on_paper(image: Image.Image) -> Grey:

@@ -1,5 +1,6 @@
 """The one way from images to predictions: normalise them, then run them through a network."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -8,9 +9,15 @@ import numpy as np
 
 from mlp_core import Network, predict_probabilities, scaled
 from service.domain.errors import BadImage, NetworkDiverged
-from service.inference import image_decoding, image_normalization
+from service.inference import image_decoding
 from service.inference.image_decoding import MNIST_SIDE, Grey
-from service.inference.image_normalization import Normalized, Report
+from service.inference.image_normalization import (
+    Normalized,
+    Report,
+    mnist_box,
+    mnist_boxes,
+)
+from service.inference.image_normalization import normalize as to_mnist_form
 from service.inference.loaded_model import LoadedModel
 
 Normalize = Literal["auto", "always", "never"]
@@ -70,8 +77,8 @@ class PredictedBatch:
 
     def top(self, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the k likeliest labels of each image and their probabilities, both (n, k)."""
-        labels = np.argsort(-self.probabilities, axis=1, kind="stable")[:, :k]
-        return labels, self.probabilities[np.arange(len(labels))[:, np.newaxis], labels]
+        labels = (-self.probabilities).argsort(axis=1, kind="stable")[:, :k]
+        return labels, self.probabilities[np.arange(len(labels))[:, None], labels]
 
 
 def predict(
@@ -93,7 +100,7 @@ def predict(
         raise TakesTooLong
     batch = _normalized(images, options.normalize, quick=quick)
     probabilities = _probabilities(model.network, batch.pixels)
-    if not np.isfinite(probabilities).all():
+    if not math.isfinite(probabilities.sum()):  # which it is only if all of them are
         raise NetworkDiverged(model.job)
     return PredictedBatch(model, batch, probabilities)
 
@@ -105,7 +112,7 @@ def _probabilities(network: Network, pixels: np.ndarray) -> np.ndarray:
             predict_probabilities(network, scaled(rows[at : at + BLOCK]))
             for at in range(0, len(rows), BLOCK)
         ]
-    return np.concatenate(parts)
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _is_small(image: Image) -> bool:
@@ -123,7 +130,10 @@ def _has_shape(image: Image) -> bool:
 def _normalized(images: Images, normalize: Normalize, *, quick: bool) -> NormalizedBatch:
     """Bring all images into MNIST's form."""
     if len(images) == 1:
-        images = [_decoded(images[0])]
+        grey = _decoded(images[0])
+        if normalize == "auto" and grey.shape == SHAPE and (box := mnist_box(grey)):
+            return NormalizedBatch(grey[np.newaxis], np.array([box]), {})
+        images = [grey]
     pixels, boxes, fits = _examined(images)
     rest = np.flatnonzero(~fits).tolist() if normalize == "auto" else list(range(len(images)))
     if not rest:
@@ -152,15 +162,11 @@ def _examined(images: Images) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
     Files and pictures of other sizes are not looked at; their pixels are 0.
     """
-    if not isinstance(images, np.ndarray) and not all(map(_has_shape, images)):
-        n = len(images)
-        return np.zeros((n, *SHAPE), np.uint8), np.zeros((n, 4), int), np.zeros(n, bool)
-    if len(images) > 1:
+    if isinstance(images, np.ndarray) or all(map(_has_shape, images)):
         pixels = np.asarray(images)
-        return pixels, *image_normalization.mnist_boxes(pixels)
-    pixels = np.asarray(images[0])
-    box = image_normalization.mnist_box(pixels)  # a third of the time that `mnist_boxes` takes
-    return pixels[np.newaxis], np.array([box or (0, 0, 0, 0)]), np.array([box is not None])
+        return pixels, *mnist_boxes(pixels)
+    n = len(images)
+    return np.zeros((n, *SHAPE), np.uint8), np.zeros((n, 4), int), np.zeros(n, bool)
 
 
 @dataclass
@@ -192,7 +198,7 @@ def _normalized_or_bad(
         budget.spend(grey.size)
         if normalize == "never":
             return _as_it_is(grey)
-        found = image_normalization.normalize(grey, always=normalize == "always")
+        found = to_mnist_form(grey, always=normalize == "always")
         if not found.report.unchanged:
             budget.spend(max(0, REDRAWING_PIXELS - grey.size))
     except BadImage as exc:
