@@ -23,14 +23,25 @@ from threadpoolctl import threadpool_limits
 
 import service
 from service import logs
-from service.api import curves, datasets, events, health, jobs, predict, problem_responses, weights
+from service.api import (
+    curves,
+    datasets,
+    docs,
+    events,
+    health,
+    jobs,
+    openapi,
+    predict,
+    problem_responses,
+    weights,
+)
 from service.api.dependencies import Services
-from service.api.queries import check_query
+from service.api.validation import refuse_repeated
 from service.domain.cost import Limits
 from service.domain.errors import StoreBroken
 from service.inference.model_cache import ModelCache
 from service.server.admission import Admission, is_worth_a_line
-from service.server.auth import Authenticator, KeyRing, describe
+from service.server.auth import HOW, Authenticator, KeyRing, needed_scope
 from service.server.buffered_protocol import BufferedProtocol
 from service.server.event_feed import EventFeed
 from service.server.http_protocol import IDLE_SECONDS, listeners
@@ -50,7 +61,7 @@ from service.work.drain import let_workers_leave
 from service.work.launchers.local import LocalLauncher
 from service.work.launchers.lock_watchdog import end_frozen_holders
 
-ROUTERS = (jobs, events, curves, weights, predict, datasets, health)
+ROUTERS = (jobs, events, curves, weights, predict, datasets, health, docs)
 GRACE_SECONDS = 5
 BUSY_SECONDS = 5
 """A request waits for the database's lock this long; its client may try again then."""
@@ -153,13 +164,13 @@ def create_app(
 def _add_routes(app: FastAPI) -> None:
     for module in ROUTERS:
         # Not those that machines ask to see whether the service lives, with whatever they add.
-        strict = [] if module is health else [Depends(check_query)]
+        strict = [] if module in (health, docs) else [Depends(refuse_repeated)]
         app.include_router(
             module.router, responses=problem_responses.RESPONSES, dependencies=strict
         )
-    app.add_route("/vendor/{name:path}", health.vendored, include_in_schema=False)
+    app.add_route("/vendor/{name:path}", docs.vendored, include_in_schema=False)
     problem_responses.install(app)
-    describe(app)
+    openapi.install(app, needed_scope, f"An API key. {HOW}")
     app.add_exception_handler(events.StreamFinished, events.stream_finished)
     app.add_middleware(events.IgnoreBrokenStream)
 

@@ -1,4 +1,4 @@
-"""What the endpoints work with, and the short names by which they ask for it."""
+"""What the endpoints work with, and the annotations that inject it."""
 
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, replace
@@ -15,18 +15,18 @@ from service.store.files.local import Artifacts
 from service.store.jobs import JobStore
 
 News = tuple[Job, list[Event]]
-"""A job, and those of its events that are new."""
+"""A job, and its new events."""
 
 
 class EventFeed(Protocol):
-    """Follows the jobs that clients listen to; see `service.server.event_feed`."""
+    """Sends the news of a job to its listeners; `service.server.event_feed` implements it."""
 
     def follow(self, id_: str, history: News, after: int) -> AsyncGenerator[News]: ...
 
 
 @dataclass(frozen=True)
 class Services:
-    """The other services, as far as the front desk needs them; `app.py` fills it in."""
+    """Everything that the endpoints need; `app.py` builds it."""
 
     jobs: JobStore
     models: ModelCache
@@ -35,14 +35,14 @@ class Services:
     limits: Limits
     event_feed: EventFeed
     wake: Callable[[], None]
-    """Tells the dispatcher that the queue has changed."""
+    """Wakes the dispatcher after a change of the queue."""
     checks: dict[str, Callable[[], bool]]
-    """What must hold for the service to be ready, by name."""
+    """The conditions for the service to be ready, by name."""
     metrics: Callable[[], tuple[bytes, str]]
     """Returns the metrics and their media type."""
 
     def seen_by(self, principal: Principal) -> "Services":
-        """Return the services with those jobs and models alone that exist for `principal`."""
+        """Return the services restricted to the jobs and models that `principal` may see."""
         return self.seen_by_owner(principal.owner, principal.sees_everything)
 
     def seen_by_owner(self, owner: str | None, everything: bool) -> "Services":
@@ -58,10 +58,10 @@ async def _principal(request: Request) -> Principal:
 PrincipalDep = Annotated[Principal, Depends(_principal)]
 
 
-async def _rooms(request: Request, principal: PrincipalDep) -> Services:
+async def _services(request: Request, principal: PrincipalDep) -> Services:
     services: Services = request.app.state.services
     return services.seen_by(principal)
 
 
-ServicesDep = Annotated[Services, Depends(_rooms)]
-"""The services as far as the one who asks may see them; endpoints have no other way to the jobs."""
+ServicesDep = Annotated[Services, Depends(_services)]
+"""The services restricted to what the client may see; endpoints reach jobs in no other way."""

@@ -1,4 +1,4 @@
-"""A job's life as server-sent events: `curl -N`, resumable by `Last-Event-ID`."""
+"""Streams what happens to a job as server-sent events, resumable by `Last-Event-ID`."""
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
@@ -13,24 +13,26 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mlp_client.job_state import FINAL, State
 from service.api.dependencies import News, PrincipalDep, ServicesDep
 from service.api.jobs import JobId
+from service.api.validation import NO_PARAMETERS
 from service.domain.errors import StoreBroken
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 
 
 class StreamFinished(Exception):
-    """Answered by 204, which tells a browser not to come back."""
+    """The client has all events of a finished job."""
 
 
 async def stream_finished(_: Request, __: Exception) -> Response:
+    """Answer with 204, which makes a browser's EventSource stop reconnecting."""
     return Response(status_code=204)
 
 
 class IgnoreBrokenStream:
-    """Lets a listener leave while an event is on its way to it.
+    """Ignores the error of an event that is being sent while its client disconnects.
 
-    FastAPI closes the stream's end before it stops the task that writes to it, and takes that
-    task's BrokenResourceError for a crash of the request.
+    FastAPI closes the receiving end of its stream before it stops the task that writes to it, and
+    treats that task's BrokenResourceError as a crash of the request.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -44,17 +46,18 @@ class IgnoreBrokenStream:
 
 
 LastEventId = Annotated[
-    int, Header(ge=0, le=2**31, description="number of the last event the client has")
+    int, Header(ge=0, le=2**31, description="The id of the last event that the client has.")
 ]
 
 
 async def _news(
     services: ServicesDep, job: JobId, last_event_id: LastEventId = 0
 ) -> AsyncIterator[AsyncIterator[News]]:
-    """Read what the client has not seen, while a missing job can still be a 404, and follow on.
+    """Return the events that the client has not seen, followed by those to come.
 
-    What is followed is let go of here: FastAPI leaves the generator of a listener that left while
-    an event was on its way to the garbage collector, which may come much later.
+    It reads the job before the answer starts, so that a missing job is still a 404. The feed is
+    closed here because FastAPI leaves the generator of a client that disconnects during an event
+    to the garbage collector, which may run much later.
     """
     found, events = await run_in_threadpool(services.jobs.events, job, last_event_id)
     if not events and found.state in FINAL:
@@ -66,18 +69,20 @@ async def _news(
 @router.get(
     "/jobs/{job}/events",
     response_class=EventSourceResponse,
-    responses={204: {"description": "The job is over and the client has all its events"}},
+    responses={204: {"description": "The job is finished and the client has all its events."}},
+    dependencies=[NO_PARAMETERS],
     name="stream_events",
+    summary="Stream events",
 )
 async def stream_events(
     principal: PrincipalDep, news: Annotated[AsyncIterator[News], Depends(_news)]
 ) -> AsyncIterator[ServerSentEvent]:
-    """Stream `state`, `epoch` and `warning` events, numbered by `id`, and `progress` without one.
+    """Send server-sent events: `state`, `epoch` and `warning`, and `progress` in between.
 
-    The stream begins behind `Last-Event-ID` and ends by itself after a final state, or with the
-    key.
+    `progress` has no `id`; the others are numbered, and the stream starts after the one in
+    `Last-Event-ID`. It ends after a final state, or when the API key is revoked or expires.
     """
-    with suppress(StoreBroken):  # the client comes back, and is answered 503 until it can be read
+    with suppress(StoreBroken):  # the client reconnects, and gets 503 until the store works again
         async for now, events in news:
             if not await principal.still_valid():
                 return

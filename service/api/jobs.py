@@ -1,4 +1,4 @@
-"""Jobs: submit, list, read, cancel, pause, resume, delete, epochs."""
+"""Jobs and presets: submit, list, read, cancel, pause, resume, delete, and read epochs."""
 
 import csv
 import io
@@ -7,41 +7,42 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Depends, Header, HTTPException, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from pydantic import Field
 from starlette.convertors import StringConvertor, register_url_convertor
 
 from mlp_client.job_state import State
 from mlp_client.records import Epoch, Job
 from mlp_client.spec import PRESETS, Spec
 from service.api.dependencies import Services, ServicesDep
+from service.api.openapi import NOT_MODIFIED, binary
 from service.api.responses import (
     HEAVY_POOL,
-    HELD,
     EpochList,
     JobList,
     Preset,
     PresetList,
-    binary,
     conditional,
     unchanged,
 )
+from service.api.validation import NO_PARAMETERS, QueryParameters
 from service.domain import cost
 from service.domain.errors import DatasetNotFound, Flaw, SpecRefused
 from service.store.jobs import Submission
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 
-JobId = Annotated[str, Path(description="a job's id, `job_…`", max_length=64)]
+JobId = Annotated[str, Path(description="The job's id, `job_…`.", max_length=64)]
 DESCRIPTIONS = {
     "linear": "784-10, no hidden layer: ten templates, about 92.5 % on the test set",
     "mlp-relu": "784-128-10 with relu: about 98 %",
     "mlp-sigmoid": "784-128-10 with sigmoid: about 97.4 %",
-    "mlp-augmented": "784-1024-1024-10 on digits deformed each time: over 99.3 %",
+    "mlp-augmented": "784-1024-1024-10, digits deformed anew in each epoch: over 99.3 %",
 }
 EXAMPLES: dict[str, Any] = {
     "preset": {"summary": "A preset", "value": {"preset": "mlp-relu"}},
     "defaults": {"summary": "All defaults: mlp-relu", "value": {}},
     "changed preset": {
-        "summary": "A preset, a little changed",
+        "summary": "A preset with some changes",
         "value": {"preset": "linear", "epochs": 10, "learning_rate": 0.05, "name": "slow"},
     },
     "momentum": {
@@ -70,8 +71,9 @@ async def _json_only(request: Request) -> None:
     "/jobs",
     status_code=201,
     response_model=Job,
-    dependencies=[Depends(_json_only)],
+    dependencies=[NO_PARAMETERS, Depends(_json_only)],
     name="create_job",
+    summary="Submit a job",
 )
 def create_job(
     services: ServicesDep,
@@ -80,18 +82,23 @@ def create_job(
     idempotency_key: Annotated[
         str | None,
         Header(
-            description="makes retries safe: the same key and resolved spec make one job",
+            description="Makes retries safe: requests with the same key and the same resolved "
+            "spec make one job.",
             min_length=1,
             max_length=255,
             pattern=r"^[\x21-\x7e]+$",
         ),
     ] = None,
 ) -> Response:
-    """Submit a job. The answer is the job with its resolved spec, cost and place in the queue."""
+    """Put a job into the queue; every field of the spec has a default.
+
+    A spec that can't run here, because it is too large or would take too long, is refused with the
+    fields to change.
+    """
     body = spec.model_dump_json().encode()
     try:
         submission = _submit(services, spec, idempotency_key, body)
-    except SpecRefused:  # but it may have been accepted, before the limits were lowered
+    except SpecRefused:  # it may have been accepted before, when the limits were higher
         first = services.jobs.replay(idempotency_key, body) if idempotency_key else None
         if first is None:
             raise
@@ -118,17 +125,20 @@ def _submit(services: Services, spec: Spec, key: str | None, body: bytes) -> Sub
     )
 
 
-@router.get("/jobs", name="list_jobs")
-def list_jobs(
-    services: ServicesDep,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    after: Annotated[
-        str | None, Query(description="id of the last job of the page before", max_length=64)
-    ] = None,
-    state: Annotated[list[State], Query(description="only these; may be repeated")] = [],  # noqa: B006
-) -> JobList:
-    """List jobs, newest first."""
-    page = services.jobs.page(limit, after, state)
+class PageQuery(QueryParameters):
+    limit: int = Field(20, ge=1, le=100, description="How many jobs to return at most.")
+    after: str | None = Field(
+        None, max_length=64, description="`last_id` of the previous page; it continues there."
+    )
+    state: list[State] = Field(
+        [], description="Only jobs in this state; repeat the parameter to allow several states."
+    )
+
+
+@router.get("/jobs", name="list_jobs", summary="List jobs")
+def list_jobs(services: ServicesDep, query: Annotated[PageQuery, Query()]) -> JobList:
+    """Return one page of jobs, newest first."""
+    page = services.jobs.page(query.limit, query.after, query.state)
     ids = [job.id for job in page.jobs]
     return JobList(
         data=page.jobs,
@@ -138,22 +148,36 @@ def list_jobs(
     )
 
 
-@router.get("/jobs/{job}", response_model=Job, responses=HELD, name="get_job")
+@router.get(
+    "/jobs/{job}",
+    response_model=Job,
+    responses=NOT_MODIFIED,
+    dependencies=[NO_PARAMETERS],
+    name="get_job",
+    summary="Read a job",
+)
 def get_job(services: ServicesDep, request: Request, job: JobId) -> Response:
-    """Read a job: state, progress, metrics."""
+    """Return a job with its state, its progress and its metrics."""
     body = services.jobs.get(job).model_dump_json().encode()
     return conditional(request, "json", (body,), lambda: body)
 
 
-@router.delete("/jobs/{job}", status_code=204, response_class=Response, name="delete_job")
+@router.delete(
+    "/jobs/{job}",
+    status_code=204,
+    response_class=Response,
+    dependencies=[NO_PARAMETERS],
+    name="delete_job",
+    summary="Delete a job",
+)
 def delete_job(services: ServicesDep, job: JobId) -> None:
-    """Delete a job that has no worker, with its epochs and weights."""
+    """Delete a job with its epochs and its weights; a job that has a worker answers 409."""
     services.jobs.delete(job)
     services.artifacts.delete_folder(job)
 
 
 class ActionConvertor(StringConvertor):
-    """Other words at its place in an address lead nowhere, whatever the method."""
+    """Matches the actions only, so that any other word in their place is a 404."""
 
     regex = "cancel|pause|resume"
 
@@ -161,41 +185,59 @@ class ActionConvertor(StringConvertor):
 register_url_convertor("action", ActionConvertor())
 
 
-@router.post("/jobs/{job}/{action:action}", name="act_on_job")
+@router.post(
+    "/jobs/{job}/{action:action}",
+    dependencies=[NO_PARAMETERS],
+    name="act_on_job",
+    summary="Cancel, pause or resume a job",
+)
 def act_on_job(
-    services: ServicesDep, job: JobId, action: Literal["cancel", "pause", "resume"]
+    services: ServicesDep,
+    job: JobId,
+    action: Annotated[
+        Literal["cancel", "pause", "resume"], Path(description="What to do with the job.")
+    ],
 ) -> Job:
-    """Cancel, pause or resume a job. Repeating an action that is done is harmless."""
+    """Change what is to happen with a job; repeating a request is harmless.
+
+    A job that is training saves a checkpoint before it pauses, and goes on from there after
+    `resume`. A cancelled job keeps its last checkpoint, and its network can still predict.
+    """
     changed = services.jobs.act(action, job)
     services.wake()
     return changed
 
 
-@router.get("/jobs/{job}/epochs", response_model=EpochList, name="list_epochs")
+class EpochQuery(QueryParameters):
+    after: int = Field(0, ge=0, le=2**31, description="Only epochs with a higher number.")
+
+
+@router.get(
+    "/jobs/{job}/epochs", response_model=EpochList, name="list_epochs", summary="List epochs"
+)
 async def list_epochs(
-    services: ServicesDep,
-    request: Request,
-    job: JobId,
-    after: Annotated[int, Query(ge=0, le=2**31)] = 0,
+    services: ServicesDep, request: Request, job: JobId, query: Annotated[EpochQuery, Query()]
 ) -> Response:
-    """List the finished epochs, from the one behind `after`."""
+    """Return loss, accuracy and time of the finished epochs, in order."""
 
     def write() -> str:
-        return EpochList(data=services.jobs.epochs(job, after)).model_dump_json()
+        return EpochList(data=services.jobs.epochs(job, query.after)).model_dump_json()
 
-    return Response(await HEAVY_POOL.make(request, write), media_type="application/json")
+    return Response(await HEAVY_POOL.run(request, write), media_type="application/json")
 
 
 @router.get(
     "/jobs/{job}/epochs.csv",
     response_class=Response,
     responses=binary("csv"),
+    dependencies=[NO_PARAMETERS],
     name="get_epochs_csv",
+    summary="Read epochs as CSV",
 )
 async def get_epochs_csv(services: ServicesDep, request: Request, job: JobId) -> Response:
-    """Read the finished epochs as CSV, with a header line."""
+    """Return loss, accuracy and time of the finished epochs as CSV, with a header line."""
     latest = (await run_in_threadpool(services.jobs.get, job)).metrics.latest
-    # Epochs never change, so the last one's number stands for all.
+    # Finished epochs never change, so the number of the last one identifies them all.
     if answer := unchanged(request, "csv", (job, latest.epoch if latest else 0)):
         return answer
 
@@ -203,7 +245,7 @@ async def get_epochs_csv(services: ServicesDep, request: Request, job: JobId) ->
         epochs = services.jobs.epochs(job)
         return conditional(request, "csv", (job, len(epochs)), lambda: _csv(epochs))
 
-    return await HEAVY_POOL.make(request, write)
+    return await HEAVY_POOL.run(request, write)
 
 
 def _csv(epochs: list[Epoch]) -> bytes:
@@ -214,9 +256,9 @@ def _csv(epochs: list[Epoch]) -> bytes:
     return file.getvalue().encode()
 
 
-@router.get("/presets", name="list_presets")
+@router.get("/presets", dependencies=[NO_PARAMETERS], name="list_presets", summary="List presets")
 def list_presets() -> PresetList:
-    """List the presets: the hand-in's three networks, and the best one known here."""
+    """Return the presets: three networks of the course assignment, and the most accurate one."""
     return PresetList(
         data=[
             Preset(name=name, description=DESCRIPTIONS[name], spec=Spec(preset=name))

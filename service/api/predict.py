@@ -5,11 +5,13 @@ from typing import Annotated, cast
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.routing import APIRoute
+from pydantic import Field
 
 from mlp_client.predictions import Predictions
 from service.api import predict_input, prediction_responses
 from service.api.dependencies import ServicesDep
-from service.api.predict_request import BINARY, FORM, NPY, REQUEST_BODY
+from service.api.predict_request import BINARY, DESCRIPTIONS, FORM, NPY, REQUEST_BODY
+from service.api.validation import QueryParameters
 from service.api.weights import Ref
 from service.inference import predict as inference
 from service.inference.predict import Images, Normalize, Options
@@ -25,6 +27,12 @@ LARGE_THREADS = CapacityLimiter(1)
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
 
+class PredictQuery(QueryParameters):
+    top_k: int = Field(3, ge=1, le=10, description=DESCRIPTIONS["top_k"])
+    normalize: Normalize = Field("auto", description=DESCRIPTIONS["normalize"])
+    return_pixels: bool = Field(False, description=DESCRIPTIONS["return_pixels"])
+
+
 @router.post(
     "/{ref}/predict",
     name="predict",
@@ -32,14 +40,13 @@ router = APIRouter(prefix="/v1/models", tags=["models"])
     max_body_size=MAX_BODY_BYTES,
     response_model=Predictions,
     responses={200: {"content": {NPY: BINARY}}},
+    summary="Predict digits",
 )
 async def predict(
     services: ServicesDep,
     request: Request,
     ref: Ref,
-    top_k: Annotated[int, Query(ge=1, le=10)] = 3,
-    normalize: Normalize = "auto",
-    return_pixels: bool = False,
+    query: Annotated[PredictQuery, Query()],
 ) -> Response:
     """Say which digits the images show.
 
@@ -49,7 +56,7 @@ async def predict(
     query parameters of the same names. A single bad image is an error; among several, each bad one
     has a `problem` of its own.
     """
-    options = Options(top_k, normalize, return_pixels)
+    options = Options(query.top_k, query.normalize, query.return_pixels)
     media_type, headers = predict_input.media_type(request.headers), request.headers
     predict_input.check_type(media_type)
     if media_type == FORM:

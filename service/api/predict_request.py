@@ -11,6 +11,14 @@ MAX_INPUTS = 10_000
 JSON, FORM = "application/json", "multipart/form-data"
 NPY, RAW = "application/x-npy", "application/octet-stream"
 
+DESCRIPTIONS = {
+    "top_k": "How many labels to return for each image, likeliest first.",
+    "normalize": "Whether to bring pictures into MNIST's form: `auto` leaves those unchanged that "
+    "have it already, `always` redraws them too, `never` takes 28x28 pictures as they are.",
+    "return_pixels": "Whether to return the 28x28 picture that the network saw.",
+}
+"""Of the options, which are fields of a JSON body or else query parameters."""
+
 
 class ImageInput(BaseModel):
     """One image, in one of four forms: `pixels`, `values`, `base64`, or a sample of a data set."""
@@ -54,15 +62,9 @@ class PredictRequest(BaseModel):
     inputs: list[ImageInput] = Field(
         min_length=1, max_length=MAX_INPUTS, description="The images, each in a form of its own."
     )
-    top_k: int = Field(3, ge=1, le=10, description="How many labels to return, likeliest first.")
-    normalize: Normalize = Field(
-        "auto",
-        description="Whether to redraw pictures in MNIST's form: `auto` leaves those unchanged "
-        "that have it already, `never` takes 28x28 pictures as they are.",
-    )
-    return_pixels: bool = Field(
-        False, description="Whether to return the 28x28 picture that the network saw."
-    )
+    top_k: int = Field(3, ge=1, le=10, description=DESCRIPTIONS["top_k"])
+    normalize: Normalize = Field("auto", description=DESCRIPTIONS["normalize"])
+    return_pixels: bool = Field(False, description=DESCRIPTIONS["return_pixels"])
 
 
 def _json_schema() -> dict[str, Any]:

@@ -1,132 +1,138 @@
-"""The kinds of problems that error answers name: one table of status, title and what to do."""
+"""The types of problems that error answers can have: status, title and advice for each code."""
 
 from typing import NamedTuple
 
 
-class Kind(NamedTuple):
+class ProblemType(NamedTuple):
     status: int
     title: str
     advice: str
-    """What whoever sent the request can do."""
+    """What the sender of the request can do."""
 
 
 PROBLEM_TYPES = {
-    "bad-request": Kind(
-        400, "The request can't be understood", "Mend the part of the request that `detail` names."
+    "bad-request": ProblemType(
+        400, "The request can't be understood", "Fix the part of the request that `detail` names."
     ),
-    "malformed-json": Kind(
-        400, "The body is not JSON", "Mend the JSON where `detail` says that it stops being JSON."
+    "malformed-json": ProblemType(
+        400, "The body is not JSON", "Fix the JSON at the place that `detail` names."
     ),
-    "host-not-allowed": Kind(
+    "host-not-allowed": ProblemType(
         400,
         "The Host header names no host of this service",
         "Call the service by a name that it answers to, or add yours to `MLP_ALLOWED_HOSTS`.",
     ),
-    "unauthenticated": Kind(
+    "unauthenticated": ProblemType(
         401,
         "The request needs an API key",
         "Send `Authorization: Bearer mlp_…`; `mlp-service keys create` makes a key.",
     ),
-    "forbidden": Kind(
+    "forbidden": ProblemType(
         403, "The API key does not allow this", "Use a key with the scope that `detail` names."
     ),
-    "cross-site": Kind(
+    "cross-site": ProblemType(
         403,
-        "The page of another site may not do this",
-        "Send it from a page of this service, or from a program.",
+        "A page of another site may not do this",
+        "Send the request from a page of this service, or from a program.",
     ),
-    "not-found": Kind(
+    "not-found": ProblemType(
         404,
         "There is nothing at this address",
         "Look up the address at `/docs`, which lists the routes.",
     ),
-    "job-not-found": Kind(
+    "job-not-found": ProblemType(
         404,
         "There is no such job",
-        "Look for the id in `GET /v1/jobs`; `latest` is a model, once a job has succeeded.",
+        "Look up the id in `GET /v1/jobs`; `latest` works as soon as a job has succeeded.",
     ),
-    "dataset-not-found": Kind(
+    "dataset-not-found": ProblemType(
         404, "There is no such data set", "Choose one of `GET /v1/datasets`."
     ),
-    "layer-not-found": Kind(
-        404, "The network has no such layer", "Count layers from 1; the last one is the output."
+    "layer-not-found": ProblemType(
+        404,
+        "The network has no such layer",
+        "Use a number from 1, the first hidden layer, to that of the output layer.",
     ),
-    "method-not-allowed": Kind(
+    "method-not-allowed": ProblemType(
         405,
-        "This address does not know the method",
+        "This address does not support the method",
         "Use one of the methods in the `Allow` header.",
     ),
-    "request-timeout": Kind(
+    "request-timeout": ProblemType(
         408,
-        "The request came too slowly",
-        "Send headers within 6 seconds, and a body at 16 KiB a second or faster.",
+        "The request arrived too slowly",
+        "Send the headers within 6 seconds, and the body at 16 KiB a second or faster.",
     ),
-    "wrong-move": Kind(
+    "wrong-move": ProblemType(
         409,
         "The job's state does not allow this",
-        "Do one of the things that the job's state allows; `detail` lists them.",
+        "Use one of the actions that the job's state allows; `detail` lists them.",
     ),
-    "no-checkpoint-yet": Kind(
+    "no-checkpoint-yet": ProblemType(
         409,
         "The job has no weights yet",
-        "Try again after as many seconds as `Retry-After` says, if it says any.",
+        "Try again after the seconds in `Retry-After`, if that header is present.",
     ),
-    "network-diverged": Kind(
+    "network-diverged": ProblemType(
         409,
-        "The network's outputs are no numbers",
-        "Ask another network, or train again with a lower `learning_rate`.",
+        "The network's outputs are not finite",
+        "Use another network, or train again with a lower `learning_rate`.",
     ),
-    "too-large": Kind(413, "The body is too large", "Send no more bytes than `detail` allows."),
-    "unsupported-media-type": Kind(
+    "too-large": ProblemType(
+        413, "The body is too large", "Send no more bytes than `detail` allows."
+    ),
+    "unsupported-media-type": ProblemType(
         415,
-        "The body is of a type that is not read here",
+        "The body's media type is not supported here",
         "Send one of the types that `detail` lists, and name it in `Content-Type`.",
     ),
-    "invalid": Kind(
+    "invalid": ProblemType(
         422,
         "The request has values that are not valid",
         "Change each value that `errors` points to; its hint may say how.",
     ),
-    "spec-refused": Kind(
+    "spec-refused": ProblemType(
         422,
         "The job can't run here",
         "Ask for less, as the hints in `errors` say, or raise the limits in the settings.",
     ),
-    "idempotency-key-reused": Kind(
+    "idempotency-key-reused": ProblemType(
         422,
-        "The Idempotency-Key was used for something else",
+        "The Idempotency-Key was used with another body",
         "Give each new job an `Idempotency-Key` of its own.",
     ),
-    "bad-image": Kind(
+    "bad-image": ProblemType(
         422,
         "The image can't be read as a digit",
         "Send another picture; `detail` says what is wrong with this one.",
     ),
-    "headers-too-large": Kind(
-        431, "The headers are too large", "Keep address and headers within 32 KiB and 100 lines."
+    "headers-too-large": ProblemType(
+        431,
+        "The headers are too large",
+        "Keep the address and the headers within 32 KiB and 100 lines.",
     ),
-    "internal": Kind(
-        500, "The service failed", "Tell whoever looks after the service; its log says more."
+    "internal": ProblemType(
+        500, "The service failed", "Tell the operator of the service; its log says more."
     ),
-    "store-unavailable": Kind(
+    "store-unavailable": ProblemType(
         503,
-        "The store can't be read or written now",
-        "Try again after as many seconds as `Retry-After` says; the log tells what is wrong.",
+        "The database or a file can't be read or written now",
+        "Try again after the seconds in `Retry-After`; the service's log says what is wrong.",
     ),
-    "overloaded": Kind(
+    "overloaded": ProblemType(
         503,
-        "More predictions are asked for than can be made",
-        "Wait as long as `Retry-After` says; who asks sooner is answered later.",
+        "More predictions are requested than the service can make",
+        "Wait for the seconds in `Retry-After`; retrying sooner delays the answer.",
     ),
-    "too-many-connections": Kind(
+    "too-many-connections": ProblemType(
         503,
-        "More clients are connected than can be served",
+        "More clients are connected than the service can serve",
         "Use fewer connections, or raise `MLP_MAX_CONNECTIONS`.",
     ),
-    "disk-full": Kind(
+    "disk-full": ProblemType(
         507,
         "There is no space left to store this",
-        "Free some space, or ask whoever looks after the service to; then try again.",
+        "Free some space or ask the operator of the service to, then try again.",
     ),
 }
-"""By code."""
+"""By code, which is also the last part of the problem's `type`, `/problems/<code>`."""

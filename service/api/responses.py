@@ -1,4 +1,4 @@
-"""Answers that a client may already have: ETags, 304 and lists."""
+"""Answers that a client may already have (ETag, 304), and threads for answers that take long."""
 
 import asyncio
 import hashlib
@@ -9,6 +9,7 @@ from typing import Literal, TypeVar
 from anyio import CapacityLimiter
 from fastapi import HTTPException, Request, Response
 from fastapi.responses import StreamingResponse
+from pydantic import Field
 from starlette.requests import ClientDisconnect
 
 import service
@@ -28,38 +29,45 @@ T = TypeVar("T")
 Pieces = Iterator[bytes | memoryview]
 
 
-class LimitedPool:
-    """A few threads of its own for answers that take much time or memory.
+# --- Heavy answers --------------------------------------------------------------------------------
 
-    The others stay free meanwhile; and the C library, which keeps freed memory for each thread by
-    itself, keeps it for these few.
+
+class LimitedPool:
+    """A few threads of its own, for answers that take much time or memory.
+
+    The framework's threads stay free meanwhile. The C library keeps freed memory for each thread
+    separately, so few threads also keep little of it.
     """
 
     def __init__(self, threads: int) -> None:
         self._places = CapacityLimiter(threads)
         self._threads = ThreadPoolExecutor(threads)
 
-    async def make(self, request: Request, what: Callable[[], T]) -> T:
-        """Return what `what` returns, once its turn has come.
+    async def run(self, request: Request, function: Callable[[], T]) -> T:
+        """Call `function` in one of the threads as soon as one is free, and return its result.
 
-        Those who wait hold nothing but their connection, and that is the limit of their number.
+        Waiting requests hold nothing but their connections, whose number is limited.
 
         Raises:
-            ClientDisconnect: the client has not waited, so nothing was made.
+            ClientDisconnect: the client has left, so the function was not called.
+
         """
         async with self._places:
             if await request.is_disconnected():
                 raise ClientDisconnect
-            return await asyncio.get_running_loop().run_in_executor(self._threads, what)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, function)
 
 
 HEAVY_POOL = LimitedPool(2)
 
 
-def unchanged(request: Request, suffix: str, source: tuple[object, ...]) -> Response | None:
-    """Return 304 if the client names the tag that `conditional` would answer with.
+# --- Conditional answers --------------------------------------------------------------------------
 
-    For what comes before a heavy answer: `source` must be known without it.
+
+def unchanged(request: Request, suffix: str, source: tuple[object, ...]) -> Response | None:
+    """Return 304 if the client already has the answer that `conditional` would give, else None.
+
+    Call it before preparing a heavy answer; `source` must be known without that work.
     """
     headers = _headers(suffix, source)
     return _not_modified(headers) if headers["ETag"] in _held(request) else None
@@ -68,10 +76,14 @@ def unchanged(request: Request, suffix: str, source: tuple[object, ...]) -> Resp
 def conditional(
     request: Request, suffix: str, source: tuple[object, ...], make: Callable[[], bytes | Pieces]
 ) -> Response:
-    """Answer with what `make` returns, or 304 if the client has it.
+    """Answer with what `make` returns, or with 304 if the client already has it.
 
     Args:
-        source: all that decides the bytes, so that the ETag needs no bytes.
+        request: may name the ETags that the client has.
+        suffix: decides the media type.
+        source: everything that decides the bytes, so that the ETag can be computed without them.
+        make: returns the body.
+
     """
     headers = _headers(suffix, source)
     if {"*", headers["ETag"]} & _held(request):
@@ -79,7 +91,7 @@ def conditional(
     body, media_type = make(), MEDIA_TYPES[suffix]
     if isinstance(body, bytes):
         return Response(body, headers=headers, media_type=media_type)
-    return StreamingResponse(_in_turn(body), headers=headers, media_type=media_type)
+    return StreamingResponse(_async_pieces(body), headers=headers, media_type=media_type)
 
 
 def _headers(suffix: str, source: tuple[object, ...]) -> dict[str, str]:
@@ -88,7 +100,7 @@ def _headers(suffix: str, source: tuple[object, ...]) -> dict[str, str]:
 
 
 def _held(request: Request) -> set[str]:
-    """Return the tags of what the client has."""
+    """Return the ETags that the client has."""
     held = request.headers.get("if-none-match", "")
     return {part.strip().removeprefix("W/") for part in held.split(",")}
 
@@ -97,8 +109,8 @@ def _not_modified(headers: dict[str, str]) -> Response:
     return Response(status_code=304, headers=headers)
 
 
-async def _in_turn(pieces: Pieces) -> AsyncIterator[bytes | memoryview]:
-    """Yield pieces that are made without waiting: Starlette would take a thread for each."""
+async def _async_pieces(pieces: Pieces) -> AsyncIterator[bytes | memoryview]:
+    """Yield pieces that are made without waiting; Starlette would use a thread for each."""
     for piece in pieces:
         yield piece
 
@@ -109,40 +121,39 @@ def check_size(tiles: int, tile: int) -> None:
         raise HTTPException(422, f"{tiles} tiles of {tile}x{tile} are too much for one picture.")
 
 
-HELD: dict[int | str, dict[str, object]] = {
-    304: {"description": "The client has it (If-None-Match)"}
-}
-"""Describes the answer to a client that has it already for OpenAPI."""
-
-
-def binary(*suffixes: str) -> dict[int | str, dict[str, object]]:
-    """Describe a 200 answer with these media types for OpenAPI."""
-    schema = {"schema": {"type": "string", "format": "binary"}}
-    content = {MEDIA_TYPES[suffix].split(";")[0]: schema for suffix in suffixes}
-    if "json" in suffixes:
-        content[MEDIA_TYPES["json"]] = {"schema": {"type": "object"}}
-    return {200: {"content": content}, **HELD}
+# --- Lists ----------------------------------------------------------------------------------------
 
 
 class JobList(Record):
-    object: Literal["list"] = "list"
-    data: list[Job]
-    has_more: bool
-    first_id: str | None
-    last_id: str | None
+    """One page of jobs, newest first."""
+
+    object: Literal["list"] = Field("list", description="The type of this record.")
+    data: list[Job] = Field(description="The jobs of this page.")
+    has_more: bool = Field(description="Whether there are older jobs behind this page.")
+    first_id: str | None = Field(description="Id of the first job; null if the page is empty.")
+    last_id: str | None = Field(
+        description="Id of the last job, to be sent as `after` for the next page; null if the "
+        "page is empty."
+    )
 
 
 class EpochList(Record):
-    object: Literal["list"] = "list"
-    data: list[Epoch]
+    """The finished epochs of a job, in order."""
+
+    object: Literal["list"] = Field("list", description="The type of this record.")
+    data: list[Epoch] = Field(description="The epochs.")
 
 
 class Preset(Record):
-    name: str
-    description: str
-    spec: Spec
+    """A spec that has a name."""
+
+    name: str = Field(description="What to send as `preset` in a spec.")
+    description: str = Field(description="The network, and what it achieves on the test set.")
+    spec: Spec = Field(description="The spec with all its fields.")
 
 
 class PresetList(Record):
-    object: Literal["list"] = "list"
-    data: list[Preset]
+    """The presets."""
+
+    object: Literal["list"] = Field("list", description="The type of this record.")
+    data: list[Preset] = Field(description="The presets, the smallest first.")

@@ -131,14 +131,12 @@ def _normalized(images: Images, normalize: Normalize, *, quick: bool) -> Normali
     """Bring all images into MNIST's form."""
     if len(images) == 1:
         grey = _decoded(images[0])
-        if normalize == "auto" and grey.shape == SHAPE and (box := mnist_box(grey)):
-            return NormalizedBatch(grey[np.newaxis], np.array([box]), {})
+        if normalize == "auto" and (batch := _single_digit(grey)):
+            return batch
         images = [grey]
     pixels, boxes, fits = _examined(images)
     rest = np.flatnonzero(~fits).tolist() if normalize == "auto" else list(range(len(images)))
-    if not rest:
-        return NormalizedBatch(pixels, boxes, {})
-    if quick:
+    if rest and quick:
         raise TakesTooLong
     if len(rest) > MAX_REDRAWN and normalize != "never":
         raise BadImage(
@@ -150,11 +148,22 @@ def _normalized(images: Images, normalize: Normalize, *, quick: bool) -> Normali
     others = {index: _normalized_or_bad(images[index], normalize, budget) for index in rest}
     if len(images) == 1 and isinstance(others[0], BadImage):
         raise others[0]
-    pixels = pixels.copy()
+    return NormalizedBatch(_replaced(pixels, others), boxes, others)
+
+
+def _single_digit(grey: Grey) -> NormalizedBatch | None:
+    """Return the batch of one picture if it has MNIST's form: the most frequent case, kept fast."""
+    box = mnist_box(grey) if grey.shape == SHAPE else None
+    return NormalizedBatch(grey[np.newaxis], np.array([box]), {}) if box else None
+
+
+def _replaced(pixels: np.ndarray, others: dict[int, Normalized | BadImage]) -> np.ndarray:
+    """Return pixels (n, 28, 28) with the pictures that were normalised in their places."""
+    pixels = pixels.copy() if others else pixels
     for index, found in others.items():
         if isinstance(found, Normalized):
             pixels[index] = found.pixels
-    return NormalizedBatch(pixels, boxes, others)
+    return pixels
 
 
 def _examined(images: Images) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -5,11 +5,9 @@ import hmac
 import math
 import re
 import time
-from typing import Any
 
 import structlog
 from anyio import CapacityLimiter, to_thread
-from fastapi import FastAPI
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -170,32 +168,3 @@ def _why_invalid(key: Key) -> str | None:
     if key.revoked_at:
         return "was revoked"
     return "has expired" if key.expired else None
-
-
-def describe(app: FastAPI) -> None:
-    """Say in the OpenAPI document which operations need a key, by the rule that asks for it."""
-    plain = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            document = plain()
-            bearer = {"type": "http", "scheme": "bearer", "description": f"An API key. {HOW}"}
-            document.setdefault("components", {})["securitySchemes"] = {"bearer": bearer}
-            for path, item in document["paths"].items():
-                for method, operation in item.items():
-                    _describe(operation, needed_scope(method.upper(), path))
-        return plain()  # FastAPI keeps the document
-
-    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way
-
-
-def _describe(operation: dict[str, Any], needed: str | None) -> None:
-    if needed is None:
-        return
-    # The second, empty one: as long as there are no keys, none is needed.
-    operation["security"] = [{"bearer": []}, {}]
-    content = operation["responses"]["default"]["content"]
-    operation["responses"] |= {
-        "401": {"description": "No valid API key", "content": content},
-        "403": {"description": f"The key has not the scope `{needed}`", "content": content},
-    }

@@ -203,10 +203,18 @@ def test_a_body_over_the_limit_is_too_large_whether_it_says_so_or_not(reader, pa
         (
             "/v1/jobs",
             "application/json",
-            "Such a body may have 262,144 bytes: send less, or raise MLP_MAX_BODY_BYTES.",
+            "A body like this may have 262,144 bytes: send less, or raise MLP_MAX_BODY_BYTES.",
         ),
-        (PREDICT, "application/x-npy", "Such a body may have 10,485,760 bytes: send fewer images"),
-        (PREDICT, "Image/PNG", "Such a body may have 1,048,576 bytes: send a smaller picture."),
+        (
+            PREDICT,
+            "application/x-npy",
+            "A body like this may have 10,485,760 bytes: send fewer images",
+        ),
+        (
+            PREDICT,
+            "Image/PNG",
+            "A body like this may have 1,048,576 bytes: send a smaller picture.",
+        ),
     ],
 )
 def test_a_body_that_is_too_large_hears_of_the_limit_of_its_kind_alone(reader, path, kind, detail):

@@ -8,6 +8,11 @@ import pytest
 from jsonschema import Draft202012Validator
 from starlette.testclient import TestClient
 
+from service.api.datasets import DatasetList, DatasetRecord, Sample
+from service.api.docs import ProblemType
+from service.api.health import Alive, Ready
+from service.api.predict_request import ImageInput, PredictRequest
+from service.api.responses import EpochList, JobList, Preset, PresetList
 from service.app import create_app
 from service.settings import Settings
 from tests.service.conftest import URL
@@ -102,8 +107,81 @@ def test_operations_have_short_unique_names_and_words(document):
     ids = [operation["operationId"] for operation in operations(document).values()]
     assert len(set(ids)) == len(ids)
     assert all(re.fullmatch(r"[a-z_]{4,20}", id_) for id_ in ids)
-    assert all(operation.get("description") for operation in operations(document).values())
     assert all(operation.get("tags") for operation in operations(document).values())
+
+
+def test_every_operation_has_a_summary_and_a_description_that_somebody_wrote(document):
+    for operation in operations(document).values():
+        generated = operation["operationId"].replace("_", " ").title()
+        assert operation["summary"] != generated
+        assert re.fullmatch(r"[A-Z][^.]{5,60}", operation["summary"])
+        assert re.match(r"[A-Z]", operation["description"])
+        assert operation["description"].rstrip().endswith(".")
+
+
+def test_every_parameter_and_every_body_is_described(document):
+    for (method, path), operation in operations(document).items():
+        for parameter in operation.get("parameters", []):
+            assert parameter.get("description"), (method, path, parameter["name"])
+
+
+def own_fields():
+    """The fields of the records and requests that this package defines, not the client's."""
+    models = (
+        *(JobList, EpochList, Preset, PresetList),
+        *(DatasetRecord, DatasetList, Sample, Alive, Ready, ProblemType),
+        *(PredictRequest, ImageInput),
+    )
+    return [(model.__name__, *each) for model in models for each in model.model_fields.items()]
+
+
+@pytest.mark.parametrize(("model", "name", "field"), own_fields())
+def test_every_field_is_described(model, name, field):
+    assert field.description, (model, name)
+    assert re.fullmatch(r"[A-Z`].*\.", field.description, re.DOTALL), (model, name)
+
+
+def test_every_answer_is_described_with_an_example_where_it_is_json(document):
+    for key, operation in operations(document).items():
+        for status, response in operation["responses"].items():
+            assert len(response["description"]) > 10, (key, status)
+            assert "Successful Response" not in response["description"], (key, status)
+            content = response.get("content", {}).get("application/json")
+            if status[0] == "2" and content:
+                validator(document, content["schema"]).validate(content["example"])
+
+
+def test_the_headers_that_are_documented_are_sent(writer, document):
+    told = operations(document)
+    created = writer.post("/v1/jobs", json={"preset": "linear"}, headers={"Idempotency-Key": "k"})
+    again = writer.post("/v1/jobs", json={"preset": "linear"}, headers={"Idempotency-Key": "k"})
+    assert "Location" in created.headers
+    assert set(told["post", "/v1/jobs"]["responses"]["201"]["headers"]) <= set(
+        name.title() for name in again.headers
+    )
+    array = writer.post(
+        "/v1/models/latest/predict", json=SAMPLE, headers={"Accept": "application/x-npy"}
+    )
+    names = told["post", "/v1/models/{ref}/predict"]["responses"]["200"]["headers"]
+    assert all(name in array.headers for name in names)
+    for (method, template), operation in told.items():
+        if "304" in operation["responses"]:
+            job = created.json()["id"]
+            answer = writer.request(method, USES[method, template][1].format(job=job))
+            assert all(name in answer.headers for name in operation["responses"]["200"]["headers"])
+
+
+def test_every_route_refuses_query_parameters_that_it_does_not_know(writer, document):
+    health = {"/livez", "/readyz", "/metrics", "/problems/{code}"}  # for probes and browsers
+    for (method, template), (body, path) in USES.items():
+        sign = "&" if "?" in path else "?"
+        address = path.format(job="none") + f"{sign}bogus=1"
+        answer = writer.request(method, address, json=body)
+        if template in health:
+            assert answer.is_success, path
+        elif template != "/v1/jobs/{job}/events":  # where the job is looked up first
+            assert answer.status_code == 422, path
+            assert {"pointer": "?bogus", "detail": "unknown parameter"} in answer.json()["errors"]
 
 
 def test_every_reference_leads_somewhere(document):

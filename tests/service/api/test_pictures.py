@@ -20,7 +20,7 @@ from mlp_client.job_state import State
 from service.api import curves, weights
 from service.domain.errors import NotTrainedYet
 from service.inference.model_cache import ModelCache
-from service.pictures import templates
+from service.pictures import contact_sheet
 from service.store.jobs import JobStore
 from tests.service.api.test_hostile_bodies import check_problem
 from tests.service.api.test_jobs import submit
@@ -247,7 +247,7 @@ def asked(live, path, times, maker, at_once=1):
         ("/v1/jobs/{job}/epochs.csv", JobStore, "epochs", [], 2),
         ("/v1/models/{job}/weights.npz", ModelCache, "get", UNTRAINED, 2),
         ("/v1/models/{job}/layers/1/weights.png", ModelCache, "get", UNTRAINED, 2),
-        ("/v1/datasets/mnist/samples.png", templates, "contact_sheet", b"", 2),
+        ("/v1/datasets/mnist/samples.png", contact_sheet, "draw", b"", 2),
     ],
 )  # fmt: skip
 def test_heavy_answers_are_made_few_at_once_and_cheap_ones_need_not_wait(
@@ -268,7 +268,7 @@ def test_heavy_answers_are_made_few_at_once_and_cheap_ones_need_not_wait(
     ("path", "place", "name"),
     [
         ("/v1/jobs/{job}/curves.png", curves.curves, "draw"),
-        ("/v1/datasets/mnist/samples.png", templates, "contact_sheet"),
+        ("/v1/datasets/mnist/samples.png", contact_sheet, "draw"),
         ("/v1/jobs/{job}/epochs.csv", JobStore, "epochs"),
     ],
 )
@@ -282,7 +282,7 @@ def test_what_the_client_has_waits_for_no_place(live, monkeypatch, path, place, 
 
 def test_nothing_is_made_for_clients_who_have_left(live, monkeypatch):
     maker, path = Blocked(b""), "/v1/datasets/mnist/samples.png"
-    monkeypatch.setattr(templates, "contact_sheet", maker)
+    monkeypatch.setattr(contact_sheet, "draw", maker)
     with asked(live, path, 2, maker, 2):
         for _ in range(3):
             with pytest.raises(httpx2.TimeoutException):
@@ -602,4 +602,4 @@ def test_a_job_that_changes_changes_its_tag(api):
     ("n_in", "units", "pixels"), [(1000, 10, 8), (32, 10, 1), (448, 10, 4), (128, 500, 1)]
 )
 def test_each_unit_of_a_wide_layer_has_a_row_that_can_be_seen(n_in, units, pixels):
-    assert weights._row_height(n_in, units) == pixels
+    assert weights.row_height(n_in, units) == pixels

@@ -347,8 +347,8 @@ def test_the_first_page_leads_on(reader):
     ("path", "pointer", "detail", "hint"),
     [
         ("/v1/jobs?stat=queued", "?stat", "unknown parameter", "did you mean 'state'?"),
-        ("/v1/jobs?limit=1&limit=1", "?limit", "comes 2 times; send it once", None),
-        ("/v1/jobs/nope/epochs?after=1&after=x", "?after", "comes 2 times; send it once", None),
+        ("/v1/jobs?limit=1&limit=1", "?limit", "is sent 2 times; send it once", None),
+        ("/v1/jobs/nope/epochs?after=1&after=x", "?after", "is sent 2 times; send it once", None),
         ("/v1/presets?x=1", "?x", "unknown parameter", None),
     ],
 )

@@ -108,7 +108,7 @@ def test_a_value_of_another_type_is_refused_where_it_stands(api, field, value):
         ({"hidden": [2**40]}, "must be 2,147,483,648 or less"),
         ({"hidden": 3}, "must be a list"),
         ({"learning_rate": 0}, "must be more than 0"),
-        ({"name": "a\nb"}, "has characters that can't be used here, such as a line end"),
+        ({"name": "a\nb"}, "has characters that are not allowed here, such as a line break"),
         ({"name": 5}, "must be text"),
         ({"name": "x" * 65}, "must have 64 characters or less"),
         ({"tags": [""]}, "must not be empty"),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.pictures import templates
+from service.pictures import contact_sheet, templates, tile_grid
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -22,7 +22,7 @@ def pixels(data):
 def one(weights, **options):
     """The colours of a single tile with one pixel for each weight, without its margin."""
     weights = np.array(weights, np.float32)
-    picture = pixels(templates.draw_tiles(weights[None], tile_size=max(weights.shape), **options))
+    picture = pixels(templates.draw(weights[None], tile_size=max(weights.shape), **options))
     gap = (picture.shape[0] - weights.shape[0]) // 2
     return picture[gap : gap + weights.shape[0], gap : gap + weights.shape[1]]
 
@@ -49,8 +49,8 @@ def test_the_scale_is_symmetric_when_the_weights_are_not():
 def test_a_shared_scale_compares_tiles_and_scale_each_does_not():
     weights = np.stack([np.full((4, 4), 0.1), np.full((4, 4), 10)]).astype(np.float32)
     options = {"tile_size": 4, "columns": 2}
-    shared = pixels(templates.draw_tiles(weights, scale="shared", **options))
-    each = pixels(templates.draw_tiles(weights, scale="each", **options))
+    shared = pixels(templates.draw(weights, scale="shared", **options))
+    each = pixels(templates.draw(weights, scale="each", **options))
     assert shared[4, 3].min() > 230
     assert (each[4, 3] == shared[4, 9]).all()
     assert shared[4, 9].min() < 110
@@ -60,7 +60,7 @@ def test_ten_tiles_lie_in_two_rows_of_five_in_order():
     weights = np.full((10, 28, 28), -1, np.float32)
     for k in range(10):
         weights[k, 0, k] = 1  # tile k has its only blue weight in column k of its first row
-    picture = pixels(templates.draw_tiles(weights, tile_size=28))
+    picture = pixels(templates.draw(weights, tile_size=28))
     blue = np.argwhere(picture[..., 2] > picture[..., 0] + 50)
     steps_down, steps_right = (np.unique(np.sort(axis)) for axis in blue.T)
     assert len(blue) == 10
@@ -75,7 +75,7 @@ def test_ten_tiles_lie_in_two_rows_of_five_in_order():
 def test_ten_templates_are_drawn_at_112_pixels_and_titles_take_room_above():
     weights = np.zeros((10, 28, 28), np.float32)
     bare, titled = (
-        pixels(templates.draw_tiles(weights, titles=titles)).shape
+        pixels(templates.draw(weights, titles=titles)).shape
         for titles in (None, [f"Digit {k}" for k in range(10)])
     )
     assert bare[1] == titled[1] > 5 * 112
@@ -84,9 +84,7 @@ def test_ten_templates_are_drawn_at_112_pixels_and_titles_take_room_above():
 
 def test_a_caption_lies_over_the_tiles_and_moves_nothing_else():
     weights = np.random.default_rng(0).normal(size=(40, 28, 28)).astype(np.float32)
-    bare, written = (
-        pixels(templates.draw_tiles(weights, caption=text)) for text in ("", "40 units")
-    )
+    bare, written = (pixels(templates.draw(weights, caption=text)) for text in ("", "40 units"))
     above = len(written) - len(bare)
     assert above > 10
     assert (written[above:] == bare)[12:].all()
@@ -96,26 +94,26 @@ def test_a_caption_lies_over_the_tiles_and_moves_nothing_else():
 def test_a_caption_wider_than_the_tiles_is_left_off():
     weights = np.zeros((1, 28, 28), np.float32)
     options = {"tile_size": 28}
-    assert templates.draw_tiles(weights, caption="c" * 40, **options) == templates.draw_tiles(
+    assert templates.draw(weights, caption="c" * 40, **options) == templates.draw(
         weights, **options
     )
 
 
 def test_128_tiles_lie_in_a_grid_twice_as_wide_as_high():
-    height, width, _ = pixels(templates.draw_tiles(np.zeros((128, 28, 28), np.float32))).shape
+    height, width, _ = pixels(templates.draw(np.zeros((128, 28, 28), np.float32))).shape
     assert 1.9 < width / height < 2.1
 
 
 def test_weights_stay_sharp_squares_when_enlarged():
     weights = np.random.default_rng(0).normal(size=(1, 4, 4)).astype(np.float32)
-    picture = pixels(templates.draw_tiles(weights, tile_size=40))
+    picture = pixels(templates.draw(weights, tile_size=40))
     gap = (picture.shape[0] - 40) // 2
     inner = picture[gap : gap + 40, gap : gap + 40].reshape(4, 10, 4, 10, 3)
     assert (inner == inner[:, :1, :, :1]).all()
 
 
 def test_a_wide_matrix_keeps_its_shape_and_a_pixel_for_each_weight():
-    height, width, _ = pixels(templates.draw_tiles(np.zeros((1, 10, 2000), np.float32))).shape
+    height, width, _ = pixels(templates.draw(np.zeros((1, 10, 2000), np.float32))).shape
     assert width >= 2000
     assert height < 60
 
@@ -123,7 +121,7 @@ def test_a_wide_matrix_keeps_its_shape_and_a_pixel_for_each_weight():
 @pytest.mark.parametrize("fill", [0, np.nan, np.inf, -np.inf, 3e38, 1e-45])
 @pytest.mark.parametrize("format", ["png", "svg"])
 def test_any_weight_can_be_drawn(fill, format):
-    assert templates.draw_tiles(np.full((3, 28, 28), fill, np.float32), format=format)
+    assert templates.draw(np.full((3, 28, 28), fill, np.float32), format=format)
 
 
 def test_weights_that_are_not_finite_are_grey_and_the_others_keep_their_scale():
@@ -136,16 +134,14 @@ def test_weights_that_are_not_finite_are_grey_and_the_others_keep_their_scale():
 
 def test_no_weights_are_refused():
     with pytest.raises(ValueError, match="no weights"):
-        templates.draw_tiles(np.zeros((1, 0, 28), np.float32))
+        templates.draw(np.zeros((1, 0, 28), np.float32))
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_svg_embeds_the_same_picture_and_writes_titles_as_text(theme):
     weights = np.random.default_rng(0).normal(size=(10, 28, 28)).astype(np.float32)
     titles = [f"<{k}> & co" for k in range(10)]
-    root = ElementTree.fromstring(
-        templates.draw_tiles(weights, titles=titles, format="svg", theme=theme)
-    )
+    root = ElementTree.fromstring(templates.draw(weights, titles=titles, format="svg", theme=theme))
     (image,) = root.iter(f"{SVG}image")
     embedded = base64.b64decode(image.get("href").removeprefix("data:image/png;base64,"))
     size = Image.open(io.BytesIO(embedded)).size
@@ -157,9 +153,7 @@ def test_svg_embeds_the_same_picture_and_writes_titles_as_text(theme):
 @pytest.mark.parametrize("title", ["数字 🙂", "x" * 500, "a\nb\x00", "", "\ud800"])
 @pytest.mark.parametrize("format", ["png", "svg"])
 def test_any_title_can_be_drawn(title, format):
-    data = templates.draw_tiles(
-        np.zeros((2, 28, 28), np.float32), titles=[title] * 2, format=format
-    )
+    data = templates.draw(np.zeros((2, 28, 28), np.float32), titles=[title] * 2, format=format)
     if format == "svg":
         ElementTree.fromstring(data)
 
@@ -167,18 +161,14 @@ def test_any_title_can_be_drawn(title, format):
 def test_the_same_weights_give_the_same_bytes():
     weights = np.ones((10, 28, 28), np.float32)
     titles = [str(k) for k in range(10)]
-    assert templates.draw_tiles(weights, titles=titles) == templates.draw_tiles(
-        weights, titles=titles
-    )
+    assert templates.draw(weights, titles=titles) == templates.draw(weights, titles=titles)
 
 
 def test_a_contact_sheet_shows_each_image_white_on_black_over_its_label():
     images = np.zeros((7, 28, 28), np.uint8)
     images[3] = 255
-    labelled = pixels(
-        templates.contact_sheet(images, labels=list("0123456"), columns=3, tile_size=28)
-    )
-    bare = pixels(templates.contact_sheet(images, columns=3, tile_size=28))
+    labelled = pixels(contact_sheet.draw(images, labels=list("0123456"), columns=3, tile_size=28))
+    bare = pixels(contact_sheet.draw(images, columns=3, tile_size=28))
     assert labelled.shape[0] > bare.shape[0]
     white = np.argwhere((bare == 255).all(axis=-1))
     top, left = white.min(axis=0)
@@ -189,8 +179,8 @@ def test_a_contact_sheet_shows_each_image_white_on_black_over_its_label():
 
 def test_a_single_image_comes_back_as_it_is():
     image = np.random.default_rng(0).integers(0, 256, (28, 28), np.uint8)
-    assert (np.asarray(Image.open(io.BytesIO(templates.single(image)))) == image).all()
-    assert Image.open(io.BytesIO(templates.single(image, tile_size=280))).size == (280, 280)
+    assert (np.asarray(Image.open(io.BytesIO(contact_sheet.single(image)))) == image).all()
+    assert Image.open(io.BytesIO(contact_sheet.single(image, tile_size=280))).size == (280, 280)
 
 
 @pytest.mark.parametrize("weights", [(1, 40, 50), (3, 28, 28)])
@@ -198,17 +188,17 @@ def test_bands_of_any_height_give_the_same_picture(monkeypatch, weights):
     values = np.random.default_rng(0).normal(size=weights).astype(np.float32)
     values[0, 3, 3] = np.nan
     options = {"tile_size": max(weights[1:])}
-    whole = templates.draw_tiles(values, **options)
-    monkeypatch.setattr(templates, "_BAND", 110)
-    assert templates.draw_tiles(values, **options) == whole
+    whole = templates.draw(values, **options)
+    monkeypatch.setattr(tile_grid, "BAND", 110)
+    assert templates.draw(values, **options) == whole
 
 
 def test_a_large_matrix_is_drawn_without_a_large_copy():
     weights = np.random.default_rng(0).random((1, 1000, 4000), np.float32)
-    templates.draw_tiles(weights[:, :2, :2])
+    templates.draw(weights[:, :2, :2])
     tracemalloc.start()
     try:
-        templates.draw_tiles(weights)
+        templates.draw(weights)
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
