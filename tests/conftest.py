@@ -3,12 +3,15 @@
 import os
 import shutil
 from collections.abc import Generator, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from mlp_client.records import Cost
 from mlp_client.spec import Spec
 from service.domain import cost
+from service.domain.job_recipe import recipe_of
 from service.store.checkpoints import CheckpointStore
 from service.store.datasets import MNIST, DatasetStore
 from service.store.files.local import Artifacts
@@ -167,5 +170,5 @@ def submission(
 ) -> Submission:
     spec = Spec.model_validate(fields)
     batches = -(-MNIST.train_rows // spec.batch_size)
-    priced = cost.cost_of(spec, MNIST.shape)
+    priced = Cost(**asdict(cost.cost_of(recipe_of(spec.model_dump()), MNIST.shape)))
     return jobs.submit(spec, priced, batches, lambda job: job.model_dump_json(), key, body)

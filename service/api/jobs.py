@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Depends, Header, HTTPException, Path, Query, Request, Response
@@ -11,7 +12,7 @@ from pydantic import Field
 from starlette.convertors import StringConvertor, register_url_convertor
 
 from mlp_client.job_state import State
-from mlp_client.records import Epoch, Job
+from mlp_client.records import Cost, Epoch, Job
 from mlp_client.spec import PRESETS, Spec
 from service.api.dependencies import Services, ServicesDep
 from service.api.openapi import NOT_MODIFIED, binary
@@ -27,6 +28,7 @@ from service.api.responses import (
 from service.api.validation import NO_PARAMETERS, QueryParameters
 from service.domain import cost
 from service.domain.errors import DatasetNotFound, Flaw, SpecRefused
+from service.domain.job_recipe import recipe_of
 from service.store.jobs import Submission
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
@@ -115,9 +117,10 @@ def _submit(services: Services, spec: Spec, key: str | None, body: bytes) -> Sub
         shape = services.datasets.describe(spec.dataset).shape
     except DatasetNotFound as exc:
         raise SpecRefused([Flaw("#/dataset", str(exc))]) from exc
+    priced = cost.check(recipe_of(spec.model_dump()), shape, services.limits)
     return services.jobs.submit(
         spec,
-        cost.check(spec, shape, services.limits),
+        Cost(**asdict(priced)),
         batches_per_epoch=math.ceil(shape.train_rows / spec.batch_size),
         render=lambda job: job.model_dump_json(),
         key=key,

@@ -96,7 +96,7 @@ QUEUED_JOB = {
         "epochs": f"/v1/jobs/{JOB_ID}/epochs",
         "events": f"/v1/jobs/{JOB_ID}/events",
         "curves": f"/v1/jobs/{JOB_ID}/curves.png",
-        "weights": f"/v1/models/{JOB_ID}/weights.safetensors",
+        "weights": f"/v1/models/{JOB_ID}/layers/1/weights.png",
         "predict": f"/v1/models/{JOB_ID}/predict",
     },
 }

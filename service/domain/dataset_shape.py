@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Shape:
-    """How large its images are, how many classes and rows it has."""
+    """How large the images of a data set are, and how many classes and rows it has."""
 
     inputs: int
     classes: int

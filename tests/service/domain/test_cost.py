@@ -6,8 +6,10 @@ import pytest
 from pydantic import ValidationError
 
 from mlp_client.spec import Spec
+from mlp_core import Recipe
 from service.domain.cost import Limits, Shape, check, cost_of
 from service.domain.errors import Flaw, SpecRefused
+from service.domain.job_recipe import recipe_of
 
 MNIST = Shape(inputs=784, classes=10, train_rows=60_000, test_rows=10_000)
 LIMITS = Limits(
@@ -21,11 +23,12 @@ LIMITS = Limits(
 )
 
 
-def spec(**fields: object) -> Spec:
-    return Spec.model_validate(fields)
+def recipe(**fields: object) -> Recipe:
+    """Return the recipe of a spec with these fields."""
+    return recipe_of(Spec.model_validate(fields).model_dump())
 
 
-def flaws(asked: Spec, limits: Limits = LIMITS) -> tuple[Flaw, ...]:
+def flaws(asked: Recipe, limits: Limits = LIMITS) -> tuple[Flaw, ...]:
     with pytest.raises(SpecRefused) as refused:
         check(asked, MNIST, limits)
     return refused.value.flaws
@@ -40,30 +43,30 @@ def flaws(asked: Spec, limits: Limits = LIMITS) -> tuple[Flaw, ...]:
     ],
 )
 def test_the_parameters_are_counted_by_hand(hidden: list[int], parameters: int) -> None:
-    assert cost_of(spec(hidden=hidden), MNIST).parameters == parameters
+    assert cost_of(recipe(hidden=hidden), MNIST).parameters == parameters
 
 
 def test_the_parameters_of_the_presets_are_those_of_the_textbooks() -> None:
-    assert cost_of(spec(preset="linear"), MNIST).parameters == 7_850
-    assert cost_of(spec(preset="mlp-relu"), MNIST).parameters == 101_770
+    assert cost_of(recipe(preset="linear"), MNIST).parameters == 7_850
+    assert cost_of(recipe(preset="mlp-relu"), MNIST).parameters == 101_770
 
 
 def test_memory_holds_parameters_gradients_and_a_batch() -> None:
-    plain = cost_of(spec(preset="linear", batch_size=100), MNIST).bytes
+    plain = cost_of(recipe(preset="linear", batch_size=100), MNIST).bytes
     rows = 100 + 1_000  # of a batch, and of a block of the evaluation
     assert plain == 4 * (7 * 7_850 + 3 * 7_840 + rows * (784 + 2 * 10))
     momentum = cost_of(
-        spec(preset="linear", batch_size=100, optimizer={"momentum": 0.9}), MNIST
+        recipe(preset="linear", batch_size=100, optimizer={"momentum": 0.9}), MNIST
     ).bytes
     assert momentum == plain + 4 * 3 * 7_850, "the velocity, and twice in a checkpoint"
-    adamw = cost_of(spec(preset="linear", batch_size=100, optimizer="adamw"), MNIST).bytes
+    adamw = cost_of(recipe(preset="linear", batch_size=100, optimizer="adamw"), MNIST).bytes
     assert adamw == plain + 4 * 6 * 7_850, "sums of gradients and of their squares"
-    deformed = cost_of(spec(preset="linear", batch_size=100, augmentation={}), MNIST).bytes
+    deformed = cost_of(recipe(preset="linear", batch_size=100, augmentation={}), MNIST).bytes
     assert deformed == plain + 4 * 100 * 784, "images to deform"
 
 
 def test_operations_are_those_of_training_and_evaluation() -> None:
-    cost = cost_of(spec(preset="mlp-relu", epochs=3), MNIST)
+    cost = cost_of(recipe(preset="mlp-relu", epochs=3), MNIST)
     weights = 784 * 128 + 128 * 10
     forward, gradients, layer_below = 2 * weights, 2 * weights, 2 * 128 * 10
     train = (forward + gradients + layer_below) * 60_000
@@ -72,23 +75,23 @@ def test_operations_are_those_of_training_and_evaluation() -> None:
 
 
 def test_time_grows_with_epochs_layers_and_steps() -> None:
-    base = cost_of(spec(epochs=10), MNIST).seconds
-    assert cost_of(spec(epochs=20), MNIST).seconds == pytest.approx(2 * base, rel=0.05)
-    assert cost_of(spec(epochs=10, hidden=[128, 128]), MNIST).seconds > base
-    assert cost_of(spec(epochs=10, batch_size=16), MNIST).seconds > base
-    assert cost_of(spec(epochs=10, optimizer="adamw"), MNIST).seconds > base
-    assert cost_of(spec(epochs=10, augmentation={}), MNIST).seconds > base
+    base = cost_of(recipe(epochs=10), MNIST).seconds
+    assert cost_of(recipe(epochs=20), MNIST).seconds == pytest.approx(2 * base, rel=0.05)
+    assert cost_of(recipe(epochs=10, hidden=[128, 128]), MNIST).seconds > base
+    assert cost_of(recipe(epochs=10, batch_size=16), MNIST).seconds > base
+    assert cost_of(recipe(epochs=10, optimizer="adamw"), MNIST).seconds > base
+    assert cost_of(recipe(epochs=10, augmentation={}), MNIST).seconds > base
 
 
-def test_the_hand_in_takes_about_as_long_as_was_measured() -> None:
-    """DESIGN.md §1: 50 epochs of the two presets took 6.2 s and 20.5 s on one core."""
-    assert 6.2 / 3 < cost_of(spec(preset="linear"), MNIST).seconds < 6.2 * 3
-    assert 20.5 / 3 < cost_of(spec(preset="mlp-relu"), MNIST).seconds < 20.5 * 3
+def test_two_presets_take_about_as_long_as_was_measured() -> None:
+    """50 epochs of them took 6.2 s and 20.5 s on one core."""
+    assert 6.2 / 3 < cost_of(recipe(preset="linear"), MNIST).seconds < 6.2 * 3
+    assert 20.5 / 3 < cost_of(recipe(preset="mlp-relu"), MNIST).seconds < 20.5 * 3
 
 
 def test_a_spec_within_the_limits_gets_its_cost() -> None:
     for preset in ("linear", "mlp-relu", "mlp-sigmoid"):
-        asked = spec(preset=preset)
+        asked = recipe(preset=preset)
         assert check(asked, MNIST, LIMITS) == cost_of(asked, MNIST)
 
 
@@ -107,14 +110,14 @@ def test_a_spec_within_the_limits_gets_its_cost() -> None:
 def test_every_limit_names_the_field_and_the_way_out(
     fields: dict[str, object], pointer: str, detail: str, hint: str
 ) -> None:
-    [flaw] = [flaw for flaw in flaws(spec(**fields)) if flaw.pointer == pointer]
+    [flaw] = [flaw for flaw in flaws(recipe(**fields)) if flaw.pointer == pointer]
     assert detail in flaw.detail
     assert flaw.hint is not None
     assert hint in flaw.hint
 
 
 def test_a_job_that_needs_too_much_memory_is_refused() -> None:
-    [flaw] = flaws(spec(), replace(LIMITS, job_bytes=1_000_000))
+    [flaw] = flaws(recipe(), replace(LIMITS, job_bytes=1_000_000))
     assert flaw.pointer == "#/hidden"
     assert "bytes of memory is over the limit of 1,000,000" in flaw.detail
 
@@ -130,17 +133,17 @@ def test_a_job_that_needs_too_much_memory_is_refused() -> None:
 )
 def test_a_limit_allows_exactly_what_it_says(name: str, fields: dict[str, object]) -> None:
     exact = replace(LIMITS, **{name: 2})
-    check(spec(**{"hidden": [2]} | fields), MNIST, exact)
-    assert len(flaws(spec(**{"hidden": [2]} | fields), replace(exact, **{name: 1}))) == 1
+    check(recipe(**{"hidden": [2]} | fields), MNIST, exact)
+    assert len(flaws(recipe(**{"hidden": [2]} | fields), replace(exact, **{name: 1}))) == 1
 
 
 def test_the_limit_on_parameters_is_exact() -> None:
-    check(spec(preset="linear"), MNIST, replace(LIMITS, parameters=7_850))
-    assert flaws(spec(preset="linear"), replace(LIMITS, parameters=7_849))
+    check(recipe(preset="linear"), MNIST, replace(LIMITS, parameters=7_850))
+    assert flaws(recipe(preset="linear"), replace(LIMITS, parameters=7_849))
 
 
-def test_all_flaws_are_told_at_once() -> None:
-    found = flaws(spec(hidden=[9000, 10, 9000], epochs=99_999, batch_size=99_999))
+def test_all_flaws_are_named_together() -> None:
+    found = flaws(recipe(hidden=[9000, 10, 9000], epochs=99_999, batch_size=99_999))
     assert [flaw.pointer for flaw in found] == [
         "#/hidden/0",
         "#/hidden/2",
@@ -160,8 +163,10 @@ def test_all_flaws_are_told_at_once() -> None:
     ],
     ids=["wide", "wide and deep", "deep", "long", "batch"],
 )
-def test_an_enormous_spec_is_refused_at_once_and_without_memory(fields: dict[str, object]) -> None:
-    asked = spec(**fields)
+def test_an_enormous_spec_is_refused_immediately_and_without_memory(
+    fields: dict[str, object],
+) -> None:
+    asked = recipe(**fields)
     times = []
     for _ in range(5):
         started = time.perf_counter()
@@ -179,21 +184,21 @@ def test_an_enormous_spec_is_refused_at_once_and_without_memory(fields: dict[str
     "fields",
     [{"hidden": [1] * 4097}, {"hidden": [2**31 + 1]}, {"epochs": 2**40}, {"batch_size": 2**40}],
 )
-def test_what_no_machine_could_do_is_not_even_a_spec(fields: dict[str, object]) -> None:
+def test_what_no_machine_could_do_is_not_even_a_recipe(fields: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
-        spec(**fields)
+        recipe(**fields)
 
 
-def test_layers_beyond_the_limit_are_not_told_one_by_one() -> None:
-    found = flaws(spec(hidden=[10**9] * 4096))
+def test_layers_beyond_the_limit_are_not_named_one_by_one() -> None:
+    found = flaws(recipe(hidden=[10**9] * 4096))
     assert [flaw.pointer for flaw in found] == ["#/hidden", *(f"#/hidden/{n}" for n in range(16))]
 
 
-def test_a_step_that_would_silence_a_worker_is_refused() -> None:
-    """6 flops a parameter and row, at 100 GFLOP/s, may take 2 s: see 15 sweeps without a beat."""
+def test_a_step_that_would_delay_a_heartbeat_too_long_is_refused() -> None:
+    """A step takes 6 operations per parameter and row; at 100 GFLOP/s it may take 2 s."""
     hidden = [3000, 3000]
     parameters = 784 * 3000 + 3000 + 3000 * 3000 + 3000 + 3000 * 10 + 10
     rows = int(2 * 100e9 / (6 * parameters))
-    check(spec(hidden=hidden, batch_size=rows, epochs=1), MNIST, LIMITS)
-    [flaw] = flaws(spec(hidden=hidden, batch_size=rows + 1, epochs=1))
+    check(recipe(hidden=hidden, batch_size=rows, epochs=1), MNIST, LIMITS)
+    [flaw] = flaws(recipe(hidden=hidden, batch_size=rows + 1, epochs=1))
     assert flaw.pointer == "#/batch_size"
