@@ -1,0 +1,21 @@
+"""The images that most predictions are asked about, and what the network says about them."""
+
+import numpy as np
+import pytest
+from safetensors.numpy import load
+
+from tests.support.oracles import row_probabilities
+
+
+@pytest.fixture(scope="session")
+def images(datasets_dir):
+    [path] = datasets_dir.glob("mnist-*/t10k-images-idx3-ubyte.npy")
+    return np.array(np.load(path)[:20]).reshape(-1, 28, 28)
+
+
+@pytest.fixture(scope="session")
+def expected(reader, world, images):
+    """The probabilities of each image by the linear model, in float64 and one row at a time."""
+    tensors = load(reader.get(f"/v1/models/{world.linear}/weights.safetensors").content)
+    parameters = [(tensors["layers.1.weight"].astype(float), tensors["layers.1.bias"])]
+    return [row_probabilities(parameters, "relu", image.ravel() / 255) for image in images]

@@ -1,0 +1,56 @@
+"""Images as other apps send them, requests about them, and what is expected of the answers."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+PATH = "/v1/models/latest/predict"
+
+SEVEN = 0  # the first image of the test set; most here is asked about it
+
+
+def encoded(pixels, form="PNG", **options):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, form, **options)
+    return file.getvalue()
+
+
+def npy(array, version=None):
+    file = io.BytesIO()
+    np.lib.format.write_array(file, array, version)
+    return file.getvalue()
+
+
+def ask(reader, body, media_type, **query):
+    headers = {"Content-Type": media_type}
+    return reader.post(PATH, content=body, headers=headers, params=query)
+
+
+def ask_json(reader, *inputs, **fields):
+    return reader.post(PATH, json={"inputs": list(inputs), **fields})
+
+
+def only(answer):
+    assert answer.status_code == 200, answer.text
+    [prediction] = answer.json()["predictions"]
+    return prediction
+
+
+def check(prediction, probabilities, tolerance=1e-5):
+    ranked = sorted(range(10), key=lambda label: -probabilities[label])[:3]
+    assert [candidate["label"] for candidate in prediction["top_k"]] == ranked
+    told = [candidate["probability"] for candidate in prediction["top_k"]]
+    assert told == pytest.approx([probabilities[label] for label in ranked], abs=tolerance)
+    assert (prediction["label"], prediction["probability"]) == (ranked[0], told[0])
+
+
+BLANK = {"pixels": [[9] * 28] * 28}
+
+
+def chunk(kind, data):
+    checksum = struct.pack(">I", zlib.crc32(kind + data))
+    return struct.pack(">I", len(data)) + kind + data + checksum
