@@ -1,4 +1,4 @@
-"""Computes what a job costs before it runs, so that a spec that can't run is refused immediately."""
+"""Computes what a job costs before it runs, so that one that can't run is refused immediately."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

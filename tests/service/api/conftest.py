@@ -1,20 +1,27 @@
 """The images that most predictions are asked about, and what the network says about them."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from safetensors.numpy import load
+from starlette.testclient import TestClient
 
+from tests.service.conftest import World
 from tests.support.oracles import row_probabilities
 
 
 @pytest.fixture(scope="session")
-def images(datasets_dir):
+def images(datasets_dir: Path) -> NDArray[np.uint8]:
     [path] = datasets_dir.glob("mnist-*/t10k-images-idx3-ubyte.npy")
     return np.array(np.load(path)[:20]).reshape(-1, 28, 28)
 
 
 @pytest.fixture(scope="session")
-def expected(reader, world, images):
+def expected(
+    reader: TestClient, world: World, images: NDArray[np.uint8]
+) -> list[NDArray[np.float64]]:
     """The probabilities of each image by the linear model, in float64 and one row at a time."""
     tensors = load(reader.get(f"/v1/models/{world.linear}/weights.safetensors").content)
     parameters = [(tensors["layers.1.weight"].astype(float), tensors["layers.1.bias"])]

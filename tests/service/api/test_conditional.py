@@ -4,8 +4,10 @@ import json
 import re
 
 import pytest
+from starlette.testclient import TestClient
 
 from tests.service.api.test_jobs import submit
+from tests.service.conftest import World
 
 CONDITIONAL = [
     "/v1/jobs/{linear}",
@@ -23,7 +25,7 @@ CONDITIONAL = [
 
 
 @pytest.mark.parametrize("path", CONDITIONAL)
-def test_what_the_client_has_is_not_sent_again(reader, world, path):
+def test_what_the_client_has_is_not_sent_again(reader: TestClient, world: World, path: str) -> None:
     path = path.format(linear=world.linear, deep=world.deep)
     tag = reader.get(path).headers["ETag"]
     assert re.fullmatch(r'"[0-9a-f]{32}"', tag)
@@ -37,7 +39,7 @@ def test_what_the_client_has_is_not_sent_again(reader, world, path):
         assert (answer.status_code, answer.headers["ETag"]) == (200, tag)
 
 
-def test_every_conditional_picture_has_a_tag_of_its_own(reader, world):
+def test_every_conditional_picture_has_a_tag_of_its_own(reader: TestClient, world: World) -> None:
     paths = [path.format(linear=world.linear, deep=world.deep) for path in CONDITIONAL]
     weights = f"/v1/models/{world.linear}/layers/1/weights"
     looks = ("units=3", "offset=1", "tile=9", "columns=2", "scale=each", "theme=dark")
@@ -46,7 +48,7 @@ def test_every_conditional_picture_has_a_tag_of_its_own(reader, world):
     assert len(set(tags)) == len(tags)
 
 
-def test_a_job_that_changes_changes_its_tag(api):
+def test_a_job_that_changes_changes_its_tag(api: TestClient) -> None:
     job = submit(api)
     held = {"If-None-Match": api.get(f"/v1/jobs/{job}").headers["ETag"]}
     assert api.get(f"/v1/jobs/{job}", headers=held).status_code == 304

@@ -2,35 +2,37 @@
 
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import httpx2
 import pytest
 
 from mlp_client.job_state import State
-from service.api import curves
 from service.domain.errors import NotTrainedYet
 from service.inference.model_cache import ModelCache
-from service.pictures import contact_sheet
+from service.pictures import contact_sheet, curves
 from service.store.jobs import JobStore
 from tests.service.api.test_jobs import submit
+from tests.support.live_service import Live
 from tests.support.server_process import eventually
 
 UNTRAINED = NotTrainedYet("x", State.QUEUED, ended=False)
 
 
 class Blocked:
-    """What stands in for a slow maker: it waits until it may go on, and counts."""
+    """Stands in for a slow function: it waits until it may go on, and counts its calls."""
 
-    def __init__(self, result):
+    def __init__(self, result: Any) -> None:
         self.go, self.result = threading.Event(), result
-        self.calls = []
+        self.calls: list[int] = []
 
     @property
-    def begun(self):
+    def begun(self) -> int:
         return len(self.calls)
 
-    def __call__(self, *_, **__):
+    def __call__(self, *_: object, **__: object) -> Any:
         self.calls.append(1)  # several threads do; a number would lose some
         assert self.go.wait(20)
         if isinstance(self.result, Exception):
@@ -39,10 +41,10 @@ class Blocked:
 
 
 @contextmanager
-def asked(live, path, times, maker, at_once=1):
-    """Ask `times` times at once and go on meanwhile; at the end all are answered."""
+def asked(live: Live, path: str, times: int, maker: Blocked, at_once: int = 1) -> Iterator[None]:
+    """Send `times` requests concurrently and go on meanwhile; at the end all are answered."""
 
-    def ask():
+    def ask() -> None:
         with httpx2.Client(base_url=live.http.base_url, timeout=20) as client:
             client.get(path)
 
@@ -62,8 +64,8 @@ def asked(live, path, times, maker, at_once=1):
 @pytest.mark.parametrize(
     ("path", "place", "name", "result", "most"),
     [
-        ("/v1/jobs/{job}/curves.png", curves.curves, "draw", b"", 1),
-        ("/v1/curves.svg?jobs={job}", curves.curves, "draw", b"", 1),
+        ("/v1/jobs/{job}/curves.png", curves, "draw", b"", 1),
+        ("/v1/curves.svg?jobs={job}", curves, "draw", b"", 1),
         ("/v1/jobs/{job}/epochs", JobStore, "epochs", [], 2),
         ("/v1/jobs/{job}/epochs.csv", JobStore, "epochs", [], 2),
         ("/v1/models/{job}/weights.npz", ModelCache, "get", UNTRAINED, 2),
@@ -72,8 +74,14 @@ def asked(live, path, times, maker, at_once=1):
     ],
 )  # fmt: skip
 def test_heavy_answers_are_made_few_at_once_and_cheap_ones_need_not_wait(
-    live, monkeypatch, path, place, name, result, most
-):
+    live: Live,
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    place: Any,
+    name: str,
+    result: Any,
+    most: int,
+) -> None:
     path, maker = path.format(job=submit(live.http)), Blocked(result)
     monkeypatch.setattr(ModelCache, "newest_checkpoint", lambda *_: "a checkpoint")
     monkeypatch.setattr(place, name, maker)
@@ -88,12 +96,14 @@ def test_heavy_answers_are_made_few_at_once_and_cheap_ones_need_not_wait(
 @pytest.mark.parametrize(
     ("path", "place", "name"),
     [
-        ("/v1/jobs/{job}/curves.png", curves.curves, "draw"),
+        ("/v1/jobs/{job}/curves.png", curves, "draw"),
         ("/v1/datasets/mnist/samples.png", contact_sheet, "draw"),
         ("/v1/jobs/{job}/epochs.csv", JobStore, "epochs"),
     ],
 )
-def test_what_the_client_has_waits_for_no_place(live, monkeypatch, path, place, name):
+def test_what_the_client_has_waits_for_no_place(
+    live: Live, monkeypatch: pytest.MonkeyPatch, path: str, place: Any, name: str
+) -> None:
     path, maker = path.format(job=submit(live.http)), Blocked([] if name == "epochs" else b"")
     held = {"If-None-Match": live.http.get(path).headers["ETag"]}
     monkeypatch.setattr(place, name, maker)
@@ -101,7 +111,9 @@ def test_what_the_client_has_waits_for_no_place(live, monkeypatch, path, place, 
         assert live.http.get(path, headers=held).status_code == 304
 
 
-def test_nothing_is_made_for_clients_who_have_left(live, monkeypatch):
+def test_nothing_is_made_for_clients_who_have_left(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
     maker, path = Blocked(b""), "/v1/datasets/mnist/samples.png"
     monkeypatch.setattr(contact_sheet, "draw", maker)
     with asked(live, path, 2, maker, 2):

@@ -4,40 +4,46 @@ import io
 import shutil
 import struct
 import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
+from starlette.testclient import TestClient
 
 from tests.service.api.test_hostile_bodies import check_cheap, check_problem
+from tests.service.conftest import World
 from tests.support.image_requests import PATH, ask, chunk, encoded, npy, only
 from tests.support.server_process import Server, resident
 
 
-def png_claiming(width, height):
+def png_claiming(width: int, height: int) -> bytes:
     size = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     body = chunk(b"IHDR", size) + chunk(b"IDAT", zlib.compress(bytes(100)))
     return b"\x89PNG\r\n\x1a\n" + body
 
 
-def blank_picture(side):
+def blank_picture(side: int) -> bytes:
     file = io.BytesIO()
     Image.new("L", (side, side)).save(file, "PNG")
     return file.getvalue()
 
 
-def animation():
+def animation() -> bytes:
     file = io.BytesIO()
     frames = [Image.new("L", (28, 28), n) for n in range(5)]
     frames[0].save(file, "GIF", save_all=True, append_images=frames[1:])
     return file.getvalue()
 
 
-def with_text_bomb(png):
+def with_text_bomb(png: bytes) -> bytes:
     return png[:33] + chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(50_000_000))) + png[33:]
 
 
-PICTURES = {
+PICTURES: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda png: b"",
     "truncated": lambda png: png[:-40],
     "header only": lambda png: png[:30],
@@ -54,25 +60,29 @@ PICTURES = {
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_a_hostile_picture_is_refused_in_no_time(reader, images, name):
+def test_a_hostile_picture_is_refused_in_no_time(
+    reader: TestClient, images: NDArray[np.uint8], name: str
+) -> None:
     body = PICTURES[name](encoded(images[0]))
     answer = check_cheap(reader, lambda: ask(reader, body, "image/png"))
     check_problem(answer, 422)
     assert answer.json()["code"] == "bad-image"
 
 
-def test_texts_in_a_picture_are_not_even_unpacked(reader, images):
+def test_texts_in_a_picture_are_not_even_unpacked(
+    reader: TestClient, images: NDArray[np.uint8]
+) -> None:
     body = with_text_bomb(encoded(images[0]))
     answer = check_cheap(reader, lambda: ask(reader, body, "image/png"))
     assert answer.status_code == 200
 
 
-def header(text, version=1):
+def header(text: str, version: int = 1) -> bytes:
     size = struct.pack("<H" if version == 1 else "<I", len(text))
     return b"\x93NUMPY" + bytes((version, 0)) + size + text.encode("latin-1")
 
 
-def described(descr="'|u1'", order="False", shape="(28, 28)"):
+def described(descr: Any = "'|u1'", order: str = "False", shape: str = "(28, 28)") -> bytes:
     return header(f"{{'descr': {descr}, 'fortran_order': {order}, 'shape': {shape}, }}\n")
 
 
@@ -128,24 +138,26 @@ ARRAYS = {
 
 @pytest.mark.parametrize("name", ARRAYS)
 @pytest.mark.filterwarnings("ignore:Reading `.npy`")
-def test_a_hostile_array_is_refused_in_no_time(reader, name):
+def test_a_hostile_array_is_refused_in_no_time(reader: TestClient, name: str) -> None:
     answer = check_cheap(reader, lambda: ask(reader, ARRAYS[name], "application/x-npy"))
     check_problem(answer, 422)
 
 
 @pytest.fixture
-def busy(world, datasets_dir, tmp_path):
+def busy(world: World, datasets_dir: Path, tmp_path: Path) -> Iterator[Server]:
     shutil.copytree(world.data_dir, tmp_path / "data")
     server = Server(tmp_path / "data", datasets_dir).start()
     yield server
     server.stop()
 
 
-def test_hostile_bodies_leave_the_servers_memory_as_it_was(busy, images):
+def test_hostile_bodies_leave_the_servers_memory_as_it_was(
+    busy: Server, images: NDArray[np.uint8]
+) -> None:
     bodies = [("application/x-npy", body) for body in ARRAYS.values()]
     bodies += [("image/png", make(encoded(images[0]))) for make in PICTURES.values()]
 
-    def send_all():
+    def send_all() -> None:
         for media_type, body in bodies:
             busy.http.post(PATH, content=body, headers={"Content-Type": media_type})
 
@@ -157,6 +169,6 @@ def test_hostile_bodies_leave_the_servers_memory_as_it_was(busy, images):
     assert busy.http.get("/readyz").json()["status"] == "ready"
 
 
-def test_a_size_of_true_counts_as_one(reader):
+def test_a_size_of_true_counts_as_one(reader: TestClient) -> None:
     body = described(shape="(True, 784)") + bytes(392) + b"\xff" * 392
     assert only(ask(reader, body, "application/x-npy", normalize="never", top_k=10))

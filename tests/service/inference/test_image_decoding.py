@@ -4,6 +4,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,19 +18,19 @@ from tests.support.drawn_digits import encoded, likeness, normalized, outcome, s
 
 
 @pytest.mark.parametrize("format", ["PNG", "BMP", "GIF"])
-def test_lossless_formats_are_decoded_to_the_same_grey(format):
+def test_lossless_formats_are_decoded_to_the_same_grey(format: str) -> None:
     grey = np.asarray(seven()).copy()
     assert (image_decoding.decode(encoded(grey, format)) == grey).all()
 
 
 @pytest.mark.parametrize("format", ["JPEG", "WEBP"])
-def test_lossy_formats_are_decoded_to_nearly_the_same_grey(format):
+def test_lossy_formats_are_decoded_to_nearly_the_same_grey(format: str) -> None:
     grey = np.asarray(seven())
     assert np.abs(image_decoding.decode(encoded(grey, format)).astype(int) - grey).mean() < 3
 
 
 @pytest.mark.parametrize("mode", ["1", "P", "RGB", "RGBA", "LA", "CMYK"])
-def test_every_mode_becomes_the_same_grey(mode):
+def test_every_mode_becomes_the_same_grey(mode: str) -> None:
     picture = seven()
     grey = image_decoding.decode(
         encoded(picture.convert(mode), "JPEG" if mode == "CMYK" else "PNG")
@@ -38,14 +39,14 @@ def test_every_mode_becomes_the_same_grey(mode):
     assert np.abs(grey.astype(int) - np.asarray(picture)).mean() < 3
 
 
-def test_sixteen_bits_are_scaled_not_clipped():
+def test_sixteen_bits_are_scaled_not_clipped() -> None:
     wide = np.arange(0, 65536, 16, dtype=np.uint16).reshape(64, 64)
     assert (image_decoding.decode(encoded(wide)) == wide // 256).all()
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
 @pytest.mark.parametrize("ink", [0, 255])
-def test_a_drawing_on_a_transparent_canvas_stands_out_from_its_paper(mode, ink):
+def test_a_drawing_on_a_transparent_canvas_stands_out_from_its_paper(mode: str, ink: int) -> None:
     alpha = seven(ink=255, paper=0)
     drawing = Image.new("LA", alpha.size, (ink, 0))
     drawing.putalpha(alpha)
@@ -54,7 +55,7 @@ def test_a_drawing_on_a_transparent_canvas_stands_out_from_its_paper(mode, ink):
     assert likeness(image_normalization.normalize(grey).pixels, normalized(seven()).pixels) > 0.95
 
 
-def test_transparent_corners_of_an_opaque_picture_take_its_papers_colour():
+def test_transparent_corners_of_an_opaque_picture_take_its_papers_colour() -> None:
     picture = seven(paper=200).convert("RGBA")
     alpha = Image.new("L", picture.size, 0)
     ImageDraw.Draw(alpha).rounded_rectangle((0, 0, 499, 399), 60, 255)
@@ -62,7 +63,7 @@ def test_transparent_corners_of_an_opaque_picture_take_its_papers_colour():
     assert image_decoding.decode(encoded(picture))[0, 0] == 200
 
 
-def test_a_picture_without_any_visible_pixel_is_blank():
+def test_a_picture_without_any_visible_pixel_is_blank() -> None:
     with pytest.raises(BadImage) as refused:
         normalized(Image.new("RGBA", (100, 100), (255, 0, 0, 0)))
     assert refused.value.code == "blank_image"
@@ -80,7 +81,7 @@ def test_a_picture_without_any_visible_pixel_is_blank():
         (8, Image.Transpose.ROTATE_270),
     ],
 )
-def test_a_photograph_is_turned_upright(orientation, undo):
+def test_a_photograph_is_turned_upright(orientation: int, undo: Image.Transpose) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     turned = seven().transpose(undo)
@@ -88,10 +89,10 @@ def test_a_photograph_is_turned_upright(orientation, undo):
     assert (upright == np.asarray(seven())).all()
 
 
-def png_of(width, height):
+def png_of(width: int, height: int) -> bytes:
     """A valid one-bit PNG of any size, a few kilobytes: black from end to end."""
 
-    def chunk(name, body):
+    def chunk(name: bytes, body: bytes) -> bytes:
         check = struct.pack(">I", zlib.crc32(name + body))
         return struct.pack(">I", len(body)) + name + body + check
 
@@ -121,7 +122,7 @@ print(after.ru_maxrss - before.ru_maxrss, after.ru_utime - before.ru_utime)
 """
 
 
-def cost_of_decoding(side):
+def cost_of_decoding(side: int) -> tuple[str, int, float]:
     """Return what came of a square picture, and the kilobytes and seconds that it took."""
     run = subprocess.run(
         [sys.executable, "-c", BOMB], input=png_of(side, side), capture_output=True, check=True
@@ -131,7 +132,7 @@ def cost_of_decoding(side):
 
 
 @pytest.mark.parametrize("side", [2001, 9000, 12_000, 30_000])
-def test_a_bomb_is_refused_at_once_and_without_memory(side):
+def test_a_bomb_is_refused_at_once_and_without_memory(side: int) -> None:
     code, kilobytes, seconds = cost_of_decoding(side)
     assert code == "too_many_pixels"
     assert kilobytes < 16_000
@@ -140,28 +141,28 @@ def test_a_bomb_is_refused_at_once_and_without_memory(side):
     assert seconds < 3 * most
 
 
-def test_the_largest_allowed_picture_is_decoded_whatever_its_form():
+def test_the_largest_allowed_picture_is_decoded_whatever_its_form() -> None:
     assert image_decoding.decode(png_of(2000, 2000)).shape == (2000, 2000)
     with pytest.raises(BadImage, match="stands out"):
         image_normalization.normalize(image_decoding.decode(png_of(4_000_000 // 8, 8)))
 
 
 @pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP"])
-def test_an_animation_is_refused(format):
+def test_an_animation_is_refused(format: str) -> None:
     frames = [seven(), seven(ink=255, paper=0)]
     with pytest.raises(BadImage, match="several frames") as refused:
         image_decoding.decode(encoded(frames[0], format, save_all=True, append_images=frames[1:]))
     assert refused.value.code == "animated_image"
 
 
-def test_a_phones_photograph_with_a_second_picture_behind_it_is_no_animation():
+def test_a_phones_photograph_with_a_second_picture_behind_it_is_no_animation() -> None:
     frames = [seven(), seven(ink=255, paper=0)]
     grey = image_decoding.decode(encoded(frames[0], "MPO", save_all=True, append_images=frames[1:]))
     assert grey[0, 0] > 250
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "BMP", "WEBP"])
-def test_half_a_file_is_refused(format):
+def test_half_a_file_is_refused(format: str) -> None:
     data = encoded(seven(), format)
     with pytest.raises(BadImage) as refused:
         image_decoding.decode(data[: len(data) // 2])
@@ -180,14 +181,14 @@ def test_half_a_file_is_refused(format):
     ],
     ids=["empty", "text", "magic", "svg", "eps", "tiff"],
 )
-def test_what_is_no_allowed_picture_is_refused_with_a_hint(data):
+def test_what_is_no_allowed_picture_is_refused_with_a_hint(data: bytes) -> None:
     with pytest.raises(BadImage, match="PNG, JPEG") as refused:
         image_decoding.decode(data)
     assert refused.value.code == "undecodable_image"
     assert refused.value.__cause__ is None
 
 
-def test_a_refusal_never_quotes_the_file():
+def test_a_refusal_never_quotes_the_file() -> None:
     exif = Image.Exif()
     exif[0x010E] = "at home, 52.5 N 13.4 E"
     data = encoded(seven(), "JPEG", exif=exif)
@@ -205,20 +206,20 @@ SAMPLES = [
 @given(st.binary(max_size=400))
 @example(b"GIF89a")
 @example(b"BM")
-def test_any_bytes_are_an_image_or_refused(data):
+def test_any_bytes_are_an_image_or_refused(data: bytes) -> None:
     assert_decoded_or_refused(data)
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(SAMPLES), st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255))))
-def test_any_damaged_picture_is_an_image_or_refused(data, damage):
+def test_any_damaged_picture_is_an_image_or_refused(data: bytes, damage: Any) -> None:
     broken = bytearray(data)
     for place, value in damage:
         broken[place % len(broken)] = value
     assert_decoded_or_refused(bytes(broken))
 
 
-def assert_decoded_or_refused(data):
+def assert_decoded_or_refused(data: bytes) -> None:
     grey = outcome(image_decoding.decode, data)
     if not isinstance(grey, str):
         assert grey.dtype == np.uint8

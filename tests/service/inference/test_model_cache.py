@@ -1,6 +1,7 @@
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -126,7 +127,7 @@ def test_a_reader_overtaken_by_the_worker_reads_the_row_again(
 
         reads = 0
 
-        def with_checkpoints(self, id_: str):  # type: ignore[no-untyped-def]
+        def with_checkpoints(self, id_: str) -> Any:
             found = super().with_checkpoints(id_)
             self.reads += 1
             if self.reads == 1:
