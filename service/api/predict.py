@@ -1,4 +1,4 @@
-"""The endpoint that asks a network about images."""
+"""The endpoint for predictions."""
 
 from typing import Annotated, cast
 

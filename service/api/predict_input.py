@@ -102,7 +102,7 @@ def parse(media_type: str, body: bytes) -> Parsed:
 
 
 def is_quick(media_type: str, parsed: Parsed) -> bool:
-    """Tell whether a small body can be read in no time: without a file, or much to find wrong."""
+    """Tell whether a small body is quick to read: it needs no file and can't cause many errors."""
     if media_type != JSON:
         return media_type in (NPY, RAW) or media_type.startswith("image/")
     fields = parsed if isinstance(parsed, dict) and len(parsed) <= MAX_FIELDS else {}

@@ -17,7 +17,7 @@ from service.inference.predict import Options, PredictedBatch
 
 
 def response(batch: PredictedBatch, options: Options, headers: Headers) -> Response:
-    """Answer with what the model says, in the form that the request's `Accept` header asks for."""
+    """Return what the model says, as an array if the `Accept` header asks for one, else as JSON."""
     model, checkpoint = batch.model, batch.model.checkpoint
     if _accepts_npy(headers):
         names = {

@@ -68,10 +68,7 @@ def draw(
         series: the jobs.
         caption: parts of the line below the panels; the last ones are left out if they don't fit.
         title: the line above them.
-        format: of the picture.
-        width: in CSS pixels; a PNG has twice as many.
-        height: in CSS pixels, too.
-        theme: of the page that the picture is meant for.
+        width: in CSS pixels, like height; a PNG has twice as many.
 
     """
     import matplotlib as mpl
@@ -165,7 +162,7 @@ def _panel(
             # A single epoch is a point, which a line would not show.
             marker = "o" if len(values) == 1 else ""
             style = _style(k, part, len(series), theme)
-            kept = _thinned(values, columns)
+            kept = thinned(values, columns)
             points = np.asarray(job.epochs)[kept], values[kept]
             axes.plot(*points, marker=marker, gid=f"{quantity}-{part}-{k + 1}", **style)
     if any(len(job.epochs) for job in series):
@@ -199,7 +196,7 @@ def _safe(values: Sequence[float]) -> Floats:
     return np.where(np.abs(floats) < 1e30, floats, np.nan)
 
 
-def _thinned(values: Floats, columns: int) -> NDArray[np.intp]:
+def thinned(values: Floats, columns: int) -> NDArray[np.intp]:
     """Return the indices of the values to draw, if there are more than the columns can show.
 
     Of the values that share a column, only the lowest and the highest are visible, and drawing ten

@@ -51,8 +51,6 @@ def draw(
         tile_size: a template's longer side in pixels; by default 112, smaller for many.
         scale: whether the strongest colour stands for the largest absolute weight of all templates
             ("shared") or of each template ("each").
-        format: of the picture.
-        theme: of the page that it is meant for.
 
     """
     if not templates.size:
@@ -61,12 +59,9 @@ def draw(
     ends = [_strongest(template) for template in templates]
     if scale == "shared":
         ends = [max(ends)] * len(ends)
+    paper = palette.PAPER[theme]
     picture = paste_tiles(
-        templates,
-        lambda part, k: _coloured(part, ends[k]),
-        grid,
-        above=grid.title,
-        paper=palette.PAPER[theme],
+        templates, lambda part, k: _coloured(part, ends[k]), grid, grid.title, paper
     )
     if format == "svg":
         return _svg(picture, grid, titles or (), theme)

@@ -25,7 +25,7 @@ LETTER_WIDTH = 0.55
 
 @dataclass(frozen=True)
 class TileGrid:
-    """Tiles row by row, each with room for a title, and a margin of `gap` around all."""
+    """Tiles in rows, each with room for a title, and with a margin of `gap` around all of them."""
 
     n: int
     columns: int

@@ -66,7 +66,7 @@ def test_a_bad_file_among_others_has_its_own_problem(
     "files",
     [{"file": b"x"}, {"images": b"x"}, {"other": ("", b"x")}],
 )
-def test_a_form_without_an_image_says_how_to_name_it(reader: TestClient, files: Any) -> None:
+def test_a_form_without_an_image_is_told_the_field_name(reader: TestClient, files: Any) -> None:
     answer = reader.post(PATH, files=files, data={"image": "text"})
     check_problem(answer, 422)
     assert "'image'" in answer.json()["detail"]

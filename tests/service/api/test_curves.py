@@ -120,7 +120,7 @@ def test_a_job_without_a_name_goes_by_its_id(api: TestClient) -> None:
         ("?jobs=%00", 404, "job-not-found"),
     ],
 )
-def test_none_too_many_or_unknown_jobs_are_refused(
+def test_no_jobs_too_many_and_unknown_ones_are_refused(
     reader: TestClient, query: str, status: int, code: str
 ) -> None:
     answer = reader.get(f"/v1/curves.png{query}")
@@ -128,7 +128,7 @@ def test_none_too_many_or_unknown_jobs_are_refused(
     assert answer.json()["code"] == code
 
 
-def test_sixteen_jobs_fit_the_smallest_picture(api: TestClient, house: Database) -> None:
+def test_sixteen_jobs_fit_into_the_smallest_picture(api: TestClient, house: Database) -> None:
     jobs = [submit(api, name=f"number {n} of sixteen") for n in range(16)]
     for _ in jobs:
         record(claimed(house), 1, 2)
@@ -153,7 +153,7 @@ def test_curves_change_their_tag_with_the_epochs_and_the_looks(
     assert len(set(tags)) == 5
 
 
-def test_renders_never_run_at_once(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_curves_are_never_drawn_concurrently(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     job, now, most = submit(live.http), [], []
 
     def draw(*_: object, **__: object) -> Any:

@@ -75,7 +75,7 @@ def test_a_service_that_can_not_write_is_not_ready(api: TestClient, data_dir: Pa
     assert readiness(api) == (503, {"status": "not ready", "checks": checks})
 
 
-def test_it_stays_ready_however_many_ask_at_once(api: TestClient) -> None:
+def test_it_stays_ready_under_concurrent_checks(api: TestClient) -> None:
     answers: list[int] = []
     threads = [
         threading.Thread(target=lambda: answers.extend(readiness(api)[0] for _ in range(15)))
@@ -139,7 +139,7 @@ def test_the_metrics_time_predictions_by_their_route(
         ([START], ZeroDivisionError, "200", "ZeroDivisionError"),
     ],
 )
-def test_the_metrics_tell_how_an_answer_ended(
+def test_the_metrics_count_how_answers_ended(
     messages: list[Message], error: type[Exception] | None, status: str, error_type: str
 ) -> None:
     async def app(_: Any, __: Any, send: Send) -> Any:

@@ -73,7 +73,7 @@ def asked(live: Live, path: str, times: int, maker: Blocked, at_once: int = 1) -
         ("/v1/datasets/mnist/samples.png", contact_sheet, "draw", b"", 2),
     ],
 )  # fmt: skip
-def test_heavy_answers_are_made_few_at_once_and_cheap_ones_need_not_wait(
+def test_heavy_answers_are_made_a_few_at_a_time_and_cheap_ones_need_not_wait(
     live: Live,
     monkeypatch: pytest.MonkeyPatch,
     path: str,
@@ -101,7 +101,7 @@ def test_heavy_answers_are_made_few_at_once_and_cheap_ones_need_not_wait(
         ("/v1/jobs/{job}/epochs.csv", JobStore, "epochs"),
     ],
 )
-def test_what_the_client_has_waits_for_no_place(
+def test_a_304_does_not_wait_for_a_thread(
     live: Live, monkeypatch: pytest.MonkeyPatch, path: str, place: Any, name: str
 ) -> None:
     path, maker = path.format(job=submit(live.http)), Blocked([] if name == "epochs" else b"")

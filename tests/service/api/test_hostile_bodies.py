@@ -227,7 +227,7 @@ def test_a_body_over_the_limit_is_too_large_whether_it_says_so_or_not(
         ),
     ],
 )
-def test_a_body_that_is_too_large_hears_of_the_limit_of_its_kind_alone(
+def test_a_body_that_is_too_large_is_refused_with_the_limit_of_its_type(
     reader: TestClient, path: str, kind: Any, detail: str
 ) -> None:
     answer = reader.post(path, content=bytes(11 * 1024**2), headers={"Content-Type": kind})

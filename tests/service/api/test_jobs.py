@@ -84,7 +84,7 @@ def test_given_fields_win_over_the_presets(api: TestClient) -> None:
     assert (spec["hidden"], spec["activation"]) == ([7], "sigmoid")
 
 
-def test_the_cost_is_told_before_anything_runs(api: TestClient) -> None:
+def test_the_cost_is_known_before_anything_runs(api: TestClient) -> None:
     cost = api.post("/v1/jobs", json={"preset": "mlp-relu"}).json()["cost"]
     assert cost["parameters"] == 784 * 128 + 128 + 128 * 10 + 10
     weights = 784 * 128 + 128 * 10
@@ -308,7 +308,7 @@ def test_a_key_that_is_no_token_is_refused(api: TestClient, key: str) -> None:
     assert answer.json()["errors"][0]["pointer"] == "header idempotency-key"
 
 
-def test_fifty_twins_at_once_make_one_job(live: Live) -> None:
+def test_fifty_concurrent_repeats_make_one_job(live: Live) -> None:
     answers = []
 
     def send() -> None:

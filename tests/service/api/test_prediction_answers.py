@@ -79,8 +79,8 @@ def test_an_image_that_can_not_be_read_is_a_row_of_nan(
     check_problem(ask_for_rows(reader, blank.tobytes(), "application/octet-stream"), 422)
 
 
-def test_one_digit_is_answered_as_many_are(reader: TestClient, images: NDArray[np.uint8]) -> None:
-    """The short way, the usual one (a query, or a long body) and a batch say the same."""
+def test_quick_and_usual_answers_agree(reader: TestClient, images: NDArray[np.uint8]) -> None:
+    """The quick path, the usual one (with a query, or a long body) and a batch agree."""
     many = ask(reader, images.tobytes(), "application/octet-stream").json()
     for number, image in enumerate(images):
         forms = [
@@ -120,10 +120,10 @@ def test_a_digit_is_answered_without_a_thread(
     assert 'http_route="/v1/models/{ref}/predict"' in metrics
 
 
-def test_a_deleted_network_is_gone_at_once(
+def test_a_deleted_network_is_gone_immediately(
     api: TestClient, data_dir: Path, datasets_dir: Path, images: NDArray[np.uint8]
 ) -> None:
-    """Also for who has just asked it, and so has it in memory."""
+    """Even though it is still in the cache."""
     job = train(data_dir, datasets_dir, **QUICK)
     path, body = f"/v1/models/{job}/predict", images[0].tobytes()
     headers = {"Content-Type": "application/octet-stream"}
@@ -151,7 +151,7 @@ def test_a_deep_network_is_computed_through_all_its_layers(
     check(told, row_probabilities(parameters, "tanh", images[4].ravel() / 255))
 
 
-def test_a_job_without_a_checkpoint_asks_to_come_back(api: TestClient, house: Database) -> None:
+def test_a_job_without_a_checkpoint_suggests_a_retry(api: TestClient, house: Database) -> None:
     running, queued = submit(api), submit(api)
     assert claimed(house).job == running
     for job in (running, queued):
@@ -161,7 +161,7 @@ def test_a_job_without_a_checkpoint_asks_to_come_back(api: TestClient, house: Da
         assert answer.headers["Retry-After"] == "1"
 
 
-def test_a_job_that_ended_without_a_checkpoint_asks_nobody_to_come_back(api: TestClient) -> None:
+def test_a_job_that_ended_without_a_checkpoint_does_not_suggest_a_retry(api: TestClient) -> None:
     job = submit(api)
     assert api.post(f"/v1/jobs/{job}/cancel").status_code == 200
     answer = api.post(f"/v1/models/{job}/predict", json={"inputs": [BLANK]})
@@ -212,19 +212,19 @@ def test_there_is_no_latest_model_before_a_job_has_succeeded(api: TestClient) ->
         (b'[{"inputs": [{}]}]', False),
     ],
 )
-def test_only_a_request_about_one_image_is_quick_to_read(body: bytes, quick: bool) -> None:
+def test_only_json_with_one_image_is_read_on_the_event_loop(body: bytes, quick: bool) -> None:
     parsed = predict_input.parse("application/json", body)
     assert predict_input.is_quick("application/json", parsed) == quick
 
 
-def test_a_picture_that_hides_its_size_is_not_read_at_once() -> None:
+def test_a_picture_that_hides_its_size_is_not_read_on_the_event_loop() -> None:
     file, other = io.BytesIO(), chunk(b"tEXt", bytes([0, 0, 0, 28] * 2))
     Image.new("L", (2000, 2000)).save(file, "PNG")
     png = file.getvalue()
     assert not image_decoding.is_small_png(png[:8] + other + png[8:])
 
 
-def test_a_picture_with_exif_is_not_read_at_once() -> None:
+def test_a_picture_with_exif_is_not_read_on_the_event_loop() -> None:
     file = io.BytesIO()
     Image.new("L", (28, 28)).save(file, "PNG")
     assert image_decoding.is_small_png(file.getvalue())

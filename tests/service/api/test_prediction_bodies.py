@@ -128,7 +128,7 @@ def test_a_form_may_have_one_file_or_several(
         check(told, probabilities)
 
 
-def test_ten_thousand_images_are_answered_at_once(reader: TestClient, datasets_dir: Path) -> None:
+def test_ten_thousand_images_are_answered_together(reader: TestClient, datasets_dir: Path) -> None:
     [path] = datasets_dir.glob("mnist-*/t10k-images-idx3-ubyte.npy")
     [labels] = datasets_dir.glob("mnist-*/t10k-labels-idx1-ubyte.npy")
     answer = ask(reader, npy(np.array(np.load(path))), "application/x-npy", top_k=1)

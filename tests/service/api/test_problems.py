@@ -154,7 +154,7 @@ def raising(error: Exception) -> Any:
     return broken
 
 
-def test_an_unexpected_error_is_told_to_the_log_and_not_to_the_client(
+def test_an_unexpected_error_goes_to_the_log_and_not_to_the_client(
     api: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(JobStore, "get", raising(RuntimeError("secret /srv/path")))
@@ -169,7 +169,7 @@ def test_an_unexpected_error_is_told_to_the_log_and_not_to_the_client(
 
 
 @pytest.mark.parametrize("error", [StoreBroken("the disk is full"), Replaced("job_x", 2)])
-def test_a_broken_store_asks_to_come_back(
+def test_a_broken_store_suggests_a_retry(
     api: TestClient, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     monkeypatch.setattr(JobStore, "page", raising(error))

@@ -124,7 +124,7 @@ def test_a_value_of_another_type_is_refused_where_it_stands(
     ],
     ids=str,
 )
-def test_what_is_wrong_is_said_in_words_of_this_service(
+def test_what_is_wrong_is_said_in_this_services_own_words(
     api: TestClient, spec: dict[str, Any], detail: str
 ) -> None:
     assert [flaw["detail"] for flaw in flaws(api, spec).values()] == [detail]
@@ -204,7 +204,7 @@ def test_a_pointer_escapes_what_json_pointers_escape(api: TestClient) -> None:
     assert set(found) == {"#/a~1b~0c", "#/metadata/x~01~1"}
 
 
-def test_all_flaws_are_named_at_once(api: TestClient) -> None:
+def test_all_flaws_are_named_together(api: TestClient) -> None:
     spec = {"epochs": 0, "hidden": [4, 0, -1], "bogus": 1, "optimizer": {"momentum": 2}}
     body = refused(api, spec)
     assert {item["pointer"] for item in body["errors"]} == {

@@ -191,7 +191,7 @@ def test_latest_is_the_job_that_succeeded_last(reader: TestClient, world: World)
 
 
 @pytest.mark.parametrize("path", ["weights.npz", "layers/1/weights.svg"])
-def test_weights_that_are_not_there_yet_ask_to_come_back(api: TestClient, path: str) -> None:
+def test_weights_that_are_not_there_yet_suggest_a_retry(api: TestClient, path: str) -> None:
     answer = api.get(f"/v1/models/{submit(api)}/{path}")
     check_problem(answer, 409)
     assert answer.json()["code"] == "no-checkpoint-yet"

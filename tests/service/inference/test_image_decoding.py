@@ -132,7 +132,7 @@ def cost_of_decoding(side: int) -> tuple[str, int, float]:
 
 
 @pytest.mark.parametrize("side", [2001, 9000, 12_000, 30_000])
-def test_a_bomb_is_refused_at_once_and_without_memory(side: int) -> None:
+def test_a_bomb_is_refused_immediately_and_without_memory(side: int) -> None:
     code, kilobytes, seconds = cost_of_decoding(side)
     assert code == "too_many_pixels"
     assert kilobytes < 16_000

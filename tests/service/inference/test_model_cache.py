@@ -13,6 +13,7 @@ from service.inference.loaded_model import LoadedModel
 from service.inference.model_cache import ModelCache
 from service.store.attempts import SUCCEEDED, Attempt
 from service.store.checkpoints import CheckpointRef, CheckpointStore
+from service.store.files.local import Artifacts
 from service.store.jobs import JobStore
 from service.store.sql.connector import Database
 from tests.conftest import submit
@@ -191,10 +192,10 @@ def test_the_last_network_stays_even_if_it_is_too_large(
 
 
 class Slow(CheckpointStore):
-    """Reads when it is told to, and counts."""
+    """Waits for `go` before each read, and counts the reads."""
 
-    def __init__(self, checkpoints: CheckpointStore) -> None:
-        super().__init__(checkpoints._artifacts)
+    def __init__(self, data_dir: Path) -> None:
+        super().__init__(Artifacts(data_dir / "jobs"))
         self.go, self.reads = threading.Event(), 0
 
     def load(self, saved: CheckpointRef) -> Checkpoint:
@@ -203,7 +204,7 @@ class Slow(CheckpointStore):
         return super().load(saved)
 
 
-def ask_at_once(networks: ModelCache, slow: Slow, ref: str) -> list[LoadedModel | Exception]:
+def load_concurrently(networks: ModelCache, slow: Slow, ref: str) -> list[LoadedModel | Exception]:
     answers: list[LoadedModel | Exception] = []
 
     def ask() -> None:
@@ -223,28 +224,28 @@ def ask_at_once(networks: ModelCache, slow: Slow, ref: str) -> list[LoadedModel 
     return answers
 
 
-def test_many_who_ask_at_once_wait_for_one_reader(
-    database: Database, jobs: JobStore, checkpoints: CheckpointStore
+def test_concurrent_callers_wait_for_one_read(
+    database: Database, jobs: JobStore, checkpoints: CheckpointStore, tmp_path: Path
 ) -> None:
     attempt = started(database, preset="linear")
     save(checkpoints, attempt, 1)
-    slow = Slow(checkpoints)
-    answers = ask_at_once(ModelCache(jobs, slow), slow, attempt.job)
+    slow = Slow(tmp_path)
+    answers = load_concurrently(ModelCache(jobs, slow), slow, attempt.job)
     assert slow.reads == 1
     assert len(answers) == 4
     assert all(answer is answers[0] for answer in answers)
 
 
-def test_many_who_wait_for_a_damaged_file_all_hear_of_it_and_can_ask_again(
+def test_concurrent_callers_all_get_the_error_of_a_damaged_file_and_can_try_again(
     database: Database, jobs: JobStore, checkpoints: CheckpointStore, tmp_path: Path
 ) -> None:
     attempt = started(database, preset="linear")
     path = tmp_path / "jobs" / save(checkpoints, attempt, 1).key
     whole = path.read_bytes()
     damage(path)
-    slow = Slow(checkpoints)
+    slow = Slow(tmp_path)
     networks = ModelCache(jobs, slow)
-    answers = ask_at_once(networks, slow, attempt.job)
+    answers = load_concurrently(networks, slow, attempt.job)
     assert slow.reads == 1
     assert [type(answer).__mro__.count(StoreBroken) for answer in answers] == [1] * 4
     path.write_bytes(whole)

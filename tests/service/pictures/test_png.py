@@ -21,7 +21,7 @@ def test_the_picture_comes_back_as_it_was(
     np.testing.assert_array_equal(np.asarray(picture), pixels)
 
 
-def test_nothing_is_told_but_how_large_a_pixel_is() -> None:
+def test_nothing_is_stored_but_the_resolution() -> None:
     picture = Image.new("RGB", (3, 2))
     assert Image.open(io.BytesIO(png.encode(picture))).info == {}
     info = Image.open(io.BytesIO(png.encode(picture, dpi=200))).info
