@@ -1,4 +1,4 @@
-"""How many test digits a job of the preset mlp-augmented reads after how many minutes."""
+"""The test accuracy of a job of the preset mlp-augmented over time."""
 
 import os
 import tempfile
@@ -8,8 +8,9 @@ from pathlib import Path
 
 from benchmarks import networks
 from benchmarks.report import ROOT, Figure, figure
-from service.job import FINAL, Spec
-from tests.servers import Server
+from mlp_client.job_state import FINAL
+from mlp_client.spec import Spec
+from tests.support.server_process import Server
 
 PICTURE = ROOT / "docs" / "augmented.png"
 GOAL = 99.3
@@ -24,7 +25,7 @@ def measure() -> list[Figure]:
         try:
             job = server.submit(preset=spec.preset, name=spec.preset)
             while (state := server.job(job)["state"]) not in FINAL:
-                time.sleep(2)  # to ask more often would take the core's time
+                time.sleep(2)  # polling more often would take time from the core
             assert state == "succeeded"
             epochs = server.http.get(f"/v1/jobs/{job}/epochs").json()["data"]
             PICTURE.write_bytes(server.http.get(f"/v1/jobs/{job}/curves.png").content)

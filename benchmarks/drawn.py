@@ -1,4 +1,4 @@
-"""Digits drawn and photographed elsewhere: how many a network reads, style by style."""
+"""How many digits a network reads that were drawn or photographed in other styles than MNIST's."""
 
 import functools
 import io
@@ -15,10 +15,10 @@ from benchmarks import networks
 from benchmarks.report import ROOT, Figure, figure
 from benchmarks.strokes import Hand
 from benchmarks.styles import STYLES
+from mlp_client.spec import PresetName
 from mlp_core import Network, predict_probabilities, scaled
-from service.job import PresetName
-from service.pictures import digits
-from service.pictures.digits import BadImage
+from service.domain.errors import BadImage
+from service.inference import image_decoding, image_normalization
 
 SHEET = ROOT / "docs" / "drawn.png"
 COMPARED = ("mlp-relu", "mlp-augmented")
@@ -29,7 +29,7 @@ TILE = 48
 
 @dataclass(frozen=True)
 class Read:
-    """The pictures of a style as the service hands them to a network."""
+    """The pictures of a style as the service passes them to a network."""
 
     X: NDArray[np.float32]
     """(n, 784)."""
@@ -38,7 +38,7 @@ class Read:
 
 
 def files(style: str, writers: int = WRITERS) -> Iterator[tuple[int, bytes]]:
-    """Yield label and file of every digit of every writer; each style has its own writers."""
+    """Yield the label and file of each digit of each writer; every style has writers of its own."""
     for writer in range(writers):
         rng = np.random.default_rng([SEED, list(STYLES).index(style), writer])
         hand = Hand.random(rng)
@@ -48,21 +48,21 @@ def files(style: str, writers: int = WRITERS) -> Iterator[tuple[int, bytes]]:
 
 @functools.cache
 def read(style: str) -> Read:
-    """Take the way of `POST /v1/models/{ref}/predict` with each file, up to the network."""
+    """Process each file as `POST /v1/models/{ref}/predict` does, up to the network."""
     seen = [_seen(label, file) for label, file in files(style)]
     pixels = np.stack([image for _, image in seen])
     return Read(scaled(pixels.reshape(len(seen), -1)), np.array([label for label, _ in seen]))
 
 
-def _seen(label: int, file: bytes) -> tuple[int, digits.Grey]:
+def _seen(label: int, file: bytes) -> tuple[int, image_decoding.Grey]:
     try:
-        return label, digits.normalize(digits.decode(file)).pixels
+        return label, image_normalization.normalize(image_decoding.decode(file)).pixels
     except BadImage:
-        return REFUSED, np.zeros((digits.SIDE, digits.SIDE), np.uint8)
+        return REFUSED, np.zeros((28, 28), np.uint8)
 
 
 def score(network: Network) -> dict[str, float]:
-    """The share of each style's pictures that a network reads rightly."""
+    """Return the share of each style's pictures that a network classifies correctly."""
     shares = {}
     for style in STYLES:
         pictures = read(style)
@@ -98,7 +98,7 @@ def measure(contenders: Mapping[str, Network] | None = None) -> list[Figure]:
 
 
 def contact_sheet() -> None:
-    """Write docs/drawn.png: a row of each style, all digits of two writers."""
+    """Write docs/drawn.png, with all digits of two writers in a row for each style."""
     columns, left = 10, 196
     sheet = Image.new("RGB", (left + 2 * columns * TILE, len(STYLES) * TILE), (255, 255, 255))
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
@@ -110,7 +110,7 @@ def contact_sheet() -> None:
 
 
 def _tile(file: bytes) -> Image.Image:
-    """A picture in a thin frame, in a square; white under transparency."""
+    """Return a picture in a thin frame, centred in a square, with white under transparency."""
     picture = Image.open(io.BytesIO(file)).convert("RGBA")
     picture = Image.alpha_composite(Image.new("RGBA", picture.size, (255, 255, 255)), picture)
     square = Image.new("RGB", (TILE, TILE), (255, 255, 255))

@@ -1,4 +1,4 @@
-"""The peers' own environments, made when they are missing: `.venv-bench/<name>`."""
+"""The virtual environments of the peers, `.venv-bench/<name>`, created when they are missing."""
 
 import subprocess
 import venv
@@ -9,7 +9,8 @@ ROOT = Path(__file__).parents[1]
 PLACE = ROOT / ".venv-bench"
 NUMPY = f"numpy=={version('numpy')}"
 
-# Of each environment, what is tried in turn: PyTorch's build without CUDA is not in every index.
+# For each environment, sets of packages to try in turn: PyTorch's build without CUDA is missing in
+# some package indexes.
 PACKAGES: dict[str, list[list[str]]] = {
     "scikit-learn": [[NUMPY, "scikit-learn==1.9.1"]],
     "pytorch": [[NUMPY, "torch==2.13.0+cpu"], [NUMPY, "torch==2.13.0"]],
@@ -21,7 +22,7 @@ PACKAGES: dict[str, list[list[str]]] = {
 
 
 def python_of(name: str) -> Path:
-    """Return the interpreter of a peer's environment; make it if need be."""
+    """Return the interpreter of a peer's environment, which is created if it is missing."""
     place = PLACE / name
     complete = place / "complete"
     if not complete.exists():

@@ -1,15 +1,23 @@
-"""What a job costs beside its training: start, many short jobs, a long one, two at once."""
+"""The cost of a job besides its training: its start, many short jobs, a long one, two together."""
 
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from benchmarks.house import CORES, LINEAR, RELU, await_success, house, run, seconds_to_first_step
+from benchmarks.own_server import (
+    CORES,
+    LINEAR,
+    RELU,
+    await_success,
+    own_server,
+    run,
+    seconds_to_first_step,
+)
 from benchmarks.report import Figure, figure
 from benchmarks.training import RELU as BARE
 from benchmarks.training import Contender
-from tests.servers import Server
+from tests.support.server_process import Server
 
 STARTS = 100
 SHORT_JOBS = 100
@@ -25,13 +33,15 @@ def percentile(values: Sequence[float], percent: int) -> float:
 
 
 def starts(server: Server) -> list[Figure]:
-    """From POST to the first step, on a server that has nothing else to do."""
+    """Measure the time from POST to the first step on an otherwise idle server."""
     figures = []
     for what, spec, count in (
         ("linear", LINEAR, STARTS),
         ("mlp-relu", {**RELU, "epochs": 1}, STARTS // 5),
     ):
-        seconds_to_first_step(server, **spec)  # the first finds files that nobody has read yet
+        seconds_to_first_step(
+            server, **spec
+        )  # the first start reads files that are in no cache yet
         took = [1000 * seconds_to_first_step(server, **spec) for _ in range(count)]
         figures += [
             figure(f"POST to first step, {what}, p50", took, "ms", at_most=200),
@@ -41,23 +51,25 @@ def starts(server: Server) -> list[Figure]:
 
 
 def bare_epochs(contender: Contender, count: int) -> float:
-    """Return the seconds that the bare trainer takes for so many epochs."""
+    """Return the seconds that the trainer alone takes for so many epochs."""
     for _ in range(count):
         contender.epoch()
     return sum(contender.seconds[-count:])
 
 
 def short_jobs(server: Server) -> list[Figure]:
-    """Many one-epoch jobs that are queued at once, against epochs without a service around."""
+    """Compare many one-epoch jobs that are queued together with epochs of the trainer alone."""
     linear = replace(BARE, sizes=(784, 10))
     start = time.perf_counter()
     await_success(server, *[server.submit(**LINEAR) for _ in range(SHORT_JOBS)])
     jobs = SHORT_JOBS / (time.perf_counter() - start)
     contenders = [Contender(None, "ours", linear, {core}) for core in CORES]
     with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda it: it.epoch(), contenders))  # the first epoch does not count
+        list(
+            pool.map(lambda contender: contender.epoch(), contenders)
+        )  # the first epoch does not count
         start = time.perf_counter()
-        list(pool.map(lambda it: bare_epochs(it, BARE_EPOCHS), contenders))
+        list(pool.map(lambda contender: bare_epochs(contender, BARE_EPOCHS), contenders))
         bare = BARE_EPOCHS * len(CORES) / (time.perf_counter() - start)
     for contender in contenders:
         contender.end()
@@ -69,33 +81,33 @@ def short_jobs(server: Server) -> list[Figure]:
 
 
 def overhead() -> list[Figure]:
-    """A job and the bare trainer at the same moment, a core each, which they swap every round."""
+    """Compare a job and the trainer alone: both run, on a core each, and swap every round."""
     ratios = []
     for turn in range(LONG_ROUNDS):
         mine, other = (CORES[0], CORES[-1])[:: 1 if turn % 2 else -1]
-        with house(mine) as server, ThreadPoolExecutor(1) as pool:
+        with own_server(mine) as server, ThreadPoolExecutor(1) as pool:
             contender = Contender(None, "ours", BARE, {other})
             contender.epoch()
             bare = pool.submit(bare_epochs, contender, 50)
             job = run(server, RELU)
             ratios.append(job / bare.result())
             contender.end()
-    # Two rounds, in which each had each core, make one figure.
+    # Two rounds, in which each ran on each core, make one figure.
     paired = [(a * b) ** 0.5 for a, b in zip(ratios[::2], ratios[1::2], strict=True)]
     note = "POST to succeeded, 50 epochs of mlp-relu, against the bare trainer"
     return [figure("a job's time", paired, "x", at_most=1.05, note=note)]
 
 
 def pairs() -> list[Figure]:
-    """Two jobs on two cores, and one on one, in turns."""
+    """Run two jobs on two cores and one job on one core, in turns."""
     spec = {**RELU, "epochs": PAIR_EPOCHS}
-    with house(CORES[0]) as one, house() as two:
+    with own_server(CORES[0]) as one, own_server() as two:
         ratios = [2 * run(one, spec) / run(two, spec, spec) for _ in range(PAIR_ROUNDS)]
     what = "two jobs on two cores, throughput against one on one"
     return [figure(what, ratios, "x", at_least=1.9)]
 
 
 def measure() -> list[Figure]:
-    with house() as server:
+    with own_server() as server:
         figures = [*starts(server), *short_jobs(server)]
     return [*figures, *overhead(), *pairs()]

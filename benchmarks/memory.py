@@ -1,25 +1,25 @@
-"""Resident memory of the server and of workers, and how long `serve` takes to be ready."""
+"""Resident memory of the server and of workers, and the time until `serve` is ready."""
 
 import re
 import time
 from pathlib import Path
 
-from benchmarks.house import RELU, house, run
+from benchmarks.own_server import RELU, own_server, run
 from benchmarks.report import Figure, figure
-from tests.servers import Server, eventually, resident
+from tests.support.server_process import Server, eventually, resident
 
 STARTS = 7
 REQUESTS = 3000
 
 
 def private(pid: int) -> float:
-    """Return the memory of a process that no file lies behind, in MiB."""
+    """Return the memory of a process that is not backed by a file, in MiB."""
     [kibibytes] = re.findall(r"RssAnon:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
     return int(kibibytes) / 1024
 
 
 def second(pid: int) -> float:
-    """Return the memory that only the second process of a worker has, if there is one, in MiB."""
+    """Return the private memory of a worker's second process, or 0 if there is none, in MiB."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     maps = [Path(f"/proc/{child}/smaps_rollup").read_text() for child in children]
     return (
@@ -38,20 +38,20 @@ def restarts(server: Server) -> Figure:
 
 
 def worker(server: Server, what: str, **spec: object) -> Figure:
-    """The largest of some looks at a worker that trains."""
+    """Measure a worker several times while it trains; report the largest values."""
     job = server.submit(**spec)
     server.wait_for_progress(job, 0.1)
     pid = eventually(lambda: server.worker(job), "the worker")
-    looks = []
+    samples = []
     while server.job(job)["progress"]["fraction"] < 0.6:
-        looks.append((resident(pid), private(pid), second(pid)))
+        samples.append((resident(pid), private(pid), second(pid)))
         time.sleep(0.1)
     server.act(job, "cancel")
     server.wait(job, "cancelled")
-    most, own, of_second = map(max, zip(*looks, strict=True))
-    note = f"{own:.0f} MB of it its own, the rest files that all workers share"
+    most, own, of_second = map(max, zip(*samples, strict=True))
+    note = f"{own:.0f} MB of it private, the rest files that all workers share"
     if of_second:
-        note += f"; {of_second:.0f} MB more in a second process, where a core is idle"
+        note += f"; {of_second:.0f} MB of it in a second process, while a core is idle"
     return figure(f"a worker, {what}", most + of_second, "MB", at_most=130, note=note)
 
 
@@ -74,7 +74,7 @@ def server_memory(server: Server, trained: str) -> list[Figure]:
 
 
 def measure() -> list[Figure]:
-    with house() as server:
+    with own_server() as server:
         run(server, RELU | {"batch_size": 1024})
         [trained] = [job["id"] for job in server.http.get("/v1/jobs").json()["data"]]
         figures = [restarts(server), *server_memory(server, trained)]

@@ -1,4 +1,4 @@
-"""The presets' networks, trained once by a job of the service and kept for other parts."""
+"""Networks of the presets, trained once by a job of the service and stored for other parts."""
 
 import hashlib
 import tempfile
@@ -7,17 +7,17 @@ from pathlib import Path
 from safetensors.numpy import load
 
 from benchmarks.report import ROOT
+from mlp_client.spec import PresetName, Spec
 from mlp_core import ARITHMETIC, Network
-from service.job import PresetName, Spec
-from tests.servers import Server
+from tests.support.server_process import Server
 
 PLACE = ROOT / ".networks"
-LONGEST = 1800
-"""Seconds that a job may take."""
+MAX_SECONDS = 1800
+"""The longest that a job may take."""
 
 
 def trained(preset: PresetName) -> Network:
-    """Return a preset's network, from its file if one was kept for this very recipe."""
+    """Return a preset's network, from its file if one is stored for exactly this recipe."""
     spec = Spec(preset=preset)
     file = _file(spec)
     if not file.exists():
@@ -26,7 +26,7 @@ def trained(preset: PresetName) -> Network:
 
 
 def keep(spec: Spec, weights: bytes) -> None:
-    """Keep what `GET /v1/models/{ref}/weights.safetensors` answered for a job of this spec."""
+    """Store the answer of `GET /v1/models/{ref}/weights.safetensors` for a job of this spec."""
     PLACE.mkdir(exist_ok=True)
     _file(spec).write_bytes(weights)
 
@@ -41,7 +41,7 @@ def _weights(spec: Spec) -> bytes:
         server = Server(Path(folder) / "data", Path(folder) / "datasets").start()
         try:
             job = server.submit(preset=spec.preset)
-            server.wait(job, "succeeded", seconds=LONGEST)
+            server.wait(job, "succeeded", seconds=MAX_SECONDS)
             return server.http.get(f"/v1/models/{job}/weights.safetensors").content
         finally:
             server.stop()

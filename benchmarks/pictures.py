@@ -1,4 +1,4 @@
-"""Pictures over HTTP, on a core of the server's own, and what others wait for meanwhile."""
+"""Pictures over HTTP, and how long other requests wait while the server draws on its one core."""
 
 import statistics
 import threading
@@ -7,9 +7,9 @@ from itertools import count
 
 import httpx2
 
-from benchmarks.house import CORES, LINEAR, RELU, house, run
+from benchmarks.own_server import CORES, LINEAR, RELU, own_server, run
 from benchmarks.report import Figure, figure
-from tests.servers import Server
+from tests.support.server_process import Server
 
 REPEATS = 60
 WATCH_SECONDS = 8.0
@@ -18,7 +18,7 @@ CURVES = "/v1/jobs/{}/curves.png"
 
 
 def milliseconds(server: Server, path: str, status: int = 200, **headers: str) -> list[float]:
-    """Return the times of a request that is sent again and again over one connection."""
+    """Return the times of a request that is repeated over one connection."""
     took = []
     for _ in range(REPEATS):
         start = time.perf_counter()
@@ -30,7 +30,7 @@ def milliseconds(server: Server, path: str, status: int = 200, **headers: str) -
 
 def pictures(server: Server, linear: str, relu: str) -> list[Figure]:
     wide, tiles, curves = TILES.format(relu), TILES.format(linear), CURVES.format(relu)
-    for path in (tiles, wide, curves):  # matplotlib is imported, the networks are read
+    for path in (tiles, wide, curves):  # imports matplotlib and loads the networks
         tag = server.http.get(path).headers["etag"]
     held = {"if-none-match": tag}
     return [
@@ -43,7 +43,7 @@ def pictures(server: Server, linear: str, relu: str) -> list[Figure]:
 
 
 def meanwhile(server: Server, path: str, what: str) -> Figure:
-    """How long others wait while one picture after the other is drawn."""
+    """Measure how long other requests wait while one picture after another is drawn."""
     ended = threading.Event()
 
     def draw() -> None:
@@ -69,7 +69,7 @@ def meanwhile(server: Server, path: str, what: str) -> Figure:
 
 
 def measure() -> list[Figure]:
-    with house(CORES[0]) as server:
+    with own_server(CORES[0]) as server:
         run(server, LINEAR)
         run(server, RELU | {"batch_size": 1024})
         relu, linear = (job["id"] for job in server.http.get("/v1/jobs").json()["data"])

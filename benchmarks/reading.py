@@ -1,4 +1,4 @@
-"""Reading jobs, lists, epochs and events, beside the service's own /livez."""
+"""Reading jobs, lists, epochs and events, compared with the service's own /livez."""
 
 import asyncio
 import base64
@@ -10,11 +10,11 @@ from pathlib import Path
 
 from benchmarks.report import Figure, figure
 from benchmarks.serving import CORE, load, pin, processor_seconds, ratios, served
-from service.store.database import Database
 from service.store.jobs import JobStore
-from tests.attack.load import get
+from service.store.sql.database import Database
 from tests.conftest import submission
-from tests.servers import Server, resident
+from tests.support.load import get
+from tests.support.server_process import Server, resident
 
 ROUNDS, TIMES = 9, 15
 JOBS, EPOCHS, LISTENERS = 10_000, 10_000, 200
@@ -33,7 +33,7 @@ def measure() -> list[Figure]:
 
 
 def _filled(server: Server) -> str:
-    """Make 10 000 jobs, the first with 10 000 epochs; return its id."""
+    """Create 10 000 jobs, the first with 10 000 epochs; return its id."""
     database = Database(f"sqlite:///{server.data_dir / 'jobs.sqlite3'}")
     first = submission(JobStore(database), epochs=EPOCHS).job
     database.close()
@@ -94,7 +94,7 @@ def _long_answers(server: Server, job: str) -> list[Figure]:
 
 
 def _listeners(server: Server) -> list[Figure]:
-    """200 listeners to two running jobs, which train on all cores."""
+    """Measure 200 listeners to two jobs that train on all cores."""
     jobs = [server.submit(preset="linear", epochs=10_000, seed=seed) for seed in (1, 2)]
     for job in jobs:
         server.wait_for_progress(job, 1e-9)
@@ -123,7 +123,7 @@ def _share(pid: int, seconds: float) -> float:
 
 
 async def _listen(server: Server, jobs: list[str]) -> tuple[list[float], float, int]:
-    """Return the server's share of a core second by second, its memory, and the events seen."""
+    """Return the server's share of a core in each part, its memory, and the number of events."""
     count = 0
 
     async def listen(job: str) -> None:

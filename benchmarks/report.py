@@ -1,4 +1,4 @@
-"""What the benchmarks found: docs/performance.json, and the tables of docs/performance.md."""
+"""The figures of the benchmarks: docs/performance.json and the tables of docs/performance.md."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.campaign import code_state, machine
+from tests.support.campaign import code_state, machine
 
 ROOT = Path(__file__).parents[1]
 FIGURES = ROOT / "docs" / "performance.json"
@@ -16,7 +16,7 @@ REPORT = ROOT / "docs" / "performance.md"
 
 @dataclass(frozen=True)
 class Figure:
-    """One measurement, taken several times, beside its target."""
+    """A measurement that was repeated, and its target."""
 
     what: str
     value: float
@@ -27,7 +27,7 @@ class Figure:
     at_least: float | None = None
     at_most: float | None = None
     note: str = ""
-    """What the figure is made of, in a few words."""
+    """What the figure consists of, in a few words."""
 
     @property
     def target(self) -> str:
@@ -47,7 +47,7 @@ class Figure:
     def row(self) -> str:
         measured = _text(self.value, self.unit)
         if self.met == "**no**" and self.target.endswith(f" {measured}"):
-            measured = f"{self.value:.5g} {self.unit}"  # as rounded it would look met
+            measured = f"{self.value:.5g} {self.unit}"  # rounded, the target would seem to be met
         if self.low != self.high:
             measured += f" ({_number(self.low)} to {_number(self.high)})"
         return f"| {self.what} | {self.target} | {measured} | {self.met} | {self.note} |"
@@ -62,7 +62,7 @@ def figure(
     at_most: float | None = None,
     note: str = "",
 ) -> Figure:
-    """Return the figure of some repetitions, or of one; ratios have the unit `x`."""
+    """Return the figure of one or several repetitions, and print it; ratios have the unit `x`."""
     several = [values] if isinstance(values, int | float) else list(values)
     median = statistics.median(several)
     found = Figure(what, median, min(several), max(several), unit, at_least, at_most, note)
@@ -71,7 +71,7 @@ def figure(
 
 
 def keep(part: str, figures: list[Figure], seconds: float) -> None:
-    """Put a part's figures in the place of its former ones."""
+    """Replace the stored figures of a part."""
     kept = json.loads(FIGURES.read_text())["parts"] if FIGURES.exists() else {}
     kept[part] = {
         "commit": code_state("service", "mlp_core", "benchmarks"),
@@ -100,5 +100,5 @@ def _text(value: float, unit: str) -> str:
 
 
 def _number(value: float) -> str:
-    """Three significant digits, and all of a whole number."""
+    """Format three significant digits, or all digits of an integer part."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -1,4 +1,4 @@
-"""Predictions over HTTP: this service, its own /livez and its peers, asked in turns on one core."""
+"""Predictions over HTTP: this service, its own /livez and its peers answer in turns on one core."""
 
 import io
 import json
@@ -21,14 +21,14 @@ from PIL import Image
 from benchmarks.environments import ROOT, python_of
 from benchmarks.report import Figure, figure
 from mlp_core import Network, predict_probabilities, scaled
-from service.store.datasets import DatasetShelf
-from tests.attack.load import Load, Plan, Seen, get, post
-from tests.servers import Server, eventually, free_port
+from service.store.datasets import DatasetStore
+from tests.support.load import Load, Plan, Seen, get, post
+from tests.support.server_process import Server, eventually, free_port
 
 PREDICT = "/v1/models/latest/predict"
 CORES = sorted(os.sched_getaffinity(0))
 CORE, OTHER = CORES[0], CORES[-1]
-"""The server's, and the clients'."""
+"""The core of the server and that of the clients."""
 CONNECTIONS = 16
 ROUNDS, SECONDS = 9, 1.5
 BATCHES, STARTS = 15, 7
@@ -39,8 +39,8 @@ PEERS = {"LitServe": "litserve", "MLServer": "mlserver", "BentoML": "bentoml"}
 def measure() -> list[Figure]:
     with ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        shelf = DatasetShelf(place / "datasets")
-        digits = np.array(shelf.open("mnist").test.images)
+        datasets = DatasetStore(place / "datasets")
+        digits = np.array(datasets.open("mnist").test.images)
         server = stack.enter_context(served(place))
         server.wait(server.submit(preset="mlp-relu", epochs=2), "succeeded")
         weights = place / "weights.npz"
@@ -57,7 +57,7 @@ def measure() -> list[Figure]:
 
 @contextmanager
 def served(place: Path, **environment: str) -> Iterator[Server]:
-    """Let this service run in a directory."""
+    """Yield a running server of this service, with its data in a directory."""
     server = Server(place / "data", place / "datasets", **environment)
     try:
         yield server.start()
@@ -66,13 +66,13 @@ def served(place: Path, **environment: str) -> Iterator[Server]:
 
 
 def pin(pid: int, cores: set[int]) -> None:
-    """Keep all threads of a process on some cores."""
+    """Restrict all threads of a process to some cores."""
     for thread in Path(f"/proc/{pid}/task").iterdir():
         os.sched_setaffinity(int(thread.name), cores)
 
 
 def family(pid: int) -> set[int]:
-    """Return a process and all that descend from it."""
+    """Return the ids of a process and of all its descendants."""
     parents = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):  # it has ended
@@ -84,7 +84,7 @@ def family(pid: int) -> set[int]:
 
 
 def processor_seconds(pids: Iterable[int]) -> float:
-    """Return the processor time that processes have taken so far."""
+    """Return the processor time that processes have used so far."""
     ticks = 0
     for pid in pids:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -93,7 +93,7 @@ def processor_seconds(pids: Iterable[int]) -> float:
 
 
 class Peer:
-    """A server of another maker, on the same core; stopped in between, so that it takes no time."""
+    """Another model server on the same core, stopped by a signal while others are measured."""
 
     def __init__(self, name: str, process: subprocess.Popen[bytes], port: int) -> None:
         self.name, self._process, self.port = name, process, port
@@ -117,7 +117,7 @@ class Peer:
         return "/v2/models/digits/infer" if self.name == "MLServer" else "/predict"
 
     def body(self, pixels: np.ndarray) -> bytes:
-        """Return what its documentation would have a client send."""
+        """Return the request body that its documentation describes."""
         asked: dict[str, Any] = {"pixels": pixels.tolist()}
         if self.name == "MLServer":
             data = {"name": "pixels", "shape": [1, 784], "datatype": "UINT8"}
@@ -175,7 +175,7 @@ def _answers(peer: Peer) -> bool:
 
 
 def _check_answers(server: Server, peers: dict[str, Peer], digits: np.ndarray) -> None:
-    """All have the same network, so all must say the same."""
+    """Check that all servers, which have the same network, give the same answers."""
     headers = {"Content-Type": "application/octet-stream", "Accept": "application/x-npy"}
     answer = server.http.post(PREDICT, content=digits.tobytes(), headers=headers)
     ours = np.load(io.BytesIO(answer.content))
@@ -184,7 +184,7 @@ def _check_answers(server: Server, peers: dict[str, Peer], digits: np.ndarray) -
         theirs = np.array([peer.probabilities(digit) for digit in digits])
         peer.pause()
         if not np.allclose(theirs, ours, atol=1e-5):
-            raise SystemExit(f"{peer.name} says something else than this service")
+            raise SystemExit(f"{peer.name} gives other probabilities than this service")
 
 
 def _forms(digit: np.ndarray) -> dict[str, str]:
@@ -202,20 +202,20 @@ def _forms(digit: np.ndarray) -> dict[str, str]:
 class Round:
     seen: Seen
     processor_seconds: float
-    """What the server took, all its processes together."""
+    """Used by the server, in all its processes."""
 
     @property
     def rate(self) -> float:
-        """Requests for each second of processor time: what the core could do with nothing else.
+        """Requests per second of processor time: what the core could do without other work.
 
-        Requests a second are the same on a machine of one's own; where others work too, a server
-        of many processes gets a larger share of the core.
+        On an otherwise idle machine this equals requests per second. On a shared one, a server of
+        many processes would get a larger share of the core, and look faster by the clock.
         """
         return len(self.seen.latencies["200"]) / self.processor_seconds
 
 
 def load(port: int, pids: Iterable[int], request: str) -> Round:
-    """Let 16 connections ask again and again; all must be answered."""
+    """Send a request repeatedly over 16 connections; every answer must be a 200."""
     pids = list(pids)
     before = processor_seconds(pids)
     seen = Load(Plan(port, request, CONNECTIONS, SECONDS, core=OTHER)).result()
@@ -228,7 +228,7 @@ def load(port: int, pids: Iterable[int], request: str) -> Round:
 
 
 def _requests(server: Server, peers: dict[str, Peer], digit: np.ndarray) -> list[Figure]:
-    """One digit in each form, /livez and the peers, round by round."""
+    """Measure one digit in each form, /livez and the peers, in rounds."""
     ours = {"/livez": get("/livez"), **_forms(digit)}
     rounds: dict[str, list[Round]] = {name: [] for name in (*ours, *peers)}
     pin(server.pid, {CORE})
@@ -264,7 +264,7 @@ def ratios(ours: list[float], theirs: list[float]) -> list[float]:
 
 
 def _while_training(server: Server, digit: np.ndarray) -> list[Figure]:
-    """The same, while two jobs train on all cores."""
+    """Measure the same while two jobs train on all cores."""
     jobs = [server.submit(preset="mlp-relu", epochs=10_000, seed=seed) for seed in (1, 2)]
     for job in jobs:
         server.wait_for_progress(job, 1e-6)
@@ -285,7 +285,7 @@ def _while_training(server: Server, digit: np.ndarray) -> list[Figure]:
 
 
 def _batches(server: Server, weights: Path, digits: np.ndarray) -> list[Figure]:
-    """All 10 000 test images in one request, beside the forward pass alone on the same core."""
+    """Compare a request with all 10 000 test images and the forward pass alone, on one core."""
     with np.load(weights) as arrays:
         network = Network.from_arrays(dict(arrays), "relu")
     headers = {"Content-Type": "application/octet-stream"}
@@ -324,7 +324,7 @@ def _batches(server: Server, weights: Path, digits: np.ndarray) -> list[Figure]:
 
 
 def _first_answers(server: Server, digit: np.ndarray) -> list[Figure]:
-    """The first question to a network, as soon as its job has ended."""
+    """Measure the first prediction of a network, immediately after its job has ended."""
     took, headers = [], {"Content-Type": "application/octet-stream"}
     for seed in range(STARTS):
         job = server.submit(preset="mlp-relu", epochs=1, seed=seed)

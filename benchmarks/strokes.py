@@ -1,4 +1,4 @@
-"""Digits as people write them: forms of each, and hands that write them in their own way."""
+"""Digits as people write them: several forms of each digit, and random handwritings."""
 
 import itertools
 import math
@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 Stroke = NDArray[np.float64]
-"""(n, 2): x to the right and y down. A form is about 60 wide and 100 high."""
+"""(n, 2), with x to the right and y down. A form is about 60 wide and 100 high."""
 
-# Points that a pen passes on a smooth curve; `!` is a corner, `|` lifts the pen. Common forms come
-# first: the k-th is written 1/k as often as the first.
+# Points on a smooth curve of the pen; `!` marks a corner, `|` lifts the pen. Common forms lead:
+# the k-th is written 1/k as often as the first.
 FORMS = {
     0: [
         "32,2 10,14 2,50 12,86 30,98 50,84 58,50 48,14 30,2",
@@ -77,7 +77,7 @@ FORMS = {
 
 @dataclass(frozen=True)
 class Hand:
-    """How somebody writes, whatever the digit."""
+    """A person's handwriting, whatever the digit."""
 
     slant: float
     """Tangent of the angle to the right."""
@@ -89,9 +89,9 @@ class Hand:
     bend: float
     """How far the middle of a digit leans to the right."""
     carelessness: float
-    """Standard deviation of a point's place."""
+    """Standard deviation of the position of a point."""
     haste: float
-    """Length of pen's way over which corners are rounded and turns cut short."""
+    """Length along the curve over which corners are rounded and turns are cut short."""
     tremble: float
 
     @classmethod
@@ -133,7 +133,7 @@ class Hand:
 
 
 def _curve(points: Stroke) -> Stroke:
-    """Catmull and Rom's spline through the points; a straight line through two."""
+    """Return a Catmull-Rom spline through the points; through two points a straight line."""
     before, after = 2 * points[0] - points[1], 2 * points[-1] - points[-2]
     padded = np.vstack([before, points, after])
     pieces = []
@@ -145,11 +145,11 @@ def _curve(points: Stroke) -> Stroke:
 
 
 def _rounded(curve: Stroke, length: float) -> Stroke:
-    """Move each point to the middle of its neighbours along `length`; the ends stay."""
+    """Return the curve with each point moved to the mean of its neighbours along `length`."""
     n = min(int(length / 2), len(curve) // 2)
     if n < 1:
         return curve
-    # Beyond its ends the curve goes on as its own mirror image, through the end.
+    # Each end is extended by the point reflection of the curve, so that the ends stay in place.
     before, after = 2 * curve[0] - curve[n:0:-1], 2 * curve[-1] - curve[-2 : -n - 2 : -1]
     return _averaged(np.vstack([before, curve, after]), np.ones(2 * n + 1))
 

@@ -1,4 +1,4 @@
-"""Pens, paper and cameras: a written digit becomes the picture that somebody would send."""
+"""Pens, paper and cameras: how a written digit becomes a picture that a user would send."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from benchmarks.strokes import Stroke
 
 Mask = NDArray[np.float32]
-"""(h, w): how much of each pixel is inked, 0 to 1."""
+"""(h, w), the share of each pixel that is inked, 0 to 1."""
 Colour = tuple[float, float, float]
 Chance = np.random.Generator
 Size = tuple[int, int]
@@ -18,19 +18,24 @@ Size = tuple[int, int]
 BLUE, BLACK, RED, GREEN = (38, 52, 130), (30, 30, 34), (178, 34, 40), (24, 110, 62)
 PAPER, SLATE, BOARD = (236, 233, 224), (44, 50, 52), (226, 230, 232)
 FINE = 3
-"""Pens draw on pixels so many times as fine, unless their edges are to be hard."""
+"""The factor by which pens draw on a finer grid, unless their edges are to be hard."""
 
 
-# --- Where a digit stands -------------------------------------------------------------------------
+# --- Position -------------------------------------------------------------------------------------
 
 
 def placed(
     strokes: Sequence[Stroke], chance: Chance, size: Size, low: float, high: float, tilt: float = 0
 ) -> list[Stroke]:
-    """Put a digit anywhere in a picture, its height `low` to `high` of the picture's.
+    """Place a digit at random in a picture, with a height of `low` to `high` of the picture's.
 
     Args:
-        tilt: how askew the picture is taken, standard deviation in radians; 0 for a screen.
+        strokes: the digit.
+        chance: random numbers.
+        size: width and height of the picture.
+        low: the least height.
+        high: the greatest height.
+        tilt: standard deviation of the camera's rotation in radians; 0 for a screen.
 
     """
     points = np.concatenate(strokes)
@@ -60,7 +65,7 @@ def height(strokes: Sequence[Stroke]) -> float:
 
 
 def pen(strokes: Sequence[Stroke], size: Size, width: float, fine: int = FINE) -> Mask:
-    """A round point of one width; `fine=1` gives hard pixels."""
+    """Draw with a round point of one width; `fine=1` gives hard pixels."""
     picture = Image.new("L", (size[0] * fine, size[1] * fine))
     draw = ImageDraw.Draw(picture)
     r = width * fine / 2
@@ -75,7 +80,7 @@ def pen(strokes: Sequence[Stroke], size: Size, width: float, fine: int = FINE) -
 def brush(
     strokes: Sequence[Stroke], size: Size, width: float, chance: Chance, tip: float = 0.3
 ) -> Mask:
-    """A soft point: broad where it is pressed, `tip` of its width where it lands and leaves."""
+    """Draw with a soft point: broad under pressure, `tip` of its width at the ends of a stroke."""
     picture = Image.new("L", (size[0] * FINE, size[1] * FINE))
     draw = ImageDraw.Draw(picture)
     for stroke in strokes:
@@ -89,14 +94,14 @@ def brush(
 
 
 def nib(strokes: Sequence[Stroke], size: Size, width: float) -> Mask:
-    """A broad nib held at 40 degrees: strokes along it are thin, those across it broad."""
+    """Draw with a broad nib at 40 degrees: strokes along it are thin, strokes across it broad."""
     edge = width * np.array([np.cos(0.7), -np.sin(0.7)])
     passes = [stroke + edge * part for part in np.linspace(-0.5, 0.5, 7) for stroke in strokes]
     return pen(passes, size, max(1.2, 0.3 * width))
 
 
 def grained(mask: Mask, chance: Chance, hole: float, coarse: float) -> Mask:
-    """Leave out what chalk or pencil does not reach: a share of about `hole`, more at edges."""
+    """Remove what chalk or pencil does not reach: a share of about `hole`, more at the edges."""
     grain = _smooth(chance.normal(0, 1, mask.shape).astype(np.float32), coarse)
     grain /= grain.std()
     soft = _smooth(mask, 1.5 * coarse)
@@ -104,7 +109,7 @@ def grained(mask: Mask, chance: Chance, hole: float, coarse: float) -> Mask:
 
 
 def dots(mask: Mask) -> Mask:
-    """Keep hard pixels: all or nothing."""
+    """Make each pixel fully inked or blank."""
     return (mask > 0.5).astype(np.float32)
 
 
@@ -112,13 +117,13 @@ def dots(mask: Mask) -> Mask:
 
 
 def coloured(mask: Mask, ink: Colour, paper: Colour | NDArray[np.float32]) -> NDArray[np.float32]:
-    """(h, w, 3), grey levels 0 to 255."""
+    """Return an image (h, w, 3) with levels from 0 to 255."""
     under = np.asarray(paper, np.float32)
     return under + mask[..., None] * (np.asarray(ink, np.float32) - under)
 
 
 def ruled(size: Size, gap: float, chance: Chance) -> NDArray[np.float32]:
-    """Squared paper, photographed nearly straight."""
+    """Return squared paper, photographed nearly straight."""
     turn = chance.normal(0, 0.03)
     y, x = np.mgrid[: size[1], : size[0]] + chance.uniform(0, gap)
     lines = [np.abs(np.mod(p, gap) - gap / 2) < 0.6 for p in (x + turn * y, y - turn * x)]
@@ -135,13 +140,14 @@ def photographed(
     noise: float = 5.0,
     quality: int = 75,
 ) -> bytes:
-    """Return a JPEG taken in the light of a room.
+    """Return a JPEG as taken in the light of a room.
 
     Args:
         scene: (h, w, 3).
-        shade: part of the light that is missing in the darkest corner.
-        edge: part of the light that a hand or a telephone keeps off, with an edge to its shadow.
-        blur: standard deviation in pixels, of a hand that shakes or a lens.
+        chance: random numbers.
+        shade: share of the light that is missing in the darkest corner.
+        edge: share of the light that a hand or a phone blocks, with a visible edge of the shadow.
+        blur: standard deviation in pixels, from a shaking hand or the lens.
         noise: standard deviation in grey levels.
         quality: of the JPEG.
 
@@ -167,7 +173,7 @@ def encoded(pixels: NDArray[np.floating], format: str = "PNG", **options: int) -
 
 
 def _smooth(field: Mask, radius: float) -> Mask:
-    # Bytes, because Pillow blurs no floats.
+    # Pillow does not blur floats, so they are converted to bytes.
     low, high = float(field.min()), float(field.max()) + 1e-6
     steps = Image.fromarray(((field - low) * (255 / (high - low))).astype(np.uint8))
     blurred = np.asarray(steps.filter(ImageFilter.GaussianBlur(radius)), np.float32)
@@ -178,7 +184,7 @@ def _smooth(field: Mask, radius: float) -> Mask:
 
 
 def mouse(strokes: Sequence[Stroke], chance: Chance) -> bytes:
-    """A web page's canvas of 280x280: few points, straight lines, hard pixels, white on black."""
+    """A web page's 280x280 canvas: few points, straight lines, hard pixels, white on black."""
     size = (280, 280)
     step = int(chance.integers(6, 12))
     path = placed(strokes, chance, size, 0.5, 0.85)
@@ -195,7 +201,7 @@ def paint(strokes: Sequence[Stroke], chance: Chance) -> bytes:
 
 
 def finger(strokes: Sequence[Stroke], chance: Chance) -> bytes:
-    """A finger on a telephone: broad, round and smooth."""
+    """A finger on a phone: broad, round and smooth."""
     size = (360, 480)
     path = placed(strokes, chance, size, 0.45, 0.8)
     mask = pen(path, size, chance.uniform(0.08, 0.15) * height(path))
@@ -205,7 +211,7 @@ def finger(strokes: Sequence[Stroke], chance: Chance) -> bytes:
 
 
 def stylus(strokes: Sequence[Stroke], chance: Chance) -> bytes:
-    """A tablet's pen that feels pressure, coloured, on a transparent page."""
+    """A pressure-sensitive stylus on a tablet, coloured, on a transparent page."""
     size = (400, 400)
     path = placed(strokes, chance, size, 0.4, 0.8)
     mask = brush(path, size, chance.uniform(0.035, 0.06) * height(path), chance, tip=0.5)
@@ -215,7 +221,7 @@ def stylus(strokes: Sequence[Stroke], chance: Chance) -> bytes:
 
 
 def ballpoint(strokes: Sequence[Stroke], chance: Chance) -> bytes:
-    """A thin pen on paper, photographed from near or far."""
+    """A thin pen on paper, photographed from varying distances."""
     size = (360, 300)
     path = placed(strokes, chance, size, 0.3, 0.75, tilt=0.06)
     mask = pen(path, size, max(2.0, chance.uniform(0.025, 0.045) * height(path)))
@@ -234,7 +240,7 @@ def pencil(strokes: Sequence[Stroke], chance: Chance) -> bytes:
 
 
 def whiteboard(strokes: Sequence[Stroke], chance: Chance) -> bytes:
-    """A felt pen on a whiteboard, photographed from the side, with a reflection."""
+    """A marker on a whiteboard, photographed from the side, with a reflection."""
     size = (360, 300)
     path = placed(strokes, chance, size, 0.35, 0.8, tilt=0.1)
     mask = pen(path, size, chance.uniform(0.045, 0.08) * height(path))
@@ -247,7 +253,7 @@ def whiteboard(strokes: Sequence[Stroke], chance: Chance) -> bytes:
 
 
 def chalk(strokes: Sequence[Stroke], chance: Chance) -> bytes:
-    """Chalk on a blackboard that was wiped, photographed."""
+    """Chalk on a wiped blackboard, photographed."""
     size = (360, 300)
     path = placed(strokes, chance, size, 0.4, 0.8, tilt=0.06)
     mask = pen(path, size, chance.uniform(0.06, 0.1) * height(path))
@@ -276,7 +282,7 @@ def squared(strokes: Sequence[Stroke], chance: Chance) -> bytes:
 
 
 def shadow(strokes: Sequence[Stroke], chance: Chance) -> bytes:
-    """A marker on paper, askew, half of it in the shadow of the hand that takes the picture."""
+    """A marker on paper, askew, half in the shadow of the hand that holds the camera."""
     size = (360, 300)
     path = placed(strokes, chance, size, 0.35, 0.75, tilt=0.14)
     mask = pen(path, size, chance.uniform(0.05, 0.1) * height(path))
@@ -296,7 +302,7 @@ def thumbnail(strokes: Sequence[Stroke], chance: Chance) -> bytes:
 
 
 def messenger(strokes: Sequence[Stroke], chance: Chance) -> bytes:
-    """A dim and shaken photograph after a messenger has squeezed it."""
+    """A dim, blurred photograph after a messaging app has compressed it."""
     size = (240, 240)
     path = placed(strokes, chance, size, 0.35, 0.75, tilt=0.1)
     mask = pen(path, size, chance.uniform(0.05, 0.09) * height(path))

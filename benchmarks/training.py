@@ -1,4 +1,4 @@
-"""Epochs, their evaluation included, of this trainer and its peers: the same work, in turns."""
+"""The time of an epoch with its evaluation: this trainer and its peers take turns."""
 
 import json
 import os
@@ -22,25 +22,25 @@ OTHERS = {
     "momentum 0.9": replace(RELU, learning_rate=0.02, momentum=0.9),
 }
 PEERS = ("JAX", "PyTorch", "scikit-learn")
-CONTENDERS = {  # an environment, and a module of `benchmarks.contenders`
+CONTENDERS = {  # an environment (None: this one) and a module of `benchmarks.contenders`
     "ours": (None, "ours"),
     "JAX": ("jax", "with_jax"),
     "PyTorch": ("pytorch", "pytorch"),
     "scikit-learn": ("scikit-learn", "scikit_learn"),
-    "hand-in": (None, "hand_in"),
+    "course assignment": (None, "course_assignment"),
     "products": (None, "products"),
 }
-GOALS = {"JAX": 1.25, "PyTorch": 2.3, "scikit-learn": 3.0, "hand-in": 6.0}
+GOALS = {"JAX": 1.25, "PyTorch": 2.3, "scikit-learn": 3.0, "course assignment": 6.0}
 ROUNDS = 9
 FEW_ROUNDS = 5
 
 
 class Contender:
-    """A process that waits until it is asked for an epoch; idle otherwise."""
+    """A process that trains an epoch whenever it is told to, and is idle otherwise."""
 
     def __init__(self, peer: str | None, module: str, task: Task, cores: set[int]) -> None:
         python = python_of(peer) if peer else sys.executable
-        threads = str(task.threads if peer else 1)  # ours has its own use for a second core
+        threads = str(task.threads if peer else 1)  # ours uses a second core in its own way
         environment = {
             **os.environ,
             "PYTHONPATH": str(ROOT),
@@ -67,14 +67,14 @@ class Contender:
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
         if not answer:
-            raise SystemExit(f"a contender ended with {self._process.wait()}")
+            raise SystemExit(f"a contender exited with status {self._process.wait()}")
         done = json.loads(answer)
         self.seconds.append(done["seconds"])
         self._accuracies = done["train"], done["test"]
 
     def accuracies(self) -> str:
         if not any(self._accuracies):
-            return ""  # products only: nothing is learned
+            return ""  # the contender `products` learns nothing
         return "train {:.2%}, test {:.2%}".format(*self._accuracies)
 
     def end(self) -> None:
@@ -84,20 +84,20 @@ class Contender:
 
 
 def race(task: Task, names: Sequence[str], rounds: int) -> dict[str, Contender]:
-    """Let all train in turns on the same cores, so that a noisy machine is noisy for all."""
+    """Let all train in turns on the same cores, so that a noisy machine disturbs all alike."""
     cores = set(sorted(os.sched_getaffinity(0))[-task.threads :])
     contenders = {name: Contender(*CONTENDERS[name], task, cores) for name in names}
     for _ in range(1 + rounds):
         for contender in contenders.values():
             contender.epoch()
     for contender in contenders.values():
-        del contender.seconds[0]  # some were still getting ready beside it
+        del contender.seconds[0]  # while others were still starting
         contender.end()
     return contenders
 
 
 def times_ours(contenders: dict[str, Contender], name: str) -> list[float]:
-    """How many times longer a contender took, round by round."""
+    """Return how many times longer than ours a contender took in each round."""
     pairs = zip(contenders["ours"].seconds, contenders[name].seconds, strict=True)
     return [theirs / ours for ours, theirs in pairs]
 
@@ -120,7 +120,7 @@ def main_table() -> list[Figure]:
 
 
 def others() -> list[Figure]:
-    """Other networks and settings: no peer may be faster."""
+    """Compare other networks and settings, where no peer may be faster."""
     figures = []
     for what, task in OTHERS.items():
         contenders = race(task, ["ours", *PEERS], FEW_ROUNDS)

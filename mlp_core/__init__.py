@@ -1,41 +1,51 @@
-"""The lab: multi-layer perceptrons, trained by hand-written back-propagation.
+"""Multi-layer perceptrons, trained by hand-written back-propagation.
 
-NumPy and the standard library only. It reads no files, keeps no logs and no global state, and
-takes chance from the seed alone.
+This package is mathematics on NumPy and the standard library. It reads no files, writes no logs,
+keeps no global state, and takes all randomness from the seed. What makes it fast is in `fast`, and
+what uses a second core is in `parallel`; the other files can be read without either.
 """
 
 from mlp_core.activations import ACTIVATIONS
-from mlp_core.arrangement import Arrangement, arrange
-from mlp_core.augmentation import Augmentation
+from mlp_core.augmentation import IMAGES_PER_DEFORMATION, Augmentation
 from mlp_core.checkpoint import Checkpoint, Cursor
-from mlp_core.dataset import Dataset, Split, read_idx, scaled
+from mlp_core.dataset import Dataset, Split, scaled
 from mlp_core.errors import CheckpointError, CoreError, DatasetError, Diverged, ShapeError
-from mlp_core.evaluation import evaluate
-from mlp_core.network import INITIALIZATIONS, Network, predict_probabilities
+from mlp_core.fast.data_layout import BLOCK_ROWS, DataLayout, lay_out
+from mlp_core.idx import read_idx
+from mlp_core.initializers import INITIALIZATIONS
+from mlp_core.metrics import Score, evaluate
+from mlp_core.network import Network, predict_probabilities
+from mlp_core.progress import Epoch, Progress
 from mlp_core.recipe import Recipe
-from mlp_core.training import ARITHMETIC, Epoch, Training
+from mlp_core.schedules import SCHEDULES
+from mlp_core.training import ARITHMETIC, Training
 
 __all__ = [
     "ACTIVATIONS",
     "ARITHMETIC",
+    "BLOCK_ROWS",
+    "IMAGES_PER_DEFORMATION",
     "INITIALIZATIONS",
-    "Arrangement",
+    "SCHEDULES",
     "Augmentation",
     "Checkpoint",
     "CheckpointError",
     "CoreError",
     "Cursor",
+    "DataLayout",
     "Dataset",
     "DatasetError",
     "Diverged",
     "Epoch",
     "Network",
+    "Progress",
     "Recipe",
+    "Score",
     "ShapeError",
     "Split",
     "Training",
-    "arrange",
     "evaluate",
+    "lay_out",
     "predict_probabilities",
     "read_idx",
     "scaled",

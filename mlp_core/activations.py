@@ -1,7 +1,7 @@
-"""Activations of the hidden layers, with slopes written from their outputs.
+"""The activation functions of the hidden layers, with derivatives written in terms of the output.
 
-All work in place. An activation turns Z into H. Its slope turns dH into dZ = dH * slope, and may
-use H up on the way, because nothing needs H afterwards.
+Everything works in place. An activation turns Z into H. Its slope turns dH into dZ = dH * slope and
+may overwrite H on the way, because H is not needed afterwards.
 """
 
 from collections.abc import Callable
@@ -13,10 +13,10 @@ from mlp_core.arrays import Matrix
 
 
 class Activation(NamedTuple):
-    """Both directions of an activation; every array is (batch, n_out)."""
+    """An activation and its derivative; every array is (batch, n_out)."""
 
-    apply: Callable[[Matrix], None]  # Z, becomes H
-    apply_slope: Callable[[Matrix, Matrix], None]  # H, used up; dH, becomes dZ
+    apply: Callable[[Matrix], None]  # turns Z into H
+    apply_slope: Callable[[Matrix, Matrix], None]  # overwrites H; turns dH into dZ
 
 
 def relu(Z: Matrix) -> None:
@@ -29,7 +29,7 @@ def relu_slope(H: Matrix, dH: Matrix) -> None:
 
 
 def sigmoid(Z: Matrix) -> None:
-    """1 / (1 + exp(-Z)), written as (1 + tanh(Z / 2)) / 2, which never overflows."""
+    """1 / (1 + exp(-Z)), computed as (1 + tanh(Z / 2)) / 2, which never overflows."""
     Z *= 0.5
     np.tanh(Z, out=Z)
     Z *= 0.5

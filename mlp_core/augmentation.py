@@ -1,8 +1,8 @@
-"""Images bent a little and differently each time: a network never sees the same one twice.
+"""Augmentation: training images are deformed differently each time they are used.
 
-Affine and elastic deformations (Simard et al., 2003). Images lie as columns here, and GROUP of them
-are bent alike: so whole lines of memory are gathered, which makes it four times as fast, and an
-epoch still has thousands of deformations.
+Deformations are affine and elastic (Simard et al., 2003). Images lie as the columns of a matrix
+here, and IMAGES_PER_DEFORMATION of them share one deformation: whole lines of memory are gathered
+then, which is four times as fast, and an epoch still has thousands of deformations.
 """
 
 import math
@@ -11,78 +11,122 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlp_core.arrangement import Order
-from mlp_core.arrays import Matrix, Pixels
-from mlp_core.workspace import buffer
+from mlp_core.arrays import Indices, Matrix, Pixels, aligned_empty
 
-GROUP = 32
+IMAGES_PER_DEFORMATION = 32
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far images are deformed; all evenly distributed but the elastic displacement."""
+    """How far images are deformed; all but the elastic displacement is uniformly distributed."""
 
     rotation: float = 0.0  # degrees, at most, either way
-    scale: float = 0.0  # either axis by a factor from exp(-scale) to exp(scale)
-    shear: float = 0.0  # pixels down for each pixel right, at most, either way
+    scale: float = 0.0  # each axis by a factor from exp(-scale) to exp(scale)
+    shear: float = 0.0  # pixels down for each pixel to the right, at most, either way
     translation: float = 0.0  # pixels, at most, either way on each axis
-    elastic: float = 0.0  # pixels: standard deviation of each axis of a smooth random displacement
-    smoothness: float = 4.5  # pixels: how far a displacement of one pixel takes others along
+    elastic: float = 0.0  # pixels: standard deviation of a smooth random displacement, each axis
+    smoothness: float = 4.5  # pixels: standard deviation of the Gaussian that smooths it
 
 
 class Corners(NamedTuple):
-    """For the pixels of deformed images, where they come from."""
+    """Where the pixels of deformed images come from; the first axis is that of deformations."""
 
-    upper_left: Order  # (groups, n_in), of the four pixels around it, in the frame
-    down: Matrix  # (groups, n_in), in [0, 1), from there
+    upper_left: Indices  # (deformations, n_in), the first of the four pixels around, in the frame
+    down: Matrix  # (deformations, n_in), distance from there in [0, 1)
     right: Matrix
 
 
+class RandomDeformation:
+    """Draws the points of the original images that the pixels of deformed images come from."""
+
+    def __init__(self, augmentation: Augmentation, shape: tuple[int, int], order: Indices) -> None:
+        """Prepare for images of a shape (rows, columns); `order` lists the pixel of each input."""
+        self._augmentation = augmentation
+        self._shape = shape
+        self._order = order
+        self._end = np.array(shape, np.float32).reshape(2, 1)
+        self._centre = (self._end - 1) / 2
+        self._grid = np.indices(shape, np.float32).reshape(2, -1)[:, order] - self._centre
+        self._smoothers = tuple(_smoother(size, augmentation.smoothness) for size in shape)
+
+    def draw_points(self, count: int, rng: np.random.Generator) -> Matrix:
+        """Draw `count` deformations: points (count, 2, n_in), at most a pixel outside the image."""
+        points = self._draw_affine(count, rng)
+        points += self.draw_elastic(count, rng)
+        points += self._centre
+        np.clip(points, -1, self._end, out=points)
+        return points
+
+    def _draw_affine(self, count: int, rng: np.random.Generator) -> Matrix:
+        """Points around the centre: rotated, sheared and scaled, then translated."""
+        most = self._augmentation
+        angle, shear, scale_y, scale_x, y, x = rng.uniform(-1, 1, (6, count))
+        angle *= math.radians(most.rotation)
+        sine, cosine = np.sin(angle), np.cos(angle)
+        factor_y, factor_x = np.exp(scale_y * most.scale), np.exp(scale_x * most.scale)
+        rows = (
+            (factor_y * cosine, -factor_y * sine),
+            (factor_x * sine + shear * most.shear, factor_x * cosine),
+        )
+        matrices: Matrix = np.array(rows, np.float32).transpose(2, 0, 1)
+        points: Matrix = np.matmul(matrices, self._grid)
+        points += np.array((y, x), np.float32).T[:, :, np.newaxis] * most.translation
+        return points
+
+    def draw_elastic(self, count: int, rng: np.random.Generator) -> Matrix:
+        """Displacements (count, 2, n_in): noise, smoothed by a Gaussian along both axes."""
+        noise = rng.standard_normal((count, 2, *self._shape), dtype=np.float32)
+        down, right = self._smoothers
+        smooth: Matrix = np.matmul(np.matmul(down, noise), right.T)
+        smooth *= self._augmentation.elastic
+        return smooth.reshape(count, 2, -1)[:, :, self._order]
+
+
 class Deformer:
-    """Makes the inputs of a batch: deformed images, in buffers of its own."""
+    """Turns images into the inputs of a batch, deformed, in buffers that are used again."""
 
     def __init__(
-        self, augmentation: Augmentation, shape: tuple[int, int], order: Order, rows: int
+        self, augmentation: Augmentation, shape: tuple[int, int], order: Indices, rows: int
     ) -> None:
-        """Prepare for batches of up to `rows` images of a shape.
+        """Prepare for batches of up to `rows` images.
 
         Args:
             augmentation: how far to deform.
             shape: rows and columns of an image.
-            order: which of its pixels each input is.
-            rows: of a batch, at most.
+            order: which pixel of an image each input is.
+            rows: the largest size of a batch.
 
         """
         height, width = shape
-        self._augmentation = augmentation
         self._shape = shape
-        self._order = order
-        self._end = np.array([[height], [width]], np.float32)
-        self._centre = (self._end - 1) / 2
-        grid = np.indices(shape, np.float32).reshape(2, -1)[:, order]
-        self._grid = grid - self._centre
-        # One pixel of black before the images and two behind, so that no corner lies outside.
+        self._deformation = RandomDeformation(augmentation, shape, order)
+        # With a pixel of black before the images and two behind, no corner lies outside.
         self._frame = np.zeros((height + 3, width + 3, rows), np.float32)
-        self._X = buffer(len(order), rows)
-        self._corner = buffer(len(order), GROUP)
-        self._smoothers = tuple(_smoother(size, augmentation.smoothness) for size in shape)
+        self._X = aligned_empty(len(order), rows)
+        self._corner = aligned_empty(len(order), IMAGES_PER_DEFORMATION)
 
-    def inputs(self, images: Pixels, rng: np.random.Generator) -> Matrix:
-        """Deformed images (rows, n_in), scaled to [0, 1], in the given order of pixels."""
+    def fill_inputs(self, images: Pixels, rng: np.random.Generator) -> Matrix:
+        """Fill the buffer with deformed images; return it as X (rows, n_in), scaled to [0, 1]."""
         rows = len(images)
         inside = self._frame[1:-2, 1:-2, :rows]
         np.copyto(inside, images.T.reshape(*self._shape, rows))
-        starts = range(0, rows, GROUP)
-        corners = self._corners(len(starts), rng)
-        for group, start in enumerate(starts):
-            columns = slice(start, min(start + GROUP, rows))
-            self._gather(columns, Corners(*(each[group] for each in corners)))
+        starts = range(0, rows, IMAGES_PER_DEFORMATION)
+        corners = self._corners(self._deformation.draw_points(len(starts), rng))
+        for k, start in enumerate(starts):
+            columns = slice(start, min(start + IMAGES_PER_DEFORMATION, rows))
+            self._interpolate(columns, Corners(*(each[k] for each in corners)))
         X = self._X[:, :rows]
         X *= 1 / 255
         return X.T
 
-    def _gather(self, columns: slice, corners: Corners) -> None:
-        """Fill some images by bilinear interpolation."""
+    def _corners(self, points: Matrix) -> Corners:
+        corner = np.floor(points)
+        points -= corner
+        down, right = (corner[:, axis].astype(np.intp) + 1 for axis in (0, 1))
+        return Corners(down * self._frame.shape[1] + right, points[:, 0], points[:, 1])
+
+    def _interpolate(self, columns: slice, corners: Corners) -> None:
+        """Fill some images, which share a deformation, by bilinear interpolation."""
         frame = np.ascontiguousarray(self._frame.reshape(-1, self._frame.shape[2])[:, columns])
         out = self._X[:, columns]
         corner = self._corner[:, : out.shape[1]]
@@ -96,44 +140,9 @@ class Deformer:
             corner *= share[:, np.newaxis]
             out += corner
 
-    def _corners(self, groups: int, rng: np.random.Generator) -> Corners:
-        """Where the pixels of each group's images come from, by a deformation at random."""
-        points = self._affine(groups, rng)
-        points += self._elastic(groups, rng)
-        points += self._centre
-        np.clip(points, -1, self._end, out=points)
-        corner = np.floor(points)
-        points -= corner
-        down, right = (corner[:, axis].astype(np.intp) + 1 for axis in (0, 1))
-        return Corners(down * self._frame.shape[1] + right, points[:, 0], points[:, 1])
-
-    def _affine(self, groups: int, rng: np.random.Generator) -> Matrix:
-        """Points (groups, 2, n_in) around the centre: turned, sheared, scaled, then moved."""
-        most = self._augmentation
-        angle, shear, scale_y, scale_x, y, x = rng.uniform(-1, 1, (6, groups))
-        angle *= math.radians(most.rotation)
-        sine, cosine = np.sin(angle), np.cos(angle)
-        factor_y, factor_x = np.exp(scale_y * most.scale), np.exp(scale_x * most.scale)
-        rows = (
-            (factor_y * cosine, -factor_y * sine),
-            (factor_x * sine + shear * most.shear, factor_x * cosine),
-        )
-        matrices: Matrix = np.array(rows, np.float32).transpose(2, 0, 1)
-        points: Matrix = np.matmul(matrices, self._grid)
-        points += np.array((y, x), np.float32).T[:, :, np.newaxis] * most.translation
-        return points
-
-    def _elastic(self, groups: int, rng: np.random.Generator) -> Matrix:
-        """Displacements (groups, 2, n_in): noise, smoothed by a Gaussian along both axes."""
-        noise = rng.standard_normal((groups, 2, *self._shape), dtype=np.float32)
-        down, right = self._smoothers
-        smooth: Matrix = np.matmul(np.matmul(down, noise), right.T)
-        smooth *= self._augmentation.elastic
-        return smooth.reshape(groups, 2, -1)[:, :, self._order]
-
 
 def _smoother(size: int, sigma: float) -> Matrix:
-    """A matrix (size, size) that blurs a column, and leaves white noise its variance of 1."""
+    """A matrix (size, size) that blurs a column and keeps the variance 1 of white noise."""
     distances = np.arange(size)[:, np.newaxis] - np.arange(size)
     weights = np.exp(-(distances**2) / (2 * sigma**2))
     weights /= np.sqrt((weights**2).sum(axis=1, keepdims=True))

@@ -1,42 +1,43 @@
-"""What a run must carry to go on, bit for bit, after it was stopped anywhere."""
+"""Checkpoints: what a run needs to continue bit for bit after it was stopped anywhere."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mlp_core.arrays import Arrays
 from mlp_core.errors import CheckpointError
 
 
-@dataclass(frozen=True, order=True)
-class Cursor:
-    """How far a run has come."""
+class Cursor(NamedTuple):
+    """How far a run has come; cursors are ordered by progress."""
 
     epochs_done: int = 0
-    batches_done: int = 0  # of the next epoch
+    batches_done: int = 0  # of the epoch after those
 
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """Cursor and arrays of a run.
+    """The cursor and the arrays of a run.
 
-    The arrays are the parameters, `layers.1.weight` and so on; what the optimiser keeps for each of
-    them, `momentum.layers.1.weight` or `first.…` and `second.…`; and, while it is evaluated, the
-    network of the epoch before, `scored.layers.1.weight`.
+    The arrays are the parameters, `layers.1.weight` and so on; the state of the optimizer for each
+    parameter, `momentum.layers.1.weight` or `first.…` and `second.…`; and, while the network of the
+    last finished epoch is still being evaluated, its parameters, `scored.layers.1.weight` and so on
+    (see checkpoint_arrays.py).
     """
 
     cursor: Cursor
-    arrays: dict[str, NDArray[Any]]
-    epoch_seconds: float  # since the last epoch's record
+    arrays: Arrays
+    epoch_seconds: float  # of training time since the last epoch's record
 
 
 def check_arrays(arrays: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Check that these are the float32 arrays of the given names and shapes.
+    """Check that `arrays` are float32 and have exactly these names and shapes.
 
     Raises:
-        CheckpointError: with the first difference.
+        CheckpointError: they differ; the message names the first difference.
 
     """
     check_names(arrays, shapes)
@@ -50,7 +51,7 @@ def check_names(arrays: Iterable[str], names: Iterable[str]) -> None:
     """Check that `arrays` have exactly these names.
 
     Raises:
-        CheckpointError: with both lists of names.
+        CheckpointError: they differ; the message lists both.
 
     """
     if set(arrays) != set(names):

@@ -1,20 +1,20 @@
-"""What can go wrong in the lab.
+"""The errors that this package raises.
 
 CoreError
-├── MismatchError            something is not as expected: says what, expected and found
-│   ├── ShapeError           arrays do not fit
-│   ├── DatasetError         data is damaged or of another kind
-│   └── CheckpointError      arrays of another network or recipe, or not all of them
-└── Diverged                 the loss is not finite: says epoch, step and learning rate
+├── MismatchError            a value differs from what was expected
+│   ├── ShapeError           an array's shape or type does not fit the network
+│   ├── DatasetError         the data is damaged or of the wrong kind
+│   └── CheckpointError      the arrays belong to another network or recipe, or are incomplete
+└── Diverged                 the loss is no longer finite
 """
 
 
 class CoreError(Exception):
-    """Base of all errors of the lab."""
+    """Base class of all errors of this package."""
 
 
 class MismatchError(CoreError):
-    """Something is not as expected."""
+    """A value differs from what was expected; the message names both."""
 
     def __init__(self, what: str, expected: object, found: object) -> None:
         super().__init__(f"{what}: expected {expected}, found {found}")
@@ -24,11 +24,11 @@ class MismatchError(CoreError):
 
 
 class ShapeError(MismatchError):
-    """The caller's arrays do not fit the network."""
+    """An array passed by the caller does not fit the network."""
 
 
 class DatasetError(MismatchError):
-    """The data is damaged or of another kind."""
+    """The data is damaged or of the wrong kind."""
 
 
 class CheckpointError(MismatchError):
@@ -36,7 +36,7 @@ class CheckpointError(MismatchError):
 
 
 class Diverged(CoreError):
-    """Training left the finite numbers; a lower learning rate usually helps."""
+    """Training has left the range of finite numbers; a lower learning rate usually helps."""
 
     def __init__(self, epoch: int, step: int, learning_rate: float) -> None:
         super().__init__(

@@ -1,4 +1,4 @@
-"""Softmax and its cross-entropy; logits of any finite size are safe."""
+"""Softmax and its cross-entropy, safe for logits of any finite size."""
 
 import numpy as np
 
@@ -15,14 +15,14 @@ def softmax(logits: Matrix) -> None:
 def cross_entropy(logits: Matrix, labels: Labels, losses: Vector, d_logits: Matrix) -> None:
     """Fill `losses` and `d_logits`, in place, by log-sum-exp.
 
-    With P the softmax of the logits, a row's loss is -log P[label] and its gradient P, less 1 at
-    the label.
+    With P the softmax of the logits, the loss of a row is -log P[label], and its gradient is P with
+    1 subtracted at the label.
 
     Args:
-        logits: (batch, classes); stays as it is.
+        logits: (batch, classes); not changed.
         labels: (batch,), 0 <= label < classes.
-        losses: (batch,), becomes the loss of each row in nats; ln(classes) means "knows nothing".
-        d_logits: (batch, classes), becomes d losses.sum() / d logits.
+        losses: (batch,), filled with the loss of each row in nats; a uniform guess has ln(classes).
+        d_logits: (batch, classes), filled with d losses.sum() / d logits.
 
     """
     correct = np.arange(len(labels)), labels

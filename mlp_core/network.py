@@ -1,55 +1,31 @@
-"""The network: its parameters, their first values, and the passes forward and backward."""
+"""The network: its parameters, the forward pass and back-propagation."""
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlp_core.activations import ACTIVATIONS
-from mlp_core.arrays import Matrix, Vector
+from mlp_core.arrays import Arrays, Matrix, Vector, aligned_empty
 from mlp_core.checkpoint import check_arrays, check_names
 from mlp_core.errors import ShapeError
+from mlp_core.initializers import INITIALIZATIONS
 from mlp_core.loss import softmax
-from mlp_core.workspace import layer_buffers
-
-Initialization: TypeAlias = Callable[[np.random.Generator, int, int], Matrix]
-
-
-def he_normal(rng: np.random.Generator, n_in: int, n_out: int) -> Matrix:
-    """N(0, sqrt(2 / n_in)): keeps the variance through ReLU layers (He et al., 2015)."""
-    W = rng.standard_normal((n_in, n_out), dtype=np.float32)
-    W *= math.sqrt(2 / n_in)
-    return W
-
-
-def glorot_uniform(rng: np.random.Generator, n_in: int, n_out: int) -> Matrix:
-    """U(-a, a), a = sqrt(6 / (n_in + n_out)): a middle way for both passes (Glorot, 2010)."""
-    W = rng.random((n_in, n_out), dtype=np.float32)
-    W -= 0.5
-    W *= 2 * math.sqrt(6 / (n_in + n_out))
-    return W
-
-
-INITIALIZATIONS: dict[str, Initialization] = {
-    "glorot_uniform": glorot_uniform,
-    "he_normal": he_normal,
-}
 
 
 @dataclass(frozen=True, eq=False)
 class Parameters:
-    """Weights (n_in, n_out) and biases (n_out,) of each layer, or their gradients or velocities."""
+    """Weights (n_in, n_out) and biases (n_out,) of each layer, or as many gradients or moments."""
 
     weights: tuple[Matrix, ...]
     biases: tuple[Vector, ...]
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """The number of inputs, then of outputs of each layer."""
+        """The number of inputs, then the number of outputs of each layer."""
         return (len(self.weights[0]), *map(len, self.biases))
 
     @property
@@ -57,17 +33,17 @@ class Parameters:
         """All arrays, the weights first."""
         return (*self.weights, *self.biases)
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
+    def arrays(self) -> Arrays:
         """The arrays, not copied, by name: layers.1.weight, layers.1.bias, layers.2.weight, …"""
-        named = {}
+        named: Arrays = {}
         for k, (W, b) in enumerate(zip(self.weights, self.biases, strict=True), start=1):
             named[weight_name(k)] = W
             named[bias_name(k)] = b
         return named
 
     def zeros(self) -> "Parameters":
-        """Parameters of the same shapes, all 0."""
-        # Unlike zeros_like, zeros takes no memory before it is written to.
+        """Return parameters of the same shapes, all 0."""
+        # Unlike zeros_like, zeros takes no memory until it is written to.
         weights = tuple(np.zeros(W.shape, W.dtype) for W in self.weights)
         biases = tuple(np.zeros(b.shape, b.dtype) for b in self.biases)
         return Parameters(weights, biases)
@@ -88,7 +64,7 @@ class Network(Parameters):
         initial_bias: float,
         rng: np.random.Generator,
     ) -> Self:
-        """A network with random weights and all biases alike."""
+        """Return a network with random weights, drawn layer by layer, and equal biases."""
         initial = INITIALIZATIONS[initialization]
         weights = tuple(initial(rng, n_in, n_out) for n_in, n_out in pairwise(sizes))
         biases = tuple(np.full(n_out, initial_bias, np.float32) for n_out in sizes[1:])
@@ -102,7 +78,7 @@ class Network(Parameters):
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], activation: str) -> Self:
-        """The network of the arrays called `layers.…`, not copied; the others are ignored.
+        """Return the network of the arrays named `layers.…`, not copied; others are ignored.
 
         Raises:
             CheckpointError: an array is missing, unknown, not float32, or does not fit the next.
@@ -134,13 +110,22 @@ def shapes(sizes: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
     return named
 
 
+def empty_outputs(sizes: tuple[int, ...], rows: int) -> tuple[Matrix, ...]:
+    """Return an uninitialised matrix (rows, n_out) for each layer of a network of these sizes."""
+    *hidden, classes = sizes[1:]
+    # With the short class axis outermost in memory, softmax's max and sum take a quarter of the
+    # time.
+    logits = aligned_empty(classes, rows).T
+    return (*(aligned_empty(rows, n_out) for n_out in hidden), logits)
+
+
 def forward(network: Network, X: Matrix, outputs: tuple[Matrix, ...]) -> None:
-    """Fill `outputs`, in place: H of each hidden layer, then the logits.
+    """Fill `outputs`, in place, with H of each hidden layer and the logits.
 
     Args:
-        network: stays as it is.
+        network: not changed.
         X: (batch, n_in).
-        outputs: one (batch, n_out) for each layer.
+        outputs: one matrix (batch, n_out) for each layer.
 
     """
     activation = ACTIVATIONS[network.activation]
@@ -160,13 +145,13 @@ def backward(
     d_outputs: tuple[Matrix, ...],
     gradients: Parameters,
 ) -> None:
-    """Fill `gradients`, in place, by the chain rule: `forward` in the mirror.
+    """Fill `gradients`, in place, by the chain rule: `forward` in reverse.
 
     Args:
-        network: stays as it is.
-        X: (batch, n_in), what `forward` was given.
-        outputs: what it filled; those of the hidden layers are used up.
-        d_outputs: like `outputs`; the last holds d_logits, the others are filled.
+        network: not changed.
+        X: (batch, n_in), as passed to `forward`.
+        outputs: as filled by `forward`; those of the hidden layers are overwritten.
+        d_outputs: of the shapes of `outputs`; the last holds d_logits, the others are filled.
         gradients: of the shapes of the network's parameters.
 
     """
@@ -176,22 +161,22 @@ def backward(
         dZ = d_outputs[k]
         np.matmul(inputs[k].T, dZ, out=gradients.weights[k])
         np.add.reduce(dZ, axis=0, out=gradients.biases[k])
-        if k > 0:  # nobody needs the gradient of the images
+        if k > 0:  # the gradient of the images is not needed
             np.matmul(dZ, network.weights[k].T, out=d_outputs[k - 1])
             activation.apply_slope(inputs[k], d_outputs[k - 1])
 
 
 def predict_probabilities(network: Network, X: Matrix) -> Matrix:
-    """The probability of each class (n, classes) for the rows of X (n, n_in), in [0, 1].
+    """Return the probabilities (n, classes), in [0, 1], of each class for each row of X (n, n_in).
 
     Raises:
-        ShapeError: X has other columns than the network has inputs, or is not float32.
+        ShapeError: X is not float32 or has another width than the network has inputs.
 
     """
     n_in = network.sizes[0]
     if X.ndim != 2 or X.shape[1] != n_in or X.dtype != np.float32:
         raise ShapeError("X", f"float32 (n, {n_in})", f"{X.dtype} {X.shape}")
-    outputs = layer_buffers(network.sizes, len(X))
+    outputs = empty_outputs(network.sizes, len(X))
     forward(network, X, outputs)
     probabilities = outputs[-1]
     softmax(probabilities)

@@ -1,55 +1,67 @@
-"""How gradients change the parameters."""
+"""Optimizers: how gradients change the parameters."""
 
 import math
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mlp_core.arrays import Vector
+from mlp_core.arrays import Arrays, Vector
 from mlp_core.network import Parameters
+from mlp_core.recipe import Recipe
 
-SLICE = (
-    32_768  # numbers; several arrays of so many stay in the cache through all steps of a formula
-)
-FORGET_STEPS = 32  # in which 0.6 or more, to that power, leaves what is no less than FAINT normal
-FAINT = 1e-30
+# Numbers of an array that are updated together: a few arrays of so many stay in the cache through
+# all operations of a formula.
+CHUNK = 32_768
+# How often tiny moments are set to 0. In 32 steps a decay of 0.6 or more leaves what is not below
+# TINY above the subnormal numbers.
+FLUSH_STEPS = 32
+TINY = 1e-30
 
 
 class Optimizer(Protocol):
-    """What changes the parameters."""
+    """Changes the parameters of a network, step by step."""
 
-    moves_all: bool
-    """Whether even a weight whose gradient is 0 moves."""
+    moves_without_gradient: bool
+    """Whether a weight may change although its gradient is 0."""
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """What it carries from step to step, by name, not copied."""
+    def arrays(self) -> Arrays:
+        """The state that is carried from step to step, by name, not copied."""
         ...
 
-    def scale(self, rate: float) -> float:
-        """What `step` wants gradients multiplied by, at this learning rate."""
+    def gradient_scale(self, learning_rate: float) -> float:
+        """The factor that `step` expects in the gradients at this learning rate."""
         ...
 
-    def step(self, parameters: Parameters, gradients: Parameters, rate: float, number: int) -> None:
-        """Change parameters, in place, by their gradients times `scale`, which are used up.
+    def step(
+        self, parameters: Parameters, gradients: Parameters, learning_rate: float, number: int
+    ) -> None:
+        """Change `parameters` in place; the gradients are overwritten.
 
         Args:
-            parameters: of the whole network if it `moves_all`, else also of a narrower one.
-            gradients: of the same shapes.
-            rate: the learning rate of this step.
+            parameters: of the whole network if it `moves_without_gradient`; otherwise inputs may
+                be left out, in both arguments alike.
+            gradients: of the same shapes, multiplied by `gradient_scale`.
+            learning_rate: of this step.
             number: of this step in the run, from 1.
 
         """
         ...
 
 
+def optimizer_for(recipe: Recipe, parameters: Parameters) -> Optimizer:
+    """Return the recipe's optimizer, with state for parameters of these shapes."""
+    if recipe.optimizer == "adamw":
+        return AdamW(parameters, recipe.weight_decay, recipe.beta1, recipe.beta2)
+    return SGD(parameters, recipe.momentum, recipe.nesterov, recipe.l2)
+
+
 class SGD:
-    """Stochastic gradient descent with PyTorch's formulas (torch.optim.SGD).
+    """Stochastic gradient descent, by the formulas of torch.optim.SGD.
 
     dW += l2 W                       weights only
-    V = momentum V + dW              V is 0 at first
-    dW = V                           with Nesterov instead dW += momentum V
-    W -= rate dW
+    V = momentum V + dW              V starts at 0
+    dW = V                           with Nesterov momentum instead: dW += momentum V
+    W -= learning_rate dW
     """
 
     def __init__(
@@ -64,41 +76,42 @@ class SGD:
         self._l2 = l2
         self._velocities = parameters.zeros()
         self._scratch = parameters.zeros()
-        self.moves_all = bool(momentum or l2)
+        self.moves_without_gradient = bool(momentum or l2)
 
-    def scale(self, rate: float) -> float:
-        """Without momentum the learning rate.
+    def gradient_scale(self, learning_rate: float) -> float:
+        """The learning rate, or 1 with momentum.
 
-        Multiplying the small d_logits by it costs nothing, multiplying each dW another pass over
-        memory.
+        Scaling the small d_logits costs nothing; scaling each dW is another pass over memory.
         """
-        return 1.0 if self._momentum else rate
+        return 1.0 if self._momentum else learning_rate
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
+    def arrays(self) -> Arrays:
         """The velocities: momentum.layers.1.weight, …"""
         if not self._momentum:
             return {}
         return {f"momentum.{name}": V for name, V in self._velocities.arrays().items()}
 
-    def step(self, parameters: Parameters, gradients: Parameters, rate: float, number: int) -> None:
+    def step(
+        self, parameters: Parameters, gradients: Parameters, learning_rate: float, number: int
+    ) -> None:
         if self._l2:
-            self._decay(parameters, gradients, self._l2 * self.scale(rate))
+            self._add_l2(parameters, gradients, self._l2 * self.gradient_scale(learning_rate))
         if self._momentum:
-            self._follow_velocities(gradients, rate)
+            self._apply_momentum(gradients, learning_rate)
         for W, dW in zip(parameters.flat, gradients.flat, strict=True):
             W -= dW
-        if self._momentum and number % FORGET_STEPS == 0:
-            _forget_faint(self._velocities)
+        if self._momentum and number % FLUSH_STEPS == 0:
+            _flush_tiny(self._velocities)
 
-    def _decay(self, parameters: Parameters, gradients: Parameters, l2: float) -> None:
+    def _add_l2(self, parameters: Parameters, gradients: Parameters, l2: float) -> None:
         """Add the gradient of the L2 term, in place."""
         weights = parameters.weights
         for W, dW, scratch in zip(weights, gradients.weights, self._scratch.weights, strict=True):
             np.multiply(W, l2, out=scratch)
             dW += scratch
 
-    def _follow_velocities(self, gradients: Parameters, rate: float) -> None:
-        """Change the velocities, and the gradients into learning rate times direction, in place."""
+    def _apply_momentum(self, gradients: Parameters, learning_rate: float) -> None:
+        """Update the velocities and turn the gradients into changes of W, in place."""
         arrays = zip(self._velocities.flat, gradients.flat, self._scratch.flat, strict=True)
         for V, dW, scratch in arrays:
             V *= self._momentum
@@ -106,23 +119,23 @@ class SGD:
             if self._nesterov:
                 np.multiply(V, self._momentum, out=scratch)
                 dW += scratch
-                dW *= rate
+                dW *= learning_rate
             else:
-                np.multiply(V, rate, out=dW)
+                np.multiply(V, learning_rate, out=dW)
 
 
 class AdamW:
-    """Adam with weight decay of its own (Loshchilov and Hutter, 2019; torch.optim.AdamW).
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019), as in torch.optim.AdamW.
 
-    W -= rate weight_decay W         weights only
-    M = beta1 M + (1 - beta1) dW     M and V are 0 at first
+    W -= learning_rate weight_decay W     weights only
+    M = beta1 M + (1 - beta1) dW          M and V start at 0
     V = beta2 V + (1 - beta2) dW²
-    W -= rate M / (1 - beta1^t) / (sqrt(V / (1 - beta2^t)) + EPSILON)      t: the step's number
+    W -= learning_rate M / (1 - beta1^t) / (sqrt(V / (1 - beta2^t)) + EPSILON)      t: step number
 
-    Kept are the sums M / (1 - beta1) and V / (1 - beta2): two passes over memory less.
+    The state is the sums M / (1 - beta1) and V / (1 - beta2), which saves two passes over memory.
     """
 
-    moves_all = True
+    moves_without_gradient = True
     EPSILON = 1e-8
 
     def __init__(
@@ -131,14 +144,14 @@ class AdamW:
         self._weight_decay = weight_decay
         self._betas = beta1, beta2
         self._first, self._second = parameters.zeros(), parameters.zeros()
-        self._scratch = np.empty(SLICE, np.float32)
+        self._scratch = np.empty(CHUNK, np.float32)
 
-    def scale(self, rate: float) -> float:
-        del rate
+    def gradient_scale(self, learning_rate: float) -> float:
+        del learning_rate
         return 1.0
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """The sums of gradients and of their squares: first.layers.1.weight, …, second.…"""
+    def arrays(self) -> Arrays:
+        """The sums of the gradients and of their squares: first.layers.1.weight, …, second.…"""
         moments = {"first": self._first, "second": self._second}
         return {
             f"{moment}.{name}": array
@@ -146,22 +159,26 @@ class AdamW:
             for name, array in parameters.arrays().items()
         }
 
-    def step(self, parameters: Parameters, gradients: Parameters, rate: float, number: int) -> None:
+    def step(
+        self, parameters: Parameters, gradients: Parameters, learning_rate: float, number: int
+    ) -> None:
         for weights in parameters.weights:
-            weights *= 1 - rate * self._weight_decay
+            weights *= 1 - learning_rate * self._weight_decay
         arrays = (parameters.flat, gradients.flat, self._first.flat, self._second.flat)
         for each in zip(*arrays, strict=True):
             flat = [array.reshape(-1) for array in each]
-            for start in range(0, flat[0].size, SLICE):
-                W, dW, M, V = (array[start : start + SLICE] for array in flat)
-                self._move(W, dW, M, V, rate, number)
-        if number % FORGET_STEPS == 0:
-            _forget_faint(self._first)
-            _forget_faint(self._second)
+            for start in range(0, flat[0].size, CHUNK):
+                W, dW, M, V = (array[start : start + CHUNK] for array in flat)
+                self._update(W, dW, M, V, learning_rate, number)
+        if number % FLUSH_STEPS == 0:
+            _flush_tiny(self._first)
+            _flush_tiny(self._second)
 
-    def _move(self, W: Vector, dW: Vector, M: Vector, V: Vector, rate: float, number: int) -> None:
+    def _update(
+        self, W: Vector, dW: Vector, M: Vector, V: Vector, learning_rate: float, number: int
+    ) -> None:
         beta1, beta2 = self._betas
-        # sqrt(V / (1 - beta2^t)) of the formula is this times the root of the sum that is kept.
+        # The formula's sqrt(V / (1 - beta2^t)) is this factor times the root of the stored sum.
         root = math.sqrt((1 - beta2) / (1 - beta2**number))
         scratch = self._scratch[: len(W)]
         M *= beta1
@@ -172,19 +189,20 @@ class AdamW:
         np.sqrt(V, out=scratch)
         scratch += self.EPSILON / root
         np.divide(M, scratch, out=scratch)
-        scratch *= rate * (1 - beta1) / (1 - beta1**number) / root
+        scratch *= learning_rate * (1 - beta1) / (1 - beta1**number) / root
         W -= scratch
 
 
-def _forget_faint(sums: Parameters) -> None:
-    """Set to 0 what has decayed to almost nothing and would move no weight by a bit.
+def _flush_tiny(moments: Parameters) -> None:
+    """Set to 0, in place, what has decayed so far that it changes no bit of any weight.
 
-    Without gradients, as of inputs that are black for long, a velocity decays to a subnormal number
-    and stays one: 0.9 times the least of them is rounded to itself. With subnormal numbers, Intel's
-    processors take fifty times as long: epochs with momentum or AdamW took 1.25 times as long.
+    Where gradients stay 0 for long, as those of black pixels do, a velocity decays to a subnormal
+    number and stays there: 0.9 times the smallest of them rounds to itself. Intel processors take
+    fifty times as long for subnormal numbers, so that epochs with momentum or AdamW took 1.25 times
+    as long.
     """
-    for array in sums.flat:
+    for array in moments.flat:
         flat = array.reshape(-1)
-        for start in range(0, flat.size, SLICE):
-            part = flat[start : start + SLICE]
-            part[np.abs(part) < FAINT] = 0
+        for start in range(0, flat.size, CHUNK):
+            chunk = flat[start : start + CHUNK]
+            chunk[np.abs(chunk) < TINY] = 0

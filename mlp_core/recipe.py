@@ -1,4 +1,4 @@
-"""What a run is told."""
+"""The recipe of a run: everything that decides what is trained and how, except for the data."""
 
 from dataclasses import dataclass
 
@@ -7,11 +7,11 @@ from mlp_core.augmentation import Augmentation
 
 @dataclass(frozen=True)
 class Recipe:
-    """What to train and how; the names are those of `ACTIVATIONS` and `INITIALIZATIONS`."""
+    """What to train and how."""
 
-    hidden: tuple[int, ...]  # sizes of the hidden layers
-    activation: str
-    initialization: str
+    hidden: tuple[int, ...]  # units of each hidden layer; () is a linear model
+    activation: str  # a key of ACTIVATIONS
+    initialization: str  # a key of INITIALIZATIONS
     initial_bias: float
     epochs: int
     batch_size: int
@@ -19,10 +19,10 @@ class Recipe:
     momentum: float = 0.0
     nesterov: bool = False
     l2: float = 0.0
-    optimizer: str = "sgd"  # or "adamw", which takes the next three, and none of the last three
+    optimizer: str = "sgd"  # "sgd" uses the three fields above, "adamw" the three below
     weight_decay: float = 0.0
     beta1: float = 0.9
     beta2: float = 0.999
-    schedule: str = "constant"  # or "cosine": down to 0 by half a cosine, at the end of all epochs
+    schedule: str = "constant"  # a key of SCHEDULES
     augmentation: Augmentation | None = None
     seed: int = 1

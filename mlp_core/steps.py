@@ -1,135 +1,149 @@
-"""Steps of gradient descent: a network in training, and all that a step needs."""
+"""What `Training` needs to take the steps of a run, and how one process provides it.
 
-import math
-from itertools import pairwise
-from typing import Any
+There are two implementations of `Steps`: the one below, and `parallel.step_runner.TwoCoreSteps`.
+"""
+
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mlp_core.arrangement import Arrangement, Order
-from mlp_core.arrays import Matrix, Pixels
-from mlp_core.augmentation import Deformer
+from mlp_core.arrays import Arrays, Indices
 from mlp_core.dataset import Dataset
-from mlp_core.errors import DatasetError
-from mlp_core.live_columns import FirstLayer
-from mlp_core.loss import cross_entropy
-from mlp_core.network import Network, Parameters, backward, forward
-from mlp_core.optimizers import SGD, AdamW, Optimizer
+from mlp_core.fast.block_evaluation import BlockEvaluation  # skips black pixels
+from mlp_core.fast.data_layout import DataLayout, lay_out
+from mlp_core.gradient_descent import GradientDescent
+from mlp_core.metrics import Scores
+from mlp_core.network import Network
 from mlp_core.recipe import Recipe
-from mlp_core.workspace import Workspace
-
-NO_ROWS = np.empty(0, np.intp)
 
 
-class Steps:
-    """A network, its inputs at their places, and what trains it a step at a time.
+class StepsLost(Exception):
+    """The last `count` steps are undone and must be taken again."""
 
-    All its arrays are 0 until somebody writes to them.
-    """
+    def __init__(self, count: int) -> None:
+        super().__init__(count)
+        self.count = count
 
-    def __init__(
-        self, recipe: Recipe, dataset: Dataset, data: Arrangement, own: int | None = None
-    ) -> None:
+
+class Evaluation(Protocol):
+    """Evaluates a copy of the network on both splits, while the next epoch is trained or not."""
+
+    @property
+    def network(self) -> Network:
+        """The copy. While an evaluation is pending, checkpoints carry it."""
+        ...
+
+    @property
+    def pending(self) -> bool:
+        """Whether there are scores that `advance` has not returned yet."""
+        ...
+
+    @property
+    def in_thread(self) -> bool:
+        """Whether the evaluation proceeds by itself while batches are trained."""
+        ...
+
+    def advance(self, patience: float = 0.0) -> Scores | None:
+        """Evaluate another block of rows; return the scores when all blocks are done.
+
+        If the evaluation proceeds by itself, wait for its end for up to `patience` seconds instead.
+        """
+        ...
+
+
+class Steps(Protocol):
+    """Takes the steps of a run and evaluates the networks that they lead to."""
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """The evaluation of the last finished epoch's network."""
+        ...
+
+    @property
+    def network(self) -> Network:
+        """The network in training, not copied; complete after `synchronize`."""
+        ...
+
+    @property
+    def input_order(self) -> Indices:
+        """(n_in,), which column of the images each input of the network is."""
+        ...
+
+    def arrays(self) -> Arrays:
+        """The network and the optimizer's state by name, not copied; see `network`."""
+        ...
+
+    def begin_epoch(self) -> None:
+        """Decide how the steps of the next epoch are taken."""
+        ...
+
+    def train_batch(
+        self,
+        rows: Indices,
+        learning_rate: float,
+        number: int,
+        rng: np.random.Generator | None = None,
+    ) -> float:
+        """Take a step, as `GradientDescent.train_batch` does.
+
+        Raises:
+            StepsLost: this step was not taken, and steps before it are undone.
+
+        """
+        ...
+
+    def synchronize(self) -> None:
+        """Bring `network` and `arrays` to the state after the last step.
+
+        Raises:
+            StepsLost: that state is lost; they are in the state before the lost steps.
+
+        """
+        ...
+
+    def start_evaluation(self, network: Network) -> None:
+        """Begin to evaluate a copy of a network; no evaluation may be pending."""
+        ...
+
+
+class SingleProcessSteps:
+    """Takes every step in this process, and evaluates between two epochs."""
+
+    def __init__(self, recipe: Recipe, dataset: Dataset, layout: DataLayout | None = None) -> None:
         """Allocate all buffers.
 
         Args:
             recipe: what to train.
             dataset: what to train on.
-            data: its arrangement.
-            own: how many units of the first layer there are here, if not all.
+            layout: that of the data set, if it has been made before.
 
         Raises:
-            DatasetError: there is augmentation, but nobody knows the shape of the images.
+            DatasetError: the recipe asks for augmentation, but the images' shape is unknown.
 
         """
-        n_in, n_first, *others = dataset.n_in, *recipe.hidden, dataset.classes
-        n_own = own or n_first
-        batch_rows = min(recipe.batch_size, len(dataset.train))
-        self._images = np.asarray(dataset.train.images)  # to index a memory map takes longer
-        self._data = data
-        # Deformed images live where they did not before.
-        deforms = recipe.augmentation is not None
-        self._first = FirstLayer(data, n_own, batch_rows, all_usual=deforms)
-        self._first.W.fill(0)
-        # Unlike zeros_like, zeros takes no memory before it is written to.
-        weights = tuple(np.zeros(shape, np.float32) for shape in pairwise((n_first, *others)))
-        biases = tuple(np.zeros(n_out, np.float32) for n_out in (n_own, *others))
-        self.network = Network((self._first.W, *weights), biases, recipe.activation)
-        zeros = self.network.zeros()
-        self._gradients = Parameters((self._first.dW, *zeros.weights[1:]), zeros.biases)
-        self._optimizer = _optimizer_of(recipe, self.network)
-        self._deformer = _deformer_of(recipe, dataset, data.order, batch_rows)
-        self._batch = Workspace.allocate((n_in, n_own, *others), batch_rows)
+        layout = layout or lay_out(dataset)
+        self._descent = GradientDescent(recipe, dataset, layout)
+        self.network = self._descent.network
+        self.input_order = layout.order
+        self.evaluation = BlockEvaluation(self.network, layout)
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """The network and what the optimiser keeps, by name, not copied."""
-        return self.network.arrays() | self._optimizer.arrays()
+    def arrays(self) -> Arrays:
+        return self._descent.arrays()
 
-    def take(
+    def begin_epoch(self) -> None:
+        """Do nothing: there is nothing to decide."""
+
+    def train_batch(
         self,
-        rows: NDArray[np.int64],
-        rate: float,
+        rows: Indices,
+        learning_rate: float,
         number: int,
-        chance: np.random.Generator | None = None,
+        rng: np.random.Generator | None = None,
     ) -> float:
-        """Train on one batch; return the sum of its losses in nats, before the step.
+        return self._descent.train_batch(rows, learning_rate, number, rng)
 
-        If that is not finite nothing else is changed.
+    def synchronize(self) -> None:
+        """Do nothing: the network is always complete."""
 
-        Args:
-            rows: which images, at most a batch of them.
-            rate: the learning rate.
-            number: of this step in the run, from 1.
-            chance: for augmentation.
-
-        """
-        work = self._batch.head(len(rows))
-        d_logits = work.d_outputs[-1]
-        X, live = self._inputs(rows, work.pixels, chance)
-        network = self._first.narrow(self.network, live)
-        gradients = self._first.gradients(self._gradients, live)
-        self._forward(network, X, work)
-        cross_entropy(work.outputs[-1], self._data.labels[rows], work.losses, d_logits)
-        loss = float(work.losses.sum())
-        if not math.isfinite(loss):
-            return loss
-        d_logits *= self._optimizer.scale(rate) / len(rows)
-        self._backward(network, X, work, gradients)
-        if self._optimizer.moves_all:
-            self._first.widen_gradients(live)
-            self._optimizer.step(self.network, self._gradients, rate, number)
-        else:
-            self._optimizer.step(network, gradients, rate, number)
-            self._first.widen(live)
-        return loss
-
-    def _forward(self, network: Network, X: Matrix, work: Workspace) -> None:
-        forward(network, X, work.outputs)
-
-    def _backward(self, network: Network, X: Matrix, work: Workspace, out: Parameters) -> None:
-        backward(network, X, work.outputs, work.d_outputs, out)
-
-    def _inputs(
-        self, rows: NDArray[np.int64], pixels: Pixels, chance: np.random.Generator | None
-    ) -> tuple[Matrix, Order]:
-        """The inputs of a batch, and which of the rare columns live in it."""
-        if self._deformer is None or chance is None:
-            np.take(self._data.images, rows, axis=0, out=pixels, mode="clip")
-            return self._first.inputs(pixels)
-        np.take(self._images, rows, axis=0, out=pixels, mode="clip")
-        return self._deformer.inputs(pixels, chance), NO_ROWS
-
-
-def _optimizer_of(recipe: Recipe, network: Network) -> Optimizer:
-    if recipe.optimizer == "adamw":
-        return AdamW(network, recipe.weight_decay, recipe.beta1, recipe.beta2)
-    return SGD(network, recipe.momentum, recipe.nesterov, recipe.l2)
-
-
-def _deformer_of(recipe: Recipe, dataset: Dataset, order: Order, rows: int) -> Deformer | None:
-    if recipe.augmentation is None:
-        return None
-    if dataset.image_shape is None:
-        raise DatasetError("image_shape", "rows and columns, for augmentation", None)
-    return Deformer(recipe.augmentation, dataset.image_shape, order, rows)
+    def start_evaluation(self, network: Network) -> None:
+        self.evaluation.start(network)

@@ -1,56 +1,41 @@
-"""Training as an iterator of progress: cancelling, saving and time-outs stay with the caller."""
+"""Training as an iterator of progress: stopping, saving and time limits stay with the caller."""
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mlp_core.arrangement import Arrangement, arrange
+from mlp_core.arrays import Arrays, Indices
 from mlp_core.checkpoint import Checkpoint, Cursor, check_arrays
-from mlp_core.crew import Crew, StepsLost
+from mlp_core.checkpoint_arrays import (
+    evaluated_network,
+    has_evaluated,
+    in_input_order,
+    in_pixel_order,
+    with_evaluated,
+)
 from mlp_core.dataset import Dataset
-from mlp_core.errors import CheckpointError, Diverged
-from mlp_core.evaluation import Evaluation
-from mlp_core.network import Network, weight_name
+from mlp_core.errors import Diverged
+from mlp_core.metrics import Scores
+from mlp_core.network import Network
+from mlp_core.progress import Epoch, Position, Progress
+from mlp_core.random_streams import Purpose, random_stream
 from mlp_core.recipe import Recipe
+from mlp_core.schedules import SCHEDULES
+from mlp_core.steps import SingleProcessSteps, Steps, StepsLost
 
-ARITHMETIC = 3  # raised by any change of the bits a run produces
+ARITHMETIC = 3  # raised by any change of the bits that a run produces
 
-INIT, SHUFFLE, DEFORM = 0, 1, 2  # purposes of chance
-FIRST = weight_name(1)
-SCORED = "scored."  # before the names of a network that waits for its scores
-PATIENCE_SECONDS = 0.02  # between two chances to stop, where there is nothing to do but wait
-
-
-def generator(seed: int, purpose: int, *when: int) -> np.random.Generator:
-    """Chance of its own for each purpose, epoch and batch, so the cursor is all a run must keep."""
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, purpose, *when])))
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """The record of one pass: mean losses in nats, L2 term excluded, and accuracies in [0, 1]."""
-
-    number: int  # from 1
-    train_loss: float
-    train_accuracy: float
-    test_loss: float
-    test_accuracy: float
-    seconds: float  # since the previous record, interruptions excluded
+PATIENCE_SECONDS = 0.02  # between two slices while there is nothing to do but wait
 
 
 class Training:
     """A run of a recipe on a data set, from its start or from a checkpoint.
 
-    Iterating trains. After each batch or part of an evaluation comes None: the chance to save or to
-    stop. An epoch's record comes when its network is evaluated. Where a core is idle, a second
-    process does half of it all or, with networks that can't be halved, a thread evaluates beside
-    the next epoch. A run stopped at any of these, and built again from its checkpoint, ends with
-    the same bits as one undisturbed.
+    Iterating trains, and yields `Progress` after each batch and each part of an evaluation: a
+    chance to save or to stop. A run that is stopped at any of these and built again from its
+    checkpoint ends with the same bits as an undisturbed one.
     """
 
     def __init__(
@@ -58,185 +43,164 @@ class Training:
         recipe: Recipe,
         dataset: Dataset,
         checkpoint: Checkpoint | None = None,
-        arrangement: Arrangement | None = None,
-        core_is_idle: Callable[[], bool] = lambda: False,
+        steps: Steps | None = None,
     ) -> None:
-        """Allocate all buffers.
+        """Prepare a run.
 
         Args:
             recipe: what to train.
             dataset: what to train on.
-            checkpoint: where to go on.
-            arrangement: that of the data set, if somebody has kept it.
-            core_is_idle: whether to use a second core; asked once an epoch.
+            checkpoint: where to continue.
+            steps: takes the steps; new, and made from the same recipe and data set. By default
+                this process takes them.
 
         Raises:
-            CheckpointError: the checkpoint is of another recipe or data set.
-            DatasetError: there is augmentation, but nobody knows the shape of the images.
+            CheckpointError: the checkpoint belongs to another recipe or data set.
+            DatasetError: the recipe asks for augmentation, but the images' shape is unknown.
 
         """
         self._recipe = recipe
-        self._core_is_idle = core_is_idle
-        self._data = arrangement or arrange(dataset)
-        self._crew = Crew(recipe, dataset, self._data)
-        self._evaluation = Evaluation(self._crew.steps.network, self._data)
-        self._write(
-            Network.random(
-                (dataset.n_in, *recipe.hidden, dataset.classes),
-                recipe.activation,
-                recipe.initialization,
-                recipe.initial_bias,
-                generator(recipe.seed, INIT, 0),
-            ).arrays()
-        )
-        self._epochs_done = 0
-        self._batches_done = 0
+        self._steps = steps or SingleProcessSteps(recipe, dataset)
+        self._evaluation = self._steps.evaluation
+        self._schedule = SCHEDULES[recipe.schedule]
+        self._rows = len(dataset.train)
+        self._position = Position(recipe.epochs, math.ceil(self._rows / recipe.batch_size))
         self._record_time = time.perf_counter()
-        if checkpoint is not None:
+        if checkpoint is None:
+            self._write(_initial_network(recipe, dataset).arrays())
+        else:
             self._restore(checkpoint)
 
-    def __iter__(self) -> Iterator[Epoch | None]:
-        while self._epochs_done < self._recipe.epochs:
-            if not self._evaluation.aside:
-                yield from self.last_record()
-            self._crew.begin(self._core_is_idle)
+    def __iter__(self) -> Iterator[Progress]:
+        while not self._position.run_is_done():
+            if not self._evaluation.in_thread:
+                yield from self.pending_record()
+            self._steps.begin_epoch()
             try:
-                for _ in self._train():
-                    yield self._scored()
+                yield from self._train_epoch()
             except Diverged:
-                yield from self.last_record()  # for the record of the epoch before
+                yield from self.pending_record()  # that of the epoch before is still good
                 raise
-            yield from self.last_record()
-            self._end_epoch()
-        yield from self.last_record()
-
-    @property
-    def batches_per_epoch(self) -> int:
-        """All batches of an epoch, the short last one included."""
-        return math.ceil(len(self._data.labels) / self._recipe.batch_size)
+            yield from self.pending_record()
+            self._position.begin_next_epoch()
+            self._steps.start_evaluation(self._steps.network)
+        yield from self.pending_record()
 
     @property
     def cursor(self) -> Cursor:
-        return Cursor(self._epochs_done, self._batches_done)
+        return self._position.cursor
 
-    @property
-    def network(self) -> Network:
-        """A copy of the network in training."""
-        return Network.from_arrays(self.checkpoint().arrays, self._recipe.activation)
+    def copy_network(self) -> Network:
+        """Return a copy of the network in training; may move the cursor as `make_checkpoint`."""
+        return Network.from_arrays(self.make_checkpoint().arrays, self._recipe.activation)
 
-    def checkpoint(self) -> Checkpoint:
-        """A copy of all that the run carries; valid at any yield."""
-        self._unite()
-        places = np.argsort(self._data.order)
-        arrays = {
-            name: array[places] if name.endswith(FIRST) else array.copy()
-            for name, array in self._arrays(scored=self._evaluation.pending).items()
-        }
-        return Checkpoint(self.cursor, arrays, time.perf_counter() - self._record_time)
+    def make_checkpoint(self) -> Checkpoint:
+        """Return a copy of all that the run carries; allowed whenever an iteration has yielded.
 
-    def _arrays(self, *, scored: bool) -> dict[str, NDArray[Any]]:
-        """The arrays of a checkpoint, not copied; those that wait for scores too if `scored`."""
-        arrays = self._crew.steps.arrays()
-        if scored:
-            network = self._evaluation.network.arrays()
-            arrays |= {f"{SCORED}{name}": array for name, array in network.items()}
-        return arrays
+        If the last steps turn out to be lost, the cursor moves back, and the checkpoint is that of
+        the state before them.
+        """
+        self._synchronize()
+        arrays = self._arrays(evaluated=self._evaluation.pending)
+        return Checkpoint(
+            self.cursor,
+            in_pixel_order(arrays, self._steps.input_order),
+            time.perf_counter() - self._record_time,
+        )
 
-    def _restore(self, checkpoint: Checkpoint) -> None:
-        cursor = checkpoint.cursor
-        last = Cursor(self._recipe.epochs, 0)
-        fits = 0 <= cursor.batches_done <= self.batches_per_epoch
-        if not (fits and Cursor() <= cursor <= last):
-            expected = f"up to {last}, {self.batches_per_epoch} batches an epoch"
-            raise CheckpointError("cursor", expected, cursor)
-        scored = any(name.startswith(SCORED) for name in checkpoint.arrays)
-        arrays = self._arrays(scored=scored)
-        check_arrays(checkpoint.arrays, {name: array.shape for name, array in arrays.items()})
-        self._write(checkpoint.arrays)
-        self._epochs_done, self._batches_done = cursor.epochs_done, cursor.batches_done
-        self._record_time -= checkpoint.epoch_seconds
-        if scored:
-            self._evaluation.start(aside=self._aside())
+    def pending_record(self) -> Iterator[Progress]:
+        """Complete the evaluation of the last finished epoch without further training.
 
-    def _write(self, saved: Mapping[str, NDArray[Any]]) -> None:
-        """Copy these arrays, which know no places, to those of the same names."""
-        arrays = self._arrays(scored=True)
-        for name, array in saved.items():
-            np.copyto(arrays[name], array[self._data.order] if name.endswith(FIRST) else array)
-
-    def _train(self) -> Iterator[None]:
-        """Train on the batches of the epoch that are not done yet."""
-        rng = generator(self._recipe.seed, SHUFFLE, self._epochs_done + 1)
-        order = rng.permutation(len(self._data.labels))
-        size = self._recipe.batch_size
-        while self._batches_done < self.batches_per_epoch:
-            start = self._batches_done * size
-            if self._step(order[start : start + size]):
-                yield
-            if self._batches_done == self.batches_per_epoch:
-                self._unite()
-
-    def _step(self, rows: NDArray[np.int64]) -> bool:
-        """Train on one batch, the images of the given rows; return whether it is done."""
-        chance = None
-        if self._recipe.augmentation is not None:
-            when = self._epochs_done + 1, self._batches_done + 1
-            chance = generator(self._recipe.seed, DEFORM, *when)
-        try:
-            loss = self._crew.take(rows, self._learning_rate(), self._steps_done + 1, chance)
-        except StepsLost as lost:
-            self._batches_done -= lost.count
-            return False
-        self._check(loss, self._epochs_done + 1, self._batches_done + 1)
-        self._batches_done += 1
-        return True
-
-    def _unite(self) -> None:
-        """Bring the network in one piece up to date, or the cursor back to what it has seen."""
-        try:
-            self._crew.unite()
-        except StepsLost as lost:
-            self._batches_done -= lost.count
-
-    @property
-    def _steps_done(self) -> int:
-        return self._epochs_done * self.batches_per_epoch + self._batches_done
-
-    def _learning_rate(self) -> float:
-        """That of the next step."""
-        if self._recipe.schedule == "constant":
-            return self._recipe.learning_rate
-        done = self._steps_done / (self._recipe.epochs * self.batches_per_epoch)
-        return self._recipe.learning_rate * (1 + math.cos(math.pi * done)) / 2
-
-    def _end_epoch(self) -> None:
-        """Go on to the next epoch, and begin to evaluate a copy of the network."""
-        self._epochs_done += 1
-        self._batches_done = 0
-        helper = self._crew.helper()
-        self._evaluation.start_with(self._crew.steps.network, aside=self._aside(), helper=helper)
-
-    def _aside(self) -> bool:
-        """Whether to evaluate beside the next epoch, for which a pair needs both cores."""
-        return not self._crew.pairs and self._core_is_idle()
-
-    def last_record(self) -> Iterator[Epoch | None]:
-        """Evaluate, without further training, the network of the last finished epoch.
-
-        After each part of that comes None, at its end the record; nothing if there has been one.
+        Yields progress after each part of it, with the record at its end; nothing if there is no
+        such evaluation.
         """
         while self._evaluation.pending:
-            yield self._scored(PATIENCE_SECONDS)
+            yield self._progress(PATIENCE_SECONDS)
 
-    def _scored(self, patience: float = 0.0) -> Epoch | None:
-        """The record of the last finished epoch, if it is there and new."""
-        if not self._evaluation.done(patience):
+    def _train_epoch(self) -> Iterator[Progress]:
+        """Train on the batches of the epoch that are not done yet."""
+        rng = random_stream(self._recipe.seed, Purpose.SHUFFLING, self._position.epoch)
+        shuffled = rng.permutation(self._rows)
+        size = self._recipe.batch_size
+        while not self._position.epoch_is_done():
+            start = self._position.batches_done * size
+            self._train_batch(shuffled[start : start + size])
+            yield self._progress()
+            if self._position.epoch_is_done():
+                self._synchronize()
+
+    def _train_batch(self, rows: Indices) -> None:
+        position = self._position
+        learning_rate = self._schedule(self._recipe.learning_rate, position.fraction)
+        try:
+            loss = self._steps.train_batch(
+                rows, learning_rate, position.steps_done + 1, self._augmentation_stream()
+            )
+        except StepsLost as lost:
+            position.rewind(lost.count)
+            return
+        self._check_finite(loss, position.epoch, position.batches_done + 1)
+        position.advance()
+
+    def _augmentation_stream(self) -> np.random.Generator | None:
+        if self._recipe.augmentation is None:
             return None
-        train, test = self._evaluation.take()
-        self._check(train.loss + test.loss, self._epochs_done, self.batches_per_epoch)
-        before, self._record_time = self._record_time, time.perf_counter()
-        return Epoch(self._epochs_done, *train, *test, self._record_time - before)
+        place = self._position.epoch, self._position.batches_done + 1
+        return random_stream(self._recipe.seed, Purpose.AUGMENTATION, *place)
 
-    def _check(self, loss: float, epoch: int, step: int) -> None:
+    def _synchronize(self) -> None:
+        """Make the arrays agree with the cursor, which moves back if steps are lost."""
+        try:
+            self._steps.synchronize()
+        except StepsLost as lost:
+            self._position.rewind(lost.count)
+
+    def _progress(self, patience: float = 0.0) -> Progress:
+        """Advance a pending evaluation; report the cursor, and a record that is complete."""
+        scores = self._evaluation.advance(patience)
+        return Progress(self.cursor, None if scores is None else self._record(scores))
+
+    def _record(self, scores: Scores) -> Epoch:
+        """Return the record of the last finished epoch."""
+        train, test = scores
+        number = self._position.epochs_done
+        self._check_finite(train.loss + test.loss, number, self._position.batches_per_epoch)
+        before, self._record_time = self._record_time, time.perf_counter()
+        return Epoch(number, *train, *test, self._record_time - before)
+
+    def _check_finite(self, loss: float, epoch: int, step: int) -> None:
         if not math.isfinite(loss):
             raise Diverged(epoch, step, self._recipe.learning_rate)
+
+    def _arrays(self, *, evaluated: bool) -> Arrays:
+        """The arrays of the run, not copied, with those of the network under evaluation or not."""
+        arrays = self._steps.arrays()
+        return with_evaluated(arrays, self._evaluation.network) if evaluated else arrays
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        evaluated = has_evaluated(checkpoint.arrays)
+        expected = self._arrays(evaluated=evaluated)
+        self._position.move_to(checkpoint.cursor)
+        check_arrays(checkpoint.arrays, {name: array.shape for name, array in expected.items()})
+        self._record_time -= checkpoint.epoch_seconds
+        arrays = self._write(checkpoint.arrays)
+        if evaluated:
+            self._steps.start_evaluation(evaluated_network(arrays, self._recipe.activation))
+
+    def _write(self, saved: Arrays) -> Arrays:
+        """Copy saved arrays to those of the run; return them in the order of the run's rows."""
+        arrays = in_input_order(saved, self._steps.input_order)
+        for name, own in self._steps.arrays().items():
+            if name in arrays:  # a new network comes without state of the optimizer, which is 0
+                np.copyto(own, arrays[name])
+        return arrays
+
+
+def _initial_network(recipe: Recipe, dataset: Dataset) -> Network:
+    return Network.random(
+        (dataset.n_in, *recipe.hidden, dataset.classes),
+        recipe.activation,
+        recipe.initialization,
+        recipe.initial_bias,
+        random_stream(recipe.seed, Purpose.INITIALIZATION, 0),
+    )

@@ -1,5 +1,5 @@
 """`python -m service` is the command `mlp-service`."""
 
-from service.cli import app
+from service.cli.main import app
 
 app(prog_name="mlp-service")

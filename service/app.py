@@ -1,209 +1,119 @@
-"""The one place where the rooms are joined, and the process that serves them."""
+"""Wiring: everything that is built from the settings, and the application made of it."""
 
 import asyncio
 import contextlib
-import fcntl
-import gc
-import logging
-import resource
-import signal
-import socket
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from ipaddress import ip_address
 from pathlib import Path
-from typing import IO
+from typing import Any
 
-import structlog
-import uvicorn
 from fastapi import Depends, FastAPI
-from threadpoolctl import threadpool_limits
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 import service
-from service import logs
 from service.api import (
     curves,
     datasets,
+    docs,
     events,
     health,
     jobs,
-    predictions,
-    problems,
+    openapi,
+    predict,
+    problem_responses,
     weights,
 )
-from service.api.access import Access, KeyRing, describe
-from service.api.admission import Admission, is_worth_a_line
-from service.api.at_once import AtOnce
-from service.api.connection import IDLE_SECONDS, listeners
-from service.api.edge import Edge
-from service.api.intake import Intake
-from service.api.metrics import Metrics
-from service.api.queries import check_query
-from service.api.rooms import Rooms
-from service.api.tail import Tail
-from service.cost import Limits
-from service.errors import StoreBroken
+from service.api.dependencies import Services
+from service.api.validation import refuse_repeated
+from service.domain.cost import Limits
+from service.domain.errors import StoreBroken
+from service.inference.model_cache import ModelCache
+from service.server import stack
+from service.server.admission import Admission
+from service.server.auth import HOW_TO_AUTHENTICATE, KeyRing, needed_scope
+from service.server.event_feed import EventFeed
+from service.server.metrics import Metrics
 from service.settings import Settings
-from service.store.artifacts import Artifacts, make_directory
+from service.store.api_keys import ApiKeyStore
+from service.store.artifacts import Artifacts
 from service.store.checkpoints import CheckpointStore
-from service.store.database import Database, is_there, migrate, sqlite_url
-from service.store.datasets import MNIST, DatasetShelf
+from service.store.datasets import DatasetStore
+from service.store.files.local import LocalArtifacts
 from service.store.jobs import JobStore
-from service.store.keys import KeyStore
-from service.store.networks import Networks
 from service.store.queue import Queue
+from service.store.sql.database import Database
+from service.store.sql.sqlite import sqlite_url
 from service.work.dispatcher import Dispatcher
-from service.work.frozen import end_frozen_holders
-from service.work.launcher import LocalLauncher
-from service.work.leaving import let_workers_leave
+from service.work.launchers.local import LocalLauncher
+from service.work.launchers.lock_watchdog import SqliteLockWatchdog
 
-ROUTERS = (jobs, events, curves, weights, predictions, datasets, health)
-GRACE_SECONDS = 5
-BUSY_SECONDS = 5
-"""A request waits for the database's lock this long; its client may try again then."""
-DESCRIPTION = """Train multi-layer perceptrons, watch them learn, and ask them about digit images.
+ROUTERS = (jobs, events, curves, weights, predict, datasets, health, docs)
+DATABASE_WAIT_SECONDS = 5
+"""How long a request waits for the database's lock; then its client is asked to try again."""
+DESCRIPTION = """Train multi-layer perceptrons, watch their progress, and let them predict digits.
 
-Every error is a problem document (RFC 9457) that names the field and how to mend it. MNIST is
-inside."""
-
-logger = structlog.get_logger(__name__)
+Every error is a problem document (RFC 9457) that names the field and how to fix it. MNIST is
+included."""
 
 
-class House:
-    """All rooms, furnished from the settings."""
+class Components:
+    """Everything built from the settings."""
 
     def __init__(self, settings: Settings) -> None:
         url = settings.resolved_database_url()
         artifacts_dir = settings.data_dir.absolute() / "jobs"
         datasets_dir = settings.resolved_datasets_dir().absolute()
-        self.database = Database(url, BUSY_SECONDS)
+        artifacts = LocalArtifacts(artifacts_dir)
+        self.database = Database(url, DATABASE_WAIT_SECONDS)
         self.jobs = JobStore(self.database)
-        self.keys = KeyStore(self.database)
-        artifacts = Artifacts(artifacts_dir)
-        shelf = DatasetShelf(datasets_dir)
-        file = self.database.file
-        worker_environment = {
-            "MLP_DATABASE_URL": sqlite_url(file.absolute()) if file else url,
-            "MLP_ARTIFACTS_DIR": str(artifacts_dir),
-            "MLP_DATASETS_DIR": str(datasets_dir),
-        }
-        launcher = LocalLauncher(artifacts_dir, worker_environment, settings.concurrent_jobs)
-        self.dispatcher = Dispatcher(
-            Queue(self.database), launcher, artifacts, keep_jobs=settings.keep_jobs
-        )
-        launcher.on_end = self.dispatcher.wake
-        self.tail = Tail(self.jobs)
+        self.keys = KeyRing(ApiKeyStore(self.database))
+        self.dispatcher = _dispatcher(settings, self.database, artifacts)
+        self.event_feed = EventFeed(self.jobs)
         self.admission = Admission(settings.max_predictions)
         self.metrics = Metrics(self.jobs, self.admission)
-        self.rooms = Rooms(
+        self.services = Services(
             jobs=self.jobs,
-            networks=Networks(self.jobs, CheckpointStore(artifacts)),
-            datasets=shelf,
+            models=ModelCache(self.jobs, CheckpointStore(artifacts)),
+            datasets=DatasetStore(datasets_dir),
             artifacts=artifacts,
             limits=_limits(settings),
-            tail=self.tail,
+            event_feed=self.event_feed,
             wake=self.dispatcher.wake,
             checks={
-                "database": partial(_works, partial(self.jobs.page, 1)),
-                "data_dir": partial(_works, partial(_write_probe, settings.data_dir)),
+                "database": partial(_succeeds, partial(self.jobs.page, 1)),
+                "data_dir": partial(_succeeds, partial(check_writable, settings.data_dir)),
                 "dispatcher": self.dispatcher.is_alive,
             },
             metrics=self.metrics.page,
         )
+        self.stack = stack.layers(
+            admission=self.admission,
+            metrics=self.metrics,
+            keys=self.keys,
+            services=self.services,
+            allowed_hosts=settings.allowed_hosts,
+        )
 
 
-def create_app(
-    settings: Settings, on_death: Callable[[], None] = lambda: None, *, prepared: bool = False
-) -> FastAPI:
-    """Join the rooms.
-
-    Args:
-        on_death: called if the dispatcher's loop ends by an error.
-        prepared: `prepare` has been called already.
-    """
-    house = House(settings)
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        if not prepared:
-            prepare(settings)
-        house.dispatcher.start(on_death)
-        yield
-        house.tail.close()
-        house.dispatcher.stop()
-        await asyncio.to_thread(house.dispatcher.join)
-        house.database.close()
-
-    app = FastAPI(
-        title="mlp-service",
-        version=service.__version__,
-        description=DESCRIPTION,
-        lifespan=lifespan,
-        docs_url=None,
-        redoc_url=None,
-        generate_unique_id_function=lambda route: route.name,
-        separate_input_output_schemas=False,
-        max_body_size=settings.max_body_bytes,
-        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+def _dispatcher(settings: Settings, database: Database, artifacts: Artifacts) -> Dispatcher:
+    artifacts_dir = settings.data_dir.absolute() / "jobs"
+    file = database.file
+    worker_environment = {
+        "MLP_DATABASE_URL": sqlite_url(file.absolute()) if file else database.url,
+        "MLP_ARTIFACTS_DIR": str(artifacts_dir),
+        "MLP_DATASETS_DIR": str(settings.resolved_datasets_dir().absolute()),
+    }
+    launcher = LocalLauncher(artifacts_dir, worker_environment, settings.concurrent_jobs)
+    dispatcher = Dispatcher(
+        Queue(database),
+        launcher,
+        artifacts,
+        keep_jobs=settings.keep_jobs,
+        lock_watchdog=SqliteLockWatchdog(file),
     )
-    app.state.rooms, app.state.house = house.rooms, house
-    _add_routes(app)
-    # Around the whole stack: middleware lies inside the body limit and the answer to a crash.
-    admitted = house.admission.around(AtOnce(app.build_middleware_stack(), house.rooms))
-    known = Access(admitted, KeyRing(house.keys))
-    app.middleware_stack = house.metrics.around(Edge(known, settings.allowed_hosts))
-    return app
-
-
-def _add_routes(app: FastAPI) -> None:
-    for module in ROUTERS:
-        # Not those that machines ask to see whether the service lives, with whatever they add.
-        strict = [] if module is health else [Depends(check_query)]
-        app.include_router(module.router, responses=problems.RESPONSES, dependencies=strict)
-    app.add_route("/vendor/{name:path}", health.vendored, include_in_schema=False)
-    problems.install(app)
-    describe(app)
-    app.add_exception_handler(events.NothingMore, events.nothing_more)
-    app.add_middleware(events.Departures)
-
-
-def prepare(settings: Settings) -> None:
-    """Make the data directory, unpack and arrange the data sets, bring the database up to date.
-
-    Raises:
-        StoreBroken: they can't be written.
-    """
-    make_directory(settings.data_dir.absolute())
-    _write_probe(settings.data_dir)
-    DatasetShelf(settings.resolved_datasets_dir()).arranged(MNIST.name)
-    url = settings.resolved_database_url()
-    database = Database(url)
-    end_frozen_holders(database.file)
-    if is_there(url) and database.is_outdated():
-        let_workers_leave(Queue(database))
-    database.close()
-    migrate(url)
-
-
-def _write_probe(directory: Path) -> None:
-    probe = directory / ".probe"
-    try:
-        probe.write_bytes(b"room?")  # on a full disk an empty file can still be made
-        probe.unlink(missing_ok=True)  # two may probe at once
-    except OSError as exc:
-        with contextlib.suppress(OSError):
-            probe.unlink(missing_ok=True)
-        raise StoreBroken(f"the data directory {directory} can't be written: {exc}") from exc
-
-
-def _works(action: Callable[[], object]) -> bool:
-    try:
-        action()
-    except StoreBroken:
-        return False
-    return True
+    launcher.on_end = dispatcher.wake
+    return dispatcher
 
 
 def _limits(settings: Settings) -> Limits:
@@ -218,146 +128,85 @@ def _limits(settings: Settings) -> Limits:
     )
 
 
-class Server(uvicorn.Server):
-    """uvicorn, stopping in the order that keeps everything: workers save while streams end.
+class Application(FastAPI):
+    """FastAPI inside the layers of the HTTP stack."""
 
-    Its own shutdown waits for connections first, and an open event stream never closes by itself.
+    def __init__(self, layers: list[stack.Layer], **options: Any) -> None:
+        super().__init__(middleware=stack.WITHIN_FASTAPI, **options)
+        self._stack: ASGIApp = stack.build(super().__call__, layers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._stack(scope, receive, send)
+
+
+def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) -> Application:
+    """Return the application; `serve.prepare` must have prepared its data directory.
+
+    Args:
+        settings: the settings.
+        on_death: called if the dispatcher's loop ends with an error.
     """
+    components = Components(settings)
 
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.house: House | None = None
-        self.died = False
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        components.dispatcher.start(on_death)
+        yield
+        components.event_feed.close()
+        components.dispatcher.stop()
+        await asyncio.to_thread(components.dispatcher.join)
+        components.database.close()
 
-    def die(self) -> None:
-        """Stop, because the dispatcher has: a server that trains nothing must not look healthy."""
-        self.died = self.should_exit = True
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        if self.house:
-            self.house.dispatcher.stop()
-            self.house.tail.close()
-        await super().shutdown(sockets)
-
-
-def serve(settings: Settings) -> int:
-    """Serve until a signal; return the exit code."""
-    logs.configure(settings.log_level, settings.log_format)
-    with contextlib.ExitStack() as stack:
-        try:
-            new = not is_there(settings.resolved_database_url())
-            problem = public_bind_problem(settings) if new else None  # before anything is made
-            if not problem:
-                stack.enter_context(_lock(settings.data_dir))
-                prepare(settings)  # only then the keys can be read, whatever happened before
-                problem = public_bind_problem(settings)
-        except StoreBroken as exc:
-            sys.stderr.write(f"mlp-service can't start: {exc}\n")
-            return 1
-        if problem:
-            sys.stderr.write(f"{problem}\n")
-            return 2
-        logger.info("data_dir", path=str(settings.data_dir.absolute()))
-        return _run(settings)
+    app = Application(
+        components.stack,
+        title="mlp-service",
+        version=service.__version__,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
+        separate_input_output_schemas=False,
+        max_body_size=settings.max_body_bytes,
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+    )
+    app.state.services, app.state.components = components.services, components
+    _add_routes(app)
+    return app
 
 
-def _run(settings: Settings) -> int:
-    server = _server(settings)
-    _allow_many_files()
-    logging.getLogger("uvicorn.access").addFilter(is_worth_a_line)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # uvicorn raises the signal again when it has stopped; that end is as good as any.
-        signal.signal(number, lambda *_: None)
-    threadpool_limits(1, user_api="blas")  # the other cores belong to the workers
-    try:
-        socket_ = server.config.bind_socket()
-    except SystemExit:  # uvicorn has said why
-        sys.stderr.write(
-            f"mlp-service can't listen on {settings.host} port {settings.port}; choose another "
-            "with --port (MLP_PORT, make serve PORT=…)\n"
+def _add_routes(app: FastAPI) -> None:
+    for module in ROUTERS:
+        # Probes, scrapers and browsers may add any query parameter to these two.
+        strict = [] if module in (health, docs) else [Depends(refuse_repeated)]
+        app.include_router(
+            module.router, responses=problem_responses.RESPONSES, dependencies=strict
         )
-        return 1
-    gc.collect()
-    gc.freeze()  # what has been made so far stays, and is not looked through again and again
-    gc.enable()
-    server.run(sockets=listeners(socket_))
-    return 1 if server.died or not server.started else 0
+    app.add_route("/vendor/{name:path}", docs.vendored, include_in_schema=False)
+    problem_responses.install(app)
+    openapi.install(app, needed_scope, f"An API key. {HOW_TO_AUTHENTICATE}")
+    app.add_exception_handler(events.StreamFinished, events.stream_finished)
 
 
-def _server(settings: Settings) -> Server:
-    servers: list[Server] = []
-    app = create_app(settings, on_death=lambda: servers[0].die(), prepared=True)
-    config = uvicorn.Config(
-        app.state.house.admission.before(app),
-        host=settings.host.strip("[]"),
-        port=settings.port,
-        http=Intake,  # type: ignore[arg-type]  # any protocol that is made as uvicorn's own is
-        log_config=None,
-        server_header=False,
-        timeout_keep_alive=IDLE_SECONDS,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-        ws="none",
-        limit_concurrency=settings.max_connections,
-    )
-    servers.append(Server(config))
-    servers[0].house = app.state.house
-    return servers[0]
-
-
-def _allow_many_files() -> None:
-    """Raise the limit of open files: each connection is one, and the default is only 1024."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-def _lock(directory: Path) -> IO[str]:
-    """Keep other servers off the data directory: they would adopt, and stop, our workers.
-
-    The lock ends with this process, however it ends.
+def check_writable(directory: Path) -> None:
+    """Write and delete a small file in `directory`.
 
     Raises:
-        StoreBroken: another server has it, or the directory can't be written.
+        StoreBroken: that is impossible.
     """
-    make_directory(directory.absolute())
+    probe = directory / ".probe"
     try:
-        lock = (directory / ".lock").open("w")
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as exc:
-        raise StoreBroken(f"another server uses the data directory {directory}") from exc
+        probe.write_bytes(b"room?")  # on a full disk, an empty file can still be created
+        probe.unlink(missing_ok=True)  # another check may run concurrently
     except OSError as exc:
-        raise StoreBroken(f"the data directory {directory} can't be written: {exc}") from exc
-    return lock
+        with contextlib.suppress(OSError):
+            probe.unlink(missing_ok=True)
+        raise StoreBroken(f"the data directory {directory} can't be written to: {exc}") from exc
 
 
-def public_bind_problem(settings: Settings) -> str | None:
-    """Return why the service must not listen on its address: anyone could use it.
-
-    Raises:
-        StoreBroken: the keys can't be read.
-    """
-    if settings.insecure or _is_loopback(settings.host) or _has_keys(settings):
-        return None
-    return (
-        f"mlp-service: MLP_HOST={settings.host} can be reached by others, and there are no API "
-        "keys. Make one with `mlp-service keys create --owner NAME`, or listen on 127.0.0.1, or "
-        "allow it with --insecure (MLP_INSECURE=1) if something before the service keeps strangers "
-        "out."
-    )
-
-
-def _has_keys(settings: Settings) -> bool:
-    url = settings.resolved_database_url()
-    if not is_there(url):
-        return False
-    database = Database(url)
+def _succeeds(action: Callable[[], object]) -> bool:
     try:
-        return bool(KeyStore(database).all())
-    finally:
-        database.close()
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host.strip("[]")).is_loopback
-    except ValueError:
+        action()
+    except StoreBroken:
         return False
+    return True

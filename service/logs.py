@@ -1,4 +1,4 @@
-"""Log lines for people (on a terminal) or machines (JSON), of this service and its libraries."""
+"""Logging of the service and its libraries: readable lines on a terminal, JSON everywhere else."""
 
 import io
 import json
@@ -13,20 +13,12 @@ import structlog
 from structlog.typing import ExcInfo
 
 SECRET = re.compile(r"(mlp_[a-z0-9]{8,12}_)[A-Za-z0-9_-]{43}")
-"""An API key, wherever a client may have put it: an address, say, is logged."""
+"""An API key. Clients may put one anywhere, for example into a URL, and URLs are logged."""
 
 
 def configure(level: str, form: Literal["auto", "console", "json"]) -> None:
-    """Send everything that is logged to standard error, in one form."""
+    """Send everything that is logged to standard error, in one format."""
     as_json = form == "json" or (form == "auto" and not sys.stderr.isatty())
-    renderer: Any = (
-        structlog.processors.JSONRenderer()
-        if as_json
-        else structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=_traceback
-        )
-    )
-    one_line: list[Any] = [] if as_json else [_one_line]  # JSON escapes what is in the way itself
     shared: list[Any] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -44,14 +36,13 @@ def configure(level: str, form: Literal["auto", "console", "json"]) -> None:
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
-        _Formatter(
+        LineFormatter(
             as_json,
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *one_line,
-                renderer,
-                _without_secrets,
+                *_renderers(as_json),
+                _mask_secrets,
             ],
         )
     )
@@ -59,9 +50,21 @@ def configure(level: str, form: Literal["auto", "console", "json"]) -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
-class _Formatter(structlog.stdlib.ProcessorFormatter):
-    """Writes plain lines of libraries by itself: each request has one, and structlog's way to the
-    same text takes as long as the rest of a short request.
+def _renderers(as_json: bool) -> list[Any]:
+    if as_json:
+        return [structlog.processors.JSONRenderer()]  # JSON escapes control characters by itself
+    console = structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), exception_formatter=_write_traceback
+    )
+    return [_escape_values, console]
+
+
+class LineFormatter(structlog.stdlib.ProcessorFormatter):
+    """structlog's formatter, with a shorter path for plain log lines of libraries.
+
+    Every request logs one such line. Without colours, the shorter path writes the same text as
+    structlog's processors in 5 µs instead of 11 (JSON) or 14 (console). The difference would be
+    3 % to 5 % of the 190 µs of processor time that GET /livez takes.
     """
 
     def __init__(self, as_json: bool, **options: Any) -> None:
@@ -72,37 +75,38 @@ class _Formatter(structlog.stdlib.ProcessorFormatter):
     def format(self, record: logging.LogRecord) -> str:
         if self._in_colour or record.exc_info or isinstance(record.msg, dict):
             return super().format(record)
-        said, level = record.getMessage(), record.levelname.lower()
+        message, level = record.getMessage(), record.levelname.lower()
         at = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
         if self._as_json:
-            line = f'{{"event": {json.dumps(said)}, "level": "{level}", "timestamp": "{at}"}}'
+            line = f'{{"event": {json.dumps(message)}, "level": "{level}", "timestamp": "{at}"}}'
         else:
-            line = f"{at} [{level:<9}] {_visible(said)}"
+            line = f"{at} [{level:<9}] {_escape(message)}"
         return SECRET.sub(r"\1…", line)
 
 
-def _without_secrets(_: Any, __: str, line: Any) -> str:
+def _mask_secrets(_: Any, __: str, line: Any) -> str:
     return SECRET.sub(r"\1…", line)
 
 
-def _one_line(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Escape what could forge a line or talk to a terminal: texts may hold a client's bytes."""
+def _escape_values(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Escape what could forge a line or control a terminal: values may hold a client's bytes."""
     return {
-        key: _visible(value) if isinstance(value, str) else value for key, value in event.items()
+        key: _escape(value) if isinstance(value, str) else value for key, value in event.items()
     }
 
 
-def _visible(text: str, allowed: str = "") -> str:
+def _escape(text: str, allowed: str = "") -> str:
+    """Return `text` with every character escaped that is neither printable nor in `allowed`."""
     if text.isprintable():
         return text
     return "".join(
-        letter if letter.isprintable() or letter in allowed else ascii(letter)[1:-1]
-        for letter in text
+        character if character.isprintable() or character in allowed else ascii(character)[1:-1]
+        for character in text
     )
 
 
-def _traceback(out: TextIO, error: ExcInfo) -> None:
-    """Write a traceback without the values of variables: they may be a client's data."""
+def _write_traceback(out: TextIO, error: ExcInfo) -> None:
+    """Write a traceback without the values of variables, which may be a client's data."""
     written = io.StringIO()
     structlog.dev.plain_traceback(written, error)
-    out.write(_visible(written.getvalue(), allowed="\n"))
+    out.write(_escape(written.getvalue(), allowed="\n"))

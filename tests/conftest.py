@@ -1,22 +1,27 @@
-"""What most tests stand on: a store of its own for each, one unpacked MNIST for all."""
+"""Fixtures of most tests: a store of its own for each test, one unpacked MNIST for all."""
 
 import os
 import shutil
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from service import cost
-from service.job import Spec
+from mlp_client.spec import Spec
+from service.api.job_records import job_record, new_job
+from service.domain import cost
+from service.domain.job_recipe import recipe_of
 from service.store.artifacts import Artifacts
 from service.store.checkpoints import CheckpointStore
-from service.store.database import Database, migrate
-from service.store.datasets import MNIST, DatasetShelf
+from service.store.datasets import MNIST, DatasetStore
+from service.store.files.local import LocalArtifacts
 from service.store.jobs import JobStore, Submission
 from service.store.queue import Queue
-from tests.campaign import SUITES, Campaign
-from tests.servers import Server
+from service.store.sql.database import Database
+from service.store.sql.migrate import migrate
+from tests.support.campaign import SUITES, Campaign
+from tests.support.server_process import Server
 
 # One epoch of this takes a tenth of a second.
 QUICK = {"preset": "linear", "batch_size": 4096, "epochs": 1}
@@ -33,7 +38,7 @@ COVERAGE = {name: value for name, value in os.environ.items() if name.startswith
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Let the servers and workers of campaigns run at full speed: others measure coverage."""
+    """Let servers and workers of campaigns run at full speed, without measuring coverage."""
     for name, value in COVERAGE.items():
         os.environ[name] = value
         if item.path.parent.name in SUITES:
@@ -54,7 +59,7 @@ def campaign_of(config: pytest.Config, path: Path) -> Campaign:
 
 @pytest.fixture(scope="module")
 def campaign(request: pytest.FixtureRequest) -> Campaign:
-    """The size of a campaign under tests/chaos or tests/attack, and its figures."""
+    """The campaign of a file in tests/chaos or tests/attack: its size and its figures."""
     return campaign_of(request.config, request.path)
 
 
@@ -64,7 +69,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Note which tests of a campaign failed, and keep its figures after each of them.
 
-    Not in the fixture, which is never made if one that it comes after fails.
+    The fixture `campaign` can't do this: it is not created if a fixture before it fails.
     """
     report = yield
     if item.path.parent.name in SUITES:
@@ -78,7 +83,7 @@ def pytest_runtest_makereport(
 
 @pytest.fixture(autouse=True)
 def _usual_umask() -> Iterator[None]:
-    """Undo what a command run in this process does to its umask: servers would inherit it."""
+    """Reset the umask: a command run in this process changes it, and servers would inherit it."""
     before = os.umask(0o022)
     os.umask(before)
     yield
@@ -87,15 +92,15 @@ def _usual_umask() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def datasets_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with MNIST unpacked; nobody writes there again."""
+    """A directory with MNIST unpacked; no test writes there."""
     directory = tmp_path_factory.mktemp("datasets")
-    DatasetShelf(directory).open("mnist")
+    DatasetStore(directory).open("mnist")
     return directory
 
 
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated database without jobs, to be copied: to migrate takes a tenth of a second."""
+    """A migrated database without jobs, to copy: a migration takes a tenth of a second."""
     path = tmp_path_factory.mktemp("database") / "jobs.sqlite3"
     migrate(f"sqlite:///{path}")
     return path
@@ -126,7 +131,7 @@ def queue(database: Database) -> Queue:
 
 @pytest.fixture
 def artifacts(tmp_path: Path) -> Artifacts:
-    return Artifacts(tmp_path / "jobs")
+    return LocalArtifacts(tmp_path / "jobs")
 
 
 @pytest.fixture
@@ -135,13 +140,13 @@ def checkpoints(artifacts: Artifacts) -> CheckpointStore:
 
 
 @pytest.fixture
-def shelf(datasets_dir: Path) -> DatasetShelf:
-    return DatasetShelf(datasets_dir)
+def shelf(datasets_dir: Path) -> DatasetStore:
+    return DatasetStore(datasets_dir)
 
 
 @pytest.fixture
 def server(tmp_path: Path, datasets_dir: Path) -> Iterator[Server]:
-    """A real server process with workers, on a port of its own; stopped at the end."""
+    """A real server process with workers, on a port of its own."""
     server = Server(tmp_path / "data", datasets_dir)
     server.start()
     yield server
@@ -150,22 +155,23 @@ def server(tmp_path: Path, datasets_dir: Path) -> Iterator[Server]:
 
 @pytest.fixture
 def idle_server(tmp_path: Path, datasets_dir: Path) -> Iterator[Server]:
-    """A real server that runs no jobs."""
+    """A real server process that trains no jobs."""
     server = Server(tmp_path / "data", datasets_dir, MLP_CONCURRENT_JOBS="0")
     server.start()
     yield server
     server.stop()
 
 
-def submit(jobs: JobStore, **fields: object) -> str:
-    """Put a job into the store; return its id."""
+def submit(jobs: JobStore, **fields: Any) -> str:
+    """Submit a job to the store; return its id."""
     return submission(jobs, **fields).job
 
 
 def submission(
-    jobs: JobStore, key: str | None = None, body: bytes = b"", **fields: object
+    jobs: JobStore, key: str | None = None, body: bytes = b"", **fields: Any
 ) -> Submission:
     spec = Spec.model_validate(fields)
     batches = -(-MNIST.train_rows // spec.batch_size)
-    priced = cost.cost_of(spec, MNIST.shape)
-    return jobs.submit(spec, priced, batches, lambda job: job.model_dump_json(), key, body)
+    priced = cost.cost_of(recipe_of(spec.model_dump()), MNIST.shape)
+    new = new_job(spec, priced, batches)
+    return jobs.submit(new, lambda job: job_record(job).model_dump_json(), key, body)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import campaign as module
-from tests.campaign import ROOT, SUITES, Campaign, Figure, kept_figures
+from tests.support import campaign as module
+from tests.support.campaign import ROOT, SUITES, Campaign, Figure, kept_figures
 
 pytest_plugins = ["pytester"]
 REPORT = "Before.\n<!-- figures kills -->\n<!-- end -->\n<!-- figures bombs -->\n<!-- end -->\n"
@@ -39,14 +39,14 @@ def kept(name: str) -> dict[str, Figure]:
     return {figure.what: figure for figure in kept_figures() if figure.campaign == name}
 
 
-def test_a_campaigns_figures_replace_all_its_former_ones_and_no_others() -> None:
+def test_the_figures_of_a_campaign_replace_its_previous_ones_and_no_others() -> None:
     ran("kills", ("killed in 7 s", False))
     assert list(kept("kills")) == ["killed in 7 s", FAILED]
     assert list(kept("bombs")) == ["slowest", FAILED]
     assert "5 s" not in module.REPORT.read_text()
 
 
-def test_a_campaign_that_fails_before_its_figures_leaves_no_former_yes() -> None:
+def test_a_campaign_that_fails_early_leaves_no_figure_of_its_last_success() -> None:
     ran("kills", failed=True)
     [found] = kept("kills").values()
     assert (found.what, found.target, found.measured) == (FAILED, "0", "1 of 1: `test_one`")
@@ -54,7 +54,7 @@ def test_a_campaign_that_fails_before_its_figures_leaves_no_former_yes() -> None
     assert f"| {FAILED} | 0 | 1 of 1: `test_one` | **no** |" in module.REPORT.read_text()
 
 
-def test_a_campaign_tells_that_no_test_failed() -> None:
+def test_a_campaign_reports_that_no_test_failed() -> None:
     found = kept("kills")[FAILED]
     assert (found.measured, found.met) == ("0 of 1", True)
 
@@ -128,7 +128,9 @@ def test_elsewhere():
 """
 
 
-def test_every_test_that_fails_in_a_campaigns_file_is_told(pytester: pytest.Pytester) -> None:
+def test_every_test_that_fails_in_the_file_of_a_campaign_is_reported(
+    pytester: pytest.Pytester,
+) -> None:
     pytester.makeconftest(
         "from tests.conftest import campaign, pytest_addoption, pytest_runtest_makereport"
     )

@@ -13,13 +13,15 @@ import typer
 import yaml
 from typer.core import TyperGroup
 
-from service import client
-from service.api.kinds import KINDS
+import mlp_client as client
+from mlp_client.job_state import State
+from mlp_client.predictions import Prediction, Predictions
+from mlp_client.records import Event, Job
+from mlp_client.spec import PRESETS, AdamW, Augmentation, Sgd, Spec
+from service.api.problem_types import PROBLEM_TYPES
 from service.app import create_app
-from service.job import PRESETS, AdamW, Augmentation, Event, Job, Sgd, Spec, State
-from service.prediction import Prediction, Predictions
 from service.settings import Settings
-from service.store.keys import SCOPES
+from service.store.api_keys import SCOPES
 from tests.support.documents import (
     DOCUMENTS,
     GUIDES,
@@ -184,9 +186,12 @@ def test_a_prediction_that_is_shown_has_the_form_of_an_answer(document: str) -> 
 
 
 def test_the_table_of_problems_is_the_one_in_the_code() -> None:
-    rows = [f"| {it.status} | `{code}` | {it.title} | {it.advice} |" for code, it in KINDS.items()]
+    rows = [
+        f"| {it.status} | `{code}` | {it.title} | {it.advice} |"
+        for code, it in PROBLEM_TYPES.items()
+    ]
     assert re.findall(r"^\| \d.*$", text_of("docs/problems.md"), re.MULTILINE) == rows
-    assert all(re.fullmatch(r"[A-Z].*[^.]\.", kind.advice) for kind in KINDS.values())
+    assert all(re.fullmatch(r"[A-Z].*[^.]\.", kind.advice) for kind in PROBLEM_TYPES.values())
 
 
 def test_every_problem_that_is_shown_exists() -> None:
@@ -194,7 +199,7 @@ def test_every_problem_that_is_shown_exists() -> None:
         code for guide in GUIDES for code in re.findall(r'"code": "([a-z-]+)"', text_of(guide))
     ]
     assert shown
-    assert set(shown) <= set(KINDS)
+    assert set(shown) <= set(PROBLEM_TYPES)
 
 
 def test_every_error_of_the_client_is_described() -> None:

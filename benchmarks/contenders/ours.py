@@ -1,10 +1,11 @@
 """This project's trainer."""
 
-from benchmarks.contenders.race import Accuracies, Task, images, take_part
-from mlp_core import Dataset, Recipe, Split, Training
+from benchmarks.contenders.race import Accuracies, Epoch, Task, images, take_part
+from mlp_core import Dataset, Recipe, Split, Training, lay_out
+from mlp_core.parallel.step_runner import TwoCoreSteps
 
 
-def prepare(task: Task):
+def prepare(task: Task) -> Epoch:
     train, test = (Split(*images(name)) for name in ("train", "t10k"))
     recipe = Recipe(
         hidden=task.sizes[1:-1],
@@ -17,8 +18,9 @@ def prepare(task: Task):
         momentum=task.momentum,
     )
     dataset = Dataset("mnist", train, test, 10)
-    training = Training(recipe, dataset, core_is_idle=lambda: task.threads > 1)
-    epochs = (epoch for epoch in training if epoch)
+    steps = TwoCoreSteps(recipe, dataset, lay_out(dataset), lambda: task.threads > 1)
+    training = Training(recipe, dataset, steps=steps)
+    epochs = (progress.epoch for progress in training if progress.epoch)
 
     def epoch() -> Accuracies:
         done = next(epochs)

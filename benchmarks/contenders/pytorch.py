@@ -1,14 +1,14 @@
-"""PyTorch as its tutorials use it, with the data in memory: no DataLoader holds it up."""
+"""PyTorch as its tutorials use it, with the data in memory, so that no DataLoader slows it down."""
 
 import torch
 from torch import nn
 
-from benchmarks.contenders.race import Accuracies, Task, scaled_images, take_part
+from benchmarks.contenders.race import Accuracies, Epoch, Task, scaled_images, take_part
 
 ACTIVATIONS = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid}
 
 
-def prepare(task: Task):
+def prepare(task: Task) -> Epoch:
     torch.set_num_threads(task.threads)
     torch.manual_seed(1)
     sets = [

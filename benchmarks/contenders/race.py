@@ -1,6 +1,6 @@
-"""How a contender talks with `benchmarks.training`: one line of JSON each way for each epoch.
+"""How a contender communicates with `benchmarks.training`: one line of JSON each way per epoch.
 
-Only the standard library, NumPy and `mlp_core.dataset` are used here: every environment has them.
+This file needs only the standard library, NumPy and `mlp_core`, which every environment has.
 """
 
 import gzip
@@ -14,16 +14,17 @@ from pathlib import Path
 
 import numpy as np
 
-from mlp_core.dataset import read_idx
+from mlp_core import read_idx
 
 MNIST = Path(__file__).parents[2] / "service" / "store" / "mnist"
 
-Accuracies = tuple[float, float]  # of the training and the test set
+Accuracies = tuple[float, float]  # on the training and the test set
+Epoch = Callable[[], Accuracies]  # trains and evaluates once
 
 
 @dataclass(frozen=True)
 class Task:
-    """What all contenders train in the same way, from random weights of their own."""
+    """What all contenders train, each from random weights of its own."""
 
     sizes: tuple[int, ...]
     activation: str
@@ -34,7 +35,7 @@ class Task:
 
 
 def images(split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Images uint8 (n, 784) and labels (n,) of `train` or `t10k`."""
+    """Return images uint8 (n, 784) and labels (n,) of `train` or `t10k`."""
     X, labels = (
         read_idx(gzip.decompress((MNIST / f"{split}-{kind}-ubyte.gz").read_bytes()))
         for kind in ("images-idx3", "labels-idx1")
@@ -43,16 +44,16 @@ def images(split: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def scaled_images(split: str) -> tuple[np.ndarray, np.ndarray]:
-    """The same with pixels as float32 in [0, 1]."""
+    """Return the same with pixels as float32 in [0, 1]."""
     X, labels = images(split)
     return X.astype(np.float32) / 255, labels
 
 
-def take_part(prepare: Callable[[Task], Callable[[], Accuracies]]) -> None:
-    """Run an epoch, its evaluation of both sets included, for each line that comes in."""
+def take_part(prepare: Callable[[Task], Epoch]) -> None:
+    """Run an epoch, with the evaluation of both sets, for each line on standard input."""
     task = Task(**json.loads(sys.argv[1]))
     epoch = prepare(task)
-    epoch()  # to warm up, and to compile what is compiled
+    epoch()  # warms up caches and compiles what is compiled
     for _ in sys.stdin:
         start = time.perf_counter()
         train, test = epoch()

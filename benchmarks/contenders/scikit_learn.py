@@ -1,16 +1,16 @@
-"""scikit-learn's MLPClassifier, one `partial_fit` for each epoch."""
+"""scikit-learn's MLPClassifier, with one `partial_fit` per epoch."""
 
 import warnings
 
 import numpy as np
 from sklearn.neural_network import MLPClassifier
 
-from benchmarks.contenders.race import Accuracies, Task, scaled_images, take_part
+from benchmarks.contenders.race import Accuracies, Epoch, Task, scaled_images, take_part
 
 ACTIVATIONS = {"relu": "relu", "sigmoid": "logistic"}
 
 
-def prepare(task: Task):
+def prepare(task: Task) -> Epoch:
     warnings.simplefilter("ignore")
     sets = [scaled_images(name) for name in ("train", "t10k")]
     model = MLPClassifier(

@@ -1,4 +1,4 @@
-"""The network that all servers answer from: a forward pass in NumPy, for one image."""
+"""The network that all peer servers use: a forward pass in NumPy for one image."""
 
 import os
 from pathlib import Path
@@ -18,7 +18,7 @@ class Network:
             ]
 
     def probabilities(self, pixels: object) -> np.ndarray:
-        """The probabilities of the ten digits, for 784 pixels 0-255."""
+        """Return the probabilities of the ten digits for 784 pixels from 0 to 255."""
         H = np.asarray(pixels, np.float32).reshape(1, 784) / 255
         *hidden, (W_last, b_last) = self._layers
         for W, b in hidden:

@@ -1,4 +1,4 @@
-"""BentoML: `bentoml serve` with one worker; no access log."""
+"""BentoML: `bentoml serve` with one worker and no access log."""
 
 import bentoml
 

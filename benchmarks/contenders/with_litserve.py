@@ -1,4 +1,4 @@
-"""LitServe: one worker, as its documentation has it; nothing is batched."""
+"""LitServe: one worker, as in its documentation, without batching."""
 
 import sys
 

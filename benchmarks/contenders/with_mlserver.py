@@ -1,4 +1,4 @@
-"""MLServer: a model of its own in the server's process, the V2 protocol; no access log."""
+"""MLServer: a custom model in the server's process over the V2 protocol, without access log."""
 
 import asyncio
 import sys

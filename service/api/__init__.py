@@ -1,5 +1,5 @@
-"""THE FRONT DESK: HTTP in, HTTP out.
+"""The HTTP resources: requests come in, answers go out, and the store does the work in between.
 
-It may import the hall, `store`, `pictures` and `mlp_core`; it never imports `work`: a submitted job
-is a row in the store, and that is all the workshop needs. A GET never changes anything.
+A job that is submitted becomes a row in the store, where the dispatcher finds it, so nothing here
+imports `service.work`. A GET never changes anything.
 """

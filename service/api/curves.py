@@ -1,26 +1,46 @@
-"""Learning curves as pictures, of one job or several, also while they train."""
+"""Learning curves as pictures, of one job or of several, also while they train."""
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, HTTPException, Query, Request, Response
+from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from pydantic import Field
 
+from mlp_client.records import Job
+from service.api.dependencies import Services, ServicesDep
+from service.api.job_records import job_record
 from service.api.jobs import JobId
-from service.api.replies import Workshop, binary, conditional, unchanged
-from service.api.rooms import Rooms, RoomsDep
-from service.job import Job
+from service.api.openapi import binary
+from service.api.responses import LimitedPool, conditional, unchanged
+from service.api.validation import QueryParameters
 from service.pictures import curves
 from service.store.jobs import Columns
 
 router = APIRouter(prefix="/v1", tags=["pictures"])
 MAX_JOBS = 16
 
-Format = Literal["png", "svg"]
-Width = Annotated[int, Query(ge=200, le=2000, description="CSS pixels; a PNG has twice as many")]
-Height = Annotated[int, Query(ge=150, le=1500, description="CSS pixels; a PNG has twice as many")]
-Theme = Annotated[Literal["light", "dark"], Query()]
-EASEL = Workshop(1)
-"""matplotlib is not safe to use from several threads."""
+Format = Annotated[Literal["png", "svg"], Path(description="The picture's format.")]
+Theme = Literal["light", "dark"]
+MATPLOTLIB_POOL = LimitedPool(1)
+"""matplotlib must not be used by several threads at the same time."""
+
+
+class CurvesQuery(QueryParameters):
+    width: int = Field(
+        1000, ge=200, le=2000, description="Width in CSS pixels; a PNG has twice as many."
+    )
+    height: int = Field(
+        420, ge=150, le=1500, description="Height in CSS pixels; a PNG has twice as many."
+    )
+    theme: Theme = Field("light", description="Colours for a light or a dark page.")
+
+
+class JobsQuery(QueryParameters):
+    jobs: str = Field(description="Ids of jobs, separated by commas.", max_length=64 * MAX_JOBS)
+
+
+class JobsCurvesQuery(CurvesQuery, JobsQuery):
+    """The jobs, and how to draw them."""
 
 
 @router.get(
@@ -28,18 +48,20 @@ EASEL = Workshop(1)
     response_class=Response,
     responses=binary("png", "svg"),
     name="draw_job_curves",
+    summary="Draw a job's learning curves",
 )
 async def draw_job_curves(
-    rooms: RoomsDep,
+    services: ServicesDep,
     request: Request,
     job: JobId,
     format: Format,
-    width: Width = 1000,
-    height: Height = 420,
-    theme: Theme = "light",
+    query: Annotated[CurvesQuery, Query()],
 ) -> Response:
-    """Draw loss and accuracy on the training and the test set, epoch by epoch."""
-    return await _draw(rooms, request, [job], format, width, height, theme)
+    """Draw loss and accuracy on the training and the test set after each epoch.
+
+    This works while the job trains, too.
+    """
+    return await _draw(services, request, [job], format, query)
 
 
 @router.get(
@@ -47,52 +69,49 @@ async def draw_job_curves(
     response_class=Response,
     responses=binary("png", "svg"),
     name="draw_curves",
+    summary="Draw the learning curves of several jobs",
 )
 async def draw_curves(
-    rooms: RoomsDep,
+    services: ServicesDep,
     request: Request,
     format: Format,
-    jobs: Annotated[str, Query(description="ids, separated by commas", max_length=64 * MAX_JOBS)],
-    width: Width = 1000,
-    height: Height = 420,
-    theme: Theme = "light",
+    query: Annotated[JobsCurvesQuery, Query()],
 ) -> Response:
-    """Draw the curves of several jobs into one picture."""
-    ids = list(dict.fromkeys(part.strip() for part in jobs.split(",") if part.strip()))
+    """Draw the learning curves of up to 16 jobs into one picture, in the order of their ids."""
+    ids = list(dict.fromkeys(part.strip() for part in query.jobs.split(",") if part.strip()))
     if not 1 <= len(ids) <= MAX_JOBS:
         raise HTTPException(422, f"?jobs takes 1 to {MAX_JOBS} ids, separated by commas.")
-    return await _draw(rooms, request, ids, format, width, height, theme)
+    return await _draw(services, request, ids, format, query)
 
 
 async def _draw(
-    rooms: Rooms,
+    services: Services,
     request: Request,
     ids: list[str],
-    format: Format,
-    width: int,
-    height: int,
-    theme: Literal["light", "dark"],
+    format: Literal["png", "svg"],
+    query: CurvesQuery,
 ) -> Response:
-    jobs = await run_in_threadpool(lambda: [rooms.jobs.get(id_) for id_ in ids])
-    # Epochs never change, so the last one's number stands for all.
-    source = (tuple((job.id, _last(job)) for job in jobs), width, height, theme)
+    jobs = await run_in_threadpool(lambda: [job_record(services.jobs.get(id_)) for id_ in ids])
+    # Finished epochs never change, so the number of the last one identifies them all.
+    looks = query.width, query.height, query.theme
+    source = (tuple((job.id, _last(job)) for job in jobs), *looks)
     if answer := unchanged(request, format, source):
         return answer
 
     def make() -> bytes:
-        columns = [rooms.jobs.epoch_columns(job.id, _last(job)) for job in jobs]
+        columns = [services.jobs.epoch_columns(job.id, _last(job)) for job in jobs]
         alone = len(jobs) == 1
         return curves.draw(
             [_series(*pair) for pair in zip(jobs, columns, strict=True)],
             caption=_caption(jobs[0], columns[0]) if alone else (),
             title=title(jobs[0]) if alone else "",
             format=format,
-            width=width,
-            height=height,
-            theme=theme,
+            width=query.width,
+            height=query.height,
+            theme=query.theme,
         )
 
-    return await EASEL.make(request, lambda: conditional(request, format, source, make))
+    return await MATPLOTLIB_POOL.run(request, lambda: conditional(request, format, source, make))
 
 
 def _last(job: Job) -> int:
@@ -111,7 +130,7 @@ def title(job: Job) -> str:
 
 
 def _caption(job: Job, columns: Columns) -> list[str]:
-    """Return what to say under the panels, the most important first."""
+    """Return the parts of the line under the panels, the most important first."""
     spec, count, seconds = job.spec, len(columns["epoch"]), sum(columns["seconds"])
     done = f"{count} of {spec.epochs}" if count < spec.epochs else f"{spec.epochs}"
     momentum = getattr(spec.optimizer, "momentum", 0)

@@ -1,4 +1,4 @@
-"""The data sets: what there is, and what it looks like."""
+"""The data sets: a list, their descriptions, and samples as pictures and JSON."""
 
 import json
 from typing import Annotated, Literal
@@ -7,58 +7,78 @@ import numpy as np
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 from pydantic import Field
 
-from service.api.replies import HEAVY, HELD, binary, check_size, conditional, unchanged
-from service.api.rooms import Rooms, RoomsDep
-from service.job import Record
-from service.pictures import tiles
+from mlp_client.records import Record
+from service.api.dependencies import Services, ServicesDep
+from service.api.openapi import NOT_MODIFIED, binary
+from service.api.responses import HEAVY_POOL, check_size, conditional, unchanged
+from service.api.validation import NO_PARAMETERS, QueryParameters
+from service.pictures import contact_sheet
 from service.store.datasets import DatasetInfo
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
-Name = Annotated[str, Path(max_length=64, examples=["mnist"])]
 SplitName = Literal["train", "test"]
+Name = Annotated[str, Path(description="The data set's name.", max_length=64, examples=["mnist"])]
+Split = Annotated[SplitName, Path(description="The training or the test set.")]
+Index = Annotated[
+    int, Path(ge=0, le=2**31, description="The sample's row in its split, counted from 0.")
+]
 
 
 class DatasetRecord(Record):
-    object: Literal["dataset"] = "dataset"
-    name: str
-    description: str
-    image_shape: list[int] = Field(description="rows and columns of pixels")
-    classes: list[str]
-    train_rows: int
-    test_rows: int
-    sha256: dict[str, str]
-    license: str
-    attribution: str
+    """A data set of labelled images."""
+
+    object: Literal["dataset"] = Field("dataset", description="The type of this record.")
+    name: str = Field(description="What to send as `dataset` in a spec.")
+    description: str = Field(description="What the images show.")
+    image_shape: list[int] = Field(description="Rows and columns of pixels of each image.")
+    classes: list[str] = Field(description="Names of the classes, in the order of their labels.")
+    train_rows: int = Field(description="Number of images in the training set.")
+    test_rows: int = Field(description="Number of images in the test set.")
+    sha256: dict[str, str] = Field(description="SHA-256 of each of its files, by file name.")
+    license: str = Field(description="The licence of the data.")
+    attribution: str = Field(description="The authors of the data, as the licence requires.")
 
 
 class DatasetList(Record):
-    object: Literal["list"] = "list"
-    data: list[DatasetRecord]
+    """The data sets."""
+
+    object: Literal["list"] = Field("list", description="The type of this record.")
+    data: list[DatasetRecord] = Field(description="The data sets.")
 
 
 class Sample(Record):
-    dataset: str
-    split: SplitName
-    index: int
-    label: int
-    pixels: list[list[int]]
+    """One image of a data set, with its label."""
+
+    dataset: str = Field(description="Name of the data set.")
+    split: SplitName = Field(description="The split that has the sample.")
+    index: int = Field(description="Its row in that split, counted from 0.")
+    label: int = Field(description="Its class, counted from 0.")
+    pixels: list[list[int]] = Field(description="Rows of grey levels from 0 to 255.")
+
+
+class SheetQuery(QueryParameters):
+    split: SplitName = Field("test", description="The split to draw from.")
+    limit: int = Field(50, ge=1, le=400, description="How many samples to draw at most.")
+    offset: int = Field(0, ge=0, le=2**31, description="Row of the first sample, counted from 0.")
+    columns: int = Field(10, ge=1, le=50, description="How many samples lie side by side.")
+    tile: int = Field(56, ge=8, le=256, description="Side of each sample in pixels.")
 
 
 def _record(info: DatasetInfo) -> DatasetRecord:
     return DatasetRecord(**vars(info))
 
 
-@router.get("", name="list_datasets")
-def list_datasets(rooms: RoomsDep) -> DatasetList:
-    """List the data sets."""
-    return DatasetList(data=[_record(info) for info in rooms.datasets.all()])
+@router.get("", dependencies=[NO_PARAMETERS], name="list_datasets", summary="List data sets")
+def list_datasets(services: ServicesDep) -> DatasetList:
+    """Return the data sets that jobs can be trained on."""
+    return DatasetList(data=[_record(info) for info in services.datasets.all()])
 
 
-@router.get("/{name}", name="get_dataset")
-def get_dataset(rooms: RoomsDep, name: Name) -> DatasetRecord:
-    """Read what is known of a data set, its licence included."""
-    return _record(rooms.datasets.describe(name))
+@router.get("/{name}", dependencies=[NO_PARAMETERS], name="get_dataset", summary="Read a data set")
+def get_dataset(services: ServicesDep, name: Name) -> DatasetRecord:
+    """Return the description of a data set, with its licence and the digests of its files."""
+    return _record(services.datasets.describe(name))
 
 
 @router.get(
@@ -66,77 +86,73 @@ def get_dataset(rooms: RoomsDep, name: Name) -> DatasetRecord:
     response_class=Response,
     responses=binary("png"),
     name="draw_samples",
+    summary="Draw samples",
 )
 async def draw_samples(
-    rooms: RoomsDep,
-    request: Request,
-    name: Name,
-    split: SplitName = "test",
-    limit: Annotated[int, Query(ge=1, le=400)] = 50,
-    offset: Annotated[int, Query(ge=0, le=2**31)] = 0,
-    columns: Annotated[int, Query(ge=1, le=50)] = 10,
-    tile: Annotated[int, Query(ge=8, le=256, description="pixels of a tile's side")] = 56,
+    services: ServicesDep, request: Request, name: Name, query: Annotated[SheetQuery, Query()]
 ) -> Response:
     """Draw a contact sheet of samples with their labels."""
-    info = rooms.datasets.describe(name)
-    _check_row(info, split, offset)
-    check_size(limit, tile)
-    source = (name, split, limit, offset, columns, tile)
+    info = services.datasets.describe(name)
+    _check_row(info, query.split, query.offset)
+    check_size(query.limit, query.tile)
+    source = (name, *query.model_dump().values())
     if answer := unchanged(request, "png", source):
         return answer
 
     def make() -> bytes:
-        found = getattr(rooms.datasets.open(name), split)
-        images = found.images[offset : offset + limit].reshape(-1, *info.image_shape)
-        labels = [info.classes[label] for label in found.labels[offset : offset + limit]]
-        return tiles.contact_sheet(images, labels=labels, columns=columns, tile_size=tile)
+        found = getattr(services.datasets.open(name), query.split)
+        rows = slice(query.offset, query.offset + query.limit)
+        images = found.images[rows].reshape(-1, *info.image_shape)
+        labels = [info.classes[label] for label in found.labels[rows]]
+        return contact_sheet.draw(
+            images, labels=labels, columns=query.columns, tile_size=query.tile
+        )
 
-    return await HEAVY.make(request, lambda: conditional(request, "png", source, make))
+    return await HEAVY_POOL.run(request, lambda: conditional(request, "png", source, make))
 
 
 @router.get(
     "/{name}/{split}/{index}.png",
     response_class=Response,
     responses=binary("png"),
+    dependencies=[NO_PARAMETERS],
     name="get_sample_picture",
+    summary="Read a sample as a picture",
 )
 def get_sample_picture(
-    rooms: RoomsDep,
-    request: Request,
-    name: Name,
-    split: SplitName,
-    index: Annotated[int, Path(ge=0, le=2**31, description="rows count from 0")],
+    services: ServicesDep, request: Request, name: Name, split: Split, index: Index
 ) -> Response:
-    """Read one image as it is: 28x28 grey."""
-    sample = _sample(rooms, name, split, index)
+    """Return the image of one sample, unchanged: 28x28 grey pixels."""
+    sample = _sample(services, name, split, index)
     return conditional(
         request,
         "png",
         (name, split, index),
-        lambda: tiles.single(np.array(sample.pixels, np.uint8)),
+        lambda: contact_sheet.single(np.array(sample.pixels, np.uint8)),
     )
 
 
 @router.get(
-    "/{name}/{split}/{index}.json", response_model=Sample, responses=HELD, name="get_sample"
+    "/{name}/{split}/{index}.json",
+    response_model=Sample,
+    responses=NOT_MODIFIED,
+    dependencies=[NO_PARAMETERS],
+    name="get_sample",
+    summary="Read a sample",
 )
 def get_sample(
-    rooms: RoomsDep,
-    request: Request,
-    name: Name,
-    split: SplitName,
-    index: Annotated[int, Path(ge=0, le=2**31, description="rows count from 0")],
+    services: ServicesDep, request: Request, name: Name, split: Split, index: Index
 ) -> Response:
-    """Read one image with its label."""
-    sample = _sample(rooms, name, split, index)
+    """Return the pixels and the label of one sample."""
+    sample = _sample(services, name, split, index)
     body = json.dumps(sample.model_dump()).encode()
     return conditional(request, "json", (body,), lambda: body)
 
 
-def _sample(rooms: Rooms, name: str, split: SplitName, index: int) -> Sample:
-    info = rooms.datasets.describe(name)
+def _sample(services: Services, name: str, split: SplitName, index: int) -> Sample:
+    info = services.datasets.describe(name)
     _check_row(info, split, index)
-    found = getattr(rooms.datasets.open(name), split)
+    found = getattr(services.datasets.open(name), split)
     pixels = found.images[index].reshape(info.image_shape).tolist()
     return Sample(
         dataset=name, split=split, index=index, label=int(found.labels[index]), pixels=pixels

@@ -1,84 +1,70 @@
-"""A job's life as server-sent events: `curl -N`, resumable by `Last-Event-ID`."""
+"""Streams what happens to a job as server-sent events, resumable by `Last-Event-ID`."""
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 from typing import Annotated, Any
 
-from anyio import BrokenResourceError
 from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from starlette.types import ASGIApp, Receive, Scope, Send
 
+from service.api.dependencies import News, PrincipalDep, ServicesDep
+from service.api.job_records import progress
 from service.api.jobs import JobId
-from service.api.rooms import PrincipalDep, RoomsDep
-from service.api.tail import News
-from service.errors import StoreBroken
-from service.job import FINAL, State
+from service.api.validation import NO_PARAMETERS
+from service.domain.errors import StoreBroken
+from service.domain.job_state import FINAL, State
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 
 
-class NothingMore(Exception):
-    """Answered by 204, which tells a browser not to come back."""
+class StreamFinished(Exception):
+    """The client has all events of a finished job."""
 
 
-async def nothing_more(_: Request, __: Exception) -> Response:
+async def stream_finished(_: Request, __: Exception) -> Response:
+    """Answer with 204, which makes a browser's EventSource stop reconnecting."""
     return Response(status_code=204)
 
 
-class Departures:
-    """Lets a listener leave while an event is on its way to it.
-
-    FastAPI closes the stream's end before it stops the task that writes to it, and takes that
-    task's BrokenResourceError for a crash of the request.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await self._app(scope, receive, send)
-        except* BrokenResourceError:
-            pass
-
-
 LastEventId = Annotated[
-    int, Header(ge=0, le=2**31, description="number of the last event the client has")
+    int, Header(ge=0, le=2**31, description="The id of the last event that the client has.")
 ]
 
 
 async def _news(
-    rooms: RoomsDep, job: JobId, last_event_id: LastEventId = 0
+    services: ServicesDep, job: JobId, last_event_id: LastEventId = 0
 ) -> AsyncIterator[AsyncIterator[News]]:
-    """Read what the client has not seen, while a missing job can still be a 404, and follow on.
+    """Return the events that the client has not seen, followed by those to come.
 
-    What is followed is let go of here: FastAPI leaves the generator of a listener that left while
-    an event was on its way to the garbage collector, which may come much later.
+    It reads the job before the answer starts, so that a missing job is still a 404. The feed is
+    closed here because FastAPI leaves the generator of a client that disconnects during an event
+    to the garbage collector, which may run much later.
     """
-    found, events = await run_in_threadpool(rooms.jobs.events, job, last_event_id)
+    found, events = await run_in_threadpool(services.jobs.events, job, last_event_id)
     if not events and found.state in FINAL:
-        raise NothingMore
-    async with aclosing(rooms.tail.follow(job, (found, events), last_event_id)) as news:
+        raise StreamFinished
+    async with aclosing(services.event_feed.follow(job, (found, events), last_event_id)) as news:
         yield news
 
 
 @router.get(
     "/jobs/{job}/events",
     response_class=EventSourceResponse,
-    responses={204: {"description": "The job is over and the client has all its events"}},
+    responses={204: {"description": "The job is finished and the client has all its events."}},
+    dependencies=[NO_PARAMETERS],
     name="stream_events",
+    summary="Stream events",
 )
 async def stream_events(
     principal: PrincipalDep, news: Annotated[AsyncIterator[News], Depends(_news)]
 ) -> AsyncIterator[ServerSentEvent]:
-    """Stream `state`, `epoch` and `warning` events, numbered by `id`, and `progress` without one.
+    """Send server-sent events: `state`, `epoch` and `warning`, and `progress` in between.
 
-    The stream begins behind `Last-Event-ID` and ends by itself after a final state, or with the
-    key.
+    `progress` has no `id`; the others are numbered, and the stream starts after the one in
+    `Last-Event-ID`. It ends after a final state, or when the API key is revoked or expires.
     """
-    with suppress(StoreBroken):  # the client comes back, and is answered 503 until it can be read
+    with suppress(StoreBroken):  # the client reconnects, and gets 503 until the store works again
         async for now, events in news:
             if not await principal.still_valid():
                 return
@@ -86,4 +72,4 @@ async def stream_events(
                 data: dict[str, Any] = {**event.data, "at": event.at}
                 yield ServerSentEvent(event=event.type, id=str(event.number), data=data)
             if now.state == State.RUNNING:
-                yield ServerSentEvent(event="progress", data=now.progress)
+                yield ServerSentEvent(event="progress", data=progress(now))

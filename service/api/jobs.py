@@ -1,4 +1,4 @@
-"""Jobs: submit, list, read, cancel, pause, resume, delete, epochs."""
+"""Jobs and presets: submit, list, read, cancel, pause, resume, delete, and read epochs."""
 
 import csv
 import io
@@ -7,39 +7,45 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Depends, Header, HTTPException, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from pydantic import Field
 from starlette.convertors import StringConvertor, register_url_convertor
 
-from service import cost
-from service.api.replies import (
-    HEAVY,
-    HELD,
+from mlp_client.records import Epoch, Job
+from mlp_client.spec import PRESETS, Spec
+from service.api.dependencies import Services, ServicesDep
+from service.api.job_records import epoch_record, job_record, new_job
+from service.api.openapi import NOT_MODIFIED, binary
+from service.api.responses import (
+    HEAVY_POOL,
     EpochList,
     JobList,
     Preset,
     PresetList,
-    binary,
     conditional,
     unchanged,
 )
-from service.api.rooms import Rooms, RoomsDep
-from service.errors import DatasetNotFound, Flaw, SpecRefused
-from service.job import PRESETS, Epoch, Job, Spec, State
+from service.api.validation import NO_PARAMETERS, QueryParameters
+from service.domain import cost
+from service.domain.errors import DatasetNotFound, Flaw, SpecRefused
+from service.domain.job_recipe import recipe_of
+from service.domain.job_state import State
 from service.store.jobs import Submission
+from service.store.stored_job import EpochRecord
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 
-JobId = Annotated[str, Path(description="a job's id, `job_…`", max_length=64)]
+JobId = Annotated[str, Path(description="The job's id, `job_…`.", max_length=64)]
 DESCRIPTIONS = {
     "linear": "784-10, no hidden layer: ten templates, about 92.5 % on the test set",
     "mlp-relu": "784-128-10 with relu: about 98 %",
     "mlp-sigmoid": "784-128-10 with sigmoid: about 97.4 %",
-    "mlp-augmented": "784-1024-1024-10 on digits deformed each time: over 99.3 %",
+    "mlp-augmented": "784-1024-1024-10, digits deformed anew in each epoch: over 99.3 %",
 }
 EXAMPLES: dict[str, Any] = {
     "preset": {"summary": "A preset", "value": {"preset": "mlp-relu"}},
     "defaults": {"summary": "All defaults: mlp-relu", "value": {}},
     "changed preset": {
-        "summary": "A preset, a little changed",
+        "summary": "A preset with some changes",
         "value": {"preset": "linear", "epochs": 10, "learning_rate": 0.05, "name": "slow"},
     },
     "momentum": {
@@ -68,90 +74,113 @@ async def _json_only(request: Request) -> None:
     "/jobs",
     status_code=201,
     response_model=Job,
-    dependencies=[Depends(_json_only)],
+    dependencies=[NO_PARAMETERS, Depends(_json_only)],
     name="create_job",
+    summary="Submit a job",
 )
 def create_job(
-    rooms: RoomsDep,
+    services: ServicesDep,
     request: Request,
     spec: Annotated[Spec, Body(openapi_examples=EXAMPLES)],
     idempotency_key: Annotated[
         str | None,
         Header(
-            description="makes retries safe: the same key and resolved spec make one job",
+            description="Makes retries safe: requests with the same key and the same resolved "
+            "spec make one job.",
             min_length=1,
             max_length=255,
             pattern=r"^[\x21-\x7e]+$",
         ),
     ] = None,
 ) -> Response:
-    """Submit a job. The answer is the job with its resolved spec, cost and place in the queue."""
+    """Put a job into the queue; every field of the spec has a default.
+
+    A spec that can't run here, because it is too large or would take too long, is refused with the
+    fields to change.
+    """
     body = spec.model_dump_json().encode()
     try:
-        submission = _submit(rooms, spec, idempotency_key, body)
-    except SpecRefused:  # but it may have been accepted, before the limits were lowered
-        first = rooms.jobs.replay(idempotency_key, body) if idempotency_key else None
+        submission = _submit(services, spec, idempotency_key, body)
+    except SpecRefused:  # it may have been accepted before, when the limits were higher
+        first = services.jobs.replay(idempotency_key, body) if idempotency_key else None
         if first is None:
             raise
         submission = first
-    rooms.wake()
+    services.wake()
     headers = {"Location": f"{request.url.path}/{submission.job}"}
     if submission.replayed:
         headers["Idempotent-Replayed"] = "true"
     return Response(submission.answer, 201, headers, media_type="application/json")
 
 
-def _submit(rooms: Rooms, spec: Spec, key: str | None, body: bytes) -> Submission:
+def _submit(services: Services, spec: Spec, key: str | None, body: bytes) -> Submission:
     try:
-        shape = rooms.datasets.describe(spec.dataset).shape
+        shape = services.datasets.describe(spec.dataset).shape
     except DatasetNotFound as exc:
         raise SpecRefused([Flaw("#/dataset", str(exc))]) from exc
-    return rooms.jobs.submit(
-        spec,
-        cost.check(spec, shape, rooms.limits),
-        batches_per_epoch=math.ceil(shape.train_rows / spec.batch_size),
-        render=lambda job: job.model_dump_json(),
+    priced = cost.check(recipe_of(spec.model_dump()), shape, services.limits)
+    batches_per_epoch = math.ceil(shape.train_rows / spec.batch_size)
+    return services.jobs.submit(
+        new_job(spec, priced, batches_per_epoch),
+        render=lambda job: job_record(job).model_dump_json(),
         key=key,
         body=body,
     )
 
 
-@router.get("/jobs", name="list_jobs")
-def list_jobs(
-    rooms: RoomsDep,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    after: Annotated[
-        str | None, Query(description="id of the last job of the page before", max_length=64)
-    ] = None,
-    state: Annotated[list[State], Query(description="only these; may be repeated")] = [],  # noqa: B006
-) -> JobList:
-    """List jobs, newest first."""
-    page = rooms.jobs.page(limit, after, state)
+class PageQuery(QueryParameters):
+    limit: int = Field(20, ge=1, le=100, description="How many jobs to return at most.")
+    after: str | None = Field(
+        None, max_length=64, description="`last_id` of the previous page; it continues there."
+    )
+    state: list[State] = Field(
+        [], description="Only jobs in this state; repeat the parameter to allow several states."
+    )
+
+
+@router.get("/jobs", name="list_jobs", summary="List jobs")
+def list_jobs(services: ServicesDep, query: Annotated[PageQuery, Query()]) -> JobList:
+    """Return one page of jobs, newest first."""
+    page = services.jobs.page(query.limit, query.after, query.state)
     ids = [job.id for job in page.jobs]
     return JobList(
-        data=page.jobs,
+        data=[job_record(job) for job in page.jobs],
         has_more=page.has_more,
         first_id=ids[0] if ids else None,
         last_id=ids[-1] if ids else None,
     )
 
 
-@router.get("/jobs/{job}", response_model=Job, responses=HELD, name="get_job")
-def get_job(rooms: RoomsDep, request: Request, job: JobId) -> Response:
-    """Read a job: state, progress, metrics."""
-    body = rooms.jobs.get(job).model_dump_json().encode()
+@router.get(
+    "/jobs/{job}",
+    response_model=Job,
+    responses=NOT_MODIFIED,
+    dependencies=[NO_PARAMETERS],
+    name="get_job",
+    summary="Read a job",
+)
+def get_job(services: ServicesDep, request: Request, job: JobId) -> Response:
+    """Return a job with its state, its progress and its metrics."""
+    body = job_record(services.jobs.get(job)).model_dump_json().encode()
     return conditional(request, "json", (body,), lambda: body)
 
 
-@router.delete("/jobs/{job}", status_code=204, response_class=Response, name="delete_job")
-def delete_job(rooms: RoomsDep, job: JobId) -> None:
-    """Delete a job that has no worker, with its epochs and weights."""
-    rooms.jobs.delete(job)
-    rooms.artifacts.delete_folder(job)
+@router.delete(
+    "/jobs/{job}",
+    status_code=204,
+    response_class=Response,
+    dependencies=[NO_PARAMETERS],
+    name="delete_job",
+    summary="Delete a job",
+)
+def delete_job(services: ServicesDep, job: JobId) -> None:
+    """Delete a job with its epochs and its weights; a job that has a worker answers 409."""
+    services.jobs.delete(job)
+    services.artifacts.delete_folder(job)
 
 
 class ActionConvertor(StringConvertor):
-    """Other words at its place in an address lead nowhere, whatever the method."""
+    """Matches the actions only, so that any other word in their place is a 404."""
 
     regex = "cancel|pause|resume"
 
@@ -159,57 +188,81 @@ class ActionConvertor(StringConvertor):
 register_url_convertor("action", ActionConvertor())
 
 
-@router.post("/jobs/{job}/{action:action}", name="act_on_job")
-def act_on_job(rooms: RoomsDep, job: JobId, action: Literal["cancel", "pause", "resume"]) -> Job:
-    """Cancel, pause or resume a job. Repeating an action that is done is harmless."""
-    changed = rooms.jobs.act(action, job)
-    rooms.wake()
-    return changed
+@router.post(
+    "/jobs/{job}/{action:action}",
+    dependencies=[NO_PARAMETERS],
+    name="act_on_job",
+    summary="Cancel, pause or resume a job",
+)
+def act_on_job(
+    services: ServicesDep,
+    job: JobId,
+    action: Annotated[
+        Literal["cancel", "pause", "resume"], Path(description="What to do with the job.")
+    ],
+) -> Job:
+    """Change what is to happen with a job; repeating a request is harmless.
+
+    A job that is training saves a checkpoint before it pauses, and goes on from there after
+    `resume`. A cancelled job keeps its last checkpoint, and its network can still predict.
+    """
+    changed = services.jobs.act(action, job)
+    services.wake()
+    return job_record(changed)
 
 
-@router.get("/jobs/{job}/epochs", response_model=EpochList, name="list_epochs")
+class EpochQuery(QueryParameters):
+    after: int = Field(0, ge=0, le=2**31, description="Only epochs with a higher number.")
+
+
+@router.get(
+    "/jobs/{job}/epochs", response_model=EpochList, name="list_epochs", summary="List epochs"
+)
 async def list_epochs(
-    rooms: RoomsDep, request: Request, job: JobId, after: Annotated[int, Query(ge=0, le=2**31)] = 0
+    services: ServicesDep, request: Request, job: JobId, query: Annotated[EpochQuery, Query()]
 ) -> Response:
-    """List the finished epochs, from the one behind `after`."""
+    """Return loss, accuracy and time of the finished epochs, in order."""
 
     def write() -> str:
-        return EpochList(data=rooms.jobs.epochs(job, after)).model_dump_json()
+        found = services.jobs.epochs(job, query.after)
+        return EpochList(data=[epoch_record(epoch) for epoch in found]).model_dump_json()
 
-    return Response(await HEAVY.make(request, write), media_type="application/json")
+    return Response(await HEAVY_POOL.run(request, write), media_type="application/json")
 
 
 @router.get(
     "/jobs/{job}/epochs.csv",
     response_class=Response,
     responses=binary("csv"),
+    dependencies=[NO_PARAMETERS],
     name="get_epochs_csv",
+    summary="Read epochs as CSV",
 )
-async def get_epochs_csv(rooms: RoomsDep, request: Request, job: JobId) -> Response:
-    """Read the finished epochs as CSV, with a header line."""
-    latest = (await run_in_threadpool(rooms.jobs.get, job)).metrics.latest
-    # Epochs never change, so the last one's number stands for all.
-    if answer := unchanged(request, "csv", (job, latest.epoch if latest else 0)):
+async def get_epochs_csv(services: ServicesDep, request: Request, job: JobId) -> Response:
+    """Return loss, accuracy and time of the finished epochs as CSV, with a header line."""
+    latest = (await run_in_threadpool(services.jobs.get, job)).latest
+    # Finished epochs never change, so the number of the last one identifies them all.
+    if answer := unchanged(request, "csv", (job, latest["epoch"] if latest else 0)):
         return answer
 
     def write() -> Response:
-        epochs = rooms.jobs.epochs(job)
+        epochs = services.jobs.epochs(job)
         return conditional(request, "csv", (job, len(epochs)), lambda: _csv(epochs))
 
-    return await HEAVY.make(request, write)
+    return await HEAVY_POOL.run(request, write)
 
 
-def _csv(epochs: list[Epoch]) -> bytes:
+def _csv(epochs: list[EpochRecord]) -> bytes:
     file = io.StringIO(newline="")
     writer = csv.DictWriter(file, fieldnames=list(Epoch.model_fields))
     writer.writeheader()
-    writer.writerows(epoch.model_dump() for epoch in epochs)
+    writer.writerows(epochs)
     return file.getvalue().encode()
 
 
-@router.get("/presets", name="list_presets")
+@router.get("/presets", dependencies=[NO_PARAMETERS], name="list_presets", summary="List presets")
 def list_presets() -> PresetList:
-    """List the presets: the hand-in's three networks, and the best one known here."""
+    """Return the presets: three networks of the course assignment, and the most accurate one."""
     return PresetList(
         data=[
             Preset(name=name, description=DESCRIPTIONS[name], spec=Spec(preset=name))

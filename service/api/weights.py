@@ -2,33 +2,42 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from pydantic import Field
 
 from mlp_core import Network
 from service.api.curves import Format, Theme
-from service.api.replies import HEAVY, Pieces, binary, check_size, conditional, unchanged
-from service.api.rooms import Rooms, RoomsDep
-from service.errors import LayerNotFound
-from service.pictures import tiles
-from service.store.checkpoints import Arrays, SavedCheckpoint, npz_pieces, safetensors_pieces
-from service.store.networks import Trained
+from service.api.dependencies import Services, ServicesDep
+from service.api.openapi import binary
+from service.api.responses import HEAVY_POOL, Pieces, check_size, conditional, unchanged
+from service.api.validation import NO_PARAMETERS, QueryParameters
+from service.api.weight_files import npz_pieces, safetensors_pieces
+from service.domain.errors import LayerNotFound
+from service.inference.loaded_model import LoadedModel
+from service.pictures import templates
+from service.store.checkpoints import Arrays, CheckpointRef
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
-MATRIX_PIXELS, ROW_PIXELS = 896, 8
-"""Of a picture's side, and of a unit's row at least, if all have room."""
+MATRIX_PIXELS = 896
+"""Side of the picture of a layer's matrix, if its weights have room in it."""
+ROW_PIXELS = 8
+"""Least height of a unit's row in that picture, if the rows have room."""
 MAX_JSON_PARAMETERS = 1_000_000
-"""Writing more as text would hold up everybody."""
+"""Writing more as text would delay all other requests."""
 
 FileFormat = Literal["safetensors", "npz", "json"]
 Ref = Annotated[
     str,
     Path(
-        description="a job's id, or `latest`: the job that succeeded last",
+        description="The id of the job that trained the network, or `latest`: the job that "
+        "succeeded last.",
         max_length=64,
         examples=["latest"],
     ),
@@ -39,35 +48,44 @@ Ref = Annotated[
     "/{ref}/weights.{format}",
     response_class=Response,
     responses=binary("safetensors", "npz", "json"),
+    dependencies=[NO_PARAMETERS],
     name="get_weights",
+    summary="Download the weights",
 )
-async def get_weights(rooms: RoomsDep, request: Request, ref: Ref, format: FileFormat) -> Response:
-    """Read the weights: tensors `layers.<k>.weight` (n_in, n_out) and `layers.<k>.bias` (n_out,).
+async def get_weights(
+    services: ServicesDep,
+    request: Request,
+    ref: Ref,
+    format: Annotated[FileFormat, Path(description="The file's format.")],
+) -> Response:
+    """Return the parameters: `layers.<k>.weight` (n_in, n_out) and `layers.<k>.bias` (n_out,).
 
-    Layers count from 1. While the job trains, these are the weights of its last checkpoint.
+    Layers are numbered from 1. While the job trains, these are the weights of its last checkpoint.
     """
-    saved, known = await _newest(rooms, ref)
-    if answer := unchanged(request, format, (saved,)):
+    checkpoint, cached = await _newest(services, ref)
+    if answer := unchanged(request, format, (checkpoint,)):
         return answer
-    return await HEAVY.make(
-        request, lambda: _weights(request, known or rooms.networks.get(ref), format)
+    return await HEAVY_POOL.run(
+        request, lambda: _weights(request, cached or services.models.get(ref), format)
     )
 
 
-async def _newest(rooms: Rooms, ref: str) -> tuple[SavedCheckpoint, Trained | None]:
-    """Return the checkpoint that is meant, and its network if that is in memory."""
-    known = rooms.networks.known(ref)
-    return known.saved if known else await run_in_threadpool(rooms.networks.newest, ref), known
+async def _newest(services: Services, ref: str) -> tuple[CheckpointRef, LoadedModel | None]:
+    """Return the checkpoint that `ref` names, and its model if that is in memory."""
+    if cached := services.models.cached(ref):
+        return cached.checkpoint, cached
+    return await run_in_threadpool(services.models.newest_checkpoint, ref), None
 
 
-def _weights(request: Request, trained: Trained, format: FileFormat) -> Response:
-    count = sum(array.size for array in trained.arrays.values())
+def _weights(request: Request, model: LoadedModel, format: FileFormat) -> Response:
+    count = sum(array.size for array in model.arrays.values())
     if format == "json" and count > MAX_JSON_PARAMETERS:
         raise HTTPException(
             422, f"{count:,} parameters are too many for JSON; ask for .npz or .safetensors."
         )
-    answer = conditional(request, format, (trained.saved,), lambda: WRITE[format](trained.arrays))
-    answer.headers["Content-Disposition"] = f'attachment; filename="{trained.job}.{format}"'
+    write = partial(WRITERS[format], model.arrays)
+    answer = conditional(request, format, (model.checkpoint,), write)
+    answer.headers["Content-Disposition"] = f'attachment; filename="{model.job}.{format}"'
     return answer
 
 
@@ -76,11 +94,65 @@ def _json(arrays: Arrays) -> bytes:
     return json.dumps(tensors, separators=(",", ":")).encode()
 
 
-WRITE: dict[FileFormat, Callable[[Arrays], bytes | Pieces]] = {
+WRITERS: dict[FileFormat, Callable[[Arrays], bytes | Pieces]] = {
     "safetensors": safetensors_pieces,
     "npz": npz_pieces,
     "json": _json,
 }
+
+
+# --- Pictures -------------------------------------------------------------------------------------
+
+
+class TemplateQuery(QueryParameters):
+    units: int = Field(256, ge=1, le=1024, description="How many units to draw at most.")
+    offset: int = Field(0, ge=0, le=2**31, description="First unit to draw, counted from 0.")
+    tile: int | None = Field(
+        None,
+        ge=8,
+        le=512,
+        description="Side of each template in pixels; by default as large as the page allows.",
+    )
+    columns: int | None = Field(
+        None, ge=1, le=64, description="How many templates lie side by side."
+    )
+    scale: Literal["shared", "each"] = Field(
+        "shared", description="One colour scale for all templates, or one for each."
+    )
+    theme: Theme = Field("light", description="Colours for a light or a dark page.")
+
+
+@dataclass(frozen=True)
+class LayerPart:
+    """Some units of a layer, to be drawn."""
+
+    W: np.ndarray
+    """(n_in, n): their weights."""
+    layer: int
+    """Counted from 1."""
+    offset: int
+    """The first of them, counted from 0."""
+    units: int
+    """How many units the layer has."""
+    is_output: bool
+
+    @property
+    def note(self) -> str:
+        """Which units are drawn, empty if all are."""
+        drawn = self.W.shape[1]
+        start = f", from {self.offset} on" if self.offset else ""
+        return f"{drawn} of {self.units} units{start}" if drawn < self.units else ""
+
+    def templates(self, image_shape: tuple[int, int]) -> tuple[np.ndarray, list[str] | None]:
+        """Return pictures (n, rows, columns) of weights, with their titles if they have any."""
+        n_in, drawn = self.W.shape
+        if self.layer == 1:
+            digits = range(self.offset, self.offset + drawn)
+            titles = [f"Digit {digit}" for digit in digits] if self.is_output else None
+            return self.W.T.reshape(drawn, *image_shape), titles
+        rows = np.repeat(self.W.T, row_height(n_in, drawn), axis=0)
+        units = self.note or f"{drawn} units"
+        return rows[np.newaxis], [f"Layer {self.layer}: {n_in} inputs, {units} (rows)"]
 
 
 @router.get(
@@ -88,89 +160,75 @@ WRITE: dict[FileFormat, Callable[[Arrays], bytes | Pieces]] = {
     response_class=Response,
     responses=binary("png", "svg"),
     name="draw_weights",
+    summary="Draw the weights of a layer",
 )
 async def draw_weights(
-    rooms: RoomsDep,
+    services: ServicesDep,
     request: Request,
     ref: Ref,
-    layer: Annotated[int, Path(ge=1, le=2**31, description="layers count from 1")],
+    layer: Annotated[int, Path(ge=1, le=2**31, description="The layer's number, from 1.")],
     format: Format,
-    units: Annotated[int, Query(ge=1, le=1024, description="how many units to draw")] = 256,
-    offset: Annotated[int, Query(ge=0, le=2**31, description="first unit to draw, from 0")] = 0,
-    tile: Annotated[int | None, Query(ge=8, le=512, description="pixels of a tile's side")] = None,
-    columns: Annotated[int | None, Query(ge=1, le=64)] = None,
-    scale: Annotated[
-        Literal["shared", "each"],
-        Query(description="one colour scale for all tiles, or one for each"),
-    ] = "shared",
-    theme: Theme = "light",
+    query: Annotated[TemplateQuery, Query()],
 ) -> Response:
-    """Draw what each unit of a layer looks for: red is negative, blue positive, white zero.
+    """Draw what each unit responds to: red is negative, blue positive, white zero.
 
-    Units of the first layer are 28x28 templates; the others are one matrix, a row for each unit. A
-    picture that lacks some units says so: "256 of 1024 units". `units` and `offset` choose them.
+    Units of the first layer are 28x28 templates; any other layer is one matrix with a row for each
+    unit. A picture that lacks some units says so: "256 of 1024 units". `units` and `offset` choose.
     """
-    looks = (layer, units, offset, tile, columns, scale, theme)
-    saved, known = await _newest(rooms, ref)
-    if answer := unchanged(request, format, (saved, *looks)):
+    looks = (layer, *query.model_dump().values())
+    checkpoint, cached = await _newest(services, ref)
+    if answer := unchanged(request, format, (checkpoint, *looks)):
         return answer
 
     def draw() -> Response:
-        trained = known or rooms.networks.get(ref)
-        W = _chosen(trained.network, layer, slice(offset, offset + units))
-        check_size(W.shape[1] if layer == 1 else 1, tile or 0)
+        model = cached or services.models.get(ref)
+        part = _part(model.network, layer, query)
+        check_size(part.W.shape[1] if layer == 1 else 1, query.tile or 0)
+        image_shape = services.datasets.describe(model.dataset).image_shape
+        picture = partial(_picture, part, image_shape, format, query)
+        return conditional(request, format, (model.checkpoint, *looks), picture)
 
-        def make() -> bytes:
-            image = rooms.datasets.describe(trained.dataset).image_shape
-            last = layer == len(trained.network.weights)
-            part = _part(W.shape[1], trained.network.weights[layer - 1].shape[1], offset)
-            shown, titles = _templates(W, layer, image, offset, part, last=last)
-            return tiles.draw_tiles(
-                shown,
-                titles=titles,
-                caption="" if titles else part,
-                columns=columns,
-                tile_size=tile,
-                scale=scale,
-                format=format,
-                theme=theme,
-            )
-
-        return conditional(request, format, (trained.saved, *looks), make)
-
-    return await HEAVY.make(request, draw)
+    return await HEAVY_POOL.run(request, draw)
 
 
-def _chosen(network: Network, layer: int, units: slice) -> np.ndarray:
-    """Return the weights (n_in, n) of some units of a layer."""
-    weights = network.weights
-    if layer > len(weights):
-        raise LayerNotFound(layer, len(weights))
-    W = weights[layer - 1][:, units]
+def _part(network: Network, layer: int, query: TemplateQuery) -> LayerPart:
+    """Return the units to draw.
+
+    Raises:
+        LayerNotFound: the network has no such layer.
+        HTTPException: the layer has no units from `offset` on.
+
+    """
+    layers = len(network.weights)
+    if layer > layers:
+        raise LayerNotFound(layer, layers)
+    units = network.weights[layer - 1].shape[1]
+    W = network.weights[layer - 1][:, query.offset : query.offset + query.units]
     if not W.size:
-        raise HTTPException(404, f"Layer {layer} has {weights[layer - 1].shape[1]} units.")
-    return W
+        raise HTTPException(404, f"Layer {layer} has {units} units.")
+    return LayerPart(W, layer, query.offset, units, is_output=layer == layers)
 
 
-def _part(shown: int, units: int, offset: int) -> str:
-    """Return which units are shown, if not all."""
-    first = f", from {offset} on" if offset else ""
-    return f"{shown} of {units} units{first}" if shown < units else ""
+def _picture(
+    part: LayerPart,
+    image_shape: tuple[int, int],
+    format: Literal["png", "svg"],
+    query: TemplateQuery,
+) -> bytes:
+    shown, titles = part.templates(image_shape)
+    return templates.draw(
+        shown,
+        titles=titles,
+        caption="" if titles else part.note,
+        columns=query.columns,
+        tile_size=query.tile,
+        scale=query.scale,
+        format=format,
+        theme=query.theme,
+    )
 
 
-def _templates(
-    W: np.ndarray, layer: int, image: tuple[int, int], offset: int, part: str, *, last: bool
-) -> tuple[np.ndarray, list[str] | None]:
-    """Return the weights of some units as tiles (n, rows, columns), with titles."""
-    n_in, units = W.shape
-    if layer == 1:
-        titles = [f"Digit {offset + unit}" for unit in range(units)] if last else None
-        return W.T.reshape(units, *image), titles
-    rows = np.repeat(W.T, _row_height(n_in, units), axis=0)
-    return rows[np.newaxis], [f"Layer {layer}: {n_in} inputs, {part or f'{units} units'} (rows)"]
-
-
-def _row_height(n_in: int, units: int) -> int:
-    """Return how often to repeat a unit's row, so that a few of many weights can be seen."""
+def row_height(n_in: int, units: int) -> int:
+    """Return how often to repeat a unit's row, so that even a few units can be seen."""
     cell = max(1, MATRIX_PIXELS // max(n_in, units))
     return max(1, min(ROW_PIXELS // cell, MATRIX_PIXELS // (units * cell)))

@@ -1,5 +1,1 @@
-"""The studio: pure functions between arrays and pixels (curves, weight tiles, digit images).
-
-May import numpy, Pillow, matplotlib, the standard library and `service.errors`.
-Never touches a file, the network, a clock or another room; matplotlib is loaded by the first curve.
-"""
+"""Pictures: pure functions from arrays to pixels. They touch no file, no network and no clock."""

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from service.pictures import png
+from service.pictures import palette, png
+from service.pictures.palette import Theme, as_hex
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,43 +20,32 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 Format = Literal["png", "svg"]
-Theme = Literal["light", "dark"]
 Floats = NDArray[np.float64]
 
-# Okabe and Ito's colours, told apart by the colour-blind; each theme leaves out the one too near
-# its paper and begins with a pair that stands out on it.
-_COLOURS = {
-    "light": ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#8c8c8c"),
-    "dark": ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#d55e00", "#8c8c8c"),
-}
-_THEMES = {
-    "light": {"paper": "#ffffff", "text": "#1f2328", "muted": "#656d76", "line": "#dfe3e8"},
-    "dark": {"paper": "#161b22", "text": "#e6edf3", "muted": "#9198a1", "line": "#30363d"},
-}
-_DPI = 100
-_SHARPNESS = 2
-"""Pixels of a PNG for one CSS pixel."""
-_UNDER_TICKS = -20.5
-"""Points from an axis to the top of its label, over which lie the ticks and their labels."""
-_MAX_LABEL = 28
-_LEGEND_ROW = 18
-_SEPARATOR = " · "
-_MAX_STROKES = 15_000_000
-"""Pixels that noisy lines may run up and down; so many take a second."""
+DPI = 100
+SHARPNESS = 2
+"""A PNG has this many pixels for each CSS pixel, along each axis."""
+LABEL_OFFSET = -20.5
+"""Points from an axis to the top of its label; the ticks and their labels lie in between."""
+MAX_LABEL = 28
+LEGEND_ROW = 18
+SEPARATOR = " · "
+MAX_STROKE_PIXELS = 15_000_000
+"""The most pixels that noisy lines may run up and down in all; drawing them takes a second."""
 
 
 @dataclass(frozen=True)
 class Series:
-    """The epochs of one job; all sequences are as long as `epochs`."""
+    """The finished epochs of one job; all sequences are as long as `epochs`."""
 
     label: str
     epochs: Sequence[float]
-    """Numbers from 1."""
+    """Their numbers, from 1."""
     train_loss: Sequence[float]
-    """In nats, as is test_loss."""
+    """In nats, like test_loss."""
     test_loss: Sequence[float]
     train_accuracy: Sequence[float]
-    """From 0 to 1, as is test_accuracy."""
+    """From 0 to 1, like test_accuracy."""
     test_accuracy: Sequence[float]
 
 
@@ -69,23 +59,25 @@ def draw(
     height: int = 420,
     theme: Theme = "light",
 ) -> bytes:
-    """Draw loss and accuracy over epochs, side by side: train dashed, test solid.
+    """Draw loss and accuracy over epochs, side by side: dashed for training, solid for test.
 
-    One job: a colour for train and one for test. Several: a colour for each. The same arguments
-    give the same bytes.
+    A single job has one colour for training and one for test; several jobs have a colour each. The
+    same arguments give the same bytes.
 
     Args:
-        caption: parts of a line under the panels; the last ones are left out if they don't fit.
-        title: a line over them.
-        width: in CSS pixels, as is height; a PNG has twice as many.
+        series: the jobs.
+        caption: parts of the line below the panels; the last ones are left out if they don't fit.
+        title: the line above them.
+        width: in CSS pixels, like height; a PNG has twice as many.
+
     """
     import matplotlib as mpl
 
     with mpl.rc_context(_settings(theme)):
-        legend = _legend([_line(job.label, _MAX_LABEL) for job in series], theme)
+        legend = _legend([_line(job.label, MAX_LABEL) for job in series], theme)
         columns = _columns([label for label, _ in legend], width)
         rows = math.ceil(len(legend) / columns)
-        figure = _figure(width, height, over=66 if title else 36, under=94 + _LEGEND_ROW * rows)
+        figure = _figure(width, height, over=66 if title else 36, under=94 + LEGEND_ROW * rows)
         for axes, quantity in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
             _panel(axes, series, quantity, theme, _columns_of_pixels(len(series), width, height))
         place = (0.5, 34 / height)
@@ -94,50 +86,51 @@ def draw(
         _write(figure, height, _line(title, width // 12), _fitted(caption, width), theme)
         picture = _saved(figure, format)
     del figure, axes, lines
-    gc.collect(1)  # a figure is a ring of references, with megabytes of pixels: 50 MB would pile up
+    gc.collect(1)  # a figure refers to itself and holds megabytes of pixels: 50 MB would pile up
     return picture
 
 
 def _settings(theme: Theme) -> Any:  # matplotlib's stubs spell out all 300 keys
-    colours = _THEMES[theme]
+    paper, text = as_hex(palette.PAPER[theme]), as_hex(palette.TEXT[theme])
+    muted, rules = as_hex(palette.MUTED[theme]), as_hex(palette.RULES[theme])
     return {
-        "figure.facecolor": colours["paper"],
-        "axes.facecolor": colours["paper"],
-        "axes.edgecolor": colours["line"],
-        "axes.labelcolor": colours["muted"],
-        "axes.titlecolor": colours["text"],
+        "figure.facecolor": paper,
+        "axes.facecolor": paper,
+        "axes.edgecolor": rules,
+        "axes.labelcolor": muted,
+        "axes.titlecolor": text,
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.titlesize": 11,
         "axes.titleweight": "bold",
         "axes.titlelocation": "left",
-        "axes.titley": 1.0,  # where it would be all the same, once all ticks had been measured
+        "axes.titley": 1.0,  # the default place, without measuring all ticks to find it
         "axes.grid": True,
         "axes.axisbelow": True,
-        "grid.color": colours["line"],
+        "grid.color": rules,
         "grid.linewidth": 0.7,
-        "text.color": colours["text"],
-        "xtick.color": colours["line"],
-        "ytick.color": colours["line"],
-        "xtick.labelcolor": colours["muted"],
-        "ytick.labelcolor": colours["muted"],
+        "text.color": text,
+        "xtick.color": rules,
+        "ytick.color": rules,
+        "xtick.labelcolor": muted,
+        "ytick.labelcolor": muted,
         "font.size": 9.5,
         "font.family": ["DejaVu Sans"],
         "lines.linewidth": 1.8,
         "legend.frameon": False,
-        # A user's "$" is a dollar, not the start of mathematics.
+        # A "$" in a job's name is a dollar, not the start of a formula.
         "text.parse_math": False,
-        # Text stays text, and the ids of an SVG do not change from run to run.
+        # Text stays text, and the ids in an SVG do not change from run to run.
         "svg.fonttype": "none",
         "svg.hashsalt": "mlp-service",
     }
 
 
 def _figure(width: int, height: int, over: int, under: int) -> "Figure":
-    """An empty figure with margins of fixed size: laying them out would take as long as drawing."""
+    """Return an empty figure with fixed margins; computing a layout takes as long as drawing."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_SHARPNESS * _DPI)
+    figure = Figure(figsize=(width / DPI, height / DPI), dpi=SHARPNESS * DPI)
     figure.subplots_adjust(
         left=min(0.4, 56 / width),
         right=1 - min(0.1, 20 / width),
@@ -151,14 +144,14 @@ def _figure(width: int, height: int, over: int, under: int) -> "Figure":
 def _panel(
     axes: "Axes", series: Sequence[Series], quantity: str, theme: Theme, columns: int
 ) -> None:
-    """Draw the loss or the accuracy of all jobs, on so many columns of pixels."""
+    """Draw the loss or the accuracy of all jobs, on a number of columns of pixels."""
     from matplotlib.ticker import MaxNLocator
     from matplotlib.transforms import ScaledTranslation
 
     axes.set_title({"loss": "Loss (nats)", "accuracy": "Accuracy (%)"}[quantity])
     axes.set_xlabel("Epoch")
-    # Where they would be all the same, once all ticks had been measured.
-    lower = ScaledTranslation(0, _UNDER_TICKS / 72, axes.figure.dpi_scale_trans)
+    # The default place of the labels, without measuring all ticks to find it.
+    lower = ScaledTranslation(0, LABEL_OFFSET / 72, axes.figure.dpi_scale_trans)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_label_coords(0.5, 0, transform=axes.transAxes + lower)
     axes.margins(x=0.02)
@@ -166,10 +159,10 @@ def _panel(
     for k, job in enumerate(series):
         for part in ("train", "test"):
             values = unit * _safe(getattr(job, f"{part}_{quantity}"))
-            # A single epoch is a point, which a line does not show.
+            # A single epoch is a point, which a line would not show.
             marker = "o" if len(values) == 1 else ""
             style = _style(k, part, len(series), theme)
-            kept = _thinned(values, columns)
+            kept = thinned(values, columns)
             points = np.asarray(job.epochs)[kept], values[kept]
             axes.plot(*points, marker=marker, gid=f"{quantity}-{part}-{k + 1}", **style)
     if any(len(job.epochs) for job in series):
@@ -178,23 +171,23 @@ def _panel(
         return
     axes.set(xticks=[], yticks=[])
     place: dict[str, Any] = {"ha": "center", "va": "center", "transform": axes.transAxes}
-    axes.text(0.5, 0.5, "no epoch finished yet", color=_THEMES[theme]["muted"], **place)
+    axes.text(0.5, 0.5, "no epoch finished yet", color=as_hex(palette.MUTED[theme]), **place)
 
 
 def _style(k: int, part: str, jobs: int, theme: Theme) -> dict[str, Any]:
-    """Train dashed, test solid; a colour for each job, or for each part of a job alone."""
-    colours = _COLOURS[theme]
+    """Return dashes for training and a colour for each job, or for each part of a single one."""
+    colours = palette.LINES[theme]
     colour = colours[part == "train"] if jobs == 1 else colours[k % len(colours)]
     return {"color": colour, "linestyle": "--" if part == "train" else "-"}
 
 
 def _columns_of_pixels(jobs: int, width: int, height: int) -> int:
-    """How finely lines are drawn: by columns narrower than a line.
+    """Return on how many columns of pixels lines are drawn: columns narrower than a line.
 
-    They are wider where many jobs share a large picture.
+    There are fewer, wider ones where many jobs share a large picture.
     """
     lines = 4 * max(1, jobs)
-    return min(width // 2, _MAX_STROKES // (lines * height))
+    return min(width // 2, MAX_STROKE_PIXELS // (lines * height))
 
 
 def _safe(values: Sequence[float]) -> Floats:
@@ -203,11 +196,11 @@ def _safe(values: Sequence[float]) -> Floats:
     return np.where(np.abs(floats) < 1e30, floats, np.nan)
 
 
-def _thinned(values: Floats, columns: int) -> NDArray[np.intp]:
-    """Return which values to draw in so many columns, as numbers from 0.
+def thinned(values: Floats, columns: int) -> NDArray[np.intp]:
+    """Return the indices of the values to draw, if there are more than the columns can show.
 
-    Of those that share a column only the lowest and the highest can be seen; drawing ten thousand
-    takes seconds. The ends stay, and so do gaps.
+    Of the values that share a column, only the lowest and the highest are visible, and drawing ten
+    thousand takes seconds. The two ends stay, and so do gaps.
     """
     n = len(values)
     if n <= 2 * columns:
@@ -227,7 +220,7 @@ def _thinned(values: Floats, columns: int) -> NDArray[np.intp]:
 
 
 def _legend(labels: Sequence[str], theme: Theme) -> "list[tuple[str, Line2D]]":
-    """Lines made for the legend: the one that axes collect leaves out a label like "_x"."""
+    """Return lines made for the legend; matplotlib's own legend leaves out labels like "_x"."""
     from matplotlib.lines import Line2D
 
     several = len(labels) > 1
@@ -237,33 +230,33 @@ def _legend(labels: Sequence[str], theme: Theme) -> "list[tuple[str, Line2D]]":
     for part in ("train", "test") if labels else ():
         style = _style(0, part, 1, theme)
         if several:
-            style["color"] = _THEMES[theme]["muted"]
+            style["color"] = as_hex(palette.MUTED[theme])
         legend.append((part, Line2D([], [], **style)))
     return legend
 
 
 def _columns(labels: Sequence[str], width: int) -> int:
-    """How many entries of a legend fit beside each other; a letter takes some 7 pixels."""
+    """Return how many entries of a legend fit side by side; a letter takes about 7 pixels."""
     widths = [56 + 7 * len(label) for label in labels] or [1]
     return len(widths) if sum(widths) < width else max(1, width // max(widths))
 
 
 def _write(figure: "Figure", height: int, title: str, caption: str, theme: Theme) -> None:
-    muted = _THEMES[theme]["muted"]
+    muted = as_hex(palette.MUTED[theme])
     figure.text(0.5, 14 / height, caption, ha="center", va="bottom", color=muted)
     figure.text(0.5, 1 - 14 / height, title, ha="center", va="top", size=13, weight="bold")
 
 
 def _fitted(parts: Sequence[str], width: int) -> str:
-    """Return as many parts as fit, the first at least; a letter takes some 7 pixels."""
+    """Return as many parts as fit, at least the first; a letter takes about 7 pixels."""
     room = (width - 16) // 7
-    while len(parts) > 1 and len(_SEPARATOR.join(parts)) > room:
+    while len(parts) > 1 and len(SEPARATOR.join(parts)) > room:
         parts = parts[:-1]
-    return _line(_SEPARATOR.join(parts), room)
+    return _line(SEPARATOR.join(parts), room)
 
 
 def _line(text: str, longest: int) -> str:
-    """One printable line that the font can show: a glyph it has not would warn at every drawing."""
+    """Return one printable line that the font can show; a missing glyph would warn each time."""
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
     known = get_font(findfont(FontProperties(family="DejaVu Sans"))).get_charmap()
@@ -283,4 +276,4 @@ def _saved(figure: "Figure", format: Format) -> bytes:
     canvas.draw()
     size = canvas.get_width_height(physical=True)
     drawn = Image.frombuffer("RGBA", size, canvas.buffer_rgba(), "raw", "RGBA", 0, 1)
-    return png.written(drawn.convert("RGB"), dpi=_SHARPNESS * _DPI)
+    return png.encode(drawn.convert("RGB"), dpi=SHARPNESS * DPI)

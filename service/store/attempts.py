@@ -1,50 +1,39 @@
-"""What a worker does with its one job: begin, beat, record epochs, commit checkpoints, end.
+"""What a worker writes about its one job: begin, heartbeat, epochs, checkpoints, end.
 
-Every write is guarded by the attempt's number. The worker that another one has replaced gets
-`Replaced` and has changed nothing.
+Every write is guarded by the attempt's number: a worker that has been replaced by another gets
+`Replaced`, and has changed nothing.
 """
 
-import json
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import mlp_core
-from service.errors import Replaced
-from service.state import State
-from service.store.checkpoints import SavedCheckpoint
-from service.store.moves import (
-    Note,
-    Row,
-    Transaction,
-    add,
-    change,
-    execute,
-    hold,
-    move,
-    saved_checkpoints,
-)
+from service.domain.errors import Replaced
+from service.domain.job_state import State
+from service.store.checkpoints import CheckpointRef, checkpoint_refs, name_checkpoint
+from service.store.sql.connector import Connector
+from service.store.sql.transaction import Transaction
+from service.store.sql.values import Row
+from service.store.transitions import NewEvent, lock_attempt, transition, update_row
 
 Cursor = tuple[int, int]
 """Epochs done, batches done of the next one."""
 Record = dict[str, Any]
-"""An epoch as clients read it: see `job.Epoch`."""
+"""An epoch as clients read it: see `mlp_client.records.Epoch`."""
 
 KEPT_CHECKPOINTS = 2
 
 TASK = "SELECT spec, cost, environment FROM jobs WHERE number = :job"
-NAME = """
-INSERT INTO checkpoints (job, attempt, epochs_done, batches_done, key, size, sha256)
-VALUES (:job, :attempt, :epochs_done, :batches_done, :key, :size, :sha256)"""
-FORGET = "DELETE FROM checkpoints WHERE job = :job AND key = :key"
-ADD = """
+INSERT_EPOCH = """
 INSERT INTO epochs
 (job, number, train_loss, train_accuracy, test_loss, test_accuracy, seconds) VALUES
-(:job, :epoch, :train_loss, :train_accuracy, :test_loss, :test_accuracy, :seconds)"""
+(:job, :epoch, :train_loss, :train_accuracy, :test_loss, :test_accuracy, :seconds)
+"""
 PROGRESS = "SELECT epochs_done, batches_done FROM jobs WHERE number = :job"
-LOSSES = "SELECT number, train_loss FROM epochs WHERE job = :job"
-LAST_EPOCH = "SELECT max(number) FROM epochs WHERE job = :job"
+TRAIN_LOSSES = "SELECT number, train_loss FROM epochs WHERE job = :job"
+LAST_EPOCH = "SELECT max(number) AS last FROM epochs WHERE job = :job"
 
 SUCCEEDED = {
     State.RUNNING: State.SUCCEEDED,
@@ -64,11 +53,11 @@ STOPPED = {
 
 
 @dataclass(frozen=True)
-class Assignment:
+class TrainingTask:
     """What a worker needs to know to begin."""
 
     spec: dict[str, Any]
-    checkpoints: list[SavedCheckpoint]
+    checkpoints: list[CheckpointRef]
     """Newest first."""
     train_losses: dict[int, float]
     """Of the epochs that earlier attempts recorded, by number: a re-run must repeat them."""
@@ -78,143 +67,138 @@ class Assignment:
     """Memory that the job's arrays take: see Cost."""
 
 
-class Database(Protocol):
-    """What an attempt needs of a database; a worker's is a `Link`."""
-
-    def write(self) -> AbstractContextManager[Transaction]: ...
-
-
 class Attempt:
     """One attempt at one job."""
 
-    def __init__(self, database: Database, job: str, number: int) -> None:
-        self._database = database
+    def __init__(self, connector: Connector, job: str, number: int) -> None:
+        self._connector = connector
         self.job, self.number = job, number
 
-    def begin(self, handle: dict[str, Any], environment: dict[str, Any]) -> Assignment:
-        """Give the first beat, with the handle by which others find this process.
+    def begin(self, handle: dict[str, Any], environment: dict[str, Any]) -> TrainingTask:
+        """Give the first heartbeat, with the handle by which others find this process.
 
         The row's environment is that of its checkpoints: it changes here only if there are none.
         """
-        with self._hold() as (connection, row):
-            [task] = execute(connection, TASK, job=row["number"])
-            spec, cost, before = (part and json.loads(part) for part in task)
-            saved = saved_checkpoints(connection, row)
-            values = {"handle": handle, "beat": row["beat"] + 1}
-            change(connection, row, values if saved else {"environment": environment, **values})
-            losses = dict(execute(connection, LOSSES, job=row["number"]))
-        return Assignment(spec, saved, losses, before, cost["bytes"])
+        with self._locked() as (transaction, row):
+            job = {"job": row["number"]}
+            [task] = transaction.rows(TASK, **job)
+            checkpoints = checkpoint_refs(transaction, row)
+            values = {"handle": handle, "heartbeat": row["heartbeat"] + 1}
+            if not checkpoints:
+                values["environment"] = environment
+            update_row(transaction, row, values)
+            found = transaction.rows(TRAIN_LOSSES, **job)
+        losses = {epoch["number"]: epoch["train_loss"] for epoch in found}
+        job_bytes = task["cost"]["bytes"]
+        return TrainingTask(task["spec"], checkpoints, losses, task["environment"], job_bytes)
 
-    def beat(self, cursor: Cursor, finished: Sequence[mlp_core.Epoch] = ()) -> State:
-        """Say "alive, and this far", with the epochs finished since the last time.
+    def heartbeat(self, cursor: Cursor, finished: Sequence[mlp_core.Epoch] = ()) -> State:
+        """Record that the worker lives and how far it is, with the epochs finished since.
 
         Returns the state, which is what clients ask for. An epoch that an earlier attempt recorded
         stays as it is.
         """
-        with self._hold() as (connection, row):
-            self._advance(connection, row, cursor, finished)
+        with self._locked() as (transaction, row):
+            _advance(transaction, row, cursor, finished)
         return State(row["state"])
 
     def warn(self, code: str, message: str, **values: Any) -> None:
         """Record a warning event, and change `values` of the row with it."""
-        with self._hold() as (connection, row):
-            change(connection, row, values, [("warning", {"code": code, "message": message})])
+        with self._locked() as (transaction, row):
+            event: NewEvent = ("warning", {"code": code, "message": message})
+            update_row(transaction, row, values, [event])
 
     def commit(
-        self, saved: SavedCheckpoint, finished: Sequence[mlp_core.Epoch]
+        self, saved: CheckpointRef, finished: Sequence[mlp_core.Epoch]
     ) -> tuple[State, list[str]]:
         """Make a checkpoint count, with the epochs before it.
 
         Returns the state, and the keys of older checkpoints that count no longer.
         """
-        with self._hold() as (connection, row):
-            dropped = self._commit(connection, row, saved, finished)
+        with self._locked() as (transaction, row):
+            dropped = _commit(transaction, row, saved, finished)
         return State(row["state"]), dropped
 
     def end(
         self,
         moves: dict[State, State],
         reason: tuple[str, str],
-        saved: SavedCheckpoint | None = None,
+        saved: CheckpointRef | None = None,
         finished: Sequence[mlp_core.Epoch] = (),
         weights_sha256: str | None = None,
     ) -> State:
         """Leave the job by the move for its state, with the last checkpoint and epochs."""
         code, message = reason
-        with self._hold() as (connection, row):
+        with self._locked() as (transaction, row):
             to = moves[State(row["state"])]
             if saved:
-                self._commit(connection, row, saved, finished)
+                _commit(transaction, row, saved, finished)
             elif finished:  # an epoch's record may come when the next one has begun
-                [progress] = execute(connection, PROGRESS, job=row["number"])
-                cursor = max(tuple(progress), (finished[-1].number, 0))
-                self._advance(connection, row, cursor, finished)
-            row = self._row(connection)
-            asked = to in (State.PAUSED, State.CANCELLED)  # then the client's reason stands
-            why = row["reason"] if asked else {"code": code, "message": message}
+                [progress] = transaction.rows(PROGRESS, job=row["number"])
+                cursor = (progress["epochs_done"], progress["batches_done"])
+                _advance(transaction, row, max(cursor, (finished[-1].number, 0)), finished)
+            row = self._lock(transaction)
+            wished = to in (State.PAUSED, State.CANCELLED)  # then the client's reason stands
+            why = row["reason"] if wished else {"code": code, "message": message}
             weights = weights_sha256 if to == State.SUCCEEDED else None
-            move(connection, row, to, why, handle=None, weights_sha256=weights)
+            transition(transaction, row, to, why, handle=None, weights_sha256=weights)
         return to
 
     @contextmanager
-    def _hold(self) -> Iterator[tuple[Transaction, Row]]:
-        """Hold the row for one transaction, if it is still this attempt's."""
-        with self._database.write() as connection:
-            yield connection, self._row(connection)
+    def _locked(self) -> Iterator[tuple[Transaction, Row]]:
+        """Lock the row for one transaction, if it is still this attempt's."""
+        with self._connector.write() as transaction:
+            yield transaction, self._lock(transaction)
 
-    def _row(self, connection: Transaction) -> Row:
-        row = hold(connection, self.job, self.number)
+    def _lock(self, transaction: Transaction) -> Row:
+        row = lock_attempt(transaction, self.job, self.number)
         if row is None:
             raise Replaced(self.job, self.number)
         return row
 
-    def _advance(
-        self,
-        connection: Transaction,
-        row: Row,
-        cursor: Cursor,
-        finished: Sequence[mlp_core.Epoch],
-        **values: Any,
-    ) -> None:
-        """Note the progress and the finished epochs in a row that is held."""
-        new = _unrecorded(connection, row["number"], finished) if finished else []
-        if new:
-            add(connection, ADD, [{"job": row["number"], **record} for record in new])
-            values["latest"] = new[-1]
-            values["best"] = _best(row["best"], new)
-        epochs_done, batches_done = cursor
-        values |= {"epochs_done": epochs_done, "batches_done": batches_done}
-        notes: list[Note] = [("epoch", record) for record in new]
-        change(connection, row, {"beat": row["beat"] + 1, **values}, notes)
 
-    def _commit(
-        self,
-        connection: Transaction,
-        row: Row,
-        saved: SavedCheckpoint,
-        finished: Sequence[mlp_core.Epoch],
-    ) -> list[str]:
-        """Name the checkpoint in a row that is held; return the keys it drops."""
-        before = saved_checkpoints(connection, row)
-        cursor = (saved.epochs_done, saved.batches_done)
-        moved = not before or cursor > (before[0].epochs_done, before[0].batches_done)
-        losses = 0 if moved else row["losses"]
-        self._advance(connection, row, cursor, finished, losses=losses)
-        number = {"job": row["number"]}
-        older = [old.key for old in before if old.key != saved.key]
-        dropped = older[KEPT_CHECKPOINTS - 1 :]
-        # A commit that seemed to fail may have named it already.
-        add(connection, FORGET, [{"key": key, **number} for key in (*dropped, saved.key)])
-        add(connection, NAME, [asdict(saved) | number])
-        return dropped
+def _advance(
+    transaction: Transaction,
+    row: Row,
+    cursor: Cursor,
+    finished: Sequence[mlp_core.Epoch],
+    **values: Any,
+) -> None:
+    """Record the progress and the finished epochs in a locked row."""
+    new = _unrecorded(transaction, row["number"], finished) if finished else []
+    if new:
+        transaction.execute_many(INSERT_EPOCH, [{"job": row["number"], **it} for it in new])
+        values |= {"latest": new[-1], "best": _best(row["best"], new)}
+    epochs_done, batches_done = cursor
+    values |= {"epochs_done": epochs_done, "batches_done": batches_done}
+    values["heartbeat"] = row["heartbeat"] + 1
+    update_row(transaction, row, values, [("epoch", record) for record in new])
+
+
+def _commit(
+    transaction: Transaction,
+    row: Row,
+    saved: CheckpointRef,
+    finished: Sequence[mlp_core.Epoch],
+) -> list[str]:
+    """Name the checkpoint in a locked row; return the keys that count no longer."""
+    before = checkpoint_refs(transaction, row)
+    cursor = (saved.epochs_done, saved.batches_done)
+    moved = not before or cursor > (before[0].epochs_done, before[0].batches_done)
+    lost_workers = 0 if moved else row["lost_workers"]
+    _advance(transaction, row, cursor, finished, lost_workers=lost_workers)
+    older = [old.key for old in before if old.key != saved.key]
+    dropped = older[KEPT_CHECKPOINTS - 1 :]
+    name_checkpoint(transaction, row["number"], saved, dropped)
+    return dropped
 
 
 def _unrecorded(
-    connection: Transaction, job: int, finished: Sequence[mlp_core.Epoch]
+    transaction: Transaction, job: int, finished: Sequence[mlp_core.Epoch]
 ) -> list[Record]:
     """Leave out epochs of earlier attempts, or of a commit that only seemed to fail."""
-    [(last,)] = execute(connection, LAST_EPOCH, job=job)
-    return [_record(epoch) for epoch in finished if epoch.number > (last or 0)]
+    [found] = transaction.rows(LAST_EPOCH, job=job)
+    return [_record(epoch) for epoch in finished if epoch.number > (found["last"] or 0)]
 
 
 def _record(epoch: mlp_core.Epoch) -> Record:

@@ -2,43 +2,54 @@
 
 import os
 import shutil
-import sqlite3
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sqlalchemy import delete, select
-
-from service.errors import StoreBroken
-from service.job import State
-from service.store.artifacts import Artifacts, broken, make_directory, sync
-from service.store.database import Database, file_of, migrate, sqlite_url
-from service.store.guards import in_state
+from service.domain.errors import StoreBroken
+from service.domain.job_state import WITH_WORKER
+from service.store.artifacts import Artifacts
+from service.store.durable_files import make_directory, store_error, sync
+from service.store.files.local import LocalArtifacts
 from service.store.jobs import JobStore
 from service.store.queue import Queue
-from service.store.schema import checkpoints, jobs
+from service.store.sql.database import Database
+from service.store.sql.driver import DriverConnector
+from service.store.sql.engine import Engine, engine_of
+from service.store.sql.migrate import migrate
+from service.store.sql.sqlite import sqlite_url
+from service.store.sql.values import in_list
+from service.store.transitions import states
 
 TRIES = 5
 DATABASE = "jobs.sqlite3"
 ARTIFACTS = "jobs"
 
+# Running jobs first, because their checkpoints are soon replaced.
+NAMED = f"""
+SELECT key, size, sha256 FROM checkpoints JOIN jobs ON jobs.number = checkpoints.job
+ORDER BY CASE WHEN state IN ({states(WITH_WORKER)}) THEN 0 ELSE 1 END, checkpoints.number
+"""  # noqa: S608  names of our own
+STILL_NAMED = "SELECT key FROM checkpoints WHERE key IN ({keys})"
+DELETE = "DELETE FROM checkpoints WHERE key IN ({keys})"
+
 
 @dataclass
 class Copied:
-    """What a backup holds."""
+    """What was copied into a backup."""
 
     jobs: int = 0
     checkpoints: int = 0
     bytes: int = 0
     lost: list[str] = field(default_factory=list)
-    """Keys of files that are missing or damaged in the original; the copy does not name them."""
+    """Keys of files that are missing or damaged in the original; no row of the copy names them."""
 
 
 def backup(url: str, artifacts: Artifacts, destination: Path) -> Copied:
-    """Make `destination` a data directory with all that was committed when the copy began.
+    """Make `destination` a data directory with everything that was committed when the copy began.
 
-    It appears whole or not at all. Jobs that have workers are queued again in the copy: the
-    workers belong to the original.
+    It appears complete or not at all. Jobs that have workers are queued again in the copy, because
+    the workers belong to the original.
 
     Raises:
         StoreBroken: the destination exists or can't be written, the original can't be read, or its
@@ -46,29 +57,24 @@ def backup(url: str, artifacts: Artifacts, destination: Path) -> Copied:
 
     """
     if destination.exists():
-        raise StoreBroken(f"{destination} exists; a backup goes to a new directory")
-    source = _sqlite_file(url)
+        raise StoreBroken(f"{destination} exists; a backup needs a new directory")
+    source = engine_of(url)
+    if not source.exists():
+        raise StoreBroken(f"there is no database {source.file}; name its directory with --data-dir")
     make_directory(destination.absolute().parent)
     unfinished = destination.absolute().with_name(f".{destination.name}.{os.getpid()}.tmp")
     try:
-        copied = _copy_in_time(source, artifacts, unfinished)
+        copied = _copy_consistently(source, artifacts, unfinished)
         unfinished.rename(destination)
         sync(destination.absolute().parent)
     except OSError as exc:
-        raise broken(f"write the backup {destination}", exc) from exc
+        raise store_error(f"write the backup {destination}", exc) from exc
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return copied
 
 
-def _sqlite_file(url: str) -> Path:
-    path = file_of(url)
-    if not path.is_file():
-        raise StoreBroken(f"there is no database {path}; name its place with --data-dir")
-    return path
-
-
-def _copy_in_time(source: Path, artifacts: Artifacts, directory: Path) -> Copied:
+def _copy_consistently(source: Engine, artifacts: Artifacts, directory: Path) -> Copied:
     """Copy again until no worker has replaced a checkpoint before its file was copied."""
     for _ in range(TRIES):
         shutil.rmtree(directory, ignore_errors=True)
@@ -82,16 +88,16 @@ def _copy_in_time(source: Path, artifacts: Artifacts, directory: Path) -> Copied
     )
 
 
-def _copy(source: Path, artifacts: Artifacts, directory: Path) -> Copied:
+def _copy(source: Engine, artifacts: Artifacts, directory: Path) -> Copied:
     make_directory(directory)
     path = directory / DATABASE
-    _copy_database(source, path)
+    source.copy_to(path)
     # The package may have been upgraded, and the server not started since.
     migrate(sqlite_url(path))
     database = Database(sqlite_url(path))
     try:
         copied = Copied(jobs=sum(JobStore(database).counts().values()))
-        _copy_artifacts(database, artifacts, Artifacts(directory / ARTIFACTS), copied)
+        _copy_artifacts(database, artifacts, LocalArtifacts(directory / ARTIFACTS), copied)
         _take_from_workers(Queue(database))
     finally:
         database.close()
@@ -100,48 +106,39 @@ def _copy(source: Path, artifacts: Artifacts, directory: Path) -> Copied:
     return copied
 
 
-def _copy_database(source: Path, path: Path) -> None:
-    """Copy one moment of the database; writers wait meanwhile."""
-    try:
-        with closing(sqlite3.connect(source, timeout=30, isolation_level=None)) as connection:
-            connection.execute("VACUUM INTO ?", [str(path)])
-    except sqlite3.Error as exc:
-        raise StoreBroken(f"the database can't be copied: {exc}") from exc
-
-
-def _named(source: Path, keys: list[str]) -> set[str]:
+def _named(source: Engine, keys: list[str]) -> set[str]:
     """Return those of `keys` that the original still names."""
     if not keys:
         return set()
-    database = Database(sqlite_url(source))
-    try:
-        with database.read() as connection:
-            query = select(checkpoints.c.key).where(checkpoints.c.key.in_(keys))
-            return set(connection.scalars(query))
-    finally:
-        database.close()
+    listed, parameters = in_list("key", keys)
+    with closing(DriverConnector(source)) as connector, connector.read() as transaction:
+        found = transaction.rows(STILL_NAMED.replace("{keys}", listed), **parameters)
+    return {row["key"] for row in found}
 
 
 def _copy_artifacts(
     database: Database, source: Artifacts, target: Artifacts, copied: Copied
 ) -> None:
-    """Copy what the rows of the copy name: running jobs first, for theirs are soon replaced."""
-    running = in_state([State.RUNNING, State.PAUSING, State.CANCELLING])
-    query = select(checkpoints.c.key, checkpoints.c.size, checkpoints.c.sha256)
-    query = query.join(jobs, jobs.c.number == checkpoints.c.job)
-    with database.read() as connection:
-        named = connection.execute(query.order_by(running.desc(), checkpoints.c.number)).all()
-    for key, size, sha256 in named:
+    """Copy the files that the rows of the copy name."""
+    with database.read() as transaction:
+        named = transaction.rows(NAMED)
+    for row in named:
         try:
-            data = source.get(key, size, sha256)
+            data = source.get(row["key"], row["size"], row["sha256"])
         except (FileNotFoundError, StoreBroken):
-            copied.lost.append(key)
+            copied.lost.append(row["key"])
             continue
-        target.put(key, data)
+        target.put(row["key"], data)
         copied.checkpoints += 1
-        copied.bytes += size
-    with database.write() as connection:
-        connection.execute(delete(checkpoints).where(checkpoints.c.key.in_(copied.lost)))
+        copied.bytes += row["size"]
+    _forget(database, copied.lost)
+
+
+def _forget(database: Database, keys: list[str]) -> None:
+    if keys:
+        listed, parameters = in_list("key", keys)
+        with database.write() as transaction:
+            transaction.execute(DELETE.replace("{keys}", listed), **parameters)
 
 
 def _take_from_workers(queue: Queue) -> None:

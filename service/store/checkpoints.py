@@ -1,29 +1,43 @@
-"""Checkpoints as files: tensors by name in safetensors, which nothing ever unpickles."""
+"""Checkpoints: files of tensors by name in safetensors, and the rows that make them count.
+
+Nothing here is ever unpickled.
+"""
 
 import hashlib
-import io
 import json
-import zipfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from mlp_core import Checkpoint, Cursor
-from service.errors import Damaged
+from service.domain.errors import Damaged
 from service.store.artifacts import Artifacts
+from service.store.sql.transaction import Transaction
+from service.store.sql.values import Row
 
 Arrays = Mapping[str, np.ndarray]
-Pieces = Iterator[bytes | memoryview]
-PIECE_BYTES = 64 * 1024
+
+NEWEST_FIRST = """
+SELECT attempt, epochs_done, batches_done, key, size, sha256 FROM checkpoints
+WHERE job = :job ORDER BY number DESC
+"""
+INSERT = """
+INSERT INTO checkpoints (job, attempt, epochs_done, batches_done, key, size, sha256)
+VALUES (:job, :attempt, :epochs_done, :batches_done, :key, :size, :sha256)
+"""
+DELETE = "DELETE FROM checkpoints WHERE job = :job AND key = :key"
+DELETE_OLDER = """
+DELETE FROM checkpoints WHERE job = :job
+AND number < (SELECT max(number) FROM checkpoints WHERE job = :job)
+"""
 
 
 @dataclass(frozen=True)
-class SavedCheckpoint:
-    """A checkpoint that the database vouches for."""
+class CheckpointRef:
+    """A checkpoint that a row names, so that it counts."""
 
     job: str
     attempt: int
@@ -34,7 +48,31 @@ class SavedCheckpoint:
     sha256: str
 
 
+def checkpoint_refs(transaction: Transaction, job: Row) -> list[CheckpointRef]:
+    """Return the checkpoints of a job that count, newest first."""
+    found = transaction.rows(NEWEST_FIRST, job=job["number"])
+    return [CheckpointRef(job["id"], **row) for row in found]
+
+
+def name_checkpoint(
+    transaction: Transaction, job: int, saved: CheckpointRef, dropped: Iterable[str]
+) -> None:
+    """Make a checkpoint count, and those with the keys `dropped` count no longer.
+
+    A commit that seemed to fail may have named it already.
+    """
+    gone = [{"job": job, "key": key} for key in (*dropped, saved.key)]
+    transaction.execute_many(DELETE, gone)
+    transaction.execute(INSERT, **asdict(saved) | {"job": job})
+
+
+def drop_older_checkpoints(transaction: Transaction, job: int) -> None:
+    """Let only the newest checkpoint of a job count."""
+    transaction.execute(DELETE_OLDER, job=job)
+
+
 def encode(checkpoint: Checkpoint) -> bytes:
+    """Return a checkpoint as the bytes of a safetensors file."""
     seconds = {"epoch_seconds": repr(checkpoint.epoch_seconds)}
     return bytes(save(dict(checkpoint.arrays), metadata=seconds))
 
@@ -43,7 +81,7 @@ def decode(data: bytes, cursor: Cursor) -> Checkpoint:
     """Return the checkpoint that `encode` wrote.
 
     Raises:
-        Damaged: the bytes are no checkpoint.
+        Damaged: the bytes are not a checkpoint.
 
     """
     try:
@@ -59,67 +97,9 @@ def weights_only(arrays: Arrays) -> dict[str, np.ndarray]:
     return {name: arrays[name] for name in sorted(arrays) if name.startswith("layers.")}
 
 
-def weights_safetensors(arrays: Arrays) -> bytes:
-    """Return the weights as the file that clients get."""
-    return bytes(save(weights_only(arrays)))
-
-
-def safetensors_pieces(arrays: Arrays) -> Pieces:
-    """Yield what `weights_safetensors` returns, without a copy of the weights."""
-    weights, header, end = weights_only(arrays), {}, 0
-    for name, array in weights.items():
-        start, end = end, end + array.nbytes
-        header[name] = {"dtype": "F32", "shape": array.shape, "data_offsets": (start, end)}
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    yield len(text).to_bytes(8, "little") + text
-    for array in weights.values():
-        yield from _pieces(array)
-
-
-def npz_pieces(arrays: Arrays) -> Pieces:
-    """Yield the weights as an .npz file, without a copy of them."""
-    sink = _Sink()
-    with zipfile.ZipFile(sink, "w") as archive:
-        for name, array in weights_only(arrays).items():
-            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as file:
-                shape = np.lib.format.header_data_from_array_1_0(array)
-                np.lib.format.write_array_header_1_0(file, shape)
-                for piece in _pieces(array):
-                    file.write(piece)
-                    yield sink.taken()
-    yield sink.taken()
-
-
-class _Sink(io.RawIOBase):
-    """Where a file is written that can't be gone back in: it leaves by pieces."""
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        part = bytes(data)
-        self._parts.append(part)
-        return len(part)
-
-    def taken(self) -> bytes:
-        """Return what was written since the last time."""
-        parts, self._parts = self._parts, []
-        return b"".join(parts)
-
-
-def _pieces(array: np.ndarray) -> Iterator[memoryview]:
-    data = np.ascontiguousarray(array).reshape(-1).data.cast("B")
-    for start in range(0, len(data), PIECE_BYTES):
-        yield data[start : start + PIECE_BYTES]
-
-
 def weights_sha256(arrays: Arrays) -> str:
-    """Return the SHA-256 over the tensor data of `weights_safetensors`, its header excluded."""
-    data = weights_safetensors(arrays)
+    """Return the SHA-256 over the tensor data of the weights in safetensors, header excluded."""
+    data = bytes(save(weights_only(arrays)))
     return hashlib.sha256(data[8 + _header_size(data) :]).hexdigest()
 
 
@@ -133,26 +113,26 @@ def _header(data: bytes) -> dict[str, dict[str, str]]:
 
 
 class CheckpointStore:
-    """Reads and writes the checkpoints of jobs."""
+    """Reads and writes the files of checkpoints."""
 
     def __init__(self, artifacts: Artifacts) -> None:
         self._artifacts = artifacts
 
-    def save(self, job: str, attempt: int, checkpoint: Checkpoint) -> SavedCheckpoint:
+    def save(self, job: str, attempt: int, checkpoint: Checkpoint) -> CheckpointRef:
         """Write a checkpoint durably; it counts once a row names it."""
         data = encode(checkpoint)
         epochs_done, batches_done = checkpoint.cursor.epochs_done, checkpoint.cursor.batches_done
         key = f"{job}/{attempt}/{epochs_done}-{batches_done}.safetensors"
         sha256 = self._artifacts.put(key, data)
-        return SavedCheckpoint(job, attempt, epochs_done, batches_done, key, len(data), sha256)
+        return CheckpointRef(job, attempt, epochs_done, batches_done, key, len(data), sha256)
 
-    def load(self, saved: SavedCheckpoint) -> Checkpoint:
+    def load(self, saved: CheckpointRef) -> Checkpoint:
         """Read a checkpoint.
 
         Raises:
             FileNotFoundError: the file is gone, as when a newer one has taken its place.
             Damaged: the file is not what was saved.
-            StoreBroken: the file can't be read now.
+            StoreBroken: the file can't be read at the moment.
 
         """
         data = self._artifacts.get(saved.key, saved.size, saved.sha256)

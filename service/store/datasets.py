@@ -1,4 +1,4 @@
-"""Data sets: shipped with the package, unpacked once, then shared by memory mapping."""
+"""Data sets ship with the package, are unpacked once, and are then shared by memory mapping."""
 
 import contextlib
 import fcntl
@@ -16,19 +16,26 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from mlp_core import ARITHMETIC, Arrangement, Dataset, Split, arrange, read_idx
-from mlp_core.arrangement import ARRAYS, BLOCK_ROWS
-from mlp_core.errors import DatasetError
-from service.errors import DatasetNotFound, StoreBroken
-from service.shape import Shape
-from service.store.artifacts import make_directory, write_atomic
+from mlp_core import (
+    ARITHMETIC,
+    BLOCK_ROWS,
+    DataLayout,
+    Dataset,
+    DatasetError,
+    Split,
+    lay_out,
+    read_idx,
+)
+from service.domain.dataset_shape import Shape
+from service.domain.errors import DatasetNotFound, StoreBroken
+from service.store.durable_files import make_directory, write_atomic
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What there is to know about a data set without opening it."""
+    """What is known of a data set without opening it."""
 
     name: str
     description: str
@@ -37,7 +44,7 @@ class DatasetInfo:
     train_rows: int
     test_rows: int
     sha256: dict[str, str]
-    """Of each unpacked IDX file."""
+    """By the name of each unpacked IDX file."""
     license: str
     attribution: str
 
@@ -84,8 +91,8 @@ NOT_WHOLE = (FileNotFoundError, *BAD_FILE, DatasetError)
 """What an arrangement raises that is not there, or is damaged."""
 
 
-class DatasetShelf:
-    """The data sets by name; their unpacked files lie in one directory that all workers map."""
+class DatasetStore:
+    """The data sets by name. All workers map their unpacked files, which are in one directory."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory.absolute()
@@ -93,13 +100,14 @@ class DatasetShelf:
         self._lock = threading.Lock()
 
     def all(self) -> list[DatasetInfo]:
+        """Return what is known of each data set."""
         return list(SHIPPED.values())
 
     def describe(self, name: str) -> DatasetInfo:
         """Return what is known of the data set `name`.
 
         Raises:
-            DatasetNotFound: there is none of that name.
+            DatasetNotFound: there is no data set of that name.
 
         """
         if name not in SHIPPED:
@@ -110,7 +118,7 @@ class DatasetShelf:
         """Return the data set, memory-mapped; the first call on a machine unpacks it.
 
         Raises:
-            DatasetNotFound: there is none of that name.
+            DatasetNotFound: there is no data set of that name.
             StoreBroken: its files are damaged, or can't be read or written.
 
         """
@@ -119,13 +127,13 @@ class DatasetShelf:
                 self._open[name] = self._map(self.describe(name))
             return self._open[name]
 
-    def arranged(self, name: str) -> Arrangement:
+    def arranged(self, name: str) -> DataLayout:
         """Return the arrangement of a data set, memory-mapped; the first call makes it.
 
         Where it can't be kept it is made in memory: it saves time, and nothing else depends on it.
 
         Raises:
-            DatasetNotFound: there is none of that name.
+            DatasetNotFound: there is no data set of that name.
             StoreBroken: the data set's files are damaged, or can't be read or written.
 
         """
@@ -139,7 +147,7 @@ class DatasetShelf:
                 return _made_again(folder, dataset)
         except (OSError, StoreBroken) as exc:
             logger.warning("the arrangement of %s can't be kept: %s", name, exc)
-            return arrange(dataset)
+            return lay_out(dataset)
 
     def _map(self, info: DatasetInfo) -> Dataset:
         folder = self._folder(info)
@@ -173,23 +181,24 @@ def _mapped(folder: Path, names: Iterable[str]) -> list[np.ndarray]:
     return [np.load(folder / f"{name}.npy", "r", allow_pickle=False) for name in names]
 
 
-def _arrangement(folder: Path) -> Arrangement:
-    return Arrangement.from_arrays(dict(zip(ARRAYS, _mapped(folder, ARRAYS), strict=True)))
+def _arrangement(folder: Path) -> DataLayout:
+    names = DataLayout.ARRAY_NAMES
+    return DataLayout.from_arrays(dict(zip(names, _mapped(folder, names), strict=True)))
 
 
-def _made_again(folder: Path, dataset: Dataset) -> Arrangement:
+def _made_again(folder: Path, dataset: Dataset) -> DataLayout:
     """Return the arrangement; make it first, unless another process has just done it."""
     try:
         return _arrangement(folder)
     except NOT_WHOLE:
-        for name, array in arrange(dataset).arrays().items():
+        for name, array in lay_out(dataset).arrays().items():
             write_atomic(folder / f"{name}.npy", _npy(array))
         return _arrangement(folder)
 
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Make the folder, and be the only process that writes there."""
+    """Make the folder and hold its lock: only one process writes there at a time."""
     make_directory(folder)
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -197,7 +206,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _unpack(info: DatasetInfo, folder: Path) -> None:
-    """Write the files that are not in `folder` yet; several processes at once do it once."""
+    """Write the files that are not in `folder` yet; of concurrent processes one does it."""
     with _locked(folder):
         for name in info.sha256:
             path = folder / f"{name}.npy"

@@ -1,33 +1,33 @@
-"""Idempotency keys: a submission that is sent again gets the first one's answer."""
+"""Idempotency keys: a submission that is sent again gets the answer to the first one."""
 
 import hashlib
 from datetime import timedelta
 
-from sqlalchemy import Connection, bindparam, delete, insert, not_, select
-from sqlalchemy.engine import RowMapping
-
-from service.errors import KeyReused
-from service.store.moves import now
-from service.store.schema import idempotency_keys
+from service.domain.errors import KeyReused
+from service.store.sql.transaction import Transaction
+from service.store.sql.values import now
+from service.store.stored_job import StoredJob
 
 KEY_LIFETIME = timedelta(hours=24)
 KEY_JOBS = 10_000
 """A key is kept for so many jobs after its own, whatever its age: clocks may jump."""
 
-# Made once: to put a statement together takes longer than to execute it.
-KEYS = idempotency_keys.c
-FIND = select(idempotency_keys).where(KEYS.owner == bindparam("by"), KEYS.key == bindparam("sent"))
-KEEP = insert(idempotency_keys)
-OLDEST = select(KEYS.job_number).where(KEYS.job_number <= bindparam("last"))
-OLDEST = OLDEST.order_by(KEYS.job_number).limit(10)
-FORGET = delete(idempotency_keys).where(
-    KEYS.job_number.in_(OLDEST),
-    not_(KEYS.created_at.between(bindparam("since"), bindparam("until"))),
-)
+FIND = """
+SELECT body_sha256, job, answer FROM idempotency_keys WHERE owner = :owner AND key = :key
+"""
+INSERT = """
+INSERT INTO idempotency_keys (owner, key, body_sha256, job, job_number, answer, created_at)
+VALUES (:owner, :key, :body_sha256, :job, :job_number, :answer, :created_at)
+"""
+DELETE_OLD = """
+DELETE FROM idempotency_keys WHERE job_number IN (
+    SELECT job_number FROM idempotency_keys WHERE job_number <= :last ORDER BY job_number LIMIT 10
+) AND created_at NOT BETWEEN :since AND :until
+"""
 
 
 def find_twin(
-    connection: Connection, owner: str | None, key: str, body: bytes
+    transaction: Transaction, owner: str | None, key: str, body: bytes
 ) -> tuple[str, str] | None:
     """Return the job that the owner's first submission with `key` made, and its answer.
 
@@ -35,7 +35,7 @@ def find_twin(
         KeyReused: the key was used with another body.
 
     """
-    twin = connection.execute(FIND, {"by": owner or "", "sent": key}).mappings().one_or_none()
+    twin = transaction.row(FIND, owner=owner or "", key=key)
     if twin is None:
         return None
     if twin["body_sha256"] != hashlib.sha256(body).hexdigest():
@@ -43,12 +43,19 @@ def find_twin(
     return twin["job"], twin["answer"]
 
 
-def keep_key(connection: Connection, key: str, body: bytes, job: RowMapping, answer: str) -> None:
+def keep_key(transaction: Transaction, key: str, body: bytes, job: StoredJob, answer: str) -> None:
     """Remember the answer, and forget a few old keys that nobody will retry."""
     at = now()
-    made = {"owner": job["owner"] or "", "key": key, "job": job["id"], "job_number": job["number"]}
-    made |= {"body_sha256": hashlib.sha256(body).hexdigest(), "answer": answer, "created_at": at}
-    connection.execute(KEEP, made)
+    transaction.execute(
+        INSERT,
+        owner=job.owner or "",
+        key=key,
+        body_sha256=hashlib.sha256(body).hexdigest(),
+        job=job.id,
+        job_number=job.number,
+        answer=answer,
+        created_at=at,
+    )
     # A key from the future is as old as its distance: the clock was wrong then, or is now.
     span = {"since": at - KEY_LIFETIME, "until": at + KEY_LIFETIME}
-    connection.execute(FORGET, {"last": job["number"] - KEY_JOBS, **span})
+    transaction.execute(DELETE_OLD, last=job.number - KEY_JOBS, **span)

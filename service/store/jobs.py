@@ -5,47 +5,27 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Delete,
-    Select,
-    bindparam,
-    delete,
-    false,
-    func,
-    insert,
-    select,
-    true,
-    union_all,
-)
-from sqlalchemy.engine import RowMapping
-from sqlalchemy.sql.dml import ReturningUpdate
-
-from service.errors import JobNotFound, NoneSucceeded, WrongMove
-from service.job import (
-    SPEC_VERSION,
-    WITH_WORKER,
-    Cost,
-    Epoch,
-    Event,
-    Job,
-    Links,
-    Metrics,
-    Progress,
-    Reason,
-    Spec,
-    State,
-    StoredSpec,
-)
-from service.store.checkpoints import SavedCheckpoint
-from service.store.database import Database
-from service.store.guards import HOLD, hold_by, in_state
+from service.domain.errors import JobNotFound, NoneSucceeded, WrongMove
+from service.domain.job_state import WITH_WORKER, State
+from service.store.checkpoints import CheckpointRef, checkpoint_refs
 from service.store.idempotency import find_twin, keep_key
-from service.store.moves import move, now, saved_checkpoints
-from service.store.schema import epochs, events, jobs
+from service.store.job_list import newest_jobs
+from service.store.sql.connector import Connector
+from service.store.sql.transaction import Transaction
+from service.store.sql.values import Row, in_list, now
+from service.store.stored_job import (
+    JOB_COLUMNS,
+    EpochRecord,
+    NewJob,
+    Page,
+    StoredEvent,
+    StoredJob,
+    stored_job,
+)
+from service.store.transitions import lock_statement, transition
 
 # What each action makes of each state that allows it. A state that is already where the action
 # leads is left alone, so that repeating a done action is harmless.
@@ -65,56 +45,87 @@ DONE: dict[str, tuple[State, ...]] = {
     "resume": (State.QUEUED, State.RUNNING),
 }
 Columns = Mapping[str, Sequence[float]]
-Statement = TypeVar("Statement", Select[Any], Delete, ReturningUpdate[Any])
 
-
-@dataclass(frozen=True)
-class Page:
-    jobs: list[Job]
-    has_more: bool
+# `{own}` stands where a statement about jobs is narrowed to those of one owner: see `_narrowed`.
+INSERT = f"""
+INSERT INTO jobs (id, owner, state, attempt, lost_workers, spec, spec_version, cost,
+    batches_per_epoch, epochs_done, batches_done, bit_exact, heartbeat, event_count, created_at)
+VALUES (:id, :owner, :state, 0, 0, :spec, :spec_version, :cost,
+    :batches_per_epoch, 0, 0, :bit_exact, 0, 0, :created_at)
+RETURNING {JOB_COLUMNS}
+"""  # noqa: S608  names of our own
+FIND = "SELECT " + JOB_COLUMNS + " FROM jobs WHERE id = :id{own}"  # noqa: S608
+LOCK = lock_statement("id = :id{own}")
+DELETE = "DELETE FROM jobs WHERE number = :number"
+COUNT_AHEAD = "SELECT count(*) AS ahead FROM jobs WHERE state = 'queued' AND number < :number"
+COUNT_BY_STATE = "SELECT state, count(*) AS jobs FROM jobs WHERE 1 = 1{own} GROUP BY state"
+NEWS = "SELECT id, event_count, heartbeat, state FROM jobs WHERE id IN ({ids}){own}"
+LATEST_SUCCEEDED = """
+SELECT id FROM jobs WHERE state = 'succeeded'{own} ORDER BY finish_number DESC LIMIT 1
+"""
+EPOCHS = """
+SELECT number AS epoch, train_loss, train_accuracy, test_loss, test_accuracy, seconds
+FROM epochs WHERE job = :job AND number > :after AND number <= :last ORDER BY number
+"""
+EVENTS = """
+SELECT number, type, at, data FROM events WHERE job = :job AND number > :after ORDER BY number
+"""
+# Two statements: SQLite finds no index for a condition that a parameter may switch off.
+NEWEST_KEY = """
+SELECT key FROM checkpoints WHERE job = (SELECT number FROM jobs WHERE id = :id{own})
+ORDER BY number DESC LIMIT 1
+"""
+NEWEST_KEY_OF_LATEST = """
+SELECT key FROM checkpoints WHERE job = (
+    SELECT number FROM jobs WHERE state = 'succeeded'{own} ORDER BY finish_number DESC LIMIT 1
+) ORDER BY number DESC LIMIT 1
+"""
+MAX_NUMBER = 2**63 - 1
 
 
 @dataclass(frozen=True)
 class Submission:
+    """What became of a submission."""
+
     job: str
     answer: str
     replayed: bool
     """True if an earlier request with the same key made the job."""
 
 
+@lru_cache
+def _narrowed(statement: str, everything: bool) -> str:
+    """Return a statement about all jobs, or about those of `:owner` alone.
+
+    These are two texts: SQLite finds no index for a condition that a parameter may switch off.
+    """
+    return statement.replace("{own}", "" if everything else " AND owner = :owner")
+
+
 class JobStore:
     """The jobs as clients see them: all, or through `seen_by` those of one owner."""
 
     def __init__(
-        self,
-        database: Database,
-        owner: str | None = None,
-        seen: Sequence[ColumnElement[bool]] = (),
+        self, connector: Connector, owner: str | None = None, *, everything: bool = True
     ) -> None:
-        self._database = database
-        self._owner = owner
-        self._seen = seen  # every statement about jobs carries this condition
+        self._connector = connector
+        self._owner, self._everything = owner, everything
 
     def seen_by(self, owner: str | None, *, everything: bool) -> "JobStore":
         """Return the store as `owner` knows it: what is submitted there is the owner's.
 
         Without `everything` the jobs of others do not exist there; nobody (None) has none at all.
         """
-        if everything:
-            return JobStore(self._database, owner)
-        own = false() if owner is None else jobs.c.owner == owner
-        return JobStore(self._database, owner, [own])
+        return JobStore(self._connector, owner, everything=everything)
 
     def submit(
         self,
-        spec: Spec,
-        cost: Cost,
-        batches_per_epoch: int,
-        render: Callable[[Job], str],
+        job: NewJob,
+        render: Callable[[StoredJob], str],
         key: str | None = None,
         body: bytes = b"",
     ) -> Submission:
-        """Store a new queued job, and the answer that `render` makes of it.
+        """Store a new queued job, and what `render` makes of it as the answer.
 
         With an idempotency `key` seen before, nothing is stored and the first answer comes back.
 
@@ -122,14 +133,15 @@ class JobStore:
             KeyReused: the key was used with another body.
 
         """
-        with self._database.write() as connection:
-            if key is not None and (twin := find_twin(connection, self._owner, key, body)):
+        with self._connector.write() as transaction:
+            if key is not None and (twin := find_twin(transaction, self._owner, key, body)):
                 return Submission(*twin, replayed=True)
-            row = _insert(connection, self._owner, spec, cost, batches_per_epoch)
-            answer = render(_placed_job(connection, row))
+            row = _insert(transaction, self._owner, job)
+            stored = _placed_job(transaction, row)
+            answer = render(stored)
             if key is not None:
-                keep_key(connection, key, body, row, answer)
-        return Submission(row["id"], answer, replayed=False)
+                keep_key(transaction, key, body, stored, answer)
+        return Submission(stored.id, answer, replayed=False)
 
     def replay(self, key: str, body: bytes) -> Submission | None:
         """Return what an earlier submission with the same key was answered, if there was one.
@@ -138,40 +150,40 @@ class JobStore:
             KeyReused: the key was used with another body.
 
         """
-        with self._database.read() as connection:
-            twin = find_twin(connection, self._owner, key, body)
+        with self._connector.read() as transaction:
+            twin = find_twin(transaction, self._owner, key, body)
         return Submission(*twin, replayed=True) if twin else None
 
-    def get(self, id_: str) -> Job:
+    def get(self, id_: str) -> StoredJob:
         """Return the job, with its place in the queue."""
-        with self._database.read() as connection:
-            return _placed_job(connection, self._find(connection, id_))
+        with self._connector.read() as transaction:
+            return _placed_job(transaction, self._find(transaction, id_))
 
     def page(self, limit: int, after: str | None = None, states: Sequence[State] = ()) -> Page:
         """Return up to `limit` jobs, newest first, from the one behind `after`."""
-        with self._database.read() as connection:
-            below = None if after is None else self._find(connection, after)["number"]
-            query = _newest(limit + 1, states, below, self._seen)
-            found = connection.execute(query).mappings().all()
-        return Page([_job(row) for row in found[:limit]], has_more=len(found) > limit)
+        statement = newest_jobs(states, below=after is not None, own=not self._everything)
+        with self._connector.read() as transaction:
+            below = None if after is None else self._find(transaction, after)["number"]
+            found = transaction.rows(statement, owner=self._owner, below=below, limit=limit + 1)
+        return Page([stored_job(row) for row in found[:limit]], has_more=len(found) > limit)
 
-    def act(self, action: str, id_: str) -> Job:
+    def act(self, action: str, id_: str) -> StoredJob:
         """Cancel, pause or resume a job.
 
         Raises:
             WrongMove: its state does not allow the action; nothing has changed.
 
         """
-        asked = {"code": "user", "message": f"a client asked to {action}"}
-        with self._database.write() as connection:
-            held = hold_by(connection, self._own(ALLOWING[action]), held_id=id_)
-            if held is not None:
-                reason = None if action == "resume" else asked
-                move(connection, held, ACTIONS[action][State(held["state"])], reason)
-            row = self._find(connection, id_)
-            if held is None and row["state"] not in DONE[action]:
-                raise WrongMove(action, row["state"], _allowed(State(row["state"])))
-            return _placed_job(connection, row)
+        with self._connector.write() as transaction:
+            row = self._lock(transaction, id_)
+            state = State(row["state"])
+            if state in ACTIONS[action]:
+                wish = {"code": "user", "message": f"a client asked to {action}"}
+                reason = None if action == "resume" else wish
+                transition(transaction, row, ACTIONS[action][state], reason)
+            elif state not in DONE[action]:
+                raise WrongMove(action, row["state"], _allowed(state))
+            return _placed_job(transaction, self._find(transaction, id_))
 
     def delete(self, id_: str) -> None:
         """Forget a job and everything known about it.
@@ -180,59 +192,45 @@ class JobStore:
             WrongMove: a worker trains it; cancel it first.
 
         """
-        with self._database.write() as connection:
-            gone = connection.execute(self._own(FORGET), {"of": id_})
-            if gone.rowcount == 0:
-                row = self._find(connection, id_)
-                raise WrongMove("delete", row["state"], _allowed(State(row["state"])))
+        with self._connector.write() as transaction:
+            row = self._lock(transaction, id_)
+            state = State(row["state"])
+            if state in WITH_WORKER:
+                raise WrongMove("delete", row["state"], _allowed(state))
+            transaction.execute(DELETE, number=row["number"])
 
-    def epochs(self, id_: str, after: int = 0) -> list[Epoch]:
-        """Return the finished epochs with numbers above `after`."""
-        with self._database.read() as connection:
-            job = self._find(connection, id_)["number"]
-            query = select(epochs).where(epochs.c.job == job, epochs.c.number > after)
-            found = connection.execute(query.order_by(epochs.c.number)).mappings().all()
-        # Made outside of the transaction: no worker can commit while it lasts.
-        return [
-            Epoch(epoch=row["number"], **{name: row[name] for name in EPOCH_VALUES})
-            for row in found
-        ]
+    def epochs(self, id_: str, after: int = 0, last: int = MAX_NUMBER) -> list[EpochRecord]:
+        """Return the finished epochs with numbers above `after`, up to `last`."""
+        with self._connector.read() as transaction:
+            job = self._find(transaction, id_)["number"]
+            return transaction.rows(EPOCHS, job=job, after=after, last=last)
 
     def epoch_columns(self, id_: str, last: int) -> Columns:
-        """Return the finished epochs up to `last` as columns, named as the fields of `Epoch`.
+        """Return the finished epochs up to `last` as columns, named as the fields of `Epoch`."""
+        found = self.epochs(id_, last=last)
+        return {name: [epoch[name] for epoch in found] for name in EPOCH_COLUMNS}
 
-        Ten thousand objects would take a tenth of a second.
-        """
-        values = [epochs.c[name] for name in EPOCH_VALUES]
-        with self._database.read() as connection:
-            job = self._find(connection, id_)["number"]
-            query = select(epochs.c.number, *values)
-            query = query.where(epochs.c.job == job, epochs.c.number <= last)
-            found = connection.execute(query.order_by(epochs.c.number)).all()
-        columns = zip(*found, strict=True) if found else [()] * (1 + len(values))
-        return dict(zip(("epoch", *EPOCH_VALUES), columns, strict=True))
-
-    def events(self, id_: str, after: int = 0) -> tuple[Job, list[Event]]:
+    def events(self, id_: str, after: int = 0) -> tuple[StoredJob, list[StoredEvent]]:
         """Return the job and its events with numbers above `after`, as of one moment."""
-        with self._database.read() as connection:
-            row = self._find(connection, id_)
-            query = select(events).where(events.c.job == row["number"], events.c.number > after)
-            found = connection.execute(query.order_by(events.c.number)).mappings().all()
-        return _job(row), [Event(**_without_job(event)) for event in found]
+        with self._connector.read() as transaction:
+            row = self._find(transaction, id_)
+            found = transaction.rows(EVENTS, job=row["number"], after=after)
+        return stored_job(row), [StoredEvent(**event) for event in found]
 
     def news(self, ids: Sequence[str]) -> dict[str, tuple[int, int, str]]:
-        """Return (event count, beat, state) of each job that is still there."""
-        columns = (jobs.c.id, jobs.c.event_count, jobs.c.beat, jobs.c.state)
-        with self._database.read() as connection:
-            found = connection.execute(select(*columns).where(jobs.c.id.in_(ids), *self._seen))
-            return {id_: (count, beat, state) for id_, count, beat, state in found}
+        """Return (event count, heartbeat, state) of each job that still exists."""
+        if not ids:
+            return {}
+        listed, parameters = in_list("id", ids)
+        with self._connector.read() as transaction:
+            found = self._rows(transaction, NEWS.replace("{ids}", listed), **parameters)
+        return {row["id"]: (row["event_count"], row["heartbeat"], row["state"]) for row in found}
 
     def counts(self) -> dict[State, int]:
         """Return how many jobs are in each state."""
-        with self._database.read() as connection:
-            count = select(jobs.c.state, func.count()).where(*self._seen)
-            found = connection.execute(count.group_by(jobs.c.state))
-            present: dict[str, int] = dict(found.all())
+        with self._connector.read() as transaction:
+            found = self._rows(transaction, COUNT_BY_STATE)
+        present = {row["state"]: row["jobs"] for row in found}
         return {state: present.get(state, 0) for state in State}
 
     def latest_succeeded(self) -> str:
@@ -242,158 +240,71 @@ class JobStore:
             NoneSucceeded: there is none yet.
 
         """
-        query = select(jobs.c.id).where(jobs.c.state == State.SUCCEEDED, *self._seen)
-        with self._database.read() as connection:
-            id_ = connection.scalar(query.order_by(jobs.c.finish_number.desc()).limit(1))
-        if id_ is None:
+        with self._connector.read() as transaction:
+            found = self._rows(transaction, LATEST_SUCCEEDED)
+        if not found:
             raise NoneSucceeded
-        return str(id_)
+        return str(found[0]["id"])
 
-    def newest_key(self, ref: str) -> str | None:
-        """Return the key of the newest checkpoint of a job, by its id or `latest`; see `Glance`."""
-        return self._database.glance.newest_key(ref, self._owner, everything=not self._seen)
+    def newest_checkpoint_key(self, ref: str) -> str | None:
+        """Return the key of the newest checkpoint of a job, by its id or `latest`; never wait.
 
-    def with_checkpoints(self, id_: str) -> tuple[Job, list[SavedCheckpoint]]:
+        None also means that the database is busy. SQLite takes a reader's lock, so a commit is seen
+        either whole or not at all.
+        """
+        statement = NEWEST_KEY_OF_LATEST if ref == "latest" else NEWEST_KEY
+        statement = _narrowed(statement, self._everything)
+        values = {"id": ref, "owner": self._owner}
+        key: str | None = self._connector.try_value(statement, values)
+        return key
+
+    def with_checkpoints(self, id_: str) -> tuple[StoredJob, list[CheckpointRef]]:
         """Return the job and the checkpoints that count, newest first: at most two."""
-        with self._database.read() as connection:
-            row = self._find(connection, id_)
-            return _job(row), saved_checkpoints(connection, row)
+        with self._connector.read() as transaction:
+            row = self._find(transaction, id_)
+            return stored_job(row), checkpoint_refs(transaction, row)
 
-    def _find(self, connection: Connection, id_: str) -> RowMapping:
-        row = connection.execute(self._own(FIND), {"of": id_}).mappings().one_or_none()
-        if row is None:
+    def _find(self, transaction: Transaction, id_: str) -> Row:
+        return self._one(transaction, FIND, id_)
+
+    def _lock(self, transaction: Transaction, id_: str) -> Row:
+        """Lock the job's row until the transaction ends; what is done to it is decided after."""
+        return self._one(transaction, LOCK, id_)
+
+    def _one(self, transaction: Transaction, statement: str, id_: str) -> Row:
+        found = self._rows(transaction, statement, id=id_)
+        if not found:
             raise JobNotFound(id_)
-        return row
+        return found[0]
 
-    def _own(self, statement: Statement) -> Statement:
-        """Keep the statement to the jobs that are seen; as it is, it is known to SQLAlchemy."""
-        return statement.where(*self._seen) if self._seen else statement
-
-
-# Made once: to put a statement together takes longer than to execute it.
-INSERT = insert(jobs).returning(jobs)
-FIND = select(jobs).where(jobs.c.id == bindparam("of"))
-ALLOWING = {
-    action: HOLD.where(jobs.c.id == bindparam("held_id"), in_state(list(moves)))
-    for action, moves in ACTIONS.items()
-}
-IDLE = [state for state in State if state not in WITH_WORKER]
-FORGET = delete(jobs).where(jobs.c.id == bindparam("of"), in_state(IDLE))
-AHEAD = select(func.count()).where(jobs.c.state == State.QUEUED, jobs.c.number < bindparam("of"))
-EPOCH_VALUES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds")
+    def _rows(self, transaction: Transaction, statement: str, **values: Any) -> list[Row]:
+        """Execute a statement about jobs, narrowed to those that are seen."""
+        statement = _narrowed(statement, self._everything)
+        return transaction.rows(statement, owner=self._owner, **values)
 
 
-def _newest(
-    limit: int, states: Sequence[State], below: int | None, seen: Sequence[ColumnElement[bool]]
-) -> Select[Any]:
-    """Select jobs, newest first, with numbers `below` the given one.
-
-    Each state is looked up by itself: its newest are the end of its part of the index, while those
-    of several states together would have to be sorted, or searched for among all jobs.
-    """
-    order = jobs.c.number.desc()
-    kinds = [jobs.c.state == state for state in dict.fromkeys(states)] or [true()]
-    pages = [select(jobs.c.number).where(kind, *seen) for kind in kinds]
-    if below is not None:
-        pages = [page.where(jobs.c.number < below) for page in pages]
-    newest = [select(page.order_by(order).limit(limit).subquery()) for page in pages]
-    return select(jobs).where(jobs.c.number.in_(union_all(*newest))).order_by(order).limit(limit)
+EPOCH_COLUMNS = ("epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds")
 
 
-def _insert(
-    connection: Connection, owner: str | None, spec: Spec, cost: Cost, batches_per_epoch: int
-) -> RowMapping:
-    values = {
-        "id": f"job_{_uuid7()}",
-        "state": State.QUEUED,
-        "attempt": 0,
-        "losses": 0,
-        "spec": spec.model_dump(mode="json"),
-        "spec_version": SPEC_VERSION,
-        "cost": cost.model_dump(mode="json"),
-        "batches_per_epoch": batches_per_epoch,
-        "epochs_done": 0,
-        "batches_done": 0,
-        "bit_exact": True,
-        "beat": 0,
-        "event_count": 0,
-        "created_at": now(),
-        "owner": owner,
-    }
-    row = connection.execute(INSERT, values).mappings().one()
-    move(connection, row, State.QUEUED, None)  # but for the count of events, the row stays as it is
+def _insert(transaction: Transaction, owner: str | None, job: NewJob) -> Row:
+    values = {"id": f"job_{_uuid7()}", "owner": owner, "state": State.QUEUED, **vars(job)}
+    [row] = transaction.rows(INSERT, **values, bit_exact=True, created_at=now())
+    # Except for the count of events, the row stays as it is.
+    transition(transaction, row | {"event_count": 0}, State.QUEUED, None)
     return row
 
 
-def _position(connection: Connection, number: int) -> int:
-    return int(connection.scalar(AHEAD, {"of": number}) or 0) + 1
+def _placed_job(transaction: Transaction, row: Row) -> StoredJob:
+    """Return the job with its place in the queue."""
+    if row["state"] != State.QUEUED:
+        return stored_job(row)
+    [counted] = transaction.rows(COUNT_AHEAD, number=row["number"])
+    return stored_job(row, counted["ahead"] + 1)
 
 
 def _allowed(state: State) -> list[str]:
     allowed = [action for action, moves in ACTIONS.items() if state in moves]
     return allowed if state in WITH_WORKER else [*allowed, "delete"]
-
-
-def _without_job(event: RowMapping) -> dict[str, Any]:
-    return {name: value for name, value in event.items() if name != "job"}
-
-
-def _placed_job(connection: Connection, row: RowMapping) -> Job:
-    """Return the job with its place in the queue."""
-    queued = row["state"] == State.QUEUED
-    return _job(row, position=_position(connection, row["number"]) if queued else None)
-
-
-def _job(row: RowMapping, position: int | None = None) -> Job:
-    base, spec = f"/v1/jobs/{row['id']}", StoredSpec(**row["spec"])
-    latest = row["latest"] and Epoch(**row["latest"])
-    done = row["state"] == State.SUCCEEDED
-    return Job(
-        id=row["id"],
-        owner=row["owner"],
-        state=State(row["state"]),
-        reason=row["reason"] and Reason(**row["reason"]),
-        attempt=row["attempt"],
-        losses=row["losses"],
-        spec=spec,
-        spec_version=row["spec_version"],
-        cost=Cost(**row["cost"]),
-        progress=_progress(row, spec),
-        queue_position=position,
-        metrics=Metrics(
-            latest=latest,
-            best=row["best"] and Epoch(**row["best"]),
-            final=latest if done else None,
-        ),
-        weights_sha256=row["weights_sha256"],
-        bit_exact=row["bit_exact"],
-        created_at=row["created_at"],
-        started_at=row["started_at"],
-        finished_at=row["finished_at"],
-        links=Links(
-            self=base,
-            epochs=f"{base}/epochs",
-            events=f"{base}/events",
-            curves=f"{base}/curves.png",
-            weights=f"/v1/models/{row['id']}/layers/1/weights.png",
-            predict=f"/v1/models/{row['id']}/predict",
-        ),
-    )
-
-
-def _progress(row: RowMapping, spec: StoredSpec) -> Progress:
-    per_epoch = row["batches_per_epoch"]
-    done = row["epochs_done"] + row["batches_done"] / per_epoch
-    seconds = row["latest"]["seconds"] if row["latest"] else row["cost"]["seconds"] / spec.epochs
-    running = row["state"] == State.RUNNING
-    return Progress(
-        epochs_done=row["epochs_done"],
-        epochs=spec.epochs,
-        batches_done=row["batches_done"],
-        batches_per_epoch=per_epoch,
-        fraction=min(1.0, done / spec.epochs),
-        eta_seconds=round(max(0.0, spec.epochs - done) * seconds, 1) if running else None,
-    )
 
 
 def _uuid7() -> uuid.UUID:

@@ -5,24 +5,52 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, bindparam, delete, exists, or_, select
-from sqlalchemy.sql.dml import ReturningUpdate
-
-from service.job import FINAL, WITH_WORKER, State
-from service.store.database import Database
-from service.store.guards import HOLD, hold_by, in_state
-from service.store.moves import hold, move, now
-from service.store.schema import checkpoints, jobs
+from service.domain.job_state import FINAL, WITH_WORKER, State
+from service.store.sql.connector import Connector
+from service.store.sql.transaction import Transaction
+from service.store.sql.values import in_list, now
+from service.store.transitions import lock_attempt, lock_statement, states, transition
 
 LOST = {
     State.RUNNING: State.QUEUED,
     State.PAUSING: State.PAUSED,
     State.CANCELLING: State.CANCELLED,
 }
-MAX_LOSSES = 5
+MAX_LOST_WORKERS = 5
 """Workers a job may lose in a row, with no checkpoint in between, before it fails."""
-PRUNED_AT_ONCE = 5
+PRUNED_TOGETHER = 5
 """Finished jobs deleted in one transaction: nobody else can write meanwhile."""
+
+
+# `{but}` stands where jobs that wait to be tried again are left out. Concurrent claims on engines
+# that lock single rows each take another row, instead of waiting for the same one.
+LOCK_OLDEST = lock_statement(
+    """number = (
+    SELECT number FROM jobs WHERE state = 'queued'{but}
+    ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED
+) AND state = 'queued'"""
+)
+START = "UPDATE jobs SET started_at = :at WHERE number = :number AND started_at IS NULL"
+ACTIVE = f"""
+SELECT id AS job, attempt, state, heartbeat, handle FROM jobs
+WHERE state IN ({states(WITH_WORKER)}) ORDER BY number
+"""  # noqa: S608  names of our own
+# Workers are asked to leave before a migration, so these columns exist in every schema.
+HANDLES = f"SELECT handle FROM jobs WHERE state IN ({states(WITH_WORKER)})"  # noqa: S608
+FIND = "SELECT number, attempt, state FROM jobs WHERE id = :id"
+NAMED_KEYS = "SELECT key FROM checkpoints WHERE job = :job"
+OLDEST_KEPT = """
+SELECT finish_number AS oldest FROM jobs WHERE finish_number IS NOT NULL
+ORDER BY finish_number DESC LIMIT 1 OFFSET :newer
+"""
+EXPIRED = """
+SELECT id FROM jobs WHERE finish_number < :oldest_kept AND (state <> 'succeeded' OR EXISTS (
+    SELECT 1 FROM jobs AS newer
+    WHERE (newer.owner = jobs.owner OR (newer.owner IS NULL AND jobs.owner IS NULL))
+    AND newer.state = 'succeeded' AND newer.finish_number > jobs.finish_number
+)) ORDER BY finish_number LIMIT :most
+"""
+DELETE = "DELETE FROM jobs WHERE id IN ({ids})"
 
 
 @dataclass(frozen=True)
@@ -40,7 +68,7 @@ class Active:
     job: str
     attempt: int
     state: State
-    beat: int
+    heartbeat: int
     handle: dict[str, Any] | None
 
 
@@ -48,60 +76,46 @@ class Lost(NamedTuple):
     """Where a job is that has lost its worker."""
 
     state: State
-    losses: int
-    """Workers it has lost in a row."""
-
-
-WORKERS = (
-    select(jobs.c.id, jobs.c.attempt, jobs.c.state, jobs.c.beat, jobs.c.handle)
-    .where(in_state(WITH_WORKER))
-    .order_by(jobs.c.number)
-)
-
-
-QUEUED = select(jobs.c.number).where(jobs.c.state == State.QUEUED)
-
-
-def _first_of(queued: Select[tuple[int]]) -> ReturningUpdate[Any]:
-    first = queued.order_by(jobs.c.number).limit(1).with_for_update(skip_locked=True)
-    return HOLD.where(jobs.c.number == first.scalar_subquery(), jobs.c.state == State.QUEUED)
-
-
-OLDEST = _first_of(QUEUED)
-PLACE = select(jobs.c.number, jobs.c.attempt, jobs.c.state).where(jobs.c.id == bindparam("of"))
-NAMED = select(checkpoints.c.key).where(checkpoints.c.job == bindparam("of"))
+    lost_workers: int
+    """How many it has lost in a row."""
 
 
 class Queue:
     """The jobs as the dispatcher sees them."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, connector: Connector) -> None:
+        self._connector = connector
 
     @property
     def file(self) -> Path | None:
         """The file in which all of this is kept; None if a database server keeps it."""
-        return self._database.file
+        return self._connector.file
 
     def claim(self, waiting: Collection[str] = ()) -> Claim | None:
         """Take the oldest queued job that is not among those `waiting` to be tried again."""
-        which = _first_of(QUEUED.where(jobs.c.id.not_in(waiting))) if waiting else OLDEST
-        with self._database.write() as connection:
-            row = hold_by(connection, which)
+        listed, parameters = in_list("waiting", waiting)
+        but = f" AND id NOT IN ({listed})" if waiting else ""
+        with self._connector.write() as transaction:
+            row = transaction.row(LOCK_OLDEST.replace("{but}", but), **parameters)
             if row is None:
                 return None
-            attempt, started = row["attempt"] + 1, row["started_at"] or now()
-            values = {"attempt": attempt, "beat": 0, "handle": None, "started_at": started}
-            move(connection, row, State.RUNNING, None, **values)
+            attempt = row["attempt"] + 1
+            transition(
+                transaction, row, State.RUNNING, None, attempt=attempt, heartbeat=0, handle=None
+            )
+            transaction.execute(START, number=row["number"], at=now())
         return Claim(row["id"], attempt)
 
     def active(self) -> list[Active]:
         """Return the jobs with a worker, oldest first."""
-        with self._database.read() as connection:
-            return [
-                Active(id_, attempt, State(state), beat, handle)
-                for id_, attempt, state, beat, handle in connection.execute(WORKERS)
-            ]
+        with self._connector.read() as transaction:
+            found = transaction.rows(ACTIVE)
+        return [Active(**row | {"state": State(row["state"])}) for row in found]
+
+    def handles(self) -> list[dict[str, Any] | None]:
+        """Return the handles of all workers, also from a database that is not migrated yet."""
+        with self._connector.read() as transaction:
+            return [row["handle"] for row in transaction.rows(HANDLES)]
 
     def lose(
         self,
@@ -115,60 +129,52 @@ class Queue:
         """Take the job away from a worker that is gone; return where it is now.
 
         None means that the worker had finished, or that another attempt is under way.
-        With `counts` the loss of a running job is one of the five in a row after which it fails.
+        With `counts` the worker of a running job is one of the five in a row after which it fails.
         `code` and `why` become the reason, unless a client had asked for a pause or an end.
         """
-        with self._database.write() as connection:
-            row = hold(connection, job, attempt)
+        with self._connector.write() as transaction:
+            row = lock_attempt(transaction, job, attempt)
             if row is None:
                 return None
-            losses, to = row["losses"], LOST[State(row["state"])]
+            lost_workers, to = row["lost_workers"], LOST[State(row["state"])]
             reason = row["reason"]  # a client's, unless nobody had asked for anything
             if to == State.QUEUED:
-                losses += counts
+                lost_workers += counts
                 reason = {"code": code, "message": why}
-                to = State.FAILED if counts and losses >= MAX_LOSSES else to
-            move(connection, row, to, reason, losses=losses, handle=None)
-        return Lost(to, losses)
+                to = State.FAILED if counts and lost_workers >= MAX_LOST_WORKERS else to
+            transition(transaction, row, to, reason, lost_workers=lost_workers, handle=None)
+        return Lost(to, lost_workers)
 
     def named_artifacts(self, job: str) -> tuple[int, bool, set[str]] | None:
         """Return (attempt, final or not, keys that rows name) of a job; None if it is gone."""
-        with self._database.read() as connection:
-            row = connection.execute(PLACE, {"of": job}).one_or_none()
+        with self._connector.read() as transaction:
+            row = transaction.row(FIND, id=job)
             if row is None:
                 return None
-            number, attempt, state = row
-            named = set(connection.scalars(NAMED, {"of": number}))
-        return attempt, State(state) in FINAL, named
+            found = transaction.rows(NAMED_KEYS, job=row["number"])
+        named = {checkpoint["key"] for checkpoint in found}
+        return row["attempt"], State(row["state"]) in FINAL, named
 
     def prune(self, keep: int) -> list[str]:
-        """Forget finished jobs beyond the newest `keep`, oldest first and a few at once.
+        """Forget finished jobs beyond the newest `keep`, oldest first, a few in one call.
 
-        Their ids are returned: their artifacts are to go next. Of each owner the job that succeeded
-        last stays, for it is the model `latest`.
+        Returns their ids: their artifacts are to be deleted next. The job of each owner that
+        succeeded last stays, because it is the model `latest`.
         """
-        with self._database.read() as connection:
-            if not _expired(connection, keep):
+        with self._connector.read() as transaction:
+            if not _expired(transaction, keep):
                 return []
-        with self._database.write() as connection:
-            ids = _expired(connection, keep)
-            connection.execute(delete(jobs).where(jobs.c.id.in_(ids)))
+        with self._connector.write() as transaction:
+            if ids := _expired(transaction, keep):
+                listed, parameters = in_list("id", ids)
+                transaction.execute(DELETE.replace("{ids}", listed), **parameters)
         return ids
 
 
-def _expired(connection: Connection, keep: int) -> list[str]:
+def _expired(transaction: Transaction, keep: int) -> list[str]:
     """Return the oldest of the finished jobs beyond the newest `keep`, but no model `latest`."""
-    end = jobs.c.finish_number
-    newest_first = select(end).where(end.is_not(None)).order_by(end.desc())
-    oldest_kept = connection.scalar(newest_first.offset(keep - 1).limit(1))
-    if oldest_kept is None:
+    found = transaction.row(OLDEST_KEPT, newer=keep - 1)
+    if found is None:
         return []
-    newer = jobs.alias("newer")
-    outdone = exists().where(
-        newer.c.owner.is_not_distinct_from(jobs.c.owner),
-        newer.c.state == State.SUCCEEDED,
-        newer.c.finish_number > end,
-    )
-    query = select(jobs.c.id).where(end < oldest_kept)
-    query = query.where(or_(jobs.c.state != State.SUCCEEDED, outdone))
-    return list(connection.scalars(query.order_by(end).limit(PRUNED_AT_ONCE)))
+    rows = transaction.rows(EXPIRED, oldest_kept=found["oldest"], most=PRUNED_TOGETHER)
+    return [row["id"] for row in rows]

@@ -1,5 +1,5 @@
-"""THE WORKSHOP: makes jobs happen. The dispatcher starts workers; each worker trains one job.
+"""Processes: the dispatcher starts workers, and each worker trains one job.
 
-It may import the hall, `store` and `mlp_core`; it never imports `api`: they meet at `store` only.
-Every process here may die at any line; the row and the last checkpoint are enough to go on.
+It imports `store`, `domain` and `mlp_core`, and never `api`: the two meet in `store`. Any process
+here may end at any line; the job's row and its last checkpoint are enough to continue.
 """

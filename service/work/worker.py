@@ -1,326 +1,253 @@
 """One process that trains one job: `python -m service.work.worker JOB --attempt N`.
 
-There is one way to start, from the last checkpoint, and one way to be stopped, at any line. Asking
-it to leave (SIGTERM, or the row's state) only saves what would have to be done again.
+There is one way to start, from the last checkpoint, and one way to be stopped: being killed, at any
+line. Asking a worker to stop (by SIGTERM, or by the state in the job's row) only saves work that
+would otherwise be done again.
 """
 
 import contextlib
-import dataclasses
-import functools
 import logging
 import os
-import resource
 import signal
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_info
 
-import mlp_core
-from mlp_core import ARITHMETIC, Augmentation, Checkpoint, Diverged, Recipe, Training
-from service.errors import Damaged, Replaced, StoreBroken
-from service.state import State
-from service.store.artifacts import Artifacts
-from service.store.attempts import FAILED, STOPPED, SUCCEEDED, Assignment, Attempt
-from service.store.checkpoints import CheckpointStore, SavedCheckpoint, weights_sha256
-from service.store.datasets import DatasetShelf
-from service.store.link import Link
-from service.work.handle import STORE_EXIT, Handle, a_core_is_idle
+from mlp_core import Checkpoint, Diverged, Epoch, Training
+from mlp_core.parallel.step_runner import TwoCoreSteps
+from service.domain.errors import Damaged, Replaced, StoreBroken
+from service.domain.job_recipe import recipe_of
+from service.domain.job_state import State
+from service.store.attempts import FAILED, STOPPED, SUCCEEDED, Attempt, TrainingTask
+from service.store.checkpoints import CheckpointRef, CheckpointStore, weights_sha256
+from service.store.datasets import DatasetStore
+from service.store.files.local import LocalArtifacts
+from service.store.sql.driver import DriverConnector
+from service.store.sql.engine import engine_of
+from service.work.clock import Clock
+from service.work.cores import a_core_is_idle
+from service.work.environment import numeric_environment
+from service.work.exit_codes import REPLACED_EXIT, STORE_EXIT
+from service.work.process import ProcessHandle
+from service.work.process_limits import limit_memory, lower_priority
+from service.work.progress_reporter import ProgressReporter
+from service.work.save_schedule import DEFAULT_INTERVALS, Intervals
 
-BEAT_SECONDS = 0.5
-FLUSH_SECONDS = 0.25
-FIRST_SAVE_SECONDS = 0.5
-SAVE_SECONDS = 2.0
-SAVE_SHARE = 20  # saving takes at most a twentieth of the time
-NICE = 5
-BASE_MEMORY_BYTES = 2 * 1024**3  # interpreter, libraries and the mapped data set
-FIRST_TO_BE_KILLED = 500  # if the machine runs out of memory, a worker goes before the server
-RECORD_SECONDS = 2.0
-PATIENCE_SECONDS = 60.0  # at its end a worker waits this long for a store that fails
-REPLACED_EXIT = 75  # EX_TEMPFAIL: another attempt has the job
+PENDING_RECORD_SECONDS = 2.0
+"""A worker that stops waits this long for the evaluation of the last finished epoch."""
+STORE_RETRY_SECONDS = 60.0
+"""At its end a worker waits this long for a store that fails."""
 
 logger = logging.getLogger("service.worker")
 
 
 class Worker:
-    """Trains one job and, between steps, beats, records epochs and saves checkpoints."""
+    """Trains one job and, between steps, reports progress and looks whether to stop."""
 
     def __init__(
-        self, attempt: Attempt, checkpoints: CheckpointStore, datasets: DatasetShelf
+        self,
+        attempt: Attempt,
+        checkpoints: CheckpointStore,
+        datasets: DatasetStore,
+        clock: Clock = time,
+        intervals: Intervals = DEFAULT_INTERVALS,
     ) -> None:
         self._attempt = attempt
         self._checkpoints = checkpoints
         self._datasets = datasets
-        self._leave = False
-        self._finished: list[mlp_core.Epoch] = []  # epochs that the database does not know yet
-        self._written: SavedCheckpoint | None = None
-        self._named = False  # whether the row surely names what was written last
-        self._store_works = True
-        self._state = State.RUNNING
-        self._exact = True
+        self._clock = clock
+        self._intervals = intervals
+        self._reporter = ProgressReporter(attempt, checkpoints, clock, intervals)
+        self._stop_requested = False
+        self._is_bit_exact = True
 
-    def leave(self, *_: object) -> None:
-        """Ask the worker to save and go, as soon as the step under way is done."""
-        self._leave = True
+    def request_stop(self, *_: object) -> None:
+        """Ask the worker to save and exit as soon as the current step is done."""
+        self._stop_requested = True
 
-    def begin(self) -> Assignment:
-        """Take the job up; return what is to be done.
+    def begin(self) -> TrainingTask:
+        """Take over the job with a first heartbeat; return what is to be done.
 
         Raises:
             Replaced: another attempt has the job.
+            StoreBroken: the database failed.
 
         """
-        return self._attempt.begin(Handle.of(os.getpid()).stored(), environment())
+        handle = ProcessHandle.of(os.getpid())
+        return self._attempt.begin(handle.as_record(), numeric_environment())
 
-    def run(self, assignment: Assignment) -> State:
+    def run(self, task: TrainingTask) -> State:
         """Train to the end, or until asked to stop; return the state the job is left in.
 
         Raises:
             Replaced: another attempt has the job; nothing more was changed.
-            StoreBroken: the disk or the database failed at the start, or too long at the end, but
-                may be well again at the next attempt.
+            StoreBroken: the disk or the database failed at the start, or for too long at the end;
+                the next attempt may succeed.
 
         """
         try:
-            return self._train(assignment)
+            return self._train(task)
         except (Replaced, StoreBroken):
             raise
         except Diverged as exc:
             return self._fail("diverged", str(exc))
         except MemoryError as exc:
-            return self._fail("out_of_memory", f"the worker ran out of memory: {exc}")
+            return self._fail("out_of_memory", f"The worker ran out of memory: {exc}")
         except Exception as exc:
             logger.exception("training failed")
             return self._fail("internal", f"{type(exc).__name__}: {exc}")
 
-    def _train(self, assignment: Assignment) -> State:
-        training = self._training(assignment)
-        started = time.monotonic()
-        self._next_beat = started + BEAT_SECONDS
-        self._next_save = started + FIRST_SAVE_SECONDS
+    def _train(self, task: TrainingTask) -> State:
+        training = self._training(task)
+        self._reporter.start()
         # A loss that is not finite raises Diverged; NumPy need not warn on the way there.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            for finished in training:
-                if finished:
-                    self._finish(finished, assignment)
-                if self._asked_to_stop(training):
-                    return self._end(self._stop, training)
-        return self._end(self._succeed, training)
+            for progress in training:
+                if progress.epoch:
+                    self._add_epoch(progress.epoch, task)
+                self._reporter.report_if_due(training)
+                if self._should_stop():
+                    return self._end_attempt(self._stop_early, training)
+        return self._end_attempt(self._succeed, training)
 
-    def _training(self, assignment: Assignment) -> Training:
-        """Go on from the newest good checkpoint, or begin."""
-        recipe = recipe_of(assignment.spec)
-        name = assignment.spec["dataset"]
-        dataset, arrangement = self._datasets.open(name), self._datasets.arranged(name)
-        checkpoint = self._newest_good(assignment)
-        if checkpoint and assignment.environment not in (None, environment()):
-            self._inexact(f"it began under {assignment.environment}, goes on in {environment()}")
-        training = Training(recipe, dataset, checkpoint, arrangement, a_core_is_idle)
+    def _should_stop(self) -> bool:
+        asked = self._reporter.job_state in (State.PAUSING, State.CANCELLING)
+        return self._stop_requested or asked
+
+    # --- The beginning ---
+
+    def _training(self, task: TrainingTask) -> Training:
+        """Return the training, at the newest checkpoint that can be read or at its beginning."""
+        recipe = recipe_of(task.spec)
+        name = task.spec["dataset"]
+        dataset, layout = self._datasets.open(name), self._datasets.arranged(name)
+        checkpoint = self._load_newest_checkpoint(task)
+        here = numeric_environment()
+        if checkpoint and task.environment not in (None, here):
+            self._warn_not_bit_exact(f"Training began in {task.environment}, continues in {here}.")
+        steps = TwoCoreSteps(recipe, dataset, layout, a_core_is_idle)
+        training = Training(recipe, dataset, checkpoint, steps)
         logger.info("attempt %d begins at %s", self._attempt.number, training.cursor)
         return training
 
-    def _newest_good(self, assignment: Assignment) -> Checkpoint | None:
-        passing: StoreBroken | None = None
-        for saved in assignment.checkpoints:
+    def _load_newest_checkpoint(self, task: TrainingTask) -> Checkpoint | None:
+        """Return the newest checkpoint that can be read; None if there is none left.
+
+        Raises:
+            StoreBroken: none can be read now, but one may be later, so nothing is done again.
+
+        """
+        temporary: StoreBroken | None = None
+        for saved in task.checkpoints:
             try:
                 return self._checkpoints.load(saved)
             except (StoreBroken, FileNotFoundError) as exc:
-                logger.warning("checkpoint %s is unreadable: %s", saved.key, exc)
-                self._attempt.warn("checkpoint_unreadable", f"{saved.key}: {exc}")
+                self._warn_unreadable(saved, exc)
                 if isinstance(exc, StoreBroken) and not isinstance(exc, Damaged):
-                    passing = exc
-        if passing:  # it may be readable soon; nothing that can be read again is done again
-            raise passing
-        if assignment.checkpoints:  # all is done again, and here
-            self._attempt.warn("begun_again", "no checkpoint is left", environment=environment())
+                    temporary = exc
+        if temporary:
+            raise temporary
+        if task.checkpoints:  # everything is done again, and in this environment
+            message = "No checkpoint can be read, so training begins again."
+            self._attempt.warn("begun_again", message, environment=numeric_environment())
         return None
 
-    def _finish(self, epoch: mlp_core.Epoch, assignment: Assignment) -> None:
-        before = assignment.train_losses.get(epoch.number)
+    def _warn_unreadable(self, saved: CheckpointRef, exc: Exception) -> None:
+        logger.warning("checkpoint %s can't be read: %s", saved.key, exc)
+        message = f"The checkpoint {saved.key} can't be read: {exc}"
+        self._attempt.warn("checkpoint_unreadable", message)
+
+    # --- Epochs ---
+
+    def _add_epoch(self, epoch: Epoch, task: TrainingTask) -> None:
+        """Pass a finished epoch on to be recorded; warn if an earlier attempt got another loss."""
+        before = task.train_losses.get(epoch.number)
         if before not in (None, epoch.train_loss):
-            self._inexact(f"epoch {epoch.number} was {before}, is {epoch.train_loss} when re-run")
-        self._finished.append(epoch)
+            self._warn_not_bit_exact(
+                f"The training loss of epoch {epoch.number} was {before} in an earlier attempt "
+                f"and is {epoch.train_loss} in this one."
+            )
+        self._reporter.add_epoch(epoch)
 
-    def _inexact(self, why: str) -> None:
-        if not self._exact:
-            return  # said once
-        self._exact = False
-        self._attempt.warn("not_bit_exact", why, bit_exact=False, environment=environment())
+    def _warn_not_bit_exact(self, why: str) -> None:
+        """Record once for each attempt that its bits may differ from an undisturbed run's."""
+        if self._is_bit_exact:
+            self._is_bit_exact = False
+            here = numeric_environment()
+            self._attempt.warn("not_bit_exact", why, bit_exact=False, environment=here)
 
-    def _asked_to_stop(self, training: Training) -> bool:
-        """Beat, record and save when it is time; tell whether to stop."""
-        now = time.monotonic()
-        saves = now >= self._next_save
-        try:
-            if saves:
-                self._save(training)
-            elif now >= self._next_beat - (FLUSH_SECONDS if self._finished else 0):
-                self._beat(training)
-        except StoreBroken as exc:  # train on: a disk that is full may have space again
-            self._note_failure(exc)
-            if saves:  # and beat meanwhile
-                self._next_save = time.monotonic() + SAVE_SECONDS
-            else:
-                self._next_beat = time.monotonic() + BEAT_SECONDS
-        return self._leave or self._state in (State.PAUSING, State.CANCELLING)
+    # --- The end ---
 
-    def _note_failure(self, exc: StoreBroken) -> None:
-        if self._store_works:  # said once, for the log may lie on the same disk
-            logger.warning("the store fails, nothing is saved until it works again: %s", exc)
-        self._store_works = False
+    def _end_attempt(self, end: Callable[[Training], State], training: Training) -> State:
+        """End the attempt by `end`, again and again until the store lets it.
 
-    def _beat(self, training: Training) -> None:
-        cursor = training.cursor
-        at = (cursor.epochs_done, cursor.batches_done)
-        self._state = self._attempt.beat(at, self._finished)
-        self._finished.clear()
-        self._next_beat = time.monotonic() + BEAT_SECONDS
+        Raises:
+            StoreBroken: the store has failed for `STORE_RETRY_SECONDS`.
 
-    def _save(self, training: Training) -> None:
-        started = time.monotonic()
-        # What the store could not name comes first: unnamed files would pile up on a full disk.
-        saved = self._unnamed() or self._write(training)
-        if saved:
-            self._state, dropped = self._attempt.commit(saved, self._finished)
-            self._named = True
-            self._finished.clear()
-            for key in dropped:
-                self._checkpoints.delete(key)
-        else:
-            self._beat(training)
-        self._store_works = True
-        now = time.monotonic()
-        self._next_beat = now + BEAT_SECONDS
-        self._next_save = now + max(SAVE_SECONDS, SAVE_SHARE * (now - started))
-
-    def _unnamed(self) -> SavedCheckpoint | None:
-        return None if self._named else self._written
-
-    def _write(self, training: Training) -> SavedCheckpoint | None:
-        """Write a checkpoint, unless one of the same cursor is; return what is to be named.
-
-        A file whose commit failed may be named all the same, so it is never written again.
         """
-        last, cursor = self._written, training.cursor
-        if last is None or (last.epochs_done, last.batches_done) != (
-            cursor.epochs_done,
-            cursor.batches_done,
-        ):
-            job, attempt = self._attempt.job, self._attempt.number
-            self._written = self._checkpoints.save(job, attempt, training.checkpoint())
-            self._named = False
-        return self._unnamed()
-
-    def _end(self, end: Callable[[Training], State], training: Training) -> State:
-        """End the attempt, as soon as the store lets it."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = self._clock.monotonic() + STORE_RETRY_SECONDS
         while True:
             try:
                 return end(training)
             except StoreBroken as exc:
-                if time.monotonic() >= deadline:
+                if self._clock.monotonic() >= deadline:
                     raise
-                self._note_failure(exc)
-            time.sleep(BEAT_SECONDS)
-            with contextlib.suppress(StoreBroken):
-                self._beat(training)  # it may be that only files can't be written
+                self._reporter.note_failure(exc)
+            self._clock.sleep(self._intervals.heartbeat)
+            with contextlib.suppress(StoreBroken):  # perhaps only files can't be written
+                self._reporter.heartbeat(training)
 
-    def _stop(self, training: Training) -> State:
-        started = time.monotonic()
-        self._save(training)  # first: who waits for a record may be killed for it
-        if self._state == State.CANCELLING or not self._leave:
-            self._await_record(training, started + RECORD_SECONDS)
-        saved = self._write(training)
-        reason = ("shutdown", "the worker was asked to leave and has saved its work")
-        if not self._leave:  # it saw a pause that has been taken back since
-            reason = ("user", "a client asked to pause and to resume")
-        return self._attempt.end(STOPPED, reason, saved, self._finished)
+    def _stop_early(self, training: Training) -> State:
+        started = self._clock.monotonic()
+        # Saving comes first: a worker that waits for a record may be killed while it waits.
+        self._reporter.save(training)
+        if self._reporter.job_state == State.CANCELLING or not self._stop_requested:
+            self._await_pending_record(training, started + PENDING_RECORD_SECONDS)
+        saved = self._reporter.write_checkpoint(training)
+        reason = ("shutdown", "The worker was asked to stop and has saved its work.")
+        if not self._stop_requested:  # it saw a pause that has been taken back since
+            reason = ("user", "A client asked to pause and then to resume.")
+        return self._reporter.end(STOPPED, reason, saved)
 
-    def _await_record(self, training: Training, deadline: float) -> None:
-        """Let the epoch that is done be scored, if it is soon: nobody would do it after a cancel.
+    def _await_pending_record(self, training: Training, deadline: float) -> None:
+        """Wait for the evaluation of the finished epoch, if it is done by the deadline.
 
-        Nor for a job that is paused now and cancelled then.
+        Otherwise it would never be evaluated if the job is cancelled, now or while it is paused.
         """
-        for finished in training.last_record():
-            if finished:
-                self._finished.append(finished)
-            if time.monotonic() >= deadline:
+        for progress in training.pending_record():
+            if progress.epoch:
+                self._reporter.add_epoch(progress.epoch)
+            if self._clock.monotonic() >= deadline:
                 break
 
     def _succeed(self, training: Training) -> State:
-        saved = self._write(training)
+        saved = self._reporter.write_checkpoint(training)
         count = training.cursor.epochs_done
-        told = "1 epoch is done" if count == 1 else f"all {count} epochs are done"
-        sha256 = weights_sha256(training.network.arrays())
-        return self._attempt.end(SUCCEEDED, ("epochs_done", told), saved, self._finished, sha256)
+        message = "The only epoch is done." if count == 1 else f"All {count} epochs are done."
+        sha256 = weights_sha256(training.copy_network().arrays())
+        return self._reporter.end(SUCCEEDED, ("epochs_done", message), saved, sha256)
 
     def _fail(self, code: str, message: str) -> State:
-        return self._attempt.end(FAILED, (code, message), None, self._finished)
-
-
-def recipe_of(spec: dict[str, Any]) -> Recipe:
-    """Return what the lab needs of a resolved spec; one of an older version lacks some fields."""
-    optimizer = dict(spec["optimizer"])
-    augmentation = spec.get("augmentation")
-    return Recipe(
-        hidden=tuple(spec["hidden"]),
-        augmentation=Augmentation(**augmentation) if augmentation else None,
-        optimizer=optimizer.pop("type"),
-        **optimizer,
-        **{name: spec[name] for name in AS_THEY_ARE if name in spec},
-    )
-
-
-AS_THEY_ARE = {field.name for field in dataclasses.fields(Recipe)} - {
-    "hidden",
-    "augmentation",
-    "optimizer",
-}
-
-
-@functools.cache
-def environment() -> dict[str, Any]:
-    """Return what decides the bits of a run, beside its spec."""
-    blas = [
-        f"{library['internal_api']} {library['version']} {library.get('architecture', '')}".strip()
-        for library in threadpool_info()
-        if library["user_api"] == "blas"
-    ]
-    return {"arithmetic": ARITHMETIC, "numpy": np.__version__, "blas": sorted(blas)}
-
-
-def limit_memory(job_bytes: int) -> None:
-    """Let a job that needs more than it said run into MemoryError, not the machine into swap."""
-    limit = BASE_MEMORY_BYTES + 3 * job_bytes
-    _, allowed = resource.getrlimit(resource.RLIMIT_AS)
-    if allowed != resource.RLIM_INFINITY:
-        limit = min(limit, allowed)
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        return self._reporter.end(FAILED, (code, message))
 
 
 def main() -> int:
     job, _, number = sys.argv[1:]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    os.nice(NICE)
-    with contextlib.suppress(OSError):  # some sandboxes have no such file
-        Path("/proc/self/oom_score_adj").write_text(str(FIRST_TO_BE_KILLED))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-    # This is a door: the launcher hands these over in the environment, where no `ps` shows them.
-    database = Link(os.environ["MLP_DATABASE_URL"])
-    checkpoints = CheckpointStore(Artifacts(Path(os.environ["MLP_ARTIFACTS_DIR"])))
-    datasets = DatasetShelf(Path(os.environ["MLP_DATASETS_DIR"]))
-    attempt = Attempt(database, job, int(number))
-    worker = Worker(attempt, checkpoints, datasets)
-    signal.signal(signal.SIGTERM, worker.leave)
+    lower_priority()
+    # The launcher passes these in the environment, where no `ps` shows them.
+    database = DriverConnector(engine_of(os.environ["MLP_DATABASE_URL"]))
+    checkpoints = CheckpointStore(LocalArtifacts(Path(os.environ["MLP_ARTIFACTS_DIR"])))
+    datasets = DatasetStore(Path(os.environ["MLP_DATASETS_DIR"]))
+    worker = Worker(Attempt(database, job, int(number)), checkpoints, datasets)
+    signal.signal(signal.SIGTERM, worker.request_stop)
     try:
-        assignment = worker.begin()
-        limit_memory(assignment.job_bytes)
-        state = worker.run(assignment)
+        task = worker.begin()
+        limit_memory(task.job_bytes)
+        state = worker.run(task)
     except Replaced as exc:
         logger.warning("%s", exc)
         return REPLACED_EXIT

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import Server
-from tests.service.api.driving import train
+from tests.support.live_service import train
+from tests.support.server_process import Server
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,15 @@
-"""No body, however odd, costs more than a moment and a little memory, and all get a problem."""
+"""No body, however odd, takes much time or memory, and each is answered with a problem."""
 
 import statistics
 import time
 from collections.abc import Iterator
 
+import httpx2
 import pytest
 
-from tests.attack.bombs import Bomb, corpus
-from tests.servers import resident
+from tests.support.bombs import Bomb, corpus
+from tests.support.campaign import Campaign
+from tests.support.server_process import Server, resident
 
 SECONDS = 0.05
 MEGABYTES = 16
@@ -21,12 +23,12 @@ def bombs() -> list[Bomb]:
 
 
 @pytest.fixture
-def picture(target) -> bytes:
+def picture(target: Server) -> bytes:
     return target.http.get("/v1/datasets/mnist/test/7.png").content
 
 
-def throw(target, bomb):
-    """Return the answer, and the seconds from the body's last byte to it."""
+def throw(target: Server, bomb: Bomb) -> tuple[httpx2.Response, float]:
+    """Send a bomb; return the answer and how many seconds it came after the body's last byte."""
     last = 0.0
 
     def body() -> Iterator[bytes]:
@@ -39,25 +41,27 @@ def throw(target, bomb):
     return answer, time.perf_counter() - last if last else 0.0
 
 
-def check_is_problem(bomb, answer):
+def check_is_problem(bomb: Bomb, answer: httpx2.Response) -> None:
     assert 400 <= answer.status_code < 500, f"{bomb.name}: {answer.status_code}"
     assert answer.headers["Content-Type"] == "application/problem+json", bomb.name
     assert answer.json()["status"] == answer.status_code
     assert len(answer.content) < 5000, bomb.name
 
 
-def check_still_predicts(target, picture):
+def check_still_predicts(target: Server, picture: bytes) -> None:
     answer = target.http.post(
         "/v1/models/latest/predict", content=picture, headers={"Content-Type": "image/png"}
     )
     assert answer.status_code == 200, answer.text
 
 
-def test_a_bomb_is_a_problem_at_once_and_leaves_no_trace(campaign, target, bombs, picture):
+def test_a_bomb_is_answered_with_a_problem_soon_and_leaves_no_trace(
+    campaign: Campaign, target: Server, bombs: list[Bomb], picture: bytes
+) -> None:
     tries = campaign.of(1, 3)
     jobs = target.http.get("/v1/jobs").json()["data"]
     took = {bomb.name: [throw(target, bomb)[1] for _ in range(tries)] for bomb in bombs}
-    before = most = resident(target.pid)  # warm: the allocator keeps what the largest bodies took
+    before = most = resident(target.pid)  # after a warm-up, since the allocator keeps memory
     for bomb in bombs:
         for _ in range(tries):
             answer, passed = throw(target, bomb)

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.campaign import Campaign
-from tests.servers import Server
-from tests.service.api.driving import train
+from tests.support.campaign import Campaign
+from tests.support.live_service import train
+from tests.support.server_process import Server
 
 STREAM = "/v1/jobs/{job}/events"
-"""The stream of a job that waits does not end, so it has a pass of its own, with finished jobs."""
+"""The stream of a queued job does not end, so streams have a run of their own."""
 # Whether a valid value is too much depends on other values, and on the state of the job; and a
 # replayed submission is answered as the first one was, also when its job has been deleted since.
 EXCLUDED = "positive_data_acceptance,ensure_resource_availability"
@@ -37,7 +37,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, datasets_dir: Path) -> tup
 
 @pytest.fixture
 def target(trained: tuple[Path, list[str]], datasets_dir: Path) -> Iterator[Server]:
-    """A server that has trained jobs, and trains none."""
+    """A server that has trained jobs and trains no more."""
     server = Server(trained[0], datasets_dir, MLP_CONCURRENT_JOBS="0").start()
     yield server
     server.stop()
@@ -45,7 +45,7 @@ def target(trained: tuple[Path, list[str]], datasets_dir: Path) -> Iterator[Serv
 
 @dataclass(frozen=True)
 class Run:
-    """What a run of the fuzzer said."""
+    """The result of a run of the fuzzer."""
 
     code: int
     cases: int
@@ -53,7 +53,7 @@ class Run:
 
 
 def fuzz(server: Server, jobs: list[str], folder: Path, *options: str, share: float = 0.5) -> Run:
-    """Let schemathesis loose; `share` of the jobs in addresses are `jobs`."""
+    """Run schemathesis; a fraction `share` of the job ids in paths is taken from `jobs`."""
     folder.mkdir()
     values = {"job": jobs, "ref": [*jobs, "latest"]}
     lines = [f"[dictionaries.{name}]\nvalues = {json.dumps(ids)}" for name, ids in values.items()]
@@ -68,7 +68,7 @@ def fuzz(server: Server, jobs: list[str], folder: Path, *options: str, share: fl
 
 
 def check(run: Run, server: Server, campaign: Campaign, what: str, least: int) -> None:
-    """Note and assert that all answers were as the document says, and that there were many."""
+    """Note and check that all answers were as documented, and that there were enough of them."""
     failed = run.code != 0 or '" 50' in server.log() or "Traceback" in server.log()
     measured = f"{run.cases} requests{', not all good' if failed else ''}"
     target = f"≥ {least} requests, every answer as documented and below 500"
@@ -80,7 +80,7 @@ def check(run: Run, server: Server, campaign: Campaign, what: str, least: int) -
 def test_a_fuzzer_finds_no_flaw_in_the_streams_of_finished_jobs(
     target: Server, trained: tuple[Path, list[str]], tmp_path: Path, campaign: Campaign
 ) -> None:
-    """Before the others, who delete these jobs."""
+    """Runs before the other tests, which delete these jobs."""
     if not campaign.full:
         pytest.skip("the small version sends its requests to everything else")
     options = ["--phases=coverage,fuzzing", f"--include-path={STREAM}", "--max-examples=300"]

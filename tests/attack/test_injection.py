@@ -1,194 +1,38 @@
-"""Text of strangers stays text: it names no file, no markup, no log line, and secrets stay in."""
+"""Text from clients stays text: it names no file, becomes no markup and no log line; and secrets
+are not revealed.
+"""
 
-import contextlib
-import json
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from urllib.parse import quote
 from xml.etree import ElementTree
 
 import pytest
 
-from service.errors import StoreBroken
-from service.store.database import migrate
-from tests.campaign import ROOT, Campaign
-from tests.servers import Server, eventually
-from tests.service.api.driving import train
+from service.domain.errors import StoreBroken
+from service.store.sql.migrate import migrate
+from tests.attack.path_traversal import (
+    ADDRESSES,
+    in_bodies,
+    opened_outside,
+    outside,
+    traced,
+    traversals,
+)
+from tests.attack.raw_requests import raw, request
+from tests.support.campaign import ROOT, Campaign
+from tests.support.live_service import train
+from tests.support.server_process import Server, eventually
 
 CANARY = "what-the-canary-says"
 SECRET = "s3cret-41bb"
 
-# --- Raw requests: clients tidy up addresses and headers, attackers do not ------------------------
-
-
-def raw(server: Server, head: bytes, body: bytes = b"") -> tuple[int, bytes]:
-    """Send one request as it is; return the status and all bytes of the answer."""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
-        length = f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-        connection.sendall(head + length.encode() + body)
-        answer = received(connection)
-    if not answer:
-        return 400, b""  # refused by the parser, and closed before all of it was read
-    found = re.match(rb"HTTP/1.1 (\d+) ", answer)
-    assert found, answer[:200]
-    return int(found[1]), answer
-
-
-def received(connection: socket.socket) -> bytes:
-    answer = b""
-    with contextlib.suppress(ConnectionResetError):
-        while piece := connection.recv(65536):
-            answer += piece
-    return answer
-
-
-def request(
-    address: bytes, method: str = "GET", host: bytes = b"127.0.0.1", **headers: bytes
-) -> bytes:
-    lines = [method.encode() + b" " + address + b" HTTP/1.1", b"Host: " + host]
-    lines += [name.replace("_", "-").encode() + b": " + value for name, value in headers.items()]
-    return b"\r\n".join(lines) + b"\r\n"
-
-
 # --- Paths ----------------------------------------------------------------------------------------
-
-UPWARDS = (
-    "../",
-    "..\\",
-    "..%2f",
-    "..%5c",
-    "%2e%2e/",
-    "%2e%2e%2f",
-    "%2E%2E%5C",
-    "%252e%252e%252f",
-    "%25252e%25252e%25252f",
-    "....//",
-    "..;/",
-    "..%00/",
-    "..%0d/",
-    "\uff0e\uff0e\uff0f",
-    "\u2024\u2024\u2215",
-    "..%c0%af",
-    "%c0%ae%c0%ae%c0%af",
-    "..%e0%80%af",
-    "%f0%80%80%ae%f0%80%80%ae/",
-    "..%u2216",
-)
-STARTS = ("", "/", "//", "\\\\", "./", "%2f", "mnist/", "latest/", "job_0/")
-GOALS = ("canary.txt", "etc/passwd", "jobs.sqlite3", "jobs.sqlite3%00canary.png")
-ABSOLUTE = ("/etc/passwd", "file:///etc/passwd", "C:\\boot.ini", "\\\\host\\share", "~root", "%00")
-OVERLONG = (
-    b"..\xc0\xaf",
-    b"\xc0\xae\xc0\xae/",
-    b"\xe0\x80\xae\xe0\x80\xae/",
-    b"\xff\xfe/",
-    b"\x80/",
-)
-
-
-def traversals() -> list[bytes]:
-    """Return ways to write "somewhere else", some of them no Unicode."""
-    depths = (1, 2, 3, 5)
-    texts = [
-        start + up * depth + goal
-        for start, up, depth, goal in product(STARTS, UPWARDS, depths, GOALS)
-        if depth in (1, 3) or not start
-    ]
-    overlong = [up * depth + b"etc/passwd" for up, depth in product(OVERLONG, depths)]
-    return [*(text.encode() for text in (*ABSOLUTE, *texts)), *overlong]
-
-
-ADDRESSES = (
-    ("GET", "/v1/jobs/{}"),
-    ("DELETE", "/v1/jobs/{}"),
-    ("POST", "/v1/jobs/{}/cancel"),
-    ("GET", "/v1/jobs/{}/epochs"),
-    ("GET", "/v1/jobs/{}/epochs.csv"),
-    ("GET", "/v1/jobs/{}/curves.svg"),
-    ("GET", "/v1/jobs/{}/events"),
-    ("GET", "/v1/curves.png?jobs={}"),
-    ("GET", "/v1/jobs?after={}"),
-    ("GET", "/v1/models/{}/weights.npz"),
-    ("GET", "/v1/models/{}/layers/1/weights.png"),
-    ("POST", "/v1/models/{}/predict"),
-    ("GET", "/v1/datasets/{}"),
-    ("GET", "/v1/datasets/{}/samples.png"),
-    ("GET", "/v1/datasets/{}/test/0.png"),
-    ("GET", "/v1/datasets/mnist/{}/0.json"),
-    ("GET", "/problems/{}"),
-    ("GET", "/vendor/{}"),
-    ("GET", "/vendor/swagger-ui-dist/{}"),
-    ("GET", "/{}"),
-)
-
-
-def readable(text: bytes) -> str:
-    return text.decode("utf-8", "replace").replace("\x00", "?")
-
-
-def in_bodies(server: Server, text: bytes) -> Iterator[tuple[int, bytes]]:
-    """Send `text` as every name that a body, a form or a header may hold."""
-    name, sample = readable(text), {"Content_Type": b"application/json"}
-    for spec in (
-        {"dataset": name},
-        {"preset": name},
-        {"name": name, "tags": [name], "metadata": {name: name}},
-    ):
-        yield raw(server, request(b"/v1/jobs", "POST", **sample), json.dumps(spec).encode())
-    key = {**sample, "Idempotency_Key": text}
-    yield raw(server, request(b"/v1/jobs", "POST", **key), b'{"dataset": "none"}')
-    asked = json.dumps({"inputs": [{"dataset": name, "index": 0}]}).encode()
-    yield raw(server, request(b"/v1/models/latest/predict", "POST", **sample), asked)
-    part = b'--x\r\nContent-Disposition: form-data; name="image"; filename="' + text
-    form = {"Content_Type": b"multipart/form-data; boundary=x"}
-    body = part + b'"\r\n\r\nnothing\r\n--x--\r\n'
-    yield raw(server, request(b"/v1/models/latest/predict", "POST", **form), body)
-    held = {"If_None_Match": text, "Last_Event_ID": text}
-    yield raw(server, request(b"/v1/jobs/nobody", **held))
-
-
-def outside(server: Server) -> set[Path]:
-    """Return the files around the data directory and where the server was started."""
-    near = {*server.data_dir.parent.rglob("*"), *ROOT.glob("*")}
-    ours = {path for path in near if path.name.startswith(".coverage")}  # others are measured
-    return {path for path in near if server.data_dir not in path.parents} - ours
-
-
-@contextlib.contextmanager
-def traced(server: Server, log: Path) -> Iterator[None]:
-    """Write down every file that the server opens, or tries to."""
-    command = ["strace", "-f", "-y", "-e", "trace=open,openat,openat2,creat", "-o", log]
-    tracer = subprocess.Popen([*command, "-p", str(server.pid)], stderr=subprocess.PIPE)
-    assert tracer.stderr
-    assert b"attached" in tracer.stderr.readline()
-    try:
-        yield
-    finally:
-        tracer.terminate()
-        tracer.wait()
-        tracer.stderr.close()
-
-
-WATCHED = re.compile(r"/proc/(locks|\d+/(cmdline|status|stat|fd)|sys/kernel/random/boot_id|vmstat)")
-"""Where the dispatcher looks after workers that hold the database's lock."""
-
-
-def opened_outside(server: Server, datasets_dir: Path, log: Path) -> list[str]:
-    """Return the paths that the server opened though they are none of its business."""
-    own = (server.data_dir, datasets_dir, ROOT / "service", ROOT / "mlp_core")
-    python = (sys.prefix, sys.base_prefix, "/usr/share/fonts", "/proc/self", "/dev", "/etc/mime")
-    allowed = tuple(str(path) for path in (*own, *python))
-    found = re.findall(r'open\w*\((?:[^,"]*, )?"([^"]*)"', log.read_text())
-    assert found, "the tracer saw nothing"
-    strange = {path for path in found if path.startswith("/") and not path.startswith(allowed)}
-    return [path for path in strange if not WATCHED.fullmatch(path)]
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +54,7 @@ def server(data_dir: Path, datasets_dir: Path) -> Iterator[Server]:
 
 
 def check_traversals(server: Server, corpus: list[bytes], every: int) -> int:
-    """Send each string to every `every`th place, and look at the answers; return their number."""
+    """Send each string to every `every`th place; return the number of answers that were checked."""
     turn = count = 0
     for text in corpus:
         for method, address in ADDRESSES:
@@ -280,7 +124,7 @@ MARKUP = (
 
 
 def check_picture(picture: bytes, names: tuple[str, ...]) -> None:
-    """Look for anything in an SVG that is more than a drawing."""
+    """Check that an SVG contains nothing but a drawing, and the names in it as text."""
     root = ElementTree.fromstring(picture)
     for element in root.iter():
         tag = str(element.tag).rpartition("}")[2].lower()
@@ -324,7 +168,7 @@ def test_names_are_drawn_as_text_and_nothing_else(server: Server, campaign: Camp
     check_picture(weights.content, ("Digit 0",))
 
 
-def test_problems_and_pages_run_no_script_of_a_stranger(server: Server) -> None:
+def test_problems_and_pages_run_no_injected_script(server: Server) -> None:
     for text in MARKUP:
         for path in (f"/v1/jobs/{quote(text, '')}", f"/{quote(text)}", f"/docs?x={quote(text)}"):
             answer = server.http.get(path, headers={"Accept": "text/html"})
@@ -436,7 +280,7 @@ def test_a_traceback_in_the_log_has_no_control_characters() -> None:
 
 @dataclass(frozen=True)
 class Secrets:
-    """A secret for each place one may come in by."""
+    """A secret for each place where secrets may enter."""
 
     environment: dict[str, str]
     headers: dict[str, str]
@@ -488,7 +332,9 @@ def use_with_secrets(server: Server) -> list[str]:
     return [answer.text + str(answer.headers) for answer in answers]
 
 
-def test_secrets_come_out_nowhere(data_dir: Path, datasets_dir: Path, campaign: Campaign) -> None:
+def test_secrets_are_revealed_nowhere(
+    data_dir: Path, datasets_dir: Path, campaign: Campaign
+) -> None:
     environment = {**SECRETS.environment, "MLP_CONCURRENT_JOBS": "1", "MLP_LOG_LEVEL": "debug"}
     server = Server(data_dir, datasets_dir, **environment).start()
     try:
@@ -518,7 +364,7 @@ def test_secrets_come_out_nowhere(data_dir: Path, datasets_dir: Path, campaign: 
         f"nonsense {SECRET}",
     ],
 )
-def test_a_database_url_of_no_use_is_refused_without_its_password(url: str) -> None:
+def test_an_unusable_database_url_is_refused_without_repeating_its_password(url: str) -> None:
     with pytest.raises(StoreBroken, match="MLP_DATABASE_URL") as refused:
         migrate(url)
     assert SECRET not in str(refused.value)

@@ -1,4 +1,4 @@
-"""What the service is made of is pinned and known, and it needs no privilege to run."""
+"""The dependencies are pinned and listed, and the service needs no privileges to run."""
 
 import io
 import json
@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.campaign import ROOT, Campaign
-from tests.servers import Server, eventually
+from tests.support.campaign import ROOT, Campaign
+from tests.support.server_process import Server, eventually
 
 LISTS = sorted((ROOT / "requirements").glob("*.txt"))
 UID = 10001  # as in the Dockerfile
@@ -56,7 +56,7 @@ def test_nothing_is_fetched_without_a_hash(file: str) -> None:
         assert "--require-hashes" in install or built, install
 
 
-def test_the_list_of_parts_names_every_run_time_dependency(
+def test_the_bill_of_materials_names_every_run_time_dependency(
     tmp_path: Path, campaign: Campaign
 ) -> None:
     command = [tool("cyclonedx-py"), "requirements", str(ROOT / "requirements" / "runtime.txt")]
@@ -74,7 +74,7 @@ def test_the_list_of_parts_names_every_run_time_dependency(
     assert listed == pinned
 
 
-def test_nothing_is_known_against_the_dependencies(campaign: Campaign) -> None:
+def test_the_dependencies_have_no_known_vulnerabilities(campaign: Campaign) -> None:
     if not campaign.full:
         pytest.skip("asks PyPI, which tests must not need: run `make attack K=supply`")
     command = [tool("pip-audit"), "--require-hashes", "--disable-pip", "--format", "json"]
@@ -157,7 +157,7 @@ NONE |= {"NoNewPrivs": "1"} | dict.fromkeys(("CapPrm", "CapEff", "CapBnd", "CapA
 
 
 def picture() -> bytes:
-    """Return a PNG so large that a form with two of them is put aside on the disk."""
+    """Return a PNG so large that a form with two of them is spooled to disk."""
     noise = np.random.default_rng(1).integers(0, 256, (900, 900), dtype=np.uint8)
     file = io.BytesIO()
     Image.fromarray(noise).save(file, "PNG")
@@ -165,7 +165,7 @@ def picture() -> bytes:
 
 
 def journey(server: Server) -> None:
-    """Do what a user does: submit, train, predict, look at pictures."""
+    """Do what a user does: submit, train, predict, and get images."""
     job = server.submit(preset="linear", batch_size=4096, epochs=1)
     server.wait(job, "succeeded", seconds=90)
     get, post = server.http.get, server.http.post

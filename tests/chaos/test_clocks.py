@@ -1,4 +1,4 @@
-"""Clocks that jump by hours and years, of the server, the workers or both, decide nothing."""
+"""Clocks of the server, the workers or both that jump by hours and years have no effect."""
 
 import importlib.util
 import random
@@ -10,19 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from service.store.database import Database
 from service.store.jobs import JobStore
-from tests.campaign import Campaign
-from tests.servers import Server
+from service.store.sql.database import Database
+from tests.support.campaign import Campaign
+from tests.support.server_process import Server
 
 JUMPS = ("+0", "+3600", "-3600", "+2y", "-2y")
 JOB = {"preset": "linear", "batch_size": 512}
 
 
 def faked(clock: Path) -> dict[str, str]:
-    """Return the environment in which a process has the wall clock that the file tells.
+    """Return the environment in which a process has the wall clock that the file specifies.
 
-    Clocks that only count are left alone: no administrator can turn them.
+    Monotonic clocks are left alone: no administrator can set them.
     """
     found = importlib.util.find_spec("libfaketime")
     assert found
@@ -87,19 +87,19 @@ def durations(server: Server, job: str) -> list[float]:
     return [epoch["seconds"] for epoch in data]
 
 
-def watched(server: Server, job: str) -> tuple[list[float], list[float]]:
-    """Follow a job to its end; return the fractions done and the times left it told."""
+def followed(server: Server, job: str) -> tuple[list[float], list[float]]:
+    """Follow a job to its end; return the reported fractions done and times left."""
     fractions, left, deadline = [], [], time.monotonic() + 600
-    while (told := server.job(job))["state"] not in ("succeeded", "failed"):
-        assert time.monotonic() < deadline, told
-        fractions.append(told["progress"]["fraction"])
-        left.append(told["progress"]["eta_seconds"] or 0.0)
+    while (current := server.job(job))["state"] not in ("succeeded", "failed"):
+        assert time.monotonic() < deadline, current
+        fractions.append(current["progress"]["fraction"])
+        left.append(current["progress"]["eta_seconds"] or 0.0)
         time.sleep(0.1)
-    assert told["state"] == "succeeded", told["reason"]
+    assert current["state"] == "succeeded", current["reason"]
     return fractions, left
 
 
-def test_jobs_do_not_notice_clocks_that_jump(
+def test_jobs_are_not_affected_by_clocks_that_jump(
     server: Server, clock: Clock, campaign: Campaign
 ) -> None:
     count, epochs = campaign.of((2, 8), (60, 25))
@@ -112,7 +112,7 @@ def test_jobs_do_not_notice_clocks_that_jump(
     wrong_latest = 0
     for _ in range(count):
         ids.append(server.submit(**JOB, epochs=epochs))
-        fractions, left = watched(server, ids[-1])
+        fractions, left = followed(server, ids[-1])
         assert fractions == sorted(fractions)
         times += [*left, *durations(server, ids[-1])]
         wrong_latest += JobStore(database).latest_succeeded() != ids[-1]
@@ -121,23 +121,23 @@ def test_jobs_do_not_notice_clocks_that_jump(
     events = [JobStore(database).events(id_)[1] for id_ in ids]
     database.close()
 
-    at = [event.at for told in events for event in told]
+    at = [event.at for of_job in events for event in of_job]
     spread = max(at) - min(at)
     expired = sum(job["attempt"] - 1 for job in jobs)
     negative = sum(seconds < 0 for seconds in times)
-    told = f"{clock.jumps} jumps, {count} jobs, stamps {spread.days} days apart"
-    campaign.figure("jumps of the clocks", target="-2 to +2 years", measured=told, met=True)
-    campaign.figure("workers taken for lost", target="0", measured=expired, met=not expired)
+    measured = f"{clock.jumps} jumps, {count} jobs, stamps {spread.days} days apart"
+    campaign.figure("jumps of the clocks", target="-2 to +2 years", measured=measured, met=True)
+    campaign.figure("workers declared lost", target="0", measured=expired, met=not expired)
     campaign.figure("negative durations", target="0", measured=negative, met=not negative)
     right = not wrong_latest
     campaign.figure("wrong `latest` models", target="0", measured=wrong_latest, met=right)
-    assert spread > timedelta(days=600), "libfaketime did not turn the clock"
+    assert spread > timedelta(days=600), "libfaketime did not change the clock"
     assert (expired, negative, wrong_latest) == (0, 0, 0)
     assert sum(sum(durations(server, id_)) for id_ in ids) < elapsed
 
     server.http.post("/v1/jobs", json=JOB, headers={"Idempotency-Key": "late"})
     again = server.http.post("/v1/jobs", json=JOB, headers={"Idempotency-Key": "early"})
-    assert again.json()["id"] == keyed.json()["id"], "the key was forgotten early"
+    assert again.json()["id"] == keyed.json()["id"], "the key was forgotten too early"
 
 
 def test_a_worker_and_a_server_with_different_clocks_agree(
@@ -147,16 +147,16 @@ def test_a_worker_and_a_server_with_different_clocks_agree(
     clocks = {"workers": faked(clock.path), "server": {"LD_PRELOAD": ""}}
     for jumping in campaign.of(("workers",), ("workers", "server")):
         other = "server" if jumping == "workers" else "workers"
-        server._environment |= clocks[jumping]
+        server.environment |= clocks[jumping]
         server.start()
         job = server.submit(preset="linear", batch_size=16, epochs=campaign.of(4, 60))
         server.wait_for_progress(job, 0.02)
         server.kill()
-        server._environment |= clocks[other]
+        server.environment |= clocks[other]
         server.start()
         ended = server.wait(job, "succeeded", "failed", seconds=campaign.of(60, 600))
-        lost = ended["attempt"] - 1 + ended["losses"]
-        what = f"workers taken for lost, only the clock of the {jumping} jumping"
+        lost = ended["attempt"] - 1 + ended["lost_workers"]
+        what = f"workers declared lost, only the clock of the {jumping} jumping"
         campaign.figure(what, target="0", measured=lost, met=not lost)
         assert (ended["state"], lost) == ("succeeded", 0)
         assert min(durations(server, job)) >= 0

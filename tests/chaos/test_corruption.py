@@ -1,4 +1,4 @@
-"""Damaged checkpoints and databases: found, passed over, and never believed."""
+"""Damaged checkpoints and databases are found, passed over and never used."""
 
 import random
 import shutil
@@ -9,16 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import StoreBroken
-from service.store.checkpoints import CheckpointStore, SavedCheckpoint
-from tests.campaign import Campaign
+from service.domain.errors import StoreBroken
+from service.inference.model_cache import ModelCache
+from service.store.checkpoints import CheckpointRef, CheckpointStore
 from tests.conftest import submit
-from tests.servers import Server
-from tests.service.work.test_worker import TINY, Bench, bench
+from tests.support.campaign import Campaign
+from tests.support.server_process import Server
+from tests.support.worker_harness import TINY, WorkerHarness
 
-__all__ = ["bench"]  # a fixture
-
-Harm = Callable[[Path, random.Random], object]
+Damage = Callable[[Path, random.Random], object]
 
 
 def flip_bit(path: Path, chance: random.Random) -> None:
@@ -44,7 +43,7 @@ def delete(path: Path, _: random.Random) -> None:
     path.unlink()
 
 
-HARMS: dict[str, tuple[Harm, int]] = {
+DAMAGES: dict[str, tuple[Damage, int]] = {
     "bit flips": (flip_bit, 1000),
     "truncations": (truncate, 200),
     "longer files": (lengthen, 50),
@@ -53,16 +52,16 @@ HARMS: dict[str, tuple[Harm, int]] = {
 }
 
 
-def trained(bench: Bench) -> tuple[str, SavedCheckpoint, SavedCheckpoint]:
-    """A job with two checkpoints, queued again; return it with them, the newest first."""
-    job = submit(bench.jobs, **TINY)
+def trained(workers: WorkerHarness) -> tuple[str, CheckpointRef, CheckpointRef]:
+    """Return a queued job with its two checkpoints, the newest first."""
+    job = submit(workers.jobs, **TINY)
     for _ in range(2):
-        bench.run(job, {20: "leave"})
-    newest, before = bench.jobs.with_checkpoints(job)[1]
+        workers.run(job, {20: "stop"})
+    newest, before = workers.saved(job)
     return job, newest, before
 
 
-def is_found(store: CheckpointStore, saved: SavedCheckpoint) -> bool:
+def finds_damage(store: CheckpointStore, saved: CheckpointRef) -> bool:
     try:
         store.load(saved)
     except (StoreBroken, FileNotFoundError):
@@ -70,17 +69,19 @@ def is_found(store: CheckpointStore, saved: SavedCheckpoint) -> bool:
     return False
 
 
-@pytest.mark.parametrize("name", HARMS)
-def test_every_damage_is_found(bench: Bench, tmp_path: Path, campaign: Campaign, name: str) -> None:
-    harm, number = HARMS[name]
-    _, saved, _ = trained(bench)
+@pytest.mark.parametrize("name", DAMAGES)
+def test_every_damage_is_found(
+    workers: WorkerHarness, tmp_path: Path, campaign: Campaign, name: str
+) -> None:
+    damage, number = DAMAGES[name]
+    _, saved, _ = trained(workers)
     path, chance = tmp_path / "jobs" / saved.key, random.Random(7)
     whole, found = path.read_bytes(), 0
     for _ in range(number):
-        harm(path, chance)
-        found += is_found(bench.checkpoints, saved)
+        damage(path, chance)
+        found += finds_damage(workers.checkpoints, saved)
         path.write_bytes(whole)
-    assert not is_found(bench.checkpoints, saved)
+    assert not finds_damage(workers.checkpoints, saved)
     campaign.figure(
         f"{name} found, of {number}", target=str(number), measured=found, met=found == number
     )
@@ -88,37 +89,37 @@ def test_every_damage_is_found(bench: Bench, tmp_path: Path, campaign: Campaign,
 
 
 def test_checkpoints_exchanged_between_cursors_or_jobs_are_found(
-    bench: Bench, tmp_path: Path, campaign: Campaign
+    workers: WorkerHarness, tmp_path: Path, campaign: Campaign
 ) -> None:
-    [_, newest, before], [_, foreign, _] = trained(bench), trained(bench)
+    [_, newest, before], [_, foreign, _] = trained(workers), trained(workers)
     root, found = tmp_path / "jobs", 0
     for other in (before, foreign):
         one, two = root / newest.key, root / other.key
         spare = root / "spare"
         one.rename(spare), two.rename(one), spare.rename(two)
-        found += is_found(bench.checkpoints, newest) and is_found(bench.checkpoints, other)
+        found += all(finds_damage(workers.checkpoints, it) for it in (newest, other))
         one.rename(spare), two.rename(one), spare.rename(two)
     campaign.figure("exchanged pairs found, of 2", target="2", measured=found, met=found == 2)
     assert found == 2
 
 
-@pytest.mark.parametrize("name", [*HARMS, "both bit flips", "both deleted files"])
+@pytest.mark.parametrize("name", [*DAMAGES, "both bit flips", "both deleted files"])
 def test_a_job_with_a_damaged_checkpoint_ends_with_the_same_bits(
-    bench: Bench, tmp_path: Path, campaign: Campaign, name: str
+    workers: WorkerHarness, tmp_path: Path, campaign: Campaign, name: str
 ) -> None:
-    undisturbed, chance = submit(bench.jobs, **TINY), random.Random(3)
-    bench.run(undisturbed)
-    reference = bench.jobs.get(undisturbed).weights_sha256
-    harm, _ = HARMS[name.removeprefix("both ")]
+    undisturbed, chance = submit(workers.jobs, **TINY), random.Random(3)
+    workers.run(undisturbed)
+    reference = workers.jobs.get(undisturbed).weights_sha256
+    damage, _ = DAMAGES[name.removeprefix("both ")]
     same, number = 0, campaign.of(1, 20)
     for _ in range(number):
-        job, *saved = trained(bench)
+        job, *saved = trained(workers)
         for it in saved if name.startswith("both") else saved[:1]:
-            harm(tmp_path / "jobs" / it.key, chance)
-        assert bench.run(job) == "succeeded"
-        done = bench.jobs.get(job)
-        same += (done.weights_sha256, done.losses) == (reference, 0)
-        warned = bench.warnings(job)
+            damage(tmp_path / "jobs" / it.key, chance)
+        assert workers.run(job) == "succeeded"
+        done = workers.jobs.get(job)
+        same += (done.weights_sha256, done.lost_workers) == (reference, 0)
+        warned = workers.warnings(job)
         assert warned.count("begun_again") == name.startswith("both")
     campaign.figure(
         f"jobs with the same bytes after {name}, of {number}",
@@ -135,8 +136,8 @@ JOB = {"preset": "linear", "batch_size": 256, "epochs": 30}
 
 
 @pytest.fixture
-def spoilt(server: Server) -> tuple[Server, str, str]:
-    """A server whose job has run and now waits with all its checkpoints damaged."""
+def damaged_service(server: Server) -> tuple[Server, str, str]:
+    """A server with a paused job whose checkpoints are all damaged, and an undisturbed job."""
     undisturbed = server.submit(**JOB)
     job = server.submit(**JOB)
     server.wait_for_progress(job, 0.1)
@@ -148,29 +149,27 @@ def spoilt(server: Server) -> tuple[Server, str, str]:
 
 
 def test_a_service_whose_checkpoints_are_all_damaged_begins_again(
-    spoilt: tuple[Server, str, str],
+    damaged_service: tuple[Server, str, str],
 ) -> None:
-    server, undisturbed, job = spoilt
+    server, undisturbed, job = damaged_service
     refused = server.http.get(f"/v1/models/{job}/weights.safetensors")
     assert (refused.status_code, refused.json()["code"]) == (503, "store-unavailable")
     assert "damaged" in refused.json()["detail"]
     server.act(job, "resume")
     ended, reference = (server.wait(it, "succeeded", "failed") for it in (job, undisturbed))
     assert ended["weights_sha256"] == reference["weights_sha256"]
-    assert (ended["losses"], ended["attempt"]) == (0, 2)
+    assert (ended["lost_workers"], ended["attempt"]) == (0, 2)
 
 
-@pytest.mark.parametrize("harm", [flip_bit, delete])
+@pytest.mark.parametrize("damage", [flip_bit, delete])
 def test_a_finished_job_never_answers_with_other_weights_than_its_own(
-    bench: Bench, harm: Harm, tmp_path: Path
+    workers: WorkerHarness, damage: Damage, tmp_path: Path
 ) -> None:
-    from service.store.networks import Networks
-
-    job = submit(bench.jobs, **TINY)
-    bench.run(job)
-    [last] = bench.jobs.with_checkpoints(job)[1]
-    networks = Networks(bench.jobs, bench.checkpoints)
-    harm(tmp_path / "jobs" / last.key, random.Random(2))
+    job = submit(workers.jobs, **TINY)
+    workers.run(job)
+    [last] = workers.saved(job)
+    networks = ModelCache(workers.jobs, workers.checkpoints)
+    damage(tmp_path / "jobs" / last.key, random.Random(2))
     with pytest.raises(StoreBroken):
         networks.get(job)
 
@@ -178,16 +177,16 @@ def test_a_finished_job_never_answers_with_other_weights_than_its_own(
 # --- The database ---
 
 
-def header(path: Path) -> None:
+def overwrite_header(path: Path) -> None:
     path.write_bytes(b"SQLite garbage 3" + path.read_bytes()[16:])
 
 
-def half(path: Path) -> None:
+def cut_in_half(path: Path) -> None:
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2 + 100])
 
 
-def middle(path: Path) -> None:
+def overwrite_pages(path: Path) -> None:
     """Overwrite the root pages of the tables, as a lost or foreign block would."""
     data = bytearray(path.read_bytes())
     for page in range(2, len(data) // 4096, 2):
@@ -195,12 +194,12 @@ def middle(path: Path) -> None:
     path.write_bytes(data)
 
 
-@pytest.mark.parametrize("harm", [header, half, middle])
-def test_a_damaged_database_ends_the_start_with_one_plain_line(
-    tmp_path: Path, datasets_dir: Path, empty_database: Path, harm: Callable[[Path], None]
+@pytest.mark.parametrize("damage", [overwrite_header, cut_in_half, overwrite_pages])
+def test_a_damaged_database_stops_the_start_with_one_plain_line(
+    tmp_path: Path, datasets_dir: Path, empty_database: Path, damage: Callable[[Path], None]
 ) -> None:
     path = Path(shutil.copy(empty_database, tmp_path / "jobs.sqlite3"))
-    harm(path)
+    damage(path)
     before = path.read_bytes()
     command = [sys.executable, "-m", "service", "serve", "--port", "0", "--data-dir", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""Eight dispatchers on one store start each job once, and the database is never locked to them."""
+"""Eight dispatchers on one store start each job once, and never find the database locked."""
 
 import time
 from collections import Counter
@@ -9,33 +9,34 @@ from pathlib import Path
 import pytest
 import structlog
 
-from service.errors import StoreBroken
-from service.store import link
-from service.store.artifacts import Artifacts
+from mlp_client.job_state import State
+from service.domain.errors import StoreBroken
 from service.store.attempts import SUCCEEDED, Attempt
-from service.store.database import Database
+from service.store.files.local import LocalArtifacts
 from service.store.jobs import JobStore
 from service.store.queue import Queue
+from service.store.sql import sqlite
+from service.store.sql.database import Database
 from service.work.dispatcher import Dispatcher
-from service.work.launcher import InlineLauncher
-from tests.campaign import Campaign
+from service.work.launchers.inline import InlineLauncher
 from tests.conftest import submit
-from tests.service.store.records import DONE, ENVIRONMENT, HANDLE, query
+from tests.support.campaign import Campaign
+from tests.support.job_records import DONE, ENVIRONMENT, HANDLE, query
 
 DISPATCHERS = 8
-UNSYNCED = tuple(pragma for pragma in link.PRAGMAS if "synchronous" not in pragma)
-UNSYNCED += ("synchronous=OFF",)
-"""Nobody pulls the plug here: in the small version nobody waits for the disk."""
+OTHER_PRAGMAS = [pragma for pragma in sqlite.PRAGMAS if "synchronous" not in pragma]
+UNSYNCED = (*OTHER_PRAGMAS, "synchronous=OFF")
+"""There is no power cut here, so the small version does not wait for the disk."""
 
 
 def dispatch(url: str, begin_at: float, pragmas: tuple[str, ...]) -> tuple[int, int]:
-    """Be one of the dispatchers until nothing is left to do.
+    """Run one of the dispatchers until no job is queued.
 
     Returns:
         How many jobs it ran, and how often the store failed, as by `database is locked`.
     """
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    link.PRAGMAS = pragmas
+    setattr(sqlite, "PRAGMAS", pragmas)  # noqa: B010 - its type has a fixed length
     database = Database(url)
     ran, failures = Counter[str](), 0
 
@@ -46,10 +47,10 @@ def dispatch(url: str, begin_at: float, pragmas: tuple[str, ...]) -> tuple[int, 
         ran[job] += 1
         return 0
 
-    nowhere = Artifacts(Path(url.removeprefix("sqlite:///")).parent / "jobs")
+    nowhere = LocalArtifacts(Path(url.removeprefix("sqlite:///")).parent / "jobs")
     dispatcher = Dispatcher(Queue(database), InlineLauncher(run), nowhere)
     time.sleep(max(0.0, begin_at - time.time()))
-    while JobStore(database).counts()["queued"]:
+    while JobStore(database).counts()[State.QUEUED]:
         try:
             dispatcher.step()
         except StoreBroken:
@@ -62,29 +63,31 @@ def test_eight_dispatchers_start_each_job_once(
     campaign: Campaign, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     count = campaign.of(500, 10_000)
-    pragmas = campaign.of(UNSYNCED, link.PRAGMAS)
-    monkeypatch.setattr(link, "PRAGMAS", pragmas)
+    pragmas = campaign.of(UNSYNCED, sqlite.PRAGMAS)
+    monkeypatch.setattr(sqlite, "PRAGMAS", pragmas)
     database = Database(database_url)
     jobs = JobStore(database)
     for _ in range(count):
         submit(jobs)
     begin_at = time.time() + 4
-    told = [(database_url, begin_at, pragmas)] * DISPATCHERS
+    arguments = [(database_url, begin_at, pragmas)] * DISPATCHERS
     with ProcessPoolExecutor(DISPATCHERS, get_context("spawn")) as pool:
-        ran, failures = zip(*pool.map(dispatch, *zip(*told, strict=True)), strict=True)
+        ran, failures = zip(*pool.map(dispatch, *zip(*arguments, strict=True)), strict=True)
     database.close()
 
     span = "SELECT 86400 * (julianday(max(at)) - julianday(min(at))) FROM events WHERE number > 1"
     [(seconds,)] = query(database, span)
-    states = query(database, "SELECT state, attempt, losses, count(*) FROM jobs GROUP BY 1, 2, 3")
+    states = query(
+        database, "SELECT state, attempt, lost_workers, count(*) FROM jobs GROUP BY 1, 2, 3"
+    )
     started = query(
         database,
         "SELECT count(*), count(DISTINCT job) FROM events WHERE data LIKE '%\"running\"%'",
     )
-    at_work = sum(jobs > 0 for jobs in ran)
+    at_work = sum(number > 0 for number in ran)
     once = states == [("succeeded", 1, 0, count)] and started == [(count, count)]
-    told = f"{sum(ran)} of {count}, by {at_work} of {DISPATCHERS} dispatchers at once"
-    campaign.figure("jobs started exactly once", target="all", measured=told, met=once)
+    measured = f"{sum(ran)} of {count}, by {at_work} of {DISPATCHERS} concurrent dispatchers"
+    campaign.figure("jobs started exactly once", target="all", measured=measured, met=once)
     campaign.figure(
         "failures as `database is locked`",
         target="0",

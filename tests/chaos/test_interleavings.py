@@ -1,4 +1,4 @@
-"""Every order of what dispatchers, workers, clients and faults do leaves the jobs right."""
+"""Jobs are handled correctly in whatever order dispatchers, workers, clients and faults act."""
 
 import time
 from collections import Counter
@@ -16,9 +16,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.campaign import Campaign
-from tests.chaos.simulation import ACTIONS, FAULTS, World, play, play_all, scene
-from tests.chaos.stage import Stage
+from tests.support.campaign import Campaign
+from tests.support.simulation import ACTIONS, FAULTS, World, play, play_all, scene
+from tests.support.stage import Stage
 
 PROCESSES = 2
 RARE = (
@@ -36,10 +36,10 @@ RARE = (
     "round failed",
     "refused StoreFull",
 )
-"""What must have happened, or the simulation has shown nothing."""
+"""What must have happened at least once; otherwise the simulation has shown nothing."""
 
 
-def test_whatever_the_order_every_job_ends_as_it_must(campaign: Campaign) -> None:
+def test_every_job_ends_correctly_in_whatever_order_things_happen(campaign: Campaign) -> None:
     count = campaign.of(600, 20_000)
     started = time.monotonic()
     if campaign.full:
@@ -52,16 +52,16 @@ def test_whatever_the_order_every_job_ends_as_it_must(campaign: Campaign) -> Non
     broken = [story for _, stories in played for story in stories]
     seconds = time.monotonic() - started
     steps = sum(happened.values())
-    told = f"{count} in {seconds:.0f} s, {steps} moves and steps of workers"
+    measured = f"{count} in {seconds:.0f} s, {steps} moves and steps of workers"
     target = "20 000 in 60 s" if campaign.full else "all"
-    campaign.figure("orders of events played", target=target, measured=told, met=seconds <= 60)
+    campaign.figure("orders of events played", target=target, measured=measured, met=seconds <= 60)
     campaign.figure("orders that break a rule", target="0", measured=len(broken), met=not broken)
     assert not broken, broken[0]
     assert [what for what in RARE if not happened[what]] == []
 
 
 class Orders(RuleBasedStateMachine):
-    """The same world with hypothesis in the place of the seed: it shrinks what it finds."""
+    """The same world driven by hypothesis in place of a seed, which shrinks what it finds."""
 
     stage: Stage
 

@@ -1,4 +1,4 @@
-"""Jobs that kill their workers, or need more memory than there is; and machines that sleep."""
+"""Jobs that kill their workers or need more memory than there is, and machines that sleep."""
 
 import os
 import resource
@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.campaign import Campaign
-from tests.chaos.ledger import Ledger, freeze, kill
-from tests.servers import Server, eventually
+from tests.support.campaign import Campaign
+from tests.support.ledger import Ledger, freeze, kill
+from tests.support.server_process import Server, eventually
 
 SMALL = {"hidden": [32], "batch_size": 512, "epochs": 4}
 WIDE = {"hidden": [4096, 2048], "batch_size": 64, "epochs": 1}
@@ -21,20 +21,20 @@ MEMORY_GROUPS = Path("/sys/fs/cgroup/memory")
 
 @dataclass
 class Machine:
-    """A server and its worker that sleep, and how they wake up."""
+    """A suspended server with its worker, and the order in which they are resumed."""
 
     server: Server
     job: str
     worker: int
     first: str
-    """Who is woken first, or `both`."""
+    """What is resumed first: `server`, `workers` or `both`."""
 
 
 @pytest.fixture(scope="module")
 def asleep(
     tmp_path_factory: pytest.TempPathFactory, datasets_dir: Path, campaign: Campaign
 ) -> Iterator[tuple[float, list[Machine]]]:
-    """Machines put to sleep at the beginning of all these tests, and the time of it."""
+    """Machines suspended at the beginning of all these tests, and the time of that."""
     machines = []
     for first in campaign.of(("server", "workers"), ("server", "workers", "both")):
         server = Server(tmp_path_factory.mktemp(first) / "data", datasets_dir).start()
@@ -42,7 +42,7 @@ def asleep(
         server.wait_for_progress(job, 0.05)
         machines.append(Machine(server, job, worker_of(server, job), first))
         assert freeze(machines[-1].worker)
-        time.sleep(2.0)  # so that the server has seen a sweep without a beat
+        time.sleep(2.0)  # so that the server has done a sweep that found no heartbeat
         assert freeze(server.pid)
     yield time.monotonic(), machines
     for machine in machines:
@@ -69,12 +69,12 @@ def worker_of(server: Server, job: str) -> int:
     return eventually(lambda: server.worker(job), "a worker", 60)
 
 
-def test_five_deaths_in_a_row_end_the_job(server: Server, campaign: Campaign) -> None:
+def test_five_lost_workers_in_a_row_fail_the_job(server: Server, campaign: Campaign) -> None:
     job = server.submit(hidden=[32], epochs=200)
     log = server.data_dir / "jobs" / job / "worker.log"
     started, deaths = time.monotonic(), 0
     while server.job(job)["state"] in ("queued", "running"):
-        assert time.monotonic() < started + 60, f"{deaths} deaths did not end the job"
+        assert time.monotonic() < started + 60, f"{deaths} lost workers did not fail the job"
         text = log.read_text() if log.exists() else ""
         if f"attempt {deaths + 1} begins" in text and (pid := server.worker(job)):
             deaths += kill(pid, signal.SIGSEGV)
@@ -87,14 +87,14 @@ def test_five_deaths_in_a_row_end_the_job(server: Server, campaign: Campaign) ->
         f"in {time.monotonic() - started:.0f} s",
         met=(found["state"], found["reason"]["code"], deaths) == ("failed", "worker_lost", 5),
     )
-    assert (found["state"], found["attempt"], found["losses"]) == ("failed", 5, 5)
+    assert (found["state"], found["attempt"], found["lost_workers"]) == ("failed", 5, 5)
     assert found["reason"]["code"] == "worker_lost"
-    assert "ended by SIGSEGV; its last log lines:" in found["reason"]["message"]
+    assert "ended by SIGSEGV. Its last log lines:" in found["reason"]["message"]
     assert "attempt 5 begins" in found["reason"]["message"]
     assert deaths == 5
 
 
-def test_a_job_that_diverges_says_where(server: Server, campaign: Campaign) -> None:
+def test_a_diverging_job_reports_epoch_and_step(server: Server, campaign: Campaign) -> None:
     job = server.submit(**SMALL | {"learning_rate": 1000.0, "hidden": [64, 64]})
     found = server.wait(job, "failed", "succeeded")
     campaign.figure(
@@ -108,7 +108,7 @@ def test_a_job_that_diverges_says_where(server: Server, campaign: Campaign) -> N
     assert "step" in found["reason"]["message"]
 
 
-def test_a_worker_without_memory_says_so(server: Server, campaign: Campaign) -> None:
+def test_a_worker_without_memory_reports_it(server: Server, campaign: Campaign) -> None:
     job = server.submit(**WIDE)
     pid = worker_of(server, job)
     resource.prlimit(pid, resource.RLIMIT_AS, (450 * 2**20, 450 * 2**20))
@@ -124,7 +124,7 @@ def test_a_worker_without_memory_says_so(server: Server, campaign: Campaign) -> 
 
 @pytest.fixture
 def memory_group() -> Iterator[Path]:
-    """A group of processes that may have 100 MB together."""
+    """A control group that may use 100 MB."""
     group = MEMORY_GROUPS / f"mlp-service-{os.getpid()}"
     try:
         group.mkdir()
@@ -136,7 +136,7 @@ def memory_group() -> Iterator[Path]:
     group.rmdir()
 
 
-def test_a_worker_killed_for_lack_of_memory_says_so_and_is_tried_again(
+def test_a_job_whose_worker_was_oom_killed_is_tried_again(
     server: Server, campaign: Campaign, memory_group: Path
 ) -> None:
     job = server.submit(**WIDE)
@@ -155,7 +155,7 @@ def test_a_worker_killed_for_lack_of_memory_says_so_and_is_tried_again(
     server.wait(job, "cancelled")
 
 
-def test_machines_that_slept_lose_nothing(
+def test_a_suspended_machine_loses_nothing(
     asleep: tuple[float, list[Machine]], campaign: Campaign
 ) -> None:
     since, machines = asleep
@@ -172,7 +172,7 @@ def test_machines_that_slept_lose_nothing(
     ended = {it.first: it.server.wait(it.job, "succeeded", seconds=90) for it in machines}
     attempts = {first: job["attempt"] for first, job in ended.items()}
     campaign.figure(
-        "attempts begun anew after a sleep, whoever wakes first",
+        "attempts begun again after a suspension, whatever is resumed first",
         target="0",
         measured=f"{sum(attempts.values()) - len(attempts)} after {slept:.0f} s",
         met=set(attempts.values()) == {1},

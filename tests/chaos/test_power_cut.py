@@ -1,4 +1,4 @@
-"""Power cuts: every state that a file system may be in afterwards, of a run that was recorded."""
+"""Power cuts: every state in which one may leave the file system, for a recorded run."""
 
 import itertools
 import json
@@ -9,22 +9,22 @@ from pathlib import Path
 
 import pytest
 
-from service.store.database import Database
 from service.store.jobs import JobStore
-from tests.campaign import Campaign
-from tests.chaos.tracing import Op, needs_strace, recorded
+from service.store.sql.database import Database
 from tests.conftest import QUICK, submit
-from tests.service.store.records import claim
+from tests.support.campaign import Campaign
+from tests.support.job_records import claim
+from tests.support.syscall_tracing import Op, needs_strace, recorded
 
 pytestmark = needs_strace
 
 
-# --- The file system's model ---
+# --- A model of the file system ---
 
 
 @dataclass
 class Inode:
-    """A file's bytes, or a directory: how often it was written, and how much of that is durable."""
+    """A file's bytes or a directory: how often it was written, and how much of that is durable."""
 
     total: int
     """Writes that make it whole."""
@@ -42,8 +42,8 @@ class Inode:
 class Disk:
     """Names and bytes, each with what a power cut may leave of it.
 
-    Of a name every value since its directory was last synced may be the one that is left, whatever
-    is left of other names: POSIX promises no order among them.
+    Every value that a name has had since its directory was last synced may be the one that is left,
+    whatever is left of other names, because POSIX promises no order among them.
     """
 
     names: dict[Path, list[Inode | None]] = field(default_factory=dict)
@@ -116,7 +116,7 @@ class Run:
 
 
 class Outage:
-    """Cuts the power after each operation of a run, and looks at every state that may be left."""
+    """Cuts the power after each operation of a run, and checks every state that may be left."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -157,9 +157,9 @@ class Outage:
                 self.bad.append(f"after {when}: an acknowledged commit is lost")
 
     def _recovered(self) -> Iterator[int | None]:
-        """Yield the commit that SQLite comes back to in each state; None if it is damaged.
+        """Yield the commit that SQLite recovers in each state; None if the database is damaged.
 
-        A whole journal is rolled back. If it is not whole, or gone, the database stays as it lies.
+        A whole journal is rolled back. If it is not whole, or gone, the database stays as it is.
         """
         for database in self._disk.fates(self.run.database):
             for journal in self._disk.fates(self.run.journal):
@@ -168,11 +168,14 @@ class Outage:
                         if journal and left == journal.total:
                             yield self._rolled_back(journal, database)
                         else:
-                            known = content in self._commits
-                            yield self._commits.index(content) if known else None  # type: ignore[arg-type]
+                            yield self._commit_of(content)
+
+    def _commit_of(self, writes: int | None) -> int | None:
+        """Return the commit whose end left the database with that many writes."""
+        return self._commits.index(writes) if writes in self._commits else None
 
     def _rolled_back(self, journal: Inode, database: Inode | None) -> int | None:
-        """Return the commit before a journal's; it can't undo what later ones have written."""
+        """Return the commit before a journal's, unless a later one has written to the database."""
         ends = self._commits[journal.born + 1 : journal.born + 2]
         later = bool(ends) and database is not None and database.writes > ends[0]
         return None if later else journal.born
@@ -195,14 +198,14 @@ class Outage:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Two attempts at one job that save at every chance: see `saving`."""
+    """Two attempts at one job that save at every chance: see `checkpoint_saver`."""
     folder = tmp_path_factory.mktemp("run") / "data"
-    ops = recorded(folder, ["-m", "tests.chaos.saving", str(folder)])
+    ops = recorded(folder, ["-m", "tests.support.checkpoint_saver", str(folder)])
     marks = sorted((folder / "marks").iterdir())
     return Run(folder, ops, [json.loads(mark.read_text()) for mark in marks])
 
 
-def test_no_power_cut_leaves_a_row_without_its_file_or_takes_a_commit_back(
+def test_no_power_cut_leaves_a_row_without_its_file_or_undoes_a_commit(
     run: Run, campaign: Campaign
 ) -> None:
     outage = Outage(run).enumerate()
@@ -257,7 +260,7 @@ WEAKER: dict[str, Callable[[Run], Run]] = {
 
 
 @pytest.mark.parametrize("weaker", WEAKER.values(), ids=WEAKER)
-def test_the_enumerator_finds_what_a_weaker_order_would_lose(
+def test_the_model_finds_what_a_weaker_order_would_lose(
     run: Run, weaker: Callable[[Run], Run]
 ) -> None:
     assert Outage(weaker(run)).enumerate().bad != []
@@ -272,7 +275,7 @@ def test_a_save_makes_its_calls_in_this_order(
     campaign: Campaign,
 ) -> None:
     ops = run.ops
-    if campaign.full:  # those of a worker process
+    if campaign.full:  # the calls of a real worker process
         job = submit(JobStore(database), **QUICK)
         claim(database, job)
         environment = {"MLP_DATABASE_URL": database_url, "MLP_DATASETS_DIR": str(datasets_dir)}
@@ -308,9 +311,9 @@ def order(ops: list[Op], rename: int) -> list[str]:
     data = folder.parents[2]
     names = {data: "data", folder: "folder", data / "jobs.sqlite3": "database"}
     names |= {data / "jobs.sqlite3-journal": "journal", ops[rename].path: "file"}
-    said = [f"{op.kind} {names.get(op.path, op.path.name)}" for op in ops]
-    end = said.index("fsync data", said.index("unlink journal", rename))
-    begin = said.index("write file")
-    while "write file" in said[begin + 1 : rename]:
-        begin = said.index("write file", begin + 1)
-    return [key for key, _ in itertools.groupby(said[begin : end + 1])]
+    calls = [f"{op.kind} {names.get(op.path, op.path.name)}" for op in ops]
+    end = calls.index("fsync data", calls.index("unlink journal", rename))
+    begin = calls.index("write file")
+    while "write file" in calls[begin + 1 : rename]:
+        begin = calls.index("write file", begin + 1)
+    return [key for key, _ in itertools.groupby(calls[begin : end + 1])]

@@ -9,9 +9,9 @@ from statistics import median
 
 import httpx2
 
-from tests.campaign import Campaign
-from tests.chaos.ledger import Ledger, zombies
-from tests.servers import Server, eventually
+from tests.support.campaign import Campaign
+from tests.support.ledger import Ledger, zombies
+from tests.support.server_process import Server, eventually
 
 SHORT = (
     {"preset": "linear", "batch_size": 4096, "epochs": 1},
@@ -40,7 +40,7 @@ class Client:
                     self._submit(http, number)
                     if self.stop.wait(1.5):
                         return
-        except BaseException as exc:  # the test tells it
+        except BaseException as exc:  # the test reports it
             self.error = exc
 
     def _submit(self, http: httpx2.Client, number: int) -> None:
@@ -90,23 +90,23 @@ def test_killed_servers_lose_no_job_and_disturb_none(server: Server, campaign: C
     assert not any(wrongs.values()), wrongs
     assert ledger.is_whole()
     eventually(lambda: not server.workers(), "the last workers to end")
-    eventually(lambda: not zombies(server.pid), "the dead to be reaped")
+    eventually(lambda: not zombies(server.pid), "zombies to be reaped")
 
 
 def faults(
     server: Server, ledger: Ledger, references: list[str], specs: dict[str, int]
 ) -> dict[str, list[str]]:
-    """Return what must not be, each with the jobs where it is."""
+    """Return every kind of fault, each with the jobs that show it."""
     states = ledger.states()
     sums = [ledger.row(job)["weights_sha256"] for job in references]
     return {
         "acknowledged jobs lost": [job for job in specs if states.get(job) != "succeeded"],
-        "jobs that nobody was told of": sorted(set(states) - {*specs, *references}),
+        "jobs that no client submitted": sorted(set(states) - {*specs, *references}),
         "jobs with two ends, or none": [job for job in states if len(ledger.ends(job)) != 1],
         "networks with other bytes than an undisturbed run": [
             job for job, spec in specs.items() if ledger.row(job)["weights_sha256"] != sums[spec]
         ],
-        "attempts ended by the death of a server": [
+        "attempts ended by the kill of a server": [
             job for job in states if begun_again(server, ledger, job)
         ],
     }
@@ -133,9 +133,9 @@ def ended(ledger: Ledger) -> bool:
 
 
 def begun_again(server: Server, ledger: Ledger, job: str) -> bool:
-    """Tell whether an attempt was replaced though its worker had begun.
+    """Return whether an attempt was replaced although its worker had begun.
 
-    One that was claimed, and whose server died before it started a worker, must be replaced.
+    An attempt whose server was killed between the claim and the start must be replaced.
     """
     log = server.data_dir / "jobs" / job / "worker.log"
     last = ledger.row(job)["attempt"]

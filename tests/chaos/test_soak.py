@@ -1,4 +1,4 @@
-"""Mixed use for half an hour: nothing that the server holds may grow."""
+"""Mixed use for half an hour, during which the server must not accumulate resources."""
 
 import io
 import os
@@ -16,10 +16,10 @@ import httpx2
 import numpy as np
 import pytest
 
-from tests.campaign import Campaign
-from tests.chaos.ledger import zombies
 from tests.conftest import QUICK
-from tests.servers import Server, eventually
+from tests.support.campaign import Campaign
+from tests.support.ledger import zombies
+from tests.support.server_process import Server, eventually
 
 VISITORS = 3
 REAPED_SECONDS = 6
@@ -53,7 +53,7 @@ READS = (
 
 
 class Visitor(threading.Thread):
-    """A client that does this and that until it is told to stop."""
+    """A client that uses the service at random until it is stopped."""
 
     def __init__(self, url: str, seed: int, digit: bytes) -> None:
         super().__init__(name=f"visitor {seed}")
@@ -72,16 +72,16 @@ class Visitor(threading.Thread):
         self._http.close()
 
     def run(self) -> None:
-        habits = (self.read, self.predict, self.submit, self.act, self.follow, self.err)
+        actions = (self.read, self.predict, self.submit, self.act, self.follow, self.err)
         while not self._over.wait(self._chance.random() * 0.08):
-            habit: Callable[[], httpx2.Response]
-            [habit] = self._chance.choices(habits, (9, 4, 3, 4, 2, 2))
+            action: Callable[[], httpx2.Response]
+            [action] = self._chance.choices(actions, (9, 4, 3, 4, 2, 2))
             try:
-                answer = habit()
+                answer = action()
             except httpx2.HTTPError as exc:
-                self.broken.append(f"{habit.__name__}: {exc!r}")
+                self.broken.append(f"{action.__name__}: {exc!r}")
                 continue
-            self.done[habit.__name__] += 1
+            self.done[action.__name__] += 1
             self.statuses[answer.status_code] += 1
             if answer.status_code >= 500:
                 self.broken.append(f"{answer.request.url}: {answer.text}")
@@ -127,7 +127,7 @@ class Visitor(threading.Thread):
         return self._http.post(f"/v1/jobs/{job}/{action}")
 
     def follow(self) -> httpx2.Response:
-        """Open an event stream, and drop it after a few lines or read it to its end."""
+        """Open an event stream, and close it after a few lines or read it to its end."""
         with self._http.stream("GET", f"/v1/jobs/{self._any_job()}/events") as stream:
             for number, _ in enumerate(stream.iter_lines()):
                 if number > self._chance.randrange(40):
@@ -137,26 +137,25 @@ class Visitor(threading.Thread):
     def err(self) -> httpx2.Response:
         post, job = self._http.post, self._any_job()
         image = {"Content-Type": "image/png"}
-        return self._chance.choice(
-            [
-                lambda: post("/v1/jobs", json={"epochs": -1, "nmae": 1}),
-                lambda: post("/v1/jobs", content=b"{", headers={"Content-Type": "text/x"}),
-                lambda: post("/v1/jobs", json={"metadata": {"a": "x" * 300_000}}),
-                lambda: post(f"/v1/models/{job}/predict", content=b"\x89PNG", headers=image),
-                lambda: post(f"/v1/models/{job}/predict", json={"inputs": [{}]}),
-                lambda: self._http.put(f"/v1/jobs/{job}"),
-                lambda: self._http.get("/v1/jobs", headers={"Host": "elsewhere"}),
-            ]
-        )()
+        requests: list[Callable[[], httpx2.Response]] = [
+            lambda: post("/v1/jobs", json={"epochs": -1, "nmae": 1}),
+            lambda: post("/v1/jobs", content=b"{", headers={"Content-Type": "text/x"}),
+            lambda: post("/v1/jobs", json={"metadata": {"a": "x" * 300_000}}),
+            lambda: post(f"/v1/models/{job}/predict", content=b"\x89PNG", headers=image),
+            lambda: post(f"/v1/models/{job}/predict", json={"inputs": [{}]}),
+            lambda: self._http.put(f"/v1/jobs/{job}"),
+            lambda: self._http.get("/v1/jobs", headers={"Host": "elsewhere"}),
+        ]
+        return self._chance.choice(requests)()
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What a server held at one moment."""
+    """What a server used at one moment."""
 
     second: float
     memory: float
-    """MiB that are its own: no files, no shared libraries."""
+    """anonymous memory in MiB, without files and shared libraries"""
     descriptors: int
     threads: int
     data: int
@@ -200,9 +199,8 @@ class Watcher(threading.Thread):
     def median(self, of: str, begin: float, end: float) -> float:
         """Return the median over a part of the time, which runs from 0 to 1."""
         last = self.samples[-1].second
-        return statistics.median(
-            getattr(sample, of) for sample in self.samples if begin <= sample.second / last <= end
-        )
+        within = [it for it in self.samples if begin <= it.second / last <= end]
+        return float(statistics.median(getattr(sample, of) for sample in within))
 
     def growth(self, of: str) -> float:
         """Return how much more there was in the last tenth than after the first third."""
@@ -229,7 +227,7 @@ def size_of(folder: Path) -> int:
 
 
 def use(server: Server, seconds: float, kill_every: float) -> list[Visitor]:
-    """Let visitors come and go for some time, and kill a worker now and then."""
+    """Let visitors use the service for some time, and kill a worker now and then."""
     digit = server.http.get("/v1/datasets/mnist/test/0.png").content
     visitors = [Visitor(server.url, seed, digit) for seed in range(VISITORS)]
     for visitor in visitors:
@@ -270,7 +268,7 @@ def soaked(tmp_path: Path, datasets_dir: Path, keep: int) -> Iterator[Server]:
     server.stop()
 
 
-def test_nothing_grows_under_mixed_use(soaked: Server, keep: int, campaign: Campaign) -> None:
+def test_no_resource_grows_under_mixed_use(soaked: Server, keep: int, campaign: Campaign) -> None:
     seconds = campaign.of(10, 1800)
     watcher = Watcher(soaked, every=campaign.of(0.7, 5))
     watcher.start()
@@ -280,52 +278,54 @@ def test_nothing_grows_under_mixed_use(soaked: Server, keep: int, campaign: Camp
 
     broken = [what for visitor in visitors for what in visitor.broken]
     done = sum((visitor.done for visitor in visitors), Counter[str]())
-    figure = campaign.figure
-    figure("answers, all below 500", target="all", measured=done.total(), met=not broken)
-
-    growth = {what: watcher.growth(what) for what in ("memory", "descriptors", "threads")}
-    most = {"memory": campaign.of(40, 4), "descriptors": 6, "threads": 4}
-    whole = f"{seconds // 60:.0f} min"
-    for what, grown in growth.items():
-        unit = " MiB" if what == "memory" else ""
-        target = f"≤ {most[what]}{unit}"
-        met = grown <= most[what]
-        figure(
-            f"growth of {what} from a third to the end of {whole}",
-            target=target,
-            measured=f"{grown:+.1f}{unit}",
-            met=met,
-        )
-    data, database = (max(getattr(s, w) for s in watcher.samples) for w in ("data", "database"))
-    figure(
-        "most that jobs took on disk",
-        target="≤ 40 MB",
-        measured=f"{data / 1e6:.1f} MB",
-        met=data <= 40e6,
-    )
-    figure(
-        "most the database took",
-        target="≤ 2 MB",
-        measured=f"{database / 1e6:.1f} MB",
-        met=database <= 2e6,
-    )
-
+    campaign.figure("answers, all below 500", target="all", measured=done.total(), met=not broken)
+    grown = note_growth(campaign, watcher, f"{seconds // 60:.0f} min")
+    grown |= note_disk_use(campaign, watcher)
     folders = {path.name for path in (soaked.data_dir / "jobs").iterdir()}
-    orphans = folders - {job["id"] for job in soaked.http.get("/v1/jobs?limit=100").json()["data"]}
-    figure("folders of no job at the end", target="0", measured=len(orphans), met=not orphans)
-    dead = watcher.lasting_zombies()
-    eventually(lambda: not zombies(soaked.pid), "the dead children to be reaped")
-    figure("dead children left", target="0", measured=len(dead), met=not dead)
+    left = folders - {job["id"] for job in soaked.http.get("/v1/jobs?limit=100").json()["data"]}
+    campaign.figure("folders of no job at the end", target="0", measured=len(left), met=not left)
+    lasting = watcher.lasting_zombies()
+    eventually(lambda: not zombies(soaked.pid), "zombies to be reaped")
+    campaign.figure("zombies left", target="0", measured=len(lasting), met=not lasting)
 
     assert not broken, broken[:5]
     assert set(done) == {"read", "predict", "submit", "act", "follow", "err"}
-    assert all(grown <= most[what] for what, grown in growth.items()), growth
-    assert data <= 40e6
-    assert database <= 2e6
-    assert not orphans
-    assert not dead
+    assert all(amount <= most for amount, most in grown.values()), grown
+    assert not left
+    assert not lasting
     log = soaked.log()
     assert "worker_lost" in log, "no worker was killed"
     assert "job_pruned" in log, "retention had nothing to do"
     assert "Traceback" not in log
     assert "step_failed" not in log
+
+
+Amounts = dict[str, tuple[float, float]]
+"""What was measured, and the most that is allowed."""
+
+
+def note_growth(campaign: Campaign, watcher: Watcher, duration: str) -> Amounts:
+    """Record how much more memory, descriptors and threads the server used in the end."""
+    allowed = {"memory": campaign.of(40, 4), "descriptors": 6, "threads": 4}
+    grown: Amounts = {what: (watcher.growth(what), most) for what, most in allowed.items()}
+    for what, (amount, most) in grown.items():
+        unit = " MiB" if what == "memory" else ""
+        campaign.figure(
+            f"growth of {what} from a third to the end of {duration}",
+            target=f"≤ {most}{unit}",
+            measured=f"{amount:+.1f}{unit}",
+            met=amount <= most,
+        )
+    return grown
+
+
+def note_disk_use(campaign: Campaign, watcher: Watcher) -> Amounts:
+    """Record the most that jobs and database took on disk, in MB."""
+    used: Amounts = {
+        "that jobs took on disk": (max(it.data for it in watcher.samples) / 1e6, 40),
+        "the database took": (max(it.database for it in watcher.samples) / 1e6, 2),
+    }
+    for what, (amount, most) in used.items():
+        measured, met = f"{amount:.1f} MB", amount <= most
+        campaign.figure(f"most {what}", target=f"≤ {most} MB", measured=measured, met=met)
+    return used

@@ -21,22 +21,22 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 
-from service import app
+from service import serve
 from service.settings import Settings
-from service.store.artifacts import Artifacts
 from service.store.backup import backup
-from service.store.database import MIGRATIONS, Database, migrate
-from service.work import leaving
-from tests.campaign import Campaign
-from tests.chaos.ledger import Ledger, freeze
-from tests.chaos.test_disk import whole_checkpoints
-from tests.servers import Server
+from service.store.files.local import LocalArtifacts
+from service.store.sql.database import Database
+from service.store.sql.migrate import MIGRATIONS, migrate
+from service.work import drain
+from tests.support.campaign import Campaign
+from tests.support.ledger import Ledger, freeze
+from tests.support.server_process import Server
 
 JOBS, EPOCHS = 50, 20
 MIGRATE = """
 import sys
 from alembic import command, config
-from service.store.database import migrate
+from service.store.sql.migrate import migrate
 print("ready", flush=True)
 migrate(sys.argv[1])
 """
@@ -75,15 +75,15 @@ def add_data(connection: sqlite3.Connection) -> None:
     at = "2026-01-02 03:04:05.000000"
     for number in range(1, JOBS + 1):
         row = {**empty, "number": number, "id": f"job_{number}", "event_count": 1, "created_at": at}
-        put(connection, "jobs", **row, **end(number))
-        put(connection, "events", job=number, number=1, type="state", at=at, data="{}")
+        insert(connection, "jobs", **row, **end(number))
+        insert(connection, "events", job=number, number=1, type="state", at=at, data="{}")
         key = {"attempt": 1, "epochs_done": 3, "batches_done": 0, "key": f"job_{number}/1/3-0"}
-        put(connection, "checkpoints", job=number, **key, size=len(FILE), sha256=SHA256)
+        insert(connection, "checkpoints", job=number, **key, size=len(FILE), sha256=SHA256)
         answer = {"body_sha256": "1" * 64, "job": f"job_{JOBS - number}", "answer": "{}"}
-        put(connection, "idempotency_keys", key=f"key {number}", **answer, created_at=at)
+        insert(connection, "idempotency_keys", key=f"key {number}", **answer, created_at=at)
         names = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds")
         for epoch in range(1, EPOCHS + 1):
-            put(connection, "epochs", job=number, number=epoch, **dict.fromkeys(names, 0.5))
+            insert(connection, "epochs", job=number, number=epoch, **dict.fromkeys(names, 0.5))
 
 
 def second(number: int) -> int:
@@ -99,7 +99,7 @@ def end(number: int) -> dict[str, Any]:
     return {"state": "succeeded", "finished_at": at}
 
 
-def put(connection: sqlite3.Connection, table: str, **values: Any) -> None:
+def insert(connection: sqlite3.Connection, table: str, **values: Any) -> None:
     marks = ", ".join("?" * len(values))
     names = ", ".join(values)
     connection.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", [*values.values()])
@@ -120,7 +120,7 @@ def state(path: Path) -> tuple[str | None, list[int]]:
 
 
 @pytest.mark.parametrize("old", REVISIONS, indirect=True)
-def test_an_upgrade_puts_in_order_what_clocks_had_ordered(old: Path, tmp_path: Path) -> None:
+def test_an_upgrade_numbers_in_order_what_clocks_had_ordered(old: Path, tmp_path: Path) -> None:
     path = Path(shutil.copy(old, tmp_path))
     migrate(f"sqlite:///{path}")
     with closing(sqlite3.connect(path)) as connection:
@@ -133,7 +133,7 @@ def test_an_upgrade_puts_in_order_what_clocks_had_ordered(old: Path, tmp_path: P
 
 
 def migrating(path: Path) -> subprocess.Popen[str]:
-    """Start a process that migrates; return it when it is about to."""
+    """Start a process that migrates; return it just before it does."""
     program = [sys.executable, "-c", MIGRATE, f"sqlite:///{path}"]
     process = subprocess.Popen(program, stdout=subprocess.PIPE, text=True)
     assert process.stdout
@@ -167,12 +167,12 @@ def test_an_upgrade_killed_anywhere_has_happened_or_not(
                 assert found == before or found[0] == HEAD, "half-way"
                 migrate(f"sqlite:///{path}")
                 assert state(path) == (HEAD, before[1] or [0] * len(COUNTED)), "all rows are kept"
-    told = ", ".join(f"{count} at {revision}" for revision, count in after.items())
+    measured = ", ".join(f"{count} at {revision}" for revision, count in after.items())
     what = f"schemas found after the kills of upgrades from {before[0]}"
-    campaign.figure(what, target="none", measured=told, met=True)
+    campaign.figure(what, target="none", measured=measured, met=True)
 
 
-def test_two_servers_that_migrate_at_once_migrate_once(old: Path, tmp_path: Path) -> None:
+def test_two_servers_that_migrate_concurrently_migrate_once(old: Path, tmp_path: Path) -> None:
     path = tmp_path / "jobs.sqlite3"
     if old.exists():
         shutil.copy(old, path)
@@ -186,7 +186,7 @@ def test_two_servers_that_migrate_at_once_migrate_once(old: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize("stopped", [False, True], ids=["obedient", "stopped"])
-def test_workers_of_the_version_before_leave_before_the_schema_changes(
+def test_workers_of_the_previous_version_exit_before_the_schema_changes(
     server: Server, datasets_dir: Path, monkeypatch: pytest.MonkeyPatch, stopped: bool
 ) -> None:
     job = server.submit(preset="mlp-relu", epochs=500)
@@ -199,13 +199,13 @@ def test_workers_of_the_version_before_leave_before_the_schema_changes(
     with closing(sqlite3.connect(database, isolation_level=None)) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '0002'")
     left = []
-    monkeypatch.setattr(leaving, "LEAVE_SECONDS", 5 if not stopped else 1)
-    monkeypatch.setattr(app, "migrate", lambda _: left.append(server.workers()))
+    monkeypatch.setattr(drain, "DRAIN_SECONDS", 5 if not stopped else 1)
+    monkeypatch.setattr(serve, "migrate", lambda _: left.append(server.workers()))
     settings = Settings(data_dir=server.data_dir, datasets_dir=datasets_dir)
-    app.prepare(settings)
+    serve.prepare(settings)
     assert left == [[]]
     row = Ledger(server.data_dir).row(job)
-    assert (row["state"], row["losses"]) == ("running" if stopped else "queued", 0)
+    assert (row["state"], row["lost_workers"]) == ("running" if stopped else "queued", 0)
 
 
 def test_workers_stay_where_the_schema_is_the_newest(server: Server, datasets_dir: Path) -> None:
@@ -213,31 +213,33 @@ def test_workers_stay_where_the_schema_is_the_newest(server: Server, datasets_di
     server.wait_for_progress(job, 0.001)
     workers = server.workers()
     server.kill()
-    app.prepare(Settings(data_dir=server.data_dir, datasets_dir=datasets_dir))
+    serve.prepare(Settings(data_dir=server.data_dir, datasets_dir=datasets_dir))
     assert server.workers() == workers
 
 
 def remake(connection: sa.Connection) -> None:
-    """Make the table of jobs anew, as later migrations may have to on SQLite."""
+    """Recreate the table of jobs, as later migrations may have to on SQLite."""
     operations = Operations(MigrationContext.configure(connection))
     with operations.batch_alter_table("jobs", recreate="always") as batch:
         batch.add_column(sa.Column("more", sa.Text()))
 
 
 @pytest.mark.parametrize("old", ["0001"], indirect=True)
-def test_a_table_that_is_made_anew_keeps_the_rows_that_refer_to_it(
-    old: Path, tmp_path: Path
-) -> None:
-    def rows(way: str) -> list[int]:
-        path = Path(shutil.copy(old, tmp_path / way))
-        database = Database(f"sqlite:///{path}")
-        with getattr(database, way)() as connection:
-            remake(connection)
-        database.close()
-        return state(path)[1]
+def test_a_recreated_table_keeps_the_rows_that_refer_to_it(old: Path, tmp_path: Path) -> None:
+    altered, enforced = (Path(shutil.copy(old, tmp_path / name)) for name in ("one", "two"))
+    database = Database(f"sqlite:///{altered}")
+    with database.alter() as connection:
+        remake(connection)
+    database.close()
+    assert state(altered)[1] == state(old)[1]
 
-    assert rows("alter") == state(old)[1]
-    assert rows("write")[1:4] == [0, 0, 0], "this is what foreign keys would do"
+    engine = sa.create_engine(f"sqlite:///{enforced}")
+    with engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA foreign_keys=ON")
+        remake(connection)
+        connection.commit()
+    engine.dispose()
+    assert state(enforced)[1][1:4] == [0, 0, 0], "this is what foreign keys would do"
 
 
 # --- Backup ---
@@ -253,7 +255,7 @@ def back_up(server: Server, destination: Path) -> subprocess.CompletedProcess[st
 
 def check(copy: Path, acknowledged: list[str]) -> None:
     """Check that a copy has all jobs, all files that its rows name, and no worker."""
-    whole_checkpoints(copy / "jobs", copy / "jobs.sqlite3")
+    Ledger(copy).check_checkpoints()
     with closing(sqlite3.connect(copy / "jobs.sqlite3")) as connection:
         rows = connection.execute("SELECT id, state, handle FROM jobs").fetchall()
         named = {key for (key,) in connection.execute("SELECT key FROM checkpoints")}
@@ -268,7 +270,7 @@ def check(copy: Path, acknowledged: list[str]) -> None:
 def test_a_backup_between_upgrade_and_first_start_has_the_new_schema(
     old: Path, tmp_path: Path
 ) -> None:
-    artifacts, before = Artifacts(tmp_path / "jobs"), state(old)
+    artifacts, before = LocalArtifacts(tmp_path / "jobs"), state(old)
     for number in range(1, JOBS + 1):
         artifacts.put(f"job_{number}/1/3-0", FILE)
     copied = backup(f"sqlite:///{old}", artifacts, tmp_path / "copy")
@@ -311,6 +313,6 @@ def test_a_backup_under_load_is_whole_and_goes_on_to_the_same_bytes(
         met=same,
     )
     assert same
-    assert [(job["attempt"], job["losses"]) for job in originals] == [(1, 0)] * 2
-    assert [(job["attempt"], job["losses"]) for job in ended] == [(2, 0)] * 2
+    assert [(job["attempt"], job["lost_workers"]) for job in originals] == [(1, 0)] * 2
+    assert [(job["attempt"], job["lost_workers"]) for job in ended] == [(2, 0)] * 2
     assert all(job["bit_exact"] for job in ended)

@@ -1,4 +1,4 @@
-"""Workers killed at random moments, and at those where a kill is likeliest to hurt."""
+"""Workers killed at random moments, and at those where a kill is most likely to do harm."""
 
 import random
 import re
@@ -13,9 +13,9 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
-from tests.campaign import Campaign
-from tests.chaos.ledger import FINAL, Ledger, kill, sqlite_locks, zombies
-from tests.servers import Server, eventually
+from tests.support.campaign import Campaign
+from tests.support.ledger import FINAL, Ledger, kill, sqlite_locks, zombies
+from tests.support.server_process import Server, eventually
 
 SPECS = (
     {"preset": "linear", "batch_size": 512, "epochs": 8},
@@ -29,9 +29,9 @@ SPECS = (
     {"hidden": [48, 24], "activation": "tanh", "batch_size": 512, "epochs": 4},
     {"hidden": [32], "activation": "sigmoid", "l2": 1e-4, "batch_size": 512, "epochs": 5},
 )
-HUNTERS = 2
+KILLERS = 2
 SPARED_AFTER = 3
-"""Losses in a row; at five the job would rightly fail."""
+"""Workers lost in a row; after five the job would fail, as it should."""
 BEGINS = re.compile(r"^(.{23}) INFO attempt (\d+) begins at .*?=(\d+).*?=(\d+)", re.MULTILINE)
 
 
@@ -46,21 +46,21 @@ class Kill:
     wasted: float = 0.0
     """Seconds of training since that checkpoint, or since the attempt began."""
     recovery: float | None = None
-    """Seconds from the kill to the first beat of the next worker; None if none was needed."""
+    """Seconds from the kill to the first heartbeat of the next worker; None if none was needed."""
 
 
 @dataclass
-class Hunt:
-    """Kills workers of at least so many jobs until `wanted` are dead."""
+class Killing:
+    """Kills workers of `jobs` or more jobs until `wanted` have been killed."""
 
     server: Server
     jobs: int
     wanted: int
     random: random.Random
-    prey: dict[str, int] = field(default_factory=dict)
-    """The number of the spec of each job that is hunted."""
+    specs: dict[str, int] = field(default_factory=dict)
+    """The number of the spec of each job whose workers are killed."""
     kills: list[Kill] = field(default_factory=list)
-    _hunted: set[str] = field(default_factory=set)
+    _targets: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _errors: list[BaseException] = field(default_factory=list)
 
@@ -70,47 +70,47 @@ class Hunt:
             self._submit()
 
     def _submit(self) -> None:
-        number = len(self.prey) % len(SPECS)
-        self.prey[self.server.submit(**SPECS[number])] = number
+        number = len(self.specs) % len(SPECS)
+        self.specs[self.server.submit(**SPECS[number])] = number
 
     def epochs(self, job: str) -> int:
-        return int(str(SPECS[self.prey[job]]["epochs"]))
+        return int(str(SPECS[self.specs[job]]["epochs"]))
 
     def run(self) -> None:
-        threads = [threading.Thread(target=self._hunt) for _ in range(HUNTERS)]
+        threads = [threading.Thread(target=self._kill_repeatedly) for _ in range(KILLERS)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
         assert not self._errors, self._errors
 
-    def _hunt(self) -> None:
+    def _kill_repeatedly(self) -> None:
         try:
             while len(self.kills) < self.wanted and not self._errors:
                 if job := self._choose():
                     self._kill_one(job)
-                    self._hunted.discard(job)
+                    self._targets.discard(job)
                 else:
                     time.sleep(0.05)
-        except BaseException as exc:  # run() tells it
+        except BaseException as exc:  # run() reports it
             self._errors.append(exc)
 
     def _choose(self) -> str | None:
-        """Return a job that runs and that no other hunter is after; see to it that some do."""
+        """Return a running job that no other thread has chosen; submit more if few are left."""
         with self._lock:
             states = self.ledger.states()
-            left = [job for job in self.prey if states[job] not in FINAL]
-            if len(left) < HUNTERS:
+            left = [job for job in self.specs if states[job] not in FINAL]
+            if len(left) < KILLERS:
                 self._submit()
-            free = [job for job in left if states[job] == "running" and job not in self._hunted]
+            free = [job for job in left if states[job] == "running" and job not in self._targets]
             if not free:
                 return None
-            self._hunted.add(job := self.random.choice(free))
+            self._targets.add(job := self.random.choice(free))
             return job
 
     def _kill_one(self, job: str) -> None:
         row, pid = self.ledger.row(job), self.server.worker(job)
-        if pid is None or row["losses"] >= SPARED_AFTER:
+        if pid is None or row["lost_workers"] >= SPARED_AFTER:
             time.sleep(0.1)
             return
         moment, delay = self.random.choice(list(MOMENTS)), self.random.uniform(0, 1.5)
@@ -118,7 +118,7 @@ class Hunt:
             self._watch(Kill(job, row["attempt"], moment, time.time()))
 
     def _watch(self, entry: Kill) -> None:
-        """Note what the kill has cost, and wait until the next worker has begun."""
+        """Record what the kill has cost, and wait until the next worker has begun."""
         if saved := self.ledger.checkpoints(entry.job):
             entry.kept = saved[0][1:]
         entry.wasted = self._wasted(entry, [key for key, _, _ in saved])
@@ -155,8 +155,8 @@ class Hunt:
     def folder(self, job: str) -> Path:
         return self.server.data_dir / "jobs" / job
 
-    def went_on_elsewhere(self) -> list[Kill]:
-        """Return the kills after which training did not go on from the newest checkpoint."""
+    def resumed_elsewhere(self) -> list[Kill]:
+        """Return the kills after which training did not resume at the newest checkpoint."""
         return [
             entry
             for entry in self.kills
@@ -165,40 +165,40 @@ class Hunt:
         ]
 
 
-# --- Moments: each waits for its own, and tells whether it came ---
+# --- Moments: each function waits for one, and returns whether it came ---
 
 
-def at_random(hunt: Hunt, job: str, pid: int, delay: float) -> bool:
-    """Anywhere: while it imports, begins, trains or ends."""
+def at_random(killing: Killing, job: str, pid: int, delay: float) -> bool:
+    """The worker imports, begins, trains or ends."""
     time.sleep(delay)
     return True
 
 
-def while_it_imports(hunt: Hunt, job: str, pid: int, delay: float) -> bool:
+def while_it_imports(killing: Killing, job: str, pid: int, delay: float) -> bool:
     time.sleep(delay / 10)
-    return hunt.ledger.row(job)["handle"] is None
+    return killing.ledger.row(job)["handle"] is None
 
 
-def while_it_writes(hunt: Hunt, job: str, pid: int, delay: float) -> bool:
-    """A checkpoint is half a file, under a name of its own."""
-    return _soon(lambda: any(hunt.folder(job).glob("*/.*.tmp")), pid)
+def while_it_writes(killing: Killing, job: str, pid: int, delay: float) -> bool:
+    """A checkpoint is half written, in a temporary file."""
+    return _soon(lambda: any(killing.folder(job).glob("*/.*.tmp")), pid)
 
 
-def between_file_and_row(hunt: Hunt, job: str, pid: int, delay: float) -> bool:
-    """A checkpoint has its name, and its row is not committed yet, or has just been."""
-    before = set(hunt.folder(job).glob("*/*.safetensors"))
-    return _soon(lambda: set(hunt.folder(job).glob("*/*.safetensors")) - before, pid)
+def between_file_and_row(killing: Killing, job: str, pid: int, delay: float) -> bool:
+    """A checkpoint file has its name, and its row is about to be committed, or has just been."""
+    before = set(killing.folder(job).glob("*/*.safetensors"))
+    return _soon(lambda: set(killing.folder(job).glob("*/*.safetensors")) - before, pid)
 
 
-def in_a_transaction(hunt: Hunt, job: str, pid: int, delay: float) -> bool:
-    """A rollback journal may be left, and the next to come must use it."""
+def in_a_transaction(killing: Killing, job: str, pid: int, delay: float) -> bool:
+    """A rollback journal may be left, which the next process must use."""
     time.sleep(delay / 3)
     return _soon(lambda: sqlite_locks(pid), pid)
 
 
-def at_the_end(hunt: Hunt, job: str, pid: int, delay: float) -> bool:
-    """The last checkpoint is written, and the job not yet moved to `succeeded`, or just so."""
-    return _soon(lambda: any(hunt.folder(job).glob(f"*/{hunt.epochs(job)}-0.*")), pid)
+def at_the_end(killing: Killing, job: str, pid: int, delay: float) -> bool:
+    """The last checkpoint is written, and the job about to succeed, or it has just succeeded."""
+    return _soon(lambda: any(killing.folder(job).glob(f"*/{killing.epochs(job)}-0.*")), pid)
 
 
 MOMENTS = {
@@ -212,7 +212,7 @@ MOMENTS = {
 
 
 def _soon(look: Callable[[], object], pid: int) -> bool:
-    """Look as often as can be, for some seconds and as long as the process lives."""
+    """Look as often as possible, for some seconds and as long as the process lives."""
     deadline = time.monotonic() + 4
     while not look():
         if time.monotonic() > deadline or not Path(f"/proc/{pid}").exists():
@@ -224,55 +224,59 @@ def _soon(look: Callable[[], object], pid: int) -> bool:
 # --- The campaign ---
 
 
-def test_killed_workers_lose_nothing_and_change_no_bit(server: Server, campaign: Campaign) -> None:
+def test_killing_workers_loses_nothing_and_changes_no_bit(
+    server: Server, campaign: Campaign
+) -> None:
     jobs, wanted = campaign.of(40, 250), campaign.of(60, 500)
     references = [server.submit(**spec) for spec in SPECS]
-    hunt = Hunt(server, jobs, wanted, random.Random(7))
-    hunt.run()
-    for job in [*references, *hunt.prey]:
+    killing = Killing(server, jobs, wanted, random.Random(7))
+    killing.run()
+    for job in [*references, *killing.specs]:
         server.wait(job, *FINAL, seconds=60 + jobs)
-    sums = [hunt.ledger.row(job)["weights_sha256"] for job in references]
-    moments = ", ".join(f"{n} {name}" for name, n in Counter(k.moment for k in hunt.kills).items())
+    sums = [killing.ledger.row(job)["weights_sha256"] for job in references]
+    moments = ", ".join(
+        f"{n} {name}" for name, n in Counter(k.moment for k in killing.kills).items()
+    )
     campaign.figure(
         "kills",
         target=f"{wanted} workers of {jobs} jobs or more",
-        measured=f"{len(hunt.kills)} of {len(hunt.prey)} jobs: {moments}",
-        met=len(hunt.kills) >= wanted,
+        measured=f"{len(killing.kills)} of {len(killing.specs)} jobs: {moments}",
+        met=len(killing.kills) >= wanted,
     )
-    wrongs = faults(hunt, sums)
+    wrongs = faults(killing, sums)
     for what, found in wrongs.items():
         campaign.figure(what, target="0", measured=len(found), met=not found)
-    note_costs(campaign, hunt.kills)
+    note_costs(campaign, killing.kills)
     assert not any(wrongs.values()), wrongs
     assert None not in sums
-    assert len(hunt.kills) >= wanted
-    assert hunt.ledger.is_whole()
-    assert_nothing_is_left(server, hunt.ledger, campaign)
+    assert len(killing.kills) >= wanted
+    assert killing.ledger.is_whole()
+    assert_nothing_is_left(server, killing.ledger, campaign)
 
 
-def faults(hunt: Hunt, sums: list[str]) -> dict[str, list[Any]]:
-    """Return what must not be, each with the jobs or kills where it is."""
-    ledger, prey = hunt.ledger, hunt.prey
-    rows = {job: ledger.row(job) for job in prey}
+def faults(killing: Killing, sums: list[str]) -> dict[str, list[Any]]:
+    """Return every kind of fault, each with the jobs or kills that show it."""
+    ledger, specs = killing.ledger, killing.specs
+    rows = {job: ledger.row(job) for job in specs}
     return {
-        "jobs lost": [job for job in prey if rows[job]["state"] != "succeeded"],
-        "jobs with two ends, or none": [job for job in prey if len(ledger.ends(job)) != 1],
+        "jobs lost": [job for job in specs if rows[job]["state"] != "succeeded"],
+        "jobs with two ends, or none": [job for job in specs if len(ledger.ends(job)) != 1],
         "jobs with a doubled or missing epoch": [
-            job for job in prey if ledger.epochs(job) != list(range(1, hunt.epochs(job) + 1))
+            job for job in specs if ledger.epochs(job) != list(range(1, killing.epochs(job) + 1))
         ],
         "networks with other bytes than an undisturbed run": [
-            job for job, number in prey.items() if rows[job]["weights_sha256"] != sums[number]
+            job for job, number in specs.items() if rows[job]["weights_sha256"] != sums[number]
         ],
-        "attempts that did not go on from the newest checkpoint": hunt.went_on_elsewhere(),
+        "attempts that did not resume at the newest checkpoint": killing.resumed_elsewhere(),
     }
 
 
 def note_costs(campaign: Campaign, kills: list[Kill]) -> None:
-    """Recovery and repeated work; limits for a test are loose, for its machine may be busy."""
+    """Record recovery and repeated work; the asserted limits are loose for busy machines."""
     recoveries = [entry.recovery for entry in kills if entry.recovery is not None]
     middle, most = median(recoveries), quantiles(recoveries, n=20)[-1]
     campaign.figure(
-        "seconds from a kill to the next worker's first beat, median",
+        "seconds from a kill to the next worker's first heartbeat, median",
         target="2",
         measured=f"{middle:.2f}",
         met=middle <= 2,
@@ -299,6 +303,6 @@ def assert_nothing_is_left(server: Server, ledger: Ledger, campaign: Campaign) -
         with case():
             eventually(lambda: not server.workers(), "the last workers to end")
         with case():
-            eventually(lambda: not zombies(server.pid), "the dead to be reaped")
+            eventually(lambda: not zombies(server.pid), "zombies to be reaped")
         with case():
-            eventually(lambda: not ledger.strangers(), "files that no row names to be swept")
+            eventually(lambda: not ledger.strangers(), "files that no row names to be deleted")

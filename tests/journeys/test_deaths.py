@@ -1,12 +1,12 @@
-"""Whatever is killed, nothing is lost and the finished network has the same bytes."""
+"""Whatever is killed, no job is lost and the finished network has the same bytes."""
 
 import os
 import signal
 
 import pytest
 
-from tests.chaos.ledger import freeze
-from tests.servers import Server, eventually
+from tests.support.ledger import freeze
+from tests.support.server_process import Server, eventually
 
 EPOCHS = 8
 JOB = {"preset": "mlp-relu", "epochs": EPOCHS}
@@ -22,7 +22,7 @@ def stop_worker(server: Server, job: str) -> int:
     return pid
 
 
-def numbers(server: Server, job: str) -> list[int]:
+def epoch_numbers(server: Server, job: str) -> list[int]:
     return [epoch["epoch"] for epoch in server.http.get(f"/v1/jobs/{job}/epochs").json()["data"]]
 
 
@@ -36,10 +36,10 @@ def test_a_worker_that_dies_without_a_server_is_replaced_by_the_next_server(
     server.start()
     ended = server.wait(job, "succeeded")
     assert ended["attempt"] == 2
-    assert numbers(server, job) == list(range(1, EPOCHS + 1))
+    assert epoch_numbers(server, job) == list(range(1, EPOCHS + 1))
 
 
-def test_sigterm_puts_running_jobs_back_in_the_queue_without_a_loss(server: Server) -> None:
+def test_sigterm_requeues_running_jobs_without_a_lost_worker(server: Server) -> None:
     jobs = [server.submit(**LONG), server.submit(**LONG), server.submit(**JOB)]
     for job in jobs[:2]:
         server.wait_for_progress(job, 0.01)
@@ -49,8 +49,8 @@ def test_sigterm_puts_running_jobs_back_in_the_queue_without_a_loss(server: Serv
     assert server.workers() == []
     server.start()
     for job in jobs[:2]:
-        going_on = server.wait_for_progress(job, 0.01)
-        assert (going_on["attempt"], going_on["losses"]) == (2, 0)
+        resumed = server.wait_for_progress(job, 0.01)
+        assert (resumed["attempt"], resumed["lost_workers"]) == (2, 0)
     states = [event for event in _events(server, jobs[0]) if event.startswith('{"state"')]
     assert '"state": "queued", "attempt": 1, "reason": {"code": "shutdown"' in states[2]
 
@@ -66,7 +66,7 @@ def test_a_running_job_pauses_and_resumes_with_the_same_weights(server: Server) 
     server.wait_for_progress(paused, 0.3)
     assert server.act(paused, "pause").json()["state"] == "pausing"
     waiting = server.wait(paused, "paused")
-    assert (waiting["reason"]["code"], waiting["losses"]) == ("user", 0)
+    assert (waiting["reason"]["code"], waiting["lost_workers"]) == ("user", 0)
     eventually(lambda: server.worker(paused) is None, "the worker to be gone")
     assert server.act(paused, "resume").json()["state"] == "queued"
     ended, reference = server.wait(paused, "succeeded"), server.wait(undisturbed, "succeeded")
@@ -88,7 +88,7 @@ def test_a_running_job_is_cancelled_and_still_predicts(server: Server) -> None:
     ("action", "asked", "ended"),
     [("pause", "pausing", "paused"), ("cancel", "cancelling", "cancelled")],
 )
-def test_a_worker_killed_while_it_is_asked_to_stop_leaves_the_job_as_asked(
+def test_a_job_whose_worker_is_killed_while_stopping_stops_as_requested(
     server: Server, action: str, asked: str, ended: str
 ) -> None:
     job = server.submit(**LONG)
@@ -99,17 +99,17 @@ def test_a_worker_killed_while_it_is_asked_to_stop_leaves_the_job_as_asked(
 
 
 @pytest.mark.parametrize(("action", "ended"), [("pause", "paused"), ("cancel", "cancelled")])
-def test_a_worker_that_hangs_is_killed_when_it_should_stop(
+def test_a_worker_that_hangs_is_killed_when_its_job_is_to_stop(
     server: Server, action: str, ended: str
 ) -> None:
     job = server.submit(**LONG)
     worker = stop_worker(server, job)
     server.act(job, action)
-    assert server.wait(job, ended, seconds=15)["losses"] == 0
+    assert server.wait(job, ended, seconds=15)["lost_workers"] == 0
     eventually(lambda: server.worker(job) != worker, "the hanging worker to be gone")
 
 
-def test_a_pause_taken_back_in_time_lets_the_worker_go_on(server: Server) -> None:
+def test_a_pause_that_is_taken_back_in_time_lets_the_worker_continue(server: Server) -> None:
     job = server.submit(**JOB)
     worker = stop_worker(server, job)
     server.act(job, "pause")

@@ -1,4 +1,4 @@
-"""The demo, a little shorter: the command that a newcomer runs first."""
+"""A shortened demo, the command that a newcomer runs first."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.servers import free_port
+from tests.support.server_process import free_port
 
 
 def test_the_demo_trains_shows_and_ends(tmp_path: Path, datasets_dir: Path) -> None:

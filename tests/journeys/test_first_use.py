@@ -1,4 +1,4 @@
-"""What a first user does, with a real server, real workers and the real MNIST."""
+"""The first steps of a user, with a real server, real workers and the real MNIST."""
 
 import io
 from collections.abc import Iterator
@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from tests.servers import Server
+from tests.support.server_process import Server
 
 Points = list[tuple[float, float]]
-# Strokes in a box of 1 x 1, as a hand would draw them.
+# The strokes of each digit in a box of 1 x 1, as drawn by hand.
 DRAWINGS: dict[int, list[Points]] = {
     1: [[(0.5, 0.0), (0.5, 1.0)]],
     2: [[(0.1, 0.25), (0.3, 0.03), (0.7, 0.03), (0.9, 0.25), (0.8, 0.5), (0.1, 1.0), (0.95, 1.0)]],
@@ -46,7 +46,7 @@ def draw(
 
 
 def as_photo(drawing: Image.Image) -> Image.Image:
-    """Turn ink into a grey, blurred, noisy picture under a lamp at one side."""
+    """Turn a drawing into a grey, blurred, noisy picture, lit from one side."""
     noise = np.random.default_rng(5).normal(0, 6, drawing.size[::-1])
     light = np.linspace(150, 215, drawing.width)[np.newaxis, :]
     ink = np.asarray(drawing.filter(ImageFilter.GaussianBlur(2)), np.float64) / 255
@@ -78,7 +78,7 @@ def test_a_drawing_has_one_label_however_it_was_saved(
     assert labels == dict.fromkeys(sent, digit)
 
 
-def test_a_finished_job_tells_all_there_is_to_know(trained: tuple[Server, str]) -> None:
+def test_a_finished_job_reports_its_cost_metrics_and_progress(trained: tuple[Server, str]) -> None:
     server, id_ = trained
     job = server.job(id_)
     assert job["cost"]["parameters"] == 784 * 128 + 128 + 128 * 10 + 10

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import Server, eventually, free_port
 from tests.support.documents import GUIDES, blocks
+from tests.support.server_process import Server, eventually, free_port
 
 NOT_RUN = {
     "make demo": "it trains for a minute; tests/journeys/test_demo.py runs the same, shorter",

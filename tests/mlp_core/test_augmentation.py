@@ -1,62 +1,85 @@
 """Deformed images: each kind of deformation by itself, in pixels that can be worked out by hand."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from mlp_core import Augmentation, Dataset, DatasetError, Recipe, Split, Training
-from mlp_core.augmentation import GROUP, Deformer
+from mlp_core import (
+    IMAGES_PER_DEFORMATION,
+    Augmentation,
+    Dataset,
+    DatasetError,
+    Recipe,
+    Split,
+    Training,
+)
+from mlp_core.arrays import Indices, Matrix, Pixels
+from mlp_core.augmentation import Deformer, RandomDeformation
+from tests.support.training_runs import epochs_of
 
 SHAPE = (9, 11)
 N_IN = 9 * 11
 STILL = Augmentation(smoothness=2.0)
+GROUP = IMAGES_PER_DEFORMATION
 
 
-def deformed(augmentation, images, rng, order=None):
+def deformed(
+    augmentation: Augmentation,
+    images: Pixels,
+    rng: np.random.Generator,
+    order: Indices | None = None,
+) -> Matrix:
     order = np.arange(N_IN) if order is None else order
     rows = images.reshape(len(images), -1)
-    return Deformer(augmentation, SHAPE, order, len(rows)).inputs(rows, rng).copy()
+    return Deformer(augmentation, SHAPE, order, len(rows)).fill_inputs(rows, rng).copy()
 
 
 @pytest.fixture
-def images(rng):
+def images(rng: np.random.Generator) -> Pixels:
     return rng.integers(0, 256, (GROUP + 5, *SHAPE), dtype=np.uint8)
 
 
-def test_no_deformation_only_scales_the_pixels(images, rng):
+def test_no_deformation_only_scales_the_pixels(images: Pixels, rng: np.random.Generator) -> None:
     X = deformed(STILL, images, rng)
     assert X.dtype == np.float32
     np.testing.assert_allclose(X, images.reshape(len(images), -1) / 255, rtol=1e-6)
 
 
-def test_inputs_stand_in_the_given_order(images, rng):
+def test_inputs_stand_in_the_given_order(images: Pixels, rng: np.random.Generator) -> None:
     order = rng.permutation(N_IN)
     X = deformed(STILL, images, rng, order)
     np.testing.assert_allclose(X, images.reshape(len(images), -1)[:, order] / 255, rtol=1e-6)
 
 
-def test_a_smaller_batch_has_the_same_pixels(images, rng):
+def test_a_smaller_batch_has_the_same_pixels(images: Pixels, rng: np.random.Generator) -> None:
     deformer = Deformer(STILL, SHAPE, np.arange(N_IN), len(images))
-    deformer.inputs(images.reshape(len(images), -1), rng)
+    deformer.fill_inputs(images.reshape(len(images), -1), rng)
     few = images[:3].reshape(3, -1)
-    np.testing.assert_allclose(deformer.inputs(few, rng), few / 255, rtol=1e-6)
+    np.testing.assert_allclose(deformer.fill_inputs(few, rng), few / 255, rtol=1e-6)
 
 
-def centre_of_mass(X):
+def centre_of_mass(X: Matrix) -> NDArray[Any]:
     y, x = np.indices(SHAPE).reshape(2, -1)
     mass = X.sum(axis=1)
-    return np.stack([(X * y).sum(axis=1) / mass, (X * x).sum(axis=1) / mass], axis=1)
+    centre: NDArray[Any] = np.stack(
+        [(X * y).sum(axis=1) / mass, (X * x).sum(axis=1) / mass], axis=1
+    )
+    return centre
 
 
-def spots(count):
+def spots(count: int) -> Pixels:
     """A blurred spot in the middle of each image."""
     y, x = np.indices(SHAPE)
     spot = np.exp(-((y - 4) ** 2 + (x - 5) ** 2) / 3) * 255
     return np.repeat(spot.astype(np.uint8)[np.newaxis], count, axis=0)
 
 
-def test_translation_moves_by_up_to_so_many_pixels_and_alike_in_a_group(rng):
+def test_translation_moves_by_up_to_so_many_pixels_and_equally_in_a_group(
+    rng: np.random.Generator,
+) -> None:
     X = deformed(replace(STILL, translation=1.5), spots(40 * GROUP), rng)
     moved = (centre_of_mass(X) - (4, 5)).reshape(40, GROUP, 2)
     assert np.ptp(moved, axis=1).max() < 1e-4
@@ -66,21 +89,22 @@ def test_translation_moves_by_up_to_so_many_pixels_and_alike_in_a_group(rng):
     assert moved.max() > 0.5
 
 
-def test_what_leaves_the_frame_is_gone_and_black_comes_in(rng):
+def test_what_leaves_the_frame_is_gone_and_black_comes_in(rng: np.random.Generator) -> None:
     white = np.full((60 * GROUP, *SHAPE), 255, np.uint8)
     X = deformed(replace(STILL, translation=30), white, rng)
     assert X.min() == 0
     assert X.max() == pytest.approx(1)
 
 
-def bar(angle):
+def bar(angle: float) -> Pixels:
     """A soft bar through the middle, turned by so many degrees."""
     y, x = np.indices(SHAPE) - np.array([4, 5]).reshape(2, 1, 1)
     away = y * np.cos(np.radians(angle)) + x * np.sin(np.radians(angle))
-    return (np.exp(-(away**2)) * 255).astype(np.uint8)
+    image: Pixels = (np.exp(-(away**2)) * 255).astype(np.uint8)
+    return image
 
 
-def test_rotation_turns_around_the_middle(rng):
+def test_rotation_turns_around_the_middle(rng: np.random.Generator) -> None:
     X = deformed(replace(STILL, rotation=40), np.stack([bar(0)] * 50 * GROUP), rng)
     turned = X[::GROUP].reshape(50, *SHAPE)
     candidates = {angle: bar(angle) / 255 for angle in range(-60, 61, 5)}
@@ -95,7 +119,9 @@ def test_rotation_turns_around_the_middle(rng):
 
 
 @pytest.mark.parametrize(("kind", "axis"), [("scale", 0), ("scale", 1), ("shear", None)])
-def test_scale_and_shear_change_the_extent_of_a_spot(kind, axis, rng):
+def test_scale_and_shear_change_the_extent_of_a_spot(
+    kind: str, axis: int | None, rng: np.random.Generator
+) -> None:
     X = deformed(replace(STILL, **{kind: 0.3}), spots(60 * GROUP), rng)[::GROUP]
     y, x = np.indices(SHAPE).reshape(2, -1) - np.array([[4], [5]])
     weigh = x * y if axis is None else (y, x)[axis] ** 2
@@ -106,9 +132,9 @@ def test_scale_and_shear_change_the_extent_of_a_spot(kind, axis, rng):
         assert np.ptp(np.log(moments)) == pytest.approx(4 * 0.3, abs=0.35)
 
 
-def test_elastic_displacements_are_smooth_and_as_large_as_asked(rng):
-    deformer = Deformer(replace(STILL, elastic=1.5), SHAPE, np.arange(N_IN), GROUP)
-    displaced = deformer._elastic(500, rng).reshape(500, 2, *SHAPE)
+def test_elastic_displacements_are_smooth_and_as_large_as_asked(rng: np.random.Generator) -> None:
+    deformation = RandomDeformation(replace(STILL, elastic=1.5), SHAPE, np.arange(N_IN))
+    displaced = deformation.draw_elastic(500, rng).reshape(500, 2, *SHAPE)
     assert displaced.dtype == np.float32
     assert displaced.std() == pytest.approx(1.5, rel=0.05)
     assert displaced.mean() == pytest.approx(0, abs=0.1)
@@ -130,56 +156,57 @@ RECIPE = Recipe(
 )
 
 
-def data(rng, shape=(3, 4)):
-    def split(rows):
+def data(rng: np.random.Generator, shape: tuple[int, int] | None = (3, 4)) -> Dataset:
+    def split(rows: int) -> Split:
         images = rng.integers(0, 256, (rows, 12), dtype=np.uint8)
         return Split(images, rng.integers(0, 3, rows, dtype=np.uint8))
 
     return Dataset("made up", split(120), split(30), 3, shape)
 
 
-def weights(recipe, dataset):
+def losses_and_weights(recipe: Recipe, dataset: Dataset) -> tuple[list[float], NDArray[Any]]:
     training = Training(recipe, dataset)
-    losses = [epoch.train_loss for epoch in training if epoch]
-    return losses, training.checkpoint().arrays["layers.1.weight"]
+    losses = [epoch.train_loss for epoch in epochs_of(training)]
+    return losses, training.make_checkpoint().arrays["layers.1.weight"]
 
 
-def test_a_run_with_no_deformation_is_that_without_augmentation(rng):
+def test_a_run_with_no_deformation_is_that_without_augmentation(rng: np.random.Generator) -> None:
     dataset = data(rng)
-    plain = weights(replace(RECIPE, augmentation=None), dataset)
-    still = weights(replace(RECIPE, augmentation=STILL), dataset)
+    plain = losses_and_weights(replace(RECIPE, augmentation=None), dataset)
+    still = losses_and_weights(replace(RECIPE, augmentation=STILL), dataset)
     assert still[0] == pytest.approx(plain[0], rel=1e-5)
     np.testing.assert_allclose(still[1], plain[1], atol=1e-5)
 
 
-def test_images_are_deformed_by_the_seed_and_evaluated_as_they_are(rng):
+def test_images_are_deformed_by_the_seed_and_evaluated_as_they_are(
+    rng: np.random.Generator,
+) -> None:
     dataset = data(rng)
-    first, again, other = (weights(replace(RECIPE, seed=seed), dataset) for seed in (1, 1, 2))
+    first, again, other = (
+        losses_and_weights(replace(RECIPE, seed=seed), dataset) for seed in (1, 1, 2)
+    )
     assert np.array_equal(first[1], again[1])
     assert not np.array_equal(first[1], other[1])
     frozen = replace(RECIPE, learning_rate=0.0)
-    losses = weights(frozen, dataset)[0]
-    assert losses == weights(replace(frozen, augmentation=None), dataset)[0]
+    losses = losses_and_weights(frozen, dataset)[0]
+    assert losses == losses_and_weights(replace(frozen, augmentation=None), dataset)[0]
 
 
-def test_each_batch_of_each_epoch_is_deformed_by_a_chance_of_its_own(rng, monkeypatch):
+def test_each_batch_of_each_epoch_is_deformed_by_a_stream_of_its_own(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen = []
-    inputs = Deformer.inputs
+    points = RandomDeformation.draw_points
 
-    def watched(self, images, rng):
+    def watched(self: RandomDeformation, count: int, rng: np.random.Generator) -> Matrix:
         seen.append(rng.bit_generator.state["state"]["state"])
-        return inputs(self, images, rng)
+        return points(self, count, rng)
 
-    monkeypatch.setattr(Deformer, "inputs", watched)
-    weights(RECIPE, data(rng))
+    monkeypatch.setattr(RandomDeformation, "draw_points", watched)
+    losses_and_weights(RECIPE, data(rng))
     assert len(seen) == len(set(seen)) == 2 * 3
 
 
-def test_images_of_an_unknown_shape_cannot_be_deformed(rng):
+def test_images_of_an_unknown_shape_cannot_be_deformed(rng: np.random.Generator) -> None:
     with pytest.raises(DatasetError, match="image_shape"):
         Training(RECIPE, data(rng, None))
-
-
-def test_a_shape_has_as_many_pixels_as_the_images(rng):
-    with pytest.raises(DatasetError, match="image_shape: expected 12 pixels"):
-        data(rng, (3, 5))

@@ -1,299 +1,34 @@
-"""The process around the rooms: it starts where it may, says why not, and stops in good order."""
+"""The wiring: what it takes to create the application, and what its readiness checks find."""
 
-import json
-import os
-import shutil
-import signal
-import socket
-import sqlite3
-import subprocess
-import sys
-import threading
-import time
 from pathlib import Path
 
-import httpx
 import pytest
+from starlette.testclient import TestClient
 
-from service import app
-from service.settings import Settings
-from service.store.database import Database
-from service.store.keys import KeyStore
-from tests.servers import Server, eventually, free_port
-
-SECONDS = 8
-"""An orchestrator kills after 10 to 15."""
+from service.app import check_writable, create_app
+from service.domain.errors import StoreBroken
+from tests.support.live_service import settings
 
 
-def serve(*options, **environment):
-    """Run `mlp-service serve` to its end; return (exit code, standard error, seconds)."""
-    started = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", "service", "serve", *options],
-        env=os.environ | {"MLP_LOG_FORMAT": "json"} | environment,
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
-    return done.returncode, done.stderr, time.monotonic() - started
-
-
-@pytest.fixture
-def idle(tmp_path, datasets_dir):
-    """A server that trains nothing, with logs for machines."""
-    environment = {"MLP_CONCURRENT_JOBS": "0", "MLP_LOG_FORMAT": "json"}
-    server = Server(tmp_path / "data", datasets_dir, **environment).start()
-    yield server
-    server.stop()
-
-
-# --- Where it listens ---
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "localhost", "::1", "[::1]"])
-def test_this_machine_alone_may_be_listened_on(host):
-    assert app.public_bind_problem(Settings(host=host)) is None
-
-
-@pytest.mark.parametrize(
-    "host", ["0.0.0.0", "::", "192.168.1.2", "example.com", "", "127.1", "localhost.evil", "*"]
-)
-def test_an_address_that_others_reach_is_refused_unless_allowed(host):
-    problem = app.public_bind_problem(Settings(host=host))
-    assert problem
-    assert f"MLP_HOST={host} " in problem
-    assert "--insecure" in problem
-    assert app.public_bind_problem(Settings(host=host, insecure=True)) is None
-
-
-def test_a_public_bind_ends_with_2_and_one_plain_line(tmp_path):
-    code, error, _ = serve("--host", "0.0.0.0", "--data-dir", str(tmp_path / "data"))
-    assert code == 2
-    assert error.startswith("mlp-service: MLP_HOST=0.0.0.0 can be reached by others")
-    assert error.count("\n") == 1
-    assert not (tmp_path / "data").exists()
-
-
-def test_a_public_bind_is_allowed_once_there_is_a_key_and_asking_makes_no_database(
-    tmp_path, empty_database
-):
-    settings = Settings(host="0.0.0.0", data_dir=tmp_path)
-    assert "keys create" in app.public_bind_problem(settings)
+def test_creating_the_application_touches_no_file(tmp_path: Path) -> None:
+    create_app(settings(tmp_path / "data", tmp_path / "datasets"))
     assert list(tmp_path.iterdir()) == []
-    shutil.copy(empty_database, tmp_path)
-    assert app.public_bind_problem(settings)
-    database = Database(settings.resolved_database_url())
-    KeyStore(database).create("ada", ["read"])
-    assert app.public_bind_problem(settings) is None
-    database.close()
 
 
-def test_a_public_bind_that_is_allowed_serves_and_still_looks_at_the_host(tmp_path, datasets_dir):
-    environment = {"MLP_HOST": "0.0.0.0", "MLP_INSECURE": "1", "MLP_CONCURRENT_JOBS": "0"}
-    server = Server(tmp_path / "data", datasets_dir, **environment).start()
-    assert server.http.get("/livez").status_code == 200
-    assert server.http.get("/livez", headers={"Host": "evil.example"}).status_code == 400
-    server.stop()
+def test_a_directory_that_can_be_written_to_is_left_as_it_was(tmp_path: Path) -> None:
+    check_writable(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
-# --- When it can't start ---
+def test_a_directory_that_can_not_be_written_to_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".probe").mkdir()
+    with pytest.raises(StoreBroken, match=f"the data directory {tmp_path} can't be written to"):
+        check_writable(tmp_path)
 
 
-def test_a_data_directory_that_can_not_be_made_ends_with_1_and_one_plain_line(tmp_path):
-    (tmp_path / "file").write_text("")
-    code, error, seconds = serve("--data-dir", str(tmp_path / "file" / "data"), "--port", "0")
-    assert code == 1
-    assert error == "mlp-service can't start: can't make the directory file: File exists\n"
-    assert seconds < SECONDS
-
-
-def test_a_data_directory_that_can_not_be_written_ends_with_1_and_one_plain_line(tmp_path):
-    (tmp_path / ".probe").mkdir()  # root may write everywhere else
-    code, error, _ = serve("--data-dir", str(tmp_path), "--port", "0")
-    assert code == 1
-    assert error.startswith(f"mlp-service can't start: the data directory {tmp_path} can't be")
-    assert error.count("\n") == 1
-
-
-def test_a_folder_of_data_sets_that_can_not_be_made_ends_with_1_and_one_plain_line(tmp_path):
-    (tmp_path / "file").write_text("")
-    options = ("--data-dir", str(tmp_path / "data"), "--port", "0")
-    code, error, _ = serve(*options, MLP_DATASETS_DIR=str(tmp_path / "file"))
-    assert code == 1
-    assert error == "mlp-service can't start: can't make the directory file: File exists\n"
-
-
-def test_a_file_that_is_no_database_ends_with_1_and_one_plain_line(tmp_path, datasets_dir):
-    (tmp_path / "jobs.sqlite3").write_bytes(b"no database" * 100)
-    options = ("--data-dir", str(tmp_path), "--port", "0")
-    code, error, _ = serve(*options, MLP_DATASETS_DIR=str(datasets_dir))
-    assert code == 1
-    assert error == "mlp-service can't start: the database failed: file is not a database\n"
-
-
-def test_a_second_server_ends_with_an_error_and_leaves_the_first_alone(server, tmp_path):
-    job = server.submit(preset="mlp-relu", epochs=200)
-    server.wait_for_progress(job, 0.005)
-    worker = server.worker(job)
-    other = str(tmp_path / "other")
-    code, error, _ = serve("--data-dir", other, "--port", str(server.port))
-    assert code == 1
-    assert "choose another" in error
-    assert "Traceback" not in error
-    code, error, _ = serve("--data-dir", str(server.data_dir), "--port", str(free_port()))
-    assert code == 1
-    assert "another server uses the data directory" in error
-    assert server.worker(job) == worker
-    assert server.job(job)["attempt"] == 1
-
-
-# --- When it stops ---
-
-
-def test_an_idle_server_stops_at_once(idle):
-    code, seconds = idle.terminate()
-    assert (code, seconds < 3) == (0, True)
-    assert "Traceback" not in idle.log()
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_open_streams_end_when_the_server_is_asked_to_stop(server, number):
-    job = server.submit(preset="mlp-relu", epochs=2000)
-    server.wait_for_progress(job, 0.0001)
-    heard, ended = [], threading.Event()
-
-    def listen():
-        with server.http.stream("GET", f"/v1/jobs/{job}/events") as answer:
-            heard.extend(answer.iter_lines())
-        ended.set()
-
-    listener = threading.Thread(target=listen)
-    listener.start()
-    worker = server.worker(job)
-    time.sleep(0.5)  # so that the stream is beyond its history
-    started = time.monotonic()
-    os.kill(server.pid, number)
-    assert ended.wait(SECONDS)
-    listener.join()
-    code, _ = server.terminate()
-    assert (code, time.monotonic() - started < SECONDS) == (0, True)
-    assert any(line.startswith("event: progress") for line in heard)
-    assert "Traceback" not in server.log()
-    assert not Path(f"/proc/{worker}").exists()
-    with sqlite3.connect(server.data_dir / "jobs.sqlite3") as database:
-        [(state, losses)] = database.execute("SELECT state, losses FROM jobs").fetchall()
-    database.close()
-    assert (state, losses) == ("queued", 0)
-
-
-def test_a_request_under_way_is_answered_before_the_server_stops(idle):
-    with socket.create_connection(("127.0.0.1", idle.port)) as slow:
-        body = b'{"preset": "linear"}'
-        slow.sendall(
-            b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-            b"Content-Length: %d\r\n\r\n" % len(body)
-        )
-        time.sleep(0.3)
-        os.kill(idle.pid, signal.SIGTERM)
-        time.sleep(0.3)
-        slow.sendall(body)
-        assert slow.recv(20).startswith(b"HTTP/1.1 201")
-    code, seconds = idle.terminate()
-    assert (code, seconds < SECONDS) == (0, True)
-
-
-def test_a_server_whose_dispatcher_dies_ends_with_an_error(idle):
-    job = idle.submit(preset="linear")
-    with sqlite3.connect(idle.data_dir / "jobs.sqlite3", timeout=10) as database:
-        broken = "UPDATE jobs SET state = 'running', handle = '{\"no\": 1}' WHERE id = ?"
-        database.execute(broken, [job])
-    database.close()
-    process = idle._process
-    eventually(lambda: process.poll() is not None, "the server's end", 15)
-    assert process.returncode == 1
-    assert "dispatcher_died" in idle.log()
-
-
-def test_a_dying_dispatcher_asks_the_server_to_stop():
-    server = app.Server(app.uvicorn.Config(lambda: None))
-    assert not server.should_exit
-    server.die()
-    assert (server.should_exit, server.died) == (True, True)
-
-
-# --- What it says ---
-
-
-def test_logs_for_machines_are_json_lines_all_of_them(idle):
-    idle.http.get("/v1/jobs/x")
-    idle.terminate()
-    entries = [json.loads(line) for line in idle.log().splitlines()]
-    assert len(entries) > 3
-    assert all({"event", "level", "timestamp"} <= set(entry) for entry in entries)
-    assert any('"GET /v1/jobs/x HTTP/1.1" 404' in entry["event"] for entry in entries)
-
-
-def test_logs_for_people_have_plain_tracebacks_without_values():
-    code = (
-        "import structlog; from service import logs; logs.configure('info', 'console')\n"
-        "def f(secret):\n    raise ValueError('boom')\n"
-        "try:\n    f('hunter' + '2')\n"
-        "except ValueError:\n    structlog.get_logger('x').exception('it_broke')\n"
-        "structlog.get_logger('x').debug('too small')\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0
-    assert "it_broke" in done.stderr
-    assert "ValueError: boom" in done.stderr
-    assert "hunter2" not in done.stderr
-    assert "too small" not in done.stderr
-
-
-@pytest.mark.parametrize("form", ["console", "json"])
-def test_logs_never_hold_the_secret_of_a_key(form):
-    code = (
-        "import sys, logging; from service import logs; logs.configure('info', sys.argv[1])\n"
-        "key = 'mlp_abcdefghij_' + 'Zz-_' * 10 + 'end'\n"
-        "logging.getLogger('lib').info('GET /?key=%s', key)\n"
-        "try:\n    raise ValueError(key)\n"
-        "except ValueError:\n    logging.getLogger('lib').exception(key)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code, form], capture_output=True, text=True)
-    assert done.stderr.count("mlp_abcdefghij_") == 3
-    assert "Zz-_" not in done.stderr.replace("'Zz-_' * 10", "")
-
-
-def test_a_log_that_is_no_terminal_is_for_machines():
-    code = (
-        "import logging; from service import logs; logs.configure('warning', 'auto')\n"
-        "logging.getLogger('lib').warning('n is %d', 3); logging.getLogger('lib').info('no')\n"
-        "try:\n    1 / 0\n"
-        "except ZeroDivisionError:\n    logging.getLogger('lib').exception('it broke')\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    first, second = [json.loads(line) for line in done.stderr.splitlines()]
-    assert (first["event"], first["level"]) == ("n is 3", "warning")
-    assert "ZeroDivisionError" in second["exception"]
-
-
-# --- Another HTTP library at the other end ---
-
-
-def test_an_app_with_plain_httpx_trains_watches_and_predicts(server):
-    with httpx.Client(base_url=server.url, timeout=30) as http:
-        spec = {"preset": "linear", "epochs": 2, "batch_size": 512}
-        made = http.post("/v1/jobs", json=spec, headers={"Idempotency-Key": "mine"})
-        assert made.status_code == 201
-        links = made.json()["links"]
-        events = []
-        with http.stream("GET", links["events"]) as stream:
-            events += [line for line in stream.iter_lines() if line.startswith("event: ")]
-        assert events.count("event: epoch") == 2
-        job = http.get(made.headers["Location"]).json()
-        assert job["state"] == "succeeded"
-        assert len(http.get(links["epochs"]).json()["data"]) == 2
-        assert http.get(links["curves"]).content[:4] == b"\x89PNG"
-        assert http.get(links["weights"]).content[:4] == b"\x89PNG"
-        seven = http.get("/v1/datasets/mnist/test/0.png").content
-        answer = http.post(links["predict"], files=[("image", ("seven.png", seven))])
-        assert answer.json()["predictions"][0]["label"] == 7
+def test_readiness_names_the_check_that_fails(api: TestClient, data_dir: Path) -> None:
+    (data_dir / ".probe").mkdir()
+    answer = api.get("/readyz")
+    assert answer.status_code == 503
+    checks = {"database": True, "data_dir": False, "dispatcher": True}
+    assert answer.json() == {"status": "not ready", "checks": checks}

@@ -1,10 +1,12 @@
-"""A library's plain line is written by a short way, as structlog would have written it."""
+"""The short path for plain log lines writes the same text as structlog's processors."""
 
 import io
 import json
 import logging
 import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr
+from typing import Literal
 
 import pytest
 import structlog
@@ -25,7 +27,9 @@ FORMS = pytest.mark.parametrize("form", ["console", "json"])
 
 
 @contextmanager
-def configured(form):
+def configured(
+    form: Literal["console", "json"],
+) -> Iterator[tuple[logging.Handler, Callable[[], str]]]:
     """Configure logs in this form; yield their handler, and what it writes."""
     root, stream = logging.getLogger(), io.StringIO()
     handlers, level = root.handlers[:], root.level
@@ -40,25 +44,29 @@ def configured(form):
         structlog.reset_defaults()
 
 
-def without_time(line):
+def without_time(line: str) -> str:
     return re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?Z", "TIME", line)
 
 
 @FORMS
 @pytest.mark.parametrize("said", SAID)
 @pytest.mark.parametrize("level", [logging.INFO, logging.WARNING, logging.CRITICAL])
-def test_the_short_way_writes_what_structlog_would(form, said, level):
+def test_the_short_path_writes_what_structlog_would(
+    form: Literal["console", "json"], said: str, level: int
+) -> None:
     record = logging.LogRecord("uvicorn.access", level, "", 0, "%s", (said,), None)
     with configured(form) as (handler, _):
-        short = handler.format(record)
-        long = structlog.stdlib.ProcessorFormatter.format(handler.formatter, record)
+        formatter = handler.formatter
+        assert isinstance(formatter, structlog.stdlib.ProcessorFormatter)
+        short = formatter.format(record)
+        long = structlog.stdlib.ProcessorFormatter.format(formatter, record)
     assert without_time(short) == without_time(long)
     assert "TIME" in without_time(short)
     assert KEY not in short
 
 
 @FORMS
-def test_a_traceback_of_a_library_is_written(form):
+def test_a_traceback_of_a_library_is_written(form: Literal["console", "json"]) -> None:
     with configured(form) as (_, written):
         try:
             raise ValueError("boom")

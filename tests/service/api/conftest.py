@@ -1,71 +1,28 @@
-"""The service in this process: one that everybody reads, and a fresh one for each who writes."""
+"""The images that most predictions are asked about, and what the network says about them."""
 
-import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+from safetensors.numpy import load
 from starlette.testclient import TestClient
 
-from service.app import create_app
-from service.store.database import Database
-from tests.service.api.driving import Live, settings, train
-
-URL = "http://127.0.0.1"
-
-
-@dataclass(frozen=True)
-class World:
-    """A data directory with two trained jobs; the linear one succeeded last."""
-
-    data_dir: Path
-    deep: str
-    linear: str
+from tests.service.conftest import World
+from tests.support.oracles import row_probabilities
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory, datasets_dir: Path) -> World:
-    data_dir = tmp_path_factory.mktemp("world")
-    small = {"hidden": [12, 11], "epochs": 1, "batch_size": 512, "activation": "tanh"}
-    deep = train(data_dir, datasets_dir, name="deep one", **small)
-    linear = train(data_dir, datasets_dir, preset="linear", epochs=2, batch_size=256)
-    return World(data_dir, deep, linear)
+def images(datasets_dir: Path) -> NDArray[np.uint8]:
+    [path] = datasets_dir.glob("mnist-*/t10k-images-idx3-ubyte.npy")
+    return np.array(np.load(path)[:20]).reshape(-1, 28, 28)
 
 
 @pytest.fixture(scope="session")
-def reader(world: World, datasets_dir: Path) -> Iterator[TestClient]:
-    """The world over HTTP, for tests that change nothing."""
-    app = create_app(settings(world.data_dir, datasets_dir))
-    with TestClient(app, base_url=URL, raise_server_exceptions=False) as client:
-        yield client
-
-
-@pytest.fixture
-def data_dir(tmp_path: Path, empty_database: Path) -> Path:
-    directory = tmp_path / "data"
-    directory.mkdir()
-    shutil.copy(empty_database, directory)
-    return directory
-
-
-@pytest.fixture
-def api(data_dir: Path, datasets_dir: Path) -> Iterator[TestClient]:
-    """A service without jobs, for tests that change something."""
-    app = create_app(settings(data_dir, datasets_dir))
-    with TestClient(app, base_url=URL, raise_server_exceptions=False) as client:
-        yield client
-
-
-@pytest.fixture
-def house(api: TestClient) -> Database:
-    """The database behind `api`."""
-    database: Database = api.app.state.house.database
-    return database
-
-
-@pytest.fixture
-def live(data_dir: Path, datasets_dir: Path) -> Iterator[Live]:
-    """A service without jobs that listens on a port."""
-    with Live(settings(data_dir, datasets_dir)) as server:
-        yield server
+def expected(
+    reader: TestClient, world: World, images: NDArray[np.uint8]
+) -> list[NDArray[np.float64]]:
+    """The probabilities of each image by the linear model, in float64 and one row at a time."""
+    tensors = load(reader.get(f"/v1/models/{world.linear}/weights.safetensors").content)
+    parameters = [(tensors["layers.1.weight"].astype(float), tensors["layers.1.bias"])]
+    return [row_probabilities(parameters, "relu", image.ravel() / 255) for image in images]

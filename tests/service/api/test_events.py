@@ -1,24 +1,19 @@
 """The event streams: whole, in order, resumable, and over when the job or the server is."""
 
-import asyncio
 import gc
 import json
 import threading
 import time
 from types import SimpleNamespace
 
-import anyio
 import pytest
 
-from service.api import access, tail
-from service.api.events import Departures
-from service.api.tail import Tail
-from service.errors import JobNotFound, StoreBroken
-from service.job import State
-from service.store.keys import KeyStore
+from service.domain.errors import StoreBroken
+from service.server import auth
+from service.store.api_keys import ApiKeyStore
 from tests.conftest import submit
-from tests.servers import eventually
-from tests.service.api.driving import claimed, messages, record, succeed
+from tests.support.live_service import claimed, messages, record, succeed
+from tests.support.server_process import eventually
 
 
 class Listener:
@@ -58,7 +53,7 @@ def running(live):
 
 
 def listeners(live):
-    return live.app.state.rooms.tail._listeners
+    return live.app.state.components.event_feed.followed
 
 
 def test_a_finished_jobs_stream_is_its_whole_life(reader, world):
@@ -111,7 +106,7 @@ def test_events_arrive_while_the_job_goes_on_and_the_stream_ends_with_it(running
 def test_progress_inside_an_epoch_is_sent_without_a_number(running):
     listener = Listener(running.live, running.id)
     listener.wait_for(2)
-    running.attempt.beat((0, 469))
+    running.attempt.heartbeat((0, 469))
 
     def halfway():
         told = [json.loads(m.data) for m in listener.messages if m.event == "progress"]
@@ -187,7 +182,6 @@ def test_a_listener_that_leaves_is_forgotten(running):
         next(lines)
         eventually(lambda: listeners(running.live), "the listener")
     eventually(lambda: not listeners(running.live), "the listener to be forgotten", 20)
-    assert not running.live.app.state.rooms.tail._seen
 
 
 def test_a_listener_that_leaves_while_news_is_read_is_forgotten_at_once(running, monkeypatch):
@@ -236,144 +230,14 @@ def test_a_stream_whose_key_can_not_be_looked_up_ends_and_can_be_gone_on_with(ru
     def broken(_):
         raise StoreBroken("the database failed")
 
-    monkeypatch.setattr(KeyStore, "all", broken)
-    time.sleep(access.FRESH_SECONDS)
+    monkeypatch.setattr(ApiKeyStore, "all", broken)
+    time.sleep(auth.KEY_CACHE_SECONDS)
     record(running.attempt, 1)
     listener.end()
     assert listener.numbers() == [1, 2]
     monkeypatch.undo()
-    time.sleep(access.FRESH_SECONDS)
+    time.sleep(auth.KEY_CACHE_SECONDS)
     succeed(running.attempt)
     again = Listener(running.live, running.id, after=2)
     again.end()
     assert again.numbers() == [3, 4]
-
-
-# --- The tail alone, over a store of lists ---
-
-
-class Records:
-    """As much of a JobStore as a Tail needs."""
-
-    def __init__(self, state=State.RUNNING):
-        self.job = SimpleNamespace(state=state)
-        self.list, self.gone = [], False
-
-    def add(self, state=State.RUNNING):
-        self.list.append(SimpleNamespace(number=len(self.list) + 1))
-        self.job = SimpleNamespace(state=state)
-
-    def events(self, id_, after=0):
-        if self.gone:
-            raise JobNotFound(id_)
-        return self.job, [event for event in self.list if event.number > after]
-
-    def news(self, ids):
-        return {} if self.gone else dict.fromkeys(ids, (len(self.list), 0, self.job.state))
-
-
-async def numbers_of(stream):
-    return [event.number async for _, events in stream for event in events]
-
-
-@pytest.fixture
-def fast(monkeypatch):
-    monkeypatch.setattr(tail, "TICK_SECONDS", 0.001)
-
-
-def test_what_happens_between_history_and_joining_is_not_missed(fast):
-    records = Records()
-    records.add()
-    history = records.events("j")
-    records.add()
-    records.add(State.SUCCEEDED)
-    assert asyncio.run(numbers_of(Tail(records).follow("j", history, 0))) == [1, 2, 3]
-
-
-def test_a_job_deleted_before_joining_ends_the_stream(fast):
-    records = Records()
-    records.add()
-    history = records.events("j")
-    records.gone = True
-    assert asyncio.run(numbers_of(Tail(records).follow("j", history, 0))) == [1]
-
-
-def test_a_closed_tail_gives_the_history_only(fast):
-    records = Records()
-    records.add()
-    closed = Tail(records)
-    closed.close()
-    assert asyncio.run(numbers_of(closed.follow("j", records.events("j"), 0))) == [1]
-
-
-def test_a_listener_too_slow_is_sent_away_and_misses_nothing_when_it_comes_back(fast, monkeypatch):
-    monkeypatch.setattr(tail, "MAX_WAITING", 3)
-    records = Records()
-
-    async def listen():
-        followed, got = Tail(records), []
-        stream = followed.follow("j", records.events("j"), 0)
-        got += [await anext(stream), await anext(stream)]
-        for _ in range(20):  # it reads nothing meanwhile
-            records.add()
-            await asyncio.sleep(0.01)
-        got += [news async for news in stream]
-        assert sum(len(events) for _, events in got) < 20
-        last = max((event.number for _, events in got for event in events), default=0)
-        records.add(State.SUCCEEDED)
-        return last, await numbers_of(followed.follow("j", records.events("j", last), last))
-
-    last, rest = asyncio.run(listen())
-    assert rest == list(range(last + 1, 22))
-
-
-def test_the_reader_stops_when_nobody_listens(fast):
-    records = Records()
-
-    async def listen():
-        followed = Tail(records)
-        stream = followed.follow("j", records.events("j"), 0)
-        await anext(stream)
-        await anext(stream)
-        await stream.aclose()
-        await asyncio.wait_for(followed._task, 5)
-        return followed
-
-    followed = asyncio.run(listen())
-    assert (followed._listeners, followed._sent, followed._seen) == ({}, {}, {})
-
-
-def test_a_tick_that_a_leaving_listener_overtakes_leaves_nothing_behind(fast):
-    records = Records()
-    records.add()
-
-    async def overtake():
-        followed = Tail(records)
-        followed._sent["j"] = 0
-        records.events = lambda *_: followed._sent.clear() or (records.job, records.list)
-        await followed._tick()
-        return followed
-
-    assert asyncio.run(overtake())._seen == {}
-
-
-# --- Leaving ---
-
-
-def passing(*errors):
-    """Let these errors come out of a request, all at once, and pass through `Departures`."""
-
-    async def app(scope, receive, send):
-        raise ExceptionGroup("a stream's tasks", list(errors))
-
-    asyncio.run(Departures(app)({}, None, None))
-
-
-def test_a_listener_that_leaves_while_an_event_is_sent_is_no_error():
-    passing(anyio.BrokenResourceError())
-
-
-def test_an_error_beside_a_listeners_leaving_is_still_an_error():
-    with pytest.raises(ExceptionGroup) as raised:
-        passing(anyio.BrokenResourceError(), OSError("the disk"))
-    assert [type(error) for error in raised.value.exceptions] == [OSError]

@@ -4,53 +4,59 @@ import asyncio
 import sqlite3
 import threading
 from contextlib import suppress
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as families
+from starlette.testclient import TestClient
+from starlette.types import Message, Send
 
-from service.api.admission import Admission
-from service.api.metrics import Metrics
-from service.job import State
+from mlp_client.job_state import State
+from service.server.admission import Admission
+from service.server.metrics import Metrics
 from service.store.jobs import JobStore
-from tests.service.api.driving import claimed
+from service.store.sql.database import Database
 from tests.service.api.test_jobs import submit
+from tests.support.live_service import claimed
 
 START = {"type": "http.response.start", "status": 200, "headers": []}
 LEFT = "ConnectionError"
 WELL = {"database": True, "data_dir": True, "dispatcher": True}
 
 
-def samples(api):
+def samples(api: TestClient) -> Any:
     answer = api.get("/metrics")
     assert answer.status_code == 200
     assert answer.headers["Content-Type"].startswith("text/plain; version=")
     return [sample for family in families(answer.text) for sample in family.samples]
 
 
-def readiness(api):
+def readiness(api: TestClient) -> Any:
     answer = api.get("/readyz")
     return answer.status_code, answer.json()
 
 
-def test_a_service_that_answers_is_alive(api):
+def test_a_service_that_answers_is_alive(api: TestClient) -> None:
     assert api.get("/livez").json() == {"status": "alive"}
 
 
-def test_a_service_that_is_well_is_ready(api):
+def test_a_service_that_is_well_is_ready(api: TestClient) -> None:
     assert readiness(api) == (200, {"status": "ready", "checks": WELL})
 
 
-def test_a_service_without_its_dispatcher_is_not_ready(api):
-    api.app.state.house.dispatcher.stop()
-    api.app.state.house.dispatcher.join()
+def test_a_service_without_its_dispatcher_is_not_ready(api: TestClient) -> None:
+    app: Any = api.app
+    app.state.components.dispatcher.stop()
+    app.state.components.dispatcher.join()
     checks = {**WELL, "dispatcher": False}
     assert readiness(api) == (503, {"status": "not ready", "checks": checks})
     assert api.get("/livez").status_code == 200
 
 
-def test_a_service_without_its_tables_is_not_ready(api, data_dir):
+def test_a_service_without_its_tables_is_not_ready(api: TestClient, data_dir: Path) -> None:
     database = sqlite3.connect(data_dir / "jobs.sqlite3")
     database.execute("PRAGMA foreign_keys=OFF")
     database.execute("ALTER TABLE jobs RENAME TO elsewhere")
@@ -63,14 +69,14 @@ def test_a_service_without_its_tables_is_not_ready(api, data_dir):
     assert answer.json()["code"] == "store-unavailable"
 
 
-def test_a_service_that_can_not_write_is_not_ready(api, data_dir):
+def test_a_service_that_can_not_write_is_not_ready(api: TestClient, data_dir: Path) -> None:
     (data_dir / ".probe").mkdir()  # as root a read-only directory would not stop it
     checks = {**WELL, "data_dir": False}
     assert readiness(api) == (503, {"status": "not ready", "checks": checks})
 
 
-def test_it_stays_ready_however_many_ask_at_once(api):
-    answers = []
+def test_it_stays_ready_under_concurrent_checks(api: TestClient) -> None:
+    answers: list[int] = []
     threads = [
         threading.Thread(target=lambda: answers.extend(readiness(api)[0] for _ in range(15)))
         for _ in range(6)
@@ -82,15 +88,16 @@ def test_it_stays_ready_however_many_ask_at_once(api):
     assert answers == [200] * 90
 
 
-def test_the_metrics_count_jobs_by_state(api, house):
+def test_the_metrics_count_jobs_by_state(api: TestClient, house: Database) -> None:
     jobs = [submit(api) for _ in range(3)]
     claimed(house)
     api.post(f"/v1/jobs/{jobs[1]}/cancel")
     counted = {s.labels["state"]: s.value for s in samples(api) if s.name == "mlp_jobs"}
-    assert counted == {**dict.fromkeys(State, 0), "running": 1, "cancelled": 1, "queued": 1}
+    expected = dict.fromkeys(map(str, State), 0) | {"running": 1, "cancelled": 1, "queued": 1}
+    assert counted == expected
 
 
-def test_the_metrics_time_requests_by_route_and_status(api):
+def test_the_metrics_time_requests_by_route_and_status(api: TestClient) -> None:
     for path in ("/v1/jobs/a", "/v1/jobs/b", "/v1/jobs", "/nothing/1", "/nothing/2"):
         api.get(path)
     timed = {}
@@ -103,8 +110,10 @@ def test_the_metrics_time_requests_by_route_and_status(api):
     assert not any("nothing" in route for route, _ in timed)
 
 
-def test_the_metrics_time_predictions_by_their_route(reader, datasets_dir):
-    def count():
+def test_the_metrics_time_predictions_by_their_route(
+    reader: TestClient, datasets_dir: Path
+) -> None:
+    def count() -> Any:
         return sum(
             sample.value
             for sample in samples(reader)
@@ -130,20 +139,24 @@ def test_the_metrics_time_predictions_by_their_route(reader, datasets_dir):
         ([START], ZeroDivisionError, "200", "ZeroDivisionError"),
     ],
 )
-def test_the_metrics_tell_how_an_answer_ended(messages, error, status, error_type):
-    async def app(_, __, send):
+def test_the_metrics_count_how_answers_ended(
+    messages: list[Message], error: type[Exception] | None, status: str, error_type: str
+) -> None:
+    async def app(_: Any, __: Any, send: Send) -> Any:
         for message in messages:
             await send(message)
         if error:
             raise error
 
-    async def client(_):
+    async def client(_: Any) -> Any:
         under_way.append(metrics.page()[0].decode())
 
-    metrics, under_way = Metrics(SimpleNamespace(counts=dict), Admission(1)), []
+    jobs: Any = SimpleNamespace(counts=dict)
+    metrics, under_way = Metrics(jobs, Admission(1)), list[str]()
     scope = {"type": "http", "method": "ODD", "scheme": "http", "http_version": "1.1"}
     with suppress(ZeroDivisionError):
-        asyncio.run(metrics.around(app)(scope, None, client))
+        serve: Any = metrics.measure(app)
+        asyncio.run(serve(scope, None, client))
     text = metrics.page()[0].decode()
     [timed] = [
         sample
@@ -159,8 +172,8 @@ def test_the_metrics_tell_how_an_answer_ended(messages, error, status, error_typ
     assert f"{active} 0.0" in text
 
 
-def test_a_client_can_not_make_the_metrics_grow(api):
-    def size():
+def test_a_client_can_not_make_the_metrics_grow(api: TestClient) -> None:
+    def size() -> Any:
         return len(samples(api))
 
     for n in range(3):
@@ -178,8 +191,10 @@ def test_a_client_can_not_make_the_metrics_grow(api):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_broken_store_does_not_break_the_metrics(api, monkeypatch, caplog):
-    def broken(_):
+def test_a_broken_store_does_not_break_the_metrics(
+    api: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_: Any) -> Any:
         raise RuntimeError("no store")
 
     monkeypatch.setattr(JobStore, "counts", broken)

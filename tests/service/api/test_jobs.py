@@ -3,29 +3,34 @@
 import csv
 import threading
 import uuid
+from pathlib import Path
+from typing import Any
 
+import httpx2
 import pytest
+from httpx2 import Response
 from starlette.testclient import TestClient
 
 from service.app import create_app
-from tests.service.api.conftest import URL
-from tests.service.api.driving import claimed, epoch, fail, record, settings, succeed
-from tests.service.store.records import told
+from service.store.sql.database import Database
+from tests.service.conftest import URL
+from tests.support.job_records import told
+from tests.support.live_service import Live, claimed, epoch, fail, record, settings, succeed
 
 JSON = {"Content-Type": "application/json"}
 
 
-def submit(api, **spec):
+def submit(api: httpx2.Client, **spec: Any) -> str:
     answer = api.post("/v1/jobs", json=spec)
     assert answer.status_code == 201, answer.text
-    return answer.json()["id"]
+    return str(answer.json()["id"])
 
 
-def state(api, job):
+def state(api: TestClient, job: str) -> Any:
     return api.get(f"/v1/jobs/{job}").json()["state"]
 
 
-def test_a_submitted_job_comes_back_with_its_address_and_resolved_spec(api):
+def test_a_submitted_job_comes_back_with_its_address_and_resolved_spec(api: TestClient) -> None:
     answer = api.post("/v1/jobs", json={"preset": "linear", "epochs": 3, "tags": ["a"]})
     job = answer.json()
     assert answer.status_code == 201
@@ -37,7 +42,7 @@ def test_a_submitted_job_comes_back_with_its_address_and_resolved_spec(api):
     assert uuid.UUID(job["id"].removeprefix("job_")).version == 7
 
 
-def test_an_empty_spec_is_the_hand_ins_network(api):
+def test_an_empty_spec_is_the_course_assignments_network(api: TestClient) -> None:
     spec = api.post("/v1/jobs", json={}).json()["spec"]
     assert spec == {
         "preset": None,
@@ -60,7 +65,7 @@ def test_an_empty_spec_is_the_hand_ins_network(api):
     }
 
 
-def test_every_preset_that_is_listed_is_what_it_says_when_submitted(api):
+def test_every_preset_that_is_listed_is_what_it_says_when_submitted(api: TestClient) -> None:
     listed = api.get("/v1/presets").json()["data"]
     networks = {p["name"]: (p["spec"]["hidden"], p["spec"]["activation"]) for p in listed}
     assert networks == {
@@ -74,12 +79,12 @@ def test_every_preset_that_is_listed_is_what_it_says_when_submitted(api):
         assert made["spec"] == preset["spec"]
 
 
-def test_given_fields_win_over_the_presets(api):
+def test_given_fields_win_over_the_presets(api: TestClient) -> None:
     spec = api.post("/v1/jobs", json={"preset": "mlp-sigmoid", "hidden": [7]}).json()["spec"]
     assert (spec["hidden"], spec["activation"]) == ([7], "sigmoid")
 
 
-def test_the_cost_is_told_before_anything_runs(api):
+def test_the_cost_is_known_before_anything_runs(api: TestClient) -> None:
     cost = api.post("/v1/jobs", json={"preset": "mlp-relu"}).json()["cost"]
     assert cost["parameters"] == 784 * 128 + 128 + 128 * 10 + 10
     weights = 784 * 128 + 128 * 10
@@ -87,13 +92,13 @@ def test_the_cost_is_told_before_anything_runs(api):
     assert cost["flops"] == 50 * (step * 60_000 + 2 * weights * (60_000 + 10_000))
 
 
-def test_jobs_are_numbered_in_the_queue(api):
+def test_jobs_are_numbered_in_the_queue(api: TestClient) -> None:
     ids = [submit(api) for _ in range(3)]
     positions = [api.get(f"/v1/jobs/{id_}").json()["queue_position"] for id_ in ids]
     assert positions == [1, 2, 3]
 
 
-def test_pages_hold_every_job_once_newest_first(api):
+def test_pages_hold_every_job_once_newest_first(api: TestClient) -> None:
     ids = [submit(api, name=str(n)) for n in range(5)]
     first = api.get("/v1/jobs", params={"limit": 2}).json()
     second = api.get("/v1/jobs", params={"limit": 2, "after": first["last_id"]}).json()
@@ -104,19 +109,19 @@ def test_pages_hold_every_job_once_newest_first(api):
     assert (third["first_id"], third["last_id"]) == (ids[0], ids[0])
 
 
-def test_a_page_after_the_last_job_is_empty(api):
+def test_a_page_after_the_last_job_is_empty(api: TestClient) -> None:
     only = submit(api)
     page = api.get("/v1/jobs", params={"after": only}).json()
     empty = {"data": [], "has_more": False, "first_id": None, "last_id": None}
     assert page == {"object": "list", **empty}
 
 
-def test_jobs_are_filtered_by_one_state_or_several(api, house):
+def test_jobs_are_filtered_by_one_state_or_several(api: TestClient, house: Database) -> None:
     running, queued, paused = (submit(api) for _ in range(3))
     assert claimed(house).job == running
     api.post(f"/v1/jobs/{paused}/pause")
 
-    def found(*states):
+    def found(*states: str) -> Any:
         return [job["id"] for job in api.get("/v1/jobs", params={"state": states}).json()["data"]]
 
     assert found("queued") == [queued]
@@ -124,17 +129,17 @@ def test_jobs_are_filtered_by_one_state_or_several(api, house):
     assert found("failed") == []
 
 
-def test_pages_keep_to_the_filter(api):
+def test_pages_keep_to_the_filter(api: TestClient) -> None:
     ids = [submit(api) for _ in range(4)]
     api.post(f"/v1/jobs/{ids[2]}/pause")
-    query = {"state": "queued", "limit": 2}
+    query: dict[str, Any] = {"state": "queued", "limit": 2}
     first = api.get("/v1/jobs", params=query).json()
     second = api.get("/v1/jobs", params={**query, "after": first["last_id"]}).json()
     assert [job["id"] for job in first["data"] + second["data"]] == [ids[3], ids[1], ids[0]]
 
 
 @pytest.mark.parametrize("action", ["cancel", "pause"])
-def test_an_action_that_is_done_may_be_repeated(api, action):
+def test_an_action_that_is_done_may_be_repeated(api: TestClient, action: str) -> None:
     job = submit(api)
     first, second = (api.post(f"/v1/jobs/{job}/{action}") for _ in range(2))
     assert (first.status_code, second.status_code) == (200, 200)
@@ -142,14 +147,14 @@ def test_an_action_that_is_done_may_be_repeated(api, action):
     assert first.json()["reason"]["code"] == "user"
 
 
-def test_a_paused_job_resumes(api):
+def test_a_paused_job_resumes(api: TestClient) -> None:
     job = submit(api)
     assert api.post(f"/v1/jobs/{job}/pause").json()["state"] == "paused"
     resumed = api.post(f"/v1/jobs/{job}/resume").json()
     assert (resumed["state"], resumed["reason"], resumed["queue_position"]) == ("queued", None, 1)
 
 
-def test_a_running_job_is_asked_to_stop_and_not_stopped(api, house):
+def test_a_running_job_is_asked_to_stop_and_not_stopped(api: TestClient, house: Database) -> None:
     job = submit(api)
     claimed(house)
     assert api.post(f"/v1/jobs/{job}/pause").json()["state"] == "pausing"
@@ -157,18 +162,20 @@ def test_a_running_job_is_asked_to_stop_and_not_stopped(api, house):
     assert api.post(f"/v1/jobs/{job}/cancel").json()["state"] == "cancelling"
 
 
-def test_a_wrong_move_is_a_conflict_that_names_the_allowed_ones(api, house):
+def test_a_wrong_move_is_a_conflict_that_names_the_allowed_ones(
+    api: TestClient, house: Database
+) -> None:
     job = submit(api)
     succeed(claimed(house))
     answer = api.post(f"/v1/jobs/{job}/pause")
     assert (answer.status_code, answer.json()["code"]) == (409, "wrong-move")
     assert answer.json()["detail"] == (
-        "A job in state 'succeeded' can't do 'pause'; it allows: delete."
+        "A job in state 'succeeded' does not allow 'pause'; it allows: delete."
     )
     assert state(api, job) == "succeeded"
 
 
-def test_a_job_with_a_worker_is_not_deleted(api, house):
+def test_a_job_with_a_worker_is_not_deleted(api: TestClient, house: Database) -> None:
     job = submit(api)
     claimed(house)
     answer = api.delete(f"/v1/jobs/{job}")
@@ -177,7 +184,7 @@ def test_a_job_with_a_worker_is_not_deleted(api, house):
     assert state(api, job) == "running"
 
 
-def test_a_deleted_job_is_gone_with_its_files(api, data_dir):
+def test_a_deleted_job_is_gone_with_its_files(api: TestClient, data_dir: Path) -> None:
     job = submit(api)
     folder = data_dir / "jobs" / job
     folder.mkdir(parents=True)
@@ -189,19 +196,21 @@ def test_a_deleted_job_is_gone_with_its_files(api, data_dir):
     assert not folder.exists()
 
 
-def test_epochs_are_listed_from_the_one_behind_after(api, house):
+def test_epochs_are_listed_from_the_one_behind_after(api: TestClient, house: Database) -> None:
     job = submit(api, epochs=5)
     record(claimed(house), 1, 2, 3)
     listed = api.get(f"/v1/jobs/{job}/epochs").json()
-    assert listed["data"] == [told(epoch(n)).model_dump() for n in (1, 2, 3)]
+    assert listed["data"] == [told(epoch(n)) for n in (1, 2, 3)]
     behind = api.get(f"/v1/jobs/{job}/epochs", params={"after": 2}).json()
     assert [found["epoch"] for found in behind["data"]] == [3]
     assert api.get(f"/v1/jobs/{job}/epochs", params={"after": 3}).json()["data"] == []
 
 
-def test_epochs_as_csv_are_the_listed_ones_to_the_last_digit(api, house):
+def test_epochs_as_csv_are_the_listed_ones_to_the_last_digit(
+    api: TestClient, house: Database
+) -> None:
     job = submit(api)
-    claimed(house).beat((2, 0), [epoch(1, train_loss=1 / 3), epoch(2, test_loss=1e-17)])
+    claimed(house).heartbeat((2, 0), [epoch(1, train_loss=1 / 3), epoch(2, test_loss=1e-17)])
     answer = api.get(f"/v1/jobs/{job}/epochs.csv")
     assert answer.headers["Content-Type"] == "text/csv; charset=utf-8; header=present"
     rows = [
@@ -211,7 +220,7 @@ def test_epochs_as_csv_are_the_listed_ones_to_the_last_digit(api, house):
     assert rows == api.get(f"/v1/jobs/{job}/epochs").json()["data"]
 
 
-def test_epochs_as_csv_change_their_tag_when_one_is_added(api, house):
+def test_epochs_as_csv_change_their_tag_when_one_is_added(api: TestClient, house: Database) -> None:
     job = submit(api)
     attempt = claimed(house)
     record(attempt, 1)
@@ -222,21 +231,21 @@ def test_epochs_as_csv_change_their_tag_when_one_is_added(api, house):
     assert api.get(path, headers=held).status_code == 200
 
 
-def test_a_jobs_progress_and_metrics_follow_its_epochs(api, house):
+def test_a_jobs_progress_and_metrics_follow_its_epochs(api: TestClient, house: Database) -> None:
     job = submit(api, epochs=4, batch_size=100)
     attempt = claimed(house)
-    attempt.beat((1, 0), [epoch(1, test_accuracy=0.9)])
-    attempt.beat((2, 300), [epoch(2, test_accuracy=0.8)])
+    attempt.heartbeat((1, 0), [epoch(1, test_accuracy=0.9)])
+    attempt.heartbeat((2, 300), [epoch(2, test_accuracy=0.8)])
     found = api.get(f"/v1/jobs/{job}").json()
     assert (found["progress"]["epochs_done"], found["progress"]["batches_done"]) == (2, 300)
     assert found["progress"]["fraction"] == pytest.approx(2.5 / 4)
     assert found["progress"]["eta_seconds"] == pytest.approx(1.5 * 0.25, abs=0.06)
-    assert found["metrics"]["latest"] == told(epoch(2, test_accuracy=0.8)).model_dump()
+    assert found["metrics"]["latest"] == told(epoch(2, test_accuracy=0.8))
     assert found["metrics"]["best"]["epoch"] == 1
     assert found["metrics"]["final"] is None
 
 
-def test_a_failed_job_says_why(api, house):
+def test_a_failed_job_says_why(api: TestClient, house: Database) -> None:
     job = submit(api)
     fail(claimed(house))
     found = api.get(f"/v1/jobs/{job}").json()
@@ -248,11 +257,12 @@ def test_a_failed_job_says_why(api, house):
 # --- The same request twice ---
 
 
-def post(api, key, body):
-    return api.post("/v1/jobs", content=body, headers={**JSON, "Idempotency-Key": key})
+def post(api: httpx2.Client, key: str, body: bytes) -> Response:
+    headers = [(b"Content-Type", b"application/json"), (b"Idempotency-Key", key.encode("latin-1"))]
+    return api.post("/v1/jobs", content=body, headers=headers)
 
 
-def test_a_repeated_key_gets_the_first_answer_again_and_no_second_job(api):
+def test_a_repeated_key_gets_the_first_answer_again_and_no_second_job(api: TestClient) -> None:
     first = post(api, "k1", b'{"epochs": 2}')
     api.post(f"/v1/jobs/{first.json()['id']}/cancel")
     second = post(api, "k1", b'{"epochs": 2}')
@@ -263,26 +273,26 @@ def test_a_repeated_key_gets_the_first_answer_again_and_no_second_job(api):
     assert len(api.get("/v1/jobs").json()["data"]) == 1
 
 
-def test_the_same_spec_written_differently_is_the_same_request(api):
+def test_the_same_spec_written_differently_is_the_same_request(api: TestClient) -> None:
     first = post(api, "k1", b'{"epochs": 2, "seed": 3}')
     assert post(api, "k1", b'{ "seed":3,"epochs":2 }').content == first.content
 
 
-def test_a_key_with_another_body_is_refused(api):
+def test_a_key_with_another_body_is_refused(api: TestClient) -> None:
     post(api, "k1", b'{"epochs": 2}')
     answer = post(api, "k1", b'{"epochs": 3}')
     assert (answer.status_code, answer.json()["code"]) == (422, "idempotency-key-reused")
     assert len(api.get("/v1/jobs").json()["data"]) == 1
 
 
-def test_a_key_of_a_refused_spec_can_be_used_again(api):
+def test_a_key_of_a_refused_spec_can_be_used_again(api: TestClient) -> None:
     assert post(api, "k1", b'{"epochs": 0}').status_code == 422
     assert post(api, "k1", b'{"epochs": 1}').status_code == 201
 
 
 def test_a_repeated_key_gets_the_first_answer_though_the_limits_were_lowered(
-    api, data_dir, datasets_dir
-):
+    api: TestClient, data_dir: Path, datasets_dir: Path
+) -> None:
     first = post(api, "k1", b'{"epochs": 20}')
     stricter = create_app(settings(data_dir, datasets_dir, max_epochs=10))
     with TestClient(stricter, base_url=URL) as api:
@@ -292,16 +302,16 @@ def test_a_repeated_key_gets_the_first_answer_though_the_limits_were_lowered(
 
 
 @pytest.mark.parametrize("key", ["", "two words", "x" * 256, "\u00e9"])
-def test_a_key_that_is_no_token_is_refused(api, key):
-    answer = post(api, key.encode("latin-1"), b"{}")
+def test_a_key_that_is_no_token_is_refused(api: TestClient, key: str) -> None:
+    answer = post(api, key, b"{}")
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
     assert answer.json()["errors"][0]["pointer"] == "header idempotency-key"
 
 
-def test_fifty_twins_at_once_make_one_job(live):
+def test_fifty_concurrent_repeats_make_one_job(live: Live) -> None:
     answers = []
 
-    def send():
+    def send() -> None:
         answers.append(post(live.http, "twin", b'{"epochs": 2}'))
 
     threads = [threading.Thread(target=send) for _ in range(50)]

@@ -3,15 +3,24 @@
 import json
 import re
 import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
+from pydantic.fields import FieldInfo
 from starlette.testclient import TestClient
 
+from service.api.datasets import DatasetList, DatasetRecord, Sample
+from service.api.docs import ProblemType
+from service.api.health import Alive, Ready
+from service.api.predict_request import ImageInput, PredictRequest
+from service.api.responses import EpochList, JobList, Preset, PresetList
 from service.app import create_app
 from service.settings import Settings
-from tests.service.api import driving
-from tests.service.api.conftest import URL
+from tests.service.conftest import URL, World
+from tests.support import live_service
 
 METHODS = ("get", "post", "put", "patch", "delete")
 SAMPLE = {"inputs": [{"dataset": "mnist", "index": 7}]}
@@ -47,20 +56,20 @@ USES = {
 
 
 @pytest.fixture(scope="module")
-def document():
+def document() -> dict[str, Any]:
     return create_app(Settings()).openapi()
 
 
 @pytest.fixture
-def writer(world, tmp_path, datasets_dir):
+def writer(world: World, tmp_path: Path, datasets_dir: Path) -> Iterator[TestClient]:
     """A copy of the world, to be written to."""
     shutil.copytree(world.data_dir, tmp_path / "data")
-    app = create_app(driving.settings(tmp_path / "data", datasets_dir))
+    app = create_app(live_service.settings(tmp_path / "data", datasets_dir))
     with TestClient(app, base_url=URL) as client:
         yield client
 
 
-def operations(document):
+def operations(document: dict[str, Any]) -> dict[tuple[str, str], Any]:
     return {
         (method, path): operation
         for path, item in document["paths"].items()
@@ -69,7 +78,7 @@ def operations(document):
     }
 
 
-def resolved(document, schema):
+def resolved(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     """Follow a reference within the document."""
     while "$ref" in schema:
         found = document
@@ -79,11 +88,13 @@ def resolved(document, schema):
     return schema
 
 
-def validator(document, schema):
+def validator(document: dict[str, Any], schema: dict[str, Any]) -> Draft202012Validator:
     return Draft202012Validator({**schema, "components": document["components"]})
 
 
-def test_every_route_works_and_answers_what_the_document_says(writer, document):
+def test_every_route_works_and_answers_what_the_document_says(
+    writer: TestClient, document: dict[str, Any]
+) -> None:
     assert set(USES) == set(operations(document))
     job = ""
     for (method, template), (body, path) in USES.items():
@@ -98,15 +109,97 @@ def test_every_route_works_and_answers_what_the_document_says(writer, document):
         job = answer.json()["id"] if template == "/v1/jobs" and method == "post" else job
 
 
-def test_operations_have_short_unique_names_and_words(document):
+def test_operations_have_short_unique_names_and_words(document: dict[str, Any]) -> None:
     ids = [operation["operationId"] for operation in operations(document).values()]
     assert len(set(ids)) == len(ids)
     assert all(re.fullmatch(r"[a-z_]{4,20}", id_) for id_ in ids)
-    assert all(operation.get("description") for operation in operations(document).values())
     assert all(operation.get("tags") for operation in operations(document).values())
 
 
-def test_every_reference_leads_somewhere(document):
+def test_every_operation_has_a_summary_and_a_description_that_somebody_wrote(
+    document: dict[str, Any],
+) -> None:
+    for operation in operations(document).values():
+        generated = operation["operationId"].replace("_", " ").title()
+        assert operation["summary"] != generated
+        assert re.fullmatch(r"[A-Z][^.]{5,60}", operation["summary"])
+        assert re.match(r"[A-Z]", operation["description"])
+        assert operation["description"].rstrip().endswith(".")
+
+
+def test_every_parameter_and_every_body_is_described(document: dict[str, Any]) -> None:
+    for (method, path), operation in operations(document).items():
+        for parameter in operation.get("parameters", []):
+            assert parameter.get("description"), (method, path, parameter["name"])
+
+
+def own_fields() -> list[tuple[str, str, FieldInfo]]:
+    """The fields of the records and requests that this package defines, not the client's."""
+    models = (
+        *(JobList, EpochList, Preset, PresetList),
+        *(DatasetRecord, DatasetList, Sample, Alive, Ready, ProblemType),
+        *(PredictRequest, ImageInput),
+    )
+    return [(model.__name__, *each) for model in models for each in model.model_fields.items()]
+
+
+@pytest.mark.parametrize(("model", "name", "field"), own_fields())
+def test_every_field_is_described(model: str, name: str, field: FieldInfo) -> None:
+    assert field.description, (model, name)
+    assert re.fullmatch(r"[A-Z`].*\.", field.description, re.DOTALL), (model, name)
+
+
+def test_every_answer_is_described_with_an_example_where_it_is_json(
+    document: dict[str, Any],
+) -> None:
+    for key, operation in operations(document).items():
+        for status, response in operation["responses"].items():
+            assert re.fullmatch(r"[A-Z].*\.", response["description"]), (key, status)
+            assert "Successful Response" not in response["description"], (key, status)
+            content = response.get("content", {}).get("application/json")
+            if status[0] == "2" and content:
+                validator(document, content["schema"]).validate(content["example"])
+
+
+def test_the_headers_that_are_documented_are_sent(
+    writer: TestClient, document: dict[str, Any]
+) -> None:
+    told = operations(document)
+    created = writer.post("/v1/jobs", json={"preset": "linear"}, headers={"Idempotency-Key": "k"})
+    again = writer.post("/v1/jobs", json={"preset": "linear"}, headers={"Idempotency-Key": "k"})
+    assert "Location" in created.headers
+    assert set(told["post", "/v1/jobs"]["responses"]["201"]["headers"]) <= {
+        name.title() for name in again.headers
+    }
+    array = writer.post(
+        "/v1/models/latest/predict", json=SAMPLE, headers={"Accept": "application/x-npy"}
+    )
+    names = told["post", "/v1/models/{ref}/predict"]["responses"]["200"]["headers"]
+    assert all(name in array.headers for name in names)
+    for (method, template), operation in told.items():
+        if "304" in operation["responses"]:
+            job = created.json()["id"]
+            answer = writer.request(method, USES[method, template][1].format(job=job))
+            assert all(name in answer.headers for name in operation["responses"]["200"]["headers"])
+
+
+def test_every_route_refuses_query_parameters_that_it_does_not_know(
+    writer: TestClient, document: dict[str, Any]
+) -> None:
+    job = writer.post("/v1/jobs", json={}).json()["id"]
+    health = {"/livez", "/readyz", "/metrics", "/problems/{code}"}  # for probes and browsers
+    for (method, template), (body, path) in USES.items():
+        sign = "&" if "?" in path else "?"
+        address = path.format(job=job) + f"{sign}bogus=1"
+        answer = writer.request(method, address, json=body)
+        if template in health:
+            assert answer.is_success, path
+        else:
+            assert answer.status_code == 422, path
+            assert {"pointer": "?bogus", "detail": "unknown parameter"} in answer.json()["errors"]
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
     references = re.findall(r'"\$ref": "([^"]+)"', json.dumps(document))
     assert len(references) > 10
     for reference in references:
@@ -114,7 +207,7 @@ def test_every_reference_leads_somewhere(document):
         assert resolved(document, {"$ref": reference})
 
 
-def test_every_schema_is_a_schema(document):
+def test_every_schema_is_a_schema(document: dict[str, Any]) -> None:
     for schema in document["components"]["schemas"].values():
         Draft202012Validator.check_schema(schema)
     for operation in operations(document).values():
@@ -124,7 +217,7 @@ def test_every_schema_is_a_schema(document):
             Draft202012Validator.check_schema(content["schema"])
 
 
-def test_every_operation_says_how_it_fails(document):
+def test_every_operation_says_how_it_fails(document: dict[str, Any]) -> None:
     for operation in operations(document).values():
         content = operation["responses"]["default"]["content"]
         assert list(content) == ["application/problem+json"]
@@ -134,7 +227,7 @@ def test_every_operation_says_how_it_fails(document):
     assert "HTTPValidationError" not in document["components"]["schemas"]
 
 
-def test_problems_are_what_the_document_says(reader, document):
+def test_problems_are_what_the_document_says(reader: TestClient, document: dict[str, Any]) -> None:
     problem = validator(document, {"$ref": "#/components/schemas/Problem"})
     for answer in (
         reader.get("/nothing"),
@@ -146,7 +239,9 @@ def test_problems_are_what_the_document_says(reader, document):
         problem.validate(answer.json())
 
 
-def test_the_examples_of_a_spec_are_valid_and_work(writer, document):
+def test_the_examples_of_a_spec_are_valid_and_work(
+    writer: TestClient, document: dict[str, Any]
+) -> None:
     [content] = operations(document)["post", "/v1/jobs"]["requestBody"]["content"].values()
     assert len(content["examples"]) >= 3
     for example in content["examples"].values():
@@ -154,7 +249,9 @@ def test_the_examples_of_a_spec_are_valid_and_work(writer, document):
         assert writer.post("/v1/jobs", json=example["value"]).status_code == 201
 
 
-def test_the_examples_of_a_question_are_valid_and_one_works(writer, document):
+def test_the_examples_of_a_question_are_valid_and_one_works(
+    writer: TestClient, document: dict[str, Any]
+) -> None:
     body = operations(document)["post", "/v1/models/{ref}/predict"]["requestBody"]
     content = body["content"]["application/json"]
     for example in content["examples"].values():
@@ -163,8 +260,9 @@ def test_the_examples_of_a_question_are_valid_and_one_works(writer, document):
     assert writer.post("/v1/models/latest/predict", json=sample).status_code == 200
 
 
-def test_the_document_refuses_what_the_service_refuses(document):
+def test_the_document_refuses_what_the_service_refuses(document: dict[str, Any]) -> None:
     spec = validator(document, {"$ref": "#/components/schemas/Spec"})
+    wrong: Any
     for wrong in ({"epochs": 0}, {"bogus": 1}, {"hidden": 5}, {"optimizer": "adam"}, []):
         assert not spec.is_valid(wrong)
     assert spec.is_valid({"optimizer": "sgd"})

@@ -4,20 +4,22 @@ import asyncio
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi import APIRouter, FastAPI
 from starlette.exceptions import HTTPException
 from starlette.testclient import TestClient
+from starlette.types import Message, Receive, Scope, Send
 from structlog.testing import capture_logs
 
-from service.api import problems
-from service.api.edge import Edge
-from service.api.kinds import KINDS
-from service.errors import Replaced, StoreBroken
+from service.api import problem_responses
+from service.api.problem_types import PROBLEM_TYPES
+from service.domain.errors import Replaced, StoreBroken
+from service.server.request_guard import RequestGuard
 from service.store.jobs import JobStore
-from tests.service.api.conftest import URL
 from tests.service.api.test_hostile_bodies import check_problem
+from tests.service.conftest import URL
 
 ROOT = Path(__file__).parents[3]
 HEADERS = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
@@ -58,7 +60,7 @@ LOCKED = (
         "/vendor/" + "x" * 5000,
     ],
 )
-def test_an_address_where_nothing_is_is_a_small_404(reader, path):
+def test_an_address_where_nothing_is_is_a_small_404(reader: TestClient, path: str) -> None:
     answer = reader.get(path)
     check_problem(answer, 404)
     assert answer.json()["code"] == "not-found"
@@ -69,7 +71,9 @@ def test_an_address_where_nothing_is_is_a_small_404(reader, path):
     "job", ["x", "%00", "%ED%A0%80", "%0a", "%2e%2e", "😀", "latest", "x" * 64]
 )
 @pytest.mark.parametrize("tail", ["", "/epochs", "/epochs.csv", "/events", "/curves.png"])
-def test_an_unknown_job_is_not_found_on_every_route(reader, job, tail):
+def test_an_unknown_job_is_not_found_on_every_route(
+    reader: TestClient, job: str, tail: str
+) -> None:
     answer = reader.get(f"/v1/jobs/{job}{tail}")
     check_problem(answer, 404)
     assert answer.json()["code"] == "job-not-found"
@@ -78,7 +82,7 @@ def test_an_unknown_job_is_not_found_on_every_route(reader, job, tail):
 @pytest.mark.parametrize(
     "path", ["weights.json", "layers/1/weights.png", "predict"], ids=lambda path: path
 )
-def test_an_unknown_model_is_not_found_on_every_route(reader, path):
+def test_an_unknown_model_is_not_found_on_every_route(reader: TestClient, path: str) -> None:
     method = "POST" if path == "predict" else "GET"
     answer = reader.request(
         method, f"/v1/models/nope/{path}", json={"inputs": [{"dataset": "mnist", "index": 0}]}
@@ -101,14 +105,14 @@ def test_an_unknown_model_is_not_found_on_every_route(reader, path):
         ("after=" + "x" * 65, "?after"),
     ],
 )
-def test_a_bad_query_is_refused_by_name(reader, query, pointer):
+def test_a_bad_query_is_refused_by_name(reader: TestClient, query: str, pointer: str) -> None:
     answer = reader.get(f"/v1/jobs?{query}")
     check_problem(answer, 422)
     assert answer.json()["errors"][0]["pointer"] == pointer
 
 
 @pytest.mark.parametrize("after", ["", "x", "%00", "../.."])
-def test_a_page_behind_no_job_is_not_found(reader, after):
+def test_a_page_behind_no_job_is_not_found(reader: TestClient, after: str) -> None:
     check_problem(reader.get(f"/v1/jobs?after={after}"), 404)
 
 
@@ -127,13 +131,15 @@ def test_a_page_behind_no_job_is_not_found(reader, after):
         ("POST", "/vendor/vendor.json", "GET, HEAD"),
     ],
 )
-def test_a_wrong_method_is_answered_with_the_right_ones(reader, method, path, allowed):
+def test_a_wrong_method_is_answered_with_the_right_ones(
+    reader: TestClient, method: str, path: str, allowed: str
+) -> None:
     answer = reader.request(method, path)
     check_problem(answer, 405)
     assert answer.headers["Allow"] == allowed
 
 
-def test_a_head_request_has_no_body(reader):
+def test_a_head_request_has_no_body(reader: TestClient) -> None:
     answer = reader.head("/v1/jobs")
     assert (answer.status_code, answer.content) == (405, b"")
 
@@ -141,14 +147,16 @@ def test_a_head_request_has_no_body(reader):
 # --- Crashes ---
 
 
-def raising(error):
-    def broken(*_):
+def raising(error: Exception) -> Any:
+    def broken(*_: object) -> Any:
         raise error
 
     return broken
 
 
-def test_an_unexpected_error_is_told_to_the_log_and_not_to_the_client(api, monkeypatch):
+def test_an_unexpected_error_goes_to_the_log_and_not_to_the_client(
+    api: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(JobStore, "get", raising(RuntimeError("secret /srv/path")))
     with capture_logs() as logged:
         answer = api.get("/v1/jobs/x")
@@ -161,7 +169,9 @@ def test_an_unexpected_error_is_told_to_the_log_and_not_to_the_client(api, monke
 
 
 @pytest.mark.parametrize("error", [StoreBroken("the disk is full"), Replaced("job_x", 2)])
-def test_a_broken_store_asks_to_come_back(api, monkeypatch, error):
+def test_a_broken_store_suggests_a_retry(
+    api: TestClient, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     monkeypatch.setattr(JobStore, "page", raising(error))
     with capture_logs() as logged:
         answer = api.get("/v1/jobs")
@@ -171,33 +181,35 @@ def test_a_broken_store_asks_to_come_back(api, monkeypatch, error):
     assert answer.json()["detail"] == str(error)
 
 
-def test_every_kind_of_problem_has_its_page(reader):
-    for code, kind in KINDS.items():
+def test_every_kind_of_problem_has_its_page(reader: TestClient) -> None:
+    for code, kind in PROBLEM_TYPES.items():
         page = reader.get(f"/problems/{code}")
         assert page.json() == {"type": f"/problems/{code}", **kind._asdict()}
 
 
-def test_every_code_in_the_tables_is_explained():
-    named = {*problems.CODES.values(), *problems.BY_STATUS.values()}
+def test_every_code_in_the_tables_is_explained() -> None:
+    named = {*problem_responses.CODES.values(), *problem_responses.BY_STATUS.values()}
     written = re.findall(r'problem\(\s*"([a-z-]+)"', "".join(sources()))
     assert len(written) > 3
-    assert named | set(written) <= set(KINDS)
-    assert all(KINDS[code].status == status for status, code in problems.BY_STATUS.items())
+    assert named | set(written) <= set(PROBLEM_TYPES)
+    assert all(
+        PROBLEM_TYPES[code].status == status for status, code in problem_responses.BY_STATUS.items()
+    )
 
 
-def sources():
+def sources() -> list[str]:
     return [path.read_text() for path in (ROOT / "service/api").glob("*.py")]
 
 
-def test_a_status_without_a_code_of_its_own_is_a_bad_request():
+def test_a_status_without_a_code_of_its_own_is_a_bad_request() -> None:
     app, router = FastAPI(), APIRouter()
 
     @router.get("/teapot")
-    def teapot():
+    def teapot() -> Any:
         raise HTTPException(418, "short and stout")
 
     app.include_router(router)
-    problems.install(app)
+    problem_responses.install(app)
     found = TestClient(app).get("/teapot").json()
     assert (found["code"], found["detail"]) == ("bad-request", "short and stout")
 
@@ -219,7 +231,9 @@ def test_a_status_without_a_code_of_its_own_is_a_bad_request():
         ("POST", "/v1/jobs", 415),
     ],
 )
-def test_every_answer_is_locked_down(reader, method, path, status):
+def test_every_answer_is_locked_down(
+    reader: TestClient, method: str, path: str, status: int
+) -> None:
     answer = reader.request(method, path)
     assert answer.status_code == status
     assert HEADERS.items() <= dict(answer.headers).items()
@@ -227,7 +241,9 @@ def test_every_answer_is_locked_down(reader, method, path, status):
     assert "server" not in answer.headers
 
 
-def test_answers_from_below_the_app_are_locked_down_too(api, monkeypatch):
+def test_answers_from_below_the_app_are_locked_down_too(
+    api: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(JobStore, "get", raising(RuntimeError("boom")))
     large = api.post("/v1/jobs", content=b" " * 300_000, headers={"Content-Type": "text/plain"})
     with capture_logs():
@@ -238,7 +254,7 @@ def test_answers_from_below_the_app_are_locked_down_too(api, monkeypatch):
         assert answer.headers["Content-Security-Policy"] == LOCKED
 
 
-def test_an_unchanged_answer_is_locked_down_too(reader):
+def test_an_unchanged_answer_is_locked_down_too(reader: TestClient) -> None:
     tag = reader.get("/v1/datasets/mnist/test/0.png").headers["ETag"]
     answer = reader.get("/v1/datasets/mnist/test/0.png", headers={"If-None-Match": tag})
     assert answer.status_code == 304
@@ -248,7 +264,7 @@ def test_an_unchanged_answer_is_locked_down_too(reader):
 @pytest.mark.parametrize(
     "host", ["localhost", "LOCALHOST:8000", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:8000"]
 )
-def test_the_names_of_this_machine_are_served(reader, host):
+def test_the_names_of_this_machine_are_served(reader: TestClient, host: str) -> None:
     assert reader.get("/livez", headers={"Host": host}).status_code == 200
 
 
@@ -256,7 +272,7 @@ def test_the_names_of_this_machine_are_served(reader, host):
     "host",
     ["", "evil.example", "127.0.0.1.evil.example", "localhost.", "[::1", "127.0.0.1@x", "a" * 3000],
 )
-def test_a_foreign_name_is_refused(reader, host):
+def test_a_foreign_name_is_refused(reader: TestClient, host: str) -> None:
     answer = reader.get("/livez", headers={"Host": host})
     check_problem(answer, 400)
     assert answer.json()["code"] == "host-not-allowed"
@@ -264,43 +280,48 @@ def test_a_foreign_name_is_refused(reader, host):
     assert len(answer.content) < 400
 
 
-def test_a_refused_requests_body_is_not_read():
-    async def never(*_):
+def test_a_refused_requests_body_is_not_read() -> None:
+    async def never(*_: object) -> Any:
         raise AssertionError("the app was asked, or the body read")
 
     sent = []
 
-    async def send(message):
+    async def send(message: Message) -> Any:
         sent.append(message)
 
     scope = {"type": "http", "method": "POST", "headers": [(b"host", b"evil.example")]}
-    asyncio.run(Edge(never, ["localhost"])(scope, never, send))
+    asyncio.run(RequestGuard(never, ["localhost"])(scope, never, send))
     assert sent[0]["status"] == 400
 
 
-def test_a_star_serves_all_names():
-    async def app(scope, receive, send):
+def test_a_star_serves_all_names() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> Any:
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
-    assert TestClient(Edge(app, ["*"]), base_url="http://any.example").get("/").status_code == 204
-    assert TestClient(Edge(app, ["x.y"]), base_url="http://X.y:8").get("/").status_code == 204
-    assert TestClient(Edge(app, ["x.y"]), base_url=URL).get("/").status_code == 400
+    assert (
+        TestClient(RequestGuard(app, ["*"]), base_url="http://any.example").get("/").status_code
+        == 204
+    )
+    assert (
+        TestClient(RequestGuard(app, ["x.y"]), base_url="http://X.y:8").get("/").status_code == 204
+    )
+    assert TestClient(RequestGuard(app, ["x.y"]), base_url=URL).get("/").status_code == 400
 
 
 # --- The page ---
 
 
 class Loaded(HTMLParser):
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self.addresses = []
+        self.addresses: list[str] = []
 
-    def handle_starttag(self, tag, attributes):
-        self.addresses += [value for name, value in attributes if name in ("src", "href")]
+    def handle_starttag(self, tag: Any, attributes: Any) -> None:
+        self.addresses += [value for name, value in attributes if name in ("src", "href") and value]
 
 
-def test_the_api_page_loads_nothing_from_elsewhere(reader):
+def test_the_api_page_loads_nothing_from_elsewhere(reader: TestClient) -> None:
     page = reader.get("/docs")
     loaded = Loaded()
     loaded.feed(page.text)
@@ -312,7 +333,7 @@ def test_the_api_page_loads_nothing_from_elsewhere(reader):
     assert "/openapi.json" in page.text
 
 
-def test_the_api_page_may_do_what_it_needs_and_no_more(reader):
+def test_the_api_page_may_do_what_it_needs_and_no_more(reader: TestClient) -> None:
     policy = dict(
         part.split(" ", 1)
         for part in reader.get("/docs").headers["Content-Security-Policy"].split("; ")
@@ -327,7 +348,7 @@ def test_the_api_page_may_do_what_it_needs_and_no_more(reader):
     }
 
 
-def test_the_first_page_leads_on(reader):
+def test_the_first_page_leads_on(reader: TestClient) -> None:
     links = reader.get("/").json()
     for address in (links["docs"], links["openapi"], links["jobs"]):
         assert reader.get(address).status_code == 200
@@ -340,12 +361,14 @@ def test_the_first_page_leads_on(reader):
     ("path", "pointer", "detail", "hint"),
     [
         ("/v1/jobs?stat=queued", "?stat", "unknown parameter", "did you mean 'state'?"),
-        ("/v1/jobs?limit=1&limit=1", "?limit", "comes 2 times; send it once", None),
-        ("/v1/jobs/nope/epochs?after=1&after=x", "?after", "comes 2 times; send it once", None),
+        ("/v1/jobs?limit=1&limit=1", "?limit", "is sent 2 times; send it once", None),
+        ("/v1/jobs/nope/epochs?after=1&after=x", "?after", "is sent 2 times; send it once", None),
         ("/v1/presets?x=1", "?x", "unknown parameter", None),
     ],
 )
-def test_query_parameters_that_would_be_ignored_are_refused(api, path, pointer, detail, hint):
+def test_query_parameters_that_would_be_ignored_are_refused(
+    api: TestClient, path: str, pointer: str, detail: str, hint: str | None
+) -> None:
     answer = api.get(path)
     assert answer.status_code == 422
     expected = {"pointer": pointer, "detail": detail} | ({"hint": hint} if hint else {})
@@ -353,5 +376,5 @@ def test_query_parameters_that_would_be_ignored_are_refused(api, path, pointer, 
 
 
 @pytest.mark.parametrize("path", ["/v1/jobs?state=queued&state=paused", "/livez?now=1", "/?x"])
-def test_query_parameters_that_may_come_so_are_taken(api, path):
+def test_query_parameters_that_may_come_so_are_taken(api: TestClient, path: str) -> None:
     assert api.get(path).status_code == 200

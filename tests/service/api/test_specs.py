@@ -1,16 +1,19 @@
 """Specs that are refused: each with a pointer, most with a hint, and nothing is stored."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 from starlette.testclient import TestClient
 
+from mlp_client.spec import Spec
 from service.app import create_app
-from service.job import Spec
-from tests.service.api.conftest import URL
-from tests.service.api.driving import settings
 from tests.service.api.test_hostile_bodies import check_cheap
+from tests.service.conftest import URL
+from tests.support.live_service import settings
 
 
-def refused(api, spec, status=422):
+def refused(api: TestClient, spec: dict[str, Any], status: int = 422) -> Any:
     answer = api.post("/v1/jobs", json=spec)
     assert answer.status_code == status, answer.text
     assert answer.headers["Content-Type"] == "application/problem+json"
@@ -18,7 +21,7 @@ def refused(api, spec, status=422):
     return answer.json()
 
 
-def flaws(api, spec):
+def flaws(api: TestClient, spec: dict[str, Any]) -> Any:
     return {item["pointer"]: item for item in refused(api, spec)["errors"]}
 
 
@@ -60,7 +63,9 @@ def flaws(api, spec):
         ),
     ],
 )
-def test_a_misspelt_word_comes_back_with_a_guess(api, spec, pointer, hint):
+def test_a_misspelt_word_comes_back_with_a_guess(
+    api: TestClient, spec: dict[str, Any], pointer: str, hint: str | None
+) -> None:
     assert flaws(api, spec)[pointer].get("hint") == hint
 
 
@@ -86,7 +91,9 @@ def test_a_misspelt_word_comes_back_with_a_guess(api, spec, pointer, hint):
         ("l2", {}),
     ],
 )
-def test_a_value_of_another_type_is_refused_where_it_stands(api, field, value):
+def test_a_value_of_another_type_is_refused_where_it_stands(
+    api: TestClient, field: str, value: Any
+) -> None:
     assert list(flaws(api, {field: value})) == [f"#/{field}"]
 
 
@@ -98,7 +105,10 @@ def test_a_value_of_another_type_is_refused_where_it_stands(api, field, value):
         ({"optimizer": []}, "must be an object"),
         ({"optimizer": {"momentum": 1}}, "must be less than 1"),
         ({"optimizer": {"nesterov": 1}}, "must be true or false"),
-        ({"optimizer": {"nesterov": True}}, "nesterov needs a momentum above 0, for example 0.9"),
+        (
+            {"optimizer": {"nesterov": True}},
+            "nesterov requires a momentum greater than 0, for example 0.9",
+        ),
         ({"augmentation": {"rotation": "x"}}, "must be a number"),
         ({"augmentation": {"rotation": 181}}, "must be 180 or less"),
         ({"augmentation": {"smoothness": 0}}, "must be 0.5 or more"),
@@ -108,7 +118,7 @@ def test_a_value_of_another_type_is_refused_where_it_stands(api, field, value):
         ({"hidden": [2**40]}, "must be 2,147,483,648 or less"),
         ({"hidden": 3}, "must be a list"),
         ({"learning_rate": 0}, "must be more than 0"),
-        ({"name": "a\nb"}, "has characters that can't be used here, such as a line end"),
+        ({"name": "a\nb"}, "has characters that are not allowed here, such as a line break"),
         ({"name": 5}, "must be text"),
         ({"name": "x" * 65}, "must have 64 characters or less"),
         ({"tags": [""]}, "must not be empty"),
@@ -117,7 +127,9 @@ def test_a_value_of_another_type_is_refused_where_it_stands(api, field, value):
     ],
     ids=str,
 )
-def test_what_is_wrong_is_said_in_words_of_this_service(api, spec, detail):
+def test_what_is_wrong_is_said_in_this_services_own_words(
+    api: TestClient, spec: dict[str, Any], detail: str
+) -> None:
     assert [flaw["detail"] for flaw in flaws(api, spec).values()] == [detail]
 
 
@@ -132,7 +144,9 @@ def test_what_is_wrong_is_said_in_words_of_this_service(api, spec, detail):
         ("l2", 0, 1e3, -1e-9, 1000.5),
     ],
 )
-def test_a_number_may_lie_on_its_bounds_and_not_beyond(api, field, least, most, below, above):
+def test_a_number_may_lie_on_its_bounds_and_not_beyond(
+    api: TestClient, field: str, least: Any, most: int, below: int, above: int
+) -> None:
     assert list(flaws(api, {field: below})) == [f"#/{field}"]
     assert list(flaws(api, {field: above})) == [f"#/{field}"]
     for value in (least, most):
@@ -180,18 +194,20 @@ def test_a_number_may_lie_on_its_bounds_and_not_beyond(api, field, least, most, 
         ({"dataset": "mnist"}, {"dataset": "mnst"}, "#/dataset"),
     ],
 )
-def test_each_shape_is_taken_to_its_limit_and_refused_behind_it(api, good, bad, pointer):
+def test_each_shape_is_taken_to_its_limit_and_refused_behind_it(
+    api: TestClient, good: Any, bad: dict[str, Any], pointer: str
+) -> None:
     assert list(flaws(api, bad)) == [pointer]
     assert api.post("/v1/jobs", json=good).status_code == 201
 
 
-def test_a_pointer_escapes_what_json_pointers_escape(api):
+def test_a_pointer_escapes_what_json_pointers_escape(api: TestClient) -> None:
     # RFC 6901, 4: "~" is "~0" and "/" is "~1".
     found = flaws(api, {"a/b~c": 1, "metadata": {"x~1/": 5}})
     assert set(found) == {"#/a~1b~0c", "#/metadata/x~01~1"}
 
 
-def test_all_flaws_are_named_at_once(api):
+def test_all_flaws_are_named_together(api: TestClient) -> None:
     spec = {"epochs": 0, "hidden": [4, 0, -1], "bogus": 1, "optimizer": {"momentum": 2}}
     body = refused(api, spec)
     assert {item["pointer"] for item in body["errors"]} == {
@@ -204,13 +220,13 @@ def test_all_flaws_are_named_at_once(api):
     assert body["detail"].startswith("5 values need a change: ")
 
 
-def test_a_thousand_flaws_make_a_short_answer(api):
+def test_a_thousand_flaws_make_a_short_answer(api: TestClient) -> None:
     body = refused(api, {f"field{n}": n for n in range(100)})
     assert len(body["errors"]) == 20
     assert body["detail"].startswith("100 values need a change")
 
 
-def test_more_fields_than_any_spec_has_are_one_flaw(api):
+def test_more_fields_than_any_spec_has_are_one_flaw(api: TestClient) -> None:
     [flaw] = refused(api, {f"field{n}": n for n in range(1000)})["errors"]
     assert flaw == {"pointer": "#", "detail": "a spec has 17 fields, not 1,000"}
 
@@ -224,14 +240,16 @@ def test_more_fields_than_any_spec_has_are_one_flaw(api):
         ({"hidden": [4000, 4000], "batch_size": 8192, "epochs": 1}, {"#/batch_size"}),
     ],
 )
-def test_a_spec_that_would_not_run_here_is_refused_with_what_to_change(api, spec, pointers):
+def test_a_spec_that_would_not_run_here_is_refused_with_what_to_change(
+    api: TestClient, spec: dict[str, Any], pointers: Any
+) -> None:
     body = refused(api, spec)
     assert body["code"] == "spec-refused"
     assert {item["pointer"] for item in body["errors"]} == pointers
     assert all(item["hint"].startswith("use ") for item in body["errors"])
 
 
-def test_limits_are_the_settings(data_dir, datasets_dir):
+def test_limits_are_the_settings(data_dir: Path, datasets_dir: Path) -> None:
     made = settings(data_dir, datasets_dir, max_epochs=2, max_layers=1, max_width=8)
     with TestClient(create_app(made), base_url=URL) as api:
         found = flaws(api, {"epochs": 3, "hidden": [9, 1]})
@@ -250,7 +268,7 @@ def test_limits_are_the_settings(data_dir, datasets_dir):
     ],
     ids=["epochs", "width", "batch", "layers", "wide-layers"],
 )
-def test_a_giant_spec_costs_the_service_nothing(api, body):
+def test_a_giant_spec_costs_the_service_nothing(api: TestClient, body: bytes) -> None:
     headers = {"Content-Type": "application/json"}
     answer = check_cheap(api, lambda: api.post("/v1/jobs", content=body, headers=headers))
     assert answer.status_code == 422
@@ -265,7 +283,9 @@ def test_a_giant_spec_costs_the_service_nothing(api, body):
         {"type": "adamw", "weight_decay": 0.125, "beta1": 0.5, "beta2": 0.75},
     ],
 )
-def test_every_field_of_a_spec_survives_the_way_into_the_store_and_back(api, optimizer):
+def test_every_field_of_a_spec_survives_the_way_into_the_store_and_back(
+    api: TestClient, optimizer: Any
+) -> None:
     spec = {
         "name": "é$<b>",
         "tags": ["a", "b"],

@@ -5,6 +5,7 @@ import math
 import re
 import subprocess
 import sys
+from typing import Any, Literal
 from xml.etree import ElementTree
 
 import numpy as np
@@ -13,6 +14,7 @@ from matplotlib.axis import Axis
 from PIL import Image
 
 from service.pictures import curves
+from service.pictures.palette import Theme
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = [
@@ -27,8 +29,10 @@ HOSTILE = [
     "train",
 ]
 
+THEMES: tuple[Theme, Theme] = ("light", "dark")
 
-def job(label="mlp-relu", epochs=5):
+
+def job(label: str = "mlp-relu", epochs: Any = 5) -> Any:
     numbers = range(1, epochs + 1)
     return curves.Series(
         label=label,
@@ -40,15 +44,15 @@ def job(label="mlp-relu", epochs=5):
     )
 
 
-def svg(series, **options):
+def svg(series: Any, **options: Any) -> Any:
     return ElementTree.fromstring(curves.draw(series, format="svg", **options))
 
 
-def texts(root):
+def texts(root: Any) -> list[str]:
     return ["".join(text.itertext()) for text in root.iter(f"{SVG}text")]
 
 
-def line(root, name):
+def line(root: Any, name: str) -> Any:
     """The points of one curve as (x, y) in the drawing's units, y downwards."""
     group = next(g for g in root.iter(f"{SVG}g") if g.get("id") == name)
     path = group.find(f"{SVG}path")
@@ -56,23 +60,23 @@ def line(root, name):
     return [(float(x), float(y)) for x, y in numbers], path.get("style")
 
 
-def test_png_has_two_pixels_for_each_css_pixel():
+def test_png_has_two_pixels_for_each_css_pixel() -> None:
     picture = Image.open(io.BytesIO(curves.draw([job()], format="png", width=600, height=300)))
     assert (picture.format, picture.size) == ("PNG", (1200, 600))
 
 
-def test_png_carries_neither_date_nor_program():
+def test_png_carries_neither_date_nor_program() -> None:
     picture = Image.open(io.BytesIO(curves.draw([job()], format="png")))
     assert set(picture.info) <= {"dpi"}
 
 
 @pytest.mark.parametrize("format", ["png", "svg"])
-def test_same_epochs_give_the_same_bytes(format):
+def test_same_epochs_give_the_same_bytes(format: Literal["png", "svg"]) -> None:
     series = [job("a"), job("b", 3)]
     assert curves.draw(series, format=format) == curves.draw(series, format=format)
 
 
-def test_each_job_has_four_lines_train_dashed_and_test_solid():
+def test_each_job_has_four_lines_train_dashed_and_test_solid() -> None:
     root = svg([job("a"), job("b"), job("c")])
     names = [g.get("id") for g in root.iter(f"{SVG}g")]
     for k in (1, 2, 3):
@@ -82,7 +86,7 @@ def test_each_job_has_four_lines_train_dashed_and_test_solid():
             assert "dasharray" not in line(root, f"{quantity}-test-{k}")[1]
 
 
-def test_a_line_passes_through_the_epochs_in_proportion():
+def test_a_line_passes_through_the_epochs_in_proportion() -> None:
     points, _ = line(svg([job(epochs=4)]), "loss-train-1")
     (x1, y1), (x2, y2), (x3, _), (x4, y4) = points
     assert x2 - x1 == pytest.approx(x3 - x2) == pytest.approx(x4 - x3)
@@ -90,16 +94,16 @@ def test_a_line_passes_through_the_epochs_in_proportion():
     assert (y4 - y1) / (y2 - y1) == pytest.approx(1.5, abs=1e-3)
 
 
-def test_jobs_have_different_colours_and_one_job_two():
+def test_jobs_have_different_colours_and_one_job_two() -> None:
     three = {line(svg([job("a"), job("b"), job("c")]), f"loss-test-{k}")[1] for k in (1, 2, 3)}
     assert len(three) == 3
     alone = svg([job()])
-    colours = [re.search("stroke: (#[0-9a-f]+)", line(alone, f"loss-{part}-1")[1])[1]
-               for part in ("train", "test")]  # fmt: skip
-    assert colours[0] != colours[1]
+    styles = [line(alone, f"loss-{part}-1")[1] for part in ("train", "test")]
+    train, test = (re.findall("stroke: (#[0-9a-f]+)", style) for style in styles)
+    assert train != test
 
 
-def test_title_caption_and_legend_are_written_as_text():
+def test_title_caption_and_legend_are_written_as_text() -> None:
     words = texts(
         svg([job("first"), job("second")], title="Two jobs", caption=("5 s", "batch size 64"))
     )
@@ -115,30 +119,32 @@ def test_title_caption_and_legend_are_written_as_text():
         (200, "t" * 15 + "…", "a" * 20),
     ],
 )
-def test_in_a_small_picture_caption_and_title_say_less(width, title, caption):
+def test_in_a_small_picture_caption_and_title_say_less(
+    width: int, title: str, caption: str
+) -> None:
     parts = [letter * 20 for letter in "abc"]
     words = texts(svg([job()], title="t" * 64, caption=parts, width=width))
     assert {title, caption} <= set(words)
 
 
-def test_epochs_are_marked_by_whole_numbers():
+def test_epochs_are_marked_by_whole_numbers() -> None:
     words = texts(svg([job(epochs=3)]))
     assert {"1", "2", "3"} <= set(words)
     assert "1.5" not in words
 
 
-def test_axes_are_named_where_matplotlib_would_name_them(monkeypatch):
+def test_axes_are_named_where_matplotlib_would_name_them(monkeypatch: pytest.MonkeyPatch) -> None:
     placed = curves.draw([job()])
     monkeypatch.setattr(Axis, "set_label_coords", lambda *args, **kwargs: None)
     assert curves.draw([job()]) == placed
 
 
-def test_without_an_epoch_the_panels_say_so():
+def test_without_an_epoch_the_panels_say_so() -> None:
     for series in ([], [job(epochs=0)]):
         assert texts(svg(series)).count("no epoch finished yet") == 2
 
 
-def test_one_epoch_is_visible_as_a_point():
+def test_one_epoch_is_visible_as_a_point() -> None:
     root = svg([job(epochs=1)])
     group = next(g for g in root.iter(f"{SVG}g") if g.get("id") == "loss-test-1")
     assert list(group.iter(f"{SVG}use"))
@@ -146,14 +152,14 @@ def test_one_epoch_is_visible_as_a_point():
 
 @pytest.mark.parametrize("format", ["png", "svg"])
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e308])
-def test_a_diverged_loss_leaves_a_gap(format, value):
+def test_a_diverged_loss_leaves_a_gap(format: Literal["png", "svg"], value: Any) -> None:
     series = curves.Series("x", [1, 2], [1.0, value], [value, value], [0.5, value], [0.5, 0.1])
     assert curves.draw([series], format=format)
 
 
 @pytest.mark.parametrize("format", ["png", "svg"])
 @pytest.mark.parametrize("label", HOSTILE)
-def test_any_name_can_be_drawn(format, label):
+def test_any_name_can_be_drawn(format: Literal["png", "svg"], label: str) -> None:
     data = curves.draw([job(label), job(label)], title=label, caption=[label], format=format)
     if format == "svg":
         assert {element.tag for element in ElementTree.fromstring(data).iter()}.isdisjoint(
@@ -161,36 +167,34 @@ def test_any_name_can_be_drawn(format, label):
         )
 
 
-def test_dollars_and_underscores_reach_the_legend_unchanged():
+def test_dollars_and_underscores_reach_the_legend_unchanged() -> None:
     words = texts(svg([job("$x^2$ or $5"), job("_hidden")]))
     assert "$x^2$ or $5" in words
     assert "_hidden" in words
 
 
-def test_a_long_name_is_shortened():
+def test_a_long_name_is_shortened() -> None:
     words = texts(svg([job("n" * 300), job("b")]))
     assert max(len(word) for word in words) < 40
     assert any(word.startswith("nnn") and word.endswith("…") for word in words)
 
 
-def test_the_dark_theme_has_a_dark_background():
-    corner = {
-        theme: Image.open(io.BytesIO(curves.draw([job()], theme=theme)))
-        .convert("L")
-        .getpixel((1, 1))
-        for theme in ("light", "dark")
-    }
-    assert corner["light"] > 240
-    assert corner["dark"] < 40
+def test_the_dark_theme_has_a_dark_background() -> None:
+    light, dark = (
+        np.asarray(Image.open(io.BytesIO(curves.draw([job()], theme=theme))).convert("L"))
+        for theme in THEMES
+    )
+    assert light[1, 1] > 240
+    assert dark[1, 1] < 40
 
 
 @pytest.mark.parametrize(("width", "height"), [(200, 120), (3000, 300), (240, 2000)])
-def test_odd_sizes_can_be_drawn(width, height):
+def test_odd_sizes_can_be_drawn(width: int, height: int) -> None:
     many = [job(f"a rather long name {k}") for k in range(12)]
     assert curves.draw(many, width=width, height=height)
 
 
-def test_matplotlib_is_not_loaded_before_the_first_curve_and_pyplot_never():
+def test_matplotlib_is_not_loaded_before_the_first_curve_and_pyplot_never() -> None:
     code = (
         "import sys; from service.pictures import curves; assert 'matplotlib' not in sys.modules;"
         "curves.draw([]); assert 'matplotlib.pyplot' not in sys.modules"
@@ -198,14 +202,14 @@ def test_matplotlib_is_not_loaded_before_the_first_curve_and_pyplot_never():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def noisy(epochs=10_000):
+def noisy(epochs: Any = 10_000) -> Any:
     values = np.random.default_rng(0).random(epochs)
     values[777], values[4242] = -3, 5
     return curves.Series("noisy", range(1, epochs + 1), *[values] * 4)
 
 
 @pytest.mark.parametrize("width", [200, 1000])
-def test_a_long_curve_has_two_points_a_column_and_keeps_its_extremes(width):
+def test_a_long_curve_has_two_points_a_column_and_keeps_its_extremes(width: int) -> None:
     points, _ = line(svg([noisy()], width=width), "loss-test-1")
     assert len(points) <= width + 2
     heights = sorted(y for _, y in points)
@@ -215,21 +219,21 @@ def test_a_long_curve_has_two_points_a_column_and_keeps_its_extremes(width):
     assert across == sorted(across)
 
 
-def test_many_jobs_in_a_large_picture_have_fewer_points():
+def test_many_jobs_in_a_large_picture_have_fewer_points() -> None:
     alone, _ = line(svg([noisy()], width=2000, height=1500), "loss-test-1")
     shared, _ = line(svg([noisy()] * 16, width=2000, height=1500), "loss-test-16")
     assert len(shared) < len(alone) / 4
 
 
-def test_a_short_curve_is_drawn_point_by_point():
+def test_a_short_curve_is_drawn_point_by_point() -> None:
     values = np.random.default_rng(0).random(300)
-    np.testing.assert_array_equal(curves._thinned(values, 150), np.arange(300))
+    np.testing.assert_array_equal(curves.thinned(values, 150), np.arange(300))
 
 
 @pytest.mark.parametrize("n", [2001, 9999, 10_000])
-def test_each_column_keeps_its_lowest_and_highest_and_both_ends(n):
+def test_each_column_keeps_its_lowest_and_highest_and_both_ends(n: int) -> None:
     values = np.random.default_rng(n).random(n)
-    kept = curves._thinned(values, 200)
+    kept = curves.thinned(values, 200)
     assert len(kept) <= 402
     assert (kept[0], kept[-1]) == (0, n - 1)
     for start in range(0, n, -(-n // 200)):
@@ -237,12 +241,12 @@ def test_each_column_keeps_its_lowest_and_highest_and_both_ends(n):
         assert {start + column.argmin(), start + column.argmax()} <= set(kept.tolist())
 
 
-def test_gaps_in_a_long_curve_stay_gaps():
+def test_gaps_in_a_long_curve_stay_gaps() -> None:
     values = np.random.default_rng(0).random(10_000)
     values[[0, 5000, 9_999]] = np.nan
     values[2000:2500] = np.nan
-    kept = curves._thinned(values, 200)
+    kept = curves.thinned(values, 200)
     missing = np.isnan(values[kept])
     assert {0, 2000, 2499, 5000, 9999} <= set(kept[missing].tolist())
     assert not [k for k in kept[~missing] if 2000 <= k < 2500]
-    assert curves._thinned(np.full(10_000, np.nan), 200).size <= 402
+    assert curves.thinned(np.full(10_000, np.nan), 200).size <= 402

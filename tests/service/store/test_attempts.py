@@ -5,13 +5,13 @@ from itertools import pairwise
 
 import pytest
 
-from service.errors import Replaced
-from service.job import State
+from mlp_client.job_state import State
+from service.domain.errors import Replaced
 from service.store.attempts import FAILED, STOPPED, SUCCEEDED, Attempt
-from service.store.database import Database
 from service.store.jobs import JobStore
 from service.store.queue import Queue
-from tests.service.store.records import (
+from service.store.sql.database import Database
+from tests.support.job_records import (
     BAD,
     DONE,
     ENVIRONMENT,
@@ -43,7 +43,7 @@ LEAVES = [
 WISHES = {"pausing": "pause", "cancelling": "cancel"}
 WRITES: list[Callable[[Attempt], object]] = [
     lambda attempt: attempt.begin(HANDLE, {"numpy": "3"}),
-    lambda attempt: attempt.beat((1, 0), [epoch(1)]),
+    lambda attempt: attempt.heartbeat((1, 0), [epoch(1)]),
     lambda attempt: attempt.warn("code", "message", bit_exact=False),
     lambda attempt: attempt.commit(saved(attempt, 1), [epoch(1)]),
     lambda attempt: attempt.end(SUCCEEDED, DONE, saved(attempt, 1), [epoch(1)], "f" * 64),
@@ -55,8 +55,13 @@ WAYS_TO_BE_REPLACED: list[Callable[[Database, Attempt], object]] = [
         claim(database, attempt.job).begin(HANDLE, ENVIRONMENT),
     ),
     lambda database, attempt: attempt.end(FAILED, BAD),
-    lambda database, attempt: (stop(attempt), JobStore(database).delete(attempt.job)),
+    lambda database, attempt: delete(database, attempt),
 ]
+
+
+def delete(database: Database, attempt: Attempt) -> None:
+    stop(attempt)
+    JobStore(database).delete(attempt.job)
 
 
 def keys(database: Database, attempt: Attempt) -> list[str]:
@@ -73,7 +78,7 @@ def test_the_first_beat_leaves_the_handle_in_the_row(database: Database, queue: 
     attempt.begin(HANDLE, ENVIRONMENT)
     [after] = queue.active()
     assert (before.handle, after.handle) == (None, HANDLE)
-    assert after.beat == before.beat + 1
+    assert after.heartbeat == before.heartbeat + 1
 
 
 def test_a_first_attempt_is_told_the_spec_and_nothing_more(database: Database) -> None:
@@ -87,7 +92,7 @@ def test_a_later_attempt_is_told_what_the_earlier_ones_left(database: Database) 
     first = started(database, epochs=5)
     first.commit(saved(first, 1), [epoch(1, loss=0.25)])
     first.commit(saved(first, 1, 3), [])
-    first.beat((2, 0), [epoch(2, loss=0.125)])
+    first.heartbeat((2, 0), [epoch(2, loss=0.125)])
     stop(first)
     told = claim(database, first.job).begin(HANDLE, ENVIRONMENT)
     assert told.checkpoints == [saved(first, 1, 3), saved(first, 1)]
@@ -124,32 +129,32 @@ def test_without_a_checkpoint_the_environment_is_that_of_the_new_attempt(
 
 def test_a_beat_answers_what_the_client_wants(database: Database, jobs: JobStore) -> None:
     attempt = started(database)
-    assert attempt.beat((0, 1)) == State.RUNNING
+    assert attempt.heartbeat((0, 1)) == State.RUNNING
     jobs.act("pause", attempt.job)
-    assert attempt.beat((0, 2)) == State.PAUSING
+    assert attempt.heartbeat((0, 2)) == State.PAUSING
     jobs.act("cancel", attempt.job)
-    assert attempt.beat((0, 3)) == State.CANCELLING
+    assert attempt.heartbeat((0, 3)) == State.CANCELLING
 
 
 def test_a_beat_counts_and_carries_progress(database: Database, queue: Queue) -> None:
     attempt = started(database, epochs=9)
     [before] = queue.active()
-    attempt.beat((2, 5))
+    attempt.heartbeat((2, 5))
     [after] = queue.active()
-    assert after.beat == before.beat + 1
-    progress = JobStore(database).get(attempt.job).progress
-    assert (progress.epochs_done, progress.batches_done) == (2, 5)
+    assert after.heartbeat == before.heartbeat + 1
+    job = JobStore(database).get(attempt.job)
+    assert (job.epochs_done, job.batches_done) == (2, 5)
 
 
 def test_an_epoch_that_is_recorded_stays_as_it_is(database: Database, jobs: JobStore) -> None:
     first = started(database, epochs=3)
-    first.beat((2, 0), [epoch(1, loss=0.5), epoch(2, loss=0.25)])
+    first.heartbeat((2, 0), [epoch(1, loss=0.5), epoch(2, loss=0.25)])
     stop(first)
     again = claim(database, first.job)
     again.begin(HANDLE, ENVIRONMENT)
-    again.beat((3, 0), [epoch(2, loss=0.75), epoch(3, loss=0.125)])
-    again.beat((3, 0), [epoch(3, loss=0.875)])
-    assert [row.train_loss for row in jobs.epochs(first.job)] == [0.5, 0.25, 0.125]
+    again.heartbeat((3, 0), [epoch(2, loss=0.75), epoch(3, loss=0.125)])
+    again.heartbeat((3, 0), [epoch(3, loss=0.875)])
+    assert [row["train_loss"] for row in jobs.epochs(first.job)] == [0.5, 0.25, 0.125]
     _, events = jobs.events(first.job)
     assert [event.data["epoch"] for event in events if event.type == "epoch"] == [1, 2, 3]
 
@@ -158,13 +163,13 @@ def test_a_rerun_epoch_does_not_become_the_latest_or_best(
     database: Database, jobs: JobStore
 ) -> None:
     first = started(database, epochs=3)
-    first.beat((1, 0), [epoch(1, accuracy=0.5)])
+    first.heartbeat((1, 0), [epoch(1, accuracy=0.5)])
     stop(first)
     again = claim(database, first.job)
     again.begin(HANDLE, ENVIRONMENT)
-    again.beat((1, 0), [epoch(1, accuracy=0.75)])
-    metrics = jobs.get(first.job).metrics
-    assert metrics.latest == metrics.best == told(epoch(1, accuracy=0.5))
+    again.heartbeat((1, 0), [epoch(1, accuracy=0.75)])
+    job = jobs.get(first.job)
+    assert job.latest == job.best == told(epoch(1, accuracy=0.5))
 
 
 def test_a_warning_is_an_event_and_may_change_the_row(database: Database, jobs: JobStore) -> None:
@@ -244,12 +249,14 @@ def test_a_commit_carries_the_epochs_before_it(database: Database, jobs: JobStor
     attempt = started(database, epochs=3)
     attempt.commit(saved(attempt, 1), [epoch(1)])
     assert jobs.epochs(attempt.job) == [told(epoch(1))]
-    assert jobs.get(attempt.job).progress.epochs_done == 1
+    assert jobs.get(attempt.job).epochs_done == 1
 
 
-@pytest.mark.parametrize(("cursor", "losses"), [((0, 6), 0), ((1, 0), 0), ((0, 5), 2), ((0, 4), 2)])
+@pytest.mark.parametrize(
+    ("cursor", "lost_workers"), [((0, 6), 0), ((1, 0), 0), ((0, 5), 2), ((0, 4), 2)]
+)
 def test_only_a_cursor_that_moves_on_forgets_the_losses(
-    database: Database, jobs: JobStore, queue: Queue, cursor: tuple[int, int], losses: int
+    database: Database, jobs: JobStore, queue: Queue, cursor: tuple[int, int], lost_workers: int
 ) -> None:
     attempt = started(database, epochs=3)
     attempt.commit(saved(attempt, 0, 5), [])
@@ -257,10 +264,10 @@ def test_only_a_cursor_that_moves_on_forgets_the_losses(
         queue.lose(attempt.job, attempt.number, "gone")
         attempt = claim(database, attempt.job)
     attempt.begin(HANDLE, ENVIRONMENT)
-    attempt.beat((2, 0))
-    assert jobs.get(attempt.job).losses == 2, "live progress may be lost again"
+    attempt.heartbeat((2, 0))
+    assert jobs.get(attempt.job).lost_workers == 2, "live progress may be lost again"
     attempt.commit(saved(attempt, *cursor), [])
-    assert jobs.get(attempt.job).losses == losses
+    assert jobs.get(attempt.job).lost_workers == lost_workers
 
 
 def test_the_first_checkpoint_forgets_the_losses(
@@ -270,7 +277,7 @@ def test_the_first_checkpoint_forgets_the_losses(
     queue.lose(attempt.job, attempt.number, "gone")
     attempt = claim(database, attempt.job)
     attempt.commit(saved(attempt, 0, 1), [])
-    assert jobs.get(attempt.job).losses == 0
+    assert jobs.get(attempt.job).lost_workers == 0
 
 
 def test_a_checkpoint_at_the_end_counts_as_any_other(
@@ -283,7 +290,7 @@ def test_a_checkpoint_at_the_end_counts_as_any_other(
     second = claim(database, first.job)
     second.end(STOPPED, SHUTDOWN, saved(second, 0, 3))
     job = jobs.get(first.job)
-    assert (job.losses, job.progress.batches_done) == (0, 3)
+    assert (job.lost_workers, job.batches_done) == (0, 3)
     assert keys(database, second) == [saved(second, 0, 3).key, saved(first, 0, 2).key]
 
 
@@ -315,7 +322,7 @@ def test_the_end_is_one_transaction_with_epochs_and_checkpoint(
     job, events = jobs.events(attempt.job)
     assert [event.type for event in events[-2:]] == ["epoch", "state"]
     assert events[-1].data["state"] == "succeeded"
-    assert job.progress.fraction == 1
+    assert (job.epochs_done, job.batches_done) == (1, 0)
     assert keys(database, attempt) == [saved(attempt, 1).key]
     assert query(database, "SELECT handle FROM jobs") == [(None,)]
 
@@ -324,8 +331,8 @@ def test_a_failure_keeps_the_epochs_before_it(database: Database, jobs: JobStore
     attempt = started(database, epochs=9)
     attempt.end(FAILED, BAD, None, [epoch(1), epoch(2)])
     job = jobs.get(attempt.job)
-    assert [row.epoch for row in jobs.epochs(attempt.job)] == [1, 2]
-    assert (job.progress.epochs_done, job.progress.batches_done) == (2, 0)
+    assert [row["epoch"] for row in jobs.epochs(attempt.job)] == [1, 2]
+    assert (job.epochs_done, job.batches_done) == (2, 0)
     assert job.reason is not None
     assert job.reason.code == "diverged"
 
@@ -339,7 +346,7 @@ def test_a_worker_asked_to_leave_raises_no_losses(
     for _ in range(6):
         assert attempt.end(STOPPED, SHUTDOWN) == "queued"
         attempt = claim(database, attempt.job)
-    assert jobs.get(attempt.job).losses == 1
+    assert jobs.get(attempt.job).lost_workers == 1
     assert jobs.get(attempt.job).attempt == 8
 
 
@@ -353,7 +360,7 @@ def test_events_stay_gapless_while_clients_and_worker_write_at_once(
 
     def work(_: int) -> None:
         for number in range(1, 21):
-            attempt.beat((number, 0), [epoch(number)])
+            attempt.heartbeat((number, 0), [epoch(number)])
 
     def click(client: int) -> None:
         for turn in range(10):

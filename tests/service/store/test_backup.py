@@ -4,24 +4,26 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import StoreBroken, StoreFull
-from service.store import backup as module
+from service.domain.errors import StoreBroken, StoreFull
 from service.store.artifacts import Artifacts
 from service.store.attempts import FAILED, Attempt
 from service.store.backup import backup
-from service.store.checkpoints import SavedCheckpoint
-from service.store.database import Database, migrate, sqlite_url
+from service.store.checkpoints import CheckpointRef
+from service.store.files.local import LocalArtifacts
 from service.store.jobs import JobStore
 from service.store.queue import Queue
-from tests.service.store.records import DONE, in_state, started
+from service.store.sql.database import Database
+from service.store.sql.migrate import migrate
+from service.store.sql.sqlite import SQLite, sqlite_url
+from tests.support.job_records import DONE, in_state, started
 
 
-def save(artifacts: Artifacts, attempt: Attempt, epochs_done: int) -> SavedCheckpoint:
+def save(artifacts: Artifacts, attempt: Attempt, epochs_done: int) -> CheckpointRef:
     """Commit a checkpoint and delete those that it drops, as a worker does."""
     key = f"{attempt.job}/{attempt.number}/{epochs_done}-0.safetensors"
     data = f"arrays {epochs_done}".encode()
     sha256 = artifacts.put(key, data)
-    saved = SavedCheckpoint(attempt.job, attempt.number, epochs_done, 0, key, len(data), sha256)
+    saved = CheckpointRef(attempt.job, attempt.number, epochs_done, 0, key, len(data), sha256)
     for dropped in attempt.commit(saved, [])[1]:
         artifacts.delete(dropped)
     return saved
@@ -61,7 +63,7 @@ def test_workers_stay_with_the_original(
 ) -> None:
     job = in_state(database, before)
     backup(database.url, artifacts, tmp_path / "copy")
-    found = rows(tmp_path / "copy", "SELECT state, handle, losses FROM jobs")
+    found = rows(tmp_path / "copy", "SELECT state, handle, lost_workers FROM jobs")
     assert found == [(after, None, 0)]
     assert JobStore(database).get(job).state == before
     assert Queue(database).active()[0].handle is not None
@@ -72,15 +74,15 @@ def test_a_checkpoint_that_is_replaced_meanwhile_is_no_loss(
 ) -> None:
     attempt = started(database)
     save(artifacts, attempt, 1), save(artifacts, attempt, 2)
-    copy_database, copies = module._copy_database, []
+    copy_to, copies = SQLite.copy_to, []
 
-    def overtaken(source: Path, path: Path) -> None:
-        copy_database(source, path)
+    def overtaken(source: SQLite, path: Path) -> None:
+        copy_to(source, path)
         copies.append(path)
         if len(copies) == 1:
             save(artifacts, attempt, 3), save(artifacts, attempt, 4)
 
-    monkeypatch.setattr(module, "_copy_database", overtaken)
+    monkeypatch.setattr(SQLite, "copy_to", overtaken)
     copied = backup(database.url, artifacts, tmp_path / "copy")
     assert (len(copies), copied.checkpoints, copied.lost) == (2, 2, [])
     assert {Path(key).stem for key in files(tmp_path / "copy")} == {"3-0", "4-0"}
@@ -91,14 +93,14 @@ def test_checkpoints_that_are_replaced_again_and_again_are_no_backup(
 ) -> None:
     attempt = started(database)
     save(artifacts, attempt, 1), save(artifacts, attempt, 2)
-    copy_database, copies = module._copy_database, []
+    copy_to, copies = SQLite.copy_to, []
 
-    def overtaken(source: Path, path: Path) -> None:
-        copy_database(source, path)
+    def overtaken(source: SQLite, path: Path) -> None:
+        copy_to(source, path)
         copies.append(path)
         save(artifacts, attempt, 2 + len(copies))
 
-    monkeypatch.setattr(module, "_copy_database", overtaken)
+    monkeypatch.setattr(SQLite, "copy_to", overtaken)
     with pytest.raises(StoreBroken, match=r"in 5 tries checkpoints were replaced .*/1/5-0"):
         backup(database.url, artifacts, tmp_path / "copies" / "first")
     assert len(copies) == 5
@@ -109,7 +111,7 @@ def test_folders_may_have_any_name(tmp_path: Path) -> None:
     original, copy = tmp_path / "a?b%c", tmp_path / "d#e%20f"
     migrate(sqlite_url(original / "jobs.sqlite3"))
     database = Database(sqlite_url(original / "jobs.sqlite3"))
-    artifacts = Artifacts(original / "jobs")
+    artifacts = LocalArtifacts(original / "jobs")
     attempt = started(database)
     one, two = save(artifacts, attempt, 1), save(artifacts, attempt, 2)
     (original / "jobs" / one.key).write_bytes(b"damaged")
@@ -136,7 +138,7 @@ def test_a_destination_that_exists_is_refused(
     database: Database, artifacts: Artifacts, tmp_path: Path
 ) -> None:
     (tmp_path / "copy").mkdir()
-    with pytest.raises(StoreBroken, match="copy exists; a backup goes to a new directory"):
+    with pytest.raises(StoreBroken, match="copy exists; a backup needs a new directory"):
         backup(database.url, artifacts, tmp_path / "copy")
 
 
@@ -160,7 +162,7 @@ def test_a_copy_that_fails_leaves_nothing_behind(
     def full(*_: object) -> None:
         raise StoreFull("the disk is full")
 
-    monkeypatch.setattr(Artifacts, "put", full)
+    monkeypatch.setattr(LocalArtifacts, "put", full)
     with pytest.raises(StoreFull):
         backup(database.url, artifacts, tmp_path / "copies" / "first")
     assert list((tmp_path / "copies").iterdir()) == []

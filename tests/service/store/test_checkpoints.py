@@ -1,25 +1,19 @@
 import hashlib
-import io
 import json
 import struct
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from mlp_core import Checkpoint, Cursor
-from service.errors import StoreBroken
+from service.domain.errors import StoreBroken
 from service.store.checkpoints import (
-    PIECE_BYTES,
-    Arrays,
     CheckpointStore,
-    Pieces,
     decode,
     encode,
-    npz_pieces,
-    safetensors_pieces,
-    weights_safetensors,
+    weights_only,
     weights_sha256,
 )
 
@@ -76,7 +70,7 @@ def test_a_deleted_checkpoint_is_gone(checkpoints: CheckpointStore) -> None:
 
 def test_the_hash_of_the_weights_leaves_the_header_out() -> None:
     weights = arrays()
-    header, data = tensors_of(weights_safetensors(weights))
+    header, data = tensors_of(save(weights_only(weights)))
     assert set(header) == {"layers.1.weight", "layers.1.bias"}
     assert weights_sha256(weights) == hashlib.sha256(data).hexdigest()
     by_hand = weights["layers.1.bias"].tobytes() + weights["layers.1.weight"].tobytes()
@@ -97,36 +91,9 @@ def test_the_hash_does_not_depend_on_the_order_of_the_arrays() -> None:
     assert weights_sha256(dict(reversed(weights.items()))) == weights_sha256(weights)
 
 
-def test_the_npz_file_does_not_depend_on_the_order_of_the_arrays() -> None:
-    """safetensors hands them over in another order in each process."""
-    weights = arrays()
-    assert b"".join(npz_pieces(dict(reversed(weights.items())))) == b"".join(npz_pieces(weights))
-
-
-def test_the_npz_file_holds_the_same_weights() -> None:
-    weights = arrays()
-    with np.load(io.BytesIO(b"".join(npz_pieces(weights))), allow_pickle=False) as file:
-        assert set(file) == {"layers.1.weight", "layers.1.bias"}
-        for name in file:
-            assert file[name].tobytes() == weights[name].tobytes()
-
-
-@pytest.mark.parametrize("write", [npz_pieces, safetensors_pieces])
-def test_large_weights_leave_in_small_pieces(write: Callable[[Arrays], Pieces]) -> None:
-    weights = {"layers.1.weight": np.ones((700, 300), np.float32)}
-    pieces = [len(piece) for piece in write(weights)]
-    assert sum(pieces) > weights["layers.1.weight"].nbytes
-    assert max(pieces) < PIECE_BYTES + 1024
-
-
-def test_the_pieces_are_the_file_that_is_hashed() -> None:
-    weights = arrays()
-    assert b"".join(safetensors_pieces(weights)) == weights_safetensors(weights)
-
-
 GOOD = encode(checkpoint())
 HUGE_HEADER = struct.pack("<Q", 2**60) + GOOD[8:]
-NO_METADATA = weights_safetensors(arrays())
+NO_METADATA = save(weights_only(arrays()))
 
 
 @pytest.mark.parametrize(

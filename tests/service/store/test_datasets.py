@@ -11,25 +11,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlp_core import ARITHMETIC, arrange
-from mlp_core.arrangement import BLOCK_ROWS
-from service.errors import DatasetNotFound, StoreBroken
+from mlp_core import ARITHMETIC, BLOCK_ROWS, lay_out
+from service.domain.errors import DatasetNotFound, StoreBroken
 from service.store import datasets as module
-from service.store.datasets import MNIST, DatasetShelf
+from service.store.datasets import MNIST, DatasetStore
 
 FILES = tuple(MNIST.sha256)
 UNPACK = """
 import sys, time
 from pathlib import Path
 from service.store import datasets
-from service.store.datasets import DatasetShelf
+from service.store.datasets import DatasetStore
 
 written = []
 write = datasets.write_atomic
 datasets.write_atomic = lambda path, data: (written.append(path.name), write(path, data))
 while not Path(sys.argv[2]).exists():
     time.sleep(0.01)
-data = DatasetShelf(Path(sys.argv[1])).open("mnist")
+data = DatasetStore(Path(sys.argv[1])).open("mnist")
 print(len(written), data.train.images.shape, data.test.labels.shape)
 """
 
@@ -57,7 +56,7 @@ def packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_the_data_is_mapped_and_nobody_can_write_to_it(shelf: DatasetShelf) -> None:
+def test_the_data_is_mapped_and_nobody_can_write_to_it(shelf: DatasetStore) -> None:
     data = shelf.open("mnist")
     for split, rows in ((data.train, 60_000), (data.test, 10_000)):
         assert split.images.shape == (rows, 784)
@@ -68,7 +67,7 @@ def test_the_data_is_mapped_and_nobody_can_write_to_it(shelf: DatasetShelf) -> N
             split.images[0, 0] = 1
 
 
-def test_the_pixels_and_labels_are_those_of_the_shipped_files(shelf: DatasetShelf) -> None:
+def test_the_pixels_and_labels_are_those_of_the_shipped_files(shelf: DatasetStore) -> None:
     data = shelf.open("mnist")
     files = {
         "train-images-idx3-ubyte": (16, data.train.images),
@@ -82,20 +81,20 @@ def test_the_pixels_and_labels_are_those_of_the_shipped_files(shelf: DatasetShel
         assert raw[header:] == array.tobytes()
 
 
-def test_what_is_told_about_the_data_is_true(shelf: DatasetShelf) -> None:
+def test_what_is_told_about_the_data_is_true(shelf: DatasetStore) -> None:
     [info], data = shelf.all(), shelf.open("mnist")
     assert info == shelf.describe("mnist")
     assert (info.train_rows, info.test_rows) == (len(data.train), len(data.test))
     assert (info.shape.inputs, info.shape.classes) == (data.n_in, data.classes) == (784, 10)
 
 
-def test_an_unknown_name_is_not_found(shelf: DatasetShelf) -> None:
+def test_an_unknown_name_is_not_found(shelf: DatasetStore) -> None:
     for name in ("cifar", "../mnist", ""):
         with pytest.raises(DatasetNotFound, match="there are: mnist"):
             shelf.open(name)
 
 
-def test_a_data_set_is_opened_once(shelf: DatasetShelf) -> None:
+def test_a_data_set_is_opened_once(shelf: DatasetStore) -> None:
     assert shelf.open("mnist") is shelf.open("mnist")
 
 
@@ -103,24 +102,24 @@ def test_a_data_set_is_opened_once(shelf: DatasetShelf) -> None:
 
 
 def test_a_shipped_data_set_is_unpacked_into_rows(packed: Path, tmp_path: Path) -> None:
-    data = DatasetShelf(tmp_path / "new" / "shelf").open("tiny")
+    data = DatasetStore(tmp_path / "new" / "shelf").open("tiny")
     assert data.train.images.tolist()[2] == [8, 9, 10, 11]
     assert data.train.labels.tolist() == [0, 1, 2, 1, 0]
     assert data.test.images.shape == (2, 4)
 
 
 def test_an_unpacked_data_set_needs_the_shipped_files_no_more(packed: Path, tmp_path: Path) -> None:
-    DatasetShelf(tmp_path / "shelf").open("tiny")
+    DatasetStore(tmp_path / "shelf").open("tiny")
     for file in packed.iterdir():
         file.unlink()
-    assert len(DatasetShelf(tmp_path / "shelf").open("tiny").train) == 5
+    assert len(DatasetStore(tmp_path / "shelf").open("tiny").train) == 5
 
 
 def test_a_file_that_is_missing_is_unpacked_again(packed: Path, tmp_path: Path) -> None:
-    DatasetShelf(tmp_path / "shelf").open("tiny")
+    DatasetStore(tmp_path / "shelf").open("tiny")
     [file] = (tmp_path / "shelf").glob(f"tiny-*/{FILES[1]}.npy")
     file.unlink()
-    assert DatasetShelf(tmp_path / "shelf").open("tiny").train.labels.tolist() == [0, 1, 2, 1, 0]
+    assert DatasetStore(tmp_path / "shelf").open("tiny").train.labels.tolist() == [0, 1, 2, 1, 0]
 
 
 def flip(path: Path) -> None:
@@ -147,7 +146,7 @@ def test_a_damaged_shipped_file_is_broken_and_not_unpacked(
 ) -> None:
     harm(packed / f"{FILES[1]}.gz")
     with pytest.raises(StoreBroken, match="data set tiny"):
-        DatasetShelf(tmp_path / "shelf").open("tiny")
+        DatasetStore(tmp_path / "shelf").open("tiny")
     assert [path.stem for path in (tmp_path / "shelf").glob("*/*.npy")] == [FILES[0]]
 
 
@@ -155,33 +154,33 @@ def test_a_damaged_shipped_file_is_broken_and_not_unpacked(
 def test_a_damaged_unpacked_file_is_broken(
     packed: Path, tmp_path: Path, harm: Callable[[Path], object]
 ) -> None:
-    DatasetShelf(tmp_path / "shelf").open("tiny")
+    DatasetStore(tmp_path / "shelf").open("tiny")
     [file] = (tmp_path / "shelf").glob(f"tiny-*/{FILES[0]}.npy")
     harm(file)
     with pytest.raises(StoreBroken, match="data set tiny"):
-        DatasetShelf(tmp_path / "shelf").open("tiny")
+        DatasetStore(tmp_path / "shelf").open("tiny")
 
 
 def test_a_place_that_cannot_be_written_is_broken(packed: Path, tmp_path: Path) -> None:
     (tmp_path / "shelf").touch()
     with pytest.raises(StoreBroken):
-        DatasetShelf(tmp_path / "shelf").open("tiny")
+        DatasetStore(tmp_path / "shelf").open("tiny")
 
 
 def test_a_lock_that_cannot_be_taken_is_broken(packed: Path, tmp_path: Path) -> None:
-    DatasetShelf(tmp_path / "shelf").open("tiny")
+    DatasetStore(tmp_path / "shelf").open("tiny")
     [folder] = (tmp_path / "shelf").iterdir()
     shutil.rmtree(folder)
     (folder / ".lock").mkdir(parents=True)
     with pytest.raises(StoreBroken, match="data set tiny"):
-        DatasetShelf(tmp_path / "shelf").open("tiny")
+        DatasetStore(tmp_path / "shelf").open("tiny")
 
 
 def test_processes_at_once_unpack_once(tmp_path: Path) -> None:
     go = tmp_path / "go"
-    command = [sys.executable, "-W", "error", "-c", UNPACK, tmp_path / "shelf", go]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    processes = [subprocess.Popen(command, **pipes) for _ in range(3)]
+    command = [sys.executable, "-W", "error", "-c", UNPACK, str(tmp_path / "shelf"), str(go)]
+    pipe = subprocess.PIPE
+    processes = [subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) for _ in range(3)]
     go.touch()
     answers = [process.communicate(timeout=60) for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0], answers
@@ -194,11 +193,11 @@ def test_processes_at_once_unpack_once(tmp_path: Path) -> None:
 
 
 def test_the_arrangement_is_made_once_and_mapped(packed: Path, tmp_path: Path) -> None:
-    shelf = DatasetShelf(tmp_path / "shelf")
-    expected = arrange(shelf.open("tiny")).arrays()
+    shelf = DatasetStore(tmp_path / "shelf")
+    expected = lay_out(shelf.open("tiny")).arrays()
     made = shelf.arranged("tiny").arrays()
     times = {file: file.stat().st_mtime_ns for file in (tmp_path / "shelf").glob("*/*/*.npy")}
-    kept = DatasetShelf(tmp_path / "shelf").arranged("tiny").arrays()
+    kept = DatasetStore(tmp_path / "shelf").arranged("tiny").arrays()
     assert {file: file.stat().st_mtime_ns for file in times} == times
     for name, array in expected.items():
         assert np.array_equal(made[name], array)
@@ -215,7 +214,7 @@ def zero(path: Path) -> None:
 def test_a_damaged_arrangement_is_made_again(
     packed: Path, tmp_path: Path, name: str, harm: Callable[[Path], object]
 ) -> None:
-    shelf = DatasetShelf(tmp_path / "shelf")
+    shelf = DatasetStore(tmp_path / "shelf")
     before = {key: array.copy() for key, array in shelf.arranged("tiny").arrays().items()}
     [file] = (tmp_path / "shelf").glob(f"*/*/{name}.npy")
     harm(file)
@@ -225,7 +224,7 @@ def test_a_damaged_arrangement_is_made_again(
 
 
 def test_processes_at_once_arrange_once(packed: Path, tmp_path: Path) -> None:
-    shelf = DatasetShelf(tmp_path / "shelf")
+    shelf = DatasetStore(tmp_path / "shelf")
     made = shelf.arranged("tiny")
     [folder] = (tmp_path / "shelf").glob("*/arranged-*")
     file = folder / "images.npy"
@@ -240,7 +239,7 @@ def test_a_header_with_another_byte_is_harmless_or_made_again(
     packed: Path, tmp_path: Path, name: str
 ) -> None:
     """NumPy reads headers as Python, so that a byte may raise nearly anything."""
-    shelf, rng = DatasetShelf(tmp_path / "shelf"), np.random.default_rng(3)
+    shelf, rng = DatasetStore(tmp_path / "shelf"), np.random.default_rng(3)
     before = {key: array.copy() for key, array in shelf.arranged("tiny").arrays().items()}
     [file] = (tmp_path / "shelf").glob(f"*/*/{name}.npy")
     whole = file.read_bytes()
@@ -253,13 +252,13 @@ def test_a_header_with_another_byte_is_harmless_or_made_again(
 def test_an_unpacked_file_with_another_byte_in_its_header_is_broken_or_the_same(
     packed: Path, tmp_path: Path
 ) -> None:
-    rng, images = np.random.default_rng(3), DatasetShelf(tmp_path / "shelf").open("tiny").train
+    rng, images = np.random.default_rng(3), DatasetStore(tmp_path / "shelf").open("tiny").train
     [file] = (tmp_path / "shelf").glob(f"tiny-*/{FILES[0]}.npy")
     whole, found = file.read_bytes(), 0
     for place, byte in rng.integers([0, 32], [96, 127], (60, 2)).tolist():
         file.write_bytes(whole[:place] + bytes([byte]) + whole[place + 1 :])
         try:
-            again = DatasetShelf(tmp_path / "shelf").open("tiny").train
+            again = DatasetStore(tmp_path / "shelf").open("tiny").train
             assert np.array_equal(again.images, images.images), (place, byte)
         except StoreBroken:
             found += 1
@@ -269,8 +268,8 @@ def test_an_unpacked_file_with_another_byte_in_its_header_is_broken_or_the_same(
 def test_an_arrangement_that_cannot_be_kept_is_made_in_memory(
     packed: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    shelf = DatasetShelf(tmp_path / "shelf")
-    expected = arrange(shelf.open("tiny")).arrays()
+    shelf = DatasetStore(tmp_path / "shelf")
+    expected = lay_out(shelf.open("tiny")).arrays()
     [folder] = (tmp_path / "shelf").iterdir()
     (folder / f"arranged-{ARITHMETIC}-{BLOCK_ROWS}").touch()
     for name, array in shelf.arranged("tiny").arrays().items():

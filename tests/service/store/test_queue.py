@@ -1,16 +1,14 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import update
 
-from service.job import FINAL, State
-from service.store import schema
+from mlp_client.job_state import FINAL, State
 from service.store.attempts import SUCCEEDED
-from service.store.database import Database
 from service.store.jobs import JobStore
 from service.store.queue import Queue
+from service.store.sql.database import Database
 from tests.conftest import submit
-from tests.service.store.records import (
+from tests.support.job_records import (
     DONE,
     ENVIRONMENT,
     HANDLE,
@@ -76,13 +74,13 @@ def test_a_claim_starts_afresh_but_for_the_time_of_the_first_start(
     database: Database, jobs: JobStore, queue: Queue
 ) -> None:
     attempt = started(database)
-    attempt.beat((0, 1))
+    attempt.heartbeat((0, 1))
     first = jobs.get(attempt.job).started_at
     assert first is not None
     stop(attempt)
     claim(database, attempt.job)
     [active] = queue.active()
-    assert (active.attempt, active.beat, active.handle) == (2, 0, None)
+    assert (active.attempt, active.heartbeat, active.handle) == (2, 0, None)
     assert jobs.get(attempt.job).started_at == first
     assert jobs.get(attempt.job).reason is None
 
@@ -131,9 +129,9 @@ def test_five_losses_in_a_row_fail_the_job(
     database: Database, jobs: JobStore, queue: Queue
 ) -> None:
     attempt = claimed(database)
-    for losses in (1, 2, 3, 4):
-        assert queue.lose(attempt.job, attempt.number, "gone") == ("queued", losses)
-        assert jobs.get(attempt.job).losses == losses
+    for lost_workers in (1, 2, 3, 4):
+        assert queue.lose(attempt.job, attempt.number, "gone") == ("queued", lost_workers)
+        assert jobs.get(attempt.job).lost_workers == lost_workers
         attempt = claim(database, attempt.job)
     assert queue.lose(attempt.job, attempt.number, "ended by SIGSEGV") == ("failed", 5)
     job = jobs.get(attempt.job)
@@ -163,7 +161,7 @@ def test_a_shutdown_is_no_loss(database: Database, jobs: JobStore, queue: Queue)
         assert reason is not None
         assert (reason.code, reason.message) == ("shutdown", "shut down")
         attempt = claim(database, attempt.job)
-    assert jobs.get(attempt.job).losses == 0
+    assert jobs.get(attempt.job).lost_workers == 0
 
 
 def test_a_shutdown_never_fails_a_job_whatever_it_has_lost(
@@ -175,7 +173,7 @@ def test_a_shutdown_never_fails_a_job_whatever_it_has_lost(
         attempt = claim(database, attempt.job)
     jobs.act("pause", attempt.job)
     assert queue.lose(attempt.job, attempt.number, "asked to pause") == ("paused", 4)
-    assert jobs.act("resume", attempt.job).losses == 4
+    assert jobs.act("resume", attempt.job).lost_workers == 4
     attempt = claim(database, attempt.job)
     assert queue.lose(attempt.job, attempt.number, "shut down", counts=False) == ("queued", 4)
 
@@ -257,10 +255,9 @@ def test_the_latest_model_is_never_pruned_nor_is_another_in_its_place(
 
 def test_each_owners_latest_model_is_kept(database: Database, jobs: JobStore, queue: Queue) -> None:
     older, hers, his, nobodys = finished(database, *["succeeded"] * 4)
-    with database.write() as connection:
-        for owner, ids in {"ada": (older, hers), "bob": (his,)}.items():
-            ours = schema.jobs.c.id.in_(ids)
-            connection.execute(update(schema.jobs).where(ours).values(owner=owner))
+    for owner, ids in {"ada": (older, hers), "bob": (his,)}.items():
+        for id_ in ids:
+            query(database, "UPDATE jobs SET owner = :owner WHERE id = :id", owner=owner, id=id_)
     after = finished(database, *["cancelled"] * 3)
     assert queue.prune(1) == [older, *after[:2]]
     assert kept(jobs) == {hers, his, nobodys, after[2]}

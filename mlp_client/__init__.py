@@ -1,0 +1,79 @@
+"""The Python client of mlp-service: train networks and get predictions over HTTP.
+
+    from mlp_client import Client
+
+    with Client() as client:
+        job = client.jobs.create("mlp-relu", epochs=10).wait()
+        print(job.predict("seven.png").label)
+
+The package imports nothing of the server; pydantic, httpx2, rich and tenacity are enough. A name
+is imported when it is first used, because workers import `mlp_client.job_state` and must start
+fast.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlp_client.client import Client
+    from mlp_client.errors import (
+        ApiError,
+        ClientError,
+        ConnectionFailed,
+        ImageUnusable,
+        JobCancelled,
+        JobFailed,
+        KeyRefused,
+        KeyUnusable,
+        NotFoundError,
+        RefusedError,
+        ServerError,
+        UnexpectedAnswer,
+        WaitTimeout,
+    )
+    from mlp_client.jobs import JobHandle, Jobs, wait_all
+    from mlp_client.models import Models
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ApiError",
+    "Client",
+    "ClientError",
+    "ConnectionFailed",
+    "ImageUnusable",
+    "JobCancelled",
+    "JobFailed",
+    "JobHandle",
+    "Jobs",
+    "KeyRefused",
+    "KeyUnusable",
+    "Models",
+    "NotFoundError",
+    "RefusedError",
+    "ServerError",
+    "UnexpectedAnswer",
+    "WaitTimeout",
+    "wait_all",
+]
+
+_MODULES = {
+    "Client": "client",
+    "JobHandle": "jobs",
+    "Jobs": "jobs",
+    "Models": "models",
+    "wait_all": "jobs",
+}
+"""The module that defines a public name. Names that are not listed are in `errors`."""
+
+if not TYPE_CHECKING:  # with a __getattr__, type checkers would accept every name
+
+    def __getattr__(name: str) -> object:
+        """Import a public name when it is first used (PEP 562)."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module = importlib.import_module(f"mlp_client.{_MODULES.get(name, 'errors')}")
+        return getattr(module, name)
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

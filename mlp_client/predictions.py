@@ -1,0 +1,72 @@
+"""The answer of `POST /v1/models/{ref}/predict`: what a network predicts for digit images."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from mlp_client.records import Problem, Record
+
+
+class Candidate(Record):
+    """A digit that the image may show."""
+
+    label: int = Field(description="The digit, 0 to 9.")
+    probability: float = Field(description="Its probability, from 0 to 1.")
+
+
+class Input(Record):
+    """What was done to the image to bring it into MNIST's form."""
+
+    normalized: bool = Field(
+        description="True if the image was converted; false if it had MNIST's form already or "
+        "`normalize` was `never`."
+    )
+    inverted: bool = Field(False, description="True if the image showed dark ink on light ground.")
+    box: list[int] | None = Field(
+        None,
+        description="Where the ink was in the image: left, top, width and height, in pixels.",
+    )
+    pixels: list[list[int]] | None = Field(
+        None,
+        description="The 28x28 grey values, 0 to 255, that the network was given; absent "
+        "unless `return_pixels` was set.",
+    )
+
+
+class Prediction(Record):
+    """The prediction for one image: a label with its probability, or a problem."""
+
+    label: int | None = Field(
+        None, description="The most probable digit; absent if there is a problem."
+    )
+    probability: float | None = Field(
+        None, description="Probability of that digit, from 0 to 1; absent if there is a problem."
+    )
+    top_k: list[Candidate] = Field(
+        [], description="The `top_k` most probable digits, most probable first."
+    )
+    input: Input | None = Field(
+        None, description="What was done to the image; absent if there is a problem."
+    )
+    warnings: list[str] = Field(
+        [],
+        description="Reasons to doubt the prediction: `low_contrast`, `thin_strokes`, "
+        "`several_shapes`, `touches_border`.",
+    )
+    problem: Problem | None = Field(
+        None, description="Why this image could not be read; absent if it could."
+    )
+
+
+class Predictions(Record):
+    """The predictions for all images of a request."""
+
+    object: Literal["predictions"] = Field("predictions", description="The type of this record.")
+    model: str = Field(description="Identifier of the job that trained the network.")
+    epochs_done: int = Field(
+        description="Number of epochs that the network had been trained when it predicted."
+    )
+    checkpoint_sha256: str = Field(description="SHA-256 of the checkpoint that was used.")
+    predictions: list[Prediction] = Field(
+        description="One prediction for each image, in the order of the request."
+    )

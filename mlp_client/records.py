@@ -1,0 +1,176 @@
+"""The records that the service sends as JSON: jobs, epochs, events and problems.
+
+The descriptions of the fields appear in the service's OpenAPI document.
+"""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from mlp_client.job_state import State
+from mlp_client.spec import StoredSpec
+
+
+class Record(BaseModel):
+    """Base of all answers: immutable, and tolerant of fields that a later version adds."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Epoch(Record):
+    """One pass over the training set, measured on the whole training and test sets."""
+
+    epoch: int = Field(description="Number of the epoch, counted from 1.")
+    train_loss: float = Field(description="Mean cross-entropy on the training set, in nats.")
+    train_accuracy: float = Field(description="Accuracy on the training set, from 0 to 1.")
+    test_loss: float = Field(description="Mean cross-entropy on the test set, in nats.")
+    test_accuracy: float = Field(description="Accuracy on the test set, from 0 to 1.")
+    seconds: float = Field(
+        description="Wall-clock seconds since the previous epoch was recorded, evaluation "
+        "included. Time without a worker does not count."
+    )
+
+
+class Reason(Record):
+    """Why the job is in its current state."""
+
+    code: str = Field(
+        description="Machine-readable reason, for example `epochs_done` or `worker_lost`."
+    )
+    message: str = Field(description="The reason as a sentence for people.")
+
+
+class Progress(Record):
+    """How far the training has come."""
+
+    epochs_done: int = Field(description="Number of epochs that are finished.")
+    epochs: int = Field(description="Number of epochs that the job asks for.")
+    batches_done: int = Field(description="Number of batches finished in the current epoch.")
+    batches_per_epoch: int = Field(description="Number of batches in an epoch.")
+    fraction: float = Field(description="Finished part of the whole job, from 0 to 1.")
+    eta_seconds: float | None = Field(
+        description="Estimated seconds until the job is done; null unless it is running."
+    )
+
+
+class Metrics(Record):
+    """The job's most telling epochs."""
+
+    latest: Epoch | None = Field(
+        None, description="The last epoch that was measured; null before the first."
+    )
+    best: Epoch | None = Field(
+        None, description="The epoch with the highest test accuracy; of equal ones, the first."
+    )
+    final: Epoch | None = Field(
+        None, description="The last epoch of a job that succeeded; null in all other states."
+    )
+
+
+class Cost(Record):
+    """The resources that a spec needs, computed before anything runs."""
+
+    parameters: int = Field(description="Number of weights and biases.")
+    bytes: int = Field(
+        description="Memory, in bytes, for a worker's arrays: the network's and a batch's."
+    )
+    flops: float = Field(
+        description="Floating-point operations of all epochs, evaluation included."
+    )
+    seconds: float = Field(description="Estimated run time on one core, in seconds.")
+
+
+class Links(Record):
+    """Paths of the job and of what belongs to it, relative to the server's address."""
+
+    self: str = Field(description="The job itself.")
+    epochs: str = Field(description="Loss and accuracy of each epoch.")
+    events: str = Field(description="The event stream.")
+    curves: str = Field(description="The learning curves as a PNG.")
+    weights: str = Field(description="The weights of the first layer as a PNG.")
+    predict: str = Field(description="Predictions by the network that the job trains.")
+
+
+class Job(Record):
+    """An accepted spec, with its id and everything that is known about its training."""
+
+    object: Literal["job"] = Field("job", description="The type of this record.")
+    id: str = Field(description="Identifier of the job, beginning with `job_`.")
+    state: State = Field(description="Where the job is in its life.")
+    owner: str | None = Field(
+        None,
+        description="Owner of the API key that submitted the job; null if it came without a key.",
+    )
+    reason: Reason | None = Field(
+        description="Why the job is in its state; null if there is nothing to explain."
+    )
+    attempt: int = Field(description="Number of times that the job was started.")
+    lost_workers: int = Field(
+        description="Number of workers lost in a row, without progress from one checkpoint to the "
+        "next. After five the job fails."
+    )
+    spec: StoredSpec = Field(description="The spec with all its fields, as it was accepted.")
+    spec_version: int = Field(description="Version of the spec's format.")
+    cost: Cost = Field(description="The resources that the spec needs.")
+    progress: Progress = Field(description="How far the training has come.")
+    queue_position: int | None = Field(
+        None,
+        description="Position in the queue, where 1 is next; null unless the job is queued, and "
+        "always null in lists.",
+    )
+    metrics: Metrics = Field(description="The latest, the best and the final epoch.")
+    weights_sha256: str | None = Field(
+        description="SHA-256 of the tensor data in `weights.safetensors`, without its header; "
+        "null until the job has succeeded."
+    )
+    bit_exact: bool = Field(
+        description="False if the job was resumed on another build or kind of CPU than the one "
+        "that it started on, so that its numbers may differ from an undisturbed run's."
+    )
+    created_at: datetime = Field(description="Time at which the job was submitted, in UTC.")
+    started_at: datetime | None = Field(
+        description="Time at which the job was first started, in UTC; null before that."
+    )
+    finished_at: datetime | None = Field(
+        description="Time at which the job reached its final state, in UTC; null before that."
+    )
+    links: Links = Field(description="Paths of what belongs to the job.")
+
+
+class Event(Record):
+    """Something that happened to a job: a change of state, a finished epoch or a warning."""
+
+    number: int = Field(
+        description="Number of the event within its job, counted from 1; the id of the "
+        "server-sent event."
+    )
+    type: Literal["state", "epoch", "warning"] = Field(description="What happened.")
+    at: datetime = Field(description="Time of the event, in UTC.")
+    data: dict[str, Any] = Field(description="Details; their fields depend on the type.")
+
+
+class ProblemItem(Record):
+    """One value of a request that needs a change."""
+
+    pointer: str = Field(
+        description="JSON Pointer to the value in the body, such as `#/hidden/0`, or the name of a "
+        "query parameter, such as `?limit`."
+    )
+    detail: str = Field(description="What is wrong with the value.")
+    hint: str | None = Field(None, description="How to fix it, if the service has a suggestion.")
+
+
+class Problem(Record):
+    """An error response (RFC 9457)."""
+
+    type: str = Field(
+        description="Path of a page that explains the problem, `/problems/` and its code."
+    )
+    title: str = Field(description="The kind of problem in a few words.")
+    status: int = Field(description="HTTP status code.")
+    detail: str = Field(description="What happened, and how to fix it.")
+    code: str = Field(description="Machine-readable code, for example `job-not-found`.")
+    errors: list[ProblemItem] | None = Field(
+        None, description="The values that need a change, if the request had any."
+    )

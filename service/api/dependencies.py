@@ -1,0 +1,67 @@
+"""What the endpoints work with, and the annotations that inject it."""
+
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, replace
+from typing import Annotated, Protocol
+
+from fastapi import Depends, Request
+
+from service.domain.cost import Limits
+from service.domain.principal import Principal
+from service.inference.model_cache import ModelCache
+from service.store.artifacts import Artifacts
+from service.store.datasets import DatasetStore
+from service.store.jobs import JobStore
+from service.store.stored_job import StoredEvent, StoredJob
+
+News = tuple[StoredJob, list[StoredEvent]]
+"""A job, and its new events."""
+
+
+class EventFeed(Protocol):
+    """Sends the news of a job to its listeners; `service.server.event_feed` implements it."""
+
+    def follow(self, id_: str, history: News, after: int) -> AsyncGenerator[News]: ...
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything that the endpoints need; `app.py` builds it."""
+
+    jobs: JobStore
+    models: ModelCache
+    datasets: DatasetStore
+    artifacts: Artifacts
+    limits: Limits
+    event_feed: EventFeed
+    wake: Callable[[], None]
+    """Wakes the dispatcher after a change of the queue."""
+    checks: dict[str, Callable[[], bool]]
+    """The conditions for the service to be ready, by name."""
+    metrics: Callable[[], tuple[bytes, str]]
+    """Returns the metrics and their media type."""
+
+    def seen_by(self, principal: Principal) -> "Services":
+        """Return the services restricted to the jobs and models that `principal` may see."""
+        return self.seen_by_owner(principal.owner, principal.sees_everything)
+
+    def seen_by_owner(self, owner: str | None, everything: bool) -> "Services":
+        jobs = self.jobs.seen_by(owner, everything=everything)
+        return replace(self, jobs=jobs, models=self.models.seen_by(jobs))
+
+
+async def _principal(request: Request) -> Principal:
+    principal: Principal = request.state.principal
+    return principal
+
+
+PrincipalDep = Annotated[Principal, Depends(_principal)]
+
+
+async def _services(request: Request, principal: PrincipalDep) -> Services:
+    services: Services = request.app.state.services
+    return services.seen_by(principal)
+
+
+ServicesDep = Annotated[Services, Depends(_services)]
+"""The services restricted to what the client may see; endpoints reach jobs in no other way."""

@@ -1,0 +1,84 @@
+"""Makes the records that clients read from what the store returns."""
+
+from dataclasses import asdict
+
+from mlp_client.records import Cost, Epoch, Job, Links, Metrics, Progress, Reason
+from mlp_client.spec import SPEC_VERSION, Spec, StoredSpec
+from service.domain import cost as domain
+from service.domain.job_state import State
+from service.store.stored_job import EpochRecord, NewJob, StoredJob
+
+
+def new_job(spec: Spec, cost: domain.Cost, batches_per_epoch: int) -> NewJob:
+    """Return a resolved and priced spec as the store takes it."""
+    return NewJob(
+        spec=spec.model_dump(mode="json"),
+        spec_version=SPEC_VERSION,
+        cost=asdict(cost),
+        batches_per_epoch=batches_per_epoch,
+    )
+
+
+def job_record(job: StoredJob) -> Job:
+    """Return a job as clients read it."""
+    latest = epoch_record(job.latest) if job.latest else None
+    return Job(
+        id=job.id,
+        owner=job.owner,
+        state=job.state,
+        reason=Reason(code=job.reason.code, message=job.reason.message) if job.reason else None,
+        attempt=job.attempt,
+        lost_workers=job.lost_workers,
+        spec=StoredSpec(**job.spec),
+        spec_version=job.spec_version,
+        cost=Cost(**job.cost),
+        progress=progress(job),
+        queue_position=job.queue_position,
+        metrics=Metrics(
+            latest=latest,
+            best=epoch_record(job.best) if job.best else None,
+            final=latest if job.state == State.SUCCEEDED else None,
+        ),
+        weights_sha256=job.weights_sha256,
+        bit_exact=job.bit_exact,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+        links=_links(job.id),
+    )
+
+
+def epoch_record(epoch: EpochRecord) -> Epoch:
+    """Return a finished epoch as clients read it."""
+    return Epoch(**epoch)
+
+
+def progress(job: StoredJob) -> Progress:
+    """Return how far a job is, and while it runs how long the rest takes.
+
+    The last epoch's time, or before the first one the cost model, tells how long an epoch takes.
+    """
+    epochs = job.spec["epochs"]
+    done = job.epochs_done + job.batches_done / job.batches_per_epoch
+    seconds = job.latest["seconds"] if job.latest else job.cost["seconds"] / epochs
+    left = round(max(0.0, epochs - done) * seconds, 1)
+    return Progress(
+        epochs_done=job.epochs_done,
+        epochs=epochs,
+        batches_done=job.batches_done,
+        batches_per_epoch=job.batches_per_epoch,
+        fraction=min(1.0, done / epochs),
+        eta_seconds=left if job.state == State.RUNNING else None,
+    )
+
+
+def _links(id_: str) -> Links:
+    base = f"/v1/jobs/{id_}"
+    return Links(
+        self=base,
+        epochs=f"{base}/epochs",
+        events=f"{base}/events",
+        curves=f"{base}/curves.png",
+        weights=f"/v1/models/{id_}/layers/1/weights.png",
+        predict=f"/v1/models/{id_}/predict",
+    )

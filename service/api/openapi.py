@@ -1,0 +1,352 @@
+"""Completes the OpenAPI document: successful answers with examples and headers, and API keys."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from fastapi import FastAPI
+
+from service.api.responses import MEDIA_TYPES
+
+JSON = "application/json"
+
+
+# --- What endpoints declare -----------------------------------------------------------------------
+
+NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
+    304: {"description": "The client already has this answer: its `If-None-Match` names the ETag."}
+}
+
+
+def binary(*suffixes: str) -> dict[int | str, dict[str, Any]]:
+    """Describe a conditional answer with the media types of these suffixes."""
+    schema = {"schema": {"type": "string", "format": "binary"}}
+    content = {MEDIA_TYPES[suffix].split(";")[0]: schema for suffix in suffixes}
+    if "json" in suffixes:
+        content[JSON] = {"schema": {"type": "object"}}
+    return {200: {"content": content}, **NOT_MODIFIED}
+
+
+# --- Examples -------------------------------------------------------------------------------------
+
+JOB_ID = "job_019ac6a5-73f4-7b21-9c3e-5d0f3a1b2c4d"
+SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+SPEC = {
+    "preset": "linear",
+    "name": "first try",
+    "tags": [],
+    "metadata": {},
+    "dataset": "mnist",
+    "hidden": [],
+    "activation": "relu",
+    "initialization": "he_normal",
+    "initial_bias": 0.01,
+    "epochs": 2,
+    "batch_size": 64,
+    "learning_rate": 0.1,
+    "optimizer": {"type": "sgd", "momentum": 0.0, "nesterov": False},
+    "l2": 0.0,
+    "schedule": "constant",
+    "augmentation": None,
+    "seed": 1,
+}
+FIRST_EPOCH = {
+    "epoch": 1,
+    "train_loss": 0.2985,
+    "train_accuracy": 0.9157,
+    "test_loss": 0.2906,
+    "test_accuracy": 0.9182,
+    "seconds": 0.13,
+}
+LAST_EPOCH = {
+    "epoch": 2,
+    "train_loss": 0.2804,
+    "train_accuracy": 0.9215,
+    "test_loss": 0.2791,
+    "test_accuracy": 0.9211,
+    "seconds": 0.12,
+}
+QUEUED_JOB = {
+    "object": "job",
+    "id": JOB_ID,
+    "state": "queued",
+    "owner": None,
+    "reason": None,
+    "attempt": 0,
+    "lost_workers": 0,
+    "spec": SPEC,
+    "spec_version": 1,
+    "cost": {"parameters": 7850, "bytes": 4_318_040, "flops": 3.1e9, "seconds": 0.3},
+    "progress": {
+        "epochs_done": 0,
+        "epochs": 2,
+        "batches_done": 0,
+        "batches_per_epoch": 938,
+        "fraction": 0.0,
+        "eta_seconds": None,
+    },
+    "queue_position": 1,
+    "metrics": {"latest": None, "best": None, "final": None},
+    "weights_sha256": None,
+    "bit_exact": True,
+    "created_at": "2026-01-31T12:00:00Z",
+    "started_at": None,
+    "finished_at": None,
+    "links": {
+        "self": f"/v1/jobs/{JOB_ID}",
+        "epochs": f"/v1/jobs/{JOB_ID}/epochs",
+        "events": f"/v1/jobs/{JOB_ID}/events",
+        "curves": f"/v1/jobs/{JOB_ID}/curves.png",
+        "weights": f"/v1/models/{JOB_ID}/layers/1/weights.png",
+        "predict": f"/v1/models/{JOB_ID}/predict",
+    },
+}
+FINISHED_JOB = QUEUED_JOB | {
+    "state": "succeeded",
+    "reason": {"code": "epochs_done", "message": "All epochs are done."},
+    "attempt": 1,
+    "progress": {
+        "epochs_done": 2,
+        "epochs": 2,
+        "batches_done": 0,
+        "batches_per_epoch": 938,
+        "fraction": 1.0,
+        "eta_seconds": None,
+    },
+    "queue_position": None,
+    "metrics": {"latest": LAST_EPOCH, "best": LAST_EPOCH, "final": LAST_EPOCH},
+    "weights_sha256": SHA256,
+    "started_at": "2026-01-31T12:00:00.200000Z",
+    "finished_at": "2026-01-31T12:00:01Z",
+}
+CANCELLED_JOB = QUEUED_JOB | {
+    "state": "cancelled",
+    "reason": {"code": "user", "message": "A client cancelled it."},
+    "queue_position": None,
+    "finished_at": "2026-01-31T12:00:01Z",
+}
+PREDICTIONS = {
+    "object": "predictions",
+    "model": JOB_ID,
+    "epochs_done": 2,
+    "checkpoint_sha256": SHA256,
+    "predictions": [
+        {
+            "label": 7,
+            "probability": 0.998,
+            "top_k": [
+                {"label": 7, "probability": 0.998},
+                {"label": 9, "probability": 0.0012},
+                {"label": 3, "probability": 0.0004},
+            ],
+            "input": {"normalized": False, "inverted": False, "box": [6, 7, 16, 20]},
+            "warnings": [],
+        }
+    ],
+}
+DATASET = {
+    "object": "dataset",
+    "name": "mnist",
+    "description": "Handwritten digits, 28x28 grey pixels",
+    "image_shape": [28, 28],
+    "classes": list("0123456789"),
+    "train_rows": 60_000,
+    "test_rows": 10_000,
+    "sha256": {"t10k-labels-idx1-ubyte.gz": SHA256},
+    "license": "CC BY-SA 3.0",
+    "attribution": "Yann LeCun and Corinna Cortes",
+}
+VERTICAL_BAR = [
+    [255 if 4 <= row < 24 and 13 <= column < 16 else 0 for column in range(28)] for row in range(28)
+]
+
+
+# --- Headers --------------------------------------------------------------------------------------
+
+
+def _header(description: str, example: str) -> dict[str, Any]:
+    return {"description": description, "schema": {"type": "string"}, "example": example}
+
+
+CACHING = {
+    "ETag": _header(
+        "Identifies this answer; send it as `If-None-Match` to get 304 while it is unchanged.",
+        '"0f343b0931126a20f133d67c2b018a3b"',
+    ),
+    "Cache-Control": _header("Caches may keep the answer but must revalidate it.", "no-cache"),
+}
+RETRY_AFTER = {
+    "Retry-After": _header(
+        "Seconds to wait before trying again; only if trying again may help.", "1"
+    )
+}
+AUTHENTICATE = {"WWW-Authenticate": _header("How to authenticate.", "Bearer")}
+CREATED = {
+    "Location": _header("Address of the job.", f"/v1/jobs/{JOB_ID}"),
+    "Idempotent-Replayed": _header(
+        "`true` if an earlier request with this `Idempotency-Key` made the job; else absent.",
+        "true",
+    ),
+}
+MODEL = {
+    "Model": _header("Id of the job that trained the network; with an array only.", JOB_ID),
+    "Epochs-Done": _header("Epochs that it had been trained; with an array only.", "2"),
+    "Checkpoint-Sha256": _header("SHA-256 of its checkpoint; with an array only.", SHA256),
+}
+FILE_NAME = {
+    "Content-Disposition": _header(
+        "Suggests a file name.", f'attachment; filename="{JOB_ID}.safetensors"'
+    )
+}
+
+
+# --- Successful answers ---------------------------------------------------------------------------
+
+
+class Success(NamedTuple):
+    """What an operation answers if it succeeds."""
+
+    description: str
+    example: Any = None
+    """Of its JSON."""
+    headers: Mapping[str, Any] = {}
+
+
+SUCCESSES = {
+    "create_job": Success(
+        "The job, with its spec resolved to all fields, its cost and its place in the queue.",
+        QUEUED_JOB,
+        CREATED,
+    ),
+    "list_jobs": Success(
+        "A page of jobs.",
+        {
+            "object": "list",
+            "data": [FINISHED_JOB],
+            "has_more": False,
+            "first_id": JOB_ID,
+            "last_id": JOB_ID,
+        },
+    ),
+    "get_job": Success("The job.", FINISHED_JOB),
+    "delete_job": Success("The job is deleted."),
+    "act_on_job": Success("The job in its new state.", CANCELLED_JOB),
+    "list_epochs": Success(
+        "The finished epochs.", {"object": "list", "data": [FIRST_EPOCH, LAST_EPOCH]}
+    ),
+    "get_epochs_csv": Success("A header line and one line for each epoch."),
+    "list_presets": Success(
+        "The presets.",
+        {
+            "object": "list",
+            "data": [{"name": "linear", "description": "784-10, no hidden layer", "spec": SPEC}],
+        },
+    ),
+    "stream_events": Success("The events as they happen, each with its data as JSON."),
+    "draw_job_curves": Success("The curves as a picture."),
+    "draw_curves": Success("The curves of all the jobs as a picture."),
+    "get_weights": Success(
+        "The weights as a file.",
+        {"layers.1.bias": [0.012, -0.034], "layers.1.weight": [[0.021, -0.007], [0.003, 0.016]]},
+        FILE_NAME,
+    ),
+    "draw_weights": Success("The weights as a picture."),
+    "predict": Success(
+        "What the network says about each image. With `Accept: application/x-npy`: an array, "
+        "float32 (n, 10), with the probabilities of the digits 0 to 9 for each image, or NaN if it "
+        "can't be read; the headers then name the network.",
+        PREDICTIONS,
+        MODEL,
+    ),
+    "list_datasets": Success("The data sets.", {"object": "list", "data": [DATASET]}),
+    "get_dataset": Success("The data set.", DATASET),
+    "draw_samples": Success("The samples as a picture."),
+    "get_sample_picture": Success("The sample's pixels as a picture."),
+    "get_sample": Success(
+        "The sample.",
+        {"dataset": "mnist", "split": "test", "index": 7, "label": 1, "pixels": VERTICAL_BAR},
+    ),
+    "livez": Success("The process answers.", {"status": "alive"}),
+    "readyz": Success(
+        "The service can accept and run jobs.",
+        {
+            "status": "ready",
+            "checks": {"database": True, "data_dir": True, "dispatcher": True},
+        },
+    ),
+    "metrics": Success("The metrics."),
+    "get_problem": Success(
+        "The problem type.",
+        {
+            "type": "/problems/job-not-found",
+            "status": 404,
+            "title": "There is no such job",
+            "advice": "Look up the id in `GET /v1/jobs`.",
+        },
+    ),
+}
+"""By operation id."""
+
+
+# --- The document ---------------------------------------------------------------------------------
+
+
+def install(app: FastAPI, needed_scope: Callable[[str, str], str | None], bearer: str) -> None:
+    """Make `app` complete its OpenAPI document.
+
+    Args:
+        app: the application.
+        needed_scope: returns the scope that a method and a path need, None if they need no key.
+        bearer: says what an API key is and how to send one.
+
+    """
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = generate()
+            scheme = {"type": "http", "scheme": "bearer", "description": bearer}
+            document.setdefault("components", {})["securitySchemes"] = {"bearer": scheme}
+            for path, item in document["paths"].items():
+                for method, operation in item.items():
+                    _describe_success(operation)
+                    _describe_failures(operation, needed_scope(method.upper(), path))
+        return generate()  # FastAPI keeps the document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way
+
+
+def _describe_success(operation: dict[str, Any]) -> None:
+    success = SUCCESSES[operation["operationId"]]
+    responses = operation["responses"]
+    status = "200" if "200" in responses else next(each for each in responses if each[0] == "2")
+    response = responses[status]
+    response["description"] = success.description
+    if success.example is not None:
+        response["content"][JSON]["example"] = success.example
+    headers = dict(success.headers)
+    if "304" in responses:
+        headers |= CACHING
+        responses["304"]["headers"] = CACHING
+    if headers:
+        response["headers"] = headers
+
+
+def _describe_failures(operation: dict[str, Any], scope: str | None) -> None:
+    default = operation["responses"]["default"]
+    default["headers"] = RETRY_AFTER
+    if scope is None:
+        return
+    # The second, empty requirement: as long as there are no keys, none is needed.
+    operation["security"] = [{"bearer": []}, {}]
+    content = default["content"]
+    operation["responses"] |= {
+        "401": {
+            "description": "The request has no valid API key.",
+            "headers": AUTHENTICATE,
+            "content": content,
+        },
+        "403": {
+            "description": f"The key does not have the scope `{scope}`.",
+            "content": content,
+        },
+    }

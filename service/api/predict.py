@@ -1,0 +1,84 @@
+"""The endpoint for predictions."""
+
+from typing import Annotated, cast
+
+from anyio import CapacityLimiter, to_thread
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.routing import APIRoute
+from pydantic import Field
+
+from mlp_client.predictions import Predictions
+from service.api import predict_input, prediction_responses
+from service.api.dependencies import ServicesDep
+from service.api.predict_request import BINARY, DESCRIPTIONS, FORM, NPY, REQUEST_BODY
+from service.api.validation import QueryParameters
+from service.api.weights import Ref
+from service.inference import predict as inference
+from service.inference.predict import Images, Normalize, Options
+
+MAX_BODY_BYTES = 10 * 1024**2
+MANY_IMAGES = 64
+"""A large network can take as long over more images as over a thousand requests with one."""
+THREADS = CapacityLimiter(1)
+"""The interpreter runs one at a time anyway; the event loop would wait behind several."""
+LARGE_THREADS = CapacityLimiter(1)
+"""Requests that may take seconds wait for each other, and short ones never wait for them."""
+
+router = APIRouter(prefix="/v1/models", tags=["models"])
+
+
+class PredictQuery(QueryParameters):
+    top_k: int = Field(3, ge=1, le=10, description=DESCRIPTIONS["top_k"])
+    normalize: Normalize = Field("auto", description=DESCRIPTIONS["normalize"])
+    return_pixels: bool = Field(False, description=DESCRIPTIONS["return_pixels"])
+
+
+@router.post(
+    "/{ref}/predict",
+    name="predict",
+    openapi_extra={"requestBody": REQUEST_BODY},
+    max_body_size=MAX_BODY_BYTES,
+    response_model=Predictions,
+    responses={200: {"content": {NPY: BINARY}}},
+    summary="Predict digits",
+)
+async def predict(
+    services: ServicesDep,
+    request: Request,
+    ref: Ref,
+    query: Annotated[PredictQuery, Query()],
+) -> Response:
+    """Say which digits the images show.
+
+    The body is one image file; several, as multipart fields named `image`; an `.npy` array (uint8
+    0-255 or float 0-1, one image or a batch); the bare pixels of 28x28 images (0-255, one image
+    after the other, as application/octet-stream); or JSON, whose fields take precedence over the
+    query parameters of the same names. A single bad image is an error; among several, each bad one
+    has a `problem` of its own.
+    """
+    options = Options(query.top_k, query.normalize, query.return_pixels)
+    media_type, headers = predict_input.media_type(request.headers), request.headers
+    predict_input.check_type(media_type)
+    if media_type == FORM:
+        files = await predict_input.uploads(request)
+        count, body = len(files), b""
+    else:
+        files, body = [], await request.body()
+        count = predict_input.count_at_most(media_type, body)
+
+    def answer() -> Response:
+        images: Images = files
+        chosen = options
+        if media_type != FORM:
+            parsed = predict_input.parse(media_type, body)
+            images, chosen = predict_input.read(media_type, parsed, options, services.datasets)
+        model = services.models.get(ref)
+        batch = inference.predict(model, images, chosen)
+        return prediction_responses.response(batch, chosen, headers)
+
+    many = predict_input.is_large(headers) or count > MANY_IMAGES
+    return await to_thread.run_sync(answer, limiter=LARGE_THREADS if many else THREADS)
+
+
+ROUTE = cast(APIRoute, router.routes[0])
+"""For the quick path: which requests it may answer, and the name under which metrics count them."""

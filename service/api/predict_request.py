@@ -1,0 +1,107 @@
+"""The JSON body of a prediction request, and what OpenAPI says about all kinds of bodies."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from mlp_client.spec import Label
+from service.inference.predict import Normalize
+
+MAX_INPUTS = 10_000
+JSON, FORM = "application/json", "multipart/form-data"
+NPY, RAW = "application/x-npy", "application/octet-stream"
+
+DESCRIPTIONS = {
+    "top_k": "How many labels to return for each image, likeliest first.",
+    "normalize": "Whether to bring pictures into MNIST's form: `auto` leaves those unchanged that "
+    "have it already, `always` redraws them too, `never` takes 28x28 pictures as they are.",
+    "return_pixels": "Whether to return the 28x28 picture that the network saw.",
+}
+"""Of the options, which are fields of a JSON body or else query parameters."""
+
+
+class ImageInput(BaseModel):
+    """One image, in one of four forms: `pixels`, `values`, `base64`, or a sample of a data set."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    pixels: list[Any] | None = Field(
+        None,
+        description="Grey levels, whole numbers from 0 to 255: 784 numbers, 28 rows of 28, or a "
+        "picture of any size as rows of equal length.",
+    )
+    values: list[Any] | None = Field(
+        None, description="The same as `pixels`, as numbers from 0 (black) to 1 (white)."
+    )
+    base64: str | None = Field(
+        None, description="An image file in base64, with or without a `data:` URL's prefix."
+    )
+    dataset: Label | None = Field(
+        None, description="The name of a data set; with `split` and `index` it names a sample."
+    )
+    split: Literal["train", "test"] = Field("test", description="The split that has the sample.")
+    index: int | None = Field(
+        None, ge=0, le=2**31, description="The sample's row in its split, counted from 0."
+    )
+
+    @model_validator(mode="after")
+    def _has_one_form(self) -> "ImageInput":
+        forms = ("pixels", "values", "base64", "dataset")
+        if sum(getattr(self, form) is not None for form in forms) != 1:
+            raise ValueError(f"give exactly one of {', '.join(forms)}")
+        if (self.dataset is None) != (self.index is None):
+            raise ValueError("dataset and index belong together")
+        return self
+
+
+class PredictRequest(BaseModel):
+    """Images, and what to answer about them."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    inputs: list[ImageInput] = Field(
+        min_length=1, max_length=MAX_INPUTS, description="The images, each in a form of its own."
+    )
+    top_k: int = Field(3, ge=1, le=10, description=DESCRIPTIONS["top_k"])
+    normalize: Normalize = Field("auto", description=DESCRIPTIONS["normalize"])
+    return_pixels: bool = Field(False, description=DESCRIPTIONS["return_pixels"])
+
+
+def _json_schema() -> dict[str, Any]:
+    """Return the schema of PredictRequest in one piece: a `#/$defs/…` does not work in OpenAPI."""
+    schema = PredictRequest.model_json_schema()
+    schema["properties"]["inputs"]["items"] = schema.pop("$defs")[ImageInput.__name__]
+    return schema
+
+
+BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+REQUEST_BODY: dict[str, Any] = {
+    "description": "The image or images.",
+    "required": True,
+    "content": {
+        JSON: {
+            "schema": _json_schema(),
+            "examples": {
+                "sample": {
+                    "summary": "A sample of a data set",
+                    "value": {"inputs": [{"dataset": "mnist", "index": 7}]},
+                },
+                "file": {
+                    "summary": "An image file, and two labels in the answer",
+                    "value": {"inputs": [{"base64": "iVBORw0KGgo…"}], "top_k": 2},
+                },
+            },
+        },
+        "image/png": BINARY,
+        "image/jpeg": BINARY,
+        NPY: BINARY,
+        RAW: BINARY,
+        FORM: {
+            "schema": {
+                "type": "object",
+                "properties": {"image": {"type": "array", "items": BINARY["schema"]}},
+            }
+        },
+    },
+}
+"""For OpenAPI: the endpoint reads the body itself, so FastAPI can't describe it."""

@@ -1,0 +1,88 @@
+"""What a prediction request is answered with: JSON, or an array of probabilities."""
+
+import io
+from typing import Any
+
+import numpy as np
+from fastapi import Response
+from pydantic_core import to_json
+from starlette.datastructures import Headers
+
+from mlp_client.predictions import Prediction
+from service.api import problem_responses
+from service.api.predict_request import NPY
+from service.domain.errors import BadImage
+from service.inference.image_normalization import Normalized
+from service.inference.predict import Options, PredictedBatch
+
+
+def response(batch: PredictedBatch, options: Options, headers: Headers) -> Response:
+    """Return what the model says, as an array if the `Accept` header asks for one, else as JSON."""
+    model, checkpoint = batch.model, batch.model.checkpoint
+    if _accepts_npy(headers):
+        names = {
+            "Model": model.job,
+            "Epochs-Done": str(checkpoint.epochs_done),
+            "Checkpoint-Sha256": checkpoint.sha256,
+        }
+        return Response(_npy(batch), headers=names, media_type=NPY)
+    # Written as the record `Predictions` would be; building ten thousand records takes longer.
+    content = {
+        "object": "predictions",
+        "model": model.job,
+        "epochs_done": checkpoint.epochs_done,
+        "checkpoint_sha256": checkpoint.sha256,
+        "predictions": _predictions(batch, options),
+    }
+    return Response(to_json(content), media_type="application/json")
+
+
+def _accepts_npy(headers: Headers) -> bool:
+    accepted = headers.get("accept", "").lower()
+    return NPY in accepted and NPY in (each.split(";")[0].strip() for each in accepted.split(","))
+
+
+def _npy(batch: PredictedBatch) -> bytes:
+    """Return the probabilities (n, classes) as a file, with NaN for images that can't be read."""
+    batch.probabilities[batch.images.bad] = np.nan
+    file = io.BytesIO()
+    np.save(file, batch.probabilities)
+    return file.getvalue()
+
+
+def _predictions(batch: PredictedBatch, options: Options) -> list[dict[str, Any]]:
+    labels, probabilities = batch.top(options.top_k)
+    images = batch.images
+    rows = zip(labels.tolist(), probabilities.tolist(), images.boxes.tolist(), strict=True)
+    found = [_prediction(*row) for row in rows]
+    for index, other in images.others.items():
+        if isinstance(other, BadImage):
+            problem = Prediction(problem=problem_responses.of(other))
+            found[index] = problem.model_dump(exclude_none=True)
+        else:
+            found[index] |= {"input": _input(other), "warnings": other.warnings}
+    if options.return_pixels:
+        for prediction, pixels in zip(found, images.pixels, strict=True):
+            if "input" in prediction:
+                prediction["input"]["pixels"] = pixels.tolist()
+    return found
+
+
+def _prediction(labels: list[int], probabilities: list[float], box: list[int]) -> dict[str, Any]:
+    pairs = zip(labels, probabilities, strict=True)
+    return {
+        "label": labels[0],
+        "probability": probabilities[0],
+        "top_k": [{"label": label, "probability": probability} for label, probability in pairs],
+        "input": {"normalized": False, "inverted": False, "box": box},
+        "warnings": [],
+    }
+
+
+def _input(image: Normalized) -> dict[str, Any]:
+    report = image.report
+    return {
+        "normalized": not report.unchanged,
+        "inverted": report.inverted,
+        "box": report.box,
+    }

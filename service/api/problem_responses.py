@@ -1,0 +1,202 @@
+"""Turns every error into an RFC 9457 problem: the one table from exceptions to HTTP answers."""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
+from starlette.requests import ClientDisconnect
+from starlette.routing import Match
+from starlette.types import Receive, Scope, Send
+
+from mlp_client.records import Problem, ProblemItem
+from service.api.problem_types import PROBLEM_TYPES
+from service.api.validation import MAX_ITEMS, problem_items, shortened, worded
+from service.domain.errors import (
+    BadImage,
+    DatasetNotFound,
+    JobNotFound,
+    KeyReused,
+    LayerNotFound,
+    NetworkDiverged,
+    NotTrainedYet,
+    ServiceError,
+    SpecRefused,
+    StoreBroken,
+    StoreFull,
+    WrongMove,
+)
+from service.inference.image_decoding import MAX_IMAGE_BYTES
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_SECONDS = "1"
+
+CODES: dict[type[Exception], str] = {
+    JobNotFound: "job-not-found",
+    DatasetNotFound: "dataset-not-found",
+    LayerNotFound: "layer-not-found",
+    WrongMove: "wrong-move",
+    NotTrainedYet: "no-checkpoint-yet",
+    NetworkDiverged: "network-diverged",
+    SpecRefused: "spec-refused",
+    KeyReused: "idempotency-key-reused",
+    BadImage: "bad-image",
+    StoreBroken: "store-unavailable",
+    StoreFull: "disk-full",
+}
+BY_STATUS = {
+    400: "bad-request",
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "too-large",
+    415: "unsupported-media-type",
+    422: "invalid",
+}
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    "default": {
+        "description": "A problem: what is wrong, and what to change (RFC 9457).",
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+}
+"""Describes all error answers, for OpenAPI."""
+
+logger = structlog.get_logger(__name__)
+
+
+def problem(code: str, detail: str, errors: Sequence[ProblemItem] | None = None) -> Problem:
+    """Return the problem with this code of `PROBLEM_TYPES`."""
+    kind = PROBLEM_TYPES[code]
+    return Problem(
+        type=f"/problems/{code}",
+        title=kind.title,
+        status=kind.status,
+        detail=detail,
+        code=code,
+        errors=list(errors) if errors else None,
+    )
+
+
+def too_large(scope: Scope) -> Problem:
+    """Return the problem of a body that is too large, with the limit for its route and type."""
+    limit, advice = scope[MAX_BODY_SIZE_SCOPE_KEY], "send less, or raise MLP_MAX_BODY_BYTES"
+    if scope["path"].endswith("/predict"):
+        advice = "send fewer images per request"
+        if Headers(scope=scope).get("content-type", "").lower().startswith("image/"):
+            limit, advice = min(limit, MAX_IMAGE_BYTES), "send a smaller picture"
+    return problem("too-large", f"A body like this may have {limit:,} bytes: {advice}.")
+
+
+def of(exc: ServiceError) -> Problem:
+    """Return an error of the service as a problem."""
+    code = next((CODES[kind] for kind in type(exc).__mro__ if kind in CODES), "internal")
+    items = [
+        ProblemItem(pointer=flaw.pointer, detail=flaw.detail, hint=flaw.hint)
+        for flaw in getattr(exc, "flaws", ())[:MAX_ITEMS]
+    ]
+    return problem(code, shortened(str(exc)), items)
+
+
+def answer(found: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    """Return the HTTP answer to a problem."""
+    # Pydantic writes text as UTF-8; its parts are valid Unicode, because `shortened` made them so.
+    body = found.model_dump_json(exclude_none=True)
+    return Response(body, found.status, headers, media_type=MEDIA_TYPE)
+
+
+async def refuse(
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    found: Problem,
+    headers: Mapping[str, str] | None = None,
+) -> None:
+    """Answer a request before its body is read; one with a body also closes its connection."""
+    given = Headers(scope=scope)
+    has_body = given.get("content-length", "0") != "0" or "transfer-encoding" in given
+    close = {"Connection": "close"} if has_body else {}
+    await answer(found, {**(headers or {}), **close})(scope, receive, send)
+
+
+def install(app: FastAPI) -> None:
+    """Make `app` answer every error as a problem."""
+    app.add_exception_handler(ServiceError, _service_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(ClientDisconnect, _gone)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _service_error(_: Request, exc: Exception) -> Response:
+    assert isinstance(exc, ServiceError)  # noqa: S101  registered for it
+    found = of(exc)
+    if found.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.error("request_failed", error=str(exc))
+        return answer(found, {"Retry-After": RETRY_SECONDS})
+    if isinstance(exc, NotTrainedYet) and not exc.ended:
+        return answer(found, {"Retry-After": RETRY_SECONDS})
+    return answer(found)
+
+
+async def _http_error(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, HTTPException)  # noqa: S101  registered for it
+    code = BY_STATUS.get(exc.status_code, "bad-request")
+    detail, headers = str(exc.detail), dict(exc.headers or {})
+    if code == "too-large":
+        detail = too_large(request.scope).detail
+    elif detail == HTTPStatus(exc.status_code).phrase:  # Starlette's default, which says nothing
+        detail = f"{PROBLEM_TYPES[code].title}; /docs lists the routes."
+    if code == "method-not-allowed":
+        headers["Allow"] = ", ".join(_methods(request)) or headers.get("Allow", "")
+        allowed = headers["Allow"]
+        detail = f"{PROBLEM_TYPES[code].title} {request.method}; it supports: {allowed}."
+    return answer(problem(code, detail), headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """Return the methods that an address supports; Starlette's list has those of one route only."""
+    scopes = [{**request.scope, "method": method} for method in ("GET", "HEAD", "POST", "DELETE")]
+    return [
+        str(scope["method"])
+        for scope in scopes
+        for route in request.app.routes
+        if route.matches(scope)[0] == Match.FULL
+    ]
+
+
+async def _gone(_: Request, __: Exception) -> Response:
+    """Answer nobody: the client left, or was cut off, before its body was complete."""
+    return answer(problem("request-timeout", "The body is incomplete."))
+
+
+async def _unexpected(request: Request, exc: Exception) -> Response:
+    logger.error("request_crashed", path=request.url.path, exc_info=exc)
+    return answer(
+        problem("internal", "An unexpected error occurred; the log of the service says more.")
+    )
+
+
+async def _validation_error(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, RequestValidationError)  # noqa: S101  registered for it
+    errors = exc.errors()
+    first = errors[0]
+    if first["type"] == "json_invalid":
+        return answer(_malformed_json(first))
+    if first["loc"][:1] == ("path",):
+        where = f"{first['loc'][-1]} {shortened(worded(first))}"
+        return answer(problem("not-found", f"There is nothing at this address: {where}."))
+    items = problem_items(errors, request.scope.get("route"))
+    count = f"{len(errors)} values need" if len(errors) > 1 else "One value needs"
+    detail = f"{count} a change: {items[0].pointer}: {items[0].detail}"
+    return answer(problem("invalid", detail, items))
+
+
+def _malformed_json(error: Mapping[str, Any]) -> Problem:
+    where, why = error["loc"][-1], error.get("ctx", {}).get("error", "")
+    at = f" at character {where}" if isinstance(where, int) else ""
+    return problem("malformed-json", f"The body is not JSON{at}: {shortened(why)}")

@@ -1,0 +1,138 @@
+"""The types of problems that error answers can have: status, title and advice for each code."""
+
+from typing import NamedTuple
+
+
+class ProblemType(NamedTuple):
+    status: int
+    title: str
+    advice: str
+    """What the sender of the request can do."""
+
+
+PROBLEM_TYPES = {
+    "bad-request": ProblemType(
+        400, "The request can't be understood", "Fix the part of the request that `detail` names."
+    ),
+    "malformed-json": ProblemType(
+        400, "The body is not JSON", "Fix the JSON at the place that `detail` names."
+    ),
+    "host-not-allowed": ProblemType(
+        400,
+        "The Host header names no host of this service",
+        "Call the service by a name that it answers to, or add yours to `MLP_ALLOWED_HOSTS`.",
+    ),
+    "unauthenticated": ProblemType(
+        401,
+        "The request needs an API key",
+        "Send `Authorization: Bearer mlp_…`; `mlp-service keys create` makes a key.",
+    ),
+    "forbidden": ProblemType(
+        403, "The API key does not allow this", "Use a key with the scope that `detail` names."
+    ),
+    "cross-site": ProblemType(
+        403,
+        "A page of another site may not do this",
+        "Send the request from a page of this service, or from a program.",
+    ),
+    "not-found": ProblemType(
+        404,
+        "There is nothing at this address",
+        "Look up the address at `/docs`, which lists the routes.",
+    ),
+    "job-not-found": ProblemType(
+        404,
+        "There is no such job",
+        "Look up the id in `GET /v1/jobs`; `latest` works as soon as a job has succeeded.",
+    ),
+    "dataset-not-found": ProblemType(
+        404, "There is no such data set", "Choose one of `GET /v1/datasets`."
+    ),
+    "layer-not-found": ProblemType(
+        404,
+        "The network has no such layer",
+        "Use a number from 1, the first hidden layer, to that of the output layer.",
+    ),
+    "method-not-allowed": ProblemType(
+        405,
+        "This address does not support the method",
+        "Use one of the methods in the `Allow` header.",
+    ),
+    "request-timeout": ProblemType(
+        408,
+        "The request arrived too slowly",
+        "Send the headers within 6 seconds, and the body at 16 KiB a second or faster.",
+    ),
+    "wrong-move": ProblemType(
+        409,
+        "The job's state does not allow this",
+        "Use one of the actions that the job's state allows; `detail` lists them.",
+    ),
+    "no-checkpoint-yet": ProblemType(
+        409,
+        "The job has no weights yet",
+        "Try again after the seconds in `Retry-After`, if that header is present.",
+    ),
+    "network-diverged": ProblemType(
+        409,
+        "The network's outputs are not finite",
+        "Use another network, or train again with a lower `learning_rate`.",
+    ),
+    "too-large": ProblemType(
+        413, "The body is too large", "Send no more bytes than `detail` allows."
+    ),
+    "unsupported-media-type": ProblemType(
+        415,
+        "The body's media type is not supported here",
+        "Send one of the types that `detail` lists, and name it in `Content-Type`.",
+    ),
+    "invalid": ProblemType(
+        422,
+        "The request has values that are not valid",
+        "Change each value that `errors` points to; its hint may say how.",
+    ),
+    "spec-refused": ProblemType(
+        422,
+        "The job can't run here",
+        "Ask for less, as the hints in `errors` say, or raise the limits in the settings.",
+    ),
+    "idempotency-key-reused": ProblemType(
+        422,
+        "The Idempotency-Key was used with another body",
+        "Give each new job an `Idempotency-Key` of its own.",
+    ),
+    "bad-image": ProblemType(
+        422,
+        "The image can't be read as a digit",
+        "Send another picture; `detail` says what is wrong with this one.",
+    ),
+    "headers-too-large": ProblemType(
+        431,
+        "The headers are too large",
+        "Keep the address and the headers within 32 KiB and 100 lines.",
+    ),
+    "internal": ProblemType(
+        500, "The service failed", "Tell the operator of the service; its log says more."
+    ),
+    "store-unavailable": ProblemType(
+        503,
+        "The database or a file can't be read or written now",
+        "Try again after the seconds in `Retry-After`; the service's log says what is wrong.",
+    ),
+    "overloaded": ProblemType(
+        503,
+        "More predictions are requested than the service can make",
+        "Wait for the seconds in `Retry-After`; retrying sooner delays the answer.",
+    ),
+    "too-many-connections": ProblemType(
+        503,
+        "More clients are connected than the service can serve",
+        "Use fewer connections, or raise `MLP_MAX_CONNECTIONS`.",
+    ),
+    "disk-full": ProblemType(
+        507,
+        "There is no space left to store this",
+        "Free some space or ask the operator of the service to, then try again.",
+    ),
+}
+"""By code, which is also the last part of the problem's `type`, `/problems/<code>`."""

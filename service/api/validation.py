@@ -1,0 +1,221 @@
+"""Says what is wrong with a request's values: pydantic's errors in plain words, with hints."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Annotated, Any, get_origin
+
+from fastapi import Depends, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ConfigDict
+
+from mlp_client.records import ProblemItem
+from mlp_client.spec import AdamW, Augmentation, Sgd, Spec
+from service.api.predict_request import ImageInput, PredictRequest
+
+MAX_TEXT = 300
+MAX_WORD = 64
+MAX_ITEMS = 20
+
+NOT_AN_OBJECT = ("model_attributes_type", "model_type", "dict_type")
+WORDING = {
+    **dict.fromkeys(NOT_AN_OBJECT, "must be an object"),
+    **dict.fromkeys(("int_type", "int_from_float", "int_parsing"), "must be a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "must be a number"),
+    "finite_number": "must be a finite number",
+    **dict.fromkeys(("bool_type", "bool_parsing"), "must be true or false"),
+    **dict.fromkeys(("string_type", "string_unicode"), "must be text"),
+    "list_type": "must be a list",
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be {ge} or more",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be {le} or less",
+    **dict.fromkeys(("literal_error", "enum"), "must be {expected}"),
+    "string_too_short": "must not be empty",
+    "string_too_long": "must have {max_length} characters or less",
+    "string_pattern_mismatch": "has characters that are not allowed here, such as a line break",
+    "too_short": "must not be empty",
+    "too_long": "must have {max_length} items or less",
+    "missing": "is missing",
+}
+"""By pydantic's name for an error; `{…}` is a value from the error's context."""
+FORMS = {
+    "optimizer": 'for example "adamw" or {"type": "sgd", "momentum": 0.9}',
+    "augmentation": 'for example {} or {"rotation": 5}; null leaves the images as they are',
+}
+"""Examples for fields that take an object."""
+SYNONYMS = {"lr": "learning_rate", "layers": "hidden"}
+"""Names that other libraries use for some of the fields."""
+OPTIMIZERS = ("sgd", "adamw")
+OWNERS: dict[type[BaseModel], str] = {
+    Spec: "the spec itself",
+    Sgd: "an optimizer of type sgd",
+    AdamW: "an optimizer of type adamw",
+    Augmentation: "augmentation",
+    PredictRequest: "the body itself",
+    ImageInput: "an input",
+}
+"""The models that requests consist of, as a hint names them."""
+
+
+# --- Query parameters -----------------------------------------------------------------------------
+
+
+class QueryParameters(BaseModel):
+    """Base of the query parameters of a route; those that it does not declare are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+async def _no_parameters(_: Annotated[QueryParameters, Query()]) -> None:
+    """Refuse all query parameters."""
+
+
+NO_PARAMETERS = Depends(_no_parameters)
+"""The dependency of a route that takes no query parameters."""
+
+
+async def refuse_repeated(request: Request) -> None:
+    """Refuse a query parameter that is sent twice: FastAPI would ignore all but the last one."""
+    if not request.url.query:
+        return
+    fields = _query_fields(request.scope["route"])
+    sent = Counter(name for name, _ in request.query_params.multi_items())
+    errors = [
+        {
+            "type": "value_error",
+            "loc": ("query", name),
+            "msg": f"is sent {times} times; send it once",
+        }
+        for name, times in sent.items()
+        if times > 1 and name in fields and get_origin(fields[name]) is not list
+    ]
+    if errors:
+        raise RequestValidationError(errors)
+
+
+def _query_fields(route: APIRoute) -> dict[str, Any]:
+    """Return the types of a route's query parameters, by name."""
+    models = [field.field_info.annotation for field in route.dependant.query_params]
+    return {
+        name: field.annotation
+        for model in models
+        if isinstance(model, type) and issubclass(model, QueryParameters)
+        for name, field in model.model_fields.items()
+    }
+
+
+# --- Wording --------------------------------------------------------------------------------------
+
+
+def problem_items(errors: Sequence[Any], route: APIRoute | None) -> list[ProblemItem]:
+    """Return pydantic's errors with a pointer and perhaps a hint, and nothing of the input."""
+    query_names = list(_query_fields(route)) if route else []
+    return [_item(error, query_names) for error in errors[:MAX_ITEMS]]
+
+
+def _item(error: Mapping[str, Any], query_names: list[str]) -> ProblemItem:
+    error = _without_tag(error)
+    loc = error["loc"]
+    unknown = "unknown parameter" if loc[0] == "query" else "unknown field"
+    detail = unknown if error["type"] == "extra_forbidden" else shortened(worded(error))
+    return ProblemItem(pointer=pointer(loc), detail=detail, hint=_hint(error, query_names))
+
+
+def _without_tag(error: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an error in one of several models, told apart by `type`, as if there were only one."""
+    loc = error["loc"]
+    if error["type"] == "union_tag_invalid":
+        context = {"expected": error["ctx"]["expected_tags"].replace(", ", " or ")}
+        given = error["ctx"]["tag"]
+        return {"type": "literal_error", "loc": (*loc, "type"), "input": given, "ctx": context}
+    if loc[1:2] == ("optimizer",) and len(loc) > 2 and loc[2] in OPTIMIZERS:
+        return {**error, "loc": (*loc[:2], *loc[3:])}
+    return error
+
+
+def worded(error: Mapping[str, Any]) -> str:
+    """Return what is wrong, as a sentence without its subject."""
+    wording = WORDING.get(error["type"])
+    if wording is None:
+        return str(error["msg"]).removeprefix("Value error, ")
+    return wording.format_map({name: _plain(it) for name, it in error.get("ctx", {}).items()})
+
+
+def _plain(value: object) -> object:
+    """Return 1000.0 as 1,000, and other values unchanged."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return f"{value:,}" if isinstance(value, int) else value
+
+
+def pointer(loc: Sequence[str | int]) -> str:
+    """Return where `loc` points: a JSON Pointer into the body, `?name` or a header's name."""
+    place, *rest = loc
+    names = [_clean(str(part)) for part in rest if part != "[key]"]
+    if place == "query":
+        return "?" + "/".join(names)
+    if place != "body":
+        return f"{place} " + "/".join(names)
+    escaped = (name.replace("~", "~0").replace("/", "~1") for name in names)
+    return "#" + "".join(f"/{name}" for name in escaped)
+
+
+# --- Hints ----------------------------------------------------------------------------------------
+
+
+def _hint(error: Mapping[str, Any], query_names: list[str]) -> str | None:
+    kind, given = error["type"], error.get("input")
+    if kind == "extra_forbidden" and error["loc"][0] == "query":
+        return _did_you_mean(str(error["loc"][-1]), query_names)
+    if kind == "extra_forbidden":
+        return _hint_for_unknown_field(error)
+    if kind in ("literal_error", "enum") and isinstance(given, str):
+        return _did_you_mean(given, re.findall(r"'([^']*)'", error["ctx"]["expected"]))
+    if kind in NOT_AN_OBJECT:
+        return FORMS.get(str(error["loc"][-1]))
+    if kind == "missing" and error["loc"] == ("body",):
+        return "send a JSON body with Content-Type: application/json; {} takes every default"
+    return None
+
+
+def _hint_for_unknown_field(error: Mapping[str, Any]) -> str | None:
+    name = str(error["loc"][-1])
+    if error["loc"][1] == "optimizer" and error["input"] in OPTIMIZERS:
+        return "did you mean 'type'?"
+    fields = {field for model in OWNERS for field in model.model_fields}
+    if name in fields:
+        return f"it belongs to {_owners(name)}"
+    if meant := SYNONYMS.get(name):
+        return f"did you mean {meant!r}, which belongs to {_owners(meant)}?"
+    return _did_you_mean(name, fields)
+
+
+def _owners(field: str) -> str:
+    """Return which parts of a body have this field."""
+    return " or ".join(name for model, name in OWNERS.items() if field in model.model_fields)
+
+
+def _did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    by_lower = {name.lower(): name for name in sorted(known)}
+    close = get_close_matches(word[:MAX_WORD].lower(), by_lower, n=1)
+    return f"did you mean {by_lower[close[0]]!r}?" if close else None
+
+
+# --- Text that may hold a client's bytes ----------------------------------------------------------
+
+
+def shortened(text: str) -> str:
+    """Return at most MAX_TEXT characters, all of them printable."""
+    text = _clean(text)
+    return text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + "…"
+
+
+def _clean(text: str) -> str:
+    """Return `text` as valid Unicode without control characters."""
+    visible = text.encode("utf-8", "replace").decode()[: MAX_TEXT + 1]
+    return "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in visible
+    )

@@ -1,0 +1,73 @@
+"""Weights as the files that clients download: safetensors and .npz, written without a copy of them.
+
+A file leaves in pieces as the client reads it, so a slow client holds no second network in memory.
+"""
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from service.store.checkpoints import Arrays, weights_only
+
+Pieces = Iterator[bytes | memoryview]
+PIECE_BYTES = 64 * 1024
+
+
+def safetensors_pieces(arrays: Arrays) -> Pieces:
+    """Yield the weights as a safetensors file, byte for byte as the safetensors library writes it.
+
+    Format: https://huggingface.co/docs/safetensors, "Format".
+    """
+    weights, header, end = weights_only(arrays), {}, 0
+    for name, array in weights.items():
+        start, end = end, end + array.nbytes
+        header[name] = {"dtype": "F32", "shape": array.shape, "data_offsets": (start, end)}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    yield len(text).to_bytes(8, "little") + text
+    for array in weights.values():
+        yield from _pieces(array)
+
+
+def npz_pieces(arrays: Arrays) -> Pieces:
+    """Yield the weights as an .npz file."""
+    sink = _Sink()
+    with zipfile.ZipFile(sink, "w") as archive:
+        for name, array in weights_only(arrays).items():
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as file:
+                shape = np.lib.format.header_data_from_array_1_0(array)
+                np.lib.format.write_array_header_1_0(file, shape)
+                for piece in _pieces(array):
+                    file.write(piece)
+                    yield sink.take()
+    yield sink.take()
+
+
+class _Sink(io.RawIOBase):
+    """A file that is written front to back, and whose content is taken away in between."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        part = bytes(data)
+        self._parts.append(part)
+        return len(part)
+
+    def take(self) -> bytes:
+        """Return what was written since the last time, and forget it."""
+        parts, self._parts = self._parts, []
+        return b"".join(parts)
+
+
+def _pieces(array: np.ndarray) -> Iterator[memoryview]:
+    data = np.ascontiguousarray(array).reshape(-1).data.cast("B")
+    for start in range(0, len(data), PIECE_BYTES):
+        yield data[start : start + PIECE_BYTES]

@@ -1,0 +1,1 @@
+"""The command line `mlp-service`: a file for each command."""

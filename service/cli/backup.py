@@ -1,0 +1,39 @@
+"""`mlp-service backup`: copy the data directory."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service.cli.options import DataDir, load_settings
+
+
+def backup(
+    destination: Annotated[
+        Path, typer.Argument(metavar="DEST", help="The copy; it must not exist yet.")
+    ],
+    data_dir: DataDir = None,
+) -> None:
+    """Copy the data directory to DEST. The server may run and jobs may train meanwhile."""
+    settings = load_settings(data_dir=data_dir)
+    source = settings.data_dir.absolute()
+    if destination.absolute().is_relative_to(source):
+        raise typer.BadParameter(f"the backup can't be inside {source}, which it copies")
+    from service.domain.errors import StoreBroken
+    from service.store.backup import backup as copy_data
+    from service.store.files.local import LocalArtifacts
+
+    artifacts = LocalArtifacts(settings.data_dir / "jobs")
+    try:
+        copied = copy_data(settings.resolved_database_url(), artifacts, destination)
+    except StoreBroken as error:
+        typer.echo(f"No backup was made: {error}", err=True)
+        raise typer.Exit(1) from None
+    counts = f"{copied.jobs} jobs, {copied.checkpoints} checkpoints, {copied.bytes / 1e6:.1f} MB"
+    typer.echo(f"Copied {source} to {destination}: {counts}")
+    for key in copied.lost:
+        typer.echo(
+            f"The checkpoint {key} is missing or damaged in the original, so that the copy does "
+            "not contain it.",
+            err=True,
+        )

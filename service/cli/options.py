@@ -1,0 +1,43 @@
+"""Options that several commands share, and the settings that result from them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from service.settings import Settings
+
+Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
+Port = Annotated[int | None, typer.Option(help="Port to listen on.")]
+DataDir = Annotated[Path | None, typer.Option(help="Directory of jobs, checkpoints and logs.")]
+Url = Annotated[str | None, typer.Option(envvar="MLP_SERVICE_URL", help="Address of the server.")]
+
+
+def load_settings(**options: Any) -> "Settings":
+    """Return the settings of the environment, overridden by the options that are not None.
+
+    If a setting is invalid, the command prints it and exits with 2.
+    """
+    from pydantic import ValidationError
+
+    from service.settings import Settings
+
+    try:
+        return Settings(**given(options))
+    except ValidationError as error:
+        for flaw in error.errors():
+            variable = "_".join(str(part) for part in ("MLP", *flaw["loc"][:1])).upper()
+            typer.echo(f"{variable}: {flaw['msg']}", err=True)
+        raise typer.Exit(2) from None
+
+
+def given(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that have a value."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def local_url(settings: "Settings") -> str:
+    """Return the URL at which this machine reaches a server with these settings."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
+    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"

@@ -1,0 +1,104 @@
+"""`mlp-service predict`: print which digits pictures show."""
+
+import csv
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+from service.cli.options import Url
+from service.cli.terminal import errors_as_messages, printable
+
+if TYPE_CHECKING:
+    from mlp_client.models import Models
+    from mlp_client.predictions import Prediction
+
+NamedPrediction: TypeAlias = "tuple[str, Prediction]"
+"""The name of an image, and its prediction."""
+MAX_TABLE_ROWS = 50
+
+
+def predict(
+    images: Annotated[
+        list[Path],
+        typer.Argument(exists=True, dir_okay=False, metavar="IMAGE", help="Pictures, .npy files."),
+    ],
+    model: Annotated[str, typer.Option(help="Id of a job, or latest.")] = "latest",
+    top_k: Annotated[int, typer.Option(help="Number of candidates for each image.")] = 3,
+    url: Url = None,
+) -> None:
+    """Print which digits pictures show. They may have any size, and dark or light ink.
+
+    An .npy file may hold any number of images, each 28x28 or 784 numbers: uint8 0-255, float 0-1.
+    On a terminal, the result is a table of at most 50 rows. In a pipe or a file, it is a line for
+    each image with tabs between the columns.
+    """
+    from mlp_client import Client
+
+    with errors_as_messages(), Client(url) as client:
+        predictions = list(_predict_files(client.models, images, model, top_k))
+    _print_predictions(predictions)
+    if any(prediction.problem for _, prediction in predictions):
+        raise typer.Exit(1)
+
+
+def _predict_files(
+    models: "Models", files: list[Path], ref: str, top_k: int
+) -> Iterator[NamedPrediction]:
+    """Yield a prediction for each image, in the order of the files.
+
+    All pictures are sent in one request; each array has requests of its own.
+    """
+    pictures = [file for file in files if not _is_array(file)]
+    predictions = iter(models.predict(pictures, ref, top_k) if pictures else ())
+    for file in files:
+        if _is_array(file):
+            for index, prediction in enumerate(models.predict_array(file, ref, top_k)):
+                yield f"{file}[{index}]", prediction
+        else:
+            yield str(file), next(predictions)
+
+
+def _is_array(file: Path) -> bool:
+    return file.suffix.lower() == ".npy"
+
+
+def _print_predictions(predictions: list[NamedPrediction]) -> None:
+    """Print a table on a terminal, and tab-separated lines elsewhere."""
+    from rich.console import Console
+
+    if Console().is_terminal:
+        _print_table(predictions)
+        return
+    writer = csv.writer(sys.stdout, "excel-tab", lineterminator="\n")
+    writer.writerows((name, *_cells(prediction)) for name, prediction in predictions)
+
+
+def _print_table(predictions: list[NamedPrediction]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("image", "digit", "probability")
+    table.add_column("next", no_wrap=True)
+    table.add_column("remarks")
+    for name, prediction in predictions[:MAX_TABLE_ROWS]:
+        # Text does not interpret markup: a file may be named "[red].png".
+        table.add_row(*(Text(cell) for cell in (name, *_cells(prediction))))
+    Console().print(table)
+    if (more := len(predictions) - MAX_TABLE_ROWS) > 0:
+        Console(stderr=True).print(
+            f"{more:,} more; append `> predictions.tsv` to the command to get all",
+            highlight=False,
+        )
+
+
+def _cells(prediction: "Prediction") -> tuple[str, str, str, str]:
+    """Return the digit, its probability, the next candidates and remarks."""
+    candidates = ", ".join(f"{it.label} {it.probability:.1%}" for it in prediction.top_k[1:])
+    remarks = [prediction.problem.detail] if prediction.problem else prediction.warnings
+    digit = "-" if prediction.label is None else str(prediction.label)
+    probability = "-" if prediction.probability is None else f"{prediction.probability:.1%}"
+    return digit, probability, candidates, printable("; ".join(remarks).replace("\n", " "))

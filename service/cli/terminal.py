@@ -1,0 +1,34 @@
+"""What the commands write to the terminal: lines, and errors without a traceback."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+
+def echo_lines(lines: list[str], *, err: bool = False) -> None:
+    """Print lines to stdout, or to stderr."""
+    typer.echo("\n".join(lines), err=err)
+
+
+def printable(text: str) -> str:
+    """Return a server's text with all control characters replaced, except for line breaks."""
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}"
+        for letter in text
+    )
+
+
+@contextmanager
+def errors_as_messages() -> Iterator[None]:
+    """Print errors of the client to stderr and exit with 1; on Ctrl-C exit with 130."""
+    from mlp_client import ClientError
+
+    try:
+        yield
+    except (ClientError, OSError) as error:
+        typer.echo(printable(str(error)), err=True)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        typer.echo("Interrupted. A job that was already submitted continues.", err=True)
+        raise typer.Exit(130) from None

@@ -1,0 +1,182 @@
+"""`mlp-service train`: submit a job, watch it, and print where its results are."""
+
+import json
+import os
+import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from service.cli.options import Url, given
+from service.cli.terminal import echo_lines, errors_as_messages
+
+if TYPE_CHECKING:
+    from mlp_client import JobHandle
+
+
+class EachOptionOnce(TyperCommand):
+    """A command that refuses a repeated option, of which Typer would silently use the last."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        _, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        for param in order:
+            if order.count(param) > 1 and not getattr(param, "multiple", False):
+                hint = (
+                    " Layers are a single list: --hidden 30,20." if param.name == "hidden" else ""
+                )
+                ctx.fail(f"{param.opts[0]} is given twice; leave one out.{hint}")
+        return super().parse_args(ctx, args)
+
+
+def train(
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="linear, mlp-relu, mlp-sigmoid or mlp-augmented.", show_default="mlp-relu"
+        ),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name for lists and pictures.")] = None,
+    hidden: Annotated[
+        str | None,
+        typer.Option(help="Units of each hidden layer, such as 128,64; '' is the linear model."),
+    ] = None,
+    activation: Annotated[str | None, typer.Option(help="relu, sigmoid or tanh.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training set.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images in a mini-batch.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of all random numbers.")] = None,
+    others: Annotated[
+        list[str],
+        typer.Option(
+            "--set",
+            metavar="FIELD=VALUE",
+            help="Any other field of the spec, with its value as JSON or as a word: "
+            "optimizer=adamw, schedule=cosine, 'augmentation={}', l2=1e-4. May be repeated.",
+        ),
+    ] = [],  # noqa: B006  (never changed)
+    url: Url = None,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Submit the job and exit.")] = False,
+) -> None:
+    """Submit a job, watch it, and print where its results are. Ctrl-C does not stop the job."""
+    options: dict[str, Any] = {
+        "preset": preset,
+        "name": name,
+        "hidden": hidden,
+        "activation": activation,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "seed": seed,
+    }
+    try:
+        fields = spec_fields(given(options), others)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    _submit(fields, url, wait=not no_wait)
+
+
+def _submit(fields: dict[str, Any], url: str | None, *, wait: bool) -> None:
+    from mlp_client import Client
+
+    with errors_as_messages(), Client(url) as client:
+        job = client.jobs.create(**fields)
+        typer.echo(job.url)
+        if not wait:
+            echo_lines(follow_up_commands(job), err=True)  # scripts read the URL from stdout
+            return
+        try:
+            job.wait(progress=True)
+        except KeyboardInterrupt:
+            stopped = "Stopped waiting; the job continues."
+            echo_lines([stopped, *follow_up_commands(job)], err=True)
+            raise typer.Exit(130) from None
+        echo_lines(result_lines(job, client.base_url))
+
+
+def spec_fields(options: dict[str, Any], others: Sequence[str]) -> dict[str, Any]:
+    """Return the fields of a spec.
+
+    Args:
+        options: values of the command's own options, by field; `hidden` is still text.
+        others: further fields, each as FIELD=VALUE.
+
+    Raises:
+        ValueError: a value is invalid, or a field is given twice.
+
+    """
+    fields = dict(options)
+    if "hidden" in fields:
+        fields["hidden"] = _parse_integers(fields["hidden"])
+    for text in others:
+        name, value = _parse_field(text)
+        if name in fields:
+            raise ValueError(f"--set {text}: {name} is given twice; leave one out.")
+        fields[name] = value
+    for name, value in fields.items():
+        _check_writable_as_json(name, value)
+    return {"preset": "mlp-relu"} | fields
+
+
+def _parse_integers(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")] if text.strip() else []
+    except ValueError:
+        raise ValueError(
+            f"--hidden: {text!r} is not a list of whole numbers such as 128,64"
+        ) from None
+
+
+def _parse_field(text: str) -> tuple[str, Any]:
+    name, separator, value = text.partition("=")
+    if not (name and separator):
+        raise ValueError(f"--set: {text!r} is not of the form FIELD=VALUE, such as l2=1e-4")
+    try:
+        return name, json.loads(value, parse_constant=str)
+    except RecursionError:
+        raise ValueError(f"--set {name}: the JSON is nested too deeply") from None
+    except ValueError as error:
+        if isinstance(error, json.JSONDecodeError) and value.lstrip().startswith(("{", "[")):
+            where = f"character {error.pos + 1}, after {value[: error.pos][-30:]!r}"
+            raise ValueError(f"--set {name}: invalid JSON at {where}: {error.msg}") from None
+        return name, value
+
+
+def _check_writable_as_json(name: str, value: object) -> None:
+    try:
+        json.dumps([name, value], allow_nan=False, ensure_ascii=False).encode()
+    except ValueError:  # 1e999 is read as infinity, and undecodable bytes as lone surrogates
+        raise ValueError(f"{ascii(name)[1:-1]}: its value can't be written as JSON") from None
+
+
+def result_lines(job: "JobHandle", server: str) -> list[str]:
+    """Return lines about a job that succeeded: its accuracy and where its results are.
+
+    Args:
+        job: the job.
+        server: address of its server, which the printed command names unless it is the default.
+
+    """
+    from mlp_client.client import DEFAULT_URL
+
+    lines = []
+    if job.metrics.final:
+        seconds = sum(epoch.seconds for epoch in job.epochs())
+        accuracy, epochs = job.metrics.final.test_accuracy, job.spec.epochs
+        count = "1 epoch" if epochs == 1 else f"{epochs} epochs"
+        lines.append(f"test accuracy {accuracy:.2%} after {count}, {seconds:.1f} s")
+    url = "" if server == DEFAULT_URL else f"--url {shlex.quote(server)} "
+    return [
+        *lines,
+        f"curves   {job.url}/curves.png",
+        f"weights  {job.url.replace('/jobs/', '/models/')}/weights.safetensors",
+        f"predict  mlp-service predict --model {job.id} {url}IMAGE...",
+    ]
+
+
+def follow_up_commands(job: "JobHandle") -> list[str]:
+    """Return commands that watch and cancel a job."""
+    key = ' -H "Authorization: Bearer $MLP_API_KEY"' if os.environ.get("MLP_API_KEY") else ""
+    url = shlex.quote(job.url)
+    return [f"watch    curl -N{key} {url}/events", f"cancel   curl -X POST{key} {url}/cancel"]

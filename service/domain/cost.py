@@ -1,0 +1,148 @@
+"""Computes what a job costs before it runs, so that one that can't run is refused immediately."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+from mlp_core import BLOCK_ROWS, IMAGES_PER_DEFORMATION, Recipe
+from service.domain.dataset_shape import Shape as Shape
+from service.domain.errors import Flaw, SpecRefused
+
+FLOAT_BYTES = 4
+MAX_STEP_SECONDS = 2.0
+"""A worker sends a heartbeat between steps only; during a longer one it would look dead."""
+
+# Measured on one core of a server of the 2020s, with OpenBLAS in float32. They serve the estimate.
+FLOPS_PER_SECOND = 100e9
+SECONDS_PER_STEP = 40e-6
+SECONDS_PER_PIXEL = 0.5e-9
+SECONDS_PER_DEFORMATION = 0.25e-3
+"""For a group of images."""
+SECONDS_PER_MOMENT = 1.3e-9
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What training takes."""
+
+    parameters: int
+    """Weights and biases."""
+    bytes: int
+    """Memory of a worker for the arrays of the network and of a batch."""
+    flops: float
+    """Floating-point operations of all epochs, evaluation included."""
+    seconds: float
+    """Estimated run time on one core."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one job may ask for; the fields are the settings `max_…`."""
+
+    layers: int
+    width: int
+    parameters: int
+    epochs: int
+    batch_size: int
+    job_bytes: int
+    job_flops: float
+
+
+def cost_of(recipe: Recipe, data: Shape) -> Cost:
+    """Return what training by `recipe` on `data` takes."""
+    sizes = [data.inputs, *recipe.hidden, data.classes]
+    weights = sum(n_in * n_out for n_in, n_out in pairwise(sizes))
+    parameters = weights + sum(sizes[1:])
+    # 2 operations for each weight forward, 2 for its gradient, 2 for the layer below (which the
+    # first layer does not have), and 2 again when the row is evaluated.
+    not_below = 2 * data.inputs * sizes[1]
+    flops_per_epoch = (8 * weights - not_below) * data.train_rows + 2 * weights * data.test_rows
+    seconds_per_epoch = _seconds_per_epoch(recipe, data, sizes, parameters, flops_per_epoch)
+    return Cost(
+        parameters=parameters,
+        bytes=FLOAT_BYTES * _numbers_in_memory(recipe, sizes, parameters),
+        flops=float(recipe.epochs * flops_per_epoch),
+        seconds=round(recipe.epochs * seconds_per_epoch, 1),
+    )
+
+
+def _numbers_in_memory(recipe: Recipe, sizes: list[int], parameters: int) -> int:
+    # Seven copies of the parameters: the network, its gradients and the network being evaluated,
+    # and both networks twice in a checkpoint, as arrays and as bytes. The optimiser's moments are
+    # kept once and are twice in a checkpoint.
+    copies = 7 + 3 * _moments(recipe)
+    # The first layer's weights and gradients have spare room for rare rows, and evaluating a block
+    # takes a copy of the weights.
+    first_layer = 3 * sizes[0] * sizes[1]
+    # For each row of a batch and of an evaluated block: the inputs, and two arrays per output. If
+    # images are deformed, the inputs of a batch are there twice.
+    rows = recipe.batch_size + BLOCK_ROWS
+    deformed = recipe.batch_size * sizes[0] if recipe.augmentation else 0
+    return copies * parameters + first_layer + deformed + rows * (sizes[0] + 2 * sum(sizes[1:]))
+
+
+def _seconds_per_epoch(
+    recipe: Recipe, data: Shape, sizes: list[int], parameters: int, flops: int
+) -> float:
+    steps = -(-data.train_rows // recipe.batch_size)
+    deformations = (
+        -(-recipe.batch_size // IMAGES_PER_DEFORMATION) * steps if recipe.augmentation else 0
+    )
+    rows = 2 * data.train_rows + data.test_rows
+    return (
+        flops / FLOPS_PER_SECOND
+        + steps * SECONDS_PER_STEP * len(sizes) / 2
+        + rows * sum(sizes) * SECONDS_PER_PIXEL
+        + deformations * SECONDS_PER_DEFORMATION
+        + steps * parameters * _moments(recipe) * SECONDS_PER_MOMENT
+    )
+
+
+def _moments(recipe: Recipe) -> int:
+    """Return how many numbers the optimiser keeps for each parameter."""
+    return 2 if recipe.optimizer == "adamw" else int(recipe.momentum > 0)
+
+
+def check(recipe: Recipe, data: Shape, limits: Limits) -> Cost:
+    """Return the cost of training by `recipe` on `data`.
+
+    Raises:
+        SpecRefused: it is over a limit; there is one flaw for each field to change.
+
+    """
+    if flaws := list(_field_flaws(recipe, limits)):
+        raise SpecRefused(flaws)
+    cost = cost_of(recipe, data)
+    if flaws := list(_total_flaws(recipe, cost, limits)):
+        raise SpecRefused(flaws)
+    return cost
+
+
+def _field_flaws(recipe: Recipe, limits: Limits) -> Iterator[Flaw]:
+    layers = len(recipe.hidden)
+    if layers > limits.layers:
+        yield _over("#/hidden", f"{layers:,} hidden layers", f"{limits.layers:,}")
+    for index, width in enumerate(recipe.hidden[: limits.layers]):
+        if width > limits.width:
+            yield _over(f"#/hidden/{index}", f"{width:,} units", f"{limits.width:,}")
+    if recipe.epochs > limits.epochs:
+        yield _over("#/epochs", f"{recipe.epochs:,} epochs", f"{limits.epochs:,}")
+    if recipe.batch_size > limits.batch_size:
+        yield _over("#/batch_size", f"a batch of {recipe.batch_size:,}", f"{limits.batch_size:,}")
+
+
+def _total_flaws(recipe: Recipe, cost: Cost, limits: Limits) -> Iterator[Flaw]:
+    if cost.parameters > limits.parameters:
+        yield _over("#/hidden", f"{cost.parameters:,} parameters", f"{limits.parameters:,}")
+    if cost.bytes > limits.job_bytes:
+        yield _over("#/hidden", f"{cost.bytes:,} bytes of memory", f"{limits.job_bytes:,}")
+    if cost.flops > limits.job_flops:
+        yield _over("#/epochs", f"{cost.flops:.1e} operations", f"{limits.job_flops:.1e}")
+    step_seconds = 6 * cost.parameters * recipe.batch_size / FLOPS_PER_SECOND
+    if step_seconds > MAX_STEP_SECONDS:
+        detail = f"one step would take about {step_seconds:.0f} s, over {MAX_STEP_SECONDS:.0f} s"
+        yield Flaw("#/batch_size", detail, "use a smaller batch_size or fewer hidden units")
+
+
+def _over(pointer: str, asked: str, limit: str) -> Flaw:
+    return Flaw(pointer, f"{asked} is over the limit of {limit}", f"use at most {limit}")

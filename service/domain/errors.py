@@ -1,0 +1,148 @@
+"""The errors that the service raises on purpose; `api/problem_responses.py` turns them into HTTP.
+
+ServiceError
+├── NotFound
+│   ├── JobNotFound          there is no such job
+│   │   └── NoneSucceeded    no job has succeeded yet, so `latest` names nothing
+│   ├── DatasetNotFound      there is no such data set
+│   ├── LayerNotFound        the network has no layer of that number
+│   └── KeyNotFound          there is no such API key
+├── Refused
+│   ├── SpecRefused          the spec can't run here: one Flaw for each field
+│   ├── WrongMove            the job's state does not allow the action
+│   ├── NotTrainedYet        the job has no checkpoint to read weights from
+│   ├── NetworkDiverged      the network's outputs are not finite
+│   └── KeyReused            an Idempotency-Key was sent again with another body
+├── BadImage                 the bytes or pixels do not show a digit
+└── Broken
+    ├── StoreBroken          the database or a file can't be read or written
+    │   ├── StoreFull        there is no space left
+    │   └── Damaged          a file does not hold the bytes that were stored
+    └── Replaced             another attempt has replaced this worker's
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+ImageFault = Literal["undecodable_image", "too_many_pixels", "animated_image", "blank_image"]
+
+
+class ServiceError(Exception):
+    """Base of the errors that the service raises on purpose; `str()` of one may go to a client."""
+
+
+class NotFound(ServiceError):
+    """The thing named does not exist."""
+
+
+class JobNotFound(NotFound):
+    def __init__(self, ref: str) -> None:
+        self.ref = ref
+        super().__init__(f"There is no job {ref!r}.")
+
+
+class NoneSucceeded(JobNotFound):
+    def __init__(self) -> None:
+        ServiceError.__init__(self, "No job has succeeded yet, so there is no latest model.")
+        self.ref = "latest"
+
+
+class DatasetNotFound(NotFound):
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        self.name, self.known = name, tuple(known)
+        super().__init__(f"There is no data set {name!r}; there are: {', '.join(known)}.")
+
+
+class LayerNotFound(NotFound):
+    def __init__(self, layer: int, layers: int) -> None:
+        self.layer, self.layers = layer, layers
+        super().__init__(f"There is no layer {layer}; the layers are numbered from 1 to {layers}.")
+
+
+class KeyNotFound(NotFound):
+    def __init__(self, id_: str) -> None:
+        super().__init__(f"There is no key {id_[:64]!r}; `mlp-service keys list` shows their ids.")
+
+
+class Refused(ServiceError):
+    """The request is understood and will not be carried out; the message says what to change."""
+
+
+@dataclass(frozen=True)
+class Flaw:
+    """One value to change in a request body."""
+
+    pointer: str
+    """JSON Pointer into the body, as a URI fragment: `#/hidden/0`."""
+    detail: str
+    hint: str | None = None
+
+
+class SpecRefused(Refused):
+    def __init__(self, flaws: Sequence[Flaw]) -> None:
+        self.flaws = tuple(flaws)
+        super().__init__("; ".join(f"{flaw.pointer}: {flaw.detail}" for flaw in flaws))
+
+
+class WrongMove(Refused):
+    def __init__(self, action: str, state: str, allowed: Sequence[str]) -> None:
+        self.action, self.state, self.allowed = action, state, tuple(allowed)
+        can = f"it allows: {', '.join(allowed)}" if allowed else "it allows no action"
+        super().__init__(f"A job in state {str(state)!r} does not allow {action!r}; {can}.")
+
+
+class NotTrainedYet(Refused):
+    def __init__(self, job: str, state: str, *, ended: bool) -> None:
+        self.job, self.state, self.ended = job, state, ended
+        when = "the first one comes about half a second after training starts"
+        if ended:
+            when = "it ended before its first one, so it will never have any"
+        super().__init__(f"Job {job} ({state}) has no checkpoint, hence no weights; {when}.")
+
+
+class NetworkDiverged(Refused):
+    def __init__(self, job: str) -> None:
+        self.job = job
+        super().__init__(
+            f"The network of job {job} has diverged: its outputs for this image are not finite. "
+            "A lower learning_rate usually helps."
+        )
+
+
+class KeyReused(Refused):
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__(
+            f"The Idempotency-Key {key!r} was used before with another body; use a new key."
+        )
+
+
+class BadImage(ServiceError):
+    """The bytes or pixels do not show a digit; the message says what to change."""
+
+    def __init__(self, code: ImageFault, message: str) -> None:
+        self.code = code
+        super().__init__(message)
+
+
+class Broken(ServiceError):
+    """Something in the service itself failed."""
+
+
+class StoreBroken(Broken):
+    """The database or a file can't be read or written."""
+
+
+class StoreFull(StoreBroken):
+    """The disk or its quota is full; what is stored can still be read."""
+
+
+class Damaged(StoreBroken):
+    """A file does not hold the bytes that were stored, so reading it again would not help."""
+
+
+class Replaced(Broken):
+    def __init__(self, job: str, attempt: int) -> None:
+        self.job, self.attempt = job, attempt
+        super().__init__(f"Attempt {attempt} of job {job} is over: another one has replaced it.")

@@ -1,0 +1,26 @@
+"""The client behind a request: the owner and the scopes of its API key."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+
+async def _always() -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class Principal:
+    """The owner that a request acts for, and the scopes of the key that it was sent with."""
+
+    owner: str | None
+    scopes: frozenset[str]
+    still_valid: Callable[[], Awaitable[bool]] = _always
+    """Returns whether the key is still valid; for streams, which may last for hours."""
+
+    @property
+    def sees_everything(self) -> bool:
+        return "admin" in self.scopes
+
+
+ANONYMOUS = Principal(None, frozenset())
+"""The principal of requests to routes that need no key; it sees no jobs."""

@@ -1,0 +1,1 @@
+"""Turns images into predictions: decoding, normalising, the loaded model, the forward pass."""

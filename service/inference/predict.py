@@ -1,0 +1,231 @@
+"""The one way from images to predictions: normalise them, then run them through a network."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from mlp_core import Network, predict_probabilities, scaled
+from service.domain.errors import BadImage, NetworkDiverged
+from service.inference import image_decoding
+from service.inference.image_decoding import MNIST_SIDE, Grey
+from service.inference.image_normalization import (
+    Normalized,
+    Report,
+    mnist_box,
+    mnist_boxes,
+)
+from service.inference.image_normalization import normalize as to_mnist_form
+from service.inference.loaded_model import LoadedModel
+
+Normalize = Literal["auto", "always", "never"]
+Image = bytes | Grey | BadImage
+"""An encoded file, grey pixels (h, w), or the error that came up while the request was read."""
+Images = Sequence[Image] | np.ndarray
+"""Several of them, or all as one array (n, 28, 28) uint8."""
+
+SHAPE = (MNIST_SIDE, MNIST_SIDE)
+BLOCK = 500
+"""Images per forward pass; as floats they fit into the processor's cache."""
+MAX_PIXELS = 16_000_000
+"""Pixels that one request may have decoded: a small body can hold very large pictures."""
+REDRAWING_PIXELS = 16_000
+"""Redrawing even a small picture takes as long as decoding this many pixels."""
+MAX_REDRAWN = MAX_PIXELS // REDRAWING_PIXELS
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a client can choose about its predictions."""
+
+    top_k: int = 3
+    normalize: Normalize = "auto"
+    return_pixels: bool = False
+
+
+class TakesTooLong(Exception):
+    """Answering would take more time than `quick` allows."""
+
+
+@dataclass(frozen=True)
+class NormalizedBatch:
+    """Images as the network sees them."""
+
+    pixels: np.ndarray
+    """(n, 28, 28) uint8; meaningless for an image that can't be read."""
+    boxes: np.ndarray
+    """(n, 4): where the ink lies, for the images that had MNIST's form."""
+    others: dict[int, Normalized | BadImage]
+    """For each of the others, by index: what was done to it, or why it can't be read."""
+
+    @property
+    def bad(self) -> list[int]:
+        """The indices of the images that can't be read."""
+        return [index for index, found in self.others.items() if isinstance(found, BadImage)]
+
+
+@dataclass(frozen=True)
+class PredictedBatch:
+    """What a network says about images."""
+
+    model: LoadedModel
+    images: NormalizedBatch
+    probabilities: np.ndarray
+    """(n, classes) float32; meaningless for an image that can't be read."""
+
+    def top(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the k likeliest labels of each image and their probabilities, both (n, k)."""
+        labels = (-self.probabilities).argsort(axis=1, kind="stable")[:, :k]
+        return labels, self.probabilities[np.arange(len(labels))[:, None], labels]
+
+
+def predict(
+    model: LoadedModel, images: Images, options: Options, *, quick: bool = False
+) -> PredictedBatch:
+    """Return what the model says about the images.
+
+    Args:
+        quick: only answer if no image has to be redrawn and no large file decoded, so that one
+            image takes about 0.1 ms.
+
+    Raises:
+        BadImage: the only image can't be read, or too many must be redrawn.
+        NetworkDiverged: the network's outputs are not finite.
+        TakesTooLong: `quick` was asked for and is not possible.
+
+    """
+    if quick and not all(map(_is_small, images)):
+        raise TakesTooLong
+    batch = _normalized(images, options.normalize, quick=quick)
+    probabilities = _probabilities(model.network, batch.pixels)
+    if not math.isfinite(probabilities.sum()):  # which it is only if all of them are
+        raise NetworkDiverged(model.job)
+    return PredictedBatch(model, batch, probabilities)
+
+
+def _probabilities(network: Network, pixels: np.ndarray) -> np.ndarray:
+    rows = pixels.reshape(len(pixels), -1)
+    with np.errstate(over="ignore", invalid="ignore"):  # `predict` looks for what is not finite
+        parts = [
+            predict_probabilities(network, scaled(rows[at : at + BLOCK]))
+            for at in range(0, len(rows), BLOCK)
+        ]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _is_small(image: Image) -> bool:
+    """Tell whether an image has MNIST's size, so that reading it takes little time."""
+    return image_decoding.is_small_png(image) if isinstance(image, bytes) else _has_shape(image)
+
+
+def _has_shape(image: Image) -> bool:
+    return isinstance(image, np.ndarray) and image.shape == SHAPE
+
+
+# --- Normalising a batch --------------------------------------------------------------------------
+
+
+def _normalized(images: Images, normalize: Normalize, *, quick: bool) -> NormalizedBatch:
+    """Bring all images into MNIST's form."""
+    if len(images) == 1:
+        grey = _decoded(images[0])
+        if normalize == "auto" and (batch := _single_digit(grey)):
+            return batch
+        images = [grey]
+    pixels, boxes, fits = _examined(images)
+    rest = np.flatnonzero(~fits).tolist() if normalize == "auto" else list(range(len(images)))
+    if rest and quick:
+        raise TakesTooLong
+    if len(rest) > MAX_REDRAWN and normalize != "never":
+        raise BadImage(
+            "too_many_pixels",
+            f"{len(rest):,} of these pictures must be brought into MNIST's form, and one request "
+            f"may have {MAX_REDRAWN:,}: send them in parts, or with normalize=never.",
+        )
+    budget = _Budget(MAX_PIXELS - MNIST_SIDE**2 * (len(images) - len(rest)))
+    others = {index: _normalized_or_bad(images[index], normalize, budget) for index in rest}
+    if len(images) == 1 and isinstance(others[0], BadImage):
+        raise others[0]
+    return NormalizedBatch(_replaced(pixels, others), boxes, others)
+
+
+def _single_digit(grey: Grey) -> NormalizedBatch | None:
+    """Return the batch of one picture if it has MNIST's form: the most frequent case, kept fast."""
+    box = mnist_box(grey) if grey.shape == SHAPE else None
+    return NormalizedBatch(grey[np.newaxis], np.array([box]), {}) if box else None
+
+
+def _replaced(pixels: np.ndarray, others: dict[int, Normalized | BadImage]) -> np.ndarray:
+    """Return pixels (n, 28, 28) with the pictures that were normalised in their places."""
+    pixels = pixels.copy() if others else pixels
+    for index, found in others.items():
+        if isinstance(found, Normalized):
+            pixels[index] = found.pixels
+    return pixels
+
+
+def _examined(images: Images) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return pixels (n, 28, 28), the boxes of their ink (n, 4), and which have MNIST's form.
+
+    Files and pictures of other sizes are not looked at; their pixels are 0.
+    """
+    if isinstance(images, np.ndarray) or all(map(_has_shape, images)):
+        pixels = np.asarray(images)
+        return pixels, *mnist_boxes(pixels)
+    n = len(images)
+    return np.zeros((n, *SHAPE), np.uint8), np.zeros((n, 4), int), np.zeros(n, bool)
+
+
+@dataclass
+class _Budget:
+    """Pixels that a request may still have decoded."""
+
+    left: int
+
+    def check(self) -> None:
+        if self.left <= 0:
+            raise BadImage(
+                "too_many_pixels",
+                "The pictures of this request are too large together; send fewer, or smaller ones.",
+            )
+
+    def spend(self, pixels: int) -> None:
+        self.left -= pixels
+
+
+def _normalized_or_bad(
+    image: Image, normalize: Normalize, budget: _Budget
+) -> Normalized | BadImage:
+    """Bring an image into MNIST's form, or return the error that says why it can't be."""
+    if isinstance(image, BadImage):
+        return image
+    try:
+        budget.check()
+        grey = _decoded(image)
+        budget.spend(grey.size)
+        if normalize == "never":
+            return _as_it_is(grey)
+        found = to_mnist_form(grey, always=normalize == "always")
+        if not found.report.unchanged:
+            budget.spend(max(0, REDRAWING_PIXELS - grey.size))
+    except BadImage as exc:
+        return exc
+    return found
+
+
+def _decoded(image: Image) -> Grey:
+    if isinstance(image, BadImage):
+        raise image
+    return image_decoding.decode(image) if isinstance(image, bytes) else image
+
+
+def _as_it_is(grey: Grey) -> Normalized:
+    if grey.shape != SHAPE:
+        height, width = grey.shape
+        raise BadImage(
+            "undecodable_image",
+            f"Without normalising, a picture must be 28x28, not {width}x{height}.",
+        )
+    return Normalized(grey, Report(True, False, (0, 0, *SHAPE), 1.0, (0.0, 0.0), 255.0))

@@ -1,0 +1,146 @@
+"""Small pictures in a grid, each with a title: where they lie, and how they are put there."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from service.pictures.palette import Rgb
+
+Bytes = NDArray[np.uint8]
+T = TypeVar("T", np.uint8, np.float32)
+
+BAND = 500_000
+"""Values that are coloured together."""
+CAPTION = 18
+"""Height of a caption in pixels; its letters take two thirds of it."""
+LETTER_WIDTH = 0.55
+"""Mean width of a letter, as a part of the font's size."""
+
+
+@dataclass(frozen=True)
+class TileGrid:
+    """Tiles in rows, each with room for a title, and with a margin of `gap` around all of them."""
+
+    n: int
+    columns: int
+    tile: tuple[int, int]
+    """Width and height in pixels."""
+    gap: int
+    title: int
+    """Height of a title, 0 for none."""
+    caption: str = ""
+    """A line above all tiles."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the whole picture."""
+        left, top = self.corner(math.ceil(self.n / self.columns) * self.columns)
+        return left + self.columns * (self.tile[0] + self.gap), top
+
+    def corner(self, k: int) -> tuple[int, int]:
+        """Return left and top of the place for tile k and its title."""
+        row, column = divmod(k, self.columns)
+        step = self.tile[1] + self.title + self.gap
+        above = self.gap + (CAPTION if self.caption else 0)
+        return self.gap + column * (self.tile[0] + self.gap), above + row * step
+
+    @property
+    def font_size(self) -> int:
+        return max(9, round(self.title * 0.66))
+
+    def shortened(self, title: str) -> str:
+        """Return a title as one line that is about as wide as a tile."""
+        line = " ".join("".join(c if c.isprintable() else " " for c in title).split())
+        room = max(3, int((self.tile[0] + self.gap) / (LETTER_WIDTH * self.font_size)))
+        return line if len(line) <= room else line[: room - 1] + "…"
+
+
+def fit(tile: NDArray[np.generic], side: int) -> tuple[int, int]:
+    """Return width and height of a tile whose longer side becomes `side` pixels."""
+    height, width = tile.shape[:2]
+    longer = max(height, width)
+    return max(1, round(width * side / longer)), max(1, round(height * side / longer))
+
+
+def title_height(side: int) -> int:
+    return max(12, side // 5)
+
+
+def bands(tile: NDArray[T]) -> Iterator[tuple[int, NDArray[T]]]:
+    """Yield a tile in bands of rows, each with the index of its first row.
+
+    A layer's matrix may have millions of weights; what is computed from a band takes little memory.
+    """
+    rows = max(1, BAND // tile.shape[1])
+    for top in range(0, len(tile), rows):
+        yield top, tile[top : top + rows]
+
+
+def resized(tile: Bytes, size: tuple[int, int]) -> Image.Image:
+    """Enlarge a tile without blurring its pixels, or shrink it by averaging them."""
+    grown = size[0] >= tile.shape[1] and size[1] >= tile.shape[0]
+    how = Image.Resampling.NEAREST if grown else Image.Resampling.BOX
+    return Image.fromarray(np.ascontiguousarray(tile)).resize(size, how)
+
+
+def paste_tiles(
+    tiles: NDArray[T],
+    coloured: Callable[[NDArray[T], int], Bytes],
+    grid: TileGrid,
+    above: int,
+    paper: Rgb,
+) -> Image.Image:
+    """Return a picture of the tiles on paper, each `above` pixels below the top of its place.
+
+    Args:
+        tiles: (n, rows, columns).
+        coloured: returns the pixels for some rows of a tile and the tile's number.
+        grid: where the tiles lie.
+        above: height of what lies between the top of a place and its tile.
+        paper: the background.
+
+    """
+    picture = Image.new("RGB", grid.size, paper)
+    for k, tile in enumerate(tiles):
+        left, top = grid.corner(k)
+        # Only a tile that keeps its size can be drawn in bands.
+        parts = bands(tile) if grid.tile == tile.shape[::-1] else [(0, tile)]
+        for row, band in parts:
+            size = (grid.tile[0], len(band)) if band is not tile else grid.tile
+            picture.paste(resized(coloured(band, k), size), (left, top + above + row))
+    return picture
+
+
+def write_titles(
+    picture: Image.Image, grid: TileGrid, titles: Sequence[str], below: int, colour: Rgb
+) -> None:
+    """Write each title `below` pixels below the top of its tile's place, and the caption."""
+    for k, title in enumerate(titles[: grid.n]):
+        left, top = grid.corner(k)
+        ink, (x, y) = _lettering(grid.shortened(title), grid.font_size)
+        x, y = x + left + grid.tile[0] // 2, y + top + below + grid.title // 2 - 1
+        picture.paste(colour, (x, y), mask=ink)
+    if grid.caption:
+        large = ImageFont.load_default(CAPTION * 2 / 3)
+        place = (grid.gap, (grid.gap + CAPTION) / 2)
+        ImageDraw.Draw(picture).text(place, grid.caption, colour, large, "lm")
+
+
+@lru_cache(maxsize=64)
+def _lettering(line: str, size: int) -> tuple[Image.Image, tuple[int, int]]:
+    """Return a line as grey ink, and its left and top if its middle is (0, 0).
+
+    The same few lines are written again and again, and drawing one takes as long as colouring a
+    tile.
+    """
+    font = ImageFont.load_default(size)
+    left, top, right, bottom = map(round, font.getbbox(line, anchor="mm"))
+    ink = Image.new("L", (right - left, bottom - top))
+    ImageDraw.Draw(ink).text((-left, -top), line, 255, font, "mm")
+    return ink, (left, top)

@@ -1,0 +1,225 @@
+"""The server process: what it checks before it starts, how it runs, and how it stops."""
+
+import contextlib
+import fcntl
+import gc
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from ipaddress import ip_address
+from pathlib import Path
+from typing import IO
+
+import structlog
+import uvicorn
+from threadpoolctl import threadpool_limits
+
+from service import logs
+from service.app import Components, check_writable, create_app
+from service.domain.errors import StoreBroken
+from service.server import access_log
+from service.server.http_protocol import KEEP_ALIVE_SECONDS
+from service.server.listen_socket import listening_sockets
+from service.server.stack import connection_protocol
+from service.settings import Settings
+from service.store.api_keys import ApiKeyStore
+from service.store.datasets import MNIST, DatasetStore
+from service.store.durable_files import make_directory
+from service.store.queue import Queue
+from service.store.sql.database import Database
+from service.store.sql.engine import is_there
+from service.store.sql.migrate import is_outdated, migrate
+from service.work.drain import drain_workers
+from service.work.launchers.lock_watchdog import kill_frozen_lock_holders
+
+SHUTDOWN_SECONDS = 5
+"""How long requests in progress may take after the server has been asked to stop."""
+
+logger = structlog.get_logger(__name__)
+
+
+class Server(uvicorn.Server):
+    """uvicorn with another order of shutdown: workers save while event streams end.
+
+    uvicorn first waits for connections to close, but an event stream never closes by itself.
+    """
+
+    def __init__(self, config: uvicorn.Config, components: Components | None = None) -> None:
+        super().__init__(config)
+        self._components = components
+        self.died = False
+        """Whether the dispatcher's end has stopped the server."""
+
+    def die(self) -> None:
+        """Stop, because the dispatcher has: without it the server trains nothing."""
+        self.died = self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._components:
+            self._components.dispatcher.stop()
+            self._components.event_feed.close()
+        await super().shutdown(sockets)
+
+
+def serve(settings: Settings) -> int:
+    """Serve until a signal arrives; return the exit code.
+
+    The code is 1 if the server can't start or its dispatcher ends, and 2 if its address is public
+    and there are no API keys.
+    """
+    logs.configure(settings.log_level, settings.log_format)
+    with contextlib.ExitStack() as cleanup:
+        try:
+            refusal = _prepare_alone(settings, cleanup)
+        except StoreBroken as exc:
+            sys.stderr.write(f"mlp-service can't start: {exc}\n")
+            return 1
+        if refusal:
+            sys.stderr.write(f"{refusal}\n")
+            return 2
+        logger.info("data_dir", path=str(settings.data_dir.absolute()))
+        return _run(settings)
+
+
+def _prepare_alone(settings: Settings, cleanup: contextlib.ExitStack) -> str | None:
+    """Lock and prepare the data directory, or return why the address must not be listened on.
+
+    `cleanup` releases the lock.
+
+    Raises:
+        StoreBroken: the data directory can't be used.
+    """
+    is_new = not is_there(settings.resolved_database_url())
+    # A new directory holds no keys, and is not created if the server is not going to start.
+    if is_new and (refusal := public_bind_refusal(settings)):
+        return refusal
+    cleanup.enter_context(_lock(settings.data_dir))
+    prepare(settings)  # after that, the keys can be read, whatever version wrote them
+    return public_bind_refusal(settings)
+
+
+def prepare(settings: Settings) -> None:
+    """Create the data directory, unpack and arrange the data sets, and migrate the database.
+
+    Raises:
+        StoreBroken: one of them can't be written.
+    """
+    make_directory(settings.data_dir.absolute())
+    check_writable(settings.data_dir)
+    DatasetStore(settings.resolved_datasets_dir()).arranged(MNIST.name)
+    url = settings.resolved_database_url()
+    database = Database(url)
+    kill_frozen_lock_holders(database.file)
+    if is_there(url) and is_outdated(database):
+        drain_workers(Queue(database))
+    database.close()
+    migrate(url)
+
+
+def _lock(directory: Path) -> IO[str]:
+    """Keep other servers off the data directory: they would adopt, and stop, this one's workers.
+
+    The lock ends with the process, however it ends.
+
+    Raises:
+        StoreBroken: another server holds the lock, or the directory can't be written.
+    """
+    make_directory(directory.absolute())
+    try:
+        lock = (directory / ".lock").open("w")
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as exc:
+        raise StoreBroken(f"another server uses the data directory {directory}") from exc
+    except OSError as exc:
+        raise StoreBroken(f"the data directory {directory} can't be written to: {exc}") from exc
+    return lock
+
+
+def public_bind_refusal(settings: Settings) -> str | None:
+    """Return why the service must not listen on its address, or None if it may.
+
+    Raises:
+        StoreBroken: the keys can't be read.
+    """
+    if settings.insecure or _is_loopback(settings.host) or _has_keys(settings):
+        return None
+    return (
+        f"mlp-service: MLP_HOST={settings.host} is not a loopback address, so others could reach "
+        "the service, and there are no API keys. Create a key with `mlp-service keys create "
+        "--owner NAME`, listen on 127.0.0.1, or pass --insecure (MLP_INSECURE=1) if a proxy or a "
+        "firewall controls access."
+    )
+
+
+def _has_keys(settings: Settings) -> bool:
+    url = settings.resolved_database_url()
+    if not is_there(url):
+        return False
+    database = Database(url)
+    try:
+        return bool(ApiKeyStore(database).all())
+    finally:
+        database.close()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _run(settings: Settings) -> int:
+    server = _server(settings)
+    _raise_file_limit()
+    access_log.install()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn raises the signal again after its shutdown; by then the work is done.
+        signal.signal(number, lambda *_: None)
+    threadpool_limits(1, user_api="blas")  # the other cores are for the workers
+    try:
+        listener = server.config.bind_socket()
+    except SystemExit:  # uvicorn has logged the reason
+        sys.stderr.write(
+            f"mlp-service can't listen on {settings.host} port {settings.port}; choose another "
+            "port with --port (MLP_PORT, make serve PORT=…)\n"
+        )
+        return 1
+    _freeze_objects()
+    server.run(sockets=listening_sockets(listener))
+    return 1 if server.died or not server.started else 0
+
+
+def _server(settings: Settings) -> Server:
+    on_death: list[Callable[[], None]] = []
+    app = create_app(settings, on_death=lambda: on_death[0]())
+    config = uvicorn.Config(
+        app,
+        host=settings.host.strip("[]"),
+        port=settings.port,
+        http=connection_protocol,  # type: ignore[arg-type]  # called like a protocol class
+        log_config=None,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        ws="none",
+        limit_concurrency=settings.max_connections,
+    )
+    server = Server(config, app.state.components)
+    on_death.append(server.die)
+    return server
+
+
+def _raise_file_limit() -> None:
+    """Allow as many open files as possible; each connection is one, and the default is 1024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _freeze_objects() -> None:
+    """Exempt all objects made so far from garbage collection, since they live to the end."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()

@@ -1,0 +1,189 @@
+"""Limits the number of concurrent predictions; further ones are refused before any work is done."""
+
+import asyncio
+import math
+import time
+from collections import deque
+from collections.abc import Awaitable
+
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.api.predict_input import is_large
+from service.api.problem_responses import answer, problem
+from service.server.request_guard import SECURITY_HEADERS
+
+PREDICT_SUFFIX = "/predict"
+MAX_LARGE = 4
+"""Concurrent predictions with large bodies."""
+MAX_WAIT_SECONDS = 3
+"""The longest Retry-After; a client that comes back later may find its idle connection closed."""
+FEW_REFUSALS, MANY_REFUSALS = 50, 200
+"""Refusals per second. A few of them take the time of one prediction."""
+STARTS_PER_ITERATION = 32
+"""Predictions that may start in one iteration of the event loop."""
+REFUSED = "refused"
+"""Key in the scope of a refused request, for the connection that it came from."""
+DETAIL = (
+    "As many predictions are in progress as MLP_MAX_PREDICTIONS allows; try again after the number "
+    "of seconds that Retry-After gives."
+)
+
+
+class Admission:
+    """Two layers of the HTTP stack that answer 503 with Retry-After to excess predictions.
+
+    `refuse_when_full` lies around everything else: as long as no slot is free, a refusal must cost
+    a small part of a prediction, or a flood of refusals slows down the predictions in progress.
+    `limit` lies behind authentication and takes the slots. Large requests have fewer slots, of
+    their own.
+    """
+
+    def __init__(self, max_predictions: int) -> None:
+        self._free = max_predictions
+        self._free_for_large = min(max_predictions, MAX_LARGE)
+        self.refused = 0
+        """Number of refused predictions since the start."""
+        self._backoff = Backoff()
+        self._turns = Turns(STARTS_PER_ITERATION)
+        self._refusals = {
+            (seconds, large): _refusal(seconds, large=large)
+            for seconds in range(1, MAX_WAIT_SECONDS + 1)
+            for large in (False, True)
+        }
+
+    def refuse_when_full(self, app: ASGIApp) -> ASGIApp:
+        """Return `app` behind a check that costs next to nothing."""
+
+        async def check(scope: Scope, receive: Receive, send: Send) -> None:
+            if not self._free and _is_prediction(scope):
+                await self._refuse(scope, receive, send)
+            else:
+                await app(scope, receive, send)
+
+        return check
+
+    def limit(self, app: ASGIApp) -> ASGIApp:
+        """Return `app` behind a gate that gives each prediction a slot, or refuses it."""
+
+        async def admit(scope: Scope, receive: Receive, send: Send) -> None:
+            if not _is_prediction(scope):
+                await app(scope, receive, send)
+                return
+            large = is_large(Headers(scope=scope))
+            if not self._is_full(large):
+                # A client that sends a small body slowly takes no slot in the meantime.
+                whole = receive if large else await _read_body(receive)
+                await self._turns.wait()
+                if not self._is_full(large):
+                    await self._run_in_slot(large, app(scope, whole, send))
+                    return
+            await self._refuse(scope, receive, send)
+
+        return admit
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.refused += 1
+        scope[REFUSED] = True
+        seconds = self._backoff.count_refusal(time.monotonic())
+        large = is_large(Headers(scope=scope))  # the rest of a large body is not even read
+        await self._refusals[seconds, large](scope, receive, send)
+
+    def _is_full(self, large: bool) -> bool:
+        return not self._free or (large and not self._free_for_large)
+
+    async def _run_in_slot(self, large: bool, response: Awaitable[None]) -> None:
+        self._free -= 1
+        self._free_for_large -= large
+        try:
+            await response
+        finally:
+            self._free += 1
+            self._free_for_large += large
+
+
+class Turns:
+    """Lets a number of tasks pass per iteration of the event loop, the others later, in order.
+
+    A prediction of the quick path occupies the loop for half a millisecond. A thousand that arrive
+    together, or have waited for the same thing, would delay all other requests by half a second,
+    and those need several iterations.
+    """
+
+    def __init__(self, per_iteration: int) -> None:
+        self._per_iteration = self._left = per_iteration
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def wait(self) -> None:
+        """Wait until one more task may pass."""
+        loop = asyncio.get_running_loop()
+        if self._left == self._per_iteration:
+            loop.call_soon(self._next_iteration)
+        if self._left and not self._waiting:
+            self._left -= 1
+        else:
+            self._waiting.append(loop.create_future())
+            await self._waiting[-1]
+
+    def _next_iteration(self) -> None:
+        passing = min(self._per_iteration, len(self._waiting))
+        self._left = self._per_iteration - passing
+        for _ in range(passing):
+            waiting = self._waiting.popleft()
+            if not waiting.done():  # it is done if its request has been cancelled
+                waiting.set_result(None)
+        if passing:
+            asyncio.get_running_loop().call_soon(self._next_iteration)
+
+
+class Backoff:
+    """The Retry-After of refusals: long enough that the retries come at a bearable rate."""
+
+    def __init__(self) -> None:
+        self._seconds, self._refusals, self._period_start = 1, 0, 0.0
+
+    def count_refusal(self, now: float) -> int:
+        """Count a refusal at the time `now`, in seconds; return its Retry-After, in seconds."""
+        passed = now - self._period_start
+        if passed >= 1:
+            rate = self._refusals / passed
+            if rate > MANY_REFUSALS:
+                grown = math.ceil(self._seconds * rate / MANY_REFUSALS)
+                self._seconds = min(MAX_WAIT_SECONDS, grown)
+            elif rate < FEW_REFUSALS:
+                self._seconds = max(1, self._seconds - int(passed))
+            self._refusals, self._period_start = 0, now
+        self._refusals += 1
+        return self._seconds
+
+
+def _refusal(seconds: int, *, large: bool) -> Response:
+    headers = {**SECURITY_HEADERS, "Retry-After": str(seconds)}
+    if large:
+        headers["Connection"] = "close"
+    return answer(problem("overloaded", DETAIL), headers)
+
+
+async def _read_body(receive: Receive) -> Receive:
+    """Wait for the whole body; return a `receive` that yields it in one message."""
+    parts, message = [], await receive()
+    while message.get("more_body"):
+        parts.append(message["body"])
+        message = await receive()
+    if message["type"] == "http.request":
+        message["body"] = b"".join([*parts, message["body"]])
+    messages = [message]
+
+    async def replay() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return replay
+
+
+def _is_prediction(scope: Scope) -> bool:
+    return bool(
+        scope["type"] == "http"
+        and scope["method"] == "POST"
+        and scope["path"].endswith(PREDICT_SUFFIX)
+    )

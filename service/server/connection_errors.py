@@ -1,0 +1,34 @@
+"""Problem documents for errors of the connection itself, written before any application runs."""
+
+from service.api import problem_responses
+from service.server.request_guard import SECURITY_HEADERS
+from service.server.uvicorn_internals import STATUS_LINE
+
+CLIENT_TIMEOUT_SECONDS = 6
+"""For all headers of a request, for the first byte of a body, and for the client to read the first
+byte of a response."""
+MIN_BYTES_PER_SECOND = 16 * 1024
+"""Body bytes sent and response bytes read extend the time limit at this rate."""
+MAX_HEADER_BYTES = 32 * 1024
+MAX_HEADER_LINES = 100
+
+DETAILS = {
+    "bad-request": "The bytes received are not an HTTP/1.1 request, or the request came in too "
+    "many pieces, or it has both a body and an Upgrade header (as `curl --http2` sends).",
+    "request-timeout": f"The rest of the request did not arrive within {CLIENT_TIMEOUT_SECONDS} "
+    f"seconds, or it arrived more slowly than {MIN_BYTES_PER_SECOND // 1024} KiB per second.",
+    "headers-too-large": f"The URL and headers may have at most {MAX_HEADER_BYTES // 1024} KiB "
+    f"and {MAX_HEADER_LINES} lines.",
+    "too-many-connections": "The server has as many connections as MLP_MAX_CONNECTIONS allows; "
+    "try again.",
+}
+
+
+def response_bytes(code: str, default_headers: list[tuple[bytes, bytes]]) -> bytes:
+    """Return the whole HTTP response for a problem in `DETAILS`; it closes the connection."""
+    problem = problem_responses.problem(code, DETAILS[code])
+    response = problem_responses.answer(problem, SECURITY_HEADERS | {"Connection": "close"})
+    if response.status_code == 503:
+        response.headers["Retry-After"] = problem_responses.RETRY_SECONDS
+    lines = [b"%s: %s\r\n" % header for header in [*default_headers, *response.raw_headers]]
+    return b"".join([STATUS_LINE[response.status_code], *lines, b"\r\n", response.body])

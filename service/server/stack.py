@@ -1,0 +1,69 @@
+"""The HTTP stack: everything that a request passes on its way to an endpoint, in one list.
+
+Nothing is wrapped anywhere else. Below the list lie the two protocols of a connection, which make
+ASGI requests of bytes.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp
+
+from service.api.dependencies import Services
+from service.server.admission import Admission
+from service.server.auth import Authenticator, KeyRing
+from service.server.buffered_protocol import BufferedProtocol
+from service.server.http_protocol import HttpProtocol
+from service.server.ignore_broken_stream import IgnoreBrokenStream
+from service.server.metrics import Metrics
+from service.server.quick_predict import QuickPredict
+from service.server.request_guard import RequestGuard
+
+Layer = Callable[[ASGIApp], ASGIApp]
+
+
+def connection_protocol(**options: Any) -> BufferedProtocol:
+    """Return the protocol of a new connection: small reads, then HTTP/1.1 with limits."""
+    return BufferedProtocol(HttpProtocol(**options))
+
+
+def layers(
+    *,
+    admission: Admission,
+    metrics: Metrics,
+    keys: KeyRing,
+    services: Services,
+    allowed_hosts: Sequence[str],
+) -> list[Layer]:
+    """Return the layers around FastAPI, outermost first."""
+    return [
+        # When no slot is free, predictions are refused before they cost anything.
+        admission.refuse_when_full,
+        # Everything else is counted and timed, also what the next layers refuse.
+        metrics.measure,
+        # Host, Origin and security headers: around all responses, before any body is read.
+        partial(RequestGuard, allowed_hosts=allowed_hosts),
+        # No body is read without a valid key, and no slot is taken without one.
+        partial(Authenticator, ring=keys),
+        # Each prediction takes a slot, and waits for its turn of the event loop.
+        admission.limit,
+        # Most single digits are answered here, without FastAPI's routing and parameters.
+        partial(QuickPredict, services=services),
+    ]
+
+
+WITHIN_FASTAPI = [
+    # FastAPI's own layers come first: a crash becomes a 500, and bodies have a size limit.
+    # A stream whose client has left is no crash, so this must lie inside the first of them.
+    Middleware(IgnoreBrokenStream),
+    # Then FastAPI turns exceptions into problems, and routes the request to its endpoint.
+]
+
+
+def build(app: ASGIApp, stack: Sequence[Layer]) -> ASGIApp:
+    """Return `app` inside the layers of `stack`, the first of which is the outermost."""
+    for layer in reversed(stack):
+        app = layer(app)
+    return app

@@ -1,0 +1,105 @@
+"""API keys: created, listed, revoked. Only the SHA-256 of a key's secret is stored.
+
+The secret has 256 random bits, so a slow hash would add nothing, and one look-up by id suffices.
+"""
+
+import hashlib
+import re
+import secrets
+import string
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from service.domain.errors import KeyNotFound
+from service.store.sql.connector import Connector
+from service.store.sql.values import Row, now
+
+SCOPES = ("read", "predict", "train", "admin")
+ID_LETTERS = string.ascii_lowercase + string.digits
+ID_LENGTH = 10
+OWNER = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+INSERT = """
+INSERT INTO api_keys (id, owner, secret_sha256, scopes, created_at, expires_at)
+VALUES (:id, :owner, :secret_sha256, :scopes, :created_at, :expires_at)
+"""
+ALL = """
+SELECT id, owner, secret_sha256, scopes, created_at, expires_at, revoked_at
+FROM api_keys ORDER BY created_at, id
+"""
+FIND = "SELECT id FROM api_keys WHERE id = :id"
+REVOKE = "UPDATE api_keys SET revoked_at = :at WHERE id = :id AND revoked_at IS NULL"
+
+
+@dataclass(frozen=True)
+class ApiKey:
+    """An API key, without its secret."""
+
+    id: str
+    owner: str
+    secret_sha256: str = field(repr=False)
+    scopes: frozenset[str]
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+    @property
+    def expired(self) -> bool:
+        """Whether its time is over."""
+        return self.expires_at is not None and self.expires_at <= now()
+
+
+class ApiKeyStore:
+    """The API keys. A revoked key stays: while there is any row, the service is not open to all."""
+
+    def __init__(self, connector: Connector) -> None:
+        self._connector = connector
+
+    def create(
+        self,
+        owner: str,
+        scopes: Collection[str],
+        lifetime: timedelta | None = None,
+    ) -> str:
+        """Store a new key and return it, with its secret: it can't be read again."""
+        id_ = "".join(secrets.choice(ID_LETTERS) for _ in range(ID_LENGTH))
+        secret = secrets.token_urlsafe(32)
+        created = now()
+        with self._connector.write() as transaction:
+            transaction.execute(
+                INSERT,
+                id=id_,
+                owner=owner,
+                secret_sha256=sha256_of(secret),
+                scopes=sorted(set(scopes)),
+                created_at=created,
+                expires_at=None if lifetime is None else created + lifetime,
+            )
+        return f"mlp_{id_}_{secret}"
+
+    def all(self) -> list[ApiKey]:
+        """Return all keys, oldest first, including those that are no longer valid."""
+        with self._connector.read() as transaction:
+            return [_api_key(row) for row in transaction.rows(ALL)]
+
+    def revoke(self, id_: str) -> None:
+        """Make a key invalid for good. Revoking it again changes nothing.
+
+        Raises:
+            KeyNotFound: no key has this id.
+
+        """
+        with self._connector.write() as transaction:
+            transaction.execute(REVOKE, id=id_, at=now())
+            if transaction.row(FIND, id=id_) is None:
+                raise KeyNotFound(id_)
+
+
+def sha256_of(secret: str) -> str:
+    """Return what is stored of a secret."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _api_key(row: Row) -> ApiKey:
+    return ApiKey(**row | {"scopes": frozenset(row["scopes"])})

@@ -1,0 +1,57 @@
+"""Writes files and directories so that they survive a crash or a power cut."""
+
+import contextlib
+import errno
+import os
+from pathlib import Path
+
+from service.domain.errors import StoreBroken, StoreFull
+
+
+def store_error(what: str, exc: OSError) -> StoreBroken:
+    """Return an operating system's error as the store's: it can't do `what`."""
+    full = exc.errno in (errno.ENOSPC, errno.EDQUOT)
+    return (StoreFull if full else StoreBroken)(f"can't {what}: {exc.strerror}")
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write `data` so that after a crash or power cut `path` holds all of it or does not exist."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync(path.parent)
+    except OSError as exc:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise store_error(f"write {path.name}", exc) from exc
+
+
+def sync(path: Path) -> None:
+    """Let a file's bytes, or a directory's entries, survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_directory(path: Path) -> None:
+    """Create `path` and its parents durably.
+
+    A directory that exists may be new: the process that created it may have been killed before it
+    synced the entry. Those above it are older, because each is synced before the next is created.
+    """
+    there = path.is_dir()
+    try:
+        if not there:
+            make_directory(path.parent)
+            path.mkdir(exist_ok=True)
+        sync(path.parent)
+    except OSError as exc:
+        if there and isinstance(exc, PermissionError):
+            return  # the parent belongs to another user, so it is not new either
+        raise store_error(f"create the directory {path.name}", exc) from exc

@@ -1,0 +1,66 @@
+"""Artifacts as files in a directory."""
+
+import contextlib
+import hashlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from service.domain.errors import Damaged, StoreBroken
+from service.store.durable_files import make_directory, store_error, write_atomic
+
+
+class LocalArtifacts:
+    """Implements `store.artifacts.Artifacts` with a directory for each job and attempt."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.resolve()
+
+    def put(self, key: str, data: bytes) -> str:
+        path = self._path(key)
+        make_directory(path.parent)
+        try:
+            write_atomic(path, data)
+        except StoreBroken:
+            with contextlib.suppress(OSError):  # it may exist, but not durably
+                path.unlink(missing_ok=True)
+            raise
+        return hashlib.sha256(data).hexdigest()
+
+    def get(self, key: str, size: int, sha256: str) -> bytes:
+        try:
+            data = self._path(key).read_bytes()
+        except FileNotFoundError:
+            raise
+        except OSError as exc:
+            raise store_error(f"read the file {key}", exc) from exc
+        if len(data) != size or hashlib.sha256(data).hexdigest() != sha256:
+            raise Damaged(f"the file {key} is damaged: its SHA-256 is not the recorded one")
+        return data
+
+    def delete(self, key: str) -> None:
+        try:
+            self._path(key).unlink(missing_ok=True)
+        except OSError as exc:
+            raise store_error(f"delete the file {key}", exc) from exc
+
+    def folders(self) -> list[str]:
+        return sorted(path.name for path in self._root.glob("job_*"))
+
+    def keys(self, job: str) -> Iterator[str]:
+        try:
+            paths = sorted((self._root / job).glob("*/*"))
+        except FileNotFoundError:
+            return  # the job is being deleted
+        for path in paths:
+            if path.parent.name.isdigit():  # others do not belong to the service
+                yield str(path.relative_to(self._root))
+
+    def delete_folder(self, job: str) -> None:
+        shutil.rmtree(self._root / job, ignore_errors=True)
+
+    def _path(self, key: str) -> Path:
+        path = self._root / key
+        if not path.resolve().is_relative_to(self._root):
+            raise ValueError(f"the key {key!r} points outside of the directory")
+        return path

@@ -1,0 +1,66 @@
+"""The one way to the database: `read()` or `write()` opens a transaction.
+
+The server's connector shares a pool of connections among its threads (`database.py`); a worker's
+has one connection of the bare driver (`driver.py`), which imports in a fraction of the time.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from service.store.sql.engine import Engine
+from service.store.sql.transaction import Transaction
+
+
+class Connector(ABC):
+    """A database that can be read and written.
+
+    Raises:
+        StoreBroken: from `read()` and `write()`, when the database can't be reached or refuses.
+
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @property
+    def file(self) -> Path | None:
+        """The file in which the database lies; None if a server keeps it."""
+        return self.engine.file
+
+    def read(self) -> AbstractContextManager[Transaction]:
+        """Open a transaction in which every statement sees the same moment."""
+        return self._transaction(write=False)
+
+    def write(self) -> AbstractContextManager[Transaction]:
+        """Open a transaction that is committed at its end, or rolled back by an exception."""
+        return self._transaction(write=True)
+
+    @abstractmethod
+    def try_value(self, statement: str, values: dict[str, Any]) -> Any:
+        """Return the one value that a statement selects, executed by itself and without waiting.
+
+        Returns None if there is no row, or if the database is busy or can't be read. Values are as
+        they are stored.
+        """
+
+    @contextmanager
+    def _transaction(self, *, write: bool) -> Iterator[Transaction]:
+        try:
+            with self._connection() as connection:
+                cursor = connection.cursor()
+                cursor.execute(self.engine.begin(write=write))
+                try:
+                    yield Transaction(connection, self.engine.translate)
+                    cursor.execute("COMMIT")  # the driver's own method compiles it anew each time
+                except BaseException:
+                    connection.rollback()
+                    raise
+        except self.engine.error as exc:
+            raise self.engine.failure(exc) from exc
+
+    @abstractmethod
+    def _connection(self) -> AbstractContextManager[Any]:
+        """Lend a connection of the driver, and drop it if it fails for good."""

@@ -1,0 +1,67 @@
+"""What differs between database engines. SQLite is the only one so far."""
+
+from pathlib import Path
+from typing import Any, Protocol
+
+from service.domain.errors import StoreBroken
+from service.store.sql.sqlite import SQLite
+from service.store.sql.transaction import Transaction
+
+
+class Engine(Protocol):
+    """A database engine, as far as its statements are not plain SQL that all engines share."""
+
+    error: type[Exception]
+    """The base of all errors that the driver raises."""
+
+    @property
+    def file(self) -> Path | None:
+        """The file in which the database lies; None if a server keeps it."""
+
+    def exists(self) -> bool:
+        """Tell whether there is a database; connecting to it may create one."""
+
+    def connect(self, patience: float, *, read_only: bool) -> Any:
+        """Return a new connection of the driver, which waits `patience` seconds for locks."""
+
+    def prepare(self, connection: Any, patience: float, *, altering: bool) -> None:
+        """Set up a new connection; while tables are altered, foreign keys are not enforced."""
+
+    def begin(self, *, write: bool) -> str:
+        """Return the statement that begins a transaction."""
+
+    def translate(self, statement: str) -> str:
+        """Return a statement of the store as the driver takes it."""
+
+    def is_busy(self, exc: BaseException) -> bool:
+        """Tell whether an error means only that others have locked the database."""
+
+    def is_spoilt(self, exc: BaseException) -> bool:
+        """Tell whether a connection may be of no use after an error."""
+
+    def failure(self, exc: BaseException | None) -> StoreBroken:
+        """Return an error of the driver as one of the store."""
+
+    def check(self, transaction: Transaction) -> None:
+        """Raise StoreBroken if the database is damaged."""
+
+    def check_references(self, transaction: Transaction) -> None:
+        """Raise StoreBroken if rows refer to rows that do not exist."""
+
+    def copy_to(self, path: Path) -> None:
+        """Copy the database, as of one moment, to a new SQLite file."""
+
+
+def engine_of(url: str) -> Engine:
+    """Return the engine of the database at an SQLAlchemy URL.
+
+    Raises:
+        StoreBroken: there is none for it.
+
+    """
+    return SQLite(url)
+
+
+def is_there(url: str) -> bool:
+    """Tell whether there is a database at `url`, without creating one."""
+    return engine_of(url).exists()

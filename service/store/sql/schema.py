@@ -1,0 +1,133 @@
+"""The tables, for Alembic. A change here needs a new migration in `migrations/versions`."""
+
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    DateTime,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("number", Integer, primary_key=True, comment="orders the queue and lists"),
+    Column("id", String(64), nullable=False, unique=True),
+    Column("state", String(16), nullable=False),
+    Column("reason", JSON(none_as_null=True), comment="{code, message}"),
+    Column("attempt", Integer, nullable=False, comment="raised by each claim; the fencing token"),
+    Column(
+        "lost_workers", Integer, nullable=False, comment="in a row, since the cursor last moved"
+    ),
+    Column("spec", JSON, nullable=False),
+    Column("spec_version", Integer, nullable=False),
+    Column("cost", JSON, nullable=False),
+    Column("batches_per_epoch", Integer, nullable=False),
+    Column("epochs_done", Integer, nullable=False, comment="live progress, ahead of checkpoints"),
+    Column("batches_done", Integer, nullable=False),
+    Column("latest", JSON(none_as_null=True), comment="the last epoch, as in epochs"),
+    Column("best", JSON(none_as_null=True), comment="the epoch of the highest test accuracy"),
+    Column("weights_sha256", String(64)),
+    Column("bit_exact", Boolean, nullable=False),
+    Column("environment", JSON(none_as_null=True), comment="what decides the bits: see worker"),
+    Column("heartbeat", Integer, nullable=False, comment="counts the worker's signs of life"),
+    Column(
+        "handle", JSON(none_as_null=True), comment="the worker process: see process.ProcessHandle"
+    ),
+    Column("event_count", Integer, nullable=False, comment="number of the job's last event"),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("started_at", DateTime(timezone=True)),
+    Column("finished_at", DateTime(timezone=True)),
+    Column("owner", String(64), comment="whose key submitted it; null: nobody's"),
+    Column("finish_number", Integer, comment="orders the jobs that have ended"),
+    Index("ix_jobs_state_number", "state", "number"),
+    Index("ix_jobs_owner_number", "owner", "number"),
+    Index("ix_jobs_owner_state_number", "owner", "state", "number"),
+    Index("ix_jobs_finish_number", "finish_number"),
+    Index("ix_jobs_state_finish_number", "state", "finish_number"),
+    Index("ix_jobs_owner_state_finish_number", "owner", "state", "finish_number"),
+    sqlite_autoincrement=True,
+)
+
+
+def _of_job(**options: Any) -> Column[int]:
+    return Column("job", Integer, ForeignKey("jobs.number", ondelete="CASCADE"), **options)
+
+
+epochs = Table(
+    "epochs",
+    metadata,
+    _of_job(primary_key=True),
+    Column("number", Integer, primary_key=True, comment="from 1"),
+    Column("train_loss", Float, nullable=False),
+    Column("train_accuracy", Float, nullable=False),
+    Column("test_loss", Float, nullable=False),
+    Column("test_accuracy", Float, nullable=False),
+    Column("seconds", Float, nullable=False),
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    _of_job(nullable=False, index=True),
+    Column("attempt", Integer, nullable=False),
+    Column("epochs_done", Integer, nullable=False),
+    Column("batches_done", Integer, nullable=False),
+    Column("key", Text, nullable=False, comment="of the artifact"),
+    Column("size", Integer, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    sqlite_autoincrement=True,
+)
+
+events = Table(
+    "events",
+    metadata,
+    _of_job(primary_key=True),
+    Column("number", Integer, primary_key=True, comment="from 1"),
+    Column("type", String(16), nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("data", JSON, nullable=False),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("owner", String(64), primary_key=True, comment="'' for nobody"),
+    Column("key", String(255), primary_key=True),
+    Column("body_sha256", String(64), nullable=False),
+    Column("job", String(64), nullable=False, comment="id of the job it made, maybe deleted"),
+    Column("answer", Text, nullable=False, comment="the body of the first answer"),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("job_number", Integer, index=True, comment="of that job; orders the keys"),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("owner", String(64), nullable=False),
+    Column("secret_sha256", String(64), nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("expires_at", DateTime(timezone=True)),
+    Column("revoked_at", DateTime(timezone=True)),
+)

@@ -1,0 +1,128 @@
+"""SQLite as a database engine: addresses, pragmas, locks and errors, by its driver alone.
+
+A worker imports this file, so it must not import SQLAlchemy.
+"""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import NoReturn
+from urllib.parse import quote, unquote
+
+from service.domain.errors import StoreBroken, StoreFull
+from service.store.sql.transaction import Transaction
+
+# DELETE, not WAL: WAL corrupts in SQLite before 3.51.3 when two connections write and checkpoint
+# concurrently (sqlite.org/wal.html#walresetbug), and a commit costs only half a millisecond more.
+# EXTRA: an acknowledged job survives a power cut. FULL does not sync the folder when a commit has
+# unlinked its journal; if that is lost, the next one to open the database rolls the commit back.
+PRAGMAS = ("journal_mode=DELETE", "synchronous=EXTRA", "foreign_keys=ON")
+
+# After these errors a connection may be of no use: one opened while the disk was read-only stays
+# read-only forever.
+SPOILT = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
+HINT = "see MLP_DATABASE_URL, such as sqlite:////var/lib/mlp/jobs.sqlite3"
+
+
+def sqlite_url(path: Path) -> str:
+    """Return the URL of an SQLite file, whatever characters its path has."""
+    return f"sqlite:///{quote(str(path))}"
+
+
+class SQLite:
+    """The SQLite file at an SQLAlchemy URL; implements `engine.Engine`."""
+
+    error: type[Exception] = sqlite3.Error
+
+    def __init__(self, url: str) -> None:
+        """Take the URL apart; nothing is opened.
+
+        Raises:
+            StoreBroken: the URL names no SQLite file. It is not shown: it may hold a password.
+
+        """
+        self._file = _file_of(url)
+
+    @property
+    def file(self) -> Path:
+        return self._file
+
+    def exists(self) -> bool:
+        return self._file.exists()
+
+    def connect(self, patience: float, *, read_only: bool) -> sqlite3.Connection:
+        # The driver must not begin transactions by itself, whence no isolation level.
+        if read_only:  # which also means that no file is created
+            address = f"{self._file.absolute().as_uri()}?mode=ro"
+            return sqlite3.connect(
+                address, patience, isolation_level=None, check_same_thread=False, uri=True
+            )
+        connection = sqlite3.connect(self._file, patience, check_same_thread=False)
+        self.prepare(connection, patience, altering=False)
+        return connection
+
+    def prepare(self, connection: sqlite3.Connection, patience: float, *, altering: bool) -> None:
+        connection.isolation_level = None
+        # The time-out comes first: the other pragmas may have to wait too.
+        for pragma in (f"busy_timeout={int(1000 * patience)}", *PRAGMAS):
+            connection.execute(f"PRAGMA {pragma}")
+        if altering:
+            connection.execute("PRAGMA foreign_keys=OFF")
+
+    def begin(self, *, write: bool) -> str:
+        # A write takes the lock first: a read that turns into a write may fail as busy immediately.
+        return "BEGIN IMMEDIATE" if write else "BEGIN"
+
+    def translate(self, statement: str) -> str:
+        # SQLite has one lock for everything, so no row is ever locked by itself.
+        return statement.replace("FOR UPDATE SKIP LOCKED", "")
+
+    def is_busy(self, exc: BaseException) -> bool:
+        return _code(exc) == sqlite3.SQLITE_BUSY
+
+    def is_spoilt(self, exc: BaseException) -> bool:
+        return _code(exc) in SPOILT
+
+    def failure(self, exc: BaseException | None) -> StoreBroken:
+        full = _code(exc) == sqlite3.SQLITE_FULL
+        return (StoreFull if full else StoreBroken)(f"the database failed: {exc}")
+
+    def check(self, transaction: Transaction) -> None:
+        found = transaction.row("PRAGMA quick_check(1)") or {}
+        if found.get("quick_check") != "ok":
+            what = " ".join(str(found.get("quick_check")).split())
+            raise StoreBroken(f"the database is damaged; restore a backup: {what}")
+
+    def check_references(self, transaction: Transaction) -> None:
+        if rows := transaction.rows("PRAGMA foreign_key_check"):
+            first = [tuple(row.values()) for row in rows[:3]]
+            raise StoreBroken(f"the database has rows that refer to nothing: {first}")
+
+    def copy_to(self, path: Path) -> None:
+        try:
+            with closing(sqlite3.connect(self._file, 30, isolation_level=None)) as connection:
+                connection.execute("VACUUM INTO ?", [str(path)])
+        except sqlite3.Error as exc:
+            raise StoreBroken(f"the database can't be copied: {exc}") from exc
+
+
+def _code(exc: BaseException | None) -> int | None:
+    """Return SQLite's primary result code."""
+    code = getattr(exc, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
+
+
+def _file_of(url: str) -> Path:
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        _refuse("the database's address is no SQLAlchemy URL")
+    if scheme != "sqlite":
+        _refuse(f"only SQLite is supported, not {scheme}")
+    host, _, name = rest.partition("?")[0].partition("/")
+    if host or not name or name == ":memory:":
+        _refuse("the database must be a file, because the workers share it")
+    return Path(unquote(name))
+
+
+def _refuse(why: str) -> NoReturn:
+    raise StoreBroken(f"{why}: {HINT}")

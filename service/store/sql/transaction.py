@@ -1,0 +1,40 @@
+"""A transaction executes plain SQL: the one form in which statements are written.
+
+A statement is SQL that SQLite and PostgreSQL both understand, with named parameters (`:name`).
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from service.store.sql.values import Row, decode_rows, encode
+
+
+class Transaction:
+    """An open transaction on a connection of the driver.
+
+    JSON and times are encoded in parameters, and decoded in rows.
+    """
+
+    def __init__(self, connection: Any, translate: Callable[[str], str]) -> None:
+        """Execute statements on `connection` as `translate` returns them."""
+        self._connection, self._translate = connection, translate
+
+    def rows(self, statement: str, /, **values: Any) -> list[Row]:
+        """Execute a statement and return the rows that it yields."""
+        cursor = self._connection.cursor()
+        cursor.execute(self._translate(statement), encode(values))
+        return decode_rows(cursor.description, cursor.fetchall())
+
+    def row(self, statement: str, /, **values: Any) -> Row | None:
+        """Execute a statement and return its first row, or None if it yields none."""
+        found = self.rows(statement, **values)
+        return found[0] if found else None
+
+    def execute(self, statement: str, /, **values: Any) -> None:
+        """Execute a statement that yields no rows."""
+        self._connection.cursor().execute(self._translate(statement), encode(values))
+
+    def execute_many(self, statement: str, rows: Iterable[Mapping[str, Any]], /) -> None:
+        """Execute a statement that yields no rows, once for each mapping of parameters."""
+        encoded = [encode(row) for row in rows]
+        self._connection.cursor().executemany(self._translate(statement), encoded)

@@ -1,0 +1,86 @@
+"""A job as the store returns it: plain values, from which `service.api` makes what clients read."""
+
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+
+from service.domain.job_state import State
+from service.store.sql.values import Row
+
+EpochRecord = dict[str, Any]
+"""A finished epoch by the names of `mlp_client.records.Epoch`."""
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a job is in its state."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """What a client submits, resolved and priced."""
+
+    spec: dict[str, Any]
+    spec_version: int
+    cost: dict[str, Any]
+    batches_per_epoch: int
+
+
+@dataclass(frozen=True)
+class StoredJob:
+    """A row of `jobs`, without what only workers and the dispatcher need."""
+
+    number: int
+    """Orders the queue and lists."""
+    id: str
+    owner: str | None
+    state: State
+    reason: Reason | None
+    attempt: int
+    lost_workers: int
+    spec: dict[str, Any]
+    spec_version: int
+    cost: dict[str, Any]
+    batches_per_epoch: int
+    epochs_done: int
+    batches_done: int
+    latest: EpochRecord | None
+    best: EpochRecord | None
+    weights_sha256: str | None
+    bit_exact: bool
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    queue_position: int | None = None
+    """1 is next; None unless it was asked for and the job is queued."""
+
+
+JOB_COLUMNS = ", ".join(field.name for field in fields(StoredJob) if field.name != "queue_position")
+
+
+@dataclass(frozen=True)
+class StoredEvent:
+    """Something that happened to a job; `number` counts from 1 within it."""
+
+    number: int
+    type: str
+    at: datetime
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some jobs of a list."""
+
+    jobs: list[StoredJob]
+    has_more: bool
+
+
+def stored_job(row: Row, queue_position: int | None = None) -> StoredJob:
+    """Return a job from its JOB_COLUMNS."""
+    reason = row["reason"] and Reason(**row["reason"])
+    plain = row | {"state": State(row["state"]), "reason": reason}
+    return StoredJob(**plain, queue_position=queue_position)

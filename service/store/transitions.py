@@ -1,0 +1,94 @@
+"""The one way a job row changes: locked under a guard, changed, its events numbered and recorded.
+
+A write transaction locks the row first, by an UPDATE guarded by what must still be true, so nothing
+is decided on a row that another process is about to change.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+from service.domain.job_state import FINAL, WITH_WORKER, State
+from service.store.checkpoints import drop_older_checkpoints
+from service.store.sql.transaction import Transaction
+from service.store.sql.values import Row, now
+
+EventType = Literal["state", "epoch", "warning"]
+NewEvent = tuple[EventType, dict[str, Any]]
+"""The type and the data of an event that is about to be recorded."""
+
+LOCK = """
+UPDATE jobs SET heartbeat = heartbeat WHERE {guard}
+RETURNING number, id, state, reason, attempt, lost_workers, best, heartbeat, event_count
+"""
+"""Locks the row that `guard` is true of, until the transaction ends, and returns what decides a
+transition."""
+INSERT_EVENT = """
+INSERT INTO events (job, number, type, at, data) VALUES (:job, :number, :type, :at, :data)
+"""
+UPDATE_ROW = "UPDATE jobs SET {columns} WHERE number = :locked"
+LAST_FINISH = "SELECT max(finish_number) AS last FROM jobs"
+
+
+def lock_statement(guard: str) -> str:
+    """Return the statement that locks the one job row of which `guard` is true."""
+    return LOCK.format(guard=guard)
+
+
+def states(of: Iterable[State]) -> str:
+    """Return states as the inside of an SQL list."""
+    return ", ".join(f"'{state}'" for state in of)
+
+
+LOCK_ATTEMPT = lock_statement(
+    f"id = :job AND attempt = :attempt AND state IN ({states(WITH_WORKER)})"
+)
+
+
+def lock_attempt(transaction: Transaction, job: str, attempt: int) -> Row | None:
+    """Lock a job's row, if this attempt still has the job."""
+    return transaction.row(LOCK_ATTEMPT, job=job, attempt=attempt)
+
+
+def update_row(
+    transaction: Transaction, row: Row, values: Mapping[str, Any], events: Sequence[NewEvent] = ()
+) -> None:
+    """Change a row that this transaction has locked, and record its events."""
+    if events:
+        _record(transaction, row, events)
+    new = {"event_count": row["event_count"] + len(events), **values}
+    columns = ", ".join(f"{name} = :{name}" for name in new)
+    transaction.execute(UPDATE_ROW.format(columns=columns), locked=row["number"], **new)
+
+
+def _record(transaction: Transaction, row: Row, events: Sequence[NewEvent]) -> None:
+    at = now()
+    numbered = enumerate(events, start=row["event_count"] + 1)
+    transaction.execute_many(
+        INSERT_EVENT,
+        [
+            {"job": row["number"], "number": number, "type": type_, "at": at, "data": data}
+            for number, (type_, data) in numbered
+        ],
+    )
+
+
+def transition(
+    transaction: Transaction,
+    row: Row,
+    to: State,
+    reason: dict[str, str] | None,
+    **values: Any,
+) -> None:
+    """Move a row that this transaction has locked to the state `to`, and record it as an event."""
+    if to in (State.SUCCEEDED, State.CANCELLED):  # a failed job may be looked into
+        drop_older_checkpoints(transaction, row["number"])
+    if to in FINAL:
+        values |= {"finished_at": now(), "finish_number": _next_finish_number(transaction)}
+    happened = {"state": to, "attempt": values.get("attempt", row["attempt"]), "reason": reason}
+    update_row(transaction, row, {"state": to, "reason": reason, **values}, [("state", happened)])
+
+
+def _next_finish_number(transaction: Transaction) -> int:
+    """Return the number that orders the job that ends now: clocks jump, and this does not."""
+    found = transaction.row(LAST_FINISH)
+    return ((found and found["last"]) or 0) + 1

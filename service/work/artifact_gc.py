@@ -1,0 +1,56 @@
+"""Garbage collection of artifacts: deletes files that no row names and none ever will."""
+
+import structlog
+
+from service.domain.errors import StoreBroken
+from service.store.artifacts import Artifacts
+from service.store.queue import Queue
+
+logger = structlog.get_logger(__name__)
+
+
+def collect_all(queue: Queue, artifacts: Artifacts) -> None:
+    """Collect the garbage of every job that has a folder.
+
+    If the store fails, the rest of the garbage is left until the next start of a dispatcher.
+    """
+    try:
+        for job in artifacts.folders():
+            collect(queue, artifacts, job, delete_if_unknown=False)
+    except (StoreBroken, OSError) as exc:
+        logger.error("store_broken", error=str(exc))
+
+
+def collect(queue: Queue, artifacts: Artifacts, job: str, *, delete_if_unknown: bool) -> None:
+    """Delete a job's artifacts of earlier attempts, or of an ended job, that no row names.
+
+    Args:
+        queue: the rows that name artifacts.
+        artifacts: the files.
+        job: whose files to look at.
+        delete_if_unknown: whether to delete all files of a job that the database does not know.
+            Only a caller that has seen the job in this database may ask for it: the files may
+            belong to another database.
+
+    """
+    # Files are listed before the row is read, so a file that the row names later is not listed.
+    keys = list(artifacts.keys(job))
+    known = queue.named_artifacts(job)
+    if known is None:
+        if delete_if_unknown:
+            artifacts.delete_folder(job)
+        else:
+            logger.warning("artifacts_of_unknown_job", job=job)
+        return
+    attempt, final, named = known
+    for key in keys:
+        is_of_earlier_attempt = int(key.split("/")[1]) < attempt
+        if (is_of_earlier_attempt or final) and key not in named:
+            artifacts.delete(key)
+
+
+def prune_finished_jobs(queue: Queue, artifacts: Artifacts, keep: int) -> None:
+    """Delete finished jobs beyond the newest `keep`, with their artifacts, as a client would."""
+    for job in queue.prune(keep):
+        logger.info("job_pruned", job=job)
+        artifacts.delete_folder(job)

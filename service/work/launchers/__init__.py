@@ -1,0 +1,1 @@
+"""Implementations of `service.work.launcher.Launcher`, and what they need of the kernel."""

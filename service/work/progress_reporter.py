@@ -1,0 +1,135 @@
+"""Writes a worker's progress to the store: heartbeats, finished epochs and checkpoints."""
+
+import logging
+
+from mlp_core import Cursor, Epoch, Training
+from service.domain.errors import StoreBroken
+from service.domain.job_state import State
+from service.store.attempts import Attempt
+from service.store.checkpoints import CheckpointRef, CheckpointStore
+from service.work.clock import Clock
+from service.work.save_schedule import Intervals, SaveSchedule
+
+logger = logging.getLogger("service.worker")
+
+
+class ProgressReporter:
+    """Reports the progress of one attempt, as often as its intervals say.
+
+    All methods that write raise `Replaced` if another attempt has the job, and `StoreBroken` if the
+    database or the disk fails, unless they say otherwise.
+    """
+
+    def __init__(
+        self, attempt: Attempt, checkpoints: CheckpointStore, clock: Clock, intervals: Intervals
+    ) -> None:
+        self._attempt = attempt
+        self._checkpoints = checkpoints
+        self._clock = clock
+        self._intervals = intervals
+        self.job_state = State.RUNNING
+        """The state that the last write found in the job's row: what clients ask for."""
+        self._unrecorded: list[Epoch] = []
+        """Finished epochs that the database does not know yet."""
+        self._written: CheckpointRef | None = None
+        """The newest checkpoint file."""
+        self._is_named = False
+        """Whether the job's row certainly names the newest checkpoint file."""
+        self._store_works = True
+        self.start()
+
+    def start(self) -> None:
+        """Begin to count the intervals, as training begins."""
+        self._schedule = SaveSchedule(self._intervals, self._clock.monotonic())
+
+    def add_epoch(self, epoch: Epoch) -> None:
+        """Keep a finished epoch for the next heartbeat or save."""
+        self._unrecorded.append(epoch)
+
+    def report_if_due(self, training: Training) -> None:
+        """Give a heartbeat or save a checkpoint if it is time.
+
+        A failing store raises no error here: training goes on, because a full disk may have space
+        again later.
+        """
+        now = self._clock.monotonic()
+        if self._schedule.is_save_due(now):
+            self._try_to_save(training)
+        elif self._schedule.is_heartbeat_due(now, has_epochs=bool(self._unrecorded)):
+            self._try_to_heartbeat(training)
+
+    def _try_to_save(self, training: Training) -> None:
+        try:
+            self.save(training)
+        except StoreBroken as exc:
+            self.note_failure(exc)
+            self._schedule.note_failed_save(self._clock.monotonic())
+
+    def _try_to_heartbeat(self, training: Training) -> None:
+        try:
+            self.heartbeat(training)
+        except StoreBroken as exc:
+            self.note_failure(exc)
+            self._schedule.note_heartbeat(self._clock.monotonic())
+
+    def note_failure(self, exc: StoreBroken) -> None:
+        """Log that the store fails; only once until it works, for the log may share its disk."""
+        if self._store_works:
+            logger.warning("the store fails; nothing is saved until it works again: %s", exc)
+        self._store_works = False
+
+    def heartbeat(self, training: Training) -> None:
+        """Record how far training is, with the epochs finished since the last report."""
+        self.job_state = self._attempt.heartbeat(_position(training.cursor), self._unrecorded)
+        self._unrecorded.clear()
+        self._schedule.note_heartbeat(self._clock.monotonic())
+
+    def save(self, training: Training) -> None:
+        """Write a checkpoint and let the job's row name it, with the epochs before it."""
+        started = self._clock.monotonic()
+        # A file that no row names yet comes first: such files would pile up on a full disk.
+        checkpoint = self._unnamed_checkpoint or self.write_checkpoint(training)
+        if checkpoint:
+            self._commit(checkpoint)
+        else:
+            self.heartbeat(training)
+        self._store_works = True
+        self._schedule.note_save(started, self._clock.monotonic())
+
+    def _commit(self, checkpoint: CheckpointRef) -> None:
+        self.job_state, dropped = self._attempt.commit(checkpoint, self._unrecorded)
+        self._is_named = True
+        self._unrecorded.clear()
+        for key in dropped:
+            self._checkpoints.delete(key)
+
+    def write_checkpoint(self, training: Training) -> CheckpointRef | None:
+        """Write a checkpoint file, unless there is one of the same cursor.
+
+        Returns the checkpoint that the job's row is still to name, if there is one. A file whose
+        commit failed may be named all the same, so it is never written again.
+        """
+        last = self._written
+        if last is None or (last.epochs_done, last.batches_done) != _position(training.cursor):
+            job, attempt = self._attempt.job, self._attempt.number
+            self._written = self._checkpoints.save(job, attempt, training.make_checkpoint())
+            self._is_named = False
+        return self._unnamed_checkpoint
+
+    @property
+    def _unnamed_checkpoint(self) -> CheckpointRef | None:
+        return None if self._is_named else self._written
+
+    def end(
+        self,
+        moves: dict[State, State],
+        reason: tuple[str, str],
+        checkpoint: CheckpointRef | None = None,
+        weights_sha256: str | None = None,
+    ) -> State:
+        """End the attempt by the move for the job's state, with everything not yet recorded."""
+        return self._attempt.end(moves, reason, checkpoint, self._unrecorded, weights_sha256)
+
+
+def _position(cursor: Cursor) -> tuple[int, int]:
+    return cursor.epochs_done, cursor.batches_done

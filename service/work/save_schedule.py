@@ -1,0 +1,51 @@
+"""When a worker gives a heartbeat and when it saves a checkpoint."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """How often a worker writes to the store; all but `save_factor` in seconds."""
+
+    heartbeat: float = 0.5
+    epoch_lead: float = 0.25
+    """A heartbeat comes this much earlier if it has finished epochs to record."""
+    first_save: float = 0.5
+    save: float = 2.0
+    """The least time from the end of one save to the next."""
+    save_factor: float = 20.0
+    """The next save waits this many times as long as the last one took: saving takes at most a
+    twentieth of the time."""
+
+
+DEFAULT_INTERVALS = Intervals()
+
+
+class SaveSchedule:
+    """Keeps the times at which the next heartbeat and the next save are due."""
+
+    def __init__(self, intervals: Intervals, now: float) -> None:
+        self._intervals = intervals
+        self._next_heartbeat = now + intervals.heartbeat
+        self._next_save = now + intervals.first_save
+
+    def is_save_due(self, now: float) -> bool:
+        return now >= self._next_save
+
+    def is_heartbeat_due(self, now: float, *, has_epochs: bool) -> bool:
+        lead = self._intervals.epoch_lead if has_epochs else 0
+        return now >= self._next_heartbeat - lead
+
+    def note_heartbeat(self, now: float) -> None:
+        """Plan the next heartbeat after one that was given, or that failed."""
+        self._next_heartbeat = now + self._intervals.heartbeat
+
+    def note_save(self, started: float, now: float) -> None:
+        """Plan the next save, and the next heartbeat, which the save has replaced."""
+        self.note_heartbeat(now)
+        took = now - started
+        self._next_save = now + max(self._intervals.save, self._intervals.save_factor * took)
+
+    def note_failed_save(self, now: float) -> None:
+        """Plan another try; the heartbeat stays due, for it may succeed where a save fails."""
+        self._next_save = now + self._intervals.save

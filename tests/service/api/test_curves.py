@@ -1,0 +1,173 @@
+"""Learning curves over HTTP, of one job and of several."""
+
+import re
+import threading
+import time
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from service.pictures import curves
+from service.store.sql.database import Database
+from tests.service.api.test_hostile_bodies import check_problem
+from tests.service.api.test_jobs import submit
+from tests.service.conftest import World
+from tests.support.live_service import Live, claimed, epoch, record
+from tests.support.pictures import picture, texts
+
+
+def test_a_jobs_curves_are_captioned_with_its_recipe(reader: TestClient, world: World) -> None:
+    words = texts(reader.get(f"/v1/jobs/{world.linear}/curves.svg"))
+    epochs = reader.get(f"/v1/jobs/{world.linear}/epochs").json()["data"]
+    seconds = sum(found["seconds"] for found in epochs)
+    assert f"2 epochs in {seconds:.1f} s · sgd · learning rate 0.1 · batch size 256" in words
+
+
+@pytest.mark.parametrize(
+    ("spec", "caption"),
+    [
+        ({"optimizer": {"momentum": 0.9}}, "sgd, momentum 0.9 · learning rate 0.1 · batch size 64"),
+        (
+            {"preset": "mlp-augmented"},
+            "adamw · augmented · learning rate 0.001, cosine · batch size 256",
+        ),
+    ],
+)
+def test_a_caption_names_optimizer_and_augmentation(
+    api: TestClient, house: Database, spec: dict[str, Any], caption: str
+) -> None:
+    job = submit(api, **spec, epochs=1)
+    record(claimed(house), 1)
+    written = texts(api.get(f"/v1/jobs/{job}/curves.svg"))
+    [shown] = [words for words in written if "epoch in" in words]
+    assert re.fullmatch(rf"1 epoch in \d\.\d s · {re.escape(caption)}", shown)
+
+
+def test_curves_can_be_drawn_while_the_job_trains(api: TestClient, house: Database) -> None:
+    job = submit(api, epochs=9, name="half <done> & $x$")
+    path = f"/v1/jobs/{job}/curves.svg"
+    attempt = claimed(house)
+    assert any("0 of 9 epochs" in words for words in texts(api.get(path)))
+    record(attempt, 1, 2)
+    caption = "2 of 9 epochs in 0.5 s · sgd · learning rate 0.1 · batch size 64"
+    assert caption in texts(api.get(path))
+    assert picture(api.get(f"/v1/jobs/{job}/curves.png")).size == (2000, 840)
+
+
+@pytest.mark.parametrize(
+    ("query", "size", "corner"),
+    [
+        ("", (2000, 840), (255, 255, 255)),
+        ("?width=200&height=150", (400, 300), (255, 255, 255)),
+        ("?width=600&height=1000&theme=dark", (1200, 2000), (22, 27, 34)),
+    ],
+)
+def test_curves_have_the_size_and_paper_asked_for(
+    reader: TestClient,
+    world: World,
+    query: str,
+    size: tuple[int, int],
+    corner: tuple[int, int, int],
+) -> None:
+    drawn = picture(reader.get(f"/v1/jobs/{world.linear}/curves.png{query}"))
+    assert drawn.size == size
+    assert drawn.convert("RGB").getpixel((1, 1)) == corner
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["width=199", "width=4001", "height=149", "height=3001", "theme=blue", "width=x"],
+)
+def test_a_size_out_of_range_is_refused_by_name(
+    reader: TestClient, world: World, query: str
+) -> None:
+    answer = reader.get(f"/v1/jobs/{world.linear}/curves.png?{query}")
+    check_problem(answer, 422)
+    assert answer.json()["errors"][0]["pointer"] == "?" + query.split("=")[0]
+
+
+def test_several_jobs_share_a_picture_in_the_order_given(reader: TestClient, world: World) -> None:
+    def order(*jobs: str) -> list[str]:
+        words = texts(reader.get("/v1/curves.svg", params={"jobs": ",".join(jobs)}))
+        return [word for word in words if word in ("linear", "deep one")]
+
+    assert order(world.linear, world.deep) == ["linear", "deep one"]
+    assert order(world.deep, world.linear) == ["deep one", "linear"]
+
+
+def test_a_job_named_twice_is_drawn_once(reader: TestClient, world: World) -> None:
+    twice = reader.get("/v1/curves.png", params={"jobs": f" {world.deep} ,,{world.deep},"})
+    once = reader.get(f"/v1/jobs/{world.deep}/curves.png")
+    assert twice.content == once.content
+
+
+def test_a_job_without_a_name_goes_by_its_id(api: TestClient) -> None:
+    job, other = submit(api), submit(api, preset="linear")
+    words = texts(api.get("/v1/curves.svg", params={"jobs": f"{job},{other}"}))
+    assert {"linear", job[:27] + "…"} <= {word.strip() for word in words}
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "code"),
+    [
+        ("", 422, "invalid"),
+        ("?jobs=", 422, "invalid"),
+        ("?jobs=,%20,", 422, "invalid"),
+        ("?jobs=" + ",".join(f"j{n}" for n in range(17)), 422, "invalid"),
+        ("?jobs=" + "x" * 1025, 422, "invalid"),
+        ("?jobs=nope", 404, "job-not-found"),
+        ("?jobs=%00", 404, "job-not-found"),
+    ],
+)
+def test_no_jobs_too_many_and_unknown_ones_are_refused(
+    reader: TestClient, query: str, status: int, code: str
+) -> None:
+    answer = reader.get(f"/v1/curves.png{query}")
+    check_problem(answer, status)
+    assert answer.json()["code"] == code
+
+
+def test_sixteen_jobs_fit_into_the_smallest_picture(api: TestClient, house: Database) -> None:
+    jobs = [submit(api, name=f"number {n} of sixteen") for n in range(16)]
+    for _ in jobs:
+        record(claimed(house), 1, 2)
+    query: dict[str, Any] = {"jobs": ",".join(jobs), "width": 200, "height": 150}
+    assert picture(api.get("/v1/curves.png", params=query)).size == (400, 300)
+
+
+def test_curves_change_their_tag_with_the_epochs_and_the_looks(
+    api: TestClient, house: Database
+) -> None:
+    job = submit(api)
+    attempt = claimed(house)
+    path = f"/v1/jobs/{job}/curves.svg"
+
+    def tag(query: str = "") -> str:
+        return api.get(path + query).headers["ETag"]
+
+    first = tag()
+    assert tag() == first
+    attempt.heartbeat((1, 0), [epoch(1)])
+    tags = [first, tag(), tag("?width=300"), tag("?theme=dark"), tag("?height=300")]
+    assert len(set(tags)) == 5
+
+
+def test_curves_are_never_drawn_concurrently(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    job, now, most = submit(live.http), [], []
+
+    def draw(*_: object, **__: object) -> Any:
+        now.append(1)
+        most.append(len(now))
+        time.sleep(0.02)
+        now.pop()
+        return b""
+
+    monkeypatch.setattr(curves, "draw", draw)
+    paths = [f"/v1/jobs/{job}/curves.png", f"/v1/curves.svg?jobs={job}"] * 6
+    threads = [threading.Thread(target=live.http.get, args=[path]) for path in paths]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1] * 12

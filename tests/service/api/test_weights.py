@@ -1,0 +1,207 @@
+"""Weights as pictures and as files."""
+
+import base64
+import hashlib
+import io
+import re
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors.numpy import load
+from starlette.testclient import TestClient
+
+from service.api import weights
+from tests.service.api.test_hostile_bodies import check_problem
+from tests.service.api.test_jobs import submit
+from tests.service.conftest import World
+from tests.support.pictures import picture, texts
+
+TEN = [f"Digit {digit}" for digit in range(10)]
+
+
+def test_the_linear_models_weights_are_ten_named_templates(
+    reader: TestClient, world: World
+) -> None:
+    path = f"/v1/models/{world.linear}/layers/1/weights"
+    assert texts(reader.get(f"{path}.svg")) == TEN
+    wide, high = picture(reader.get(f"{path}.png")).size
+    assert 2 < wide / high < 2.2  # five columns, two rows and their titles
+
+
+def test_templates_show_the_weights(reader: TestClient, world: World) -> None:
+    answer = reader.get(
+        f"/v1/models/{world.linear}/layers/1/weights.svg?units=1&offset=3&tile=28&columns=1"
+    )
+    [data] = re.findall(r"data:image/png;base64,([^\"]+)", answer.text)
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"), float)
+    shown = pixels[-28 - 3 : -3, 3:31]  # a tile of 28 lies 28 // 9 = 3 from the edges
+    weights = load(reader.get(f"/v1/models/{world.linear}/weights.safetensors").content)
+    template = weights["layers.1.weight"][:, 3].reshape(28, 28)
+    strongest = np.unravel_index(np.abs(template).argmax(), template.shape)
+    red, _, blue = shown[strongest]
+    assert (blue > red) == (template[strongest] > 0)
+    redness = (shown[..., 0] - shown[..., 2]).ravel()
+    assert np.corrcoef(redness, template.ravel())[0, 1] < -0.9
+
+
+@pytest.mark.parametrize(
+    ("query", "titles"),
+    [
+        ("units=3", TEN[:3]),
+        ("offset=7", TEN[7:]),
+        ("units=2&offset=4", TEN[4:6]),
+        ("units=1024&offset=9", TEN[9:]),
+        ("scale=each&theme=dark", TEN),
+    ],
+)
+def test_a_part_of_the_units_can_be_drawn(
+    reader: TestClient, world: World, query: str, titles: list[str]
+) -> None:
+    answer = reader.get(f"/v1/models/{world.linear}/layers/1/weights.svg?{query}")
+    assert texts(answer) == titles
+
+
+def test_columns_and_tiles_decide_the_pictures_shape(reader: TestClient, world: World) -> None:
+    path = f"/v1/models/{world.linear}/layers/1/weights.png"
+    row = picture(reader.get(f"{path}?columns=10&tile=56")).size
+    column = picture(reader.get(f"{path}?columns=1&tile=56")).size
+    assert row[0] > 560 > 150 > row[1]
+    assert column[1] > 560 > 150 > column[0]
+
+
+def test_a_scale_of_their_own_changes_the_tiles(reader: TestClient, world: World) -> None:
+    path = f"/v1/models/{world.linear}/layers/1/weights.png"
+    shared, each = (reader.get(f"{path}?scale={scale}").content for scale in ("shared", "each"))
+    assert shared != each
+
+
+def test_a_hidden_layers_templates_have_no_titles_and_a_deeper_one_is_a_matrix(
+    reader: TestClient, world: World
+) -> None:
+    path = f"/v1/models/{world.deep}/layers"
+    assert texts(reader.get(f"{path}/1/weights.svg")) == []
+    assert texts(reader.get(f"{path}/2/weights.svg")) == ["Layer 2: 12 inputs, 11 units (rows)"]
+    assert texts(reader.get(f"{path}/3/weights.svg")) == ["Layer 3: 11 inputs, 10 units (rows)"]
+
+
+def test_a_picture_that_lacks_units_says_so(reader: TestClient, world: World) -> None:
+    path = f"/v1/models/{world.deep}/layers"
+    templates, whole = (reader.get(f"{path}/1/weights.svg?units={n}") for n in (8, 12))
+    assert texts(templates) == ["8 of 12 units"]
+    assert texts(whole) == []
+    later = reader.get(f"{path}/1/weights.svg?offset=4&theme=dark")
+    assert texts(later) == ["8 of 12 units, from 4 on"]
+    assert texts(reader.get(f"{path}/1/weights.svg?units=1&tile=28")) == []  # there is no room
+    matrix = reader.get(f"{path}/2/weights.svg?units=5")
+    assert texts(matrix) == ["Layer 2: 12 inputs, 5 of 11 units (rows)"]
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("layers/2/weights.png", "layer-not-found"),
+        ("layers/2147483648/weights.png", "layer-not-found"),
+        ("layers/1/weights.png?offset=10", "not-found"),
+        ("layers/1/weights.svg?offset=2147483648", "not-found"),
+    ],
+)
+def test_a_layer_or_unit_that_is_not_there_is_not_found(
+    reader: TestClient, world: World, path: str, code: str
+) -> None:
+    answer = reader.get(f"/v1/models/{world.linear}/{path}")
+    check_problem(answer, 404)
+    assert answer.json()["code"] == code
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["units=0", "units=1025", "offset=-1", "tile=7", "tile=513", "columns=0", "columns=65"],
+)
+def test_a_number_out_of_range_is_refused_by_name(
+    reader: TestClient, world: World, query: str
+) -> None:
+    answer = reader.get(f"/v1/models/{world.linear}/layers/1/weights.png?{query}")
+    check_problem(answer, 422)
+    assert answer.json()["errors"][0]["pointer"] == "?" + query.split("=")[0]
+
+
+def test_weights_are_the_same_in_every_format(reader: TestClient, world: World) -> None:
+    path = f"/v1/models/{world.deep}/weights"
+    tensors = load(reader.get(f"{path}.safetensors").content)
+    arrays = np.load(io.BytesIO(reader.get(f"{path}.npz").content), allow_pickle=False)
+    lists = reader.get(f"{path}.json").json()
+    shapes = {name: array.shape for name, array in tensors.items()}
+    sizes = [784, 12, 11, 10]
+    assert shapes == {f"layers.{k}.weight": (sizes[k - 1], sizes[k]) for k in (1, 2, 3)} | {
+        f"layers.{k}.bias": (sizes[k],) for k in (1, 2, 3)
+    }
+    assert set(arrays) == set(lists) == set(tensors)
+    for name, tensor in tensors.items():
+        assert tensor.dtype == np.float32
+        np.testing.assert_array_equal(arrays[name], tensor)
+        np.testing.assert_array_equal(np.array(lists[name], np.float32), tensor)
+
+
+def test_the_jobs_digest_is_that_of_the_tensor_data(reader: TestClient, world: World) -> None:
+    # safetensors: 8 bytes of header length, little-endian; the header; the data.
+    for job in (world.linear, world.deep):
+        file = reader.get(f"/v1/models/{job}/weights.safetensors").content
+        data = file[8 + int.from_bytes(file[:8], "little") :]
+        known = reader.get(f"/v1/jobs/{job}").json()["weights_sha256"]
+        assert hashlib.sha256(data).hexdigest() == known
+
+
+def test_a_file_of_weights_is_named_after_its_job(reader: TestClient, world: World) -> None:
+    for suffix, media_type in (
+        ("safetensors", "application/octet-stream"),
+        ("npz", "application/zip"),
+        ("json", "application/json"),
+    ):
+        answer = reader.get(f"/v1/models/latest/weights.{suffix}")
+        assert answer.headers["Content-Type"] == media_type
+        named = f'attachment; filename="{world.linear}.{suffix}"'
+        assert answer.headers["Content-Disposition"] == named
+
+
+def test_weights_that_are_too_many_for_json_are_offered_otherwise(
+    reader: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.api.weights.MAX_JSON_PARAMETERS", 7_849)
+    answer = reader.get("/v1/models/latest/weights.json")
+    check_problem(answer, 422)
+    assert ".safetensors" in answer.json()["detail"]
+    assert reader.get("/v1/models/latest/weights.npz").status_code == 200
+
+
+def test_one_column_of_many_tiles_stays_a_picture_of_bounded_size(
+    reader: TestClient, world: World
+) -> None:
+    answer = reader.get(f"/v1/models/{world.deep}/layers/1/weights.png?columns=1")
+    width, _ = Image.open(io.BytesIO(answer.content)).size
+    assert width < 150
+
+
+def test_latest_is_the_job_that_succeeded_last(reader: TestClient, world: World) -> None:
+    path = "layers/1/weights.png?units=2"
+    latest = reader.get(f"/v1/models/latest/{path}")
+    assert latest.content == reader.get(f"/v1/models/{world.linear}/{path}").content
+    assert latest.content != reader.get(f"/v1/models/{world.deep}/{path}").content
+
+
+@pytest.mark.parametrize("path", ["weights.npz", "layers/1/weights.svg"])
+def test_weights_that_are_not_there_yet_suggest_a_retry(api: TestClient, path: str) -> None:
+    answer = api.get(f"/v1/models/{submit(api)}/{path}")
+    check_problem(answer, 409)
+    assert answer.json()["code"] == "no-checkpoint-yet"
+    assert answer.headers["Retry-After"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("n_in", "units", "pixels"), [(1000, 10, 8), (32, 10, 1), (448, 10, 4), (128, 500, 1)]
+)
+def test_each_unit_of_a_wide_layer_has_a_row_that_can_be_seen(
+    n_in: int, units: int, pixels: NDArray[np.uint8]
+) -> None:
+    assert weights.row_height(n_in, units) == pixels

@@ -1,0 +1,14 @@
+"""The commands run without the settings of this machine."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Remove all MLP variables, and work in a directory without a `.env` file."""
+    for name in [name for name in os.environ if name.startswith("MLP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)

@@ -1,0 +1,151 @@
+"""The order of the HTTP stack, seen in what each layer keeps from the next ones."""
+
+import asyncio
+from collections.abc import Coroutine
+from types import SimpleNamespace
+from typing import Any, cast
+
+import anyio
+import pytest
+from starlette.testclient import TestClient
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.api.dependencies import Services
+from service.app import Application
+from service.domain.errors import StoreBroken
+from service.server import stack
+from service.server.admission import Admission
+from service.server.auth import KeyRing
+from service.server.metrics import Metrics
+from service.store.api_keys import ApiKey, ApiKeyStore
+from service.store.jobs import JobStore
+
+PREDICT = "/v1/models/latest/predict"
+
+
+class FakeKeys:
+    """As much of a ApiKeyStore as a KeyRing needs."""
+
+    def __init__(self, *keys: ApiKey) -> None:
+        self.reads = 0
+        self._keys = list(keys)
+
+    def all(self) -> list[ApiKey]:
+        self.reads += 1
+        return self._keys
+
+
+class Stacked:
+    """The service's layers around an application that notes what reaches it."""
+
+    def __init__(self, *, slots: int = 1) -> None:
+        self.reached: list[str] = []
+        self.keys = FakeKeys()
+        self.admission = Admission(slots)
+        jobs = cast(JobStore, SimpleNamespace(counts=dict))
+        self.metrics = Metrics(jobs, self.admission)
+        layers = stack.layers(
+            admission=self.admission,
+            metrics=self.metrics,
+            keys=KeyRing(cast(ApiKeyStore, self.keys)),
+            services=cast(Services, SimpleNamespace(seen_by_owner=lambda *_: None)),
+            allowed_hosts=["localhost"],
+        )
+        self.app = stack.build(self._note, layers)
+        self.client = TestClient(self.app, base_url="http://localhost")
+
+    async def _note(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.reached.append(scope["type"])
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    def measured(self) -> str:
+        return self.metrics.page()[0].decode()
+
+
+def named(name: str, passed: list[str]) -> stack.Layer:
+    def layer(app: ASGIApp) -> ASGIApp:
+        async def note(scope: Scope, receive: Receive, send: Send) -> None:
+            passed.append(name)
+            await app(scope, receive, send)
+
+        return note
+
+    return layer
+
+
+async def unused(*_: object) -> Any:
+    raise AssertionError("nothing may be received or sent")
+
+
+def test_the_first_layer_of_the_list_is_the_outermost() -> None:
+    passed: list[str] = []
+
+    async def app(*_: object) -> None:
+        passed.append("app")
+
+    built = stack.build(app, [named("outer", passed), named("inner", passed)])
+    asyncio.run(cast(Coroutine[Any, Any, None], built({}, unused, unused)))
+    assert passed == ["outer", "inner", "app"]
+
+
+def test_a_request_that_nothing_refuses_passes_all_layers() -> None:
+    stacked = Stacked()
+    answer = stacked.client.get("/v1/jobs")
+    assert (answer.status_code, stacked.reached) == (204, ["http"])
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_without_a_free_slot_a_prediction_is_refused_before_anything_else() -> None:
+    stacked = Stacked(slots=0)
+    answer = stacked.client.post(PREDICT, headers={"Host": "evil.example"})
+    assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
+    assert (stacked.admission.refused, stacked.keys.reads) == (1, 0)
+    assert 'http_request_method="POST"' not in stacked.measured()
+    assert stacked.client.get("/v1/jobs").status_code == 204
+
+
+def test_a_foreign_host_is_measured_and_refused_before_keys_are_read() -> None:
+    stacked = Stacked()
+    answer = stacked.client.get("/v1/jobs", headers={"Host": "evil.example"})
+    assert answer.status_code == 400
+    assert (stacked.keys.reads, stacked.reached) == (0, [])
+    assert 'http_response_status_code="400"' in stacked.measured()
+
+
+def test_a_prediction_without_a_key_is_refused_before_its_body_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stacked, sent = Stacked(), list[Message]()
+
+    def fail() -> list[ApiKey]:
+        raise StoreBroken("the keys are gone")
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    monkeypatch.setattr(stacked.keys, "all", fail)
+    headers = [(b"host", b"localhost"), (b"content-length", b"9")]
+    scope: dict[str, Any] = {"type": "http", "method": "POST", "scheme": "http", "path": PREDICT}
+    scope |= {"headers": headers, "query_string": b""}
+    asyncio.run(cast(Coroutine[Any, Any, None], stacked.app(scope, unused, send)))
+    assert sent[0]["status"] == 503
+    assert b"store-unavailable" in sent[1]["body"]
+    assert (stacked.reached, stacked.admission.refused) == ([], 0)
+
+
+def test_a_stream_whose_client_has_left_is_no_crash_and_another_error_is_one() -> None:
+    errors: list[Exception] = []
+    app = Application([], docs_url=None)
+
+    @app.get("/")
+    async def fail() -> None:
+        raise ExceptionGroup("the tasks of a stream", errors)
+
+    client = TestClient(app, raise_server_exceptions=True)
+    errors[:] = [OSError("the disk")]
+    with pytest.raises(ExceptionGroup):
+        client.get("/")
+    errors[:] = [anyio.BrokenResourceError()]
+    with pytest.raises(AssertionError, match="did not receive any response"):
+        client.get("/")

@@ -1,0 +1,175 @@
+"""Databases of older versions are brought to the newest schema, or left as they are."""
+
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine
+
+from service.domain.errors import StoreBroken
+from service.store.jobs import JobStore
+from service.store.queue import Queue
+from service.store.sql.database import Database
+from service.store.sql.migrate import REVISIONS, is_outdated, migrate, migrations
+from service.store.sql.schema import metadata
+from service.store.sql.sqlite import sqlite_url
+from tests.conftest import submit
+from tests.support.job_records import query
+
+TABLES = ("api_keys", "checkpoints", "epochs", "events", "idempotency_keys", "jobs")
+
+
+def shape_of(path: Path) -> dict[str, object]:
+    """All that SQLite itself can tell of the tables."""
+    connection = sqlite3.connect(path)
+    found: dict[str, object] = {}
+    for name in TABLES:
+        found[name] = connection.execute(f"PRAGMA table_xinfo({name})").fetchall()
+        found[f"{name} keys"] = connection.execute(f"PRAGMA foreign_key_list({name})").fetchall()
+        listed = connection.execute(f"PRAGMA index_list({name})").fetchall()
+        for _, index, *kind in listed:
+            columns = connection.execute(f"PRAGMA index_info({index})").fetchall()
+            found[index] = (kind, columns)
+        sql = connection.execute(f"SELECT sql FROM sqlite_master WHERE name = '{name}'").fetchone()
+        found[f"{name} counts"] = "AUTOINCREMENT" in sql[0]
+    connection.close()
+    return found
+
+
+def test_the_migrated_schema_is_that_of_the_code(database: Database) -> None:
+    with database.alter() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_sqlite_sees_no_difference_between_migrated_and_made(
+    database: Database, tmp_path: Path
+) -> None:
+    made = tmp_path / "made.sqlite3"
+    engine = create_engine(f"sqlite:///{made}")
+    metadata.create_all(engine)
+    engine.dispose()
+    migrated = shape_of(Path(database.url.removeprefix("sqlite:///")))
+    assert migrated == shape_of(made)
+    assert migrated["jobs counts"] is True
+
+
+def test_a_migration_starts_from_nothing_and_makes_the_folder(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "jobs.sqlite3"
+    migrate(f"sqlite:///{path}")
+    connection = sqlite3.connect(path)
+    found = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+    connection.close()
+    assert found == [(REVISIONS[-1],)]
+
+
+@pytest.mark.parametrize("name", ["a?b%c", "a#b", "50%20 + é"])
+def test_a_database_may_lie_in_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name / "jobs.sqlite3"
+    migrate(sqlite_url(path))
+    database = Database(sqlite_url(path))
+    submit(JobStore(database))
+    database.close()
+    assert [file.relative_to(tmp_path) for file in tmp_path.glob("*/*")] == [
+        Path(name) / "jobs.sqlite3"
+    ]
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_workers_are_found_in_a_database_of_every_schema(tmp_path: Path, revision: str) -> None:
+    """They are asked to leave before it is migrated."""
+    path = tmp_path / "jobs.sqlite3"
+    url = sqlite_url(path)
+    command.upgrade(migrations(url), revision)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        columns = connection.execute("PRAGMA table_info(jobs)").fetchall()
+        required = [name for _, name, _, not_null, *_ in columns if not_null]
+        values = dict.fromkeys(required, "0")
+        values |= {"state": "running", "handle": '{"pid": 7}'}
+        marks = ", ".join("?" * len(values))
+        statement = f"INSERT INTO jobs ({', '.join(values)}) VALUES ({marks})"
+        connection.execute(statement, list(values.values()))
+    database = Database(url)
+    assert is_outdated(database) == (revision != REVISIONS[-1])
+    assert Queue(database).handles() == [{"pid": 7}]
+    database.close()
+
+
+def test_columns_are_renamed_in_place_and_keep_their_values(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.sqlite3"
+    url = sqlite_url(path)
+    command.upgrade(migrations(url), "0004")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(
+            "INSERT INTO jobs (id, state, attempt, losses, spec, spec_version, cost, beat, "
+            "batches_per_epoch, epochs_done, batches_done, bit_exact, event_count, created_at) "
+            "VALUES ('job_1', 'queued', 4, 3, '{}', 1, '{}', 17, 1, 0, 0, 1, 0, '2026-01-01')"
+        )
+        connection.execute(
+            "INSERT INTO idempotency_keys (owner, key, body_sha256, job, answer, created_at) "
+            "VALUES ('', 'key', 'sha', 'job_1', '{\"losses\":3}', '2026-01-01')"
+        )
+    migrate(url)
+    with closing(sqlite3.connect(path)) as connection:
+        found = connection.execute("SELECT id, attempt, lost_workers, heartbeat FROM jobs")
+        assert found.fetchall() == [("job_1", 4, 3, 17)]
+        answers = connection.execute("SELECT answer FROM idempotency_keys").fetchall()
+    assert answers == [('{"losses":3}',)], "an answer is sent again as it was"
+
+
+def test_a_migrated_database_is_left_alone(database: Database) -> None:
+    submit(JobStore(database))
+    path = Path(database.url.removeprefix("sqlite:///"))
+    before = path.read_bytes()
+    migrate(database.url)
+    assert path.read_bytes() == before
+
+
+def test_a_database_of_a_newer_version_is_left_alone(database: Database) -> None:
+    query(database, "UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(StoreBroken, match=r"can't be upgraded by this version: .*9999"):
+        migrate(database.url)
+    assert query(database, "SELECT version_num FROM alembic_version") == [("9999",)]
+
+
+def test_processes_that_migrate_at_once_migrate_once(tmp_path: Path) -> None:
+    url, go = f"sqlite:///{tmp_path / 'jobs.sqlite3'}", tmp_path / "go"
+    code = (
+        "import sys, time, alembic.command, alembic.config; from pathlib import Path\n"
+        "from service.store.sql.migrate import migrate\n"
+        "while not Path(sys.argv[2]).exists(): time.sleep(0.01)\n"
+        "migrate(sys.argv[1])"
+    )
+    command = [sys.executable, "-W", "error", "-c", code, url, str(go)]
+    processes = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(3)]
+    time.sleep(0.8)
+    go.touch()
+    errors = [process.communicate(timeout=60)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], errors
+    assert set(shape_of(tmp_path / "jobs.sqlite3")) >= set(TABLES)
+
+
+def garbage(folder: Path) -> str:
+    (folder / "garbage").write_bytes(bytes(range(256)) * 32)
+    return f"sqlite:///{folder / 'garbage'}"
+
+
+def test_a_garbage_file_is_not_migrated(tmp_path: Path) -> None:
+    url = garbage(tmp_path)
+    before = (tmp_path / "garbage").read_bytes()
+    with pytest.raises(StoreBroken, match="not a database"):
+        migrate(url)
+    assert (tmp_path / "garbage").read_bytes() == before
+
+
+def test_a_folder_that_cannot_be_made_is_broken(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreBroken, match="file"):
+        migrate(f"sqlite:///{tmp_path / 'file' / 'jobs.sqlite3'}")

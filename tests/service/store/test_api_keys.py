@@ -1,0 +1,124 @@
+"""API keys at rest: their form, what is kept of them, and whose jobs a view of the store shows."""
+
+import hashlib
+import re
+import sqlite3
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from alembic import command
+
+from mlp_client.job_state import State
+from service.domain.errors import JobNotFound, KeyNotFound
+from service.store.api_keys import ApiKeyStore
+from service.store.jobs import JobStore
+from service.store.sql.database import Database
+from service.store.sql.migrate import migrate, migrations
+from tests.conftest import submission, submit
+
+
+@pytest.fixture
+def keys(database: Database) -> ApiKeyStore:
+    return ApiKeyStore(database)
+
+
+def test_a_key_has_an_id_and_a_secret_of_which_the_digest_alone_is_kept(
+    keys: ApiKeyStore, database: Database
+) -> None:
+    made = keys.create("ada", ["train", "read"])
+    found = re.fullmatch(r"mlp_([a-z0-9]{10})_([A-Za-z0-9_-]{43})", made)
+    assert found
+    [key] = keys.all()
+    assert (key.id, key.owner, set(key.scopes)) == (found[1], "ada", {"read", "train"})
+    assert key.secret_sha256 == hashlib.sha256(found[2].encode()).hexdigest()
+    assert key.secret_sha256 not in repr(key)
+    path = Path(database.url.removeprefix("sqlite:///"))
+    assert found[2].encode() not in path.read_bytes()
+
+
+def test_keys_differ(keys: ApiKeyStore) -> None:
+    assert len({keys.create("ada", ["read"])[-43:] for _ in range(5)}) == 5
+    assert len({key.id for key in keys.all()}) == 5
+
+
+def test_a_key_expires_after_its_lifetime(keys: ApiKeyStore) -> None:
+    keys.create("ada", ["read"])
+    keys.create("ada", ["read"], timedelta(minutes=1))
+    keys.create("ada", ["read"], timedelta(0))
+    assert [key.expired for key in keys.all()] == [False, False, True]
+
+
+def test_a_revoked_key_stays_and_keeps_the_time_of_the_first_revocation(keys: ApiKeyStore) -> None:
+    keys.create("ada", ["read"])
+    [key] = keys.all()
+    keys.revoke(key.id)
+    [first] = keys.all()
+    keys.revoke(key.id)
+    assert keys.all() == [first]
+    assert first.revoked_at
+
+
+def test_a_key_that_never_was_can_not_be_revoked(keys: ApiKeyStore) -> None:
+    with pytest.raises(KeyNotFound, match=r"'nope'.*keys list"):
+        keys.revoke("nope")
+
+
+def test_an_owner_sees_its_own_jobs_and_nobody_sees_none(jobs: JobStore) -> None:
+    ada, bob = (jobs.seen_by(owner, everything=False) for owner in ("ada", "bob"))
+    nobody, admin = jobs.seen_by(None, everything=False), jobs.seen_by("ops", everything=True)
+    made = [submit(store) for store in (jobs, ada, bob, admin)]
+    seen = [{job.id for job in store.page(10).jobs} for store in (nobody, ada, bob, admin)]
+    assert seen == [set(), {made[1]}, {made[2]}, set(made)]
+    assert [store.counts()[State.QUEUED] for store in (nobody, ada, admin)] == [0, 1, 4]
+    assert [jobs.get(id_).owner for id_ in made] == [None, "ada", "bob", "ops"]
+    assert set(ada.news(made)) == {made[1]}
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda store, job: store.get(job),
+        lambda store, job: store.page(5, after=job),
+        lambda store, job: store.act("pause", job),
+        lambda store, job: store.act("resume", job),
+        lambda store, job: store.delete(job),
+        lambda store, job: store.epochs(job),
+        lambda store, job: store.events(job),
+        lambda store, job: store.with_checkpoints(job),
+    ],
+)
+def test_nothing_can_be_done_with_the_job_of_another(
+    jobs: JobStore, use: Callable[[JobStore, str], object]
+) -> None:
+    job = submit(jobs.seen_by("ada", everything=False))
+    before = jobs.get(job)
+    with pytest.raises(JobNotFound):
+        use(jobs.seen_by("bob", everything=False), job)
+    assert jobs.get(job) == before
+
+
+def test_the_place_in_the_queue_counts_the_jobs_of_all(jobs: JobStore) -> None:
+    submit(jobs.seen_by("ada", everything=False))
+    bob = jobs.seen_by("bob", everything=False)
+    assert bob.get(submit(bob)).queue_position == 2
+
+
+def test_an_older_database_keeps_its_jobs_and_idempotency_keys(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'jobs.sqlite3'}"
+    command.upgrade(migrations(url), "0001")
+    old = sqlite3.connect(tmp_path / "jobs.sqlite3")
+    old.execute(
+        "INSERT INTO idempotency_keys VALUES ('mine', ?, 'job_1', 'the answer', '2999-01-01')",
+        [hashlib.sha256(b"body").hexdigest()],
+    )
+    old.commit()
+    old.close()
+    migrate(url)
+    database = Database(url)
+    twin = submission(JobStore(database), "mine", b"body")
+    assert (twin.job, twin.answer, twin.replayed) == ("job_1", "the answer", True)
+    ada = JobStore(database).seen_by("ada", everything=False)
+    assert not submission(ada, "mine", b"other").replayed
+    database.close()

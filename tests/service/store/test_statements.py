@@ -1,0 +1,132 @@
+"""Every statement exists once, as SQL that SQLite and PostgreSQL both take."""
+
+import ast
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from mlp_client.job_state import State
+from service.store import (
+    api_keys,
+    attempts,
+    backup,
+    checkpoints,
+    idempotency,
+    job_list,
+    jobs,
+    queue,
+    transitions,
+)
+from service.store.jobs import JobStore
+from service.store.sql import migrate
+from service.store.sql.database import Database
+from tests.support.job_records import query, succeed
+
+MODULES = (
+    api_keys, attempts, backup, checkpoints, idempotency, jobs, queue, transitions, migrate
+)  # fmt: skip
+VERB = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
+BUILT = {
+    f"list of {len(states)} states, below={below}, own={own}": job_list.newest_jobs(
+        states, below=below, own=own
+    )
+    for states in ((), tuple(State))
+    for below in (False, True)
+    for own in (False, True)
+}
+STATEMENTS = {
+    f"{module.__name__}.{name}": value
+    for module in MODULES
+    for name, value in vars(module).items()
+    if isinstance(value, str) and VERB.match(value)
+}
+SQLITE_ALONE = re.compile(
+    r"\b(PRAGMA|INSERT OR|REPLACE|GLOB|ROWID|json_\w+|datetime\(|julianday|strftime|ifnull|"
+    r"IS NOT :|IS :|VACUUM|sqlite_\w+)",
+    re.IGNORECASE,
+)
+NOT_OF_ONE_OWNER = {"INSERT", "DELETE", "COUNT_AHEAD", "EPOCHS", "EVENTS"}
+"""Of `jobs.py`: they are about a new job, about a row that was found or locked before by a
+statement that is narrowed, or about the place in everyone's queue."""
+
+
+def test_there_are_statements() -> None:
+    assert len(STATEMENTS) > 30
+
+
+@pytest.mark.parametrize("statement", [*STATEMENTS.values(), *BUILT.values()])
+def test_a_statement_is_one_that_other_engines_take_too(statement: str) -> None:
+    """Another driver's parameters are written by replacing `:name` in the text."""
+    literals = re.findall(r"'[^']*'", statement)
+    assert not [literal for literal in literals if ":" in literal]
+    assert "%" not in statement
+    assert "?" not in statement
+    assert not SQLITE_ALONE.search(statement)
+    assert not re.search(r"::|:\W|:\d", statement), "a colon begins a parameter and nothing else"
+
+
+def test_no_statement_exists_twice() -> None:
+    texts = {name: " ".join(statement.split()) for name, statement in STATEMENTS.items()}
+    assert [text for text, count in Counter(texts.values()).items() if count > 1] == []
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_statements_are_constants_at_the_top_of_a_file(module: object) -> None:
+    """So this file finds them all; what is built is built by `job_list` and `transitions`."""
+    tree = ast.parse(Path(str(module.__file__)).read_text())  # type: ignore[attr-defined]
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    texts = [
+        node.value
+        for function in functions
+        for node in ast.walk(function)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    assert not [text for text in texts if VERB.match(text) and "FROM" in text]
+
+
+def test_every_statement_of_clients_about_jobs_is_narrowed_to_an_owner() -> None:
+    named = {name for name in STATEMENTS if name.startswith("service.store.jobs.")}
+    open_ = {name.rpartition(".")[2] for name in named if "{own}" not in STATEMENTS[name]}
+    assert open_ == NOT_OF_ONE_OWNER
+
+
+def test_only_one_method_executes_statements_that_are_narrowed() -> None:
+    """Any other way would have to remember the owner."""
+    tree = ast.parse(Path(str(jobs.__file__)).read_text())
+    [store] = [node for node in tree.body if getattr(node, "name", "") == "JobStore"]
+    direct = {
+        ast.unparse(call.args[0])
+        for call in ast.walk(store)
+        if isinstance(call, ast.Call)
+        and ast.unparse(call.func).startswith("transaction.")
+        and not ast.unparse(call).startswith("transaction.rows(statement, owner=self._owner")
+    }
+    assert direct == {"EPOCHS", "EVENTS", "DELETE"}
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("statement", [jobs.NEWEST_KEY, jobs.NEWEST_KEY_OF_LATEST])
+def test_a_quick_look_up_looks_at_no_row_but_the_one_meant(
+    database: Database, statement: str, own: bool
+) -> None:
+    narrowed = statement.replace("{own}", " AND owner = :owner" if own else "")
+    plan = query(database, f"EXPLAIN QUERY PLAN {narrowed}", id="job_1", owner="ada")
+    steps = [row[-1] for row in plan]
+    assert not [step for step in steps if step.startswith(("SCAN", "USE TEMP"))], steps
+
+
+@pytest.mark.parametrize(
+    ("owner", "everything", "found"),
+    [("ada", False, True), ("eve", False, False), (None, False, False), ("eve", True, True)],
+)
+def test_a_quick_look_up_finds_only_what_the_owner_may_see(
+    database: Database, jobs: JobStore, owner: str | None, everything: bool, found: bool
+) -> None:
+    job = succeed(database)
+    query(database, "UPDATE jobs SET owner = 'ada'")
+    view = jobs.seen_by(owner, everything=everything)
+    key = f"{job}/1/1-0.safetensors" if found else None
+    assert [view.newest_checkpoint_key(ref) for ref in (job, "latest")] == [key, key]
+    assert view.newest_checkpoint_key("job_2") is None

@@ -1,0 +1,28 @@
+"""Limits that a worker sets on itself, tried in processes of their own."""
+
+import subprocess
+import sys
+
+
+def in_a_process(code: str) -> str:
+    start = (
+        "import resource as r, numpy as np\nfrom service.work.process_limits import limit_memory\n"
+    )
+    command = [sys.executable, "-W", "error", "-c", start + code]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_using_too_much_memory_is_a_memory_error() -> None:
+    code = "limit_memory(10)\ntry: np.ones(2**32, np.uint8)\nexcept MemoryError: print('refused')"
+    assert in_a_process(code) == "refused"
+    code = "limit_memory(2**31)\nprint(np.empty(2**32, np.uint8).size)"
+    assert in_a_process(code) == str(2**32)
+
+
+def test_a_stricter_limit_of_the_machine_stays() -> None:
+    code = (
+        "r.setrlimit(r.RLIMIT_AS, (2**31, 2**31))\n"
+        "limit_memory(10)\n"
+        "print(r.getrlimit(r.RLIMIT_AS))"
+    )
+    assert in_a_process(code) == str((2**31, 2**31))

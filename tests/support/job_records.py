@@ -1,0 +1,107 @@
+"""Jobs, epochs and checkpoints, brought to where a test needs them."""
+
+import sqlite3
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mlp_client.job_state import State
+from mlp_core import Epoch
+from service.store.attempts import FAILED, STOPPED, SUCCEEDED, Attempt
+from service.store.checkpoints import CheckpointRef
+from service.store.jobs import JobStore
+from service.store.queue import Queue
+from service.store.sql.database import Database
+from service.store.stored_job import EpochRecord
+from tests.conftest import submit
+
+HANDLE = {"boot_id": "boot", "pid_namespace": "space", "pid": 7, "start_ticks": 9}
+ENVIRONMENT = {"arithmetic": 1, "numpy": "2", "blas": ["openblas"]}
+DONE = ("epochs_done", "all epochs are done")
+BAD = ("diverged", "the loss is not finite")
+SHUTDOWN = ("shutdown", "asked to leave")
+
+
+def epoch(number: int, *, loss: float = 0.5, accuracy: float = 0.9, seconds: float = 2.0) -> Epoch:
+    return Epoch(
+        number=number,
+        train_loss=loss,
+        train_accuracy=accuracy,
+        test_loss=loss,
+        test_accuracy=accuracy,
+        seconds=seconds,
+    )
+
+
+def told(epoch: Epoch) -> EpochRecord:
+    """The same epoch by the names that clients read."""
+    values = asdict(epoch)
+    return {"epoch": values.pop("number"), **values}
+
+
+def saved(attempt: Attempt, epochs_done: int, batches_done: int = 0) -> CheckpointRef:
+    key = f"{attempt.job}/{attempt.number}/{epochs_done}-{batches_done}.safetensors"
+    return CheckpointRef(attempt.job, attempt.number, epochs_done, batches_done, key, 1, "0" * 64)
+
+
+def claimed(database: Database, **fields: Any) -> Attempt:
+    """A new job whose worker has not given its first beat yet."""
+    return claim(database, submit(JobStore(database), **fields))
+
+
+def claim(database: Database, job: str) -> Attempt:
+    """Claim a job that is queued, whatever else is."""
+    others = [row.id for row in JobStore(database).page(100).jobs if row.id != job]
+    claim = Queue(database).claim(others)
+    assert claim is not None
+    assert claim.job == job
+    return Attempt(database, job, claim.attempt)
+
+
+def started(database: Database, **fields: Any) -> Attempt:
+    attempt = claimed(database, **fields)
+    attempt.begin(HANDLE, ENVIRONMENT)
+    return attempt
+
+
+def in_state(database: Database, state: State | str) -> str:
+    """A new job that has come into `state` by the usual way."""
+    jobs, state = JobStore(database), State(state)
+    if state in (State.QUEUED, State.PAUSED, State.CANCELLED):
+        job = submit(jobs)
+        if state != State.QUEUED:
+            jobs.act("pause" if state == State.PAUSED else "cancel", job)
+        return job
+    attempt = started(database)
+    if state in (State.PAUSING, State.CANCELLING):
+        jobs.act("pause" if state == State.PAUSING else "cancel", attempt.job)
+    elif state in (State.SUCCEEDED, State.FAILED):
+        moves, why = (SUCCEEDED, DONE) if state == State.SUCCEEDED else (FAILED, BAD)
+        attempt.end(moves, why)
+    return attempt.job
+
+
+def succeed(database: Database, **fields: Any) -> str:
+    attempt = started(database, **fields)
+    attempt.end(SUCCEEDED, DONE, saved(attempt, 1), [epoch(1)], "f" * 64)
+    return attempt.job
+
+
+def stop(attempt: Attempt) -> State:
+    return attempt.end(STOPPED, SHUTDOWN)
+
+
+def content(database: Database) -> bytes:
+    """Every byte of the database."""
+    return Path(database.url.removeprefix("sqlite:///")).read_bytes()
+
+
+def query(database: Database, statement: str, **parameters: object) -> list[Any]:
+    """Ask the database by the standard library, past all of our code."""
+    connection = sqlite3.connect(database.url.removeprefix("sqlite:///"), timeout=30)
+    try:
+        found = connection.execute(statement, parameters).fetchall()
+        connection.commit()
+    finally:
+        connection.close()
+    return found
