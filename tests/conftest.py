@@ -140,7 +140,7 @@ def checkpoints(artifacts: Artifacts) -> CheckpointStore:
 
 
 @pytest.fixture
-def shelf(datasets_dir: Path) -> DatasetStore:
+def dataset_store(datasets_dir: Path) -> DatasetStore:
     return DatasetStore(datasets_dir)
 
 

@@ -18,7 +18,7 @@ VIOLATIONS = {
     ),
     "a worker calls an endpoint": (
         "service/work/worker.py",
-        "import service.api.responses",
+        "import service.api.conditional",
         "Imports run downwards",
     ),
     "the store calls an endpoint": (

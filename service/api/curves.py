@@ -7,11 +7,12 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
 
 from mlp_client.records import Job
+from service.api.conditional import conditional, unchanged
 from service.api.dependencies import Services, ServicesDep
+from service.api.heavy_answers import LimitedPool
 from service.api.job_records import job_record
 from service.api.jobs import JobId
 from service.api.openapi import binary
-from service.api.responses import LimitedPool, conditional, unchanged
 from service.api.validation import QueryParameters
 from service.pictures import curves
 from service.store.jobs import Columns

@@ -8,9 +8,10 @@ from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 from pydantic import Field
 
 from mlp_client.records import Record
+from service.api.conditional import conditional, unchanged
 from service.api.dependencies import Services, ServicesDep
+from service.api.heavy_answers import HEAVY_POOL, check_size
 from service.api.openapi import NOT_MODIFIED, binary
-from service.api.responses import HEAVY_POOL, check_size, conditional, unchanged
 from service.api.validation import NO_PARAMETERS, QueryParameters
 from service.pictures import contact_sheet
 from service.store.datasets import DatasetInfo

@@ -10,20 +10,13 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
 from starlette.convertors import StringConvertor, register_url_convertor
 
-from mlp_client.records import Epoch, Job
+from mlp_client.records import Epoch, Job, Record
 from mlp_client.spec import PRESETS, Spec
+from service.api.conditional import conditional, unchanged
 from service.api.dependencies import Services, ServicesDep
+from service.api.heavy_answers import HEAVY_POOL
 from service.api.job_records import epoch_record, job_record, new_job
 from service.api.openapi import NOT_MODIFIED, binary
-from service.api.responses import (
-    HEAVY_POOL,
-    EpochList,
-    JobList,
-    Preset,
-    PresetList,
-    conditional,
-    unchanged,
-)
 from service.api.validation import NO_PARAMETERS, QueryParameters
 from service.domain import cost
 from service.domain.errors import DatasetNotFound, Flaw, SpecRefused
@@ -61,6 +54,41 @@ EXAMPLES: dict[str, Any] = {
         },
     },
 }
+
+
+class JobList(Record):
+    """One page of jobs, newest first."""
+
+    object: Literal["list"] = Field("list", description="The type of this record.")
+    data: list[Job] = Field(description="The jobs of this page.")
+    has_more: bool = Field(description="Whether there are older jobs behind this page.")
+    first_id: str | None = Field(description="Id of the first job; null if the page is empty.")
+    last_id: str | None = Field(
+        description="Id of the last job, to be sent as `after` for the next page; null if the "
+        "page is empty."
+    )
+
+
+class EpochList(Record):
+    """The finished epochs of a job, in order."""
+
+    object: Literal["list"] = Field("list", description="The type of this record.")
+    data: list[Epoch] = Field(description="The epochs.")
+
+
+class Preset(Record):
+    """A spec that has a name."""
+
+    name: str = Field(description="What to send as `preset` in a spec.")
+    description: str = Field(description="The network, and what it achieves on the test set.")
+    spec: Spec = Field(description="The spec with all its fields.")
+
+
+class PresetList(Record):
+    """The presets."""
+
+    object: Literal["list"] = Field("list", description="The type of this record.")
+    data: list[Preset] = Field(description="The presets, the smallest first.")
 
 
 async def _json_only(request: Request) -> None:

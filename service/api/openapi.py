@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from fastapi import FastAPI
 
-from service.api.responses import MEDIA_TYPES
+from service.api.conditional import MEDIA_TYPES
 
 JSON = "application/json"
 

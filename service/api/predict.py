@@ -10,7 +10,7 @@ from pydantic import Field
 from mlp_client.predictions import Predictions
 from service.api import predict_input, prediction_responses
 from service.api.dependencies import ServicesDep
-from service.api.predict_request import BINARY, DESCRIPTIONS, FORM, NPY, REQUEST_BODY
+from service.api.predict_schema import BINARY, DESCRIPTIONS, FORM, NPY, REQUEST_BODY
 from service.api.validation import QueryParameters
 from service.api.weights import Ref
 from service.inference import predict as inference

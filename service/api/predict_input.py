@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 from starlette.datastructures import Headers, UploadFile
 
-from service.api.predict_request import (
+from service.api.predict_schema import (
     FORM,
     JSON,
     MAX_INPUTS,

@@ -10,7 +10,7 @@ from starlette.datastructures import Headers
 
 from mlp_client.predictions import Prediction
 from service.api import problem_responses
-from service.api.predict_request import NPY
+from service.api.predict_schema import NPY
 from service.domain.errors import BadImage
 from service.inference.image_normalization import Normalized
 from service.inference.predict import Options, PredictedBatch

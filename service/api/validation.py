@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from mlp_client.records import ProblemItem
 from mlp_client.spec import AdamW, Augmentation, Sgd, Spec
-from service.api.predict_request import ImageInput, PredictRequest
+from service.api.predict_schema import ImageInput, PredictRequest
 
 MAX_TEXT = 300
 MAX_WORD = 64

@@ -12,15 +12,16 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
 
 from mlp_core import Network
+from service.api.conditional import Pieces, conditional, unchanged
 from service.api.curves import Format, Theme
 from service.api.dependencies import Services, ServicesDep
+from service.api.heavy_answers import HEAVY_POOL, check_size
 from service.api.openapi import binary
-from service.api.responses import HEAVY_POOL, Pieces, check_size, conditional, unchanged
 from service.api.validation import NO_PARAMETERS, QueryParameters
 from service.api.weight_files import npz_pieces, safetensors_pieces
 from service.domain.errors import LayerNotFound
 from service.inference.loaded_model import LoadedModel
-from service.pictures import templates
+from service.pictures import weight_templates
 from service.store.checkpoints import Arrays, CheckpointRef
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
@@ -216,7 +217,7 @@ def _picture(
     query: TemplateQuery,
 ) -> bytes:
     shown, titles = part.templates(image_shape)
-    return templates.draw(
+    return weight_templates.draw(
         shown,
         titles=titles,
         caption="" if titles else part.note,

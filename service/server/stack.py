@@ -14,9 +14,9 @@ from starlette.types import ASGIApp
 from service.api.dependencies import Services
 from service.server.admission import Admission
 from service.server.auth import Authenticator, KeyRing
+from service.server.broken_streams import IgnoreBrokenStream
 from service.server.buffered_protocol import BufferedProtocol
 from service.server.http_protocol import HttpProtocol
-from service.server.ignore_broken_stream import IgnoreBrokenStream
 from service.server.metrics import Metrics
 from service.server.quick_predict import QuickPredict
 from service.server.request_guard import RequestGuard

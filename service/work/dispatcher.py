@@ -21,7 +21,7 @@ from service.work.clock import Clock
 from service.work.exit_codes import STORE_EXIT
 from service.work.launcher import Exit, Launcher, LockWatchdog
 from service.work.lost_workers import TrackedWorker
-from service.work.process import ProcessHandle
+from service.work.process_handle import ProcessHandle
 
 POLL_SECONDS = 0.5
 SWEEP_SECONDS = 1.0

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import structlog
 
 from service.store.queue import Queue
-from service.work.process import ProcessHandle
+from service.work.process_handle import ProcessHandle
 
 DRAIN_SECONDS = 6.0
 """How long workers have to save after SIGTERM, and again to disappear after SIGKILL."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from service.work.process import ProcessHandle
+from service.work.process_handle import ProcessHandle
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from service.work.launcher import Exit
-from service.work.process import ProcessHandle
+from service.work.process_handle import ProcessHandle
 
 LOST_AFTER_SWEEPS = 15
 """Sweeps in a row without a new heartbeat after which a worker is lost."""

@@ -29,9 +29,9 @@ from service.store.sql.driver import DriverConnector
 from service.store.sql.engine import engine_of
 from service.work.clock import Clock
 from service.work.cores import a_core_is_idle
-from service.work.environment import numeric_environment
 from service.work.exit_codes import REPLACED_EXIT, STORE_EXIT
-from service.work.process import ProcessHandle
+from service.work.numeric_environment import numeric_environment
+from service.work.process_handle import ProcessHandle
 from service.work.process_limits import limit_memory, lower_priority
 from service.work.progress_reporter import ProgressReporter
 from service.work.save_schedule import DEFAULT_INTERVALS, Intervals

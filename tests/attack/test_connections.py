@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.attack.slow_clients import (
+from tests.support.campaign import Campaign
+from tests.support.load import HTTPX_SECONDS, Load, Plan, post
+from tests.support.server_process import Server, eventually, resident
+from tests.support.slow_clients import (
     CHUNKED,
     CLIENTS,
     CLOSE,
@@ -24,9 +27,6 @@ from tests.attack.slow_clients import (
     answer_to,
     open_connections,
 )
-from tests.support.campaign import Campaign
-from tests.support.load import HTTPX_SECONDS, Load, Plan, post
-from tests.support.server_process import Server, eventually, resident
 
 FINE = {"200", "no client left"}
 """What good clients see; the second, when the machine is so busy that all of them wait."""

@@ -16,7 +16,9 @@ import pytest
 
 from service.domain.errors import StoreBroken
 from service.store.sql.migrate import migrate
-from tests.attack.path_traversal import (
+from tests.support.campaign import ROOT, Campaign
+from tests.support.live_service import train
+from tests.support.path_traversal import (
     ADDRESSES,
     in_bodies,
     opened_outside,
@@ -24,9 +26,7 @@ from tests.attack.path_traversal import (
     traced,
     traversals,
 )
-from tests.attack.raw_requests import raw, request
-from tests.support.campaign import ROOT, Campaign
-from tests.support.live_service import train
+from tests.support.raw_requests import raw, request
 from tests.support.server_process import Server, eventually
 
 CANARY = "what-the-canary-says"

@@ -20,7 +20,9 @@ from service.server import auth
 from service.store.api_keys import ApiKeyStore
 from service.store.jobs import JobStore
 from service.store.sql.database import Database
-from tests.attack.keyed_service import (
+from tests.conftest import QUICK, submit
+from tests.support.campaign import Campaign
+from tests.support.keyed_service import (
     BODY_BYTES,
     OPEN,
     OWNERS,
@@ -35,8 +37,6 @@ from tests.attack.keyed_service import (
     upload,
     visible_jobs,
 )
-from tests.conftest import QUICK, submit
-from tests.support.campaign import Campaign
 from tests.support.server_process import Server, eventually
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW")

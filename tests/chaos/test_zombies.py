@@ -21,7 +21,7 @@ from service.work.dispatcher import Dispatcher
 from service.work.exit_codes import REPLACED_EXIT
 from service.work.launchers.local import LocalLauncher
 from service.work.lost_workers import LOST_AFTER_SWEEPS
-from service.work.process import ProcessHandle
+from service.work.process_handle import ProcessHandle
 from tests.conftest import submit
 from tests.support.campaign import Campaign
 from tests.support.fake_workers import Clock

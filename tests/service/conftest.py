@@ -63,7 +63,7 @@ def api(application: Application) -> Iterator[TestClient]:
 
 
 @pytest.fixture
-def house(application: Application) -> Database:
+def api_database(application: Application) -> Database:
     """The database behind `api`."""
     database: Database = application.state.components.database
     return database

@@ -11,7 +11,7 @@ from mlp_core import DataLayout, Dataset, Split, lay_out
 from service.domain.errors import DatasetNotFound
 from service.store.datasets import DatasetStore
 from service.work.launcher import Exit
-from service.work.process import ProcessHandle, this_machine
+from service.work.process_handle import ProcessHandle, this_machine
 
 PIDS = itertools.count(4_000_000)  # above the kernel's limit, so that no signal reaches a process
 

@@ -32,7 +32,16 @@ from service.store.queue import MAX_LOST_WORKERS
 from service.work import lost_workers
 from service.work.dispatcher import Dispatcher
 from service.work.exit_codes import STORE_EXIT
-from tests.support.stage import BATCHES, EPOCHS, Crash, Machine, Shelf, Stage, WatchedQueue, Worker
+from tests.support.stage import (
+    BATCHES,
+    EPOCHS,
+    Crash,
+    Machine,
+    SimulatedDatasetStore,
+    Stage,
+    WatchedQueue,
+    Worker,
+)
 
 SWEEPS = 3
 """In place of 15: a worker that is merely slow is then taken for lost, which must be harmless."""
@@ -78,7 +87,7 @@ class World:
     def __init__(self, seed: int, stage: Stage, *, dispatchers: int | None = None) -> None:
         self.rng = random.Random(seed)
         self.stage, self.jobs, self.queue = stage, JobStore(stage), WatchedQueue(stage, self)
-        self.shelf, self.machine = Shelf(), Machine(self)
+        self.dataset_store, self.machine = SimulatedDatasetStore(), Machine(self)
         self.now = 1000.0
         self.story: list[str] = []
         self.happened: Counter[str] = Counter()
@@ -96,7 +105,7 @@ class World:
         stage.clear(self)
 
     def _dispatcher(self) -> Dispatcher:
-        return Dispatcher(self.queue, self.machine, self.shelf, self)  # type: ignore[arg-type]
+        return Dispatcher(self.queue, self.machine, self.dataset_store, self)  # type: ignore[arg-type]
 
     # --- The clock ---
 
@@ -130,7 +139,7 @@ class World:
         try:
             if action == "delete":
                 self.jobs.delete(job)
-                self.shelf.delete_folder(job)
+                self.dataset_store.delete_folder(job)
             else:
                 self.jobs.act(action, job)
         except (WrongMove, JobNotFound, StoreFull) as exc:
@@ -313,7 +322,9 @@ class World:
         found = self.stage.raw.execute("SELECT key FROM checkpoints WHERE job = ?", (number,))
         keys = [key for (key,) in found]
         assert len(keys) <= KEPT_CHECKPOINTS, f"{len(keys)} checkpoints"
-        assert set(keys) <= self.shelf.files.keys(), "a row names a checkpoint that is not there"
+        assert set(keys) <= self.dataset_store.files.keys(), (
+            "a row names a checkpoint that is not there"
+        )
 
     def _check_events(self, row: tuple[Any, ...], seen: Seen) -> None:
         """Check what has been told since the last look: numbers, moves, attempts, epochs."""

@@ -19,7 +19,7 @@ from service.store.sql.sqlite import SQLite
 from service.store.sql.transaction import Transaction
 from service.work.exit_codes import STORE_EXIT
 from service.work.launcher import Exit
-from service.work.process import ProcessHandle, this_machine
+from service.work.process_handle import ProcessHandle, this_machine
 
 if TYPE_CHECKING:
     from tests.support.simulation import World
@@ -107,7 +107,7 @@ class WatchedQueue(Queue):
         return row[-1] is not None or (len(world.dispatchers) == 1 and not replaced)
 
 
-class Shelf:
+class SimulatedDatasetStore:
     """Artifacts in memory: keys are enough."""
 
     def __init__(self) -> None:
@@ -144,7 +144,7 @@ class Worker:
         task = self.attempt.begin(self.handle.as_record(), ENVIRONMENT)
         yield "began"
         for saved in task.checkpoints[:1]:
-            self._check(saved.key in self.world.shelf.files, "a named checkpoint is there")
+            self._check(saved.key in self.world.dataset_store.files, "a named checkpoint is there")
             self.cursor = (saved.epochs_done, saved.batches_done)
         state = State.RUNNING
         while self.cursor < (EPOCHS, 0):
@@ -159,7 +159,7 @@ class Worker:
                 self.finished = []
                 yield "committed"
                 for key in dropped:
-                    self.world.shelf.delete(key)
+                    self.world.dataset_store.delete(key)
             if self.ill:
                 self.attempt.end(FAILED, ("internal", "an error"), None, self.finished)
                 return
@@ -181,7 +181,7 @@ class Worker:
         if self.last and (self.last.epochs_done, self.last.batches_done) == self.cursor:
             return None
         key = f"{self.job}/{self.attempt.number}/{self.cursor[0]}-{self.cursor[1]}"
-        self.world.shelf.files[key] = None
+        self.world.dataset_store.files[key] = None
         self.last = CheckpointRef(
             self.job, self.attempt.number, *self.cursor, key, 1, sha256="0" * 64
         )

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from service.work.launcher import Exit
-from service.work.process import ProcessHandle
+from service.work.process_handle import ProcessHandle
 
 
 class InlineLauncher:

@@ -14,7 +14,7 @@ from typing import IO
 from service.store.durable_files import make_directory, store_error
 from service.work.cores import usable_cores
 from service.work.launcher import Exit
-from service.work.process import ProcessHandle
+from service.work.process_handle import ProcessHandle
 
 ONE_BLAS_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 LOG_TAIL_BYTES = 600

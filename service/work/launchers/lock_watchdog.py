@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.work.process import ProcessHandle
+from service.work.process_handle import ProcessHandle
 
 SQLITE_LOCK_BYTES = range(2**30, 2**30 + 512)
 """The offsets of SQLite's pending, reserved and shared locks."""

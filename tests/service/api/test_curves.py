@@ -35,19 +35,19 @@ def test_a_jobs_curves_are_captioned_with_its_recipe(reader: TestClient, world: 
     ],
 )
 def test_a_caption_names_optimizer_and_augmentation(
-    api: TestClient, house: Database, spec: dict[str, Any], caption: str
+    api: TestClient, api_database: Database, spec: dict[str, Any], caption: str
 ) -> None:
     job = submit(api, **spec, epochs=1)
-    record(claimed(house), 1)
+    record(claimed(api_database), 1)
     written = texts(api.get(f"/v1/jobs/{job}/curves.svg"))
     [shown] = [words for words in written if "epoch in" in words]
     assert re.fullmatch(rf"1 epoch in \d\.\d s · {re.escape(caption)}", shown)
 
 
-def test_curves_can_be_drawn_while_the_job_trains(api: TestClient, house: Database) -> None:
+def test_curves_can_be_drawn_while_the_job_trains(api: TestClient, api_database: Database) -> None:
     job = submit(api, epochs=9, name="half <done> & $x$")
     path = f"/v1/jobs/{job}/curves.svg"
-    attempt = claimed(house)
+    attempt = claimed(api_database)
     assert any("0 of 9 epochs" in words for words in texts(api.get(path)))
     record(attempt, 1, 2)
     caption = "2 of 9 epochs in 0.5 s · sgd · learning rate 0.1 · batch size 64"
@@ -128,19 +128,21 @@ def test_no_jobs_too_many_and_unknown_ones_are_refused(
     assert answer.json()["code"] == code
 
 
-def test_sixteen_jobs_fit_into_the_smallest_picture(api: TestClient, house: Database) -> None:
+def test_sixteen_jobs_fit_into_the_smallest_picture(
+    api: TestClient, api_database: Database
+) -> None:
     jobs = [submit(api, name=f"number {n} of sixteen") for n in range(16)]
     for _ in jobs:
-        record(claimed(house), 1, 2)
+        record(claimed(api_database), 1, 2)
     query: dict[str, Any] = {"jobs": ",".join(jobs), "width": 200, "height": 150}
     assert picture(api.get("/v1/curves.png", params=query)).size == (400, 300)
 
 
 def test_curves_change_their_tag_with_the_epochs_and_the_looks(
-    api: TestClient, house: Database
+    api: TestClient, api_database: Database
 ) -> None:
     job = submit(api)
-    attempt = claimed(house)
+    attempt = claimed(api_database)
     path = f"/v1/jobs/{job}/curves.svg"
 
     def tag(query: str = "") -> str:

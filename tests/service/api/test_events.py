@@ -4,29 +4,37 @@ import gc
 import json
 import threading
 import time
-from types import SimpleNamespace
+from collections.abc import Set
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 
 from service.domain.errors import StoreBroken
 from service.server import auth
+from service.server.event_feed import EventFeed
 from service.store.api_keys import ApiKeyStore
+from service.store.attempts import Attempt
+from service.store.stored_job import StoredEvent, StoredJob
 from tests.conftest import submit
-from tests.support.live_service import claimed, messages, record, succeed
+from tests.service.conftest import World
+from tests.support.live_service import Live, Sent, claimed, messages, record, succeed
 from tests.support.server_process import eventually
 
 
 class Listener:
     """Reads a stream in a thread of its own."""
 
-    def __init__(self, live, job, after=None):
-        self.messages, self.ended = [], threading.Event()
+    def __init__(self, live: Live, job: str, after: int | None = None) -> None:
+        self.messages: list[Sent] = []
+        self.ended = threading.Event()
         headers = {"Last-Event-ID": str(after)} if after is not None else {}
         self.arguments = (live.http, f"/v1/jobs/{job}/events", headers)
         self.thread = threading.Thread(target=self.listen)
         self.thread.start()
 
-    def listen(self):
+    def listen(self) -> None:
         http, path, headers = self.arguments
         with http.stream("GET", path, headers=headers) as answer:
             self.status = answer.status_code
@@ -34,29 +42,37 @@ class Listener:
                 self.messages.append(message)
         self.ended.set()
 
-    def numbers(self):
+    def numbers(self) -> list[int]:
         return [int(message.id) for message in self.messages if message.id]
 
-    def wait_for(self, number):
+    def wait_for(self, number: int) -> None:
         eventually(lambda: number in self.numbers(), f"event {number}", 10)
 
-    def end(self):
+    def end(self) -> list[Sent]:
         assert self.ended.wait(10), self.messages
         self.thread.join()
         return self.messages
 
 
+@dataclass(frozen=True)
+class RunningJob:
+    id: str
+    attempt: Attempt
+    live: Live
+
+
 @pytest.fixture
-def running(live):
+def running(live: Live) -> RunningJob:
     job = submit(live.jobs, epochs=50)
-    return SimpleNamespace(id=job, attempt=claimed(live.database), live=live)
+    return RunningJob(job, claimed(live.database), live)
 
 
-def listeners(live):
-    return live.app.state.components.event_feed.followed
+def listeners(live: Live) -> Set[str]:
+    feed: EventFeed = live.app.state.components.event_feed
+    return feed.followed
 
 
-def test_a_finished_jobs_stream_is_its_whole_life(reader, world):
+def test_a_finished_jobs_stream_is_its_whole_life(reader: TestClient, world: World) -> None:
     answer = reader.get(f"/v1/jobs/{world.linear}/events")
     assert answer.headers["Content-Type"].startswith("text/event-stream")
     sent = list(messages(answer.text.splitlines()))
@@ -70,28 +86,36 @@ def test_a_finished_jobs_stream_is_its_whole_life(reader, world):
 
 
 @pytest.mark.parametrize(("after", "rest"), [(0, [1, 2, 3, 4, 5]), (2, [3, 4, 5]), (4, [5])])
-def test_a_stream_goes_on_behind_the_last_event_the_client_has(reader, world, after, rest):
+def test_a_stream_goes_on_behind_the_last_event_the_client_has(
+    reader: TestClient, world: World, after: int, rest: list[int]
+) -> None:
     path, headers = f"/v1/jobs/{world.linear}/events", {"Last-Event-ID": str(after)}
     sent = messages(reader.get(path, headers=headers).text.splitlines())
-    assert [int(message.id) for message in sent] == rest
+    assert [message.id for message in sent] == [str(number) for number in rest]
 
 
 @pytest.mark.parametrize("after", [5, 6, 2**31])
-def test_a_client_that_has_everything_is_told_not_to_come_back(reader, world, after):
+def test_a_client_that_has_everything_is_told_not_to_come_back(
+    reader: TestClient, world: World, after: int
+) -> None:
     headers = {"Last-Event-ID": str(after)}
     answer = reader.get(f"/v1/jobs/{world.linear}/events", headers=headers)
     assert (answer.status_code, answer.content) == (204, b"")
 
 
 @pytest.mark.parametrize("junk", ["x", "-1", "1.5", "", "9" * 30, "1e0", "0x1"])
-def test_a_last_event_id_that_is_no_number_is_refused(reader, world, junk):
+def test_a_last_event_id_that_is_no_number_is_refused(
+    reader: TestClient, world: World, junk: str
+) -> None:
     headers = {"Last-Event-ID": junk}
     answer = reader.get(f"/v1/jobs/{world.linear}/events", headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
     assert answer.json()["errors"][0]["pointer"] == "header last-event-id"
 
 
-def test_events_arrive_while_the_job_goes_on_and_the_stream_ends_with_it(running):
+def test_events_arrive_while_the_job_goes_on_and_the_stream_ends_with_it(
+    running: RunningJob,
+) -> None:
     listener = Listener(running.live, running.id)
     listener.wait_for(2)
     record(running.attempt, 1)
@@ -103,12 +127,12 @@ def test_events_arrive_while_the_job_goes_on_and_the_stream_ends_with_it(running
     assert json.loads(numbered[-1].data)["state"] == "succeeded"
 
 
-def test_progress_inside_an_epoch_is_sent_without_a_number(running):
+def test_progress_inside_an_epoch_is_sent_without_a_number(running: RunningJob) -> None:
     listener = Listener(running.live, running.id)
     listener.wait_for(2)
     running.attempt.heartbeat((0, 469))
 
-    def halfway():
+    def halfway() -> list[dict[str, Any]]:
         told = [json.loads(m.data) for m in listener.messages if m.event == "progress"]
         return [progress for progress in told if progress["batches_done"] == 469]
 
@@ -119,7 +143,7 @@ def test_progress_inside_an_epoch_is_sent_without_a_number(running):
     listener.end()
 
 
-def test_all_listeners_get_every_event_once_and_in_order(running):
+def test_all_listeners_get_every_event_once_and_in_order(running: RunningJob) -> None:
     early = [Listener(running.live, running.id) for _ in range(2)]
     late = []
     for number in range(1, 31):
@@ -133,7 +157,7 @@ def test_all_listeners_get_every_event_once_and_in_order(running):
     assert [listener.numbers() for listener in late] == [list(range(6, 34)), list(range(11, 34))]
 
 
-def test_a_client_that_is_up_to_date_is_told_nothing_twice(running):
+def test_a_client_that_is_up_to_date_is_told_nothing_twice(running: RunningJob) -> None:
     record(running.attempt, 1, 2)
     listener = Listener(running.live, running.id, after=4)
     eventually(lambda: listener.messages, "the progress", 10)
@@ -143,7 +167,9 @@ def test_a_client_that_is_up_to_date_is_told_nothing_twice(running):
     assert listener.numbers() == [5, 6]
 
 
-def test_a_listener_that_claims_to_know_the_future_hides_nothing_from_others(running):
+def test_a_listener_that_claims_to_know_the_future_hides_nothing_from_others(
+    running: RunningJob,
+) -> None:
     liar = Listener(running.live, running.id, after=2_000_000_000)
     eventually(lambda: liar.messages, "the progress", 10)
     honest = Listener(running.live, running.id)
@@ -157,7 +183,7 @@ def test_a_listener_that_claims_to_know_the_future_hides_nothing_from_others(run
     assert liar.numbers() == list(range(3, 7))
 
 
-def test_a_deleted_jobs_stream_ends(live):
+def test_a_deleted_jobs_stream_ends(live: Live) -> None:
     job = submit(live.jobs)
     listener = Listener(live, job)
     listener.wait_for(1)
@@ -166,7 +192,7 @@ def test_a_deleted_jobs_stream_ends(live):
     assert listener.numbers() == [1]
 
 
-def test_all_streams_end_when_the_server_stops(running):
+def test_all_streams_end_when_the_server_stops(running: RunningJob) -> None:
     others = [Listener(running.live, submit(running.live.jobs)) for _ in range(2)]
     heard = [Listener(running.live, running.id), *others]
     for listener in heard:
@@ -176,7 +202,7 @@ def test_all_streams_end_when_the_server_stops(running):
         listener.end()
 
 
-def test_a_listener_that_leaves_is_forgotten(running):
+def test_a_listener_that_leaves_is_forgotten(running: RunningJob) -> None:
     with running.live.http.stream("GET", f"/v1/jobs/{running.id}/events") as answer:
         lines = answer.iter_lines()
         next(lines)
@@ -184,10 +210,12 @@ def test_a_listener_that_leaves_is_forgotten(running):
     eventually(lambda: not listeners(running.live), "the listener to be forgotten", 20)
 
 
-def test_a_listener_that_leaves_while_news_is_read_is_forgotten_at_once(running, monkeypatch):
+def test_a_listener_that_leaves_while_news_is_read_is_forgotten_at_once(
+    running: RunningJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
     read, reading, left = running.live.jobs.events, threading.Event(), threading.Event()
 
-    def late(id_, after):
+    def late(id_: str, after: int) -> tuple[StoredJob, list[StoredEvent]]:
         if listeners(running.live):
             reading.set()
             left.wait(10)
@@ -205,12 +233,14 @@ def test_a_listener_that_leaves_while_news_is_read_is_forgotten_at_once(running,
         gc.enable()
 
 
-def test_a_failing_database_does_not_end_a_stream(running, monkeypatch):
+def test_a_failing_database_does_not_end_a_stream(
+    running: RunningJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
     listener = Listener(running.live, running.id)
     listener.wait_for(2)
     failures = []
 
-    def broken(_):
+    def broken(_: object) -> None:
         failures.append(1)
         raise RuntimeError("no database")
 
@@ -223,11 +253,13 @@ def test_a_failing_database_does_not_end_a_stream(running, monkeypatch):
     assert listener.numbers() == [1, 2, 3, 4]
 
 
-def test_a_stream_whose_key_can_not_be_looked_up_ends_and_can_be_gone_on_with(running, monkeypatch):
+def test_a_stream_whose_key_can_not_be_looked_up_ends_and_can_be_gone_on_with(
+    running: RunningJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
     listener = Listener(running.live, running.id)
     listener.wait_for(2)
 
-    def broken(_):
+    def broken(_: object) -> None:
         raise StoreBroken("the database failed")
 
     monkeypatch.setattr(ApiKeyStore, "all", broken)

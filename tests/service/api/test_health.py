@@ -88,9 +88,9 @@ def test_it_stays_ready_under_concurrent_checks(api: TestClient) -> None:
     assert answers == [200] * 90
 
 
-def test_the_metrics_count_jobs_by_state(api: TestClient, house: Database) -> None:
+def test_the_metrics_count_jobs_by_state(api: TestClient, api_database: Database) -> None:
     jobs = [submit(api) for _ in range(3)]
-    claimed(house)
+    claimed(api_database)
     api.post(f"/v1/jobs/{jobs[1]}/cancel")
     counted = {s.labels["state"]: s.value for s in samples(api) if s.name == "mlp_jobs"}
     expected = dict.fromkeys(map(str, State), 0) | {"running": 1, "cancelled": 1, "queued": 1}

@@ -116,9 +116,9 @@ def test_a_page_after_the_last_job_is_empty(api: TestClient) -> None:
     assert page == {"object": "list", **empty}
 
 
-def test_jobs_are_filtered_by_one_state_or_several(api: TestClient, house: Database) -> None:
+def test_jobs_are_filtered_by_one_state_or_several(api: TestClient, api_database: Database) -> None:
     running, queued, paused = (submit(api) for _ in range(3))
-    assert claimed(house).job == running
+    assert claimed(api_database).job == running
     api.post(f"/v1/jobs/{paused}/pause")
 
     def found(*states: str) -> Any:
@@ -154,19 +154,21 @@ def test_a_paused_job_resumes(api: TestClient) -> None:
     assert (resumed["state"], resumed["reason"], resumed["queue_position"]) == ("queued", None, 1)
 
 
-def test_a_running_job_is_asked_to_stop_and_not_stopped(api: TestClient, house: Database) -> None:
+def test_a_running_job_is_asked_to_stop_and_not_stopped(
+    api: TestClient, api_database: Database
+) -> None:
     job = submit(api)
-    claimed(house)
+    claimed(api_database)
     assert api.post(f"/v1/jobs/{job}/pause").json()["state"] == "pausing"
     assert api.post(f"/v1/jobs/{job}/resume").json()["state"] == "running"
     assert api.post(f"/v1/jobs/{job}/cancel").json()["state"] == "cancelling"
 
 
 def test_a_wrong_move_is_a_conflict_that_names_the_allowed_ones(
-    api: TestClient, house: Database
+    api: TestClient, api_database: Database
 ) -> None:
     job = submit(api)
-    succeed(claimed(house))
+    succeed(claimed(api_database))
     answer = api.post(f"/v1/jobs/{job}/pause")
     assert (answer.status_code, answer.json()["code"]) == (409, "wrong-move")
     assert answer.json()["detail"] == (
@@ -175,9 +177,9 @@ def test_a_wrong_move_is_a_conflict_that_names_the_allowed_ones(
     assert state(api, job) == "succeeded"
 
 
-def test_a_job_with_a_worker_is_not_deleted(api: TestClient, house: Database) -> None:
+def test_a_job_with_a_worker_is_not_deleted(api: TestClient, api_database: Database) -> None:
     job = submit(api)
-    claimed(house)
+    claimed(api_database)
     answer = api.delete(f"/v1/jobs/{job}")
     assert (answer.status_code, answer.json()["code"]) == (409, "wrong-move")
     assert "it allows: cancel, pause." in answer.json()["detail"]
@@ -196,9 +198,11 @@ def test_a_deleted_job_is_gone_with_its_files(api: TestClient, data_dir: Path) -
     assert not folder.exists()
 
 
-def test_epochs_are_listed_from_the_one_behind_after(api: TestClient, house: Database) -> None:
+def test_epochs_are_listed_from_the_one_behind_after(
+    api: TestClient, api_database: Database
+) -> None:
     job = submit(api, epochs=5)
-    record(claimed(house), 1, 2, 3)
+    record(claimed(api_database), 1, 2, 3)
     listed = api.get(f"/v1/jobs/{job}/epochs").json()
     assert listed["data"] == [told(epoch(n)) for n in (1, 2, 3)]
     behind = api.get(f"/v1/jobs/{job}/epochs", params={"after": 2}).json()
@@ -207,10 +211,10 @@ def test_epochs_are_listed_from_the_one_behind_after(api: TestClient, house: Dat
 
 
 def test_epochs_as_csv_are_the_listed_ones_to_the_last_digit(
-    api: TestClient, house: Database
+    api: TestClient, api_database: Database
 ) -> None:
     job = submit(api)
-    claimed(house).heartbeat((2, 0), [epoch(1, train_loss=1 / 3), epoch(2, test_loss=1e-17)])
+    claimed(api_database).heartbeat((2, 0), [epoch(1, train_loss=1 / 3), epoch(2, test_loss=1e-17)])
     answer = api.get(f"/v1/jobs/{job}/epochs.csv")
     assert answer.headers["Content-Type"] == "text/csv; charset=utf-8; header=present"
     rows = [
@@ -220,9 +224,11 @@ def test_epochs_as_csv_are_the_listed_ones_to_the_last_digit(
     assert rows == api.get(f"/v1/jobs/{job}/epochs").json()["data"]
 
 
-def test_epochs_as_csv_change_their_tag_when_one_is_added(api: TestClient, house: Database) -> None:
+def test_epochs_as_csv_change_their_tag_when_one_is_added(
+    api: TestClient, api_database: Database
+) -> None:
     job = submit(api)
-    attempt = claimed(house)
+    attempt = claimed(api_database)
     record(attempt, 1)
     path = f"/v1/jobs/{job}/epochs.csv"
     held = {"If-None-Match": api.get(path).headers["ETag"]}
@@ -231,9 +237,11 @@ def test_epochs_as_csv_change_their_tag_when_one_is_added(api: TestClient, house
     assert api.get(path, headers=held).status_code == 200
 
 
-def test_a_jobs_progress_and_metrics_follow_its_epochs(api: TestClient, house: Database) -> None:
+def test_a_jobs_progress_and_metrics_follow_its_epochs(
+    api: TestClient, api_database: Database
+) -> None:
     job = submit(api, epochs=4, batch_size=100)
-    attempt = claimed(house)
+    attempt = claimed(api_database)
     attempt.heartbeat((1, 0), [epoch(1, test_accuracy=0.9)])
     attempt.heartbeat((2, 300), [epoch(2, test_accuracy=0.8)])
     found = api.get(f"/v1/jobs/{job}").json()
@@ -245,9 +253,9 @@ def test_a_jobs_progress_and_metrics_follow_its_epochs(api: TestClient, house: D
     assert found["metrics"]["final"] is None
 
 
-def test_a_failed_job_says_why(api: TestClient, house: Database) -> None:
+def test_a_failed_job_says_why(api: TestClient, api_database: Database) -> None:
     job = submit(api)
-    fail(claimed(house))
+    fail(claimed(api_database))
     found = api.get(f"/v1/jobs/{job}").json()
     assert found["state"] == "failed"
     assert found["reason"] == {"code": "diverged", "message": "the loss is not finite"}

@@ -15,8 +15,8 @@ from starlette.testclient import TestClient
 from service.api.datasets import DatasetList, DatasetRecord, Sample
 from service.api.docs import ProblemType
 from service.api.health import Alive, Ready
-from service.api.predict_request import ImageInput, PredictRequest
-from service.api.responses import EpochList, JobList, Preset, PresetList
+from service.api.jobs import EpochList, JobList, Preset, PresetList
+from service.api.predict_schema import ImageInput, PredictRequest
 from service.app import create_app
 from service.settings import Settings
 from tests.service.conftest import URL, World

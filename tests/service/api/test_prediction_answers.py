@@ -151,9 +151,11 @@ def test_a_deep_network_is_computed_through_all_its_layers(
     check(told, row_probabilities(parameters, "tanh", images[4].ravel() / 255))
 
 
-def test_a_job_without_a_checkpoint_suggests_a_retry(api: TestClient, house: Database) -> None:
+def test_a_job_without_a_checkpoint_suggests_a_retry(
+    api: TestClient, api_database: Database
+) -> None:
     running, queued = submit(api), submit(api)
-    assert claimed(house).job == running
+    assert claimed(api_database).job == running
     for job in (running, queued):
         answer = api.post(f"/v1/models/{job}/predict", json={"inputs": [BLANK]})
         check_problem(answer, 409)

@@ -18,9 +18,9 @@ from tests.service.api.test_hostile_bodies import check_problem
 
 
 @pytest.fixture
-def keys(house: Database, monkeypatch: pytest.MonkeyPatch) -> ApiKeyStore:
+def keys(api_database: Database, monkeypatch: pytest.MonkeyPatch) -> ApiKeyStore:
     monkeypatch.setattr(auth, "KEY_CACHE_SECONDS", 0.0)
-    return ApiKeyStore(house)
+    return ApiKeyStore(api_database)
 
 
 async def unused(*_: object) -> Any:

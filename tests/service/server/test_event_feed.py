@@ -13,8 +13,8 @@ from mlp_client.job_state import State
 from service.api.dependencies import News
 from service.domain.errors import JobNotFound
 from service.server import event_feed
+from service.server.broken_streams import IgnoreBrokenStream
 from service.server.event_feed import EventFeed
-from service.server.ignore_broken_stream import IgnoreBrokenStream
 from service.store.jobs import JobStore
 
 

@@ -56,8 +56,8 @@ def packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_the_data_is_mapped_and_nobody_can_write_to_it(shelf: DatasetStore) -> None:
-    data = shelf.open("mnist")
+def test_the_data_is_mapped_and_nobody_can_write_to_it(dataset_store: DatasetStore) -> None:
+    data = dataset_store.open("mnist")
     for split, rows in ((data.train, 60_000), (data.test, 10_000)):
         assert split.images.shape == (rows, 784)
         assert split.labels.shape == (rows,)
@@ -67,8 +67,8 @@ def test_the_data_is_mapped_and_nobody_can_write_to_it(shelf: DatasetStore) -> N
             split.images[0, 0] = 1
 
 
-def test_the_pixels_and_labels_are_those_of_the_shipped_files(shelf: DatasetStore) -> None:
-    data = shelf.open("mnist")
+def test_the_pixels_and_labels_are_those_of_the_shipped_files(dataset_store: DatasetStore) -> None:
+    data = dataset_store.open("mnist")
     files = {
         "train-images-idx3-ubyte": (16, data.train.images),
         "train-labels-idx1-ubyte": (8, data.train.labels),
@@ -81,45 +81,51 @@ def test_the_pixels_and_labels_are_those_of_the_shipped_files(shelf: DatasetStor
         assert raw[header:] == array.tobytes()
 
 
-def test_what_is_told_about_the_data_is_true(shelf: DatasetStore) -> None:
-    [info], data = shelf.all(), shelf.open("mnist")
-    assert info == shelf.describe("mnist")
+def test_what_is_told_about_the_data_is_true(dataset_store: DatasetStore) -> None:
+    [info], data = dataset_store.all(), dataset_store.open("mnist")
+    assert info == dataset_store.describe("mnist")
     assert (info.train_rows, info.test_rows) == (len(data.train), len(data.test))
     assert (info.shape.inputs, info.shape.classes) == (data.n_in, data.classes) == (784, 10)
 
 
-def test_an_unknown_name_is_not_found(shelf: DatasetStore) -> None:
+def test_an_unknown_name_is_not_found(dataset_store: DatasetStore) -> None:
     for name in ("cifar", "../mnist", ""):
         with pytest.raises(DatasetNotFound, match="there are: mnist"):
-            shelf.open(name)
+            dataset_store.open(name)
 
 
-def test_a_data_set_is_opened_once(shelf: DatasetStore) -> None:
-    assert shelf.open("mnist") is shelf.open("mnist")
+def test_a_data_set_is_opened_once(dataset_store: DatasetStore) -> None:
+    assert dataset_store.open("mnist") is dataset_store.open("mnist")
 
 
 # --- Unpacking ---
 
 
 def test_a_shipped_data_set_is_unpacked_into_rows(packed: Path, tmp_path: Path) -> None:
-    data = DatasetStore(tmp_path / "new" / "shelf").open("tiny")
+    data = DatasetStore(tmp_path / "new" / "dataset_store").open("tiny")
     assert data.train.images.tolist()[2] == [8, 9, 10, 11]
     assert data.train.labels.tolist() == [0, 1, 2, 1, 0]
     assert data.test.images.shape == (2, 4)
 
 
 def test_an_unpacked_data_set_needs_the_shipped_files_no_more(packed: Path, tmp_path: Path) -> None:
-    DatasetStore(tmp_path / "shelf").open("tiny")
+    DatasetStore(tmp_path / "dataset_store").open("tiny")
     for file in packed.iterdir():
         file.unlink()
-    assert len(DatasetStore(tmp_path / "shelf").open("tiny").train) == 5
+    assert len(DatasetStore(tmp_path / "dataset_store").open("tiny").train) == 5
 
 
 def test_a_file_that_is_missing_is_unpacked_again(packed: Path, tmp_path: Path) -> None:
-    DatasetStore(tmp_path / "shelf").open("tiny")
-    [file] = (tmp_path / "shelf").glob(f"tiny-*/{FILES[1]}.npy")
+    DatasetStore(tmp_path / "dataset_store").open("tiny")
+    [file] = (tmp_path / "dataset_store").glob(f"tiny-*/{FILES[1]}.npy")
     file.unlink()
-    assert DatasetStore(tmp_path / "shelf").open("tiny").train.labels.tolist() == [0, 1, 2, 1, 0]
+    assert DatasetStore(tmp_path / "dataset_store").open("tiny").train.labels.tolist() == [
+        0,
+        1,
+        2,
+        1,
+        0,
+    ]
 
 
 def flip(path: Path) -> None:
@@ -146,39 +152,47 @@ def test_a_damaged_shipped_file_is_broken_and_not_unpacked(
 ) -> None:
     harm(packed / f"{FILES[1]}.gz")
     with pytest.raises(StoreBroken, match="data set tiny"):
-        DatasetStore(tmp_path / "shelf").open("tiny")
-    assert [path.stem for path in (tmp_path / "shelf").glob("*/*.npy")] == [FILES[0]]
+        DatasetStore(tmp_path / "dataset_store").open("tiny")
+    assert [path.stem for path in (tmp_path / "dataset_store").glob("*/*.npy")] == [FILES[0]]
 
 
 @pytest.mark.parametrize("harm", [shorten, garbage])
 def test_a_damaged_unpacked_file_is_broken(
     packed: Path, tmp_path: Path, harm: Callable[[Path], object]
 ) -> None:
-    DatasetStore(tmp_path / "shelf").open("tiny")
-    [file] = (tmp_path / "shelf").glob(f"tiny-*/{FILES[0]}.npy")
+    DatasetStore(tmp_path / "dataset_store").open("tiny")
+    [file] = (tmp_path / "dataset_store").glob(f"tiny-*/{FILES[0]}.npy")
     harm(file)
     with pytest.raises(StoreBroken, match="data set tiny"):
-        DatasetStore(tmp_path / "shelf").open("tiny")
+        DatasetStore(tmp_path / "dataset_store").open("tiny")
 
 
 def test_a_place_that_cannot_be_written_is_broken(packed: Path, tmp_path: Path) -> None:
-    (tmp_path / "shelf").touch()
+    (tmp_path / "dataset_store").touch()
     with pytest.raises(StoreBroken):
-        DatasetStore(tmp_path / "shelf").open("tiny")
+        DatasetStore(tmp_path / "dataset_store").open("tiny")
 
 
 def test_a_lock_that_cannot_be_taken_is_broken(packed: Path, tmp_path: Path) -> None:
-    DatasetStore(tmp_path / "shelf").open("tiny")
-    [folder] = (tmp_path / "shelf").iterdir()
+    DatasetStore(tmp_path / "dataset_store").open("tiny")
+    [folder] = (tmp_path / "dataset_store").iterdir()
     shutil.rmtree(folder)
     (folder / ".lock").mkdir(parents=True)
     with pytest.raises(StoreBroken, match="data set tiny"):
-        DatasetStore(tmp_path / "shelf").open("tiny")
+        DatasetStore(tmp_path / "dataset_store").open("tiny")
 
 
 def test_processes_at_once_unpack_once(tmp_path: Path) -> None:
     go = tmp_path / "go"
-    command = [sys.executable, "-W", "error", "-c", UNPACK, str(tmp_path / "shelf"), str(go)]
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        "-c",
+        UNPACK,
+        str(tmp_path / "dataset_store"),
+        str(go),
+    ]
     pipe = subprocess.PIPE
     processes = [subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) for _ in range(3)]
     go.touch()
@@ -193,11 +207,13 @@ def test_processes_at_once_unpack_once(tmp_path: Path) -> None:
 
 
 def test_the_arrangement_is_made_once_and_mapped(packed: Path, tmp_path: Path) -> None:
-    shelf = DatasetStore(tmp_path / "shelf")
-    expected = lay_out(shelf.open("tiny")).arrays()
-    made = shelf.arranged("tiny").arrays()
-    times = {file: file.stat().st_mtime_ns for file in (tmp_path / "shelf").glob("*/*/*.npy")}
-    kept = DatasetStore(tmp_path / "shelf").arranged("tiny").arrays()
+    dataset_store = DatasetStore(tmp_path / "dataset_store")
+    expected = lay_out(dataset_store.open("tiny")).arrays()
+    made = dataset_store.arranged("tiny").arrays()
+    times = {
+        file: file.stat().st_mtime_ns for file in (tmp_path / "dataset_store").glob("*/*/*.npy")
+    }
+    kept = DatasetStore(tmp_path / "dataset_store").arranged("tiny").arrays()
     assert {file: file.stat().st_mtime_ns for file in times} == times
     for name, array in expected.items():
         assert np.array_equal(made[name], array)
@@ -214,23 +230,25 @@ def zero(path: Path) -> None:
 def test_a_damaged_arrangement_is_made_again(
     packed: Path, tmp_path: Path, name: str, harm: Callable[[Path], object]
 ) -> None:
-    shelf = DatasetStore(tmp_path / "shelf")
-    before = {key: array.copy() for key, array in shelf.arranged("tiny").arrays().items()}
-    [file] = (tmp_path / "shelf").glob(f"*/*/{name}.npy")
+    dataset_store = DatasetStore(tmp_path / "dataset_store")
+    before = {key: array.copy() for key, array in dataset_store.arranged("tiny").arrays().items()}
+    [file] = (tmp_path / "dataset_store").glob(f"*/*/{name}.npy")
     harm(file)
-    again = shelf.arranged("tiny").arrays()
+    again = dataset_store.arranged("tiny").arrays()
     if name != "train.pixels" or harm is not zero:  # nobody looks at all pixels each time
         assert np.array_equal(again[name], before[name])
 
 
 def test_processes_at_once_arrange_once(packed: Path, tmp_path: Path) -> None:
-    shelf = DatasetStore(tmp_path / "shelf")
-    made = shelf.arranged("tiny")
-    [folder] = (tmp_path / "shelf").glob("*/arranged-*")
+    dataset_store = DatasetStore(tmp_path / "dataset_store")
+    made = dataset_store.arranged("tiny")
+    [folder] = (tmp_path / "dataset_store").glob("*/arranged-*")
     file = folder / "images.npy"
     written = file.stat().st_mtime_ns
     # What a process does that waited for the lock while another made it.
-    assert np.array_equal(module._made_again(folder, shelf.open("tiny")).images, made.images)
+    assert np.array_equal(
+        module._made_again(folder, dataset_store.open("tiny")).images, made.images
+    )
     assert file.stat().st_mtime_ns == written
 
 
@@ -239,26 +257,29 @@ def test_a_header_with_another_byte_is_harmless_or_made_again(
     packed: Path, tmp_path: Path, name: str
 ) -> None:
     """NumPy reads headers as Python, so that a byte may raise nearly anything."""
-    shelf, rng = DatasetStore(tmp_path / "shelf"), np.random.default_rng(3)
-    before = {key: array.copy() for key, array in shelf.arranged("tiny").arrays().items()}
-    [file] = (tmp_path / "shelf").glob(f"*/*/{name}.npy")
+    dataset_store, rng = DatasetStore(tmp_path / "dataset_store"), np.random.default_rng(3)
+    before = {key: array.copy() for key, array in dataset_store.arranged("tiny").arrays().items()}
+    [file] = (tmp_path / "dataset_store").glob(f"*/*/{name}.npy")
     whole = file.read_bytes()
     for place, byte in rng.integers([0, 32], [96, 127], (60, 2)).tolist():
         file.write_bytes(whole[:place] + bytes([byte]) + whole[place + 1 :])
-        for key, array in shelf.arranged("tiny").arrays().items():
+        for key, array in dataset_store.arranged("tiny").arrays().items():
             assert np.array_equal(array, before[key]), (place, byte)
 
 
 def test_an_unpacked_file_with_another_byte_in_its_header_is_broken_or_the_same(
     packed: Path, tmp_path: Path
 ) -> None:
-    rng, images = np.random.default_rng(3), DatasetStore(tmp_path / "shelf").open("tiny").train
-    [file] = (tmp_path / "shelf").glob(f"tiny-*/{FILES[0]}.npy")
+    rng, images = (
+        np.random.default_rng(3),
+        DatasetStore(tmp_path / "dataset_store").open("tiny").train,
+    )
+    [file] = (tmp_path / "dataset_store").glob(f"tiny-*/{FILES[0]}.npy")
     whole, found = file.read_bytes(), 0
     for place, byte in rng.integers([0, 32], [96, 127], (60, 2)).tolist():
         file.write_bytes(whole[:place] + bytes([byte]) + whole[place + 1 :])
         try:
-            again = DatasetStore(tmp_path / "shelf").open("tiny").train
+            again = DatasetStore(tmp_path / "dataset_store").open("tiny").train
             assert np.array_equal(again.images, images.images), (place, byte)
         except StoreBroken:
             found += 1
@@ -268,10 +289,10 @@ def test_an_unpacked_file_with_another_byte_in_its_header_is_broken_or_the_same(
 def test_an_arrangement_that_cannot_be_kept_is_made_in_memory(
     packed: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    shelf = DatasetStore(tmp_path / "shelf")
-    expected = lay_out(shelf.open("tiny")).arrays()
-    [folder] = (tmp_path / "shelf").iterdir()
+    dataset_store = DatasetStore(tmp_path / "dataset_store")
+    expected = lay_out(dataset_store.open("tiny")).arrays()
+    [folder] = (tmp_path / "dataset_store").iterdir()
     (folder / f"arranged-{ARITHMETIC}-{BLOCK_ROWS}").touch()
-    for name, array in shelf.arranged("tiny").arrays().items():
+    for name, array in dataset_store.arranged("tiny").arrays().items():
         assert np.array_equal(array, expected[name])
     assert "can't be kept" in caplog.text

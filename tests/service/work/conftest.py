@@ -6,7 +6,7 @@ from service.store.artifacts import Artifacts
 from service.store.attempts import Attempt
 from service.store.sql.database import Database
 from service.work import dispatcher as dispatcher_module
-from service.work.process import ProcessHandle
+from service.work.process_handle import ProcessHandle
 from tests.conftest import submit
 from tests.support.dispatcher_harness import DispatcherHarness, FlakyHarness
 from tests.support.job_records import ENVIRONMENT, claim

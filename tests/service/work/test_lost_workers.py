@@ -9,7 +9,7 @@ from service.work import back_off
 from service.work.exit_codes import STORE_EXIT
 from service.work.launcher import Exit
 from service.work.lost_workers import LOST_AFTER_SWEEPS
-from service.work.process import ProcessHandle
+from service.work.process_handle import ProcessHandle
 from tests.conftest import submit
 from tests.support.dispatcher_harness import DispatcherHarness, FlakyHarness, run_and_stop
 from tests.support.job_records import claim, saved

@@ -10,7 +10,7 @@ from mlp_core import Training
 from service.domain.errors import Replaced
 from service.store.checkpoints import CheckpointRef, CheckpointStore, weights_sha256
 from service.work import worker as module
-from service.work.process import ProcessHandle
+from service.work.process_handle import ProcessHandle
 from tests.conftest import submit
 from tests.support.job_records import content
 from tests.support.worker_harness import TICKS_OF_AN_EPOCH, TINY, Killed, WorkerHarness

@@ -14,7 +14,7 @@ from service.store.jobs import JobStore
 from service.store.queue import Queue
 from service.store.sql.database import Database
 from service.work.exit_codes import REPLACED_EXIT
-from service.work.process import ProcessHandle
+from service.work.process_handle import ProcessHandle
 from tests.conftest import QUICK, submit
 from tests.support.job_records import claim, content
 from tests.support.server_process import eventually

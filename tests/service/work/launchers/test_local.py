@@ -19,7 +19,7 @@ from service.work.cores import usable_cores
 from service.work.launcher import Exit
 from service.work.launchers import local as module
 from service.work.launchers.local import MAX_LOG_BYTES, LocalLauncher, memory_kills
-from service.work.process import ProcessHandle
+from service.work.process_handle import ProcessHandle
 from tests.support import misbehaving_workers
 from tests.support.server_process import eventually
 

@@ -15,7 +15,7 @@ from service.work.launchers.lock_watchdog import (
     SqliteLockWatchdog,
     kill_frozen_lock_holders,
 )
-from service.work.process import ProcessHandle
+from service.work.process_handle import ProcessHandle
 from tests.support.ledger import sqlite_locks
 from tests.support.server_process import eventually
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
-from tests.attack.raw_requests import raw, request
 from tests.support.campaign import ROOT
+from tests.support.raw_requests import raw, request
 from tests.support.server_process import Server
 
 UPWARDS = (

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from service.work.process import ProcessHandle
+from service.work.process_handle import ProcessHandle
 from tests.support.server_process import eventually
 
 

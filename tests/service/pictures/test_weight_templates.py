@@ -12,7 +12,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from service.pictures import contact_sheet, templates, tile_grid
+from service.pictures import contact_sheet, tile_grid
+from service.pictures.weight_templates import draw
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -24,7 +25,7 @@ def pixels(data: bytes) -> NDArray[Any]:
 def one(weights: Any, **options: Any) -> NDArray[Any]:
     """The colours of a single tile with one pixel for each weight, without its margin."""
     weights = np.array(weights, np.float32)
-    picture = pixels(templates.draw(weights[None], tile_size=max(weights.shape), **options))
+    picture = pixels(draw(weights[None], tile_size=max(weights.shape), **options))
     gap = (picture.shape[0] - weights.shape[0]) // 2
     return picture[gap : gap + weights.shape[0], gap : gap + weights.shape[1]]
 
@@ -51,8 +52,8 @@ def test_the_scale_is_symmetric_when_the_weights_are_not() -> None:
 def test_a_shared_scale_compares_tiles_and_scale_each_does_not() -> None:
     weights = np.stack([np.full((4, 4), 0.1), np.full((4, 4), 10)]).astype(np.float32)
     options: Any = {"tile_size": 4, "columns": 2}
-    shared = pixels(templates.draw(weights, scale="shared", **options))
-    each = pixels(templates.draw(weights, scale="each", **options))
+    shared = pixels(draw(weights, scale="shared", **options))
+    each = pixels(draw(weights, scale="each", **options))
     assert shared[4, 3].min() > 230
     assert (each[4, 3] == shared[4, 9]).all()
     assert shared[4, 9].min() < 110
@@ -62,7 +63,7 @@ def test_ten_tiles_lie_in_two_rows_of_five_in_order() -> None:
     weights = np.full((10, 28, 28), -1, np.float32)
     for k in range(10):
         weights[k, 0, k] = 1  # tile k has its only blue weight in column k of its first row
-    picture = pixels(templates.draw(weights, tile_size=28))
+    picture = pixels(draw(weights, tile_size=28))
     blue = np.argwhere(picture[..., 2] > picture[..., 0] + 50)
     steps_down, steps_right = (np.unique(np.sort(axis)) for axis in blue.T)
     assert len(blue) == 10
@@ -77,7 +78,7 @@ def test_ten_tiles_lie_in_two_rows_of_five_in_order() -> None:
 def test_ten_templates_are_drawn_at_112_pixels_and_titles_take_room_above() -> None:
     weights = np.zeros((10, 28, 28), np.float32)
     bare, titled = (
-        pixels(templates.draw(weights, titles=titles)).shape
+        pixels(draw(weights, titles=titles)).shape
         for titles in (None, [f"Digit {k}" for k in range(10)])
     )
     assert bare[1] == titled[1] > 5 * 112
@@ -86,7 +87,7 @@ def test_ten_templates_are_drawn_at_112_pixels_and_titles_take_room_above() -> N
 
 def test_a_caption_lies_over_the_tiles_and_moves_nothing_else() -> None:
     weights = np.random.default_rng(0).normal(size=(40, 28, 28)).astype(np.float32)
-    bare, written = (pixels(templates.draw(weights, caption=text)) for text in ("", "40 units"))
+    bare, written = (pixels(draw(weights, caption=text)) for text in ("", "40 units"))
     above = len(written) - len(bare)
     assert above > 10
     assert (written[above:] == bare)[12:].all()
@@ -96,26 +97,24 @@ def test_a_caption_lies_over_the_tiles_and_moves_nothing_else() -> None:
 def test_a_caption_wider_than_the_tiles_is_left_off() -> None:
     weights = np.zeros((1, 28, 28), np.float32)
     options: Any = {"tile_size": 28}
-    assert templates.draw(weights, caption="c" * 40, **options) == templates.draw(
-        weights, **options
-    )
+    assert draw(weights, caption="c" * 40, **options) == draw(weights, **options)
 
 
 def test_128_tiles_lie_in_a_grid_twice_as_wide_as_high() -> None:
-    height, width, _ = pixels(templates.draw(np.zeros((128, 28, 28), np.float32))).shape
+    height, width, _ = pixels(draw(np.zeros((128, 28, 28), np.float32))).shape
     assert 1.9 < width / height < 2.1
 
 
 def test_weights_stay_sharp_squares_when_enlarged() -> None:
     weights = np.random.default_rng(0).normal(size=(1, 4, 4)).astype(np.float32)
-    picture = pixels(templates.draw(weights, tile_size=40))
+    picture = pixels(draw(weights, tile_size=40))
     gap = (picture.shape[0] - 40) // 2
     inner = picture[gap : gap + 40, gap : gap + 40].reshape(4, 10, 4, 10, 3)
     assert (inner == inner[:, :1, :, :1]).all()
 
 
 def test_a_wide_matrix_keeps_its_shape_and_a_pixel_for_each_weight() -> None:
-    height, width, _ = pixels(templates.draw(np.zeros((1, 10, 2000), np.float32))).shape
+    height, width, _ = pixels(draw(np.zeros((1, 10, 2000), np.float32))).shape
     assert width >= 2000
     assert height < 60
 
@@ -123,7 +122,7 @@ def test_a_wide_matrix_keeps_its_shape_and_a_pixel_for_each_weight() -> None:
 @pytest.mark.parametrize("fill", [0, np.nan, np.inf, -np.inf, 3e38, 1e-45])
 @pytest.mark.parametrize("format", ["png", "svg"])
 def test_any_weight_can_be_drawn(fill: float, format: Literal["png", "svg"]) -> None:
-    assert templates.draw(np.full((3, 28, 28), fill, np.float32), format=format)
+    assert draw(np.full((3, 28, 28), fill, np.float32), format=format)
 
 
 def test_weights_that_are_not_finite_are_grey_and_the_others_keep_their_scale() -> None:
@@ -136,7 +135,7 @@ def test_weights_that_are_not_finite_are_grey_and_the_others_keep_their_scale() 
 
 def test_no_weights_are_refused() -> None:
     with pytest.raises(ValueError, match="no weights"):
-        templates.draw(np.zeros((1, 0, 28), np.float32))
+        draw(np.zeros((1, 0, 28), np.float32))
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -145,7 +144,7 @@ def test_svg_embeds_the_same_picture_and_writes_titles_as_text(
 ) -> None:
     weights = np.random.default_rng(0).normal(size=(10, 28, 28)).astype(np.float32)
     titles = [f"<{k}> & co" for k in range(10)]
-    root = ElementTree.fromstring(templates.draw(weights, titles=titles, format="svg", theme=theme))
+    root = ElementTree.fromstring(draw(weights, titles=titles, format="svg", theme=theme))
     (image,) = root.iter(f"{SVG}image")
     embedded = base64.b64decode(image.attrib["href"].removeprefix("data:image/png;base64,"))
     size = Image.open(io.BytesIO(embedded)).size
@@ -157,7 +156,7 @@ def test_svg_embeds_the_same_picture_and_writes_titles_as_text(
 @pytest.mark.parametrize("title", ["数字 🙂", "x" * 500, "a\nb\x00", "", "\ud800"])
 @pytest.mark.parametrize("format", ["png", "svg"])
 def test_any_title_can_be_drawn(title: str, format: Literal["png", "svg"]) -> None:
-    data = templates.draw(np.zeros((2, 28, 28), np.float32), titles=[title] * 2, format=format)
+    data = draw(np.zeros((2, 28, 28), np.float32), titles=[title] * 2, format=format)
     if format == "svg":
         ElementTree.fromstring(data)
 
@@ -165,7 +164,7 @@ def test_any_title_can_be_drawn(title: str, format: Literal["png", "svg"]) -> No
 def test_the_same_weights_give_the_same_bytes() -> None:
     weights = np.ones((10, 28, 28), np.float32)
     titles = [str(k) for k in range(10)]
-    assert templates.draw(weights, titles=titles) == templates.draw(weights, titles=titles)
+    assert draw(weights, titles=titles) == draw(weights, titles=titles)
 
 
 def test_a_contact_sheet_shows_each_image_white_on_black_over_its_label() -> None:
@@ -194,17 +193,17 @@ def test_bands_of_any_height_give_the_same_picture(
     values = np.random.default_rng(0).normal(size=weights).astype(np.float32)
     values[0, 3, 3] = np.nan
     options: Any = {"tile_size": max(weights[1:])}
-    whole = templates.draw(values, **options)
+    whole = draw(values, **options)
     monkeypatch.setattr(tile_grid, "BAND", 110)
-    assert templates.draw(values, **options) == whole
+    assert draw(values, **options) == whole
 
 
 def test_a_large_matrix_is_drawn_without_a_large_copy() -> None:
     weights = np.random.default_rng(0).random((1, 1000, 4000), np.float32)
-    templates.draw(weights[:, :2, :2])
+    draw(weights[:, :2, :2])
     tracemalloc.start()
     try:
-        templates.draw(weights)
+        draw(weights)
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

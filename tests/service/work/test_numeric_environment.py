@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from service.work.environment import numeric_environment
+from service.work.numeric_environment import numeric_environment
 
 
 def test_the_environment_is_what_decides_the_bits() -> None:

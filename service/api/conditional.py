@@ -1,0 +1,70 @@
+"""Conditional answers: ETags, and 304 for what the client already has."""
+
+import hashlib
+from collections.abc import AsyncIterator, Callable, Iterator
+
+from fastapi import Request, Response
+from fastapi.responses import StreamingResponse
+
+import service
+
+MEDIA_TYPES = {
+    "png": "image/png",
+    "svg": "image/svg+xml",
+    "csv": "text/csv; charset=utf-8; header=present",
+    "json": "application/json",
+    "npz": "application/zip",
+    "safetensors": "application/octet-stream",
+}
+Pieces = Iterator[bytes | memoryview]
+
+
+def unchanged(request: Request, suffix: str, source: tuple[object, ...]) -> Response | None:
+    """Return 304 if the client already has the answer that `conditional` would give, else None.
+
+    Call it before preparing a heavy answer; `source` must be known without that work.
+    """
+    headers = _headers(suffix, source)
+    return _not_modified(headers) if headers["ETag"] in _held(request) else None
+
+
+def conditional(
+    request: Request, suffix: str, source: tuple[object, ...], make: Callable[[], bytes | Pieces]
+) -> Response:
+    """Answer with what `make` returns, or with 304 if the client already has it.
+
+    Args:
+        request: may name the ETags that the client has.
+        suffix: decides the media type.
+        source: everything that decides the bytes, so that the ETag can be computed without them.
+        make: returns the body.
+
+    """
+    headers = _headers(suffix, source)
+    if {"*", headers["ETag"]} & _held(request):
+        return _not_modified(headers)
+    body, media_type = make(), MEDIA_TYPES[suffix]
+    if isinstance(body, bytes):
+        return Response(body, headers=headers, media_type=media_type)
+    return StreamingResponse(_async_pieces(body), headers=headers, media_type=media_type)
+
+
+def _headers(suffix: str, source: tuple[object, ...]) -> dict[str, str]:
+    tag = hashlib.sha256(repr((service.__version__, suffix, *source)).encode()).hexdigest()[:32]
+    return {"ETag": f'"{tag}"', "Cache-Control": "no-cache"}
+
+
+def _held(request: Request) -> set[str]:
+    """Return the ETags that the client has."""
+    held = request.headers.get("if-none-match", "")
+    return {part.strip().removeprefix("W/") for part in held.split(",")}
+
+
+def _not_modified(headers: dict[str, str]) -> Response:
+    return Response(status_code=304, headers=headers)
+
+
+async def _async_pieces(pieces: Pieces) -> AsyncIterator[bytes | memoryview]:
+    """Yield pieces that are made without waiting; Starlette would use a thread for each."""
+    for piece in pieces:
+        yield piece
