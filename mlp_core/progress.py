@@ -1,4 +1,4 @@
-"""How far a run has come: its position, and what is reported of it."""
+"""How far a run has come: its position, and the progress that it reports."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -65,7 +65,7 @@ class Position:
         self.batches_done += 1
 
     def rewind(self, steps: int) -> None:
-        """Take back lost steps. They are of this epoch, for none can be lost once it has ended."""
+        """Undo lost steps. They belong to this epoch: none can be lost once it has ended."""
         self.batches_done -= steps
 
     def begin_next_epoch(self) -> None:
