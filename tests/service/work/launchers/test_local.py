@@ -295,7 +295,7 @@ def test_an_adopted_worker_is_watched_and_ended(
     getattr(adopter, end)(orphan)
     exit_ = exit_of(adopter, orphan)
     assert exit_ == Exit(None), "its exit code can't be read"
-    assert str(exit_) == "The worker process is gone; its exit code is unknown."
+    assert str(exit_) == "The worker process has ended; its exit code is unknown."
 
 
 def test_a_stranger_with_the_same_pid_is_left_alone(tmp_path: Path, orphan: ProcessHandle) -> None:
