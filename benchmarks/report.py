@@ -74,7 +74,7 @@ def keep(part: str, figures: list[Figure], seconds: float) -> None:
     """Replace the stored figures of a part."""
     kept = json.loads(FIGURES.read_text())["parts"] if FIGURES.exists() else {}
     kept[part] = {
-        "commit": code_state("service", "mlp_core", "benchmarks"),
+        "commit": code_state("service", "mlp_client", "mlp_core", "benchmarks"),
         "machine": machine(),
         "seconds": round(seconds),
         "figures": [asdict(found) for found in figures],

@@ -147,10 +147,7 @@ def test_a_worker_is_fenced_before_it_is_killed(harness: DispatcherHarness) -> N
 
 
 def test_a_lost_worker_is_reaped(harness: DispatcherHarness) -> None:
-    """Otherwise its zombie would stay until the server ends, and its slot be free too early.
-
-    The next attempt starts only after that.
-    """
+    """Otherwise its zombie would remain until the server ends, and its slot be freed too early."""
     job, _ = harness.run_job()
     handle = harness.launcher.handles[job, 1]
     for _ in range(18):
