@@ -16,7 +16,7 @@ REPORT = ROOT / "docs" / "performance.md"
 
 @dataclass(frozen=True)
 class Figure:
-    """A measurement that was repeated, and its target."""
+    """A repeated measurement and its target."""
 
     what: str
     value: float
@@ -27,7 +27,7 @@ class Figure:
     at_least: float | None = None
     at_most: float | None = None
     note: str = ""
-    """What the figure consists of, in a few words."""
+    """Details for the reader of the table, in a few words."""
 
     @property
     def target(self) -> str:

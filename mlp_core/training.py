@@ -74,17 +74,17 @@ class Training:
     def __iter__(self) -> Iterator[Progress]:
         while not self._position.run_is_done():
             if not self._evaluation.in_thread:
-                yield from self.pending_record()
+                yield from self.complete_pending_record()
             self._steps.begin_epoch()
             try:
                 yield from self._train_epoch()
             except Diverged:
-                yield from self.pending_record()  # the record of the epoch before is still valid
+                yield from self.complete_pending_record()  # the epoch before is still valid
                 raise
-            yield from self.pending_record()
+            yield from self.complete_pending_record()
             self._position.begin_next_epoch()
             self._steps.start_evaluation(self._steps.network)
-        yield from self.pending_record()
+        yield from self.complete_pending_record()
 
     @property
     def cursor(self) -> Cursor:
@@ -108,7 +108,7 @@ class Training:
             time.perf_counter() - self._record_time,
         )
 
-    def pending_record(self) -> Iterator[Progress]:
+    def complete_pending_record(self) -> Iterator[Progress]:
         """Complete the evaluation of the last finished epoch without further training.
 
         Yields progress after each part of it, with the record at its end; nothing if there is no

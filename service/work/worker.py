@@ -222,7 +222,7 @@ class Worker:
         Without it the epoch would never have a record if the job is cancelled, now or after a
         pause.
         """
-        for progress in training.pending_record():
+        for progress in training.complete_pending_record():
             if progress.epoch:
                 self._reporter.add_epoch(progress.epoch)
             if self._clock.monotonic() >= deadline:

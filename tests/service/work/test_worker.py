@@ -166,14 +166,14 @@ def test_a_stopped_job_has_a_record_of_each_epoch_that_is_soon_evaluated(
 def test_a_worker_saves_before_it_waits_for_a_record(
     workers: WorkerHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job, real = submit(workers.jobs, **TINY), Training.pending_record
+    job, real = submit(workers.jobs, **TINY), Training.complete_pending_record
 
     def die_when_pausing(training: Training) -> Iterator[Any]:
         if workers.jobs.get(job).state == "pausing":
             raise Killed
         yield from real(training)
 
-    monkeypatch.setattr(Training, "pending_record", die_when_pausing)
+    monkeypatch.setattr(Training, "complete_pending_record", die_when_pausing)
     with pytest.raises(Killed):
         workers.run(job, {13: "pause"})
     newest, *_ = workers.saved(job)
