@@ -12,7 +12,7 @@ from mlp_core.errors import CheckpointError
 
 
 class Cursor(NamedTuple):
-    """How far a run has come; cursors are ordered by progress."""
+    """A position in a run; cursors are ordered by progress."""
 
     epochs_done: int = 0
     batches_done: int = 0  # in the epoch that follows

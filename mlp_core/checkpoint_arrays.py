@@ -24,7 +24,7 @@ def with_evaluated(arrays: Arrays, network: Network) -> Arrays:
 
 
 def has_evaluated(names: Iterable[str]) -> bool:
-    """Whether there are arrays of a network that was still being evaluated."""
+    """Return whether there are arrays of a network that was still being evaluated."""
     return any(name.startswith(EVALUATED) for name in names)
 
 

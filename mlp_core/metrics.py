@@ -19,7 +19,7 @@ ROWS_PER_PASS = 1000  # bounds the memory that an evaluation takes
 
 
 class Score(NamedTuple):
-    """How good a network is on a split."""
+    """Loss and accuracy of a network on a split."""
 
     loss: float  # mean cross-entropy in nats
     accuracy: float  # fraction of rows whose largest logit is that of their label, in [0, 1]
@@ -30,7 +30,7 @@ Scores: TypeAlias = tuple[Score, Score]
 
 
 class Totals(NamedTuple):
-    """What a few rows contribute to the score of their split."""
+    """The contribution of some rows to the score of their split."""
 
     loss: float  # sum of the losses in nats
     correct: int  # rows whose largest logit is that of their label

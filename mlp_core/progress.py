@@ -1,4 +1,4 @@
-"""How far a run has come: its position, and the progress that it reports."""
+"""The position of a run, and the progress that it reports."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -20,7 +20,7 @@ class Epoch:
 
 
 class Progress(NamedTuple):
-    """What `Training` yields after each slice of work: a batch, or a part of an evaluation."""
+    """Yielded by `Training` after each slice of work: a batch, or a part of an evaluation."""
 
     cursor: Cursor
     epoch: Epoch | None = None  # the record that this slice has completed, if any

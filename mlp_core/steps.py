@@ -1,6 +1,6 @@
-"""What `Training` needs to take the steps of a run, and how one process provides it.
+"""The interface through which `Training` takes the steps of a run, implemented in one process.
 
-There are two implementations of `Steps`: the one below, and `parallel.step_runner.TwoCoreSteps`.
+A second implementation of `Steps` is `parallel.step_runner.TwoCoreSteps`.
 """
 
 from typing import Protocol

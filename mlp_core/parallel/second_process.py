@@ -36,7 +36,7 @@ COMMANDS = 32  # where the last two commands are, each with a step's number and 
 
 
 class Command(IntEnum):
-    """What the first process commands the second one to do."""
+    """The commands of the first process to the second."""
 
     LOAD = 0  # copy its half of the arrays in shared memory
     TRAIN_BATCH = 1  # compute its half of a step

@@ -53,13 +53,13 @@ class HalfGradientDescent(GradientDescent):
 
 
 def split_units(n_out: int) -> tuple[slice, slice]:
-    """Which of n_out units each side holds: about half, cut at a multiple of REGISTER."""
+    """Return which of n_out units each side holds: about half, cut at a multiple of REGISTER."""
     cut = n_out // (2 * REGISTER) * REGISTER
     return slice(0, cut), slice(cut, n_out)
 
 
 def split_keeps_bits(rows: int, n_in: int, n_out: int, classes: int) -> bool:
-    """Whether the products of a step have the same bits in two parts as in one.
+    """Return whether the products of a step have the same bits in two parts as in one.
 
     A BLAS may add up the columns at an edge in another order: OpenBLAS does so on processors that
     have AVX2 only. That depends on shapes and memory layouts but not on the numbers, so trying it

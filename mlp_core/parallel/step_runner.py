@@ -145,7 +145,7 @@ class TwoCoreSteps:
 
 
 def can_split(recipe: Recipe, layout: DataLayout) -> bool:
-    """Whether two processes would be faster than one and a thread."""
+    """Return whether two processes would be faster than one process and a thread."""
     if len(recipe.hidden) != 1 or recipe.augmentation is not None:
         return False
     (n_out,) = recipe.hidden

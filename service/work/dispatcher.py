@@ -99,7 +99,7 @@ class Dispatcher:
         return self._thread is not None and self._thread.is_alive()
 
     def wake(self) -> None:
-        """Look at the queue now: a client has changed something, or a worker has ended."""
+        """Begin the next round now, because a client has changed a job or a worker has ended."""
         self._wake.set()
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""When a worker is declared lost, and what the job's `reason` then says about it."""
+"""Decides when a worker is lost, and describes why for the job's `reason`."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ LOST_AFTER_SWEEPS = 15
 
 @dataclass
 class TrackedWorker:
-    """What the dispatcher remembers about the worker of one attempt, until its next start."""
+    """The dispatcher's memory of one attempt's worker, which ends with the dispatcher."""
 
     handle: ProcessHandle | None
     """None until the worker has written its handle with its first heartbeat."""

@@ -1,11 +1,11 @@
-"""When a worker gives a heartbeat and when it saves a checkpoint."""
+"""Decides when a worker gives a heartbeat and when it saves a checkpoint."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Intervals:
-    """How often a worker writes to the store; all but `save_factor` in seconds."""
+    """The times between a worker's writes to the store; all in seconds, except `save_factor`."""
 
     heartbeat: float = 0.5
     """The time between two heartbeats."""

@@ -142,7 +142,7 @@ def dispatch(database: Database) -> None:
     found = queue.claim(["job_a", "job_b"])
     assert found
     queue.active()
-    queue.lose(found.job, found.attempt, "gone")
+    queue.lose(found.job, found.attempt, "no heartbeat")
     queue.prune(5)
     queue.named_artifacts(found.job)
 

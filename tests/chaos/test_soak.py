@@ -155,7 +155,7 @@ class Sample:
     """The resources that a server used at one moment."""
 
     second: float
-    """Seconds since the first look."""
+    """Seconds since the watcher was created."""
     memory: float
     """Anonymous memory in MiB, without files and shared libraries."""
     descriptors: int

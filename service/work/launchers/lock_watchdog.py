@@ -26,7 +26,7 @@ WORKER_MODULE = b"service.work.worker"
 
 @dataclass(frozen=True)
 class Observation:
-    """What one check found out about a worker that holds the lock."""
+    """The result of one check of a worker that holds the lock."""
 
     is_stopped: bool
     """Whether a signal has stopped the process."""
