@@ -27,7 +27,7 @@ PATIENCE_SECONDS = 2.0  # how long side 0 waits; side 1 waits for as long as sid
 
 
 class PeerLost(Exception):
-    """The second process is lost, with its half of the network; or it can't be started."""
+    """The other process is lost, with its half of the network; or none can be started."""
 
 
 class SharedState:

@@ -87,7 +87,7 @@ class ProgressReporter:
     def save(self, training: Training) -> None:
         """Write a checkpoint and name it in the job's row, together with the epochs before it."""
         started = self._clock.monotonic()
-        # A file that no row names yet is committed first: such files would fill up a full disk.
+        # A file that no row names yet is committed first, or such files would pile up on the disk.
         checkpoint = self._unnamed_checkpoint or self.write_checkpoint(training)
         if checkpoint:
             self._commit(checkpoint)
