@@ -12,7 +12,7 @@ ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THRE
 
 
 def main() -> None:
-    os.environ.update(ONE_THREAD)  # for all processes; a part that wants more says so
+    os.environ.update(ONE_THREAD)  # for all processes; parts that need more set it themselves
     for part in sys.argv[1:] or PARTS:
         print(part, flush=True)
         started = time.monotonic()

@@ -1,4 +1,4 @@
-"""The cost of a job besides its training: its start, many short jobs, a long one, two together."""
+"""The cost of a job besides its training: its start, many short jobs, a long job, two at a time."""
 
 import time
 from collections.abc import Sequence
@@ -39,9 +39,7 @@ def starts(server: Server) -> list[Figure]:
         ("linear", LINEAR, STARTS),
         ("mlp-relu", {**RELU, "epochs": 1}, STARTS // 5),
     ):
-        seconds_to_first_step(
-            server, **spec
-        )  # the first start reads files that are in no cache yet
+        seconds_to_first_step(server, **spec)  # reads files that are in no cache yet
         took = [1000 * seconds_to_first_step(server, **spec) for _ in range(count)]
         figures += [
             figure(f"POST to first step, {what}, p50", took, "ms", at_most=200),
@@ -51,7 +49,7 @@ def starts(server: Server) -> list[Figure]:
 
 
 def bare_epochs(contender: Contender, count: int) -> float:
-    """Return the seconds that the trainer alone takes for so many epochs."""
+    """Return the seconds that the trainer alone takes for `count` epochs."""
     for _ in range(count):
         contender.epoch()
     return sum(contender.seconds[-count:])
@@ -65,9 +63,8 @@ def short_jobs(server: Server) -> list[Figure]:
     jobs = SHORT_JOBS / (time.perf_counter() - start)
     contenders = [Contender(None, "ours", linear, {core}) for core in CORES]
     with ThreadPoolExecutor() as pool:
-        list(
-            pool.map(lambda contender: contender.epoch(), contenders)
-        )  # the first epoch does not count
+        # The first epoch does not count.
+        list(pool.map(lambda contender: contender.epoch(), contenders))
         start = time.perf_counter()
         list(pool.map(lambda contender: bare_epochs(contender, BARE_EPOCHS), contenders))
         bare = BARE_EPOCHS * len(CORES) / (time.perf_counter() - start)
@@ -84,9 +81,9 @@ def overhead() -> list[Figure]:
     """Compare a job and the trainer alone: both run, on a core each, and swap every round."""
     ratios = []
     for turn in range(LONG_ROUNDS):
-        mine, other = (CORES[0], CORES[-1])[:: 1 if turn % 2 else -1]
-        with own_server(mine) as server, ThreadPoolExecutor(1) as pool:
-            contender = Contender(None, "ours", BARE, {other})
+        job_core, bare_core = (CORES[0], CORES[-1])[:: 1 if turn % 2 else -1]
+        with own_server(job_core) as server, ThreadPoolExecutor(1) as pool:
+            contender = Contender(None, "ours", BARE, {bare_core})
             contender.epoch()
             bare = pool.submit(bare_epochs, contender, 50)
             job = run(server, RELU)
@@ -99,7 +96,7 @@ def overhead() -> list[Figure]:
 
 
 def pairs() -> list[Figure]:
-    """Run two jobs on two cores and one job on one core, in turns."""
+    """Compare two jobs on two cores with one job on one core, in turns."""
     spec = {**RELU, "epochs": PAIR_EPOCHS}
     with own_server(CORES[0]) as one, own_server() as two:
         ratios = [2 * run(one, spec) / run(two, spec, spec) for _ in range(PAIR_ROUNDS)]

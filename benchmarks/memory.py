@@ -19,7 +19,7 @@ def private(pid: int) -> float:
 
 
 def second(pid: int) -> float:
-    """Return the private memory of a worker's second process, or 0 if there is none, in MiB."""
+    """Return the private memory of a worker's second process in MiB, or 0 if there is none."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     maps = [Path(f"/proc/{child}/smaps_rollup").read_text() for child in children]
     return (
@@ -38,7 +38,7 @@ def restarts(server: Server) -> Figure:
 
 
 def worker(server: Server, what: str, **spec: object) -> Figure:
-    """Measure a worker several times while it trains; report the largest values."""
+    """Measure a worker repeatedly while it trains; report the largest values."""
     job = server.submit(**spec)
     server.wait_for_progress(job, 0.1)
     pid = eventually(lambda: server.worker(job), "the worker")

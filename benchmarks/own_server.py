@@ -1,4 +1,4 @@
-"""Servers of this service that are measured, on given cores."""
+"""Servers of this service on given cores, and the times that their jobs take."""
 
 import os
 import tempfile

@@ -16,7 +16,7 @@ REPORT = ROOT / "docs" / "performance.md"
 
 @dataclass(frozen=True)
 class Figure:
-    """A measurement that was repeated, and its target."""
+    """A repeated measurement and its target."""
 
     what: str
     value: float
@@ -27,7 +27,7 @@ class Figure:
     at_least: float | None = None
     at_most: float | None = None
     note: str = ""
-    """What the figure consists of, in a few words."""
+    """Details for the reader of the table, in a few words."""
 
     @property
     def target(self) -> str:
@@ -74,7 +74,7 @@ def keep(part: str, figures: list[Figure], seconds: float) -> None:
     """Replace the stored figures of a part."""
     kept = json.loads(FIGURES.read_text())["parts"] if FIGURES.exists() else {}
     kept[part] = {
-        "commit": code_state("service", "mlp_core", "benchmarks"),
+        "commit": code_state("service", "mlp_client", "mlp_core", "benchmarks"),
         "machine": machine(),
         "seconds": round(seconds),
         "figures": [asdict(found) for found in figures],

@@ -1,4 +1,4 @@
-"""Predictions over HTTP: this service, its own /livez and its peers answer in turns on one core."""
+"""Predictions over HTTP: this service, its own /livez and its peers take turns on one core."""
 
 import io
 import json
@@ -93,7 +93,7 @@ def processor_seconds(pids: Iterable[int]) -> float:
 
 
 class Peer:
-    """Another model server on the same core, stopped by a signal while others are measured."""
+    """Another model server on the same core, stopped by a signal while it is not measured."""
 
     def __init__(self, name: str, process: subprocess.Popen[bytes], port: int) -> None:
         self.name, self._process, self.port = name, process, port
@@ -117,7 +117,7 @@ class Peer:
         return "/v2/models/digits/infer" if self.name == "MLServer" else "/predict"
 
     def body(self, pixels: np.ndarray) -> bytes:
-        """Return the request body that its documentation describes."""
+        """Return a request body in the form that the server's documentation describes."""
         asked: dict[str, Any] = {"pixels": pixels.tolist()}
         if self.name == "MLServer":
             data = {"name": "pixels", "shape": [1, 784], "datatype": "UINT8"}
@@ -175,15 +175,15 @@ def _answers(peer: Peer) -> bool:
 
 
 def _check_answers(server: Server, peers: dict[str, Peer], digits: np.ndarray) -> None:
-    """Check that all servers, which have the same network, give the same answers."""
+    """Check that all servers give the same answers, because all of them have the same network."""
     headers = {"Content-Type": "application/octet-stream", "Accept": "application/x-npy"}
     answer = server.http.post(PREDICT, content=digits.tobytes(), headers=headers)
-    ours = np.load(io.BytesIO(answer.content))
+    expected = np.load(io.BytesIO(answer.content))
     for peer in peers.values():
         peer.run()
-        theirs = np.array([peer.probabilities(digit) for digit in digits])
+        found = np.array([peer.probabilities(digit) for digit in digits])
         peer.pause()
-        if not np.allclose(theirs, ours, atol=1e-5):
+        if not np.allclose(found, expected, atol=1e-5):
             raise SystemExit(f"{peer.name} gives other probabilities than this service")
 
 
@@ -208,8 +208,8 @@ class Round:
     def rate(self) -> float:
         """Requests per second of processor time: what the core could do without other work.
 
-        On an otherwise idle machine this equals requests per second. On a shared one, a server of
-        many processes would get a larger share of the core, and look faster by the clock.
+        On an otherwise idle machine this equals requests per second. On a shared one, a server with
+        many processes would get a larger share of the core and look faster by the clock.
         """
         return len(self.seen.latencies["200"]) / self.processor_seconds
 
@@ -229,11 +229,11 @@ def load(port: int, pids: Iterable[int], request: str) -> Round:
 
 def _requests(server: Server, peers: dict[str, Peer], digit: np.ndarray) -> list[Figure]:
     """Measure one digit in each form, /livez and the peers, in rounds."""
-    ours = {"/livez": get("/livez"), **_forms(digit)}
-    rounds: dict[str, list[Round]] = {name: [] for name in (*ours, *peers)}
+    own = {"/livez": get("/livez"), **_forms(digit)}
+    rounds: dict[str, list[Round]] = {name: [] for name in (*own, *peers)}
     pin(server.pid, {CORE})
     for _ in range(ROUNDS):
-        for name, request in ours.items():
+        for name, request in own.items():
             rounds[name].append(load(server.port, [server.pid], request))
         for name, peer in peers.items():
             peer.run()
@@ -244,10 +244,10 @@ def _requests(server: Server, peers: dict[str, Peer], digit: np.ndarray) -> list
     best = max(peers, key=lambda name: median(rates[name]))
     figures = []
     for form, goal in GOALS.items():
-        alone, others = ratios(rates[form], rates["/livez"]), ratios(rates[form], rates[best])
+        to_livez, to_peer = ratios(rates[form], rates["/livez"]), ratios(rates[form], rates[best])
         figures += [
-            figure(f"one digit, {form}: /livez", alone, "x", at_least=goal),
-            figure(f"one digit, {form}: the best peer", others, "x", at_least=3.0, note=best),
+            figure(f"one digit, {form}: /livez", to_livez, "x", at_least=goal),
+            figure(f"one digit, {form}: the best peer", to_peer, "x", at_least=3.0, note=best),
         ]
     for name, parts in rounds.items():
         late = median(each.seen.quantile("200", 0.99) for each in parts)
@@ -259,8 +259,8 @@ def _requests(server: Server, peers: dict[str, Peer], digit: np.ndarray) -> list
     return figures
 
 
-def ratios(ours: list[float], theirs: list[float]) -> list[float]:
-    return [a / b for a, b in zip(ours, theirs, strict=True)]
+def ratios(values: list[float], references: list[float]) -> list[float]:
+    return [value / reference for value, reference in zip(values, references, strict=True)]
 
 
 def _while_training(server: Server, digit: np.ndarray) -> list[Figure]:
@@ -285,7 +285,7 @@ def _while_training(server: Server, digit: np.ndarray) -> list[Figure]:
 
 
 def _batches(server: Server, weights: Path, digits: np.ndarray) -> list[Figure]:
-    """Compare a request with all 10 000 test images and the forward pass alone, on one core."""
+    """Compare a request with all 10 000 test images to the forward pass alone, on one core."""
     with np.load(weights) as arrays:
         network = Network.from_arrays(dict(arrays), "relu")
     headers = {"Content-Type": "application/octet-stream"}

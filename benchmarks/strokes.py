@@ -1,4 +1,4 @@
-"""Digits as people write them: several forms of each digit, and random handwritings."""
+"""Digits as people write them: several forms of each digit, and random styles of handwriting."""
 
 import itertools
 import math
@@ -84,6 +84,7 @@ class Hand:
     turn: float
     """Radians by which the lines of writing climb or fall."""
     breadth: float
+    """The factor by which digits are wider than their forms."""
     balance: float
     """Above 1 the upper part of a digit is small, below 1 the lower part."""
     bend: float
@@ -93,6 +94,7 @@ class Hand:
     haste: float
     """Length along the curve over which corners are rounded and turns are cut short."""
     tremble: float
+    """How much the pen shakes; 0 is a steady hand."""
 
     @classmethod
     def random(cls, rng: np.random.Generator) -> "Hand":

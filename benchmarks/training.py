@@ -36,11 +36,12 @@ FEW_ROUNDS = 5
 
 
 class Contender:
-    """A process that trains an epoch whenever it is told to, and is idle otherwise."""
+    """A process that trains one epoch on request and is idle otherwise."""
 
     def __init__(self, peer: str | None, module: str, task: Task, cores: set[int]) -> None:
         python = python_of(peer) if peer else sys.executable
-        threads = str(task.threads if peer else 1)  # ours uses a second core in its own way
+        # This project's trainer uses a second core without threads of the BLAS.
+        threads = str(task.threads if peer else 1)
         environment = {
             **os.environ,
             "PYTHONPATH": str(ROOT),
@@ -84,22 +85,22 @@ class Contender:
 
 
 def race(task: Task, names: Sequence[str], rounds: int) -> dict[str, Contender]:
-    """Let all train in turns on the same cores, so that a noisy machine disturbs all alike."""
+    """Let all contenders train in turns on the same cores, so that noise disturbs all alike."""
     cores = set(sorted(os.sched_getaffinity(0))[-task.threads :])
     contenders = {name: Contender(*CONTENDERS[name], task, cores) for name in names}
     for _ in range(1 + rounds):
         for contender in contenders.values():
             contender.epoch()
     for contender in contenders.values():
-        del contender.seconds[0]  # while others were still starting
+        del contender.seconds[0]  # other contenders were still starting
         contender.end()
     return contenders
 
 
 def times_ours(contenders: dict[str, Contender], name: str) -> list[float]:
-    """Return how many times longer than ours a contender took in each round."""
+    """Return a contender's time in each round as a multiple of this project's."""
     pairs = zip(contenders["ours"].seconds, contenders[name].seconds, strict=True)
-    return [theirs / ours for ours, theirs in pairs]
+    return [seconds / own_seconds for own_seconds, seconds in pairs]
 
 
 def main_table() -> list[Figure]:

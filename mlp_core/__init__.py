@@ -1,8 +1,8 @@
 """Multi-layer perceptrons, trained by hand-written back-propagation.
 
 This package is mathematics on NumPy and the standard library. It reads no files, writes no logs,
-keeps no global state, and takes all randomness from the seed. What makes it fast is in `fast`, and
-what uses a second core is in `parallel`; the other files can be read without either.
+keeps no global state, and takes all randomness from the seed. The code that makes it fast is in
+`fast`, and the code that uses a second core is in `parallel`; the textbook files need neither.
 """
 
 from mlp_core.activations import ACTIVATIONS

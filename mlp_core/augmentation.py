@@ -1,8 +1,8 @@
 """Augmentation: training images are deformed differently each time they are used.
 
-Deformations are affine and elastic (Simard et al., 2003). Images lie as the columns of a matrix
-here, and IMAGES_PER_DEFORMATION of them share one deformation: whole lines of memory are gathered
-then, which is four times as fast, and an epoch still has thousands of deformations.
+Deformations are affine and elastic (Simard et al., 2003). Images are the columns of a matrix here,
+and every IMAGES_PER_DEFORMATION of them share one deformation. Whole lines of memory can then be
+gathered, which is four times as fast, and an epoch still has thousands of deformations.
 """
 
 import math
@@ -18,7 +18,7 @@ IMAGES_PER_DEFORMATION = 32
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far images are deformed; all but the elastic displacement is uniformly distributed."""
+    """How far images are deformed; all amounts but the elastic displacement are drawn uniformly."""
 
     rotation: float = 0.0  # degrees, at most, either way
     scale: float = 0.0  # each axis by a factor from exp(-scale) to exp(scale)
@@ -29,11 +29,11 @@ class Augmentation:
 
 
 class Corners(NamedTuple):
-    """Where the pixels of deformed images come from; the first axis is that of deformations."""
+    """The points that the pixels of deformed images come from; each array (deformations, n_in)."""
 
-    upper_left: Indices  # (deformations, n_in), the first of the four pixels around, in the frame
-    down: Matrix  # (deformations, n_in), distance from there in [0, 1)
-    right: Matrix
+    upper_left: Indices  # index in the frame of the upper left of the four pixels around a point
+    down: Matrix  # the distance of the point from that pixel, in [0, 1)
+    right: Matrix  # the same to the right
 
 
 class RandomDeformation:
@@ -83,7 +83,7 @@ class RandomDeformation:
 
 
 class Deformer:
-    """Turns images into the inputs of a batch, deformed, in buffers that are used again."""
+    """Turns images into the deformed inputs of a batch, in buffers that are reused."""
 
     def __init__(
         self, augmentation: Augmentation, shape: tuple[int, int], order: Indices, rows: int
@@ -100,7 +100,7 @@ class Deformer:
         height, width = shape
         self._shape = shape
         self._deformation = RandomDeformation(augmentation, shape, order)
-        # With a pixel of black before the images and two behind, no corner lies outside.
+        # One black pixel before the images and two after them keep every corner inside the frame.
         self._frame = np.zeros((height + 3, width + 3, rows), np.float32)
         self._X = aligned_empty(len(order), rows)
         self._corner = aligned_empty(len(order), IMAGES_PER_DEFORMATION)
@@ -120,13 +120,14 @@ class Deformer:
         return X.T
 
     def _corners(self, points: Matrix) -> Corners:
+        """Return the corners around `points`, which are overwritten."""
         corner = np.floor(points)
         points -= corner
         down, right = (corner[:, axis].astype(np.intp) + 1 for axis in (0, 1))
         return Corners(down * self._frame.shape[1] + right, points[:, 0], points[:, 1])
 
     def _interpolate(self, columns: slice, corners: Corners) -> None:
-        """Fill some images, which share a deformation, by bilinear interpolation."""
+        """Fill the images of some columns, which share a deformation, by bilinear interpolation."""
         frame = np.ascontiguousarray(self._frame.reshape(-1, self._frame.shape[2])[:, columns])
         out = self._X[:, columns]
         corner = self._corner[:, : out.shape[1]]
@@ -142,7 +143,7 @@ class Deformer:
 
 
 def _smoother(size: int, sigma: float) -> Matrix:
-    """A matrix (size, size) that blurs a column and keeps the variance 1 of white noise."""
+    """Return a matrix (size, size) that blurs a column and keeps white noise at variance 1."""
     distances = np.arange(size)[:, np.newaxis] - np.arange(size)
     weights = np.exp(-(distances**2) / (2 * sigma**2))
     weights /= np.sqrt((weights**2).sum(axis=1, keepdims=True))

@@ -1,4 +1,4 @@
-"""Checkpoints: what a run needs to continue bit for bit after it was stopped anywhere."""
+"""Checkpoints: the state from which a run that was stopped anywhere continues bit for bit."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from mlp_core.errors import CheckpointError
 
 
 class Cursor(NamedTuple):
-    """How far a run has come; cursors are ordered by progress."""
+    """A position in a run; cursors are ordered by progress."""
 
     epochs_done: int = 0
-    batches_done: int = 0  # of the epoch after those
+    batches_done: int = 0  # in the epoch that follows
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class Checkpoint:
 
     cursor: Cursor
     arrays: Arrays
-    epoch_seconds: float  # of training time since the last epoch's record
+    epoch_seconds: float  # training time since the last epoch's record
 
 
 def check_arrays(arrays: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[int, ...]]) -> None:

@@ -1,8 +1,8 @@
 """The arrays of a run as a checkpoint carries them: their names and the order of their rows.
 
-In a run, the rows of the first layer's arrays stand in the order of the run's inputs, which leaves
-rarely used pixels first (fast/data_layout.py). In a checkpoint they stand in the order of the
-images' pixels, as everyone who loads the weights expects.
+In a run, the rows of the first layer's arrays are in the order of the run's inputs, which puts
+rarely used pixels first (fast/data_layout.py). In a checkpoint they are in the order of the images'
+pixels, as everyone who loads the weights expects.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mlp_core.arrays import Arrays, Indices
 from mlp_core.network import Network, weight_name
 
-FIRST_WEIGHT = weight_name(1)  # also the end of the names of its moments
+FIRST_WEIGHT = weight_name(1)  # the names of its moments end with it, too
 EVALUATED = "scored."  # precedes the names of a network that is still being evaluated
 
 
@@ -24,7 +24,7 @@ def with_evaluated(arrays: Arrays, network: Network) -> Arrays:
 
 
 def has_evaluated(names: Iterable[str]) -> bool:
-    """Whether there are arrays of a network that was still being evaluated."""
+    """Return whether there are arrays of a network that was still being evaluated."""
     return any(name.startswith(EVALUATED) for name in names)
 
 
@@ -48,7 +48,7 @@ def in_pixel_order(arrays: Mapping[str, NDArray[Any]], input_order: Indices) -> 
 
 
 def in_input_order(arrays: Mapping[str, NDArray[Any]], input_order: Indices) -> Arrays:
-    """Return a checkpoint's arrays with rows in the order of a run; only those are copied."""
+    """Return a checkpoint's arrays with rows in the order of a run; others are not copied."""
     return {
         name: array[input_order] if name.endswith(FIRST_WEIGHT) else array
         for name, array in arrays.items()

@@ -34,7 +34,7 @@ class GradientDescent:
         Args:
             recipe: what to train.
             dataset: what to train on.
-            layout: that of the data set.
+            layout: the layout of the data set.
             units: how many units of the first layer are trained here, if not all.
 
         Raises:
@@ -46,7 +46,7 @@ class GradientDescent:
         batch_rows = min(recipe.batch_size, len(dataset.train))
         self._images = np.asarray(dataset.train.images)  # indexing a memory map takes longer
         self._layout = layout
-        # In deformed images other columns are live than in the original ones.
+        # Deformed images have other live columns than the original ones.
         deforms = recipe.augmentation is not None
         self._first = FirstLayer(layout, n_own, batch_rows, all_usual=deforms)
         self._first.W.fill(0)
@@ -73,13 +73,13 @@ class GradientDescent:
     ) -> float:
         """Train on one batch; return the sum of its losses in nats before the step.
 
-        If that sum is not finite, the network stays as it is.
+        If that sum is not finite, the network is left unchanged.
 
         Args:
-            rows: which training images, at most `batch_size` of them.
-            learning_rate: of this step.
-            number: of this step in the run, from 1.
-            rng: for augmentation.
+            rows: the indices of the training images, at most `batch_size` of them.
+            learning_rate: the learning rate of this step.
+            number: the number of this step in the run, from 1.
+            rng: the random numbers for augmentation, if there is any.
 
         """
         work = self._batch.head(len(rows))

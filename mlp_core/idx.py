@@ -17,7 +17,7 @@ def read_idx(data: bytes) -> Pixels:
     four big-endian bytes, and the elements (https://yann.lecun.com/exdb/mnist).
 
     Raises:
-        DatasetError: the magic number is another one, or the size contradicts the header.
+        DatasetError: the magic number is wrong, or the size contradicts the header.
 
     """
     magic = data[:4]

@@ -1,7 +1,7 @@
 """Loss and accuracy of a network on a whole split.
 
 This is the plain computation; training uses a faster one (fast/block_evaluation.py) that skips
-black pixels and agrees but for rounding.
+black pixels and agrees except for rounding.
 """
 
 from collections.abc import Iterable
@@ -19,18 +19,18 @@ ROWS_PER_PASS = 1000  # bounds the memory that an evaluation takes
 
 
 class Score(NamedTuple):
-    """How good a network is on a split."""
+    """Loss and accuracy of a network on a split."""
 
     loss: float  # mean cross-entropy in nats
     accuracy: float  # fraction of rows whose largest logit is that of their label, in [0, 1]
 
 
 Scores: TypeAlias = tuple[Score, Score]
-"""On the training split and on the test split."""
+"""The score on the training split and the score on the test split."""
 
 
 class Totals(NamedTuple):
-    """What a few rows contribute to the score of their split."""
+    """The contribution of some rows to the score of their split."""
 
     loss: float  # sum of the losses in nats
     correct: int  # rows whose largest logit is that of their label
@@ -43,7 +43,7 @@ def totals(logits: Matrix, labels: Labels, losses: Vector) -> Totals:
 
 
 def score(parts: Iterable[tuple[float, float]], rows: int) -> Score:
-    """Return the score of a split of so many rows from the totals of its parts, added in order."""
+    """Return the score of a split of `rows` rows from the totals of its parts, added in order."""
     loss, correct = 0.0, 0
     for part_loss, part_correct in parts:
         loss += part_loss
@@ -55,7 +55,7 @@ def evaluate(network: Network, split: Split) -> Score:
     """Return mean loss in nats and accuracy in [0, 1] of a network on a split.
 
     Raises:
-        ShapeError: the images have another width than the network has inputs.
+        ShapeError: the width of the images is not the network's number of inputs.
 
     """
     n_in, *_ = network.sizes

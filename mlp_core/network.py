@@ -18,7 +18,7 @@ from mlp_core.loss import softmax
 
 @dataclass(frozen=True, eq=False)
 class Parameters:
-    """Weights (n_in, n_out) and biases (n_out,) of each layer, or as many gradients or moments."""
+    """Weights (n_in, n_out) and biases (n_out,) of each layer, or their gradients or moments."""
 
     weights: tuple[Matrix, ...]
     biases: tuple[Vector, ...]
@@ -102,7 +102,7 @@ def bias_name(layer: int) -> str:
 
 
 def shapes(sizes: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
-    """The shapes, by name, of the arrays of a network of these sizes."""
+    """Return the shapes, by name, of the arrays of a network of these sizes."""
     named: dict[str, tuple[int, ...]] = {}
     for k, (n_in, n_out) in enumerate(pairwise(sizes), start=1):
         named[weight_name(k)] = (n_in, n_out)
@@ -170,7 +170,7 @@ def predict_probabilities(network: Network, X: Matrix) -> Matrix:
     """Return the probabilities (n, classes), in [0, 1], of each class for each row of X (n, n_in).
 
     Raises:
-        ShapeError: X is not float32 or has another width than the network has inputs.
+        ShapeError: X is not float32, or its width is not the network's number of inputs.
 
     """
     n_in = network.sizes[0]

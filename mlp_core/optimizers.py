@@ -9,11 +9,11 @@ from mlp_core.arrays import Arrays, Vector
 from mlp_core.network import Parameters
 from mlp_core.recipe import Recipe
 
-# Numbers of an array that are updated together: a few arrays of so many stay in the cache through
-# all operations of a formula.
+# How many numbers of an array are updated together: a few chunks of this size stay in the cache
+# through all operations of a formula.
 CHUNK = 32_768
-# How often tiny moments are set to 0. In 32 steps a decay of 0.6 or more leaves what is not below
-# TINY above the subnormal numbers.
+# Every FLUSH_STEPS steps, moments below TINY are set to 0. A moment that is not below TINY cannot
+# become subnormal in 32 steps if it decays by a factor of 0.6 or more.
 FLUSH_STEPS = 32
 TINY = 1e-30
 
@@ -38,11 +38,11 @@ class Optimizer(Protocol):
         """Change `parameters` in place; the gradients are overwritten.
 
         Args:
-            parameters: of the whole network if it `moves_without_gradient`; otherwise inputs may
-                be left out, in both arguments alike.
-            gradients: of the same shapes, multiplied by `gradient_scale`.
-            learning_rate: of this step.
-            number: of this step in the run, from 1.
+            parameters: the parameters of the whole network if the optimizer
+                `moves_without_gradient`; otherwise inputs may be left out, in both arguments alike.
+            gradients: gradients of the same shapes, multiplied by `gradient_scale`.
+            learning_rate: the learning rate of this step.
+            number: the number of this step in the run, from 1.
 
         """
         ...
@@ -194,7 +194,7 @@ class AdamW:
 
 
 def _flush_tiny(moments: Parameters) -> None:
-    """Set to 0, in place, what has decayed so far that it changes no bit of any weight.
+    """Set moments to 0, in place, that are too small to change any bit of any weight.
 
     Where gradients stay 0 for long, as those of black pixels do, a velocity decays to a subnormal
     number and stays there: 0.9 times the smallest of them rounds to itself. Intel processors take

@@ -1,4 +1,4 @@
-"""How far a run has come: its position, and what is reported of it."""
+"""The position of a run, and the progress that it reports."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -20,7 +20,7 @@ class Epoch:
 
 
 class Progress(NamedTuple):
-    """What `Training` yields after each slice of work: a batch, or a part of an evaluation."""
+    """Yielded by `Training` after each slice of work: a batch, or a part of an evaluation."""
 
     cursor: Cursor
     epoch: Epoch | None = None  # the record that this slice has completed, if any
@@ -65,7 +65,7 @@ class Position:
         self.batches_done += 1
 
     def rewind(self, steps: int) -> None:
-        """Take back lost steps. They are of this epoch, for none can be lost once it has ended."""
+        """Undo lost steps. They belong to this epoch: none can be lost once it has ended."""
         self.batches_done -= steps
 
     def begin_next_epoch(self) -> None:

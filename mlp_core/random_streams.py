@@ -10,7 +10,7 @@ import numpy as np
 
 
 class Purpose(IntEnum):
-    """What random numbers are for. The values are part of the bits of a run: never reuse one."""
+    """The purposes of random numbers. The values decide the bits of a run: never reuse one."""
 
     INITIALIZATION = 0
     SHUFFLING = 1
@@ -18,6 +18,9 @@ class Purpose(IntEnum):
 
 
 def random_stream(seed: int, purpose: Purpose, *place: int) -> np.random.Generator:
-    """The generator for a purpose at a place: an epoch, or an epoch and a batch, both from 1."""
+    """Return the generator for a purpose and a place: an epoch, or an epoch and a batch.
+
+    Epochs and batches are numbered from 1; the initial weights have the place 0.
+    """
     sequence = np.random.SeedSequence([seed, int(purpose), *place])
     return np.random.Generator(np.random.PCG64(sequence))

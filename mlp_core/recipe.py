@@ -7,7 +7,7 @@ from mlp_core.augmentation import Augmentation
 
 @dataclass(frozen=True)
 class Recipe:
-    """What to train and how."""
+    """A network and the way in which it is trained."""
 
     hidden: tuple[int, ...]  # units of each hidden layer; () is a linear model
     activation: str  # a key of ACTIVATIONS

@@ -1,6 +1,6 @@
-"""What `Training` needs to take the steps of a run, and how one process provides it.
+"""The interface through which `Training` takes the steps of a run, implemented in one process.
 
-There are two implementations of `Steps`: the one below, and `parallel.step_runner.TwoCoreSteps`.
+A second implementation of `Steps` is `parallel.step_runner.TwoCoreSteps`.
 """
 
 from typing import Protocol
@@ -26,7 +26,7 @@ class StepsLost(Exception):
 
 
 class Evaluation(Protocol):
-    """Evaluates a copy of the network on both splits, while the next epoch is trained or not."""
+    """Evaluates a copy of the network on both splits, between epochs or during the next one."""
 
     @property
     def network(self) -> Network:
@@ -115,7 +115,7 @@ class SingleProcessSteps:
         Args:
             recipe: what to train.
             dataset: what to train on.
-            layout: that of the data set, if it has been made before.
+            layout: the layout of the data set, if it has been computed before.
 
         Raises:
             DatasetError: the recipe asks for augmentation, but the images' shape is unknown.

@@ -1,4 +1,4 @@
-"""Training as an iterator of progress: stopping, saving and time limits stay with the caller."""
+"""Training as an iterator of progress: stopping, saving and time limits are up to the caller."""
 
 import math
 import time
@@ -25,9 +25,9 @@ from mlp_core.recipe import Recipe
 from mlp_core.schedules import SCHEDULES
 from mlp_core.steps import SingleProcessSteps, Steps, StepsLost
 
-ARITHMETIC = 3  # raised by any change of the bits that a run produces
+ARITHMETIC = 3  # raised with every change of the bits that a run produces
 
-PATIENCE_SECONDS = 0.02  # between two slices while there is nothing to do but wait
+PATIENCE_SECONDS = 0.02  # between two slices, if there is nothing to do but wait for a thread
 
 
 class Training:
@@ -50,9 +50,9 @@ class Training:
         Args:
             recipe: what to train.
             dataset: what to train on.
-            checkpoint: where to continue.
-            steps: takes the steps; new, and made from the same recipe and data set. By default
-                this process takes them.
+            checkpoint: where to continue; by default, at the beginning.
+            steps: takes the steps; unused so far, and made from the same recipe and data set. By
+                default, this process takes them.
 
         Raises:
             CheckpointError: the checkpoint belongs to another recipe or data set.
@@ -74,28 +74,28 @@ class Training:
     def __iter__(self) -> Iterator[Progress]:
         while not self._position.run_is_done():
             if not self._evaluation.in_thread:
-                yield from self.pending_record()
+                yield from self.complete_pending_record()
             self._steps.begin_epoch()
             try:
                 yield from self._train_epoch()
             except Diverged:
-                yield from self.pending_record()  # that of the epoch before is still good
+                yield from self.complete_pending_record()  # the epoch before is still valid
                 raise
-            yield from self.pending_record()
+            yield from self.complete_pending_record()
             self._position.begin_next_epoch()
             self._steps.start_evaluation(self._steps.network)
-        yield from self.pending_record()
+        yield from self.complete_pending_record()
 
     @property
     def cursor(self) -> Cursor:
         return self._position.cursor
 
     def copy_network(self) -> Network:
-        """Return a copy of the network in training; may move the cursor as `make_checkpoint`."""
+        """Return a copy of the network in training; like `make_checkpoint`, may move the cursor."""
         return Network.from_arrays(self.make_checkpoint().arrays, self._recipe.activation)
 
     def make_checkpoint(self) -> Checkpoint:
-        """Return a copy of all that the run carries; allowed whenever an iteration has yielded.
+        """Return a copy of the run's whole state; allowed whenever an iteration has yielded.
 
         If the last steps turn out to be lost, the cursor moves back, and the checkpoint is that of
         the state before them.
@@ -108,14 +108,14 @@ class Training:
             time.perf_counter() - self._record_time,
         )
 
-    def pending_record(self) -> Iterator[Progress]:
+    def complete_pending_record(self) -> Iterator[Progress]:
         """Complete the evaluation of the last finished epoch without further training.
 
         Yields progress after each part of it, with the record at its end; nothing if there is no
         such evaluation.
         """
         while self._evaluation.pending:
-            yield self._progress(PATIENCE_SECONDS)
+            yield self._advance_evaluation(PATIENCE_SECONDS)
 
     def _train_epoch(self) -> Iterator[Progress]:
         """Train on the batches of the epoch that are not done yet."""
@@ -125,7 +125,7 @@ class Training:
         while not self._position.epoch_is_done():
             start = self._position.batches_done * size
             self._train_batch(shuffled[start : start + size])
-            yield self._progress()
+            yield self._advance_evaluation()
             if self._position.epoch_is_done():
                 self._synchronize()
 
@@ -155,13 +155,18 @@ class Training:
         except StepsLost as lost:
             self._position.rewind(lost.count)
 
-    def _progress(self, patience: float = 0.0) -> Progress:
-        """Advance a pending evaluation; report the cursor, and a record that is complete."""
+    def _advance_evaluation(self, patience: float = 0.0) -> Progress:
+        """Advance a pending evaluation; return the cursor and, if it is complete, the record."""
         scores = self._evaluation.advance(patience)
-        return Progress(self.cursor, None if scores is None else self._record(scores))
+        return Progress(self.cursor, None if scores is None else self._complete_record(scores))
 
-    def _record(self, scores: Scores) -> Epoch:
-        """Return the record of the last finished epoch."""
+    def _complete_record(self, scores: Scores) -> Epoch:
+        """Return the record of the last finished epoch, and begin to time the next one.
+
+        Raises:
+            Diverged: a loss is not finite.
+
+        """
         train, test = scores
         number = self._position.epochs_done
         self._check_finite(train.loss + test.loss, number, self._position.batches_per_epoch)
@@ -173,7 +178,7 @@ class Training:
             raise Diverged(epoch, step, self._recipe.learning_rate)
 
     def _arrays(self, *, evaluated: bool) -> Arrays:
-        """The arrays of the run, not copied, with those of the network under evaluation or not."""
+        """Return the run's arrays, not copied; with the network under evaluation if `evaluated`."""
         arrays = self._steps.arrays()
         return with_evaluated(arrays, self._evaluation.network) if evaluated else arrays
 

@@ -1,1 +1,1 @@
-"""Trainers that take part in the race: each a process of its own, in its own environment."""
+"""Trainers and model servers that are compared, each a process in an environment of its own."""

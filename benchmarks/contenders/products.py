@@ -1,6 +1,6 @@
 """Only the matrix products of an epoch, with all pixels.
 
-This is the lower bound of the time with dense arithmetic: no trainer on this BLAS can be faster
+They are a lower bound for the time of dense arithmetic: no trainer on this BLAS can be faster
 unless it skips black pixels.
 """
 

@@ -1,4 +1,4 @@
-"""How a contender communicates with `benchmarks.training`: one line of JSON each way per epoch.
+"""How a contender communicates with `benchmarks.training`: a line in and a line out per epoch.
 
 This file needs only the standard library, NumPy and `mlp_core`, which every environment has.
 """
@@ -24,7 +24,7 @@ Epoch = Callable[[], Accuracies]  # trains and evaluates once
 
 @dataclass(frozen=True)
 class Task:
-    """What all contenders train, each from random weights of its own."""
+    """The network that all contenders train, each from random weights of its own."""
 
     sizes: tuple[int, ...]
     activation: str
@@ -50,7 +50,7 @@ def scaled_images(split: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def take_part(prepare: Callable[[Task], Epoch]) -> None:
-    """Run an epoch, with the evaluation of both sets, for each line on standard input."""
+    """Train and evaluate an epoch for each line on standard input; answer with a line of JSON."""
     task = Task(**json.loads(sys.argv[1]))
     epoch = prepare(task)
     epoch()  # warms up caches and compiles what is compiled

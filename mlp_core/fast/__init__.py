@@ -1,1 +1,1 @@
-"""What makes training fast: the same numbers with less work. The textbook reads without it."""
+"""Code that makes training fast: it computes the same numbers with less work."""

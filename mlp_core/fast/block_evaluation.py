@@ -19,9 +19,10 @@ BlockTotals: TypeAlias = NDArray[np.float64]
 
 
 class Evaluator:
-    """Evaluates networks of one shape, a block at a time, in buffers that are used again.
+    """Evaluates networks of one shape, a block at a time, in buffers that are reused.
 
-    Arrays of this size would go back to the kernel after each block: that takes 1.3 times as long.
+    New arrays of this size would return to the kernel after each block, which takes 1.3 times as
+    long.
     """
 
     def __init__(self, sizes: tuple[int, ...]) -> None:

@@ -1,4 +1,4 @@
-"""Buffers that are allocated once and used again for every batch, which saves allocating memory."""
+"""Buffers that are allocated once and reused for every batch."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -14,8 +14,8 @@ class Workspace:
     """The arrays, besides the parameters, of a forward and a backward pass over some rows."""
 
     pixels: Pixels  # (rows, n_in)
-    outputs: tuple[Matrix, ...]  # (rows, n_out) of each layer: H, for the last the logits
-    d_outputs: tuple[Matrix, ...]  # of the same shapes: dZ, for the last d_logits
+    outputs: tuple[Matrix, ...]  # (rows, n_out) of each layer: H, and the logits of the last layer
+    d_outputs: tuple[Matrix, ...]  # the same shapes: dZ, and d_logits of the last layer
     losses: Vector  # (rows,)
 
     @classmethod

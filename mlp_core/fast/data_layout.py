@@ -2,7 +2,7 @@
 
 A pixel that is 0 in all rows of a batch adds nothing to X @ W, and its row of X.T @ dZ is 0; 81 %
 of MNIST's pixels are 0. So columns are sorted by how rarely they are live (above 0), and rows so
-that neighbours have the same black columns. A layout is made once and kept beside the data set.
+that neighbours have the same black columns. A layout is computed once and stored with the data set.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,15 +17,15 @@ from mlp_core.arrays import Arrays, Indices, Pixels
 from mlp_core.dataset import Dataset, Split
 from mlp_core.errors import DatasetError
 
-# Measured: larger blocks fall out of the cache, smaller ones make an evaluation in a thread ask for
-# the interpreter more often. Not a power of two, with which the rows of a block's outputs would
-# start in the same few sets of the cache.
+# Measured: larger blocks do not fit into the cache, and with smaller ones an evaluation in a thread
+# competes for the interpreter lock more often. It is not a power of two, because the rows of a
+# block's outputs would then start in the same few sets of the cache.
 BLOCK_ROWS = 1000
 
 OWN_ARRAYS = ("order", "shares", "images", "labels")
 BLOCK_ARRAYS = ("labels", "pixels", "columns", "widths")
 SPLITS = ("train", "test")
-BYTE_ARRAYS = ("images", "labels", "pixels")  # the others are integers, except for the shares
+BYTE_ARRAYS = ("images", "labels", "pixels")  # shares are float64, all other arrays intp
 
 
 class Block(NamedTuple):
@@ -82,7 +82,7 @@ class Blocks:
 
 @dataclass(frozen=True, eq=False)
 class DataLayout:
-    """What a run reads of a data set; all arrays may be memory-mapped.
+    """The arrays of a data set that a run reads; all of them may be memory-mapped.
 
     A place is a column's position in the layout; rarely live columns have the first places.
     """
@@ -167,7 +167,7 @@ def _reordered(images: Pixels, order: Indices) -> Pixels:
 
 
 def in_blocks(split: Split) -> Blocks:
-    """Return the rows of a split with similar ones together, in blocks with few live columns."""
+    """Return a split with similar rows next to each other, in blocks with few live columns."""
     order = similar_rows(split)
     pixels, columns = [], []
     for start in range(0, len(split), BLOCK_ROWS):
@@ -180,7 +180,7 @@ def in_blocks(split: Split) -> Blocks:
 
 
 def similar_rows(split: Split) -> Indices:
-    """Return an order of the rows in which neighbours have few live columns between them.
+    """Return an order of the rows in which neighbours together have few live columns.
 
     A single row makes a column live, so rows with the same unusual pixel belong together: rows are
     sorted by label, then by the rarest of their live columns. A block of 1000 rows of MNIST has 388
@@ -198,12 +198,12 @@ def _by_rarest_column(images: Pixels) -> Indices:
 
 
 def _live_counts(images: Pixels) -> Indices:
-    """The number of rows in which each column is above 0."""
+    """Return the number of rows in which each column is above 0."""
     counts = [np.add.reduce(chunk != 0, axis=0, dtype=np.intp) for chunk in _chunks(images)]
     total: Indices = np.sum(counts, axis=0)
     return total
 
 
 def _chunks(images: Pixels) -> list[Pixels]:
-    """The rows in parts that fit into the cache."""
+    """Split the rows into parts that fit into the cache."""
     return np.split(images, range(256, len(images), 256))

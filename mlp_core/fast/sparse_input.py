@@ -1,7 +1,7 @@
 """The first layer without black pixels: only the live columns of some rows are multiplied.
 
 Except for rounding, a pass over these rows equals the pass of a network that lacks the other
-inputs. So `forward` and `backward` are given such a narrower network, made here, and need not know.
+inputs. So this module builds that narrower network, and `forward` and `backward` stay the same.
 A batch of 64 images of MNIST has 494 live columns of 784; a block of an evaluation has 388.
 """
 
@@ -15,7 +15,7 @@ USUAL = 0.5  # a usual column is live in at least this fraction of the batches
 
 
 def rare_columns(layout: DataLayout, rows: int) -> int:
-    """The number of columns that are live in less than USUAL of the batches of so many rows."""
+    """Return how many columns are live in less than USUAL of all batches of `rows` rows."""
     live = 1 - (1 - layout.shares) ** rows
     return int((live < USUAL).sum())
 
@@ -23,7 +23,7 @@ def rare_columns(layout: DataLayout, rows: int) -> int:
 class FirstLayer:
     """The first layer's weights and gradients, stored so that a batch needs one slice of each.
 
-    The rows stand at the places of the layout: those of rare columns, those of usual columns, then
+    The rows are in the order of the layout: those of rare columns, those of usual columns, then
     spare room. A batch uses the usual rows where they are; the few rare rows that are live in it
     are gathered into the spare room right behind them. Which columns are usual depends only on the
     layout and the batch size, so a resumed run keeps its bits.
@@ -49,8 +49,9 @@ class FirstLayer:
         usual = pixels.shape[1] - self._rare
         width = usual + len(live)
         X = self._X[: len(pixels) * width].reshape(len(pixels), width)
-        np.copyto(X[:, :usual], pixels[:, self._rare :])  # converting first is faster than
-        X[:, usual:] = pixels[:, live]  # multiplying mixed types
+        # Converting first is faster than multiplying mixed types.
+        np.copyto(X[:, :usual], pixels[:, self._rare :])
+        X[:, usual:] = pixels[:, live]
         X *= 1 / 255
         return X, live
 
@@ -63,7 +64,7 @@ class FirstLayer:
         )
 
     def narrow_gradients(self, gradients: Parameters, live: Indices) -> Parameters:
-        """Return where `backward` may put the gradients of the narrow network."""
+        """Return views into which `backward` can write the gradients of the narrow network."""
         end = len(self.W) + len(live)
         return Parameters((self._dW[self._rare : end], *gradients.weights[1:]), gradients.biases)
 
@@ -72,6 +73,6 @@ class FirstLayer:
         self.W[live] = self._W[len(self.W) : len(self.W) + len(live)]
 
     def scatter_gradients(self, live: Indices) -> None:
-        """Copy the rare rows of the gradient to their places, and set those of black columns 0."""
+        """Copy the rare rows of the gradient to their places; set those of black columns to 0."""
         self.dW[: self._rare] = 0
         self.dW[live] = self._dW[len(self.dW) : len(self.dW) + len(live)]

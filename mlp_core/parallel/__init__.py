@@ -1,5 +1,5 @@
-"""What lets one run use a second core: the same bits from two processes, or from a thread.
+"""Code that lets a run use a second core, with the same bits: a second process, or a thread.
 
-Only this folder knows operating-system processes, threads and shared memory. Whoever runs a
-training, such as the service's worker, makes the steps here and hands them to `Training`.
+Only this package uses processes, threads and shared memory. A caller that runs a training, such as
+the service's worker, creates a `TwoCoreSteps` here and passes it to `Training`.
 """

@@ -1,6 +1,6 @@
 """Two processes that train one network: the first gives commands, the second follows them.
 
-They are processes because two threads would wait for each other's turn at the interpreter. Neither
+They are processes because two threads would wait for each other at the interpreter lock. Neither
 the bits of a run nor its checkpoints show whether one process or two took a step. If the second
 process is lost, so are the steps since the whole network was last complete, and they can be taken
 again without it.
@@ -31,23 +31,24 @@ from mlp_core.parallel.shared_memory import NAP_SECONDS, PeerLost, SharedState, 
 from mlp_core.parallel.split_steps import HalfGradientDescent, split_units
 from mlp_core.recipe import Recipe
 
-ISSUED, COMPLETED = 0, 8  # places of the counters of commands
-COMMANDS = 32  # where a command stands, with the number of a step and of its rows
+ISSUED, COMPLETED = 0, 8  # where the counters of commands are
+COMMANDS = 32  # where the last two commands are, each with a step's number and its number of rows
 
 
 class Command(IntEnum):
-    """What the second process is to do."""
+    """The commands of the first process to the second."""
 
-    LOAD = 0  # take its half of the arrays in shared memory
-    TRAIN_BATCH = 1
+    LOAD = 0  # copy its half of the arrays in shared memory
+    TRAIN_BATCH = 1  # compute its half of a step
     SAVE = 2  # copy its half to the arrays in shared memory
-    EVALUATE = 3  # fill every second row of the block totals, and sleep after that
+    EVALUATE = 3  # fill every second row of the block totals, then sleep
 
 
 class ProcessPair:
-    """The first process's hold on both halves: its own, and the second process with the other.
+    """The pair as the first process sees it: its own half, and the second process with the other.
 
-    Except for `finish_evaluation`, methods raise PeerLost if the second process is lost.
+    `load`, `train_batch`, `gather` and `start_evaluation` raise PeerLost if the second process is
+    lost.
     """
 
     def __init__(
@@ -62,11 +63,12 @@ class ProcessPair:
         Args:
             recipe: what to train, with one hidden layer.
             dataset: what to train on.
-            layout: that of the data set.
-            whole: the arrays of the network in one piece, and of its optimizer.
+            layout: the layout of the data set.
+            whole: the arrays of the whole network and of its optimizer.
 
         Raises:
-            OSError: the process can't be started; with too little memory, maybe a MemoryError.
+            OSError: the process can't be started.
+            MemoryError: there is too little memory.
 
         """
         self.process_id = 0
@@ -111,7 +113,7 @@ class ProcessPair:
         self._side.load(self._descent.arrays())
 
     def train_batch(self, rows: Indices, learning_rate: float, number: int) -> float:
-        """Take a step, of which each process computes half; see `GradientDescent.train_batch`."""
+        """Take a step; each process computes half of it (see `GradientDescent.train_batch`)."""
         slot = (self._issued + 1) % 2
         self._side.wait(COMPLETED, self._issued - 1)  # the slot may still be read before that
         self._state.rows[slot, : len(rows)] = rows
@@ -120,7 +122,7 @@ class ProcessPair:
         return self._descent.train_batch(rows, learning_rate, number)
 
     def gather(self, whole: Mapping[str, NDArray[Any]]) -> None:
-        """Copy both halves to these arrays, which stay unchanged if the second process is lost."""
+        """Copy both halves to these arrays, which are unchanged if the second process is lost."""
         self._issue(Command.SAVE)
         self._side.save(self._descent.arrays())
         self._await_completion()
@@ -172,7 +174,7 @@ def _command_place(number: int) -> int:
 
 
 def _run_second(recipe: Recipe, dataset: Dataset, layout: DataLayout, side: Side) -> NoReturn:
-    """Be the second process until the first is gone."""
+    """Run the second process until the first one has ended."""
     try:
         _detach(side.peer.fileno())
         SecondProcess(recipe, dataset, layout, side).run()
@@ -185,10 +187,10 @@ def _run_second(recipe: Recipe, dataset: Dataset, layout: DataLayout, side: Side
 
 
 def _detach(own_descriptor: int) -> None:
-    """Keep nothing of the first process but the shared memory and an end of the socket.
+    """Give up everything of the first process except the shared memory and an end of the socket.
 
-    Its files are closed here, so that it alone holds locks on them, and no destructor may run that
-    talks to a database in its name. Signals are ignored: this process ends when the first does.
+    Its files are closed here, so that it alone holds locks on them, and no destructor can run that
+    would use its database connection. Signals are ignored: this process ends when the first does.
     """
     gc.freeze()
     os.closerange(3, own_descriptor)
@@ -209,7 +211,7 @@ class SecondProcess:
         self._evaluator = Evaluator((dataset.n_in, *recipe.hidden, dataset.classes))
 
     def run(self) -> None:
-        """Sleep until woken, execute commands up to an EVALUATE; return once the first is gone."""
+        """Execute commands, and sleep after each EVALUATE; return when the first process ends."""
         counters = self._state.counters
         completed = 0
         while self._side.peer.recv(1):

@@ -1,4 +1,4 @@
-"""The memory that two processes share, and how each waits for the other and reads what it wrote."""
+"""The memory that two processes share, and how they wait for each other and exchange data."""
 
 import math
 import mmap
@@ -16,27 +16,28 @@ from mlp_core.arrays import Matrix
 from mlp_core.fast.block_evaluation import BlockTotals
 from mlp_core.network import bias_name, weight_name
 
-SPLIT_ARRAYS = weight_name(1), bias_name(1)  # ends of the names of the arrays that are split
+SPLIT_ARRAYS = weight_name(1), bias_name(1)  # the names of the arrays that are split end with these
 COUNTERS = 64
 EXCHANGES = 16  # where side 0 counts its exchanges of outputs
-SIDE_DISTANCE = 8  # numbers in a cache line, by which side 1 counts further on
-SPINS = 3_000  # reads of a counter, for about 0.1 ms, before the core is offered to others
-YIELDS = 1_000
-NAP_SECONDS = 0.0005
-PATIENCE_SECONDS = 2.0  # how long side 0 waits; side 1 waits for as long as there is a side 0
+SIDE_DISTANCE = 8  # counters in a cache line: side 1 counts in the next line
+SPINS = 3_000  # reads of a counter, for about 0.1 ms, before the core is offered to other processes
+YIELDS = 1_000  # reads of a counter, each after such an offer, before the process sleeps
+NAP_SECONDS = 0.0005  # how long it sleeps between two reads after that
+PATIENCE_SECONDS = 2.0  # how long side 0 waits; side 1 waits for as long as side 0 exists
 
 
 class PeerLost(Exception):
-    """The other process is gone, and half of the network with it; or there can be no other."""
+    """The other process is lost, with its half of the network; or none can be started."""
 
 
 class SharedState:
-    """What both processes see: the arrays of the whole network, and what passes between the two."""
+    """The shared memory: the arrays of the whole network, and the data that is exchanged."""
 
     def __init__(self, whole: Mapping[str, NDArray[Any]], rows: int, blocks: int) -> None:
         self.counters = memoryview(shared_array((COUNTERS,), np.int64).data)
         self.whole = {name: shared_array(array.shape, array.dtype) for name, array in whole.items()}
-        # Two of each, used in turns: when a step begins, one process may still read the last one's.
+        # There are two of each, used in turns: when a step begins, the other process may still be
+        # reading those of the step before.
         self.H: NDArray[np.float32] = shared_array((2, rows, len(whole[bias_name(1)])), np.float32)
         self.rows: NDArray[np.int64] = shared_array((2, rows), np.int64)
         self.learning_rates: NDArray[np.float64] = shared_array((2,), np.float64)
@@ -50,7 +51,7 @@ def shared_array(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
 
 
 class Side:
-    """One of the two processes, 0 or 1, as it deals with the other.
+    """One of the two processes, 0 or 1, with its means to communicate with the other.
 
     They wait for each other by reading counters again and again, because half a step takes less
     time than waking a sleeping process. What a counter announces is written before the counter;
@@ -58,7 +59,7 @@ class Side:
     """
 
     def __init__(self, number: int, units: slice, state: SharedState, peer: socket.socket) -> None:
-        """Take a side; `units` are its own of the hidden layer, `peer` is a socket to the other."""
+        """Create the side that has these `units` of the hidden layer and a socket to its `peer`."""
         self.units = units
         self.state = state
         self.peer = peer
@@ -69,7 +70,7 @@ class Side:
         """Wait until the counter at this place is at least `number`.
 
         Raises:
-            PeerLost: the other process is gone or, on side 0, does not get there in time.
+            PeerLost: the other process has ended or, on side 0, does not get there in time.
 
         """
         counters = self.state.counters
@@ -90,7 +91,7 @@ class Side:
         """Share the outputs (rows, own units) with the other side; return those of all units.
 
         Raises:
-            PeerLost: the other side's outputs will not come.
+            PeerLost: the other side is lost.
 
         """
         self._exchanges += 1
@@ -101,12 +102,12 @@ class Side:
         return H
 
     def load(self, own: Mapping[str, NDArray[Any]]) -> None:
-        """Copy the whole arrays to this side's; of those that are split, this side's half."""
+        """Copy the whole arrays, or this side's half of those that are split, to `own`."""
         for name, array in own.items():
             np.copyto(array, self._part(name))
 
     def save(self, own: Mapping[str, NDArray[Any]]) -> None:
-        """Copy this side's arrays to the whole ones; side 0 alone copies those not split."""
+        """Copy `own` to the whole arrays; only side 0 copies those that are not split."""
         for name, array in own.items():
             if self._number == 0 or name.endswith(SPLIT_ARRAYS):
                 np.copyto(self._part(name), array)

@@ -2,9 +2,9 @@
 
 A unit of the hidden layer needs all inputs but no other unit, and so does the gradient of its
 weights. So each process holds half the columns of the first weights, with their optimizer state,
-and once a step the two exchange the outputs H of the hidden layer. The small layer behind it is
-computed by both, identically. No sum is added up in another order, so the bits are those of a
-network in one piece.
+and once per step the two exchange the outputs H of the hidden layer. Both compute the small output
+layer, identically. No sum is added up in another order, so the bits are those of a network in one
+piece.
 """
 
 import numpy as np
@@ -53,17 +53,17 @@ class HalfGradientDescent(GradientDescent):
 
 
 def split_units(n_out: int) -> tuple[slice, slice]:
-    """Which of n_out units each side holds: about half, cut at a multiple of REGISTER."""
+    """Return which of n_out units each side holds: about half, cut at a multiple of REGISTER."""
     cut = n_out // (2 * REGISTER) * REGISTER
     return slice(0, cut), slice(cut, n_out)
 
 
 def split_keeps_bits(rows: int, n_in: int, n_out: int, classes: int) -> bool:
-    """Whether the products of a step have the same bits in two parts as in one.
+    """Return whether the products of a step have the same bits in two parts as in one.
 
     A BLAS may add up the columns at an edge in another order: OpenBLAS does so on processors that
-    have AVX2 only. That depends on shapes and memory layouts, not on the numbers, so random numbers
-    tell.
+    have AVX2 only. That depends on shapes and memory layouts but not on the numbers, so a trial with
+    random numbers is enough.
     """
     rng = np.random.default_rng(0)
     X, W, dH, W_output, d_logits = (

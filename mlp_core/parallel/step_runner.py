@@ -1,4 +1,4 @@
-"""Takes the steps of a run with a second core, where it is idle and that is faster.
+"""Takes the steps of a run with a second core when one is idle and using it is faster.
 
 A network that can be split is trained and evaluated by two processes; any other is evaluated in a
 thread while the next epoch is trained.
@@ -25,10 +25,11 @@ from mlp_core.parallel.two_core_evaluation import TwoCoreEvaluation
 from mlp_core.recipe import Recipe
 from mlp_core.steps import StepsLost
 
-# The fewest multiplications in a part of the first layer's product. With fewer, splitting does not
-# pay; below a million OpenBLAS also computes the part with other bits than the whole.
+# The least number of multiplications in a part of the first layer's product. With fewer, splitting
+# does not pay, and below a million OpenBLAS computes the part with other bits than the whole.
 MIN_PRODUCT = 2**20
-# The most numbers in all first weights and inputs of a batch: two processes hold copies of them.
+# The greatest total size of the first weights and the inputs of a batch, in numbers: two processes
+# hold copies of them.
 MAX_NUMBERS = 2**23
 SAMPLE_ROWS = 512  # more rows only make more blocks of the same kind
 
@@ -51,8 +52,8 @@ class TwoCoreSteps:
         Args:
             recipe: what to train.
             dataset: what to train on.
-            layout: that of the data set.
-            core_is_idle: whether a second core may be used; called once an epoch.
+            layout: the layout of the data set.
+            core_is_idle: returns whether a second core may be used; called once per epoch.
 
         Raises:
             DatasetError: the recipe asks for augmentation, but the images' shape is unknown.
@@ -144,7 +145,7 @@ class TwoCoreSteps:
 
 
 def can_split(recipe: Recipe, layout: DataLayout) -> bool:
-    """Whether two processes would be faster than one and a thread."""
+    """Return whether two processes would be faster than one process and a thread."""
     if len(recipe.hidden) != 1 or recipe.augmentation is not None:
         return False
     (n_out,) = recipe.hidden
@@ -168,5 +169,5 @@ def _start_pair(recipe: Recipe, dataset: Dataset, layout: DataLayout, whole: Arr
         if not all(split_keeps_bits(sample, width, n_out, dataset.classes) for width in widths):
             raise PeerLost("split products have other bits")
         return ProcessPair(recipe, dataset, layout, whole)
-    except (OSError, MemoryError) as exc:  # one process may still have room enough
+    except (OSError, MemoryError) as exc:  # there may still be enough memory for one process
         raise PeerLost(str(exc)) from exc

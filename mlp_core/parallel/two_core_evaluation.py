@@ -1,4 +1,4 @@
-"""Evaluation with a second core: in a thread beside training, or shared with a second process."""
+"""Evaluation with a second core: in a thread during training, or shared with a second process."""
 
 import contextvars
 from collections import deque
@@ -24,11 +24,11 @@ class SecondEvaluator(Protocol):
 
 
 class TwoCoreEvaluation(BlockEvaluation):
-    """Evaluates a copy of a network here, here and in another process, or in a thread.
+    """Evaluates a copy of a network in this process, in two processes, or in a thread.
 
-    NumPy releases the interpreter while it computes, so a thread works beside the next epoch.
-    Without an idle core it would only push the epoch's data out of the cache. The scores are the
-    same in each case.
+    NumPy releases the interpreter lock while it computes, so a thread can work during the next
+    epoch. Without an idle core it would only push the epoch's data out of the cache. The scores are
+    the same in each case.
     """
 
     _result: Future[Scores | None] | None = None  # of the thread
@@ -38,7 +38,7 @@ class TwoCoreEvaluation(BlockEvaluation):
         return self._result is not None
 
     def start_shared(self, network: Network, second: SecondEvaluator) -> None:
-        """Begin to evaluate a copy of `network`, as the second process has begun already."""
+        """Begin to evaluate a copy of `network`; the second process must have begun already."""
         self.start(network)
         self._slices = self._evaluate_shared(second)
 
@@ -46,8 +46,8 @@ class TwoCoreEvaluation(BlockEvaluation):
         """Begin to evaluate a copy of `network` in a thread, or here if none can be started."""
         self.start(network)
         result: Future[Scores | None] = Future()
-        # A new thread has NumPy's default error state, so it is given that of this one. It is a
-        # daemon, so that it can't keep the process from ending.
+        # A new thread would have NumPy's default error state, so it runs in a copy of this context.
+        # It is a daemon, so that it can't keep the process from ending.
         run = contextvars.copy_context().run
         thread = Thread(target=run, args=(_complete, self._slices, result), daemon=True)
         try:

@@ -22,12 +22,12 @@ def collect_all(queue: Queue, artifacts: Artifacts) -> None:
 
 
 def collect(queue: Queue, artifacts: Artifacts, job: str, *, delete_if_unknown: bool) -> None:
-    """Delete a job's artifacts of earlier attempts, or of an ended job, that no row names.
+    """Delete the artifacts of earlier attempts, or of an ended job, that no row names.
 
     Args:
         queue: the rows that name artifacts.
         artifacts: the files.
-        job: whose files to look at.
+        job: the job to which the files belong.
         delete_if_unknown: whether to delete all files of a job that the database does not know.
             Only a caller that has seen the job in this database may ask for it: the files may
             belong to another database.

@@ -1,4 +1,4 @@
-"""How long the dispatcher waits before it starts a job again, or any worker at all."""
+"""The times that the dispatcher waits before it starts a job again, or any worker at all."""
 
 from service.work.clock import Clock
 

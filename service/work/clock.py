@@ -1,4 +1,4 @@
-"""The part of the module `time` that dispatcher and worker use, so that tests can replace it."""
+"""The part of the module `time` that dispatcher and worker use, which tests can replace."""
 
 from typing import Protocol
 

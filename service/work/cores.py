@@ -1,4 +1,4 @@
-"""How many processor cores this process may use, and whether one of them is idle."""
+"""Finds out how many processor cores this process may use, and whether one of them is idle."""
 
 import os
 from pathlib import Path

@@ -24,9 +24,11 @@ from service.work.lost_workers import TrackedWorker
 from service.work.process_handle import ProcessHandle
 
 POLL_SECONDS = 0.5
+"""The longest time between two rounds of the loop."""
 SWEEP_SECONDS = 1.0
+"""The shortest time between two sweeps, which look for workers without heartbeats."""
 STOP_SECONDS = 5.0
-"""A worker that was asked to pause or cancel is killed after this."""
+"""A worker that still runs this long after its job was paused, cancelled or ended is killed."""
 DRAIN_SECONDS = 6.0
 """When the service shuts down, workers have this long to save their work."""
 
@@ -53,8 +55,8 @@ class Dispatcher:
         Args:
             queue: the jobs.
             launcher: starts and ends workers.
-            artifacts: files of jobs, of which garbage is deleted.
-            clock: the module `time`, or what a test has in its place.
+            artifacts: the files of jobs; those that no row names are deleted.
+            clock: the module `time`, or a test's replacement for it.
             keep_jobs: how many finished jobs to keep; None keeps all.
             lock_watchdog: finds workers that froze inside a transaction, if the database can be
                 blocked by them.
@@ -97,7 +99,7 @@ class Dispatcher:
         return self._thread is not None and self._thread.is_alive()
 
     def wake(self) -> None:
-        """Look at the queue now: a client has changed something, or a worker has ended."""
+        """Begin the next round now, because a client has changed a job or a worker has ended."""
         self._wake.set()
 
     def stop(self) -> None:
@@ -106,7 +108,7 @@ class Dispatcher:
         self._wake.set()
 
     def join(self) -> None:
-        """Wait until all workers are gone and their jobs are back in the queue."""
+        """Wait until all workers here have ended and their jobs are in the queue again."""
         if self._thread is not None:
             self._thread.join()
 
@@ -141,7 +143,7 @@ class Dispatcher:
 
         """
         self._kill_frozen_lock_holders()
-        self._return_unstarted()
+        self._requeue_unstarted()
         active = {(row.job, row.attempt): row for row in self._queue.active()}
         self._adopt(active)
         self._reap()
@@ -245,7 +247,7 @@ class Dispatcher:
     def _kill_frozen_lock_holders(self) -> None:
         """Kill workers that froze inside a transaction and so keep every process from writing.
 
-        For the same reason they can't be fenced first; their jobs are requeued when they are gone.
+        For the same reason they can't be fenced first; their jobs are requeued after they end.
         """
         now = self._clock.monotonic()
         if self._lock_watchdog is None or now < self._next_lock_check:
@@ -266,8 +268,9 @@ class Dispatcher:
     def _requeue(self, key: AttemptKey, why: str, code: str, *, counts: bool) -> None:
         """Take the job away from its worker, unless the worker has finished the attempt.
 
-        If it `counts`, the job has lost a worker: it is tried again after a while, or fails after
-        too many. Otherwise the job has no part in the reason, and nothing is counted against it.
+        If `counts` is true, the job has lost a worker: it is tried again after a while, or fails if
+        it has lost too many. Otherwise the reason has nothing to do with the job, and no lost
+        worker is counted.
         """
         job, attempt = key
         lost = self._queue.lose(job, attempt, why, code=code, counts=counts)
@@ -296,15 +299,20 @@ class Dispatcher:
         except (StoreBroken, OSError) as exc:
             self._back_off.note_failed_start()
             self._unstarted[key] = f"No worker could be started: {exc}"
-            self._return_unstarted()
+            self._requeue_unstarted()
             return False
         self._back_off.note_start()
         logger.info("worker_started", job=claim.job, attempt=claim.attempt, pid=handle.pid)
         self._tracked[key] = TrackedWorker(handle)
         return True
 
-    def _return_unstarted(self) -> None:
-        """Requeue jobs that no worker could be started for; those that fail are tried again."""
+    def _requeue_unstarted(self) -> None:
+        """Requeue jobs that no worker could be started for; if that fails, the next round retries.
+
+        Raises:
+            StoreBroken: the database can't be written.
+
+        """
         for key, why in list(self._unstarted.items()):
             self._requeue(key, why, "no_worker", counts=False)
             del self._unstarted[key]

@@ -1,4 +1,4 @@
-"""Before the schema changes, workers of the previous version save their work and exit.
+"""Stops the workers of the previous version before the database schema changes.
 
 They would otherwise write rows in the form of the old schema.
 """
@@ -13,13 +13,13 @@ from service.store.queue import Queue
 from service.work.process_handle import ProcessHandle
 
 DRAIN_SECONDS = 6.0
-"""How long workers have to save after SIGTERM, and again to disappear after SIGKILL."""
+"""How long workers have to save and exit after SIGTERM, and then again to end after SIGKILL."""
 
 logger = structlog.get_logger(__name__)
 
 
 def drain_workers(queue: Queue) -> None:
-    """Wait until the workers of this machine have returned their jobs; kill those that don't."""
+    """Ask the workers of this machine to save and exit, and wait; kill those that do not exit."""
     handles = [ProcessHandle.from_record(handle) for handle in queue.handles()]
     here = _alive(handle for handle in handles if handle and handle.is_here())
     if not here:

@@ -1,7 +1,6 @@
-"""The exit codes by which a worker process tells its dispatcher why it ended early."""
+"""The exit codes of a worker process that ends before its attempt does."""
 
 STORE_EXIT = 74
-"""EX_IOERR: the database or the disk failed, so the job could not continue through no fault of
-its own."""
+"""EX_IOERR: the database or the disk failed, which is not counted as a lost worker."""
 REPLACED_EXIT = 75
 """EX_TEMPFAIL: another attempt has the job now."""

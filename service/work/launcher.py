@@ -1,4 +1,4 @@
-"""What the dispatcher needs of a launcher: to start, watch and end worker processes.
+"""The interfaces through which the dispatcher starts, watches and ends worker processes.
 
 A launcher owns processes and no state; what a job is doing is recorded in its database row.
 """
@@ -16,13 +16,13 @@ class Exit:
     """How a worker process ended."""
 
     code: int | None
-    """Negative for a signal; None if the exit code is unknown."""
+    """The exit code; the negated number of the signal that ended the process; None if unknown."""
     oom_killed: bool = False
-    """It was killed while the kernel was killing processes for lack of memory."""
+    """Whether it was killed while the kernel was killing processes for lack of memory."""
 
     def __str__(self) -> str:
         if self.code is None:
-            return "The worker process is gone; its exit code is unknown."
+            return "The worker process has ended; its exit code is unknown."
         if self.oom_killed:
             return "The worker was killed because the machine or its container ran out of memory."
         if self.code < 0:
@@ -38,7 +38,7 @@ def _signal_name(number: int) -> str:
 
 
 class LockWatchdog(Protocol):
-    """Finds workers that froze inside a transaction and so block the database for everybody."""
+    """Finds workers that froze inside a transaction and so block the database for all others."""
 
     seconds_between_checks: float
 
@@ -51,7 +51,7 @@ class Launcher(Protocol):
     """Starts workers on one kind of machine, in the shape of `subprocess.Popen`."""
 
     def start(self, job: str, attempt: int) -> ProcessHandle:
-        """Start a worker for the attempt without waiting for it to get ready.
+        """Start a worker for the attempt without waiting until it trains.
 
         Raises:
             OSError: the process can't be started.
@@ -61,18 +61,18 @@ class Launcher(Protocol):
         ...
 
     def poll(self, handles: Iterable[ProcessHandle]) -> dict[ProcessHandle, Exit]:
-        """Return those of the workers that have ended, again in each call that names them.
+        """Return the workers that have ended, in every call that names them.
 
         Workers of other machines are never among them.
         """
         ...
 
     def terminate(self, handle: ProcessHandle) -> None:
-        """Ask the worker to save its work and exit; no error if it is gone."""
+        """Ask the worker to save its work and exit, unless it has ended."""
         ...
 
     def kill(self, handle: ProcessHandle) -> None:
-        """End the worker immediately; no error if it is gone."""
+        """End the worker immediately, unless it has ended."""
         ...
 
     def capacity(self) -> int:

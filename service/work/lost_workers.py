@@ -1,4 +1,4 @@
-"""When a worker is declared lost, and what the job's `reason` then says about it."""
+"""Decides when a worker is lost, and describes why for the job's `reason`."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ LOST_AFTER_SWEEPS = 15
 
 @dataclass
 class TrackedWorker:
-    """What the dispatcher remembers of one attempt's worker; a new dispatcher starts afresh."""
+    """The dispatcher's memory of one attempt's worker, which ends with the dispatcher."""
 
     handle: ProcessHandle | None
     """None until the worker has written its handle with its first heartbeat."""
@@ -22,7 +22,7 @@ class TrackedWorker:
     kill_at: float | None = None
     """Monotonic time at which the worker is killed unless it has ended."""
     was_frozen: bool = False
-    """It was killed because it froze inside a transaction and kept all others from writing."""
+    """Whether it was killed because it froze inside a transaction and blocked the database."""
 
     @property
     def is_here(self) -> bool:

@@ -1,4 +1,4 @@
-"""What decides the bits of a training run besides its spec: arithmetic, NumPy and BLAS."""
+"""The environment that, with the spec, decides a run's bits: arithmetic, NumPy and BLAS."""
 
 import functools
 from typing import Any

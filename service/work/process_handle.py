@@ -1,4 +1,4 @@
-"""Handles of worker processes: they name one process for certain, even after its pid is reused."""
+"""Handles of worker processes, which identify a process even after its pid has been reused."""
 
 import contextlib
 import functools
@@ -28,7 +28,7 @@ class ProcessHandle:
         """
         found = _state_and_start(pid)
         if found is None:
-            raise ProcessLookupError(f"no process {pid}")
+            raise ProcessLookupError(f"no process has the pid {pid}")
         return cls(*this_machine(), pid, found[1])
 
     @classmethod
@@ -53,7 +53,7 @@ class ProcessHandle:
         return found is not None and found[0] not in "ZX" and found[1] == self.start_ticks
 
     def send_signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process group that the process leads; no error if it is gone."""
+        """Send a signal to the process group that the process leads, unless it has ended."""
         if self.is_here() and self.is_alive():
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, number)
@@ -61,7 +61,7 @@ class ProcessHandle:
 
 @functools.cache
 def this_machine() -> tuple[str, str]:
-    """Return (boot id, pid namespace): within both, a pid and its start time name one process."""
+    """Return (boot id, pid namespace), in which a pid and a start time identify one process."""
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return boot_id, str(Path("/proc/self/ns/pid").readlink())
 
@@ -72,6 +72,6 @@ def _state_and_start(pid: int) -> tuple[str, int] | None:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    # The command's name stands in brackets and may hold anything; field 3 follows it.
+    # The command's name is in parentheses and may contain anything; field 3 follows it.
     fields = stat[stat.rindex(")") + 2 :].split()
     return fields[0], int(fields[19])

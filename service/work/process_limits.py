@@ -6,6 +6,7 @@ import resource
 from pathlib import Path
 
 NICENESS = 5
+"""Added to the nice value that a worker inherits, so that the server runs before it."""
 OOM_SCORE_ADJUSTMENT = 500
 """If the machine runs out of memory, the kernel kills a worker before the server."""
 BASE_MEMORY_BYTES = 2 * 1024**3
@@ -13,7 +14,7 @@ BASE_MEMORY_BYTES = 2 * 1024**3
 
 
 def lower_priority() -> None:
-    """Let the server have the processor and the memory first, and write no core dumps."""
+    """Give the server precedence for processor and memory, and disable core dumps."""
     os.nice(NICENESS)
     with contextlib.suppress(OSError):  # some sandboxes have no such file
         Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE_ADJUSTMENT))

@@ -28,9 +28,9 @@ class ProgressReporter:
         self._clock = clock
         self._intervals = intervals
         self.job_state = State.RUNNING
-        """The state that the last write found in the job's row: what clients ask for."""
+        """The state that the last write found in the job's row, which clients may have changed."""
         self._unrecorded: list[Epoch] = []
-        """Finished epochs that the database does not know yet."""
+        """Finished epochs that are not in the database yet."""
         self._written: CheckpointRef | None = None
         """The newest checkpoint file."""
         self._is_named = False
@@ -49,7 +49,7 @@ class ProgressReporter:
     def report_if_due(self, training: Training) -> None:
         """Give a heartbeat or save a checkpoint if it is time.
 
-        A failing store raises no error here: training goes on, because a full disk may have space
+        A failing store raises no error here: training continues, because a full disk may have space
         again later.
         """
         now = self._clock.monotonic()
@@ -73,7 +73,7 @@ class ProgressReporter:
             self._schedule.note_heartbeat(self._clock.monotonic())
 
     def note_failure(self, exc: StoreBroken) -> None:
-        """Log that the store fails; only once until it works, for the log may share its disk."""
+        """Log that the store fails, once until it works again: the log may be on the same disk."""
         if self._store_works:
             logger.warning("the store fails; nothing is saved until it works again: %s", exc)
         self._store_works = False
@@ -85,9 +85,9 @@ class ProgressReporter:
         self._schedule.note_heartbeat(self._clock.monotonic())
 
     def save(self, training: Training) -> None:
-        """Write a checkpoint and let the job's row name it, with the epochs before it."""
+        """Write a checkpoint and name it in the job's row, together with the epochs before it."""
         started = self._clock.monotonic()
-        # A file that no row names yet comes first: such files would pile up on a full disk.
+        # A file that no row names yet is committed first, or such files would pile up on the disk.
         checkpoint = self._unnamed_checkpoint or self.write_checkpoint(training)
         if checkpoint:
             self._commit(checkpoint)
@@ -106,8 +106,8 @@ class ProgressReporter:
     def write_checkpoint(self, training: Training) -> CheckpointRef | None:
         """Write a checkpoint file, unless there is one of the same cursor.
 
-        Returns the checkpoint that the job's row is still to name, if there is one. A file whose
-        commit failed may be named all the same, so it is never written again.
+        Returns the newest checkpoint if the job's row may not name it yet, and None otherwise. A
+        commit that failed may have happened all the same, so no file is ever written again.
         """
         last = self._written
         if last is None or (last.epochs_done, last.batches_done) != _position(training.cursor):
@@ -127,7 +127,15 @@ class ProgressReporter:
         checkpoint: CheckpointRef | None = None,
         weights_sha256: str | None = None,
     ) -> State:
-        """End the attempt by the move for the job's state, with everything not yet recorded."""
+        """End the attempt with the move for the job's state; record the remaining epochs.
+
+        Args:
+            moves: the state that follows each state in which the job may be.
+            reason: a code and a message for clients.
+            checkpoint: the last checkpoint, if no row names it yet.
+            weights_sha256: the digest of the weights of a job that has succeeded.
+
+        """
         return self._attempt.end(moves, reason, checkpoint, self._unrecorded, weights_sha256)
 
 

@@ -1,21 +1,23 @@
-"""When a worker gives a heartbeat and when it saves a checkpoint."""
+"""Decides when a worker gives a heartbeat and when it saves a checkpoint."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Intervals:
-    """How often a worker writes to the store; all but `save_factor` in seconds."""
+    """The times between a worker's writes to the store; all in seconds, except `save_factor`."""
 
     heartbeat: float = 0.5
+    """The time between two heartbeats."""
     epoch_lead: float = 0.25
     """A heartbeat comes this much earlier if it has finished epochs to record."""
     first_save: float = 0.5
+    """The time from the beginning of training to the first save."""
     save: float = 2.0
     """The least time from the end of one save to the next."""
     save_factor: float = 20.0
-    """The next save waits this many times as long as the last one took: saving takes at most a
-    twentieth of the time."""
+    """The next save waits this many times as long as the last one took, so that saving takes at
+    most a twentieth of the time."""
 
 
 DEFAULT_INTERVALS = Intervals()
@@ -47,5 +49,5 @@ class SaveSchedule:
         self._next_save = now + max(self._intervals.save, self._intervals.save_factor * took)
 
     def note_failed_save(self, now: float) -> None:
-        """Plan another try; the heartbeat stays due, for it may succeed where a save fails."""
+        """Plan another try; the heartbeat stays due, because it may succeed where a save fails."""
         self._next_save = now + self._intervals.save

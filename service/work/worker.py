@@ -39,13 +39,13 @@ from service.work.save_schedule import DEFAULT_INTERVALS, Intervals
 PENDING_RECORD_SECONDS = 2.0
 """A worker that stops waits this long for the evaluation of the last finished epoch."""
 STORE_RETRY_SECONDS = 60.0
-"""At its end a worker waits this long for a store that fails."""
+"""At its end a worker waits this long for a store that fails to work again."""
 
 logger = logging.getLogger("service.worker")
 
 
 class Worker:
-    """Trains one job and, between steps, reports progress and looks whether to stop."""
+    """Trains one job and, between steps, reports progress and checks whether to stop."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class Worker:
             return self._fail("internal", f"{type(exc).__name__}: {exc}")
 
     def _train(self, task: TrainingTask) -> State:
-        training = self._training(task)
+        training = self._build_training(task)
         self._reporter.start()
         # A loss that is not finite raises Diverged; NumPy need not warn on the way there.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -119,15 +119,19 @@ class Worker:
 
     # --- The beginning ---
 
-    def _training(self, task: TrainingTask) -> Training:
-        """Return the training, at the newest checkpoint that can be read or at its beginning."""
+    def _build_training(self, task: TrainingTask) -> Training:
+        """Return the training, at the newest checkpoint that can be read or at its beginning.
+
+        Records a warning if the bits may differ because the environment has changed.
+        """
         recipe = recipe_of(task.spec)
         name = task.spec["dataset"]
         dataset, layout = self._datasets.open(name), self._datasets.arranged(name)
         checkpoint = self._load_newest_checkpoint(task)
         here = numeric_environment()
         if checkpoint and task.environment not in (None, here):
-            self._warn_not_bit_exact(f"Training began in {task.environment}, continues in {here}.")
+            why = f"Training began in {task.environment} and continues in {here}."
+            self._warn_not_bit_exact(why)
         steps = TwoCoreSteps(recipe, dataset, layout, a_core_is_idle)
         training = Training(recipe, dataset, checkpoint, steps)
         logger.info("attempt %d begins at %s", self._attempt.number, training.cursor)
@@ -137,7 +141,7 @@ class Worker:
         """Return the newest checkpoint that can be read; None if there is none left.
 
         Raises:
-            StoreBroken: none can be read now, but one may be later, so nothing is done again.
+            StoreBroken: none can be read now, but one may be later; training must not begin again.
 
         """
         temporary: StoreBroken | None = None
@@ -150,7 +154,7 @@ class Worker:
                     temporary = exc
         if temporary:
             raise temporary
-        if task.checkpoints:  # everything is done again, and in this environment
+        if task.checkpoints:  # all epochs are trained again, in this environment
             message = "No checkpoint can be read, so training begins again."
             self._attempt.warn("begun_again", message, environment=numeric_environment())
         return None
@@ -182,7 +186,7 @@ class Worker:
     # --- The end ---
 
     def _end_attempt(self, end: Callable[[Training], State], training: Training) -> State:
-        """End the attempt by `end`, again and again until the store lets it.
+        """Call `end` until it succeeds in ending the attempt.
 
         Raises:
             StoreBroken: the store has failed for `STORE_RETRY_SECONDS`.
@@ -208,16 +212,17 @@ class Worker:
             self._await_pending_record(training, started + PENDING_RECORD_SECONDS)
         saved = self._reporter.write_checkpoint(training)
         reason = ("shutdown", "The worker was asked to stop and has saved its work.")
-        if not self._stop_requested:  # it saw a pause that has been taken back since
+        if not self._stop_requested:  # only recorded if a client has resumed the job meanwhile
             reason = ("user", "A client asked to pause and then to resume.")
         return self._reporter.end(STOPPED, reason, saved)
 
     def _await_pending_record(self, training: Training, deadline: float) -> None:
-        """Wait for the evaluation of the finished epoch, if it is done by the deadline.
+        """Wait for the evaluation of the last finished epoch, but no longer than the deadline.
 
-        Otherwise it would never be evaluated if the job is cancelled, now or while it is paused.
+        Without it the epoch would never have a record if the job is cancelled, now or after a
+        pause.
         """
-        for progress in training.pending_record():
+        for progress in training.complete_pending_record():
             if progress.epoch:
                 self._reporter.add_epoch(progress.epoch)
             if self._clock.monotonic() >= deadline:
@@ -254,7 +259,7 @@ def main() -> int:
     except StoreBroken as exc:
         logger.error("%s", exc)
         return STORE_EXIT
-    logger.info("the job is left %s", state)
+    logger.info("the job is now %s", state)
     return 0
 
 

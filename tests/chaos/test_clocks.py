@@ -1,4 +1,4 @@
-"""Clocks of the server, the workers or both that jump by hours and years have no effect."""
+"""Wall clocks of the server or its workers may jump by hours and years without any effect."""
 
 import importlib.util
 import random
@@ -20,7 +20,7 @@ JOB = {"preset": "linear", "batch_size": 512}
 
 
 def faked(clock: Path) -> dict[str, str]:
-    """Return the environment in which a process has the wall clock that the file specifies.
+    """Return environment variables that give a process the wall clock that the file specifies.
 
     Monotonic clocks are left alone: no administrator can set them.
     """

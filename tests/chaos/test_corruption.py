@@ -1,4 +1,4 @@
-"""Damaged checkpoints and databases are found, passed over and never used."""
+"""Damaged checkpoints and databases are detected and never used."""
 
 import random
 import shutil
@@ -70,7 +70,7 @@ def finds_damage(store: CheckpointStore, saved: CheckpointRef) -> bool:
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_every_damage_is_found(
+def test_all_damage_is_detected(
     workers: WorkerHarness, tmp_path: Path, campaign: Campaign, name: str
 ) -> None:
     damage, number = DAMAGES[name]
@@ -88,7 +88,7 @@ def test_every_damage_is_found(
     assert found == number
 
 
-def test_checkpoints_exchanged_between_cursors_or_jobs_are_found(
+def test_checkpoints_exchanged_between_cursors_or_jobs_are_detected(
     workers: WorkerHarness, tmp_path: Path, campaign: Campaign
 ) -> None:
     [_, newest, before], [_, foreign, _] = trained(workers), trained(workers)
@@ -148,7 +148,7 @@ def damaged_service(server: Server) -> tuple[Server, str, str]:
     return server, undisturbed, job
 
 
-def test_a_service_whose_checkpoints_are_all_damaged_begins_again(
+def test_a_job_whose_checkpoints_are_all_damaged_begins_again(
     damaged_service: tuple[Server, str, str],
 ) -> None:
     server, undisturbed, job = damaged_service
@@ -162,7 +162,7 @@ def test_a_service_whose_checkpoints_are_all_damaged_begins_again(
 
 
 @pytest.mark.parametrize("damage", [flip_bit, delete])
-def test_a_finished_job_never_answers_with_other_weights_than_its_own(
+def test_a_finished_job_without_its_last_checkpoint_returns_no_weights(
     workers: WorkerHarness, damage: Damage, tmp_path: Path
 ) -> None:
     job = submit(workers.jobs, **TINY)

@@ -33,7 +33,8 @@ def dispatch(url: str, begin_at: float, pragmas: tuple[str, ...]) -> tuple[int, 
     """Run one of the dispatchers until no job is queued.
 
     Returns:
-        How many jobs it ran, and how often the store failed, as by `database is locked`.
+        How many jobs it ran, and how often the store failed, for example as locked.
+
     """
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     setattr(sqlite, "PRAGMAS", pragmas)  # noqa: B010 - its type has a fixed length
@@ -59,6 +60,16 @@ def dispatch(url: str, begin_at: float, pragmas: tuple[str, ...]) -> tuple[int, 
     return ran.total(), failures
 
 
+def dispatch_concurrently(
+    url: str, pragmas: tuple[str, ...]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Run the dispatchers; return how many jobs each of them ran, and its failures."""
+    arguments = [(url, time.time() + 4, pragmas)] * DISPATCHERS
+    with ProcessPoolExecutor(DISPATCHERS, get_context("spawn")) as pool:
+        ran, failures = zip(*pool.map(dispatch, *zip(*arguments, strict=True)), strict=True)
+    return ran, failures
+
+
 def test_eight_dispatchers_start_each_job_once(
     campaign: Campaign, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -69,10 +80,7 @@ def test_eight_dispatchers_start_each_job_once(
     jobs = JobStore(database)
     for _ in range(count):
         submit(jobs)
-    begin_at = time.time() + 4
-    arguments = [(database_url, begin_at, pragmas)] * DISPATCHERS
-    with ProcessPoolExecutor(DISPATCHERS, get_context("spawn")) as pool:
-        ran, failures = zip(*pool.map(dispatch, *zip(*arguments, strict=True)), strict=True)
+    ran, failures = dispatch_concurrently(database_url, pragmas)
     database.close()
 
     span = "SELECT 86400 * (julianday(max(at)) - julianday(min(at))) FROM events WHERE number > 1"

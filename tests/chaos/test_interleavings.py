@@ -1,4 +1,4 @@
-"""Jobs are handled correctly in whatever order dispatchers, workers, clients and faults act."""
+"""Jobs are handled correctly in any order in which dispatchers, workers, clients and faults act."""
 
 import time
 from collections import Counter
@@ -36,10 +36,10 @@ RARE = (
     "round failed",
     "refused StoreFull",
 )
-"""What must have happened at least once; otherwise the simulation has shown nothing."""
+"""Events that must have happened at least once; otherwise the simulation has shown nothing."""
 
 
-def test_every_job_ends_correctly_in_whatever_order_things_happen(campaign: Campaign) -> None:
+def test_every_job_ends_correctly_in_any_order_of_events(campaign: Campaign) -> None:
     count = campaign.of(600, 20_000)
     started = time.monotonic()
     if campaign.full:
@@ -61,7 +61,7 @@ def test_every_job_ends_correctly_in_whatever_order_things_happen(campaign: Camp
 
 
 class Orders(RuleBasedStateMachine):
-    """The same world driven by hypothesis in place of a seed, which shrinks what it finds."""
+    """The same world, driven by hypothesis, which shrinks the failures that it finds."""
 
     stage: Stage
 
@@ -128,7 +128,7 @@ def test_no_order_that_hypothesis_finds_breaks_a_rule(campaign: Campaign) -> Non
 
 
 @pytest.mark.parametrize("seed", [0, 3, 724])
-def test_a_seed_tells_the_same_story_again(seed: int) -> None:
+def test_the_same_seed_plays_the_same_events(seed: int) -> None:
     with scene() as stage:
         first, between, second = (play(number, stage).story for number in (seed, seed + 1, seed))
     assert first == second != between

@@ -1,4 +1,4 @@
-"""Ten thousand queued jobs slow no request and no claim down."""
+"""A queue of ten thousand jobs slows down neither requests nor claims."""
 
 import contextlib
 import random
@@ -57,7 +57,9 @@ def p99(action: Callable[[], object], times: int) -> float:
     return quantiles(taken, n=100)[-1]
 
 
-def test_a_long_queue_slows_nothing_down(idle_server: Server, campaign: Campaign) -> None:
+def test_a_long_queue_does_not_slow_the_service_down(
+    idle_server: Server, campaign: Campaign
+) -> None:
     length, probe = campaign.of((200, 40), (10_000, 1_000))
     fill(idle_server, probe // 4)  # warm
     rate = best(idle_server, probe)
@@ -140,7 +142,7 @@ def dispatch(database: Database) -> None:
     found = queue.claim(["job_a", "job_b"])
     assert found
     queue.active()
-    queue.lose(found.job, found.attempt, "gone")
+    queue.lose(found.job, found.attempt, "no heartbeat")
     queue.prune(5)
     queue.named_artifacts(found.job)
 
@@ -205,7 +207,7 @@ def test_no_statement_reads_the_whole_queue(
 def _is_small(statement: str, plan: str) -> bool:
     """Return whether the work stays the same, however many jobs there are."""
     if "ORDER BY number DESC" in statement and "LIMIT" in statement:
-        # Along the numbers, and no further than the limit.
+        # It scans the numbers in order, and no further than the limit.
         plan = re.sub(r"SCAN jobs$", "", plan, flags=re.MULTILINE)
     if "state IN" in statement and "handle" in statement:
         plan = plan.replace("USE TEMP B-TREE FOR ORDER BY", "")  # of the jobs with workers

@@ -1,4 +1,4 @@
-"""Power cuts: every state in which one may leave the file system, for a recorded run."""
+"""Power cuts: every state of the file system that one may leave behind during a recorded run."""
 
 import itertools
 import json
@@ -27,11 +27,13 @@ class Inode:
     """A file's bytes or a directory: how often it was written, and how much of that is durable."""
 
     total: int
-    """Writes that make it whole."""
+    """The number of writes after which it is complete."""
     born: int
-    """Commits before it was made."""
+    """The number of commits before it was created."""
     writes: int = 0
+    """The number of writes so far."""
     synced: int = 0
+    """The number of writes before its last sync."""
 
     def choices(self) -> list[int | None]:
         """Return what a power cut may leave: all writes, those synced, or a mixture (None)."""
@@ -40,7 +42,7 @@ class Inode:
 
 @dataclass
 class Disk:
-    """Names and bytes, each with what a power cut may leave of it.
+    """Names and bytes, and what a power cut may leave of each.
 
     Every value that a name has had since its directory was last synced may be the one that is left,
     whatever is left of other names, because POSIX promises no order among them.
@@ -159,7 +161,7 @@ class Outage:
     def _recovered(self) -> Iterator[int | None]:
         """Yield the commit that SQLite recovers in each state; None if the database is damaged.
 
-        A whole journal is rolled back. If it is not whole, or gone, the database stays as it is.
+        A complete journal is rolled back. If it is incomplete or missing, nothing is rolled back.
         """
         for database in self._disk.fates(self.run.database):
             for journal in self._disk.fates(self.run.journal):
@@ -198,7 +200,7 @@ class Outage:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Two attempts at one job that save at every chance: see `checkpoint_saver`."""
+    """Two attempts at one job that save whenever they can: see `checkpoint_saver`."""
     folder = tmp_path_factory.mktemp("run") / "data"
     ops = recorded(folder, ["-m", "tests.support.checkpoint_saver", str(folder)])
     marks = sorted((folder / "marks").iterdir())
@@ -260,7 +262,7 @@ WEAKER: dict[str, Callable[[Run], Run]] = {
 
 
 @pytest.mark.parametrize("weaker", WEAKER.values(), ids=WEAKER)
-def test_the_model_finds_what_a_weaker_order_would_lose(
+def test_the_model_finds_the_losses_of_a_weaker_order(
     run: Run, weaker: Callable[[Run], Run]
 ) -> None:
     assert Outage(weaker(run)).enumerate().bad != []

@@ -1,4 +1,4 @@
-"""Connections between clients and the server are cut, and each key still makes one job."""
+"""Connections between clients and the server are cut, and each key still creates one job."""
 
 import json
 import sqlite3
@@ -47,7 +47,7 @@ def submit_with_client(url: str, count: int) -> list[str]:
         return [client.jobs.create(seed=number).id for number in range(count)]
 
 
-def test_each_key_makes_one_job(idle_server: Server, campaign: Campaign) -> None:
+def test_each_key_creates_one_job(idle_server: Server, campaign: Campaign) -> None:
     count = campaign.of(1_000, 10_000) // CLIENTS
     with (
         Proxy(idle_server.port, seed=1, share=SHARE) as proxy,
@@ -58,9 +58,9 @@ def test_each_key_makes_one_job(idle_server: Server, campaign: Campaign) -> None
             pool.submit(submit_with_http, url, client, count) for client in range(CLIENTS // 2)
         ]
         clients = [pool.submit(submit_with_client, url, count) for _ in range(CLIENTS // 2)]
-        answered = [id_ for hand in plain for id_ in hand.result()[0]]
+        answered = [id_ for client in plain for id_ in client.result()[0]]
         answered += [id_ for client in clients for id_ in client.result()]
-        retried = sum(hand.result()[1] for hand in plain) / (count * len(plain))
+        retried = sum(client.result()[1] for client in plain) / (count * len(plain))
 
     stored = sorted(id_ for (id_,) in query_of(idle_server, "SELECT id FROM jobs"))
     keys = query_of(idle_server, "SELECT key, job FROM idempotency_keys")
@@ -78,7 +78,7 @@ def test_each_key_makes_one_job(idle_server: Server, campaign: Campaign) -> None
     assert set(proxy.fates) == set(FATES)
 
 
-def test_a_key_stands_for_one_body_on_an_unreliable_connection_too(
+def test_a_key_is_bound_to_one_body_on_an_unreliable_connection(
     idle_server: Server, campaign: Campaign
 ) -> None:
     count = campaign.of(30, 500)
@@ -97,7 +97,7 @@ def test_a_key_stands_for_one_body_on_an_unreliable_connection_too(
     assert query_of(idle_server, "SELECT count(*) FROM jobs") == [(count,)]
 
 
-def test_fifty_concurrent_twins_make_one_job_on_an_unreliable_connection(
+def test_fifty_concurrent_twins_create_one_job_on_an_unreliable_connection(
     idle_server: Server, campaign: Campaign
 ) -> None:
     rounds, twins = campaign.of(1, 20), 50

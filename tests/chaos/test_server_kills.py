@@ -28,7 +28,7 @@ class Client:
     url: str
     name: str
     acknowledged: dict[str, int] = field(default_factory=dict)
-    """Number of the spec, by job."""
+    """The number of the spec of each job."""
     retries: int = 0
     stop: threading.Event = field(default_factory=threading.Event)
     error: BaseException | None = None

@@ -66,7 +66,7 @@ class Visitor(threading.Thread):
         self.done: Counter[str] = Counter()
         self.broken: list[str] = []
 
-    def leave(self) -> None:
+    def stop(self) -> None:
         self._over.set()
         self.join()
         self._http.close()
@@ -106,10 +106,11 @@ class Visitor(threading.Thread):
                 {"files": [("image", ("7.png", self._digit)), ("image", ("no.png", b"none"))]},
             ]
         )
-        return self._http.post(f"/v1/models/{self._any_job()}/predict", **body)  # type: ignore[arg-type]
+        path = f"/v1/models/{self._any_job()}/predict"
+        return self._http.post(path, **body)  # type: ignore[arg-type]  # of various types
 
     def submit(self) -> httpx2.Response:
-        """Submit a job, unless the queue is long already; some retry what they sent before."""
+        """Submit a job, sometimes with a repeated key; if the queue is long, cancel one instead."""
         queued = self._http.get("/v1/jobs?state=queued&limit=10").json()
         if queued["has_more"]:
             return self._http.post(f"/v1/jobs/{queued['last_id']}/cancel")
@@ -151,22 +152,23 @@ class Visitor(threading.Thread):
 
 @dataclass(frozen=True)
 class Sample:
-    """What a server used at one moment."""
+    """The resources that a server used at one moment."""
 
     second: float
+    """Seconds since the watcher was created."""
     memory: float
-    """anonymous memory in MiB, without files and shared libraries"""
+    """Anonymous memory in MiB, without files and shared libraries."""
     descriptors: int
     threads: int
     data: int
-    """bytes in the folders of jobs"""
+    """The size of the jobs' folders in bytes."""
     database: int
-    """bytes of the file"""
+    """The size of the database file in bytes."""
     zombies: frozenset[int]
 
 
 class Watcher(threading.Thread):
-    """Takes a sample of the server every so often."""
+    """Takes a sample of the server at regular intervals."""
 
     def __init__(self, server: Server, every: float) -> None:
         super().__init__(name="watcher")
@@ -192,7 +194,7 @@ class Watcher(threading.Thread):
             zombies=frozenset(zombies(self._server.pid)),
         )
 
-    def leave(self) -> None:
+    def stop(self) -> None:
         self._over.set()
         self.join()
 
@@ -203,7 +205,7 @@ class Watcher(threading.Thread):
         return float(statistics.median(getattr(sample, of) for sample in within))
 
     def growth(self, of: str) -> float:
-        """Return how much more there was in the last tenth than after the first third."""
+        """Return how much larger the median is in the last tenth than after the first third."""
         return self.median(of, 0.9, 1) - self.median(of, 0.33, 0.43)
 
     def lasting_zombies(self) -> set[int]:
@@ -238,7 +240,7 @@ def use(server: Server, seconds: float, kill_every: float) -> list[Visitor]:
         for pid in server.workers()[:1]:
             os.kill(pid, signal.SIGKILL)
     for visitor in visitors:
-        visitor.leave()
+        visitor.stop()
     return visitors
 
 
@@ -252,7 +254,7 @@ def settle(server: Server, keep: int) -> None:
         jobs = server.http.get("/v1/jobs?limit=100").json()["data"]
         return len(jobs) <= keep + 1 and not server.workers()
 
-    eventually(settled, "all jobs but those kept to be gone", 60)
+    eventually(settled, "all jobs except those kept to be deleted", 60)
 
 
 @pytest.fixture
@@ -273,7 +275,7 @@ def test_no_resource_grows_under_mixed_use(soaked: Server, keep: int, campaign: 
     watcher = Watcher(soaked, every=campaign.of(0.7, 5))
     watcher.start()
     visitors = use(soaked, seconds, kill_every=campaign.of(3, 60))
-    watcher.leave()
+    watcher.stop()
     settle(soaked, keep)
 
     broken = [what for visitor in visitors for what in visitor.broken]
@@ -301,7 +303,7 @@ def test_no_resource_grows_under_mixed_use(soaked: Server, keep: int, campaign: 
 
 
 Amounts = dict[str, tuple[float, float]]
-"""What was measured, and the most that is allowed."""
+"""For each resource, the measured amount and the greatest that is allowed."""
 
 
 def note_growth(campaign: Campaign, watcher: Watcher, duration: str) -> Amounts:

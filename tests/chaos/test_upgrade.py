@@ -1,4 +1,4 @@
-"""Upgrades killed anywhere, and backups taken while jobs train."""
+"""Upgrades that are killed anywhere, and backups that are taken while jobs train."""
 
 import hashlib
 import random
@@ -57,7 +57,7 @@ HEAD = REVISIONS[0]
 
 @pytest.fixture(scope="module", params=[None, *reversed(REVISIONS)])
 def old(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database of each released schema with data in it; at first one that is not there."""
+    """A database of each released schema with data in it; the first one does not exist yet."""
     path = tmp_path_factory.mktemp("old") / "jobs.sqlite3"
     if request.param is not None:
         command.upgrade(config(path), "0001")
@@ -87,7 +87,7 @@ def add_data(connection: sqlite3.Connection) -> None:
 
 
 def second(number: int) -> int:
-    """When a job ended: in an order of its own, and some at the same time."""
+    """Return the second at which a job ended: not in the order of jobs, and some are equal."""
     return 7 * number % 20
 
 
@@ -120,7 +120,9 @@ def state(path: Path) -> tuple[str | None, list[int]]:
 
 
 @pytest.mark.parametrize("old", REVISIONS, indirect=True)
-def test_an_upgrade_numbers_in_order_what_clocks_had_ordered(old: Path, tmp_path: Path) -> None:
+def test_an_upgrade_numbers_jobs_and_keys_in_the_order_of_their_times(
+    old: Path, tmp_path: Path
+) -> None:
     path = Path(shutil.copy(old, tmp_path))
     migrate(f"sqlite:///{path}")
     with closing(sqlite3.connect(path)) as connection:
@@ -128,7 +130,7 @@ def test_an_upgrade_numbers_in_order_what_clocks_had_ordered(old: Path, tmp_path
         keys = connection.execute("SELECT key, job_number FROM idempotency_keys").fetchall()
     order = sorted(range(1, JOBS), key=lambda number: (second(number), number))
     assert dict(ends) == {number: place for place, number in enumerate(order, 1)} | {JOBS: None}
-    # The job of the last key is gone: such keys come first.
+    # The job of the last key has been deleted: such keys come first.
     assert dict(keys) == {f"key {number}": JOBS - number for number in range(1, JOBS + 1)}
 
 
@@ -141,7 +143,7 @@ def migrating(path: Path) -> subprocess.Popen[str]:
     return process
 
 
-def test_an_upgrade_killed_anywhere_has_happened_or_not(
+def test_an_upgrade_killed_anywhere_is_complete_or_has_not_begun(
     old: Path, tmp_path: Path, campaign: Campaign
 ) -> None:
     chance, seconds = random.Random(11), 0.3
@@ -208,7 +210,9 @@ def test_workers_of_the_previous_version_exit_before_the_schema_changes(
     assert (row["state"], row["lost_workers"]) == ("running" if stopped else "queued", 0)
 
 
-def test_workers_stay_where_the_schema_is_the_newest(server: Server, datasets_dir: Path) -> None:
+def test_workers_keep_running_if_the_schema_is_the_newest(
+    server: Server, datasets_dir: Path
+) -> None:
     job = server.submit(preset="mlp-relu", epochs=500)
     server.wait_for_progress(job, 0.001)
     workers = server.workers()
@@ -282,7 +286,7 @@ def test_a_backup_between_upgrade_and_first_start_has_the_new_schema(
     check(tmp_path / "copy", [f"job_{number}" for number in range(1, JOBS + 1)])
 
 
-def test_a_backup_under_load_is_whole_and_goes_on_to_the_same_bytes(
+def test_a_backup_under_load_is_complete_and_its_jobs_end_with_the_same_bytes(
     server: Server, tmp_path: Path, datasets_dir: Path, campaign: Campaign
 ) -> None:
     spec = JOB | {"epochs": campaign.of(20, 200)}

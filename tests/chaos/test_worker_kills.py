@@ -1,4 +1,4 @@
-"""Workers killed at random moments, and at those where a kill is most likely to do harm."""
+"""Workers killed at random moments, and at those when a kill is most likely to do harm."""
 
 import random
 import re

@@ -54,7 +54,7 @@ class UnreachableWorkers(LocalLauncher):
 
 
 class Host:
-    """A dispatcher whose clock a test moves, with real workers."""
+    """A dispatcher with real workers and a clock that the test moves."""
 
     def __init__(self, directory: Path, datasets: Path) -> None:
         url = f"sqlite:///{directory / 'jobs.sqlite3'}"
@@ -142,7 +142,7 @@ def test_replaced_workers_that_continue_change_nothing(host: Host, campaign: Cam
 
 @dataclass(frozen=True)
 class Round:
-    """What some frozen workers did when they continued after they had been replaced."""
+    """What frozen workers did when they continued after they had been replaced."""
 
     stale_writes: int
     files: list[str]

@@ -1,4 +1,4 @@
-"""Deformed images: each kind of deformation by itself, in pixels that can be worked out by hand."""
+"""Each kind of deformation by itself, on images whose pixels can be worked out by hand."""
 
 from dataclasses import replace
 from typing import Any
@@ -48,7 +48,7 @@ def test_no_deformation_only_scales_the_pixels(images: Pixels, rng: np.random.Ge
     np.testing.assert_allclose(X, images.reshape(len(images), -1) / 255, rtol=1e-6)
 
 
-def test_inputs_stand_in_the_given_order(images: Pixels, rng: np.random.Generator) -> None:
+def test_inputs_are_in_the_given_order(images: Pixels, rng: np.random.Generator) -> None:
     order = rng.permutation(N_IN)
     X = deformed(STILL, images, rng, order)
     np.testing.assert_allclose(X, images.reshape(len(images), -1)[:, order] / 255, rtol=1e-6)
@@ -71,13 +71,13 @@ def centre_of_mass(X: Matrix) -> NDArray[Any]:
 
 
 def spots(count: int) -> Pixels:
-    """A blurred spot in the middle of each image."""
+    """Return images with a blurred spot in the middle of each."""
     y, x = np.indices(SHAPE)
     spot = np.exp(-((y - 4) ** 2 + (x - 5) ** 2) / 3) * 255
     return np.repeat(spot.astype(np.uint8)[np.newaxis], count, axis=0)
 
 
-def test_translation_moves_by_up_to_so_many_pixels_and_equally_in_a_group(
+def test_translation_is_at_most_the_given_distance_and_equal_within_a_group(
     rng: np.random.Generator,
 ) -> None:
     X = deformed(replace(STILL, translation=1.5), spots(40 * GROUP), rng)
@@ -89,7 +89,7 @@ def test_translation_moves_by_up_to_so_many_pixels_and_equally_in_a_group(
     assert moved.max() > 0.5
 
 
-def test_what_leaves_the_frame_is_gone_and_black_comes_in(rng: np.random.Generator) -> None:
+def test_pixels_moved_out_of_the_image_are_replaced_by_black(rng: np.random.Generator) -> None:
     white = np.full((60 * GROUP, *SHAPE), 255, np.uint8)
     X = deformed(replace(STILL, translation=30), white, rng)
     assert X.min() == 0
@@ -97,7 +97,7 @@ def test_what_leaves_the_frame_is_gone_and_black_comes_in(rng: np.random.Generat
 
 
 def bar(angle: float) -> Pixels:
-    """A soft bar through the middle, turned by so many degrees."""
+    """Return an image of a soft bar through the middle, turned by an angle in degrees."""
     y, x = np.indices(SHAPE) - np.array([4, 5]).reshape(2, 1, 1)
     away = y * np.cos(np.radians(angle)) + x * np.sin(np.radians(angle))
     image: Pixels = (np.exp(-(away**2)) * 255).astype(np.uint8)
@@ -132,7 +132,9 @@ def test_scale_and_shear_change_the_extent_of_a_spot(
         assert np.ptp(np.log(moments)) == pytest.approx(4 * 0.3, abs=0.35)
 
 
-def test_elastic_displacements_are_smooth_and_as_large_as_asked(rng: np.random.Generator) -> None:
+def test_elastic_displacements_are_smooth_and_have_the_given_deviation(
+    rng: np.random.Generator,
+) -> None:
     deformation = RandomDeformation(replace(STILL, elastic=1.5), SHAPE, np.arange(N_IN))
     displaced = deformation.draw_elastic(500, rng).reshape(500, 2, *SHAPE)
     assert displaced.dtype == np.float32
@@ -170,7 +172,7 @@ def losses_and_weights(recipe: Recipe, dataset: Dataset) -> tuple[list[float], N
     return losses, training.make_checkpoint().arrays["layers.1.weight"]
 
 
-def test_a_run_with_no_deformation_is_that_without_augmentation(rng: np.random.Generator) -> None:
+def test_deformations_of_size_0_train_like_no_augmentation(rng: np.random.Generator) -> None:
     dataset = data(rng)
     plain = losses_and_weights(replace(RECIPE, augmentation=None), dataset)
     still = losses_and_weights(replace(RECIPE, augmentation=STILL), dataset)
@@ -178,7 +180,7 @@ def test_a_run_with_no_deformation_is_that_without_augmentation(rng: np.random.G
     np.testing.assert_allclose(still[1], plain[1], atol=1e-5)
 
 
-def test_images_are_deformed_by_the_seed_and_evaluated_as_they_are(
+def test_the_seed_decides_the_deformations_and_images_are_evaluated_undeformed(
     rng: np.random.Generator,
 ) -> None:
     dataset = data(rng)

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from mlp_core import Dataset, DatasetError, Split, scaled
 
 
-def test_pixels_are_scaled_to_0_and_1() -> None:
+def test_pixels_are_scaled_to_between_0_and_1() -> None:
     X = scaled(np.arange(256, dtype=np.uint8).reshape(2, 128))
     assert X.dtype == np.float32
     assert X.min() == 0

@@ -6,7 +6,7 @@ import pytest
 from mlp_core import INITIALIZATIONS
 
 
-def test_he_normal_has_the_deviation_of_its_formula(rng: np.random.Generator) -> None:
+def test_he_normal_has_the_standard_deviation_of_its_formula(rng: np.random.Generator) -> None:
     W = INITIALIZATIONS["he_normal"](rng, 800, 500)
     assert W.std() == pytest.approx(math.sqrt(2 / 800), rel=0.01)
     assert abs(W.mean()) < 4 * math.sqrt(2 / 800) / math.sqrt(W.size)

@@ -24,7 +24,7 @@ def test_equal_logits_have_the_loss_of_a_uniform_guess() -> None:
     assert d_logits.tolist() == [[0.25, 0.25, -0.75, 0.25]]
 
 
-def test_logits_of_logarithms_are_worked_by_hand() -> None:
+def test_an_example_with_logarithms_agrees_with_a_calculation_by_hand() -> None:
     # exp gives 1 : 2 : 5, so the probabilities are 1/8, 2/8, 5/8.
     losses, d_logits = losses_and_gradient([[0, math.log(2), math.log(5)]], [1])
     assert losses[0] == pytest.approx(math.log(4))
@@ -47,7 +47,7 @@ def test_gradient_agrees_with_finite_differences(rng: np.random.Generator) -> No
     oracles.check_gradient(loss, [d_logits], [logits], rng)
 
 
-def test_a_wrong_gradient_is_found_out(rng: np.random.Generator) -> None:
+def test_a_wrong_gradient_is_detected(rng: np.random.Generator) -> None:
     logits, labels = rng.standard_normal((5, 4)), [0, 3, 1, 1, 2]
     _, d_logits = losses_and_gradient(logits, labels, np.float64)
     d_logits[2, 1] += 0.01
@@ -60,7 +60,7 @@ def test_a_wrong_gradient_is_found_out(rng: np.random.Generator) -> None:
         )
 
 
-def test_logits_stay_as_they_are() -> None:
+def test_logits_are_not_changed() -> None:
     logits = np.array([[1, 2]], np.float32)
     cross_entropy(logits, np.array([0]), np.empty(1, np.float32), np.empty_like(logits))
     assert logits.tolist() == [[1, 2]]

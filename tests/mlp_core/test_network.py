@@ -28,18 +28,18 @@ def small_network(
 
 
 def in_float64(network: Network) -> Network:
-    """The same network in float64, where differences stand out from rounding."""
+    """Return the network in float64, where finite differences are larger than rounding errors."""
     weights, biases = (
         tuple(np.asarray(array, np.float64) for array in kind)
         for kind in (network.weights, network.biases)
     )
-    return Network(weights, biases, network.activation)  # type: ignore[arg-type]
+    return Network(weights, biases, network.activation)  # type: ignore[arg-type]  # not float32
 
 
 def loss_and_gradients(
     network: Network, X: NDArray[Any], labels: NDArray[Any]
 ) -> tuple[float, Parameters]:
-    """Mean loss and gradients from forward and backward, in the arrays' own precision."""
+    """Return the mean loss and the gradients, computed in the precision of the arrays."""
     dtype, rows = X.dtype, len(X)
     outputs = tuple(np.empty((rows, n), dtype) for n in network.sizes[1:])
     d_outputs = tuple(np.empty_like(Z) for Z in outputs)
@@ -123,7 +123,7 @@ def test_a_new_network_is_float32_with_equal_biases(
     assert {array.dtype for array in network.flat} == {np.dtype(np.float32)}
 
 
-def test_arrays_are_named_from_layer_1_and_make_the_same_network(rng: np.random.Generator) -> None:
+def test_arrays_are_named_from_layer_1_and_rebuild_the_network(rng: np.random.Generator) -> None:
     network = small_network(rng)
     arrays = network.arrays()
     assert {name: array.shape for name, array in arrays.items()} == {
@@ -148,7 +148,7 @@ def test_arrays_are_named_from_layer_1_and_make_the_same_network(rng: np.random.
         ("layers.1.bias", np.zeros((5, 1), np.float32), r"layers.1.bias: expected float32 \(5,\)"),
     ],
 )
-def test_arrays_that_make_no_network_are_refused(
+def test_arrays_that_do_not_form_a_network_are_refused(
     name: str, array: NDArray[Any] | None, complaint: str, rng: np.random.Generator
 ) -> None:
     arrays = small_network(rng).arrays()
@@ -160,6 +160,6 @@ def test_arrays_that_make_no_network_are_refused(
         Network.from_arrays(arrays, "relu")
 
 
-def test_no_arrays_make_no_network() -> None:
+def test_an_empty_set_of_arrays_is_refused() -> None:
     with pytest.raises(CheckpointError, match=r"expected .*layers\.1\.weight.*, found"):
         Network.from_arrays({}, "relu")

@@ -1,4 +1,4 @@
-"""AdamW and what optimizers forget; SGD is tested with whole runs in test_training.py."""
+"""AdamW and the moments of all optimizers; test_training.py tests SGD with whole runs."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -35,7 +35,7 @@ def test_adamw_follows_the_formulas(weight_decay: float, rng: np.random.Generato
         np.testing.assert_allclose(array, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_an_array_of_many_chunks_is_updated_like_one_of_one(rng: np.random.Generator) -> None:
+def test_an_array_of_several_chunks_is_updated_everywhere(rng: np.random.Generator) -> None:
     network = Network.random((CHUNK // 4, 6, 2), "relu", "he_normal", 0.1, rng)
     W, dW = network.weights[0].copy(), rng.standard_normal((CHUNK // 4, 6), dtype=np.float32)
     gradients = network.zeros()
@@ -52,7 +52,7 @@ OPTIMIZERS: dict[str, Callable[[Network], Optimizer]] = {
 
 
 def after_many_steps_without_gradients(kind: str) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Weights, and the state before the last step; only the first and last have gradients."""
+    """Return the weights, and the state before the last step; only two steps have gradients."""
     rng = np.random.default_rng(3)
     network = Network.random((7, 5, 3), "relu", "he_normal", 0.1, rng)
     optimizer = OPTIMIZERS[kind](network)
@@ -91,7 +91,7 @@ LAYERS = ("layers.1.weight", "layers.1.bias", "layers.2.weight", "layers.2.bias"
         (replace(RECIPE, optimizer="sgd"), ()),
     ],
 )
-def test_the_state_of_the_optimizer_is_saved_beside_the_layers(
+def test_a_checkpoint_holds_the_state_of_the_optimizer(
     recipe: Recipe, moments: tuple[str, ...], dataset: Dataset
 ) -> None:
     names = list(Training(recipe, dataset).make_checkpoint().arrays)

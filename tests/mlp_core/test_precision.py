@@ -1,4 +1,4 @@
-"""All computing is in float32: an upcast would double the time and change the bits."""
+"""Everything is computed in float32: an upcast would double the time and change the bits."""
 
 from dataclasses import replace
 from typing import Any

@@ -23,7 +23,7 @@ def test_a_position_counts_batches_epochs_and_steps() -> None:
     assert (position.cursor, position.fraction) == (Cursor(3, 0), 1)
 
 
-def test_lost_steps_are_taken_back() -> None:
+def test_a_rewind_undoes_lost_steps() -> None:
     position = Position(epochs=3, batches_per_epoch=5)
     position.move_to(Cursor(1, 4))
     position.rewind(3)

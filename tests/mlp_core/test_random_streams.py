@@ -1,4 +1,4 @@
-"""The bits of a run depend on these streams, so each is written down here a second time."""
+"""The bits of a run depend on these streams, so the tests repeat how each is made."""
 
 from dataclasses import replace
 

@@ -53,7 +53,7 @@ def test_a_run_stopped_again_and_again_ends_with_the_same_bits(
     assert result(training, epochs) == result(Training(recipe, dataset))
 
 
-def test_a_training_iterated_anew_continues_where_it_stands(dataset: Dataset) -> None:
+def test_a_second_iteration_continues_at_the_cursor(dataset: Dataset) -> None:
     training = Training(RECIPE, dataset)
     for _, _ in zip(range(3), training, strict=False):
         pass
@@ -76,7 +76,7 @@ def test_a_finished_run_continues_with_a_recipe_of_more_epochs(dataset: Dataset)
     assert result(resumed, epochs) == result(Training(longer, dataset))
 
 
-def test_the_weights_of_a_checkpoint_belong_to_the_pixels_as_they_lie_in_the_images(
+def test_the_weights_of_a_checkpoint_are_in_the_order_of_the_pixels(
     dataset: Dataset,
 ) -> None:
     black = {5}  # no gradient ever reaches the weights of this pixel

@@ -15,7 +15,7 @@ RECIPE = Recipe(
 
 
 class WatchedSteps(SingleProcessSteps):
-    """Notes the learning rate of each step."""
+    """Records the learning rate of each step."""
 
     def __init__(self, recipe: Recipe, dataset: Dataset) -> None:
         super().__init__(recipe, dataset)
@@ -40,11 +40,11 @@ def learning_rates(recipe: Recipe, dataset: Dataset) -> list[float]:
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_a_constant_rate_stays(optimizer: str, dataset: Dataset) -> None:
+def test_a_constant_schedule_keeps_the_learning_rate(optimizer: str, dataset: Dataset) -> None:
     assert learning_rates(replace(RECIPE, optimizer=optimizer), dataset) == [0.01] * 20
 
 
-def test_a_cosine_falls_to_nothing_at_the_end(dataset: Dataset) -> None:
+def test_a_cosine_schedule_falls_to_0_at_the_end(dataset: Dataset) -> None:
     seen = learning_rates(replace(RECIPE, schedule="cosine"), dataset)
     assert seen == pytest.approx([0.005 * (1 + math.cos(math.pi * t / 20)) for t in range(20)])
     assert SCHEDULES["cosine"](0.01, 1.0) == 0

@@ -89,7 +89,7 @@ def assert_close(training: Training, expected: oracles.Pairs) -> None:
         np.testing.assert_allclose(b, expected_b, atol=5e-6)
 
 
-def test_one_step_from_zero_weights_is_worked_by_hand() -> None:
+def test_one_step_from_zero_weights_agrees_with_a_calculation_by_hand() -> None:
     # All probabilities are 1/2, so d_logits of class 1 are 1/2, -1/2, -1/2, 1/2. Times the first
     # pixel they sum to 0, times the second to -1, and by themselves to 0; their mean is a quarter.
     images = np.array([[255, 0], [0, 255], [255, 255], [0, 0]], np.uint8)
@@ -104,7 +104,7 @@ def test_one_step_from_zero_weights_is_worked_by_hand() -> None:
     (epoch,) = epochs_of(training)
     assert training.copy_network().weights[0].tolist() == [[0, 0], [-0.5, 0.5]]
     assert training.copy_network().biases[0].tolist() == [0, 0]
-    # Now the second pixel says class 1 with logits 1 apart; without it nothing is known.
+    # Now logits that differ by 1 favour class 1 if the second pixel is white; otherwise, neither.
     assert epoch.train_loss == pytest.approx((math.log(1 + math.exp(-1)) + math.log(2)) / 2)
     assert epoch.train_accuracy == 1
 
@@ -152,7 +152,7 @@ class UnreliableSteps(SingleProcessSteps):
     def __init__(
         self, dataset: Dataset, failures: dict[int, int], loss: float | None = None
     ) -> None:
-        """Lose as many steps as `failures` says of a step's number; or return `loss` there."""
+        """Lose the number of steps that `failures` gives for a step's number, or return `loss`."""
         super().__init__(RECIPE, dataset)
         self._failures = failures
         self._loss = loss
@@ -194,7 +194,7 @@ def test_a_batch_larger_than_the_set_is_the_whole_set(dataset: Dataset) -> None:
     assert [epoch.number for epoch in epochs_of(training)] == [1, 2]
 
 
-def test_the_same_seed_gives_the_same_bits_and_another_seed_others(dataset: Dataset) -> None:
+def test_equal_seeds_give_equal_bits_and_different_seeds_do_not(dataset: Dataset) -> None:
     first, again, other = (
         result(Training(replace(RECIPE, seed=seed), dataset))[0] for seed in (3, 3, 4)
     )
@@ -211,7 +211,7 @@ def test_memory_mapped_images_give_the_same_bits(dataset: Dataset, tmp_path: Pat
     )
 
 
-def test_seconds_of_an_epoch_exclude_what_came_before_it(
+def test_seconds_of_an_epoch_count_from_the_record_before_it(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter([100.0, 103.0, 110.0])

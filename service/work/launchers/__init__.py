@@ -1,1 +1,1 @@
-"""Implementations of `service.work.launcher.Launcher`, and what they need of the kernel."""
+"""Implementations of the interfaces in `service.work.launcher`."""

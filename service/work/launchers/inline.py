@@ -1,4 +1,4 @@
-"""Workers as plain function calls in this process, for debuggers and tests."""
+"""Workers as plain function calls in this process, for debugging and tests."""
 
 from collections.abc import Callable, Iterable
 

@@ -19,7 +19,7 @@ from service.work.process_handle import ProcessHandle
 ONE_BLAS_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 LOG_TAIL_BYTES = 600
 MAX_LOG_BYTES = 256 * 1024
-"""At the next start, a longer log is renamed to `worker.log.1` and replaces the one before."""
+"""At the next start, a longer log is renamed to `worker.log.1`, replacing an older one."""
 KERNEL_COUNTS = Path("/proc/vmstat")
 
 
@@ -44,14 +44,18 @@ def memory_kills() -> int:
 class LocalLauncher:
     """Starts each worker as a child process in a session of its own.
 
-    Workers are executed, never forked, because OpenBLAS's threads do not survive a fork. They go on
-    training when the server is killed; the next server finds them by their handles.
+    Workers are executed, never forked, because OpenBLAS's threads do not survive a fork. They
+    continue to train when the server is killed; the next server finds them by their handles.
     """
 
     def __init__(self, directory: Path, environment: dict[str, str], capacity: int | None) -> None:
-        """Create a launcher whose workers log to `directory` and get `environment` on top of ours.
+        """Create a launcher.
 
-        A `capacity` of None means one worker for each usable core.
+        Args:
+            directory: where each job has a folder, with the log of its workers.
+            environment: variables that are added to those of this process.
+            capacity: how many workers may run; None means one for each usable core.
+
         """
         self._directory = directory.absolute()
         self._environment = environment
@@ -113,7 +117,7 @@ class LocalLauncher:
             if code is None:
                 return None
             return Exit(code, code == -signal.SIGKILL and memory_kills() > child.memory_kills)
-        # Adopted from an earlier server: it is not our child, so its exit code can't be read.
+        # Adopted from an earlier server: not a child of this process, so its exit code is unknown.
         return Exit(None) if handle.is_here() and not handle.is_alive() else None
 
     def terminate(self, handle: ProcessHandle) -> None:

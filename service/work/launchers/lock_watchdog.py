@@ -1,4 +1,4 @@
-"""Finds workers that froze inside a SQLite transaction and so keep all others from writing.
+"""Finds workers that froze inside a SQLite transaction and so block the database.
 
 SQLite locks bytes of its file, and the kernel lists which process holds them. The database file is
 never opened here: closing it again would release this process's own locks.
@@ -26,10 +26,10 @@ WORKER_MODULE = b"service.work.worker"
 
 @dataclass(frozen=True)
 class Observation:
-    """What one check found out about a worker that holds the lock."""
+    """The result of one check of a worker that holds the lock."""
 
     is_stopped: bool
-    """A signal has stopped the process."""
+    """Whether a signal has stopped the process."""
     context_switches: int
     """How often the process had left a processor core."""
     idle_checks: int
@@ -41,7 +41,7 @@ class Observation:
 
 
 class SqliteLockWatchdog:
-    """Checks again and again which workers hold the lock of a database without ever running.
+    """Finds out in repeated checks which workers hold the lock of a database without ever running.
 
     Checks are counted, not seconds: while the machine sleeps nothing is checked.
     """

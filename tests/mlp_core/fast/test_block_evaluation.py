@@ -1,4 +1,4 @@
-"""Evaluating in blocks without black columns gives the scores of the plain evaluation."""
+"""Evaluation in blocks without black columns gives the scores of the plain evaluation."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from tests.support.training_runs import pairs
 
 
 def evaluated(network: Network, dataset: Dataset) -> Scores:
-    """The scores, which come after one slice for each block."""
+    """Return the scores; check that they come after one slice for each block."""
     layout = lay_out(dataset)
     evaluation = BlockEvaluation(network, layout)
     evaluation.start(in_layout_order(network, layout.order.tolist()))
@@ -64,7 +64,7 @@ def test_scores_agree_with_the_plain_evaluation_whatever_the_blocks(
         assert_close(score, evaluate(network, split))
 
 
-def test_what_is_evaluated_is_a_copy(rng: np.random.Generator) -> None:
+def test_the_evaluated_network_is_a_copy(rng: np.random.Generator) -> None:
     split = split_of(rng.integers(0, 256, (50, N_IN), dtype=np.uint8), rng)
     network = Network.random((N_IN, 4, 3), "relu", "he_normal", 0.01, rng)
     evaluation = BlockEvaluation(network, lay_out(Dataset("any", split, split, 3)))

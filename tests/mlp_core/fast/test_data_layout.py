@@ -1,4 +1,4 @@
-"""The layout of a data set, and when stored arrays are accepted as one."""
+"""The layout of a data set, and the checks of stored arrays that are read as one."""
 
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -30,7 +30,7 @@ def data(rng: np.random.Generator) -> Dataset:
     return Dataset("rare", train, test, 3)
 
 
-def test_columns_stand_rarest_first() -> None:
+def test_columns_are_sorted_with_the_rarest_first() -> None:
     images = np.zeros((10, 4), np.uint8)
     images[:, 1] = 255
     images[:3, 3] = images[:5, 0] = 7
@@ -65,7 +65,7 @@ def test_blocks_hold_each_row_once_and_all_its_live_columns(rng: np.random.Gener
     assert np.array_equal(total, images.sum(axis=0))
 
 
-def test_the_arrays_of_a_layout_make_the_same_layout(rng: np.random.Generator) -> None:
+def test_the_arrays_of_a_layout_rebuild_it(rng: np.random.Generator) -> None:
     arrays = lay_out(data(rng)).arrays()
     assert tuple(arrays) == DataLayout.ARRAY_NAMES
     again = DataLayout.from_arrays(arrays)
@@ -99,7 +99,7 @@ def test_arrays_that_do_not_belong_together_are_refused(
         DataLayout.from_arrays(arrays | {name: change(arrays[name])})
 
 
-def test_a_layout_made_before_gives_the_same_bits(rng: np.random.Generator) -> None:
+def test_a_given_layout_leads_to_the_same_bits_as_a_new_one(rng: np.random.Generator) -> None:
     recipe = Recipe((8,), "relu", "he_normal", 0.01, epochs=2, batch_size=80, learning_rate=0.1)
     dataset = data(rng)
     given = SingleProcessSteps(recipe, dataset, lay_out(dataset))

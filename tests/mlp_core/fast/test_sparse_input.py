@@ -1,4 +1,4 @@
-"""Skipping black columns changes nothing but rounding, and never what a resumed run computes."""
+"""Skipping black columns changes only rounding, and never the bits of a resumed run."""
 
 from dataclasses import replace
 from typing import Any
@@ -12,7 +12,7 @@ from tests.support import oracles
 from tests.support.sparse_images import IMAGES, one_live_row, split_of
 from tests.support.training_runs import epochs_of, pairs, shuffled_batches
 
-# The last batch of 120 rows has 40, those of 55 leave one of 10.
+# 120 rows are a batch of 80 and one of 40; with a batch size of 55, the last batch has 10 rows.
 RECIPE = Recipe((8,), "relu", "he_normal", 0.01, epochs=2, batch_size=80, learning_rate=0.1)
 OPTIONS: list[dict[str, Any]] = [
     {},
@@ -58,7 +58,7 @@ def test_training_follows_the_reference_whatever_the_sizes(
 
 def test_the_narrow_network_is_that_of_the_live_columns(rng: np.random.Generator) -> None:
     shares = np.array([0.0, 0.0, 0.0, 0.9, 1.0])
-    layout = DataLayout(np.arange(5), shares, *[None] * 4)  # type: ignore[arg-type]
+    layout = DataLayout(np.arange(5), shares, *[None] * 4)  # type: ignore[arg-type]  # unused here
     first = FirstLayer(layout, 2, 4, all_usual=False)
     first.W[:] = rng.random((5, 2))
     network = Network((first.W,), (np.zeros(2, np.float32),), "relu")

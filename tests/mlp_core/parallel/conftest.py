@@ -11,8 +11,8 @@ from tests.support.two_core_runs import keeps_bits
 
 @pytest.fixture(autouse=True)
 def two_processes_are_possible(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let two processes work in pytest, too, and on processors where split bits differ."""
-    monkeypatch.setattr(threading, "active_count", lambda: 1)  # those of pytest do no harm
+    """Allow two processes in pytest, too, and on processors where split bits differ."""
+    monkeypatch.setattr(threading, "active_count", lambda: 1)  # the threads of pytest do no harm
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     with threadpool_limits(1):
         if not keeps_bits():

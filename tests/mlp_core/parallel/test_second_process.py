@@ -1,4 +1,4 @@
-"""Whatever happens to the second process costs only time; and it ends with the first."""
+"""A failure of the second process costs only time, and it ends when the first process does."""
 
 import contextlib
 import os
@@ -47,11 +47,11 @@ def test_a_second_process_that_dies_at_any_command_costs_only_time(
     executed = [0]
     execute = SecondProcess.execute
 
-    def execute_or_die(second: SecondProcess, *those: int) -> None:
+    def execute_or_die(second: SecondProcess, *arguments: int) -> None:
         executed[0] += 1  # in the second process only
         if executed[0] == command:
             raise MemoryError("no room")
-        execute(second, *those)
+        execute(second, *arguments)
 
     undisturbed()
     monkeypatch.setattr(SecondProcess, "execute", execute_or_die)
@@ -61,7 +61,7 @@ def test_a_second_process_that_dies_at_any_command_costs_only_time(
     assert "MemoryError: no room" in capfd.readouterr().err
 
 
-def test_a_checkpoint_after_the_loss_is_that_of_the_last_whole_network() -> None:
+def test_a_checkpoint_after_a_loss_holds_the_last_complete_network() -> None:
     training = TwoCoreRun()
     slices = iter(training)
     next(slices)
@@ -74,7 +74,7 @@ def test_a_checkpoint_after_the_loss_is_that_of_the_last_whole_network() -> None
     assert outcome(Training(RECIPE, sparse_digits(), checkpoint)) == undisturbed()
 
 
-def test_a_second_process_that_is_stopped_is_not_waited_for(
+def test_a_run_does_not_wait_for_a_second_process_that_a_signal_has_stopped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     training = TwoCoreRun()
@@ -87,7 +87,7 @@ def test_a_second_process_that_is_stopped_is_not_waited_for(
     assert ends(pid)
 
 
-def test_a_second_process_that_died_asleep_is_not_missed_for_an_evaluation() -> None:
+def test_an_evaluation_succeeds_although_the_second_process_died_while_it_slept() -> None:
     idle = iter([True, False])
     training = TwoCoreRun(is_idle=lambda: next(idle, True))
     slices = iter(training)
@@ -95,7 +95,7 @@ def test_a_second_process_that_died_asleep_is_not_missed_for_an_evaluation() -> 
     for _ in range(4):
         next(slices)
     kill(training.second)
-    # Iterated anew, the epoch begins again, with a core and a last batch that is not split.
+    # The new iteration calls begin_epoch again, now with an idle core; the last batch is not split.
     assert outcome(training, epochs=epochs) == undisturbed()
 
 
@@ -105,7 +105,7 @@ def test_the_second_process_ends_with_the_training() -> None:
     pid = training.second
     del training
     assert ends(pid)
-    with pytest.raises(ChildProcessError):  # and leaves no zombie
+    with pytest.raises(ChildProcessError):  # it is not a zombie either
         os.waitpid(pid, 0)
 
 
@@ -134,7 +134,7 @@ next(slices)
 print(training.second, flush=True)
 sys.stdin.readline()
 next(slices)
-print("and on", flush=True)
+print("still training", flush=True)
 time.sleep(60)
 """
 
@@ -165,17 +165,17 @@ def test_the_second_process_of_a_killed_one_ends(tmp_path: Path) -> None:
 
 
 def test_the_second_process_exits_when_the_first_does_and_no_sooner(tmp_path: Path) -> None:
-    """A worker's group is asked to leave by SIGTERM; the worker saves first, with both halves."""
+    """SIGTERM goes to the worker's whole process group; to save, the worker needs both halves."""
     with first_process(tmp_path / "kept") as (process, pid):
         assert process.stdout
         os.kill(pid, signal.SIGTERM)
         os.kill(pid, signal.SIGINT)
         print(file=process.stdin, flush=True)
-        assert process.stdout.readline() == "and on\n"
+        assert process.stdout.readline() == "still training\n"
 
 
 def test_the_second_process_holds_no_files_of_the_first(tmp_path: Path) -> None:
-    """It would keep the locks of a worker that was killed."""
+    """Otherwise it would keep the locks of a worker that was killed."""
     with first_process(tmp_path / "kept") as (process, pid):
         kept = [path.readlink() for path in Path(f"/proc/{process.pid}/fd").iterdir()]
         assert tmp_path / "kept" in kept

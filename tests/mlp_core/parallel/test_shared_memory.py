@@ -6,7 +6,7 @@ import pytest
 from mlp_core.parallel.shared_memory import PeerLost, SharedState, Side
 
 
-def test_waiting_for_a_process_that_is_gone_fails() -> None:
+def test_waiting_for_a_process_that_has_ended_fails() -> None:
     own_end, other_end = socket.socketpair()
     other_end.close()
     state = SharedState({"layers.1.bias": np.zeros(64, np.float32)}, 1, 1)

@@ -1,4 +1,4 @@
-"""A run on two cores ends with the bits of one, whenever a core is idle and wherever it stops."""
+"""A run on two cores ends with the bits of one core, whenever one is idle and wherever it stops."""
 
 import errno
 import os
@@ -39,7 +39,7 @@ def never() -> bool:
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
-def test_a_run_of_two_processes_resumed_from_any_slice_ends_with_the_bits_of_one(
+def test_a_run_of_two_processes_resumed_from_any_slice_ends_with_the_bits_of_one_process(
     recipe: Recipe,
 ) -> None:
     training, epochs, stops = TwoCoreRun(recipe), [], 0
@@ -91,7 +91,7 @@ def test_where_no_second_process_is_possible_one_trains_alone(
     assert training.steps.second_process_id is None
 
 
-def test_two_processes_diverge_where_one_does() -> None:
+def test_two_processes_diverge_at_the_same_step_as_one() -> None:
     recipe = replace(RECIPE, learning_rate=1e30)
     split = TwoCoreRun(recipe)
     places = []
@@ -134,7 +134,7 @@ print(outcome(training) == undisturbed(), training.steps.second_process_id)
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the kernel is of another processor")
 def test_on_a_processor_where_split_bits_differ_one_trains_alone() -> None:
     environment = {"OPENBLAS_CORETYPE": "Haswell", "OPENBLAS_NUM_THREADS": "1"}
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", ON_ANOTHER_PROCESSOR],
         env=os.environ | environment,
         cwd=Path(__file__).parents[3],
@@ -142,4 +142,4 @@ def test_on_a_processor_where_split_bits_differ_one_trains_alone() -> None:
         text=True,
         check=True,
     )
-    assert told.stdout == "True None\n"
+    assert done.stdout == "True None\n"

@@ -1,4 +1,4 @@
-"""An idle core evaluates in a thread beside the next epoch, with the same scores."""
+"""A thread evaluates on an idle core during the next epoch, with the same scores."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -60,13 +60,13 @@ def test_scores_and_bits_are_those_of_one_thread(recipe: Recipe, dataset: Datase
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
-def test_a_run_resumed_beside_an_evaluation_ends_with_the_same_bits(
+def test_a_run_resumed_from_a_checkpoint_with_a_pending_evaluation_ends_with_the_same_bits(
     recipe: Recipe, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     undisturbed = result(Training(recipe, dataset))
 
     def never(self: TwoCoreEvaluation, patience: float = 0.0) -> Scores | None:
-        return None  # the scores are never there in time
+        return None  # the scores are never complete in time
 
     training = run(recipe, dataset)
     with monkeypatch.context() as patch:

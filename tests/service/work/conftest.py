@@ -1,4 +1,4 @@
-"""Dispatchers and workers over a store of their own."""
+"""Dispatchers and workers, each with a store of its own."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Which files of jobs are garbage and deleted, and which are never touched."""
+"""Which files of jobs are deleted as garbage, and which are never touched."""
 
 from pathlib import Path
 
@@ -67,7 +67,7 @@ def test_files_of_an_ended_job_are_deleted_unless_a_row_names_them(
     assert files_left(harness, job) == set(keys[-kept:])
 
 
-def test_files_of_a_job_that_waits_are_left_alone(harness: DispatcherHarness) -> None:
+def test_files_of_a_paused_job_are_left_alone(harness: DispatcherHarness) -> None:
     job, attempt = harness.run_job()
     keys = put_files(harness, attempt, 1)
     attempt.commit(saved(attempt, 0, 1), [])
@@ -105,7 +105,7 @@ def test_a_new_dispatcher_leaves_folders_of_unknown_jobs_alone(
     assert list(harness.artifacts.keys("job_of_another_database"))
 
 
-def test_the_log_of_a_job_stays_with_it(harness: DispatcherHarness, tmp_path: Path) -> None:
+def test_the_log_of_an_ended_job_is_kept(harness: DispatcherHarness, tmp_path: Path) -> None:
     job, attempt = harness.run_job()
     put_files(harness, attempt, 1)
     (tmp_path / "jobs" / job / "worker.log").write_text("words")
@@ -115,7 +115,7 @@ def test_the_log_of_a_job_stays_with_it(harness: DispatcherHarness, tmp_path: Pa
     assert (tmp_path / "jobs" / job / "worker.log").exists()
 
 
-def test_files_that_no_job_made_are_left_alone(
+def test_files_that_no_job_wrote_are_left_alone(
     harness: DispatcherHarness, tmp_path: Path, fast_polling: None
 ) -> None:
     job, attempt = harness.run_job()
@@ -167,7 +167,9 @@ def test_finished_jobs_beyond_those_to_keep_are_deleted_with_their_files(
     assert [job.id for job in harness.jobs.page(9).jobs] == [ids[3], ids[2]]
 
 
-def test_all_finished_jobs_are_kept_unless_a_number_is_given(harness: DispatcherHarness) -> None:
+def test_all_finished_jobs_are_kept_unless_their_number_is_limited(
+    harness: DispatcherHarness,
+) -> None:
     ids = [submit(harness.jobs) for _ in range(3)]
     for job in ids:
         harness.jobs.act("cancel", job)

@@ -13,7 +13,7 @@ from service.work.cores import usable_cores
 
 @pytest.fixture
 def quota(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file that stands for the cgroup's `cpu.max`."""
+    """Replace the cgroup's `cpu.max` by a file of this test, on a machine with 8 cores."""
     file = tmp_path / "cpu.max"
     monkeypatch.setattr(module, "CGROUP_QUOTA", file)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
@@ -33,7 +33,7 @@ def quota(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("nonsense\n", 8),
     ],
 )
-def test_usable_cores_are_the_least_of_affinity_and_quota(
+def test_usable_cores_are_the_smaller_of_affinity_and_quota(
     quota: Path, text: str, cores: int
 ) -> None:
     quota.write_text(text)

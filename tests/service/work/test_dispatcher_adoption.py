@@ -1,4 +1,4 @@
-"""A new dispatcher adopts the workers of the old one, and knows those of other machines."""
+"""A new dispatcher adopts the workers of the old one and recognizes those of other machines."""
 
 from service.store.attempts import SUCCEEDED, Attempt
 from service.store.stored_job import StoredJob
@@ -20,7 +20,9 @@ def test_a_new_dispatcher_adopts_the_workers_of_the_old(harness: DispatcherHarne
     assert (jobs[0], 2) in harness.launcher.started
 
 
-def test_an_adopted_worker_that_had_finished_is_forgotten(harness: DispatcherHarness) -> None:
+def test_an_adopted_worker_that_had_finished_is_no_longer_tracked(
+    harness: DispatcherHarness,
+) -> None:
     job, attempt = harness.run_job()
     harness.with_new_dispatcher().step()
     attempt.end(SUCCEEDED, DONE)
@@ -45,7 +47,7 @@ def only_job(harness: DispatcherHarness) -> StoredJob:
 
 
 def test_nothing_that_a_new_dispatcher_needs_is_kept_in_memory(harness: DispatcherHarness) -> None:
-    """The dispatcher crashes again and again, and the job still goes on."""
+    """The dispatcher crashes again and again, and the job still continues."""
     submit(harness.jobs)
     harness.step()
     for attempt in (1, 2, 3):
@@ -85,7 +87,7 @@ def test_a_worker_elsewhere_is_judged_by_its_heartbeats_alone(
     assert harness.launcher.started == [(job, 2)]
 
 
-def test_a_worker_elsewhere_that_has_finished_is_forgotten(
+def test_a_worker_elsewhere_that_has_finished_is_no_longer_tracked(
     harness: DispatcherHarness, elsewhere: tuple[str, Attempt]
 ) -> None:
     harness.step()

@@ -1,4 +1,4 @@
-"""When jobs are claimed and their workers started, and what happens if none can be started."""
+"""When jobs are claimed and their workers are started, and what happens if that fails."""
 
 import itertools
 
@@ -73,7 +73,9 @@ def test_a_machine_that_can_start_nothing_tries_one_job_a_round(harness: Dispatc
     assert [harness.jobs.get(job).attempt for job in ids] == [1, 0, 0, 0]
 
 
-def test_a_start_that_finds_no_space_loses_no_worker(harness: DispatcherHarness) -> None:
+def test_a_start_that_fails_for_lack_of_disk_space_loses_no_worker(
+    harness: DispatcherHarness,
+) -> None:
     harness.launcher.start_error = StoreFull("can't write worker.log")
     job = submit(harness.jobs)
     longest = back_off.AFTER_FAILED_STARTS[-1]

@@ -1,4 +1,4 @@
-"""Workers that do not exit although their job is to stop or has ended."""
+"""Workers that do not exit although their job is to stop or has ended are killed."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def test_a_worker_that_does_not_stop_is_killed_after_5_seconds(
     assert harness.reason(job) == ("user", f"a client asked to {action}")
 
 
-def test_a_worker_that_never_began_is_not_waited_for(harness: DispatcherHarness) -> None:
+def test_a_job_is_cancelled_although_its_worker_never_began(harness: DispatcherHarness) -> None:
     job = submit(harness.jobs)
     claim(harness.database, job)
     harness.jobs.act("cancel", job)
@@ -41,7 +41,7 @@ def test_a_worker_that_never_began_is_not_waited_for(harness: DispatcherHarness)
     assert harness.launcher.calls == []
 
 
-def test_a_pause_that_was_taken_back_kills_no_worker(harness: DispatcherHarness) -> None:
+def test_a_pause_that_was_undone_kills_no_worker(harness: DispatcherHarness) -> None:
     job, attempt = harness.run_job()
     harness.jobs.act("pause", job)
     harness.step()
@@ -82,12 +82,12 @@ def test_a_real_worker_that_hangs_is_fenced_killed_and_reaped(
     for _ in range(16):
         harness.step(1)
     harness.jobs.act("cancel", job)
-    gone = Path(f"/proc/{handle.pid}")
+    process = Path(f"/proc/{handle.pid}")
 
-    def is_reaped() -> bool:
+    def has_been_reaped() -> bool:
         harness.step()
-        return not gone.exists()
+        return not process.exists()
 
-    eventually(is_reaped, "the worker to be reaped", 10)
+    eventually(has_been_reaped, "the worker to be reaped", 10)
     assert harness.dispatcher.tracked == {}
     assert harness.jobs.get(job).lost_workers == 1

@@ -1,4 +1,4 @@
-"""The dispatcher's thread: it survives a failing store, wakes on demand and shuts down in order."""
+"""The dispatcher's thread survives a failing store, wakes on demand and shuts down in order."""
 
 import threading
 
@@ -64,7 +64,7 @@ def test_a_broken_store_does_not_end_the_loop(flaky: FlakyHarness, fast_polling:
     job = submit(flaky.jobs)
     died = threading.Event()
     flaky.dispatcher.start(died.set)
-    eventually(lambda: flaky.launcher.started == [(job, 1)], "the store to be well again")
+    eventually(lambda: flaky.launcher.started == [(job, 1)], "the store to work again")
     flaky.dispatcher.stop()
     flaky.dispatcher.join()
     assert not died.is_set()
@@ -81,7 +81,7 @@ def test_any_other_error_ends_the_loop_and_is_reported(
     assert not flaky.dispatcher.is_alive()
 
 
-def test_a_wake_starts_a_job_immediately(
+def test_a_dispatcher_that_is_woken_starts_a_job_immediately(
     harness: DispatcherHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "POLL_SECONDS", 60)

@@ -1,4 +1,4 @@
-"""When a worker is declared lost, why, and when its job is tried again."""
+"""When and why a worker is declared lost, and when its job is tried again."""
 
 import pytest
 
@@ -42,7 +42,7 @@ def test_the_back_off_is_0_1_2_and_4_seconds(harness: DispatcherHarness) -> None
     assert harness.launcher.started[-1] == (job, 5)
 
 
-def test_a_job_that_backs_off_lets_the_next_one_pass(
+def test_while_a_job_backs_off_the_next_one_is_started(
     database: Database, artifacts: Artifacts
 ) -> None:
     harness = DispatcherHarness(database, artifacts, capacity=1)
@@ -147,7 +147,7 @@ def test_a_worker_is_fenced_before_it_is_killed(harness: DispatcherHarness) -> N
 
 
 def test_a_lost_worker_is_reaped(harness: DispatcherHarness) -> None:
-    """Otherwise its zombie would stay until the server ends, and its slot be free too early."""
+    """Otherwise its zombie would remain until the server ends, and its slot be freed too early."""
     job, _ = harness.run_job()
     handle = harness.launcher.handles[job, 1]
     for _ in range(18):
@@ -156,7 +156,7 @@ def test_a_lost_worker_is_reaped(harness: DispatcherHarness) -> None:
     assert (job, 2) in harness.launcher.started
 
 
-def test_a_lost_worker_holds_its_slot_until_it_is_gone(
+def test_a_lost_worker_holds_its_slot_until_it_has_ended(
     database: Database, artifacts: Artifacts
 ) -> None:
     harness = DispatcherHarness(database, artifacts, capacity=1)
@@ -200,7 +200,7 @@ def test_a_worker_that_never_gave_a_first_heartbeat_is_lost(harness: DispatcherH
     assert harness.launcher.calls == [], "there is no process to kill"
 
 
-def test_silence_is_not_held_against_workers_while_the_store_fails(
+def test_workers_are_not_blamed_for_their_silence_while_the_store_fails(
     flaky: FlakyHarness, fast_polling: None
 ) -> None:
     job, _ = flaky.run_job()
@@ -219,7 +219,7 @@ def test_silence_is_not_held_against_workers_while_the_store_fails(
 
 
 class ScriptedWatchdog:
-    """Finds what a test has written down for each check, and then nothing."""
+    """Finds the workers that a test has listed for each check, and none after that."""
 
     def __init__(self, found: list[list[ProcessHandle]]) -> None:
         self._found = found
@@ -230,7 +230,7 @@ class ScriptedWatchdog:
         return self._found.pop(0) if self._found else []
 
 
-def test_a_worker_frozen_in_a_transaction_is_killed_and_its_job_goes_on(
+def test_a_worker_frozen_in_a_transaction_is_killed_and_its_job_continues(
     harness: DispatcherHarness,
 ) -> None:
     job, _ = harness.run_job()

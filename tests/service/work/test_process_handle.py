@@ -1,6 +1,7 @@
-"""Handles of processes."""
+"""Handles of processes and what they say about the process."""
 
 import os
+import signal
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -30,12 +31,12 @@ def test_a_running_process_is_alive_and_here() -> None:
 
 
 def test_the_start_time_is_that_of_the_kernel(sleeper: subprocess.Popen[bytes]) -> None:
-    ours, theirs = ProcessHandle.of(os.getpid()), ProcessHandle.of(sleeper.pid)
-    assert theirs.pid == sleeper.pid
+    parent, child = ProcessHandle.of(os.getpid()), ProcessHandle.of(sleeper.pid)
+    assert child.pid == sleeper.pid
     uptime = float(Path("/proc/uptime").read_text().split()[0])
-    age = uptime - theirs.start_ticks / os.sysconf("SC_CLK_TCK")
+    age = uptime - child.start_ticks / os.sysconf("SC_CLK_TCK")
     assert -0.1 < age < 30
-    assert ours.start_ticks <= theirs.start_ticks
+    assert parent.start_ticks <= child.start_ticks
 
 
 def test_an_ended_process_is_not_alive(sleeper: subprocess.Popen[bytes]) -> None:
@@ -57,13 +58,13 @@ def test_a_zombie_is_not_alive(sleeper: subprocess.Popen[bytes]) -> None:
 
 def test_a_stopped_process_is_alive(sleeper: subprocess.Popen[bytes]) -> None:
     handle = ProcessHandle.of(sleeper.pid)
-    sleeper.send_signal(19)
+    sleeper.send_signal(signal.SIGSTOP)
     stat = Path(f"/proc/{sleeper.pid}/stat")
     eventually(lambda: ") T " in stat.read_text(), "the process to be stopped")
     assert handle.is_alive()
 
 
-def test_another_process_with_the_same_pid_is_not_the_one(
+def test_a_handle_does_not_match_another_process_with_the_same_pid(
     sleeper: subprocess.Popen[bytes],
 ) -> None:
     handle = ProcessHandle.of(sleeper.pid)
@@ -72,9 +73,9 @@ def test_another_process_with_the_same_pid_is_not_the_one(
 
 
 def test_a_process_of_another_machine_or_container_is_not_here() -> None:
-    ours = ProcessHandle.of(os.getpid())
-    assert not replace(ours, boot_id="another").is_here()
-    assert not replace(ours, pid_namespace="another").is_here()
+    handle = ProcessHandle.of(os.getpid())
+    assert not replace(handle, boot_id="another").is_here()
+    assert not replace(handle, pid_namespace="another").is_here()
 
 
 def test_a_command_name_with_brackets_and_spaces_is_read_correctly(tmp_path: Path) -> None:
@@ -91,7 +92,7 @@ def test_a_command_name_with_brackets_and_spaces_is_read_correctly(tmp_path: Pat
         process.wait()
 
 
-def test_a_thread_of_a_process_names_the_same_process() -> None:
+def test_all_threads_of_a_process_have_the_same_handle() -> None:
     found: list[ProcessHandle] = []
     thread = threading.Thread(target=lambda: found.append(ProcessHandle.of(os.getpid())))
     thread.start()

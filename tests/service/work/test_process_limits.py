@@ -1,4 +1,4 @@
-"""Limits that a worker sets on itself, tried in processes of their own."""
+"""Limits that a worker sets on itself, each in a process of its own."""
 
 import subprocess
 import sys
@@ -12,14 +12,14 @@ def in_a_process(code: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def test_using_too_much_memory_is_a_memory_error() -> None:
+def test_an_allocation_beyond_the_limit_raises_a_memory_error() -> None:
     code = "limit_memory(10)\ntry: np.ones(2**32, np.uint8)\nexcept MemoryError: print('refused')"
     assert in_a_process(code) == "refused"
     code = "limit_memory(2**31)\nprint(np.empty(2**32, np.uint8).size)"
     assert in_a_process(code) == str(2**32)
 
 
-def test_a_stricter_limit_of_the_machine_stays() -> None:
+def test_a_stricter_limit_of_the_machine_is_kept() -> None:
     code = (
         "r.setrlimit(r.RLIMIT_AS, (2**31, 2**31))\n"
         "limit_memory(10)\n"

@@ -33,7 +33,7 @@ def test_saving_takes_at_most_a_twentieth_of_the_time() -> None:
     assert schedule.is_save_due(30.5), "20 times half a second"
 
 
-def test_a_save_is_a_heartbeat_too() -> None:
+def test_a_save_replaces_a_heartbeat() -> None:
     schedule = schedule_from_0()
     schedule.note_save(started=10, now=10.1)
     assert not schedule.is_heartbeat_due(10.5, has_epochs=False)

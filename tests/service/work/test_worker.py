@@ -16,7 +16,7 @@ from tests.support.job_records import content
 from tests.support.worker_harness import TICKS_OF_AN_EPOCH, TINY, Killed, WorkerHarness
 
 
-def test_a_job_of_one_epoch_says_so(workers: WorkerHarness) -> None:
+def test_the_reason_of_a_job_of_one_epoch_is_in_the_singular(workers: WorkerHarness) -> None:
     job = submit(workers.jobs, **{**TINY, "epochs": 1})
     workers.run(job)
     assert workers.reason(job) == ("epochs_done", "The only epoch is done.")
@@ -50,7 +50,7 @@ def test_at_any_speed_the_result_is_the_same(workers: WorkerHarness, tick: float
     assert workers.result(first) == workers.result(second)
 
 
-def test_only_checkpoints_that_count_are_left_while_it_trains(workers: WorkerHarness) -> None:
+def test_only_named_checkpoints_are_kept_while_a_job_trains(workers: WorkerHarness) -> None:
     job = submit(workers.jobs, **TINY)
     counts: list[tuple[int, bool]] = []
 
@@ -121,7 +121,7 @@ def test_a_worker_asked_to_stop_saves_and_exits_immediately(
     assert len(workers.jobs.epochs(job)) == epochs
 
 
-def test_a_pause_taken_back_while_the_worker_stops_requeues_the_job(
+def test_a_pause_undone_while_the_worker_stops_requeues_the_job(
     workers: WorkerHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job, save = submit(workers.jobs, **TINY), CheckpointStore.save
@@ -163,17 +163,17 @@ def test_a_stopped_job_has_a_record_of_each_epoch_that_is_soon_evaluated(
     assert len(workers.jobs.epochs(job)) == (1 if seconds else 0)
 
 
-def test_work_is_saved_before_a_record_is_waited_for(
+def test_a_worker_saves_before_it_waits_for_a_record(
     workers: WorkerHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job, real = submit(workers.jobs, **TINY), Training.pending_record
+    job, real = submit(workers.jobs, **TINY), Training.complete_pending_record
 
     def die_when_pausing(training: Training) -> Iterator[Any]:
         if workers.jobs.get(job).state == "pausing":
             raise Killed
         yield from real(training)
 
-    monkeypatch.setattr(Training, "pending_record", die_when_pausing)
+    monkeypatch.setattr(Training, "complete_pending_record", die_when_pausing)
     with pytest.raises(Killed):
         workers.run(job, {13: "pause"})
     newest, *_ = workers.saved(job)

@@ -12,7 +12,7 @@ from tests.conftest import submit
 from tests.support.worker_harness import TICKS_OF_AN_EPOCH, TINY, Killed, WorkerHarness
 
 
-def test_a_job_that_diverges_says_when_and_what_may_help(workers: WorkerHarness) -> None:
+def test_the_reason_of_a_diverged_job_names_the_step_and_a_remedy(workers: WorkerHarness) -> None:
     job = submit(workers.jobs, **TINY | {"learning_rate": 1000.0, "l2": 100.0})
     assert workers.run(job) == "failed"
     code, message = workers.reason(job)
@@ -51,7 +51,9 @@ def test_an_unexpected_error_fails_the_job(
     assert workers.reason(job) == (code, message)
 
 
-def test_an_error_while_a_client_cancels_is_a_cancel(workers: WorkerHarness) -> None:
+def test_a_job_that_fails_after_a_client_has_cancelled_it_is_cancelled(
+    workers: WorkerHarness,
+) -> None:
     job = submit(workers.jobs, **TINY)
     worker = workers.worker(job)
     workers.jobs.act("cancel", job)

@@ -39,7 +39,7 @@ def start_worker(
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 
 
-def test_the_program_trains_a_job_and_a_second_one_finds_it_done(
+def test_the_program_trains_a_job_and_a_second_start_changes_nothing(
     jobs: JobStore, database: Database, worker_environment: dict[str, str]
 ) -> None:
     job = submit(jobs, **QUICK)

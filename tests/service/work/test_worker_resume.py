@@ -72,7 +72,7 @@ def test_a_job_killed_between_file_and_row_ends_with_the_same_bits(
     assert workers.result(killed) == workers.result(undisturbed)
 
 
-def test_a_job_killed_after_its_last_checkpoint_only_ends(workers: WorkerHarness) -> None:
+def test_a_job_stopped_after_its_last_epoch_has_only_to_be_ended(workers: WorkerHarness) -> None:
     undisturbed, job = (submit(workers.jobs, **TINY) for _ in range(2))
     workers.run(undisturbed)
     workers.run(job, {4 * TICKS_OF_AN_EPOCH: "stop"})
@@ -87,7 +87,7 @@ def damage(path: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", [damage, Path.unlink], ids=["damaged", "lost"])
-def test_an_unreadable_checkpoint_is_passed_over_for_the_one_before(
+def test_an_unreadable_checkpoint_is_replaced_by_the_one_before(
     workers: WorkerHarness, harm: Callable[[Path], object]
 ) -> None:
     undisturbed, job = (submit(workers.jobs, **TINY) for _ in range(2))
@@ -100,7 +100,7 @@ def test_an_unreadable_checkpoint_is_passed_over_for_the_one_before(
     assert workers.result(job) == workers.result(undisturbed)
 
 
-def test_a_checkpoint_that_cannot_be_read_now_is_waited_for(
+def test_a_checkpoint_that_cannot_be_read_for_a_while_is_read_later(
     workers: WorkerHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     undisturbed, job = (submit(workers.jobs, **TINY) for _ in range(2))
@@ -133,7 +133,7 @@ def test_without_a_readable_checkpoint_the_job_begins_again(workers: WorkerHarne
     assert workers.result(job) == workers.result(undisturbed)
 
 
-def test_a_worker_started_by_hand_for_the_same_attempt_goes_on(workers: WorkerHarness) -> None:
+def test_a_worker_started_by_hand_for_the_same_attempt_continues(workers: WorkerHarness) -> None:
     job = submit(workers.jobs, **TINY)
     worker = workers.worker(job, {20: "kill"})
     with pytest.raises(Killed):
@@ -165,7 +165,7 @@ def test_a_changed_environment_is_recorded_once(
     assert "another" in event.data["message"]
 
 
-def test_a_worker_killed_before_it_recorded_the_change_hides_nothing(
+def test_a_changed_environment_is_recorded_although_the_first_worker_in_it_was_killed(
     workers: WorkerHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = submit(workers.jobs, **TINY)

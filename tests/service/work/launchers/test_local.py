@@ -1,4 +1,4 @@
-"""Real child processes, most of which misbehave."""
+"""Real child processes, most of them misbehaving."""
 
 import itertools
 import os
@@ -67,7 +67,7 @@ def first_output(launcher: LocalLauncher, job: str) -> str:
 # --- Local workers ---
 
 
-def test_the_exit_code_is_seen(launcher: LocalLauncher) -> None:
+def test_the_exit_code_is_reported(launcher: LocalLauncher) -> None:
     handle = launcher.start("exits_immediately", 1)
     exit_ = exit_of(launcher, handle)
     assert exit_ == Exit(3)
@@ -165,13 +165,13 @@ def test_a_running_worker_has_not_ended(launcher: LocalLauncher) -> None:
     assert not handle.is_alive()
 
 
-def test_an_end_that_was_seen_leaves_no_zombie(launcher: LocalLauncher) -> None:
+def test_polling_a_worker_that_has_ended_reaps_its_zombie(launcher: LocalLauncher) -> None:
     handle = launcher.start("exits_immediately", 1)
     exit_of(launcher, handle)
     assert not Path(f"/proc/{handle.pid}").exists()
 
 
-def test_a_worker_may_exit_when_asked(launcher: LocalLauncher) -> None:
+def test_a_worker_can_exit_by_itself_at_sigterm(launcher: LocalLauncher) -> None:
     handle = launcher.start("exits_when_asked", 1)
     first_output(launcher, "exits_when_asked")
     launcher.terminate(handle)
@@ -213,7 +213,7 @@ def test_a_worker_has_an_environment_and_a_session_of_its_own(
     ]
 
 
-def test_the_log_goes_on_with_the_next_attempt(launcher: LocalLauncher, tmp_path: Path) -> None:
+def test_the_next_attempt_appends_to_the_log(launcher: LocalLauncher, tmp_path: Path) -> None:
     for attempt in (1, 2):
         exit_of(launcher, launcher.start("exits_immediately", attempt))
     log = tmp_path / "jobs" / "exits_immediately" / "worker.log"
@@ -272,7 +272,7 @@ def test_a_worker_starts_although_no_thread_is_left(
 
 @pytest.fixture
 def orphan() -> Iterator[ProcessHandle]:
-    """A worker whose server is gone."""
+    """A worker that has outlived its server."""
     code = (
         "import subprocess, sys\n"
         "worker = subprocess.Popen(['sleep', '60'], stdout=-3, start_new_session=True)\n"
@@ -295,20 +295,22 @@ def test_an_adopted_worker_is_watched_and_ended(
     getattr(adopter, end)(orphan)
     exit_ = exit_of(adopter, orphan)
     assert exit_ == Exit(None), "its exit code can't be read"
-    assert str(exit_) == "The worker process is gone; its exit code is unknown."
+    assert str(exit_) == "The worker process has ended; its exit code is unknown."
 
 
-def test_a_stranger_with_the_same_pid_is_left_alone(tmp_path: Path, orphan: ProcessHandle) -> None:
+def test_another_process_with_the_same_pid_is_left_alone(
+    tmp_path: Path, orphan: ProcessHandle
+) -> None:
     launcher = LocalLauncher(tmp_path, {}, 2)
-    gone = replace(orphan, start_ticks=orphan.start_ticks - 1)
-    launcher.kill(gone)
-    launcher.terminate(gone)
-    assert launcher.poll([gone]) == {gone: Exit(None)}
+    ended = replace(orphan, start_ticks=orphan.start_ticks - 1)
+    launcher.kill(ended)
+    launcher.terminate(ended)
+    assert launcher.poll([ended]) == {ended: Exit(None)}
     assert orphan.is_alive()
 
 
 @pytest.mark.parametrize("elsewhere", [{"boot_id": "another"}, {"pid_namespace": "another"}])
-def test_a_worker_of_another_machine_never_looks_ended(
+def test_a_worker_of_another_machine_is_never_reported_as_ended(
     tmp_path: Path, orphan: ProcessHandle, elsewhere: dict[str, Any]
 ) -> None:
     launcher = LocalLauncher(tmp_path, {}, 2)
@@ -319,12 +321,12 @@ def test_a_worker_of_another_machine_never_looks_ended(
     assert orphan.is_alive()
 
 
-def test_ending_a_worker_that_is_gone_is_no_error(
+def test_ending_a_worker_that_has_ended_is_no_error(
     launcher: LocalLauncher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handle = launcher.start("exits_immediately", 1)
     exit_of(launcher, handle)
     launcher.terminate(handle)
     launcher.kill(handle)
-    monkeypatch.setattr(ProcessHandle, "is_alive", lambda _: True)  # it dies just after the look
+    monkeypatch.setattr(ProcessHandle, "is_alive", lambda _: True)  # it dies just after the check
     launcher.kill(handle)

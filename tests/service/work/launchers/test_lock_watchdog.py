@@ -19,7 +19,7 @@ from service.work.process_handle import ProcessHandle
 from tests.support.ledger import sqlite_locks
 from tests.support.server_process import eventually
 
-# Each takes a lock in its own way and says so.
+# Each takes a lock in its own way; the holder prints "held" as soon as it has the lock.
 LOCKS = {
     "shared": "c.execute('BEGIN'); c.execute('SELECT * FROM sqlite_master').fetchall()",
     "reserved": "c.execute('BEGIN IMMEDIATE')",
@@ -161,7 +161,7 @@ def test_before_a_server_starts_frozen_workers_are_killed(path: Path, hold: Hold
     frozen, alive = hold("exclusive"), hold("shared", file=path.with_name("a-third.sqlite3"))
     stop(frozen)
     kill_frozen_lock_holders(path)
-    eventually(lambda: not frozen.is_alive(), "the frozen worker to be gone")
+    eventually(lambda: not frozen.is_alive(), "the frozen worker to end")
     assert alive.is_alive()
 
 
