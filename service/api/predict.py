@@ -8,7 +8,7 @@ from fastapi.routing import APIRoute
 from pydantic import Field
 
 from mlp_client.predictions import Predictions
-from service.api import predict_input, prediction_responses
+from service.api import predict_input, predict_route, prediction_responses
 from service.api.dependencies import ServicesDep
 from service.api.predict_schema import BINARY, DESCRIPTIONS, FORM, NPY, REQUEST_BODY
 from service.api.validation import QueryParameters
@@ -24,7 +24,7 @@ THREADS = CapacityLimiter(1)
 LARGE_THREADS = CapacityLimiter(1)
 """Requests that may take seconds wait for each other, and short ones never wait for them."""
 
-router = APIRouter(prefix="/v1/models", tags=["models"])
+router = APIRouter(prefix=predict_route.PREFIX, tags=["models"])
 
 
 class PredictQuery(QueryParameters):
@@ -34,7 +34,7 @@ class PredictQuery(QueryParameters):
 
 
 @router.post(
-    "/{ref}/predict",
+    predict_route.PATH,
     name="predict",
     openapi_extra={"requestBody": REQUEST_BODY},
     max_body_size=MAX_BODY_BYTES,
@@ -81,4 +81,4 @@ async def predict(
 
 
 ROUTE = cast(APIRoute, router.routes[0])
-"""For the quick path: which requests it may answer, and the name under which metrics count them."""
+"""The name under which metrics count predictions, also those of the quick path."""

@@ -11,10 +11,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.predict_input import is_large
+from service.api.predict_route import is_prediction
 from service.api.problem_responses import answer, problem
 from service.server.request_guard import SECURITY_HEADERS
 
-PREDICT_SUFFIX = "/predict"
 MAX_LARGE = 4
 """Concurrent predictions with large bodies."""
 MAX_WAIT_SECONDS = 3
@@ -173,17 +173,18 @@ async def _read_body(receive: Receive) -> Receive:
         message = await receive()
     if message["type"] == "http.request":
         message["body"] = b"".join([*parts, message["body"]])
+    return replay(message, receive)
+
+
+def replay(message: Message, receive: Receive) -> Receive:
+    """Return a `receive` that yields `message` again, followed by what `receive` yields."""
     messages = [message]
 
-    async def replay() -> Message:
+    async def replayed() -> Message:
         return messages.pop() if messages else await receive()
 
-    return replay
+    return replayed
 
 
 def _is_prediction(scope: Scope) -> bool:
-    return bool(
-        scope["type"] == "http"
-        and scope["method"] == "POST"
-        and scope["path"].endswith(PREDICT_SUFFIX)
-    )
+    return scope["type"] == "http" and is_prediction(scope["method"], scope["path"])

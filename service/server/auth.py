@@ -12,6 +12,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api import problem_responses
+from service.api.predict_route import is_prediction
 from service.domain.errors import StoreBroken
 from service.domain.principal import ANONYMOUS, Principal
 from service.store.api_keys import ApiKey, ApiKeyStore, sha256_of
@@ -23,7 +24,6 @@ KEY_CACHE_SECONDS = 1.0
 
 BEARER = re.compile(r"(?i:bearer) +mlp_([a-z0-9]{8,12})_([A-Za-z0-9_-]{43})")
 PUBLIC_PATHS = re.compile(r"/|/livez|/readyz|/docs|/openapi\.json|/(vendor|problems)/.*")
-PREDICT_PATHS = re.compile(r"/v1/models/[^/]+/predict")
 NO_SECRET = "0" * 64  # no secret has this digest
 
 HOW_TO_AUTHENTICATE = (
@@ -38,7 +38,7 @@ def needed_scope(method: str, path: str) -> str | None:
     """
     if method in ("GET", "HEAD"):
         return None if PUBLIC_PATHS.fullmatch(path) else "read"
-    return "predict" if method == "POST" and PREDICT_PATHS.fullmatch(path) else "train"
+    return "predict" if is_prediction(method, path) else "train"
 
 
 class AccessDenied(Exception):

@@ -44,6 +44,7 @@ def bearer(key: str) -> dict[str, str]:
         ("GET", "/metrics", "read"),
         ("GET", "/v1/models/latest/predict", "read"),
         ("POST", "/v1/models/latest/predict", "predict"),
+        ("POST", "/v1/models/latest/predict\n", "predict"),
         ("POST", "/v1/models/a/b/predict", "train"),
         ("POST", "/v1/models/latest/predict/", "train"),
         ("PUT", "/v1/models/latest/predict", "train"),

@@ -105,6 +105,13 @@ def test_without_a_free_slot_a_prediction_is_refused_before_anything_else() -> N
     assert stacked.client.get("/v1/jobs").status_code == 204
 
 
+def test_a_line_feed_after_its_path_does_not_hide_a_prediction_from_admission() -> None:
+    """The router ignores it, so the endpoint would answer."""
+    stacked = Stacked(slots=0)
+    assert stacked.client.post(f"{PREDICT}%0A").status_code == 503
+    assert stacked.admission.refused == 1
+
+
 def test_a_foreign_host_is_measured_and_refused_before_keys_are_read() -> None:
     stacked = Stacked()
     answer = stacked.client.get("/v1/jobs", headers={"Host": "evil.example"})
