@@ -129,7 +129,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(ClientDisconnect, _gone)
+    app.add_exception_handler(ClientDisconnect, _disconnected)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -170,8 +170,8 @@ def _methods(request: Request) -> list[str]:
     ]
 
 
-async def _gone(_: Request, __: Exception) -> Response:
-    """Answer nobody: the client left, or was cut off, before its body was complete."""
+async def _disconnected(_: Request, __: Exception) -> Response:
+    """Return an answer that nobody reads: the client left before its body was complete."""
     return answer(problem("request-timeout", "The body is incomplete."))
 
 

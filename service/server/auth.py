@@ -42,7 +42,7 @@ def needed_scope(method: str, path: str) -> str | None:
 
 
 class AccessDenied(Exception):
-    """The request is answered with this problem."""
+    """Raised to answer a request with 401 or 403, before its body is read."""
 
     def __init__(self, code: str, detail: str) -> None:
         self.problem = problem_responses.problem(code, detail)
@@ -103,8 +103,8 @@ class KeyRing:
 class Authenticator:
     """Passes a request on with its Principal, or answers it with 401 or 403.
 
-    Pure ASGI, and outside everything that reads bodies. As long as no key was ever created, every
-    request passes.
+    It is pure ASGI, and outside everything that reads bodies. As long as no key was ever created,
+    every request passes.
     """
 
     def __init__(self, app: ASGIApp, ring: KeyRing) -> None:
@@ -144,7 +144,7 @@ class Authenticator:
             detail = f"This request needs a key with the scope {needed!r}; this key has: {scopes}."
             raise AccessDenied("forbidden", detail)
         if needed == "train":  # the log shows who changed jobs
-            logger.info("change_asked", key=key.id, owner=key.owner, path=scope["path"][:200])
+            logger.info("change_requested", key=key.id, owner=key.owner, path=scope["path"][:200])
 
         async def still_valid() -> bool:
             return await self._ring.is_valid(key.id)
@@ -155,7 +155,7 @@ class Authenticator:
 def _valid_key(keys: dict[str, ApiKey], headers: list[str]) -> ApiKey:
     """Return the key in the Authorization header.
 
-    Only a client that knows the secret of a key is told that it has expired or was revoked.
+    Only a client that knows the secret of a key learns that it has expired or was revoked.
 
     Raises:
         AccessDenied: there is no header, or the key in it is unknown or invalid.

@@ -26,7 +26,7 @@ class QuickPredict:
 
     A thread, the framework or a full look-up of the job would each take as long as the prediction.
     This layer calls the same functions as the endpoint, and passes requests that take longer or
-    fail on to it. It is pure ASGI, and lies inside every layer that may refuse a request.
+    fail on to it. It is pure ASGI, and comes after every layer that may refuse a request.
     """
 
     def __init__(self, app: ASGIApp, services: Services) -> None:

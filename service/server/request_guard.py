@@ -27,8 +27,8 @@ class RequestGuard:
     """Refuses foreign Host headers (DNS rebinding) and changes that pages of other sites request
     (cross-site request forgery); adds security headers to responses.
 
-    Pure ASGI, so the body of a refused request is never read. Since it lies around everything that
-    responds, it also turns the plain-text response of FastAPI's body limit into a problem.
+    It is pure ASGI, so the body of a refused request is never read. Since it surrounds everything
+    that responds, it also turns the plain-text response of FastAPI's body limit into a problem.
     """
 
     def __init__(self, app: ASGIApp, allowed_hosts: Sequence[str]) -> None:
