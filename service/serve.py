@@ -50,7 +50,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._components = components
         self.died = False
-        """Whether the dispatcher's end has stopped the server."""
+        """Whether the server has stopped because its dispatcher ended."""
 
     def die(self) -> None:
         """Stop the server because the dispatcher has stopped: without it nothing is trained."""

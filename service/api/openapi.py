@@ -1,4 +1,4 @@
-"""Completes the OpenAPI document: successful answers with examples and headers, and API keys."""
+"""Completes the OpenAPI document with examples, headers and API keys."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple

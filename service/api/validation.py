@@ -1,4 +1,4 @@
-"""Says what is wrong with a request's values: pydantic's errors in plain words, with hints."""
+"""Describes what is wrong with a request: pydantic's errors in plain words, with hints."""
 
 import re
 from collections import Counter

@@ -91,7 +91,7 @@ def _cross_site(scope: Scope) -> Problem | None:
     if not _is_sent_by_another_site(headers):
         return None
     origin = headers.get(b"origin", b"another site")[:100].decode("latin-1")
-    detail = f"A page of {origin!r} requests a change; only pages of this service's host may."
+    detail = f"A page of {origin!r} requested a change; only pages of this service's host may."
     return problem_responses.problem("cross-site", detail)
 
 

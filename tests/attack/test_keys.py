@@ -1,7 +1,4 @@
-"""Every route, with every key that must not open it: what others own does not exist.
-
-The requests are made from the OpenAPI document, so a new route is attacked automatically.
-"""
+"""Every route of the OpenAPI document, new ones included, with every key that must not open it."""
 
 import hmac
 import random
