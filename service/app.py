@@ -192,7 +192,7 @@ def check_writable(directory: Path) -> None:
     """Write and delete a small file in `directory`.
 
     Raises:
-        StoreBroken: that is impossible.
+        StoreBroken: the directory can't be written to.
     """
     probe = directory / ".probe"
     try:

@@ -41,7 +41,7 @@ logger = structlog.get_logger(__name__)
 
 
 class Server(uvicorn.Server):
-    """uvicorn with another order of shutdown: workers save while event streams end.
+    """uvicorn's server with another order of shutdown: workers save while event streams end.
 
     uvicorn first waits for connections to close, but an event stream never closes by itself.
     """
@@ -50,10 +50,10 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._components = components
         self.died = False
-        """Whether the dispatcher's end has stopped the server."""
+        """Whether the server has stopped because its dispatcher ended."""
 
     def die(self) -> None:
-        """Stop, because the dispatcher has: without it the server trains nothing."""
+        """Stop the server because the dispatcher has stopped: without it nothing is trained."""
         self.died = self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -84,7 +84,7 @@ def serve(settings: Settings) -> int:
 
 
 def _prepare_alone(settings: Settings, cleanup: contextlib.ExitStack) -> str | None:
-    """Lock and prepare the data directory, or return why the address must not be listened on.
+    """Lock and prepare the data directory, or return why the server must not listen on its address.
 
     `cleanup` releases the lock.
 

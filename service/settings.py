@@ -42,34 +42,38 @@ class Settings(BaseSettings):
     concurrent_jobs: int | None = Field(
         None,
         ge=0,
-        description="Jobs trained concurrently; default: one per usable core; 0 trains none.",
+        description="Number of jobs trained concurrently; default: one per usable core; 0: none.",
     )
 
     keep_jobs: int | None = Field(
         None, ge=1, description="Finished jobs to keep; older ones are deleted; default: all."
     )
 
-    max_layers: int = Field(16, ge=1, description="Most hidden layers of a network.")
-    max_width: int = Field(8192, ge=1, description="Most units of a hidden layer.")
+    max_layers: int = Field(16, ge=1, description="Maximum number of hidden layers of a network.")
+    max_width: int = Field(8192, ge=1, description="Maximum number of units in a hidden layer.")
     max_parameters: int = Field(
-        20_000_000, ge=1, description="Most parameters (weights and biases) of a network."
+        20_000_000, ge=1, description="Maximum number of weights and biases of a network."
     )
-    max_epochs: int = Field(10_000, ge=1, description="Most epochs of a job.")
-    max_batch_size: int = Field(8192, ge=1, description="Largest batch size of a job.")
-    max_job_bytes: int = Field(2 * 1024**3, ge=1, description="Most bytes of one job's arrays.")
+    max_epochs: int = Field(10_000, ge=1, description="Maximum number of epochs of a job.")
+    max_batch_size: int = Field(8192, ge=1, description="Maximum batch size of a job.")
+    max_job_bytes: int = Field(2 * 1024**3, ge=1, description="Maximum bytes of one job's arrays.")
     max_job_flops: float = Field(
-        1e16, gt=0, description="Most floating-point operations of one job."
+        1e16, gt=0, description="Maximum number of floating-point operations of one job."
     )
 
     max_body_bytes: int = Field(
         256 * 1024,
         ge=1024,
-        description="Largest request body in bytes; prediction requests may have 10 MiB.",
+        description="Maximum bytes of a request body; a prediction request may have 10 MiB.",
     )
 
-    max_connections: int = Field(2000, ge=10, description="Most open client connections.")
+    max_connections: int = Field(
+        2000, ge=10, description="Maximum number of open client connections."
+    )
     max_predictions: int = Field(
-        32, ge=1, description="Most concurrent predictions; further ones are answered with 503."
+        32,
+        ge=1,
+        description="Maximum number of concurrent predictions; more are answered with 503.",
     )
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(

@@ -1,5 +1,5 @@
-"""The HTTP resources: requests come in, answers go out, and the store does the work in between.
+"""The HTTP resources: endpoints, their documentation, and the problems that errors become.
 
-A job that is submitted becomes a row in the store, where the dispatcher finds it, so nothing here
-imports `service.work`. A GET never changes anything.
+A submitted job becomes a row in the store, where the dispatcher finds it, so nothing here imports
+`service.work`. A GET request never changes anything.
 """

@@ -34,7 +34,7 @@ def conditional(
     """Answer with what `make` returns, or with 304 if the client already has it.
 
     Args:
-        request: may name the ETags that the client has.
+        request: its `If-None-Match` header names the ETags that the client has.
         suffix: decides the media type.
         source: everything that decides the bytes, so that the ETag can be computed without them.
         make: returns the body.
@@ -65,6 +65,6 @@ def _not_modified(headers: dict[str, str]) -> Response:
 
 
 async def _async_pieces(pieces: Pieces) -> AsyncIterator[bytes | memoryview]:
-    """Yield pieces that are made without waiting; Starlette would use a thread for each."""
+    """Yield the pieces on the event loop, which they never block; Starlette would use threads."""
     for piece in pieces:
         yield piece

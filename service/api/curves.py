@@ -1,4 +1,4 @@
-"""Learning curves as pictures, of one job or of several, also while they train."""
+"""Serves learning curves as pictures, of one job or of several, also while they train."""
 
 from typing import Annotated, Literal
 
@@ -37,7 +37,9 @@ class CurvesQuery(QueryParameters):
 
 
 class JobsQuery(QueryParameters):
-    jobs: str = Field(description="Ids of jobs, separated by commas.", max_length=64 * MAX_JOBS)
+    jobs: str = Field(
+        description=f"Ids of 1 to {MAX_JOBS} jobs, separated by commas.", max_length=64 * MAX_JOBS
+    )
 
 
 class JobsCurvesQuery(CurvesQuery, JobsQuery):
@@ -60,7 +62,7 @@ async def draw_job_curves(
 ) -> Response:
     """Draw loss and accuracy on the training and the test set after each epoch.
 
-    This works while the job trains, too.
+    This also works while the job is training.
     """
     return await _draw(services, request, [job], format, query)
 
@@ -78,7 +80,7 @@ async def draw_curves(
     format: Format,
     query: Annotated[JobsCurvesQuery, Query()],
 ) -> Response:
-    """Draw the learning curves of up to 16 jobs into one picture, in the order of their ids."""
+    """Draw the learning curves of up to 16 jobs in one picture, in the order of `jobs`."""
     ids = list(dict.fromkeys(part.strip() for part in query.jobs.split(",") if part.strip()))
     if not 1 <= len(ids) <= MAX_JOBS:
         raise HTTPException(422, f"?jobs takes 1 to {MAX_JOBS} ids, separated by commas.")

@@ -1,4 +1,4 @@
-"""The data sets: a list, their descriptions, and samples as pictures and JSON."""
+"""Serves the data sets: a list, their descriptions, and samples as pictures and JSON."""
 
 import json
 from typing import Annotated, Literal
@@ -52,7 +52,7 @@ class Sample(Record):
     """One image of a data set, with its label."""
 
     dataset: str = Field(description="Name of the data set.")
-    split: SplitName = Field(description="The split that has the sample.")
+    split: SplitName = Field(description="The split of the sample.")
     index: int = Field(description="Its row in that split, counted from 0.")
     label: int = Field(description="Its class, counted from 0.")
     pixels: list[list[int]] = Field(description="Rows of grey levels from 0 to 255.")
@@ -60,10 +60,10 @@ class Sample(Record):
 
 class SheetQuery(QueryParameters):
     split: SplitName = Field("test", description="The split to draw from.")
-    limit: int = Field(50, ge=1, le=400, description="How many samples to draw at most.")
+    limit: int = Field(50, ge=1, le=400, description="Maximum number of samples to draw.")
     offset: int = Field(0, ge=0, le=2**31, description="Row of the first sample, counted from 0.")
-    columns: int = Field(10, ge=1, le=50, description="How many samples lie side by side.")
-    tile: int = Field(56, ge=8, le=256, description="Side of each sample in pixels.")
+    columns: int = Field(10, ge=1, le=50, description="Number of samples in each row.")
+    tile: int = Field(56, ge=8, le=256, description="Width and height of each sample, in pixels.")
 
 
 def _record(info: DatasetInfo) -> DatasetRecord:

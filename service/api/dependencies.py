@@ -1,4 +1,4 @@
-"""What the endpoints work with, and the annotations that inject it."""
+"""The services that the endpoints use, and the annotations that inject them."""
 
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""The pages that explain the service without a network: API docs, vendored files, problem types."""
+"""Serves the documentation without the internet: API docs, vendored files, problem types."""
 
 import json
 import mimetypes
@@ -22,7 +22,7 @@ VENDORED = {
 }
 """Third-party files, in memory: reading one from the disk would take a thread for each piece."""
 PIECE_BYTES = 16 * 1024
-"""How much of such a file the service buffers for a client that does not read it."""
+"""Most bytes of such a file that the service buffers for a client that does not read."""
 IMMUTABLE = "max-age=31536000, immutable"
 DOCS_POLICY = (
     "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
@@ -36,7 +36,7 @@ class ProblemType(Record):
     type: str = Field(description="The `type` in error answers: `/problems/<code>`.")
     title: str = Field(description="What happened, in a few words.")
     status: int = Field(description="The HTTP status of the answer.")
-    advice: str = Field(description="What the sender of the request can do.")
+    advice: str = Field(description="What the sender of the request can do about it.")
 
 
 @router.get("/problems/{code}", name="get_problem", summary="Read a problem type")

@@ -1,4 +1,4 @@
-"""Streams what happens to a job as server-sent events, resumable by `Last-Event-ID`."""
+"""Streams the events of a job as server-sent events, resumable by `Last-Event-ID`."""
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
@@ -35,9 +35,9 @@ LastEventId = Annotated[
 async def _news(
     services: ServicesDep, job: JobId, last_event_id: LastEventId = 0
 ) -> AsyncIterator[AsyncIterator[News]]:
-    """Return the events that the client has not seen, followed by those to come.
+    """Yield one stream: the events that the client has not seen, then new ones as they happen.
 
-    It reads the job before the answer starts, so that a missing job is still a 404. The feed is
+    The job is read before the answer starts, so that a missing job is still a 404. The feed is
     closed here because FastAPI leaves the generator of a client that disconnects during an event
     to the garbage collector, which may run much later.
     """
@@ -59,10 +59,10 @@ async def _news(
 async def stream_events(
     principal: PrincipalDep, news: Annotated[AsyncIterator[News], Depends(_news)]
 ) -> AsyncIterator[ServerSentEvent]:
-    """Send server-sent events: `state`, `epoch` and `warning`, and `progress` in between.
+    """Send the events of a job as server-sent events: `state`, `epoch`, `warning`, `progress`.
 
-    `progress` has no `id`; the others are numbered, and the stream starts after the one in
-    `Last-Event-ID`. It ends after a final state, or when the API key is revoked or expires.
+    `progress` events have no `id`. All others are numbered, and the stream starts after the number
+    in `Last-Event-ID`. It ends after a final state, or when the API key is revoked or expires.
     """
     with suppress(StoreBroken):  # the client reconnects, and gets 503 until the store works again
         async for now, events in news:

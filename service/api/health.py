@@ -1,4 +1,4 @@
-"""What operators' machines ask: whether the service lives and is ready, and its metrics."""
+"""Endpoints for operating the service: liveness, readiness and metrics."""
 
 from typing import Literal
 
@@ -12,7 +12,7 @@ router = APIRouter(tags=["service"])
 
 
 class Alive(Record):
-    """The process answers."""
+    """The answer of a process that is alive."""
 
     status: Literal["alive"] = Field("alive", description="Always `alive`.")
 
@@ -26,7 +26,7 @@ class Ready(Record):
 
 @router.get("/livez", name="livez", summary="Check that the process answers")
 async def livez() -> Alive:
-    """Answer 200 as long as the process lives; for a liveness probe."""
+    """Answer 200 as long as the process runs, for a liveness probe."""
     return Alive()
 
 
@@ -38,7 +38,7 @@ async def livez() -> Alive:
     summary="Check that the service is ready",
 )
 def readyz(services: ServicesDep) -> Response:
-    """Check the database, the data directory and the dispatcher; for a readiness probe."""
+    """Check the database, the data directory and the dispatcher, for a readiness probe."""
     checks = {name: check() for name, check in services.checks.items()}
     good = all(checks.values())
     body = Ready(status="ready" if good else "not ready", checks=checks)

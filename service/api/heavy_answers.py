@@ -27,7 +27,7 @@ class LimitedPool:
     async def run(self, request: Request, function: Callable[[], T]) -> T:
         """Call `function` in one of the threads as soon as one is free, and return its result.
 
-        Waiting requests hold nothing but their connections, whose number is limited.
+        A waiting request holds only its connection, and the number of connections is limited.
 
         Raises:
             ClientDisconnect: the client has left, so the function was not called.
@@ -43,6 +43,10 @@ HEAVY_POOL = LimitedPool(2)
 
 
 def check_size(tiles: int, tile: int) -> None:
-    """Refuse a picture of so many square tiles that it would take much memory and time."""
+    """Refuse a picture with so many pixels that it would take too much memory and time."""
     if tiles * tile**2 > MAX_PIXELS:
-        raise HTTPException(422, f"{tiles} tiles of {tile}x{tile} are too much for one picture.")
+        raise HTTPException(
+            422,
+            f"{tiles} tiles of {tile}x{tile} pixels are too much for one picture, which may have "
+            f"{MAX_PIXELS:,}; draw fewer or smaller ones.",
+        )

@@ -1,4 +1,4 @@
-"""Makes the records that clients read from what the store returns."""
+"""Converts what the store returns into the records that clients read."""
 
 from dataclasses import asdict
 
@@ -10,7 +10,7 @@ from service.store.stored_job import EpochRecord, NewJob, StoredJob
 
 
 def new_job(spec: Spec, cost: domain.Cost, batches_per_epoch: int) -> NewJob:
-    """Return a resolved and priced spec as the store takes it."""
+    """Return the job that the store saves for a resolved spec and its cost."""
     return NewJob(
         spec=spec.model_dump(mode="json"),
         spec_version=SPEC_VERSION,
@@ -54,9 +54,9 @@ def epoch_record(epoch: EpochRecord) -> Epoch:
 
 
 def progress(job: StoredJob) -> Progress:
-    """Return how far a job is, and while it runs how long the rest takes.
+    """Return how far a job is and, while it runs, how long the rest will take.
 
-    The last epoch's time, or before the first one the cost model, tells how long an epoch takes.
+    An epoch is assumed to take as long as the last one, or before that as the cost model says.
     """
     epochs = job.spec["epochs"]
     done = job.epochs_done + job.batches_done / job.batches_per_epoch

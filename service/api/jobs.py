@@ -32,7 +32,7 @@ DESCRIPTIONS = {
     "linear": "784-10, no hidden layer: ten templates, about 92.5 % on the test set",
     "mlp-relu": "784-128-10 with relu: about 98 %",
     "mlp-sigmoid": "784-128-10 with sigmoid: about 97.4 %",
-    "mlp-augmented": "784-1024-1024-10, digits deformed anew in each epoch: over 99.3 %",
+    "mlp-augmented": "784-1024-1024-10, digits deformed differently in each epoch: over 99.3 %",
 }
 EXAMPLES: dict[str, Any] = {
     "preset": {"summary": "A preset", "value": {"preset": "mlp-relu"}},
@@ -61,7 +61,7 @@ class JobList(Record):
 
     object: Literal["list"] = Field("list", description="The type of this record.")
     data: list[Job] = Field(description="The jobs of this page.")
-    has_more: bool = Field(description="Whether there are older jobs behind this page.")
+    has_more: bool = Field(description="Whether there are older jobs after this page.")
     first_id: str | None = Field(description="Id of the first job; null if the page is empty.")
     last_id: str | None = Field(
         description="Id of the last job, to be sent as `after` for the next page; null if the "
@@ -77,10 +77,10 @@ class EpochList(Record):
 
 
 class Preset(Record):
-    """A spec that has a name."""
+    """A named spec."""
 
     name: str = Field(description="What to send as `preset` in a spec.")
-    description: str = Field(description="The network, and what it achieves on the test set.")
+    description: str = Field(description="The network, and its accuracy on the test set.")
     spec: Spec = Field(description="The spec with all its fields.")
 
 
@@ -114,17 +114,17 @@ def create_job(
         str | None,
         Header(
             description="Makes retries safe: requests with the same key and the same resolved "
-            "spec make one job.",
+            "spec create only one job.",
             min_length=1,
             max_length=255,
             pattern=r"^[\x21-\x7e]+$",
         ),
     ] = None,
 ) -> Response:
-    """Put a job into the queue; every field of the spec has a default.
+    """Add a job to the queue. Every field of the spec has a default.
 
-    A spec that can't run here, because it is too large or would take too long, is refused with the
-    fields to change.
+    A spec that can't run here, because it is too large or would take too long, is refused, and the
+    error names the fields to change.
     """
     body = spec.model_dump_json().encode()
     try:
@@ -157,12 +157,12 @@ def _submit(services: Services, spec: Spec, key: str | None, body: bytes) -> Sub
 
 
 class PageQuery(QueryParameters):
-    limit: int = Field(20, ge=1, le=100, description="How many jobs to return at most.")
+    limit: int = Field(20, ge=1, le=100, description="Maximum number of jobs to return.")
     after: str | None = Field(
-        None, max_length=64, description="`last_id` of the previous page; it continues there."
+        None, max_length=64, description="`last_id` of the previous page, to continue after it."
     )
     state: list[State] = Field(
-        [], description="Only jobs in this state; repeat the parameter to allow several states."
+        [], description="Return only jobs in this state; repeat the parameter for several states."
     )
 
 
@@ -202,7 +202,7 @@ def get_job(services: ServicesDep, request: Request, job: JobId) -> Response:
     summary="Delete a job",
 )
 def delete_job(services: ServicesDep, job: JobId) -> None:
-    """Delete a job with its epochs and its weights; a job that has a worker answers 409."""
+    """Delete a job with its epochs and weights; the answer is 409 while it has a worker."""
     services.jobs.delete(job)
     services.artifacts.delete_folder(job)
 
@@ -229,10 +229,10 @@ def act_on_job(
         Literal["cancel", "pause", "resume"], Path(description="What to do with the job.")
     ],
 ) -> Job:
-    """Change what is to happen with a job; repeating a request is harmless.
+    """Cancel, pause or resume a job; repeating a request has no further effect.
 
-    A job that is training saves a checkpoint before it pauses, and goes on from there after
-    `resume`. A cancelled job keeps its last checkpoint, and its network can still predict.
+    A job that is training saves a checkpoint before it pauses, and `resume` continues from there.
+    A cancelled job keeps its last checkpoint, and its network can still predict.
     """
     changed = services.jobs.act(action, job)
     services.wake()
@@ -240,7 +240,7 @@ def act_on_job(
 
 
 class EpochQuery(QueryParameters):
-    after: int = Field(0, ge=0, le=2**31, description="Only epochs with a higher number.")
+    after: int = Field(0, ge=0, le=2**31, description="Return only epochs with a higher number.")
 
 
 @router.get(
@@ -290,7 +290,7 @@ def _csv(epochs: list[EpochRecord]) -> bytes:
 
 @router.get("/presets", dependencies=[NO_PARAMETERS], name="list_presets", summary="List presets")
 def list_presets() -> PresetList:
-    """Return the presets: three networks of the course assignment, and the most accurate one."""
+    """Return the presets: three small networks, and the most accurate one."""
     return PresetList(
         data=[
             Preset(name=name, description=DESCRIPTIONS[name], spec=Spec(preset=name))

@@ -1,4 +1,4 @@
-"""Completes the OpenAPI document: successful answers with examples and headers, and API keys."""
+"""Completes the OpenAPI document with examples, headers and API keys."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -176,21 +176,21 @@ CACHING = {
 }
 RETRY_AFTER = {
     "Retry-After": _header(
-        "Seconds to wait before trying again; only if trying again may help.", "1"
+        "Seconds to wait before trying again; present only if that may help.", "1"
     )
 }
 AUTHENTICATE = {"WWW-Authenticate": _header("How to authenticate.", "Bearer")}
 CREATED = {
     "Location": _header("Address of the job.", f"/v1/jobs/{JOB_ID}"),
     "Idempotent-Replayed": _header(
-        "`true` if an earlier request with this `Idempotency-Key` made the job; else absent.",
+        "`true` if an earlier request with this `Idempotency-Key` created the job; else absent.",
         "true",
     ),
 }
 MODEL = {
-    "Model": _header("Id of the job that trained the network; with an array only.", JOB_ID),
-    "Epochs-Done": _header("Epochs that it had been trained; with an array only.", "2"),
-    "Checkpoint-Sha256": _header("SHA-256 of its checkpoint; with an array only.", SHA256),
+    "Model": _header("Id of the job that trained the network; sent only with an array.", JOB_ID),
+    "Epochs-Done": _header("Number of epochs that it was trained; sent only with an array.", "2"),
+    "Checkpoint-Sha256": _header("SHA-256 of its checkpoint; sent only with an array.", SHA256),
 }
 FILE_NAME = {
     "Content-Disposition": _header(
@@ -203,11 +203,11 @@ FILE_NAME = {
 
 
 class Success(NamedTuple):
-    """What an operation answers if it succeeds."""
+    """The successful answer of an operation."""
 
     description: str
     example: Any = None
-    """Of its JSON."""
+    """An example of its JSON."""
     headers: Mapping[str, Any] = {}
 
 
@@ -251,9 +251,9 @@ SUCCESSES = {
     ),
     "draw_weights": Success("The weights as a picture."),
     "predict": Success(
-        "What the network says about each image. With `Accept: application/x-npy`: an array, "
-        "float32 (n, 10), with the probabilities of the digits 0 to 9 for each image, or NaN if it "
-        "can't be read; the headers then name the network.",
+        "The prediction for each image. With `Accept: application/x-npy` the answer is a float32 "
+        "array (n, 10) with the probabilities of the digits 0 to 9 for each image, or NaN for an "
+        "image that can't be read; its headers then identify the network.",
         PREDICTIONS,
         MODEL,
     ),
@@ -284,7 +284,7 @@ SUCCESSES = {
         },
     ),
 }
-"""By operation id."""
+"""The successful answer of each operation, by operation id."""
 
 
 # --- The document ---------------------------------------------------------------------------------
@@ -336,7 +336,7 @@ def _describe_failures(operation: dict[str, Any], scope: str | None) -> None:
     default["headers"] = RETRY_AFTER
     if scope is None:
         return
-    # The second, empty requirement: as long as there are no keys, none is needed.
+    # The second requirement is empty, because no key is needed as long as none was created.
     operation["security"] = [{"bearer": []}, {}]
     content = default["content"]
     operation["responses"] |= {

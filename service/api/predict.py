@@ -8,7 +8,7 @@ from fastapi.routing import APIRoute
 from pydantic import Field
 
 from mlp_client.predictions import Predictions
-from service.api import predict_input, prediction_responses
+from service.api import predict_input, predict_route, prediction_responses
 from service.api.dependencies import ServicesDep
 from service.api.predict_schema import BINARY, DESCRIPTIONS, FORM, NPY, REQUEST_BODY
 from service.api.validation import QueryParameters
@@ -18,13 +18,15 @@ from service.inference.predict import Images, Normalize, Options
 
 MAX_BODY_BYTES = 10 * 1024**2
 MANY_IMAGES = 64
-"""A large network can take as long over more images as over a thousand requests with one."""
+"""Requests with more images count as large: with a large network, one of them can take as long as
+a thousand requests with one image."""
 THREADS = CapacityLimiter(1)
-"""The interpreter runs one at a time anyway; the event loop would wait behind several."""
+"""Small requests run one at a time: the interpreter runs only one thread at a time anyway, and the
+event loop would wait behind several."""
 LARGE_THREADS = CapacityLimiter(1)
 """Requests that may take seconds wait for each other, and short ones never wait for them."""
 
-router = APIRouter(prefix="/v1/models", tags=["models"])
+router = APIRouter(prefix=predict_route.PREFIX, tags=["models"])
 
 
 class PredictQuery(QueryParameters):
@@ -34,7 +36,7 @@ class PredictQuery(QueryParameters):
 
 
 @router.post(
-    "/{ref}/predict",
+    predict_route.PATH,
     name="predict",
     openapi_extra={"requestBody": REQUEST_BODY},
     max_body_size=MAX_BODY_BYTES,
@@ -48,13 +50,13 @@ async def predict(
     ref: Ref,
     query: Annotated[PredictQuery, Query()],
 ) -> Response:
-    """Say which digits the images show.
+    """Predict which digit each image shows.
 
-    The body is one image file; several, as multipart fields named `image`; an `.npy` array (uint8
-    0-255 or float 0-1, one image or a batch); the bare pixels of 28x28 images (0-255, one image
-    after the other, as application/octet-stream); or JSON, whose fields take precedence over the
-    query parameters of the same names. A single bad image is an error; among several, each bad one
-    has a `problem` of its own.
+    The body is one image file; several files, as multipart fields named `image`; an `.npy` array
+    (uint8 0-255 or float 0-1, one image or a batch); the raw pixels of 28x28 images (0-255, one
+    image after the other, as application/octet-stream); or JSON. Options in a JSON body take
+    precedence over the query parameters of the same names. If the only image can't be read, the
+    answer is an error; among several, each image that can't be read has a `problem` of its own.
     """
     options = Options(query.top_k, query.normalize, query.return_pixels)
     media_type, headers = predict_input.media_type(request.headers), request.headers
@@ -81,4 +83,4 @@ async def predict(
 
 
 ROUTE = cast(APIRoute, router.routes[0])
-"""For the quick path: which requests it may answer, and the name under which metrics count them."""
+"""The name under which metrics count predictions, also those of the quick path."""

@@ -30,12 +30,13 @@ from service.inference.predict import Image, Images, Options
 from service.store.datasets import DatasetStore
 
 MAX_FILES = 500
-"""Files per form; each becomes a temporary file, made while all other requests wait."""
+"""Most files in a form. Each becomes a temporary file, and all other requests wait meanwhile."""
 MAX_ERRORS = 1000
 MAX_FIELDS = 4
-"""Fields of a request about one image, and of that image, that are validated on the event loop."""
+"""Most fields of a request with one image, and of that image, for the quick path to read it."""
 MAX_HEADER_BYTES = 500
-"""NumPy's headers take 128 bytes. NumPy parses them as Python, which costs much when hostile."""
+"""Longest header of an .npy file. NumPy writes 128 bytes, and parses headers as Python, which a
+hostile header makes expensive."""
 NPY_START = b"\x93NUMPY"
 LARGE_BYTES = 64 * 1024
 """Larger bodies, and those of unknown length, can take seconds and many megabytes."""
@@ -49,7 +50,7 @@ def media_type(headers: Headers) -> str:
 
 
 def is_large(headers: Headers) -> bool:
-    """Tell whether a request has, or may have, a large body."""
+    """Return whether a request has, or may have, a large body."""
     length = headers.get("content-length", "")
     return not (length.isdecimal() and len(length) < 10 and int(length) <= LARGE_BYTES)
 
@@ -93,7 +94,9 @@ def parse(media_type: str, body: bytes) -> Parsed:
     # Each part takes much more memory than its bytes, and so would the errors about it.
     limits = {b"{": MAX_INPUTS + 1, b"[": 32 * MAX_INPUTS, b'"': 10 * MAX_INPUTS + 100}
     if len(body) > MAX_INPUTS and any(body.count(mark) > most for mark, most in limits.items()):
-        raise HTTPException(422, f"The body has more parts than {MAX_INPUTS:,} inputs can have.")
+        raise HTTPException(
+            422, f"The body has more parts than {MAX_INPUTS:,} inputs can have; send fewer inputs."
+        )
     try:
         return from_json(body)
     except ValueError as exc:
@@ -102,7 +105,7 @@ def parse(media_type: str, body: bytes) -> Parsed:
 
 
 def is_quick(media_type: str, parsed: Parsed) -> bool:
-    """Tell whether a small body is quick to read: it needs no file and can't cause many errors."""
+    """Return whether a small body is quick to read: without a file, and without many errors."""
     if media_type != JSON:
         return media_type in (NPY, RAW) or media_type.startswith("image/")
     fields = parsed if isinstance(parsed, dict) and len(parsed) <= MAX_FIELDS else {}
@@ -179,7 +182,7 @@ def _from_npy(data: bytes) -> np.ndarray:
     count = int(np.prod(shape, dtype=object)) // 784
     _check_count(count)
     if len(data) - file.tell() != count * 784 * dtype.itemsize:
-        raise HTTPException(422, "The array's length is not the one in its header.")
+        raise HTTPException(422, "The array's data is not as long as its header says.")
     array = np.frombuffer(data, dtype, offset=file.tell())
     array = array.reshape(shape, order="F" if fortran else "C").reshape(count, 28, 28)
     return np.ascontiguousarray(array if array.dtype == np.uint8 else _bytes_of(array))
@@ -188,7 +191,7 @@ def _from_npy(data: bytes) -> np.ndarray:
 def _bytes_of(values: np.ndarray) -> Grey:
     """Return values in [0, 1] as pixels 0-255."""
     if not ((values >= 0) & (values <= 1)).all():  # false for NaN too
-        raise HTTPException(422, "The array's values must lie in 0-1; uint8 takes 0-255.")
+        raise HTTPException(422, "The array's floats must lie in 0-1; send 0-255 as uint8.")
     pixels: Grey = np.rint(values * 255).astype(np.uint8)
     return pixels
 
@@ -267,7 +270,7 @@ def _from_cells(cells: list[Any], numbers: set[type], highest: int) -> np.ndarra
 
 
 def _is_grid(rows: list[Any], numbers: set[type]) -> bool:
-    """Tell whether these are rows of equal length with nothing but numbers."""
+    """Return whether these are rows of equal length with nothing but numbers."""
     if not rows or not isinstance(rows[0], list) or not rows[0]:
         return False
     width = len(rows[0])

@@ -1,4 +1,4 @@
-"""The JSON body of a prediction request, and what OpenAPI says about all kinds of bodies."""
+"""The JSON body of a prediction request, and the OpenAPI description of all kinds of bodies."""
 
 from typing import Any, Literal
 
@@ -12,12 +12,12 @@ JSON, FORM = "application/json", "multipart/form-data"
 NPY, RAW = "application/x-npy", "application/octet-stream"
 
 DESCRIPTIONS = {
-    "top_k": "How many labels to return for each image, likeliest first.",
+    "top_k": "How many labels to return for each image, most probable first.",
     "normalize": "Whether to bring pictures into MNIST's form: `auto` leaves those unchanged that "
-    "have it already, `always` redraws them too, `never` takes 28x28 pictures as they are.",
+    "have it already, `always` redraws them too, `never` uses 28x28 pictures unchanged.",
     "return_pixels": "Whether to return the 28x28 picture that the network saw.",
 }
-"""Of the options, which are fields of a JSON body or else query parameters."""
+"""Descriptions of the options, which are query parameters as well as fields of a JSON body."""
 
 
 class ImageInput(BaseModel):
@@ -39,7 +39,7 @@ class ImageInput(BaseModel):
     dataset: Label | None = Field(
         None, description="The name of a data set; with `split` and `index` it names a sample."
     )
-    split: Literal["train", "test"] = Field("test", description="The split that has the sample.")
+    split: Literal["train", "test"] = Field("test", description="The split of the sample.")
     index: int | None = Field(
         None, ge=0, le=2**31, description="The sample's row in its split, counted from 0."
     )
@@ -55,12 +55,12 @@ class ImageInput(BaseModel):
 
 
 class PredictRequest(BaseModel):
-    """Images, and what to answer about them."""
+    """Images to predict, and options for the answer."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
     inputs: list[ImageInput] = Field(
-        min_length=1, max_length=MAX_INPUTS, description="The images, each in a form of its own."
+        min_length=1, max_length=MAX_INPUTS, description="The images, in one or several forms."
     )
     top_k: int = Field(3, ge=1, le=10, description=DESCRIPTIONS["top_k"])
     normalize: Normalize = Field("auto", description=DESCRIPTIONS["normalize"])
@@ -104,4 +104,4 @@ REQUEST_BODY: dict[str, Any] = {
         },
     },
 }
-"""For OpenAPI: the endpoint reads the body itself, so FastAPI can't describe it."""
+"""The body in OpenAPI's terms. The endpoint reads it itself, so FastAPI can't describe it."""

@@ -1,4 +1,4 @@
-"""What a prediction request is answered with: JSON, or an array of probabilities."""
+"""Writes the answer to a prediction request: JSON, or an array of probabilities."""
 
 import io
 from typing import Any
@@ -17,7 +17,7 @@ from service.inference.predict import Options, PredictedBatch
 
 
 def response(batch: PredictedBatch, options: Options, headers: Headers) -> Response:
-    """Return what the model says, as an array if the `Accept` header asks for one, else as JSON."""
+    """Return the predictions as an array if the `Accept` header asks for one, else as JSON."""
     model, checkpoint = batch.model, batch.model.checkpoint
     if _accepts_npy(headers):
         names = {

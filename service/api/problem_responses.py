@@ -15,6 +15,7 @@ from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
 from mlp_client.records import Problem, ProblemItem
+from service.api.predict_route import is_prediction
 from service.api.problem_types import PROBLEM_TYPES
 from service.api.validation import MAX_ITEMS, problem_items, shortened, worded
 from service.domain.errors import (
@@ -85,7 +86,7 @@ def problem(code: str, detail: str, errors: Sequence[ProblemItem] | None = None)
 def too_large(scope: Scope) -> Problem:
     """Return the problem of a body that is too large, with the limit for its route and type."""
     limit, advice = scope[MAX_BODY_SIZE_SCOPE_KEY], "send less, or raise MLP_MAX_BODY_BYTES"
-    if scope["path"].endswith("/predict"):
+    if is_prediction(scope["method"], scope["path"]):
         advice = "send fewer images per request"
         if Headers(scope=scope).get("content-type", "").lower().startswith("image/"):
             limit, advice = min(limit, MAX_IMAGE_BYTES), "send a smaller picture"
@@ -128,7 +129,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(ClientDisconnect, _gone)
+    app.add_exception_handler(ClientDisconnect, _disconnected)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -169,8 +170,8 @@ def _methods(request: Request) -> list[str]:
     ]
 
 
-async def _gone(_: Request, __: Exception) -> Response:
-    """Answer nobody: the client left, or was cut off, before its body was complete."""
+async def _disconnected(_: Request, __: Exception) -> Response:
+    """Return an answer that nobody reads: the client left before its body was complete."""
     return answer(problem("request-timeout", "The body is incomplete."))
 
 

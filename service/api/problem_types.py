@@ -7,7 +7,7 @@ class ProblemType(NamedTuple):
     status: int
     title: str
     advice: str
-    """What the sender of the request can do."""
+    """What the sender of the request can do about it."""
 
 
 PROBLEM_TYPES = {
@@ -25,7 +25,7 @@ PROBLEM_TYPES = {
     "unauthenticated": ProblemType(
         401,
         "The request needs an API key",
-        "Send `Authorization: Bearer mlp_…`; `mlp-service keys create` makes a key.",
+        "Send `Authorization: Bearer mlp_…`; `mlp-service keys create` creates a key.",
     ),
     "forbidden": ProblemType(
         403, "The API key does not allow this", "Use a key with the scope that `detail` names."
@@ -135,4 +135,4 @@ PROBLEM_TYPES = {
         "Free some space or ask the operator of the service to, then try again.",
     ),
 }
-"""By code, which is also the last part of the problem's `type`, `/problems/<code>`."""
+"""All types by code, which is also the last part of the problem's `type`, `/problems/<code>`."""

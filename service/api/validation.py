@@ -1,4 +1,4 @@
-"""Says what is wrong with a request's values: pydantic's errors in plain words, with hints."""
+"""Describes what is wrong with a request: pydantic's errors in plain words, with hints."""
 
 import re
 from collections import Counter
@@ -34,10 +34,10 @@ WORDING = {
     "less_than_equal": "must be {le} or less",
     **dict.fromkeys(("literal_error", "enum"), "must be {expected}"),
     "string_too_short": "must not be empty",
-    "string_too_long": "must have {max_length} characters or less",
+    "string_too_long": "must have {max_length} characters or fewer",
     "string_pattern_mismatch": "has characters that are not allowed here, such as a line break",
     "too_short": "must not be empty",
-    "too_long": "must have {max_length} items or less",
+    "too_long": "must have {max_length} items or fewer",
     "missing": "is missing",
 }
 """By pydantic's name for an error; `{…}` is a value from the error's context."""

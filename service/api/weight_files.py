@@ -1,6 +1,6 @@
-"""Weights as the files that clients download: safetensors and .npz, written without a copy of them.
+"""Writes weights as the files that clients download, safetensors and .npz, without copying them.
 
-A file leaves in pieces as the client reads it, so a slow client holds no second network in memory.
+A file is sent in pieces as the client reads it, so a slow client keeps no second network in memory.
 """
 
 import io
@@ -48,7 +48,7 @@ def npz_pieces(arrays: Arrays) -> Pieces:
 
 
 class _Sink(io.RawIOBase):
-    """A file that is written front to back, and whose content is taken away in between."""
+    """A file that is written sequentially, and that hands over its content in pieces."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -62,7 +62,7 @@ class _Sink(io.RawIOBase):
         return len(part)
 
     def take(self) -> bytes:
-        """Return what was written since the last time, and forget it."""
+        """Return and forget what was written since the last call."""
         parts, self._parts = self._parts, []
         return b"".join(parts)
 

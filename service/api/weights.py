@@ -1,4 +1,4 @@
-"""What a network has learned: its weights as pictures and as files."""
+"""Serves the weights of a network, as files and as pictures."""
 
 import json
 from collections.abc import Callable
@@ -31,7 +31,7 @@ MATRIX_PIXELS = 896
 ROW_PIXELS = 8
 """Least height of a unit's row in that picture, if the rows have room."""
 MAX_JSON_PARAMETERS = 1_000_000
-"""Writing more as text would delay all other requests."""
+"""Most parameters in a JSON answer; writing more as text would delay all other requests."""
 
 FileFormat = Literal["safetensors", "npz", "json"]
 Ref = Annotated[
@@ -106,17 +106,15 @@ WRITERS: dict[FileFormat, Callable[[Arrays], bytes | Pieces]] = {
 
 
 class TemplateQuery(QueryParameters):
-    units: int = Field(256, ge=1, le=1024, description="How many units to draw at most.")
+    units: int = Field(256, ge=1, le=1024, description="Maximum number of units to draw.")
     offset: int = Field(0, ge=0, le=2**31, description="First unit to draw, counted from 0.")
     tile: int | None = Field(
         None,
         ge=8,
         le=512,
-        description="Side of each template in pixels; by default as large as the page allows.",
+        description="Longer side of each template in pixels; by default chosen to fit the page.",
     )
-    columns: int | None = Field(
-        None, ge=1, le=64, description="How many templates lie side by side."
-    )
+    columns: int | None = Field(None, ge=1, le=64, description="Number of templates in each row.")
     scale: Literal["shared", "each"] = Field(
         "shared", description="One colour scale for all templates, or one for each."
     )
@@ -174,7 +172,8 @@ async def draw_weights(
     """Draw what each unit responds to: red is negative, blue positive, white zero.
 
     Units of the first layer are 28x28 templates; any other layer is one matrix with a row for each
-    unit. A picture that lacks some units says so: "256 of 1024 units". `units` and `offset` choose.
+    unit. `units` and `offset` select the units. A picture without some of them says so in its
+    caption: "256 of 1024 units".
     """
     looks = (layer, *query.model_dump().values())
     checkpoint, cached = await _newest(services, ref)
@@ -206,7 +205,7 @@ def _part(network: Network, layer: int, query: TemplateQuery) -> LayerPart:
     units = network.weights[layer - 1].shape[1]
     W = network.weights[layer - 1][:, query.offset : query.offset + query.units]
     if not W.size:
-        raise HTTPException(404, f"Layer {layer} has {units} units.")
+        raise HTTPException(404, f"Layer {layer} has {units} units: choose a lower offset.")
     return LayerPart(W, layer, query.offset, units, is_output=layer == layers)
 
 

@@ -23,7 +23,7 @@ decode as the whole picture."""
 PNG_START = b"\x89PNG\r\n\x1a\n"
 JPEG_START = b"\xff\xd8\xff"
 PNG_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"acTL", b"fcTL", b"IDAT", b"eXIf", b"IEND"}
-"""The chunks that make up the picture. Some of the others unpack to many megabytes."""
+"""The chunks that make up the picture. Some other chunks unpack to many megabytes."""
 
 
 def decode(data: bytes) -> Grey:
@@ -58,7 +58,7 @@ def decode(data: bytes) -> Grey:
 
 
 def is_small_png(data: bytes) -> bool:
-    """Tell whether `data` is a PNG of 28x28 pixels, judging by its only header.
+    """Return whether `data` is a PNG with a single header, which says 28x28 pixels.
 
     A PNG with Exif data does not count: Pillow may take a hundred times as long to parse it.
     """
@@ -147,8 +147,8 @@ def _on_paper(image: Image.Image) -> Grey:
     """Put a picture with transparent parts on the paper it was drawn for.
 
     A mostly transparent picture is a drawing: it gets white paper under dark strokes and black
-    paper under light ones. Any other picture has its own paper, whose grey level is the median of
-    what is visible.
+    paper under light ones. Any other picture shows its own paper, so it gets the median grey level
+    of what is visible.
     """
     grey = np.asarray(image.convert("RGB").convert("L"), np.float32)
     alpha = np.asarray(image.getchannel("A"), np.float32) / 255

@@ -19,12 +19,13 @@ from service.inference.ink_detection import Box, Floats
 INK_SIDE = 20
 CENTRE = 14.0
 OFF_CENTRE = 0.55
-"""MNIST's 70 000 centres of mass lie in 13.48 to 14.50, so 0.52 would be the tightest rule."""
+"""Largest distance of the centre of mass from CENTRE, along each axis. In MNIST's 70 000 images it
+is between 13.48 and 14.50, so 0.52 would be the tightest rule."""
 
 MOMENTS = np.stack(
     [np.ones(MNIST_SIDE**2), *np.indices((MNIST_SIDE, MNIST_SIDE))[::-1].reshape(2, -1)], axis=1
 ).astype(np.float32)
-"""(784, 3): pictures (n, 784) @ MOMENTS give their mass, and it times its centre in x and y."""
+"""(784, 3): pictures (n, 784) @ MOMENTS are the masses, and mass times centre in x and y."""
 BLOCK = 250
 """Pictures examined together; their pixels fit into the processor's cache."""
 
@@ -33,7 +34,7 @@ FINE = 4
 STROKE = 1.6
 """The least width of a stroke, in pixels of the result (MNIST's median is 1.8)."""
 FAINTEST = 20.0
-"""Whatever differs less from its background, in grey levels of 255, does not count as ink."""
+"""Anything that differs less from its background, in grey levels of 255, is not ink."""
 FAINT = 48.0
 """Ink with less contrast than this is used, with a warning."""
 
@@ -47,7 +48,7 @@ class Report:
     inverted: bool
     """Its ink was darker than its background."""
     box: Box
-    """Where the ink lay: left, top, width and height in pixels of the input."""
+    """Left, top, width and height of the ink, in pixels of the input."""
     scale: float
     """Pixels of the result for one pixel of the input."""
     shift: tuple[float, float]
@@ -151,7 +152,7 @@ def _traces(
 
 
 def _extents(inked: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return where the first true value of each row lies, and how far it is to the last."""
+    """Return the index of each row's first true value, and the number of values to its last."""
     first = inked.argmax(axis=1)
     return first, MNIST_SIDE - inked[:, ::-1].argmax(axis=1) - first
 
@@ -183,13 +184,13 @@ def _redrawn(image: Image.Image) -> Normalized:
 
 
 def _touches_border(box: Box, size: tuple[int, int]) -> bool:
-    """Tell whether the ink reaches an edge of the picture, where it is hard to tell from paper."""
+    """Return whether the ink reaches an edge of the picture, where part of it may be missing."""
     left, top, width, height = box
     return left <= 0 or top <= 0 or left + width >= size[0] or top + height >= size[1]
 
 
 def _thickened(strokes: Floats) -> tuple[Floats, bool]:
-    """Widen strokes thinner than STROKE; the flag tells whether that was necessary."""
+    """Widen strokes thinner than STROKE; also return whether that was necessary."""
     missing = round(STROKE * FINE - _stroke_width(strokes > 127))
     if missing < 2:
         return strokes, False

@@ -1,4 +1,4 @@
-"""Tells ink from paper in any picture of a digit: light or dark, clean, unevenly lit or noisy."""
+"""Separates ink from paper in a picture of a digit: light or dark, clean, unevenly lit or noisy."""
 
 import itertools
 import math
@@ -24,7 +24,7 @@ low because a thin stroke covers only a small part of a cell."""
 
 @dataclass(frozen=True)
 class Scene:
-    """What a coarse grid shows of a picture: its paper, its ink, and which ink is the digit."""
+    """The paper and the ink of a picture, found on a coarse grid, and which ink is the digit."""
 
     image: Image.Image
     step: int
@@ -38,7 +38,7 @@ class Scene:
     cells: Image.Image
     """255 where a cell or its neighbour belongs to the digit, else 0."""
     several: bool
-    """Another shape as heavy as a digit lies beside the digit."""
+    """Next to the digit is another shape, heavy enough to be a second digit."""
 
     def ink(self, box: Box, size: tuple[int, int]) -> Floats:
         """Return the ink in a box of the picture, resized by area to (width, height).
@@ -59,7 +59,7 @@ class Scene:
 
 
 def find(image: Image.Image) -> Scene | None:
-    """Tell ink from paper in a grey picture; return None if nothing stands out."""
+    """Separate ink from paper in a grey picture; return None if nothing stands out."""
     step = math.ceil(max(image.size) / GRID)
     cells = image.reduce(step)
     sign = _sign(cells)
@@ -80,7 +80,7 @@ def find(image: Image.Image) -> Scene | None:
 
 
 def _sign(cells: Image.Image) -> int:
-    """Tell light ink (+1) from dark (-1): the median of a wide window is the paper's level."""
+    """Return +1 for light ink and -1 for dark; the median of a wide window is the paper's level."""
     rough = cells.reduce(4)
     median = _ranked(rough, 0.6, 0.5).resize(cells.size, Image.Resampling.BOX)
     off = np.asarray(cells, np.float32) - np.asarray(median, np.float32)
@@ -120,7 +120,7 @@ def _noise(above: Floats) -> float:
 def _shapes(ink: Floats, threshold: float) -> list[Shape]:
     """Return the connected shapes (row and column of each cell), heaviest first.
 
-    Specks are left out, and so is what is faint beside the digit: a shadow, or a ruled line.
+    Specks are left out, and so is what is faint compared with the digit: a shadow, or a ruled line.
     """
     shapes = sorted(_connected(ink > threshold), key=lambda shape: -_mass(ink, shape))
     mass = _mass(ink, shapes[0])
@@ -147,9 +147,9 @@ def _connected(mask: NDArray[np.bool_]) -> Iterator[Shape]:
 
 
 def _side_by_side(ink: Floats, shapes: list[Shape]) -> bool:
-    """Tell whether two heavy shapes share no column.
+    """Return whether two heavy shapes share no column.
 
-    The separate bar of a 5 lies above the rest of it; another digit lies beside.
+    The separate bar of a 5 is above the rest of it; a second digit is to the left or right.
     """
     heavy = [s for s in shapes if _mass(ink, s) >= 0.3 * _mass(ink, shapes[0])]
     spans = sorted((min(c for _, c in s), max(c for _, c in s)) for s in heavy)

@@ -20,7 +20,7 @@ READ_TRIES = 5
 
 
 class ModelCache:
-    """The trained networks, by job id or by `latest`: the job that succeeded last."""
+    """Trained networks, by job id or by `latest`: the job that succeeded last."""
 
     def __init__(self, jobs: JobStore, checkpoints: CheckpointStore) -> None:
         self._jobs = jobs
@@ -85,7 +85,7 @@ class ModelCache:
         return job, checkpoints
 
     def _newest_intact(self, job: StoredJob, checkpoints: list[CheckpointRef]) -> LoadedModel:
-        if job.state == State.SUCCEEDED:  # an earlier checkpoint is not the network it promised
+        if job.state == State.SUCCEEDED:  # an earlier checkpoint is another network
             return self._load(job, checkpoints[0])
         for candidate in checkpoints[:-1]:
             try:
@@ -100,17 +100,17 @@ class ModelCache:
             if found := self._cache.get(checkpoint.key):
                 self._cache.move_to_end(checkpoint.key)
                 return found
-            others = self._loading.get(checkpoint.key)
-            if not others:
-                mine = self._loading[checkpoint.key] = Future()
-        if others:
-            return others.result()
+            pending = self._loading.get(checkpoint.key)
+            if not pending:
+                result = self._loading[checkpoint.key] = Future()
+        if pending:
+            return pending.result()
         try:
             model = self._read(job, checkpoint)
             self._keep(model)
-            mine.set_result(model)
+            result.set_result(model)
         except BaseException as exc:
-            mine.set_exception(exc)
+            result.set_exception(exc)
             raise
         finally:
             with self._lock:

@@ -24,13 +24,13 @@ Normalize = Literal["auto", "always", "never"]
 Image = bytes | Grey | BadImage
 """An encoded file, grey pixels (h, w), or the error that came up while the request was read."""
 Images = Sequence[Image] | np.ndarray
-"""Several of them, or all as one array (n, 28, 28) uint8."""
+"""Several images, or all of them as one array (n, 28, 28) uint8."""
 
 SHAPE = (MNIST_SIDE, MNIST_SIDE)
 BLOCK = 500
 """Images per forward pass; as floats they fit into the processor's cache."""
 MAX_PIXELS = 16_000_000
-"""Pixels that one request may have decoded: a small body can hold very large pictures."""
+"""Most pixels that are decoded for one request; a small body can hold very large pictures."""
 REDRAWING_PIXELS = 16_000
 """Redrawing even a small picture takes as long as decoding this many pixels."""
 MAX_REDRAWN = MAX_PIXELS // REDRAWING_PIXELS
@@ -38,7 +38,7 @@ MAX_REDRAWN = MAX_PIXELS // REDRAWING_PIXELS
 
 @dataclass(frozen=True)
 class Options:
-    """What a client can choose about its predictions."""
+    """The options of a prediction request."""
 
     top_k: int = 3
     normalize: Normalize = "auto"
@@ -56,9 +56,9 @@ class NormalizedBatch:
     pixels: np.ndarray
     """(n, 28, 28) uint8; meaningless for an image that can't be read."""
     boxes: np.ndarray
-    """(n, 4): where the ink lies, for the images that had MNIST's form."""
+    """(n, 4): the box of the ink, for the images that had MNIST's form."""
     others: dict[int, Normalized | BadImage]
-    """For each of the others, by index: what was done to it, or why it can't be read."""
+    """For each remaining image, by index: what was done to it, or why it can't be read."""
 
     @property
     def bad(self) -> list[int]:
@@ -68,7 +68,7 @@ class NormalizedBatch:
 
 @dataclass(frozen=True)
 class PredictedBatch:
-    """What a network says about images."""
+    """The predictions of a network for some images."""
 
     model: LoadedModel
     images: NormalizedBatch
@@ -76,7 +76,7 @@ class PredictedBatch:
     """(n, classes) float32; meaningless for an image that can't be read."""
 
     def top(self, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the k likeliest labels of each image and their probabilities, both (n, k)."""
+        """Return the k most probable labels of each image and their probabilities, both (n, k)."""
         labels = (-self.probabilities).argsort(axis=1, kind="stable")[:, :k]
         return labels, self.probabilities[np.arange(len(labels))[:, None], labels]
 
@@ -84,7 +84,7 @@ class PredictedBatch:
 def predict(
     model: LoadedModel, images: Images, options: Options, *, quick: bool = False
 ) -> PredictedBatch:
-    """Return what the model says about the images.
+    """Return the model's predictions for the images.
 
     Args:
         quick: only answer if no image has to be redrawn and no large file decoded, so that one
@@ -116,7 +116,7 @@ def _probabilities(network: Network, pixels: np.ndarray) -> np.ndarray:
 
 
 def _is_small(image: Image) -> bool:
-    """Tell whether an image has MNIST's size, so that reading it takes little time."""
+    """Return whether an image has MNIST's size, so that reading it takes little time."""
     return image_decoding.is_small_png(image) if isinstance(image, bytes) else _has_shape(image)
 
 
@@ -142,7 +142,7 @@ def _normalized(images: Images, normalize: Normalize, *, quick: bool) -> Normali
         raise BadImage(
             "too_many_pixels",
             f"{len(rest):,} of these pictures must be brought into MNIST's form, and one request "
-            f"may have {MAX_REDRAWN:,}: send them in parts, or with normalize=never.",
+            f"may have {MAX_REDRAWN:,}: send several requests, or use normalize=never.",
         )
     budget = _Budget(MAX_PIXELS - MNIST_SIDE**2 * (len(images) - len(rest)))
     others = {index: _normalized_or_bad(images[index], normalize, budget) for index in rest}
@@ -180,7 +180,7 @@ def _examined(images: Images) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 @dataclass
 class _Budget:
-    """Pixels that a request may still have decoded."""
+    """The number of pixels that may still be decoded for a request."""
 
     left: int
 
@@ -206,7 +206,7 @@ def _normalized_or_bad(
         grey = _decoded(image)
         budget.spend(grey.size)
         if normalize == "never":
-            return _as_it_is(grey)
+            return _not_normalized(grey)
         found = to_mnist_form(grey, always=normalize == "always")
         if not found.report.unchanged:
             budget.spend(max(0, REDRAWING_PIXELS - grey.size))
@@ -221,7 +221,7 @@ def _decoded(image: Image) -> Grey:
     return image_decoding.decode(image) if isinstance(image, bytes) else image
 
 
-def _as_it_is(grey: Grey) -> Normalized:
+def _not_normalized(grey: Grey) -> Normalized:
     if grey.shape != SHAPE:
         height, width = grey.shape
         raise BadImage(

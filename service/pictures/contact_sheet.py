@@ -1,4 +1,4 @@
-"""Images of a data set side by side, with their labels."""
+"""Draws images of a data set in a grid, with their labels."""
 
 from collections.abc import Sequence
 

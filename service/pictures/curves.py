@@ -1,4 +1,4 @@
-"""Learning curves: loss and accuracy after every epoch, of one job or of several side by side."""
+"""Draws learning curves: loss and accuracy after every epoch, of one job or of several."""
 
 import gc
 import io
@@ -26,12 +26,12 @@ DPI = 100
 SHARPNESS = 2
 """A PNG has this many pixels for each CSS pixel, along each axis."""
 LABEL_OFFSET = -20.5
-"""Points from an axis to the top of its label; the ticks and their labels lie in between."""
+"""Points from an axis to the top of its label; the ticks and their labels are in between."""
 MAX_LABEL = 28
 LEGEND_ROW = 18
 SEPARATOR = " · "
 MAX_STROKE_PIXELS = 15_000_000
-"""The most pixels that noisy lines may run up and down in all; drawing them takes a second."""
+"""Most pixels that all lines may cover if they are noisy; drawing them takes a second."""
 
 
 @dataclass(frozen=True)
@@ -272,7 +272,7 @@ def _saved(figure: "Figure", format: Format) -> bytes:
         return file.getvalue()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    canvas: Any = FigureCanvasAgg(figure)  # whose methods have no types
+    canvas: Any = FigureCanvasAgg(figure)  # its methods have no types
     canvas.draw()
     size = canvas.get_width_height(physical=True)
     drawn = Image.frombuffer("RGBA", size, canvas.buffer_rgba(), "raw", "RGBA", 0, 1)

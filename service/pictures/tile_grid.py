@@ -1,4 +1,4 @@
-"""Small pictures in a grid, each with a title: where they lie, and how they are put there."""
+"""Arranges small pictures in a grid, each with a title."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +16,7 @@ Bytes = NDArray[np.uint8]
 T = TypeVar("T", np.uint8, np.float32)
 
 BAND = 500_000
-"""Values that are coloured together."""
+"""Number of values that are coloured together."""
 CAPTION = 18
 """Height of a caption in pixels; its letters take two thirds of it."""
 LETTER_WIDTH = 0.55
@@ -101,8 +101,8 @@ def paste_tiles(
     Args:
         tiles: (n, rows, columns).
         coloured: returns the pixels for some rows of a tile and the tile's number.
-        grid: where the tiles lie.
-        above: height of what lies between the top of a place and its tile.
+        grid: the place of each tile.
+        above: pixels between the top of a place and its tile.
         paper: the background.
 
     """

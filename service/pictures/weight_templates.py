@@ -1,4 +1,4 @@
-"""Weights as pictures: each unit's weights are a template, in the colours of RdBu."""
+"""Draws weights as pictures: each unit's weights are a template, in the colours of RdBu."""
 
 import base64
 import math

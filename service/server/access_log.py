@@ -1,8 +1,8 @@
-"""Which requests uvicorn's access log has a line for."""
+"""Decides which requests get a line in uvicorn's access log."""
 
 import logging
 
-from service.server.admission import PREDICT_SUFFIX
+from service.api.predict_route import is_prediction
 
 
 def install() -> None:
@@ -21,5 +21,5 @@ def is_worth_logging(record: logging.LogRecord) -> bool:
     arguments = record.args
     if not isinstance(arguments, tuple) or len(arguments) != 5 or arguments[-1] != 503:
         return True
-    path = str(arguments[2]).split("?")[0]
-    return not path.endswith(PREDICT_SUFFIX)
+    method, path = str(arguments[1]), str(arguments[2]).split("?")[0]
+    return not is_prediction(method, path)

@@ -11,20 +11,20 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.predict_input import is_large
+from service.api.predict_route import is_prediction
 from service.api.problem_responses import answer, problem
 from service.server.request_guard import SECURITY_HEADERS
 
-PREDICT_SUFFIX = "/predict"
 MAX_LARGE = 4
-"""Concurrent predictions with large bodies."""
+"""Most concurrent predictions with large bodies."""
 MAX_WAIT_SECONDS = 3
 """The longest Retry-After; a client that comes back later may find its idle connection closed."""
 FEW_REFUSALS, MANY_REFUSALS = 50, 200
-"""Refusals per second. A few of them take the time of one prediction."""
+"""Refusals per second below which Retry-After shrinks, and above which it grows."""
 STARTS_PER_ITERATION = 32
 """Predictions that may start in one iteration of the event loop."""
 REFUSED = "refused"
-"""Key in the scope of a refused request, for the connection that it came from."""
+"""Key that marks the scope of a refused request, so that HttpProtocol throttles its connection."""
 DETAIL = (
     "As many predictions are in progress as MLP_MAX_PREDICTIONS allows; try again after the number "
     "of seconds that Retry-After gives."
@@ -34,10 +34,10 @@ DETAIL = (
 class Admission:
     """Two layers of the HTTP stack that answer 503 with Retry-After to excess predictions.
 
-    `refuse_when_full` lies around everything else: as long as no slot is free, a refusal must cost
-    a small part of a prediction, or a flood of refusals slows down the predictions in progress.
-    `limit` lies behind authentication and takes the slots. Large requests have fewer slots, of
-    their own.
+    `refuse_when_full` is the outermost layer: as long as no slot is free, a refusal must cost a
+    small part of a prediction, or a flood of refusals would slow down the predictions in progress.
+    `limit` comes after authentication and takes the slots. Large requests may take only a few of
+    them.
     """
 
     def __init__(self, max_predictions: int) -> None:
@@ -104,11 +104,11 @@ class Admission:
 
 
 class Turns:
-    """Lets a number of tasks pass per iteration of the event loop, the others later, in order.
+    """Lets a number of tasks pass in each iteration of the event loop; the rest wait in order.
 
     A prediction of the quick path occupies the loop for half a millisecond. A thousand that arrive
-    together, or have waited for the same thing, would delay all other requests by half a second,
-    and those need several iterations.
+    together, or have waited for the same thing, would delay every other request by half a second
+    in each iteration that it needs.
     """
 
     def __init__(self, per_iteration: int) -> None:
@@ -138,7 +138,7 @@ class Turns:
 
 
 class Backoff:
-    """The Retry-After of refusals: long enough that the retries come at a bearable rate."""
+    """Chooses the Retry-After of refusals so that retries arrive at a bearable rate."""
 
     def __init__(self) -> None:
         self._seconds, self._refusals, self._period_start = 1, 0, 0.0
@@ -173,17 +173,18 @@ async def _read_body(receive: Receive) -> Receive:
         message = await receive()
     if message["type"] == "http.request":
         message["body"] = b"".join([*parts, message["body"]])
+    return replay(message, receive)
+
+
+def replay(message: Message, receive: Receive) -> Receive:
+    """Return a `receive` that yields `message` again, followed by what `receive` yields."""
     messages = [message]
 
-    async def replay() -> Message:
+    async def replayed() -> Message:
         return messages.pop() if messages else await receive()
 
-    return replay
+    return replayed
 
 
 def _is_prediction(scope: Scope) -> bool:
-    return bool(
-        scope["type"] == "http"
-        and scope["method"] == "POST"
-        and scope["path"].endswith(PREDICT_SUFFIX)
-    )
+    return scope["type"] == "http" and is_prediction(scope["method"], scope["path"])

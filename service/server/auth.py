@@ -12,6 +12,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api import problem_responses
+from service.api.predict_route import is_prediction
 from service.domain.errors import StoreBroken
 from service.domain.principal import ANONYMOUS, Principal
 from service.store.api_keys import ApiKey, ApiKeyStore, sha256_of
@@ -23,7 +24,6 @@ KEY_CACHE_SECONDS = 1.0
 
 BEARER = re.compile(r"(?i:bearer) +mlp_([a-z0-9]{8,12})_([A-Za-z0-9_-]{43})")
 PUBLIC_PATHS = re.compile(r"/|/livez|/readyz|/docs|/openapi\.json|/(vendor|problems)/.*")
-PREDICT_PATHS = re.compile(r"/v1/models/[^/]+/predict")
 NO_SECRET = "0" * 64  # no secret has this digest
 
 HOW_TO_AUTHENTICATE = (
@@ -38,11 +38,11 @@ def needed_scope(method: str, path: str) -> str | None:
     """
     if method in ("GET", "HEAD"):
         return None if PUBLIC_PATHS.fullmatch(path) else "read"
-    return "predict" if method == "POST" and PREDICT_PATHS.fullmatch(path) else "train"
+    return "predict" if is_prediction(method, path) else "train"
 
 
 class AccessDenied(Exception):
-    """The request is answered with this problem."""
+    """Raised to answer a request with 401 or 403, before its body is read."""
 
     def __init__(self, code: str, detail: str) -> None:
         self.problem = problem_responses.problem(code, detail)
@@ -103,8 +103,8 @@ class KeyRing:
 class Authenticator:
     """Passes a request on with its Principal, or answers it with 401 or 403.
 
-    Pure ASGI, and outside everything that reads bodies. As long as no key was ever created, every
-    request passes.
+    It is pure ASGI, and outside everything that reads bodies. As long as no key was ever created,
+    every request passes.
     """
 
     def __init__(self, app: ASGIApp, ring: KeyRing) -> None:
@@ -144,7 +144,7 @@ class Authenticator:
             detail = f"This request needs a key with the scope {needed!r}; this key has: {scopes}."
             raise AccessDenied("forbidden", detail)
         if needed == "train":  # the log shows who changed jobs
-            logger.info("change_asked", key=key.id, owner=key.owner, path=scope["path"][:200])
+            logger.info("change_requested", key=key.id, owner=key.owner, path=scope["path"][:200])
 
         async def still_valid() -> bool:
             return await self._ring.is_valid(key.id)
@@ -155,7 +155,7 @@ class Authenticator:
 def _valid_key(keys: dict[str, ApiKey], headers: list[str]) -> ApiKey:
     """Return the key in the Authorization header.
 
-    Only a client that knows the secret of a key is told that it has expired or was revoked.
+    Only a client that knows the secret of a key learns that it has expired or was revoked.
 
     Raises:
         AccessDenied: there is no header, or the key in it is unknown or invalid.

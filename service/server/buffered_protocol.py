@@ -11,8 +11,8 @@ from service.server.http_protocol import HttpProtocol
 PIECE_BYTES = 16 * 1024
 """Size of each connection's own buffer; the headers of nearly all requests fit into it."""
 BODY_BUFFER = bytearray(256 * 1024)
-"""For the rest of a body that the application has asked for. All connections share it: what is
-read into it is copied out before anything else happens."""
+"""Receives the rest of a body that the application has asked for. All connections share it: what
+is read into it is copied out before anything else happens."""
 
 
 class BufferedProtocol(asyncio.BufferedProtocol):

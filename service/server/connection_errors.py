@@ -5,8 +5,8 @@ from service.server.request_guard import SECURITY_HEADERS
 from service.server.uvicorn_internals import STATUS_LINE
 
 CLIENT_TIMEOUT_SECONDS = 6
-"""For all headers of a request, for the first byte of a body, and for the client to read the first
-byte of a response."""
+"""Time limit for a client to send all headers of a request, to send the first byte of a body, and
+to read the first byte of a response."""
 MIN_BYTES_PER_SECOND = 16 * 1024
 """Body bytes sent and response bytes read extend the time limit at this rate."""
 MAX_HEADER_BYTES = 32 * 1024

@@ -14,14 +14,14 @@ from service.store.jobs import JobStore
 
 POLL_SECONDS = 0.25
 MAX_QUEUED = 1000
-"""Batches of news that a slow listener may fall behind. Then its stream ends, and its client
-reconnects with the id of the last event that it has."""
+"""Most batches of news that may wait for a slow listener. Beyond that its stream ends, and its
+client reconnects with the id of the last event that it has."""
 
 logger = structlog.get_logger(__name__)
 
 
 class EventFeed:
-    """Polls the jobs that have listeners, and passes what is new on to them."""
+    """Polls the jobs that have listeners, and sends them what is new."""
 
     def __init__(self, jobs: JobStore) -> None:
         self._jobs = jobs
@@ -33,7 +33,7 @@ class EventFeed:
 
     @property
     def followed(self) -> Set[str]:
-        """Ids of the jobs that anything is kept about: those with listeners, and no others."""
+        """Ids of the jobs about which any state is kept; each of them has a listener."""
         return self._listeners.keys() | self._sent.keys() | self._seen.keys()
 
     @property
@@ -96,12 +96,12 @@ class EventFeed:
                 table.pop(id_, None)
 
     async def _poll(self) -> None:
-        """Pass on what is new, as long as there are listeners."""
+        """Send listeners what is new, as long as there are any."""
         while self._listeners:
             try:
                 await self._poll_once()
             except Exception as exc:  # try again, also if the database fails
-                logger.warning("tail_failed", error=repr(exc))
+                logger.warning("event_feed_failed", error=repr(exc))
             await asyncio.sleep(POLL_SECONDS)
 
     async def _poll_once(self) -> None:

@@ -29,12 +29,14 @@ LINGER_SECONDS = 2
 reset the connection and discard the response."""
 MAX_PIPELINED = 4
 MAX_DISCARDED_BYTES = 16 * 1024**2
-"""Of a body that still arrives after the response; as much as a client sends by mistake."""
+"""Most bytes of a body that are read and discarded after the response. A client may send this
+much before it notices the response."""
 FREE_CHUNKS, MIN_CHUNK_BYTES = 100, 16
 """A body may arrive in this many chunks of any size; beyond that, chunks must be this large on
 average, since each one takes more time than its bytes."""
 THROTTLE_SECONDS = (0.0, 0.2, 1.0, 2.0)
-"""How long a client's next request is left unread after this many refusals in a row, minus one."""
+"""How long a client's next request is left unread: entry n applies after n + 1 refusals in a row,
+and the last entry also after more."""
 
 
 class StopParsing(Exception):
@@ -49,9 +51,9 @@ class HttpProtocol(UvicornProtocol):
     client may be silent for any time, so that streams of events stay open.
 
     `limit_concurrency` in uvicorn's config is the highest number of connections. Beyond it, the
-    connections are closed that have kept the server waiting for longest, else the responses that
-    have taken longest, which are streams of events. A new connection is refused only when the
-    requests on all others are about to be answered.
+    connections that have kept the server waiting longest are closed; if there are none, those with
+    the longest-running responses, which are event streams. A new connection is refused only if the
+    requests on all other connections are about to be answered.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -79,7 +81,7 @@ class HttpProtocol(UvicornProtocol):
 
     # --- The life of a connection ---
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # narrower, as in uvicorn
         super().connection_made(transport)
         transport.set_write_buffer_limits(0)  # send the next piece when the client has read one
         self._waiting_since = self.loop.time()
@@ -181,7 +183,7 @@ class HttpProtocol(UvicornProtocol):
     def _throttle(self, seconds: float) -> None:
         """Leave the next request unread for a while if the client ignores Retry-After.
 
-        To refuse it immediately, again and again, would take the time that predictions need.
+        Refusing it immediately, again and again, would take the time that predictions need.
         """
         self.flow.pause_reading()
         self._throttle_timer = self.loop.call_later(seconds, self.flow.resume_reading)
@@ -244,8 +246,8 @@ class HttpProtocol(UvicornProtocol):
     def _evict_connections(self) -> None:
         """Close a twentieth of the connections that the server waits for.
 
-        If there are none, close a twentieth of the longest responses instead. These are streams of
-        events, whose clients reconnect.
+        If there are none, close those with the longest-running responses instead. These are event
+        streams, and their clients reconnect.
         """
         others = [it for it in self.connections if isinstance(it, HttpProtocol) and it is not self]
         evicted = sorted(
@@ -269,7 +271,7 @@ class HttpProtocol(UvicornProtocol):
         return self._active_cycle is not None and self._active_cycle.response_started
 
     def _abort(self) -> None:
-        """Reset the connection; without this option the kernel would keep unsent bytes a while."""
+        """Reset the connection. SO_LINGER makes the kernel discard unsent bytes immediately."""
         kernel_socket: socket.socket = self.transport.get_extra_info("socket")
         with suppress(OSError):  # it is closed already
             kernel_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

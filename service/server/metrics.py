@@ -21,7 +21,8 @@ from service.server.admission import Admission
 from service.store.jobs import JobStore
 
 METHODS, SCHEMES = ("GET", "POST", "DELETE", "HEAD", "OPTIONS"), ("http", "https")
-"""All others share one label: clients choose them, and each would create time series of its own."""
+"""All other methods and schemes share one label. Clients choose them, and each value would create
+time series of its own."""
 REQUEST_LABELS = ("http_request_method", "url_scheme")
 RESPONSE_LABELS = ("http_route", "http_response_status_code", "error_type")
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
@@ -31,7 +32,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics:
-    """Requests under OpenTelemetry's names; jobs and refused predictions are counted when read.
+    """Measures requests under OpenTelemetry's names; counts jobs and refusals when they are read.
 
     FastAPI's own telemetry measures the same with OpenTelemetry's SDK, which would take a sixth of
     the time of a short request.

@@ -9,22 +9,24 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.api import predict_input, prediction_responses
 from service.api.dependencies import Services
 from service.api.predict import ROUTE
+from service.api.predict_route import is_prediction
 from service.inference.predict import Options, predict
+from service.server.admission import replay
 
 MAX_LENGTH_DIGITS = 4
-"""Digits of Content-Length: bodies of up to 9999 bytes."""
+"""Most digits of Content-Length, so that a body has 9999 bytes at most."""
 MAX_MODEL_BYTES = 4 * 1024**2
-"""Parameters of this size are multiplied in half a millisecond."""
+"""Largest network that is answered here: its products take half a millisecond."""
 OWNERS = 100
-"""Owners whose restricted services are kept; each only knows what to ask the database for."""
+"""Number of owners for whom a restricted view of the services is cached; a view holds no data."""
 
 
 class QuickPredict:
-    """Answers on the event loop what needs no thread, no query parameter and no file.
+    """Answers a prediction on the event loop if it needs no thread, query parameter or file.
 
     A thread, the framework or a full look-up of the job would each take as long as the prediction.
-    It calls the functions of the endpoint, and leaves to it what takes longer or fails. Pure ASGI
-    middleware, inside everything that refuses requests.
+    This layer calls the same functions as the endpoint, and passes requests that take longer or
+    fail on to it. It is pure ASGI, and comes after every layer that may refuse a request.
     """
 
     def __init__(self, app: ASGIApp, services: Services) -> None:
@@ -35,40 +37,34 @@ class QuickPredict:
         if not _is_small_prediction(scope):
             await self._app(scope, receive, send)
             return
-        first = await receive()
-        if answer := self._answer(scope, first):
+        message = await receive()
+        if answer := self._answer(scope, message):
             scope["route"] = ROUTE  # as the framework's router would have done
             await answer(scope, receive, send)
-            return
-        waiting = [first]
-
-        async def replay() -> Message:
-            return waiting.pop() if waiting else await receive()
-
-        await self._app(scope, replay, send)
+        else:
+            await self._app(scope, replay(message, receive), send)
 
     def _answer(self, scope: Scope, message: Message) -> Response | None:
         headers, principal = Headers(scope=scope), scope["state"]["principal"]
-        media_type, options = predict_input.media_type(headers), Options()
         services = self._seen_by_owner(principal.owner, principal.sees_everything)
         model = services.models.cached(scope["path"].split("/")[3])
         if message.get("more_body") or model is None or model.nbytes > MAX_MODEL_BYTES:
             return None
+        media_type, options = predict_input.media_type(headers), Options()
         try:
             parsed = predict_input.parse(media_type, message.get("body", b""))
             if not predict_input.is_quick(media_type, parsed):
                 return None
             images, options = predict_input.read(media_type, parsed, options, services.datasets)
-            return prediction_responses.response(
-                predict(model, images, options, quick=True), options, headers
-            )
-        except Exception:  # the endpoint will meet it too, and describe it
+            batch = predict(model, images, options, quick=True)
+            return prediction_responses.response(batch, options, headers)
+        except Exception:  # the endpoint meets the same error, and describes it
             return None
 
 
 def _is_small_prediction(scope: Scope) -> bool:
-    if scope["type"] != "http" or scope["method"] != "POST" or scope["query_string"]:
+    if scope["type"] != "http" or scope["query_string"]:
         return False
     length = dict(scope["headers"]).get(b"content-length", b"")
     small = length.isdigit() and len(length) <= MAX_LENGTH_DIGITS
-    return small and ROUTE.path_regex.fullmatch(scope["path"]) is not None
+    return small and is_prediction(scope["method"], scope["path"])

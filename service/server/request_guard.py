@@ -27,8 +27,8 @@ class RequestGuard:
     """Refuses foreign Host headers (DNS rebinding) and changes that pages of other sites request
     (cross-site request forgery); adds security headers to responses.
 
-    Pure ASGI, so the body of a refused request is never read. Since it lies around everything that
-    responds, it also turns the plain-text response of FastAPI's body limit into a problem.
+    It is pure ASGI, so the body of a refused request is never read. Since it surrounds everything
+    that responds, it also turns the plain-text response of FastAPI's body limit into a problem.
     """
 
     def __init__(self, app: ASGIApp, allowed_hosts: Sequence[str]) -> None:
@@ -91,7 +91,7 @@ def _cross_site(scope: Scope) -> Problem | None:
     if not _is_sent_by_another_site(headers):
         return None
     origin = headers.get(b"origin", b"another site")[:100].decode("latin-1")
-    detail = f"A page of {origin!r} requests a change; only pages of this service's host may."
+    detail = f"A page of {origin!r} requested a change; only pages of this service's host may."
     return problem_responses.problem("cross-site", detail)
 
 

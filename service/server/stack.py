@@ -1,7 +1,7 @@
 """The HTTP stack: everything that a request passes on its way to an endpoint, in one list.
 
-Nothing is wrapped anywhere else. Below the list lie the two protocols of a connection, which make
-ASGI requests of bytes.
+Nothing is wrapped anywhere else. Before the list come the two protocols of a connection, which
+turn bytes into ASGI requests.
 """
 
 from collections.abc import Callable, Sequence
@@ -56,7 +56,7 @@ def layers(
 
 WITHIN_FASTAPI = [
     # FastAPI's own layers come first: a crash becomes a 500, and bodies have a size limit.
-    # A stream whose client has left is no crash, so this must lie inside the first of them.
+    # An event stream that its client has left is not a crash, so this must be inside the first.
     Middleware(IgnoreBrokenStream),
     # Then FastAPI turns exceptions into problems, and routes the request to its endpoint.
 ]

@@ -52,6 +52,6 @@ class UvicornProtocol(HttpToolsProtocol):
 
 
 def disconnect(cycle: Cycle) -> None:
-    """Let the application see that the client of this request is gone."""
+    """Let the application see that the client of this request has disconnected."""
     cycle.disconnected = True
     cycle.message_event.set()

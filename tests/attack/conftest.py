@@ -1,4 +1,4 @@
-"""A server with one trained network, for attackers who come one after another."""
+"""A server with one trained network, shared by all attack tests."""
 
 from collections.abc import Iterator
 from pathlib import Path

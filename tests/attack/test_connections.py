@@ -66,7 +66,7 @@ def listen(target: Server) -> tuple[socket.socket, str]:
 
 
 def check_stream_goes_on(target: Server, listener: socket.socket, job: str) -> None:
-    """Check that the stream goes on, and that a request pipelined behind it is answered last."""
+    """Check that the stream continues, and that a request pipelined after it is answered last."""
     listener.sendall(GET + CLOSE + b"\r\n")
     assert target.act(job, "cancel").status_code == 200
     with listener:
@@ -76,7 +76,7 @@ def check_stream_goes_on(target: Server, listener: socket.socket, job: str) -> N
 
 @dataclass
 class Outcome:
-    """What the attacks did, by kind of client; a group of kinds goes by its first."""
+    """The effects of the attacks by kind of client; a group of kinds has the name of its first."""
 
     longest: dict[str, float] = field(default_factory=dict)
     """How long the server kept a connection at most, in seconds."""
@@ -85,7 +85,7 @@ class Outcome:
     slowest: dict[str, float] = field(default_factory=dict)
     """The 99th percentile of good clients' latencies meanwhile, in seconds."""
     unexpected: dict[str, set[str]] = field(default_factory=dict)
-    """Answers to good clients that are not fine."""
+    """Answers to good clients that are not as expected."""
     memory: float = 0.0
     """The server's memory at its highest, in MiB."""
 

@@ -89,7 +89,7 @@ def test_a_fuzzer_finds_no_flaw_in_the_streams_of_finished_jobs(
     assert re.search(r'/events HTTP/1.1" 20[04]', target.log())
 
 
-def test_a_fuzzer_finds_no_answer_that_the_document_does_not_promise(
+def test_a_fuzzer_finds_only_answers_that_the_document_describes(
     target: Server, trained: tuple[Path, list[str]], tmp_path: Path, campaign: Campaign
 ) -> None:
     examples = campaign.of(4, 1300)

@@ -37,7 +37,7 @@ SECRET = "s3cret-41bb"
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory: pytest.TempPathFactory, datasets_dir: Path) -> Path:
-    """A data directory with trained jobs, and a canary file beside it."""
+    """A data directory with trained jobs, and a canary file next to it."""
     data_dir = tmp_path_factory.mktemp("injected") / "data"
     data_dir.mkdir()
     (data_dir.parent / "canary.txt").write_text(CANARY)
@@ -251,7 +251,7 @@ def test_each_request_is_one_log_line_without_control_characters(
 
 
 @pytest.mark.parametrize("form", FORGED)
-def test_what_is_logged_stays_on_its_line(form: str) -> None:
+def test_each_logged_text_stays_on_one_line(form: str) -> None:
     script = (
         "import structlog, sys; from service import logs; logs.configure('info', sys.argv[1]);"
         "structlog.get_logger().error('crashed', path=sys.argv[2]);"

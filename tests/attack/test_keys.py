@@ -1,7 +1,4 @@
-"""Every route, with every key that must not open it: what others own does not exist.
-
-The requests are made from the OpenAPI document, so a new route is attacked automatically.
-"""
+"""Every route of the OpenAPI document, new ones included, with every key that must not open it."""
 
 import hmac
 import random
@@ -58,7 +55,7 @@ def operations(shared: SharedService) -> list[Operation]:
 
 
 def snapshot(shared: SharedService) -> list[Any]:
-    """Return all jobs as they are; a refused request must not change any."""
+    """Return the state of all jobs; a refused request must not change any."""
     return shared.jobs.page(100).jobs
 
 
@@ -199,7 +196,7 @@ def test_an_admin_key_may_do_and_see_everything(
 # --- With a key of another owner ---
 
 
-def test_what_others_own_does_not_exist(
+def test_jobs_of_other_owners_do_not_exist_for_a_key(
     shared: SharedService, operations: list[Operation], campaign: Campaign
 ) -> None:
     asked, wrong = 0, []

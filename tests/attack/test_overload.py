@@ -80,7 +80,7 @@ def milliseconds(seconds: float) -> str:
     return f"{1000 * seconds:.0f} ms"
 
 
-def test_excess_clients_are_refused_and_the_others_served(
+def test_excess_clients_are_refused_and_the_rest_are_served(
     campaign: Campaign, pinned: Server, predict: Predict
 ) -> None:
     """The machine's speed changes from minute to minute, so each round measures the peak again."""
@@ -219,7 +219,7 @@ def test_retry_after_grows_while_many_are_refused_and_shrinks_again() -> None:
     assert [second(few) for _ in range(MAX_WAIT_SECONDS)][-1] == 1
 
 
-def test_a_limited_number_passes_per_iteration_and_the_others_follow_in_order() -> None:
+def test_a_limited_number_passes_per_iteration_and_the_rest_follow_in_order() -> None:
     turns, passed = Turns(3), list[int]()
 
     async def ask(number: int) -> None:

@@ -85,7 +85,7 @@ def test_the_dependencies_have_no_known_vulnerabilities(campaign: Campaign) -> N
     known = {part["name"]: part["vulns"] for part in parts if part.get("vulns")}
     missed = [part["name"] for part in parts if "skip_reason" in part]
     if len(missed) == len(parts):
-        pytest.skip("the package index reached from here tells nothing about vulnerabilities")
+        pytest.skip("the configured package index has no data about vulnerabilities")
     measured = f"{len(known)} in {len(parts) - len(missed)} parts, {len(missed)} not looked up"
     target = "0, all looked up"
     campaign.figure("known flaws", target=target, measured=measured, met=not known and not missed)
@@ -95,9 +95,9 @@ def test_the_dependencies_have_no_known_vulnerabilities(campaign: Campaign) -> N
 
 # --- Least privilege ------------------------------------------------------------------------------
 
-# A mount namespace like the container's: all is read-only but /dev/shm, the data directory and a
-# small directory for temporary files. A Python in a home that others can't enter is shown at its
-# own path all the same.
+# A mount namespace like the container's: everything is read-only except /dev/shm, the data folder
+# and a small directory for temporary files. A Python in a home directory that other users can't
+# enter is still mounted at its own path.
 CONFINE = """
 set -e
 base=$1 closed=$2 python=$3; shift 3

@@ -1,4 +1,4 @@
-"""The wiring: what it takes to create the application, and what its readiness checks find."""
+"""The wiring: creating the application, and its readiness checks."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def test_creating_the_application_touches_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_directory_that_can_be_written_to_is_left_as_it_was(tmp_path: Path) -> None:
+def test_checking_a_writable_directory_leaves_it_unchanged(tmp_path: Path) -> None:
     check_writable(tmp_path)
     assert list(tmp_path.iterdir()) == []
 

@@ -51,7 +51,7 @@ def without_time(line: str) -> str:
 @FORMS
 @pytest.mark.parametrize("said", SAID)
 @pytest.mark.parametrize("level", [logging.INFO, logging.WARNING, logging.CRITICAL])
-def test_the_short_path_writes_what_structlog_would(
+def test_the_short_path_writes_the_same_line_as_structlog(
     form: Literal["console", "json"], said: str, level: int
 ) -> None:
     record = logging.LogRecord("uvicorn.access", level, "", 0, "%s", (said,), None)

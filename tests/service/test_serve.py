@@ -1,4 +1,4 @@
-"""The server process: when it may start, what it says otherwise, and how it stops."""
+"""The server process: when it may start, its messages otherwise, and how it stops."""
 
 import json
 import os
@@ -24,11 +24,11 @@ from service.store.sql.database import Database
 from tests.support.server_process import Server, eventually, free_port
 
 SECONDS = 8
-"""An orchestrator kills after 10 to 15."""
+"""Longest time to stop; an orchestrator kills after 10 to 15 seconds."""
 
 
 def serve(*options: str, **environment: str) -> tuple[int, str, float]:
-    """Run `mlp-service serve` to its end; return (exit code, standard error, seconds)."""
+    """Run `mlp-service serve` until it exits; return (exit code, standard error, seconds)."""
     started = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "service", "serve", *options],
@@ -216,7 +216,7 @@ def test_a_request_in_progress_is_answered_before_the_server_stops(idle: Server)
     assert (code, seconds < SECONDS) == (0, True)
 
 
-def test_a_server_whose_dispatcher_dies_ends_with_an_error(idle: Server) -> None:
+def test_a_server_exits_with_an_error_if_its_dispatcher_fails(idle: Server) -> None:
     job = idle.submit(preset="linear")
     with sqlite3.connect(idle.data_dir / "jobs.sqlite3", timeout=10) as database:
         broken = "UPDATE jobs SET state = 'running', handle = '{\"no\": 1}' WHERE id = ?"
@@ -227,7 +227,7 @@ def test_a_server_whose_dispatcher_dies_ends_with_an_error(idle: Server) -> None
     assert "dispatcher_died" in idle.log()
 
 
-def test_the_death_of_the_dispatcher_stops_the_server() -> None:
+def test_an_error_in_the_dispatcher_stops_the_server() -> None:
     async def app(scope: object, receive: object, send: object) -> None: ...
 
     server = server_process.Server(uvicorn.Config(app))
@@ -236,7 +236,7 @@ def test_the_death_of_the_dispatcher_stops_the_server() -> None:
     assert (server.should_exit, server.died) == (True, True)
 
 
-# --- What it says ---
+# --- Logs ---
 
 
 def test_every_line_of_a_json_log_is_json(idle: Server) -> None:
@@ -291,7 +291,7 @@ def test_a_log_that_is_not_a_terminal_is_json() -> None:
     assert "ZeroDivisionError" in second["exception"]
 
 
-# --- Another HTTP library at the other end ---
+# --- Another HTTP client ---
 
 
 def test_an_app_with_plain_httpx_trains_watches_and_predicts(server: Server) -> None:

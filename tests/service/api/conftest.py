@@ -1,4 +1,4 @@
-"""The images that most predictions are asked about, and what the network says about them."""
+"""The images of most prediction tests, and the expected probabilities."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Images and forms that can't be read, alone and among others."""
+"""Images and forms that can't be read, alone and together with good images."""
 
 import base64
 import gc
@@ -66,7 +66,9 @@ def test_a_bad_file_among_others_has_its_own_problem(
     "files",
     [{"file": b"x"}, {"images": b"x"}, {"other": ("", b"x")}],
 )
-def test_a_form_without_an_image_is_told_the_field_name(reader: TestClient, files: Any) -> None:
+def test_the_answer_to_a_form_without_an_image_names_the_field(
+    reader: TestClient, files: Any
+) -> None:
     answer = reader.post(PATH, files=files, data={"image": "text"})
     check_problem(answer, 422)
     assert "'image'" in answer.json()["detail"]
@@ -90,7 +92,7 @@ def test_a_broken_form_is_a_problem(reader: TestClient, body: bytes) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Exception ignored in")  # Starlette leaves its file open
-def test_a_form_that_was_cut_is_a_problem(reader: TestClient) -> None:
+def test_a_truncated_form_is_a_problem(reader: TestClient) -> None:
     body = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\nabc'
     check_problem(ask(reader, body, "multipart/form-data; boundary=x"), 400, 422)
     gc.collect()
@@ -100,7 +102,7 @@ def test_a_form_without_its_boundary_is_a_problem(reader: TestClient) -> None:
     check_problem(ask(reader, b"--x\r\n", "multipart/form-data"), 400)
 
 
-def test_the_pictures_of_a_request_have_a_budget_together(reader: TestClient) -> None:
+def test_the_pictures_of_a_request_share_a_budget(reader: TestClient) -> None:
     file = io.BytesIO()
     page = Image.new("L", (1900, 1900), 255)
     page.paste(0, (900, 500, 1000, 1400))

@@ -1,4 +1,4 @@
-"""What the client already has is answered with 304."""
+"""A request for an answer that the client already has is answered with 304."""
 
 import json
 import re
@@ -25,7 +25,9 @@ CONDITIONAL = [
 
 
 @pytest.mark.parametrize("path", CONDITIONAL)
-def test_what_the_client_has_is_not_sent_again(reader: TestClient, world: World, path: str) -> None:
+def test_an_answer_that_the_client_has_is_not_sent_again(
+    reader: TestClient, world: World, path: str
+) -> None:
     path = path.format(linear=world.linear, deep=world.deep)
     tag = reader.get(path).headers["ETag"]
     assert re.fullmatch(r'"[0-9a-f]{32}"', tag)

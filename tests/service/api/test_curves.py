@@ -63,7 +63,7 @@ def test_curves_can_be_drawn_while_the_job_trains(api: TestClient, api_database:
         ("?width=600&height=1000&theme=dark", (1200, 2000), (22, 27, 34)),
     ],
 )
-def test_curves_have_the_size_and_paper_asked_for(
+def test_curves_have_the_requested_size_and_background(
     reader: TestClient,
     world: World,
     query: str,
@@ -102,7 +102,7 @@ def test_a_job_named_twice_is_drawn_once(reader: TestClient, world: World) -> No
     assert twice.content == once.content
 
 
-def test_a_job_without_a_name_goes_by_its_id(api: TestClient) -> None:
+def test_a_job_without_a_name_is_labelled_with_its_id(api: TestClient) -> None:
     job, other = submit(api), submit(api, preset="linear")
     words = texts(api.get("/v1/curves.svg", params={"jobs": f"{job},{other}"}))
     assert {"linear", job[:27] + "…"} <= {word.strip() for word in words}
@@ -120,7 +120,7 @@ def test_a_job_without_a_name_goes_by_its_id(api: TestClient) -> None:
         ("?jobs=%00", 404, "job-not-found"),
     ],
 )
-def test_no_jobs_too_many_and_unknown_ones_are_refused(
+def test_no_jobs_too_many_jobs_and_unknown_jobs_are_refused(
     reader: TestClient, query: str, status: int, code: str
 ) -> None:
     answer = reader.get(f"/v1/curves.png{query}")
@@ -138,7 +138,7 @@ def test_sixteen_jobs_fit_into_the_smallest_picture(
     assert picture(api.get("/v1/curves.png", params=query)).size == (400, 300)
 
 
-def test_curves_change_their_tag_with_the_epochs_and_the_looks(
+def test_the_tag_of_curves_depends_on_the_epochs_and_the_options(
     api: TestClient, api_database: Database
 ) -> None:
     job = submit(api)

@@ -38,7 +38,7 @@ def test_a_sample_is_the_data_sets_own_pixels(
         "samples.png?split=train&offset=60000",
     ],
 )
-def test_a_row_that_is_not_there_is_not_found(reader: TestClient, path: str) -> None:
+def test_a_missing_row_is_not_found(reader: TestClient, path: str) -> None:
     answer = reader.get(f"/v1/datasets/mnist/{path}")
     check_problem(answer, 404)
     assert re.search(r"has rows 0 to 5?9999\.", answer.json()["detail"])
@@ -48,7 +48,7 @@ def test_a_contact_sheet_shows_the_samples(reader: TestClient, datasets_dir: Pat
     images, _ = split_of(datasets_dir, "t10k")
     sheet = picture(reader.get("/v1/datasets/mnist/samples.png?limit=3&offset=7&columns=3&tile=28"))
     pixels = np.asarray(sheet.convert("L"))
-    for n in range(3):  # tiles of 28 lie 28 // 14 = 2 apart
+    for n in range(3):  # tiles of 28 are 28 // 14 = 2 pixels apart
         left = 2 + 30 * n
         np.testing.assert_array_equal(pixels[2:30, left : left + 28], images[7 + n])
 
@@ -69,7 +69,7 @@ def test_the_last_sheet_is_shorter(reader: TestClient) -> None:
         ("split=all", "?split"),
     ],
 )
-def test_a_sheet_out_of_range_is_refused_by_name(
+def test_a_sheet_option_out_of_range_is_refused_by_name(
     reader: TestClient, path: str, pointer: str
 ) -> None:
     answer = reader.get(f"/v1/datasets/mnist/samples.png?{path}")
@@ -77,10 +77,13 @@ def test_a_sheet_out_of_range_is_refused_by_name(
     assert answer.json()["errors"][0]["pointer"] == pointer
 
 
-def test_a_picture_that_would_be_giant_is_refused(reader: TestClient) -> None:
+def test_a_picture_that_would_be_huge_is_refused(reader: TestClient) -> None:
     answer = reader.get("/v1/datasets/mnist/samples.png?limit=400&tile=256")
     check_problem(answer, 422)
-    assert answer.json()["detail"] == "400 tiles of 256x256 are too much for one picture."
+    assert answer.json()["detail"] == (
+        "400 tiles of 256x256 pixels are too much for one picture, which may have 16,000,000; "
+        "draw fewer or smaller ones."
+    )
 
 
 def test_the_data_set_is_described_with_its_licence(reader: TestClient) -> None:

@@ -1,4 +1,4 @@
-"""The event streams: whole, in order, resumable, and over when the job or the server is."""
+"""The event streams: complete, in order and resumable; they end with the job or the server."""
 
 import gc
 import json
@@ -72,7 +72,7 @@ def listeners(live: Live) -> Set[str]:
     return feed.followed
 
 
-def test_a_finished_jobs_stream_is_its_whole_life(reader: TestClient, world: World) -> None:
+def test_the_stream_of_a_finished_job_has_all_its_events(reader: TestClient, world: World) -> None:
     answer = reader.get(f"/v1/jobs/{world.linear}/events")
     assert answer.headers["Content-Type"].startswith("text/event-stream")
     sent = list(messages(answer.text.splitlines()))
@@ -86,7 +86,7 @@ def test_a_finished_jobs_stream_is_its_whole_life(reader: TestClient, world: Wor
 
 
 @pytest.mark.parametrize(("after", "rest"), [(0, [1, 2, 3, 4, 5]), (2, [3, 4, 5]), (4, [5])])
-def test_a_stream_goes_on_behind_the_last_event_the_client_has(
+def test_a_stream_continues_after_the_last_event_that_the_client_has(
     reader: TestClient, world: World, after: int, rest: list[int]
 ) -> None:
     path, headers = f"/v1/jobs/{world.linear}/events", {"Last-Event-ID": str(after)}
@@ -95,7 +95,7 @@ def test_a_stream_goes_on_behind_the_last_event_the_client_has(
 
 
 @pytest.mark.parametrize("after", [5, 6, 2**31])
-def test_a_client_that_has_everything_is_told_not_to_come_back(
+def test_a_client_that_has_all_events_gets_204_and_does_not_reconnect(
     reader: TestClient, world: World, after: int
 ) -> None:
     headers = {"Last-Event-ID": str(after)}
@@ -104,7 +104,7 @@ def test_a_client_that_has_everything_is_told_not_to_come_back(
 
 
 @pytest.mark.parametrize("junk", ["x", "-1", "1.5", "", "9" * 30, "1e0", "0x1"])
-def test_a_last_event_id_that_is_no_number_is_refused(
+def test_a_last_event_id_that_is_not_a_number_is_refused(
     reader: TestClient, world: World, junk: str
 ) -> None:
     headers = {"Last-Event-ID": junk}
@@ -113,7 +113,7 @@ def test_a_last_event_id_that_is_no_number_is_refused(
     assert answer.json()["errors"][0]["pointer"] == "header last-event-id"
 
 
-def test_events_arrive_while_the_job_goes_on_and_the_stream_ends_with_it(
+def test_events_arrive_while_the_job_runs_and_the_stream_ends_with_it(
     running: RunningJob,
 ) -> None:
     listener = Listener(running.live, running.id)
@@ -157,7 +157,7 @@ def test_all_listeners_get_every_event_once_and_in_order(running: RunningJob) ->
     assert [listener.numbers() for listener in late] == [list(range(6, 34)), list(range(11, 34))]
 
 
-def test_a_client_that_is_up_to_date_is_told_nothing_twice(running: RunningJob) -> None:
+def test_a_client_that_is_up_to_date_gets_no_event_twice(running: RunningJob) -> None:
     record(running.attempt, 1, 2)
     listener = Listener(running.live, running.id, after=4)
     eventually(lambda: listener.messages, "the progress", 10)
@@ -167,7 +167,7 @@ def test_a_client_that_is_up_to_date_is_told_nothing_twice(running: RunningJob) 
     assert listener.numbers() == [5, 6]
 
 
-def test_a_listener_that_claims_to_know_the_future_hides_nothing_from_others(
+def test_a_listener_with_a_future_event_id_hides_nothing_from_others(
     running: RunningJob,
 ) -> None:
     liar = Listener(running.live, running.id, after=2_000_000_000)
@@ -210,7 +210,7 @@ def test_a_listener_that_leaves_is_forgotten(running: RunningJob) -> None:
     eventually(lambda: not listeners(running.live), "the listener to be forgotten", 20)
 
 
-def test_a_listener_that_leaves_while_news_is_read_is_forgotten_at_once(
+def test_a_listener_that_leaves_while_news_is_read_is_forgotten_immediately(
     running: RunningJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read, reading, left = running.live.jobs.events, threading.Event(), threading.Event()
@@ -222,11 +222,11 @@ def test_a_listener_that_leaves_while_news_is_read_is_forgotten_at_once(
         return read(id_, after)
 
     monkeypatch.setattr(running.live.jobs, "events", late)
-    gc.disable()  # it would tidy up too, but only when enough has been made
+    gc.disable()  # the collector would also close the stream, but at an unknown time
     try:
         with running.live.http.stream("GET", f"/v1/jobs/{running.id}/events"):
             assert reading.wait(10)
-        time.sleep(0.1)  # the server hears of it, and has an answer still
+        time.sleep(0.1)  # the server notices the client, and still has an answer to send
         left.set()
         eventually(lambda: not listeners(running.live), "the listener to be forgotten", 10)
     finally:
@@ -253,7 +253,7 @@ def test_a_failing_database_does_not_end_a_stream(
     assert listener.numbers() == [1, 2, 3, 4]
 
 
-def test_a_stream_whose_key_can_not_be_looked_up_ends_and_can_be_gone_on_with(
+def test_a_stream_ends_when_its_key_can_not_be_looked_up_and_can_be_resumed(
     running: RunningJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listener = Listener(running.live, running.id)

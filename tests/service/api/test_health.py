@@ -1,4 +1,4 @@
-"""For machines that look after the service: alive, ready, counted."""
+"""Liveness, readiness and metrics."""
 
 import asyncio
 import sqlite3
@@ -39,11 +39,11 @@ def readiness(api: TestClient) -> Any:
     return answer.status_code, answer.json()
 
 
-def test_a_service_that_answers_is_alive(api: TestClient) -> None:
+def test_a_service_that_responds_is_alive(api: TestClient) -> None:
     assert api.get("/livez").json() == {"status": "alive"}
 
 
-def test_a_service_that_is_well_is_ready(api: TestClient) -> None:
+def test_a_healthy_service_is_ready(api: TestClient) -> None:
     assert readiness(api) == (200, {"status": "ready", "checks": WELL})
 
 
@@ -123,7 +123,7 @@ def test_the_metrics_time_predictions_by_their_route(
 
     [path] = datasets_dir.glob("mnist-*/t10k-images-idx3-ubyte.npy")
     digit, before = np.load(path)[0].tobytes(), count()
-    for body in (digit, digit, b"too short"):  # only the second is answered at once
+    for body in (digit, digit, b"too short"):  # only the second takes the quick path
         headers = {"Content-Type": "application/octet-stream"}
         reader.post("/v1/models/latest/predict", content=body, headers=headers)
     assert count() == before + 3

@@ -1,4 +1,4 @@
-"""Answers that take long are made a few at a time, and cheap ones need not wait for them."""
+"""Heavy answers are computed a few at a time, and light answers do not wait for them."""
 
 import threading
 import time
@@ -22,7 +22,7 @@ UNTRAINED = NotTrainedYet("x", State.QUEUED, ended=False)
 
 
 class Blocked:
-    """Stands in for a slow function: it waits until it may go on, and counts its calls."""
+    """Replaces a slow function: it waits until it is released, and counts its calls."""
 
     def __init__(self, result: Any) -> None:
         self.go, self.result = threading.Event(), result
@@ -42,7 +42,7 @@ class Blocked:
 
 @contextmanager
 def asked(live: Live, path: str, times: int, maker: Blocked, at_once: int = 1) -> Iterator[None]:
-    """Send `times` requests concurrently and go on meanwhile; at the end all are answered."""
+    """Send `times` requests concurrently in the background; wait for all answers at the end."""
 
     def ask() -> None:
         with httpx2.Client(base_url=live.http.base_url, timeout=20) as client:
@@ -73,7 +73,7 @@ def asked(live: Live, path: str, times: int, maker: Blocked, at_once: int = 1) -
         ("/v1/datasets/mnist/samples.png", contact_sheet, "draw", b"", 2),
     ],
 )  # fmt: skip
-def test_heavy_answers_are_made_a_few_at_a_time_and_cheap_ones_need_not_wait(
+def test_heavy_answers_are_computed_a_few_at_a_time_and_light_ones_do_not_wait(
     live: Live,
     monkeypatch: pytest.MonkeyPatch,
     path: str,
@@ -111,7 +111,7 @@ def test_a_304_does_not_wait_for_a_thread(
         assert live.http.get(path, headers=held).status_code == 304
 
 
-def test_nothing_is_made_for_clients_who_have_left(
+def test_nothing_is_computed_for_clients_that_have_disconnected(
     live: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     maker, path = Blocked(b""), "/v1/datasets/mnist/samples.png"

@@ -1,4 +1,4 @@
-"""What fuzzers and attackers put into JSON: never a 500, never an echo, always a problem."""
+"""JSON from fuzzers and attackers: the answer is always a problem, never a 500, never an echo."""
 
 import time
 from collections.abc import Callable
@@ -115,7 +115,7 @@ def check_problem(answer: Response, *statuses: object) -> None:
 
 
 def quickest(send: Callable[[], Response]) -> tuple[Response, float]:
-    """Return the last of three answers, and the least seconds that one took."""
+    """Return the last of three answers, and the shortest time of one in seconds."""
     seconds = []
     for _ in range(3):
         start = time.perf_counter()
@@ -125,7 +125,7 @@ def quickest(send: Callable[[], Response]) -> tuple[Response, float]:
 
 
 def check_cheap(reader: TestClient, send: Callable[[], Response], at_most: float = 100) -> Response:
-    """Return the answer, which may take as long as so many of a page that costs nothing.
+    """Return the answer, which may take as long as a number of requests for a cheap page.
 
     A ratio, because the machine may be slow; a tenth of a second where it is not.
     """
@@ -146,7 +146,7 @@ def test_a_hostile_spec_is_a_small_problem_and_stores_nothing(
 
 
 @pytest.mark.parametrize("body", (ANYWHERE | QUESTIONS).values(), ids=(ANYWHERE | QUESTIONS).keys())
-def test_a_hostile_question_is_a_small_problem(reader: TestClient, body: bytes) -> None:
+def test_a_hostile_prediction_request_is_a_small_problem(reader: TestClient, body: bytes) -> None:
     path = "/v1/models/latest/predict"
     answer = check_cheap(reader, lambda: reader.post(path, content=body, headers=JSON))
     check_problem(answer, 400, 422)
@@ -249,7 +249,7 @@ def test_a_form_over_the_limit_is_too_large(reader: TestClient) -> None:
 
 @pytest.mark.parametrize("path", ROUTES)
 @pytest.mark.parametrize("sent", [None, "", "text/plain", "leak/" + "x" * 5000, "\u00e9/x", ";"])
-def test_a_body_of_an_unread_type_is_refused_without_an_echo(
+def test_a_body_of_an_unsupported_type_is_refused_without_an_echo(
     reader: TestClient, path: str, sent: Any
 ) -> None:
     headers = {} if sent is None else {"Content-Type": sent.encode("latin-1")}

@@ -151,7 +151,7 @@ def busy(world: World, datasets_dir: Path, tmp_path: Path) -> Iterator[Server]:
     server.stop()
 
 
-def test_hostile_bodies_leave_the_servers_memory_as_it_was(
+def test_hostile_bodies_leave_the_servers_memory_unchanged(
     busy: Server, images: NDArray[np.uint8]
 ) -> None:
     bodies = [("application/x-npy", body) for body in ARRAYS.values()]
@@ -169,6 +169,6 @@ def test_hostile_bodies_leave_the_servers_memory_as_it_was(
     assert busy.http.get("/readyz").json()["status"] == "ready"
 
 
-def test_a_size_of_true_counts_as_one(reader: TestClient) -> None:
+def test_a_size_of_true_in_an_array_header_counts_as_one(reader: TestClient) -> None:
     body = described(shape="(True, 784)") + bytes(392) + b"\xff" * 392
     assert only(ask(reader, body, "application/x-npy", normalize="never", top_k=10))

@@ -1,4 +1,4 @@
-"""What clients read of a job, made from what the store knows."""
+"""The records that clients read, built from stored jobs."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def test_progress_is_worked_out_from_the_cursor(database: Database, jobs: JobSto
     assert progress.eta_seconds == 2.5 * 2.0
 
 
-def test_before_the_first_epoch_the_cost_model_tells_the_time_left(
+def test_before_the_first_epoch_the_cost_model_estimates_the_time_left(
     database: Database, jobs: JobStore
 ) -> None:
     attempt = started(database, epochs=4, batch_size=6000)
@@ -37,9 +37,7 @@ def test_only_a_running_job_has_a_time_left(
     assert job_record(jobs.get(in_state(database, state))).progress.eta_seconds is None
 
 
-def test_metrics_are_the_latest_the_best_and_the_final_epoch(
-    database: Database, jobs: JobStore
-) -> None:
+def test_metrics_are_the_latest_best_and_final_epoch(database: Database, jobs: JobStore) -> None:
     attempt = started(database, epochs=3)
     epochs = [epoch(1, accuracy=0.8), epoch(2, accuracy=0.9), epoch(3, accuracy=0.9)]
     attempt.heartbeat((2, 0), epochs[:2])

@@ -65,7 +65,7 @@ def test_an_empty_spec_is_the_course_assignments_network(api: TestClient) -> Non
     }
 
 
-def test_every_preset_that_is_listed_is_what_it_says_when_submitted(api: TestClient) -> None:
+def test_every_listed_preset_is_accepted_as_listed(api: TestClient) -> None:
     listed = api.get("/v1/presets").json()["data"]
     networks = {p["name"]: (p["spec"]["hidden"], p["spec"]["activation"]) for p in listed}
     assert networks == {
@@ -79,7 +79,7 @@ def test_every_preset_that_is_listed_is_what_it_says_when_submitted(api: TestCli
         assert made["spec"] == preset["spec"]
 
 
-def test_given_fields_win_over_the_presets(api: TestClient) -> None:
+def test_given_fields_override_the_presets(api: TestClient) -> None:
     spec = api.post("/v1/jobs", json={"preset": "mlp-sigmoid", "hidden": [7]}).json()["spec"]
     assert (spec["hidden"], spec["activation"]) == ([7], "sigmoid")
 
@@ -139,7 +139,7 @@ def test_pages_keep_to_the_filter(api: TestClient) -> None:
 
 
 @pytest.mark.parametrize("action", ["cancel", "pause"])
-def test_an_action_that_is_done_may_be_repeated(api: TestClient, action: str) -> None:
+def test_an_action_may_be_repeated(api: TestClient, action: str) -> None:
     job = submit(api)
     first, second = (api.post(f"/v1/jobs/{job}/{action}") for _ in range(2))
     assert (first.status_code, second.status_code) == (200, 200)
@@ -154,7 +154,7 @@ def test_a_paused_job_resumes(api: TestClient) -> None:
     assert (resumed["state"], resumed["reason"], resumed["queue_position"]) == ("queued", None, 1)
 
 
-def test_a_running_job_is_asked_to_stop_and_not_stopped(
+def test_cancelling_a_running_job_asks_its_worker_to_stop(
     api: TestClient, api_database: Database
 ) -> None:
     job = submit(api)
@@ -164,7 +164,7 @@ def test_a_running_job_is_asked_to_stop_and_not_stopped(
     assert api.post(f"/v1/jobs/{job}/cancel").json()["state"] == "cancelling"
 
 
-def test_a_wrong_move_is_a_conflict_that_names_the_allowed_ones(
+def test_a_forbidden_action_is_a_conflict_that_names_the_allowed_ones(
     api: TestClient, api_database: Database
 ) -> None:
     job = submit(api)
@@ -186,7 +186,7 @@ def test_a_job_with_a_worker_is_not_deleted(api: TestClient, api_database: Datab
     assert state(api, job) == "running"
 
 
-def test_a_deleted_job_is_gone_with_its_files(api: TestClient, data_dir: Path) -> None:
+def test_a_deleted_job_and_its_files_no_longer_exist(api: TestClient, data_dir: Path) -> None:
     job = submit(api)
     folder = data_dir / "jobs" / job
     folder.mkdir(parents=True)
@@ -198,7 +198,7 @@ def test_a_deleted_job_is_gone_with_its_files(api: TestClient, data_dir: Path) -
     assert not folder.exists()
 
 
-def test_epochs_are_listed_from_the_one_behind_after(
+def test_epochs_are_listed_from_the_one_that_follows_after(
     api: TestClient, api_database: Database
 ) -> None:
     job = submit(api, epochs=5)
@@ -270,7 +270,7 @@ def post(api: httpx2.Client, key: str, body: bytes) -> Response:
     return api.post("/v1/jobs", content=body, headers=headers)
 
 
-def test_a_repeated_key_gets_the_first_answer_again_and_no_second_job(api: TestClient) -> None:
+def test_a_repeated_key_gets_the_first_answer_and_creates_no_second_job(api: TestClient) -> None:
     first = post(api, "k1", b'{"epochs": 2}')
     api.post(f"/v1/jobs/{first.json()['id']}/cancel")
     second = post(api, "k1", b'{"epochs": 2}')
@@ -310,13 +310,13 @@ def test_a_repeated_key_gets_the_first_answer_though_the_limits_were_lowered(
 
 
 @pytest.mark.parametrize("key", ["", "two words", "x" * 256, "\u00e9"])
-def test_a_key_that_is_no_token_is_refused(api: TestClient, key: str) -> None:
+def test_a_key_with_forbidden_characters_is_refused(api: TestClient, key: str) -> None:
     answer = post(api, key, b"{}")
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
     assert answer.json()["errors"][0]["pointer"] == "header idempotency-key"
 
 
-def test_fifty_concurrent_repeats_make_one_job(live: Live) -> None:
+def test_fifty_concurrent_repeats_create_one_job(live: Live) -> None:
     answers = []
 
     def send() -> None:

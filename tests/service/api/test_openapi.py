@@ -62,7 +62,7 @@ def document() -> dict[str, Any]:
 
 @pytest.fixture
 def writer(world: World, tmp_path: Path, datasets_dir: Path) -> Iterator[TestClient]:
-    """A copy of the world, to be written to."""
+    """A copy of `world` that tests may change."""
     shutil.copytree(world.data_dir, tmp_path / "data")
     app = create_app(live_service.settings(tmp_path / "data", datasets_dir))
     with TestClient(app, base_url=URL) as client:
@@ -79,7 +79,7 @@ def operations(document: dict[str, Any]) -> dict[tuple[str, str], Any]:
 
 
 def resolved(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    """Follow a reference within the document."""
+    """Return the part of the document that a reference names."""
     while "$ref" in schema:
         found = document
         for name in schema["$ref"].removeprefix("#/").split("/"):
@@ -109,14 +109,14 @@ def test_every_route_works_and_answers_what_the_document_says(
         job = answer.json()["id"] if template == "/v1/jobs" and method == "post" else job
 
 
-def test_operations_have_short_unique_names_and_words(document: dict[str, Any]) -> None:
+def test_operations_have_short_unique_names_and_summaries(document: dict[str, Any]) -> None:
     ids = [operation["operationId"] for operation in operations(document).values()]
     assert len(set(ids)) == len(ids)
     assert all(re.fullmatch(r"[a-z_]{4,20}", id_) for id_ in ids)
     assert all(operation.get("tags") for operation in operations(document).values())
 
 
-def test_every_operation_has_a_summary_and_a_description_that_somebody_wrote(
+def test_every_operation_has_a_summary_and_a_description_of_its_own(
     document: dict[str, Any],
 ) -> None:
     for operation in operations(document).values():
@@ -199,7 +199,7 @@ def test_every_route_refuses_query_parameters_that_it_does_not_know(
             assert {"pointer": "?bogus", "detail": "unknown parameter"} in answer.json()["errors"]
 
 
-def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+def test_every_reference_can_be_resolved(document: dict[str, Any]) -> None:
     references = re.findall(r'"\$ref": "([^"]+)"', json.dumps(document))
     assert len(references) > 10
     for reference in references:
@@ -207,7 +207,7 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
         assert resolved(document, {"$ref": reference})
 
 
-def test_every_schema_is_a_schema(document: dict[str, Any]) -> None:
+def test_every_schema_is_valid(document: dict[str, Any]) -> None:
     for schema in document["components"]["schemas"].values():
         Draft202012Validator.check_schema(schema)
     for operation in operations(document).values():
@@ -249,7 +249,7 @@ def test_the_examples_of_a_spec_are_valid_and_work(
         assert writer.post("/v1/jobs", json=example["value"]).status_code == 201
 
 
-def test_the_examples_of_a_question_are_valid_and_one_works(
+def test_the_examples_of_a_prediction_request_are_valid_and_one_works(
     writer: TestClient, document: dict[str, Any]
 ) -> None:
     body = operations(document)["post", "/v1/models/{ref}/predict"]["requestBody"]

@@ -1,4 +1,4 @@
-"""What a prediction is answered with, and by which network."""
+"""The answer to a prediction request, and the network that it comes from."""
 
 import hashlib
 import io
@@ -79,8 +79,10 @@ def test_an_image_that_can_not_be_read_is_a_row_of_nan(
     check_problem(ask_for_rows(reader, blank.tobytes(), "application/octet-stream"), 422)
 
 
-def test_quick_and_usual_answers_agree(reader: TestClient, images: NDArray[np.uint8]) -> None:
-    """The quick path, the usual one (with a query, or a long body) and a batch agree."""
+def test_the_quick_path_and_the_endpoint_give_the_same_answers(
+    reader: TestClient, images: NDArray[np.uint8]
+) -> None:
+    """The quick path, the endpoint (with a query or a long body) and a batch agree."""
     many = ask(reader, images.tobytes(), "application/octet-stream").json()
     for number, image in enumerate(images):
         forms = [
@@ -100,7 +102,7 @@ def test_quick_and_usual_answers_agree(reader: TestClient, images: NDArray[np.ui
             assert told["probability"] == pytest.approx(expected["probability"], abs=1e-6)
 
 
-def test_the_answer_is_what_its_schema_says(reader: TestClient, images: NDArray[np.uint8]) -> None:
+def test_the_answer_matches_its_schema(reader: TestClient, images: NDArray[np.uint8]) -> None:
     blank, negative = np.zeros((28, 28), np.uint8), 255 - images[1]
     pictures = np.stack([images[0], blank, negative])
     body = {"inputs": [{"pixels": image.tolist()} for image in pictures], "return_pixels": True}
@@ -111,7 +113,7 @@ def test_the_answer_is_what_its_schema_says(reader: TestClient, images: NDArray[
 def test_a_digit_is_answered_without_a_thread(
     reader: TestClient, images: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ask(reader, images[0].tobytes(), "application/octet-stream")  # now the network is known
+    ask(reader, images[0].tobytes(), "application/octet-stream")  # now the network is cached
     monkeypatch.setattr(predict, "to_thread", None)
     for image in images:
         assert only(ask(reader, image.tobytes(), "application/octet-stream"))["label"] is not None
@@ -120,10 +122,10 @@ def test_a_digit_is_answered_without_a_thread(
     assert 'http_route="/v1/models/{ref}/predict"' in metrics
 
 
-def test_a_deleted_network_is_gone_immediately(
+def test_a_deleted_network_can_not_predict_any_more(
     api: TestClient, data_dir: Path, datasets_dir: Path, images: NDArray[np.uint8]
 ) -> None:
-    """Even though it is still in the cache."""
+    """The network is still in the cache, but the database is asked every time."""
     job = train(data_dir, datasets_dir, **QUICK)
     path, body = f"/v1/models/{job}/predict", images[0].tobytes()
     headers = {"Content-Type": "application/octet-stream"}

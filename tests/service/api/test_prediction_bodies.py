@@ -1,4 +1,4 @@
-"""Predictions: whatever form the image comes in, the network says what the arithmetic says."""
+"""Bodies of prediction requests: every form of an image gives the expected probabilities."""
 
 import base64
 from collections.abc import Callable
@@ -65,20 +65,20 @@ JSON_FORMS: dict[str, Callable[[NDArray[np.uint8]], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("form", JSON_FORMS)
-def test_the_image_may_stand_in_json_in_any_form(
+def test_json_may_contain_the_image_in_any_form(
     reader: TestClient, images: NDArray[np.uint8], expected: list[NDArray[np.float64]], form: str
 ) -> None:
     answer = ask_json(reader, JSON_FORMS[form](images[SEVEN]))
     check(only(answer), expected[SEVEN])
 
 
-def test_whole_values_are_values(reader: TestClient, images: NDArray[np.uint8]) -> None:
+def test_values_may_be_whole_numbers(reader: TestClient, images: NDArray[np.uint8]) -> None:
     white = (images[SEVEN] > 127).astype(int)
     told = only(ask_json(reader, {"values": white.tolist()}))
     assert told["top_k"] == only(ask_json(reader, {"pixels": (255 * white).tolist()}))["top_k"]
 
 
-def test_a_jpeg_says_nearly_the_same(
+def test_a_jpeg_gives_nearly_the_same_prediction(
     reader: TestClient, images: NDArray[np.uint8], expected: list[NDArray[np.float64]]
 ) -> None:
     body = encoded(images[SEVEN], "JPEG", quality=95)
@@ -89,7 +89,7 @@ def test_a_jpeg_says_nearly_the_same(
 
 @pytest.mark.parametrize("shape", [(20, 28, 28), (20, 784)])
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_a_batch_is_answered_in_its_order(
+def test_a_batch_is_answered_in_the_order_of_its_images(
     reader: TestClient,
     images: NDArray[np.uint8],
     expected: list[NDArray[np.float64]],
@@ -101,7 +101,7 @@ def test_a_batch_is_answered_in_its_order(
         check(told, probabilities)
 
 
-def test_bare_pixels_may_be_several_images(
+def test_raw_pixels_may_be_several_images(
     reader: TestClient, images: NDArray[np.uint8], expected: list[NDArray[np.float64]]
 ) -> None:
     answer = ask(reader, images.tobytes(), "application/octet-stream")
@@ -110,7 +110,7 @@ def test_bare_pixels_may_be_several_images(
 
 
 @pytest.mark.parametrize("count", [0, 783, 785, 784 * 10_001])
-def test_bare_pixels_must_be_whole_images(reader: TestClient, count: int) -> None:
+def test_raw_pixels_must_be_whole_images(reader: TestClient, count: int) -> None:
     answer = ask(reader, bytes(count), "application/octet-stream")
     check_problem(answer, 422)
     assert "784 bytes" in answer.json()["detail"] or "10,000" in answer.json()["detail"]

@@ -1,4 +1,4 @@
-"""The options of a prediction: how many labels, normalising, and the pixels that were seen."""
+"""The options of a prediction: `top_k`, `normalize` and `return_pixels`."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def test_a_bad_option_is_refused_by_name(
     assert answer.json()["errors"][0]["pointer"] == "?" + query.split("=")[0]
 
 
-def test_what_has_mnists_form_passes_unchanged_and_is_shown(
+def test_an_image_in_mnists_form_passes_unchanged_and_is_returned(
     reader: TestClient, images: NDArray[np.uint8]
 ) -> None:
     told = only(ask(reader, encoded(images[2]), "image/png", return_pixels=True))
@@ -47,7 +47,7 @@ def test_what_has_mnists_form_passes_unchanged_and_is_shown(
     assert "pixels" not in only(ask(reader, encoded(images[2]), "image/png"))["input"]
 
 
-def test_a_big_dark_digit_on_light_is_turned_into_mnists_form(
+def test_a_large_dark_digit_on_a_light_background_is_brought_into_mnists_form(
     reader: TestClient, images: NDArray[np.uint8], expected: list[NDArray[np.float64]]
 ) -> None:
     big = np.kron(255 - images[SEVEN], np.ones((9, 9), np.uint8))
@@ -84,7 +84,7 @@ def test_a_faint_picture_is_answered_with_a_warning(
     assert "low_contrast" in only(ask(reader, faint, "image/png"))["warnings"]
 
 
-def test_a_field_of_a_json_body_comes_before_the_query_parameter_of_its_name(
+def test_a_field_of_a_json_body_overrides_the_query_parameter_of_the_same_name(
     reader: TestClient,
 ) -> None:
     inputs = {"inputs": [{"dataset": "mnist", "index": 1}]}

@@ -1,4 +1,4 @@
-"""Whatever goes wrong is a problem document, and every answer carries the security headers."""
+"""Every error is a problem document, and every answer carries the security headers."""
 
 import asyncio
 import re
@@ -60,7 +60,7 @@ LOCKED = (
         "/vendor/" + "x" * 5000,
     ],
 )
-def test_an_address_where_nothing_is_is_a_small_404(reader: TestClient, path: str) -> None:
+def test_an_unknown_address_is_a_small_404(reader: TestClient, path: str) -> None:
     answer = reader.get(path)
     check_problem(answer, 404)
     assert answer.json()["code"] == "not-found"
@@ -112,7 +112,7 @@ def test_a_bad_query_is_refused_by_name(reader: TestClient, query: str, pointer:
 
 
 @pytest.mark.parametrize("after", ["", "x", "%00", "../.."])
-def test_a_page_behind_no_job_is_not_found(reader: TestClient, after: str) -> None:
+def test_a_page_after_an_unknown_job_is_not_found(reader: TestClient, after: str) -> None:
     check_problem(reader.get(f"/v1/jobs?after={after}"), 404)
 
 
@@ -131,7 +131,7 @@ def test_a_page_behind_no_job_is_not_found(reader: TestClient, after: str) -> No
         ("POST", "/vendor/vendor.json", "GET, HEAD"),
     ],
 )
-def test_a_wrong_method_is_answered_with_the_right_ones(
+def test_the_answer_to_a_wrong_method_lists_the_right_ones(
     reader: TestClient, method: str, path: str, allowed: str
 ) -> None:
     answer = reader.request(method, path)
@@ -231,7 +231,7 @@ def test_a_status_without_a_code_of_its_own_is_a_bad_request() -> None:
         ("POST", "/v1/jobs", 415),
     ],
 )
-def test_every_answer_is_locked_down(
+def test_every_answer_has_security_headers(
     reader: TestClient, method: str, path: str, status: int
 ) -> None:
     answer = reader.request(method, path)
@@ -241,7 +241,7 @@ def test_every_answer_is_locked_down(
     assert "server" not in answer.headers
 
 
-def test_answers_from_below_the_app_are_locked_down_too(
+def test_answers_from_below_the_application_have_security_headers(
     api: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(JobStore, "get", raising(RuntimeError("boom")))
@@ -254,7 +254,7 @@ def test_answers_from_below_the_app_are_locked_down_too(
         assert answer.headers["Content-Security-Policy"] == LOCKED
 
 
-def test_an_unchanged_answer_is_locked_down_too(reader: TestClient) -> None:
+def test_a_304_answer_has_security_headers(reader: TestClient) -> None:
     tag = reader.get("/v1/datasets/mnist/test/0.png").headers["ETag"]
     answer = reader.get("/v1/datasets/mnist/test/0.png", headers={"If-None-Match": tag})
     assert answer.status_code == 304
@@ -264,7 +264,7 @@ def test_an_unchanged_answer_is_locked_down_too(reader: TestClient) -> None:
 @pytest.mark.parametrize(
     "host", ["localhost", "LOCALHOST:8000", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:8000"]
 )
-def test_the_names_of_this_machine_are_served(reader: TestClient, host: str) -> None:
+def test_the_host_names_of_this_machine_are_accepted(reader: TestClient, host: str) -> None:
     assert reader.get("/livez", headers={"Host": host}).status_code == 200
 
 
@@ -272,7 +272,7 @@ def test_the_names_of_this_machine_are_served(reader: TestClient, host: str) -> 
     "host",
     ["", "evil.example", "127.0.0.1.evil.example", "localhost.", "[::1", "127.0.0.1@x", "a" * 3000],
 )
-def test_a_foreign_name_is_refused(reader: TestClient, host: str) -> None:
+def test_a_foreign_host_name_is_refused(reader: TestClient, host: str) -> None:
     answer = reader.get("/livez", headers={"Host": host})
     check_problem(answer, 400)
     assert answer.json()["code"] == "host-not-allowed"
@@ -294,7 +294,7 @@ def test_a_refused_requests_body_is_not_read() -> None:
     assert sent[0]["status"] == 400
 
 
-def test_a_star_serves_all_names() -> None:
+def test_a_star_accepts_all_host_names() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> Any:
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body", "body": b""})
@@ -333,7 +333,7 @@ def test_the_api_page_loads_nothing_from_elsewhere(reader: TestClient) -> None:
     assert "/openapi.json" in page.text
 
 
-def test_the_api_page_may_do_what_it_needs_and_no_more(reader: TestClient) -> None:
+def test_the_policy_of_the_api_page_allows_what_it_needs_and_no_more(reader: TestClient) -> None:
     policy = dict(
         part.split(" ", 1)
         for part in reader.get("/docs").headers["Content-Security-Policy"].split("; ")
@@ -348,7 +348,7 @@ def test_the_api_page_may_do_what_it_needs_and_no_more(reader: TestClient) -> No
     }
 
 
-def test_the_first_page_leads_on(reader: TestClient) -> None:
+def test_the_first_page_links_to_the_others(reader: TestClient) -> None:
     links = reader.get("/").json()
     for address in (links["docs"], links["openapi"], links["jobs"]):
         assert reader.get(address).status_code == 200
@@ -376,5 +376,5 @@ def test_query_parameters_that_would_be_ignored_are_refused(
 
 
 @pytest.mark.parametrize("path", ["/v1/jobs?state=queued&state=paused", "/livez?now=1", "/?x"])
-def test_query_parameters_that_may_come_so_are_taken(api: TestClient, path: str) -> None:
+def test_query_parameters_that_may_be_repeated_are_accepted(api: TestClient, path: str) -> None:
     assert api.get(path).status_code == 200

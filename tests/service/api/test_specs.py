@@ -1,4 +1,4 @@
-"""Specs that are refused: each with a pointer, most with a hint, and nothing is stored."""
+"""Refused specs: each answer has a pointer and most have a hint; nothing is stored."""
 
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,7 @@ def flaws(api: TestClient, spec: dict[str, Any]) -> Any:
         ),
     ],
 )
-def test_a_misspelt_word_comes_back_with_a_guess(
+def test_the_answer_to_a_misspelt_name_suggests_the_right_one(
     api: TestClient, spec: dict[str, Any], pointer: str, hint: str | None
 ) -> None:
     assert flaws(api, spec)[pointer].get("hint") == hint
@@ -91,7 +91,7 @@ def test_a_misspelt_word_comes_back_with_a_guess(
         ("l2", {}),
     ],
 )
-def test_a_value_of_another_type_is_refused_where_it_stands(
+def test_the_answer_to_a_value_of_another_type_points_to_it(
     api: TestClient, field: str, value: Any
 ) -> None:
     assert list(flaws(api, {field: value})) == [f"#/{field}"]
@@ -120,14 +120,14 @@ def test_a_value_of_another_type_is_refused_where_it_stands(
         ({"learning_rate": 0}, "must be more than 0"),
         ({"name": "a\nb"}, "has characters that are not allowed here, such as a line break"),
         ({"name": 5}, "must be text"),
-        ({"name": "x" * 65}, "must have 64 characters or less"),
+        ({"name": "x" * 65}, "must have 64 characters or fewer"),
         ({"tags": [""]}, "must not be empty"),
-        ({"tags": ["x"] * 17}, "must have 16 items or less"),
+        ({"tags": ["x"] * 17}, "must have 16 items or fewer"),
         ([], "must be an object"),
     ],
     ids=str,
 )
-def test_what_is_wrong_is_said_in_this_services_own_words(
+def test_errors_are_in_plain_words_instead_of_pydantics(
     api: TestClient, spec: dict[str, Any], detail: str
 ) -> None:
     assert [flaw["detail"] for flaw in flaws(api, spec).values()] == [detail]
@@ -144,7 +144,7 @@ def test_what_is_wrong_is_said_in_this_services_own_words(
         ("l2", 0, 1e3, -1e-9, 1000.5),
     ],
 )
-def test_a_number_may_lie_on_its_bounds_and_not_beyond(
+def test_a_number_may_equal_its_bounds_but_not_exceed_them(
     api: TestClient, field: str, least: Any, most: int, below: int, above: int
 ) -> None:
     assert list(flaws(api, {field: below})) == [f"#/{field}"]
@@ -194,7 +194,7 @@ def test_a_number_may_lie_on_its_bounds_and_not_beyond(
         ({"dataset": "mnist"}, {"dataset": "mnst"}, "#/dataset"),
     ],
 )
-def test_each_shape_is_taken_to_its_limit_and_refused_behind_it(
+def test_each_size_is_accepted_up_to_its_limit_and_refused_beyond_it(
     api: TestClient, good: Any, bad: dict[str, Any], pointer: str
 ) -> None:
     assert list(flaws(api, bad)) == [pointer]
@@ -220,7 +220,7 @@ def test_all_flaws_are_named_together(api: TestClient) -> None:
     assert body["detail"].startswith("5 values need a change: ")
 
 
-def test_a_thousand_flaws_make_a_short_answer(api: TestClient) -> None:
+def test_a_thousand_flaws_give_a_short_answer(api: TestClient) -> None:
     body = refused(api, {f"field{n}": n for n in range(100)})
     assert len(body["errors"]) == 20
     assert body["detail"].startswith("100 values need a change")
@@ -249,7 +249,7 @@ def test_a_spec_that_would_not_run_here_is_refused_with_what_to_change(
     assert all(item["hint"].startswith("use ") for item in body["errors"])
 
 
-def test_limits_are_the_settings(data_dir: Path, datasets_dir: Path) -> None:
+def test_the_limits_come_from_the_settings(data_dir: Path, datasets_dir: Path) -> None:
     made = settings(data_dir, datasets_dir, max_epochs=2, max_layers=1, max_width=8)
     with TestClient(create_app(made), base_url=URL) as api:
         found = flaws(api, {"epochs": 3, "hidden": [9, 1]})
@@ -283,7 +283,7 @@ def test_a_giant_spec_costs_the_service_nothing(api: TestClient, body: bytes) ->
         {"type": "adamw", "weight_decay": 0.125, "beta1": 0.5, "beta2": 0.75},
     ],
 )
-def test_every_field_of_a_spec_survives_the_way_into_the_store_and_back(
+def test_every_field_of_a_spec_survives_storing_and_reading_it(
     api: TestClient, optimizer: Any
 ) -> None:
     spec = {

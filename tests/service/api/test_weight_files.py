@@ -1,4 +1,4 @@
-"""Weights as files: what the formats' own libraries read and write."""
+"""Weights as files, compared with the files of the formats' own libraries."""
 
 import io
 from collections.abc import Callable
@@ -22,7 +22,7 @@ def arrays() -> dict[str, np.ndarray]:
 
 
 def test_the_npz_file_does_not_depend_on_the_order_of_the_arrays() -> None:
-    """safetensors hands them over in another order in each process."""
+    """safetensors returns arrays in another order in each process."""
     weights = arrays()
     assert b"".join(npz_pieces(dict(reversed(weights.items())))) == b"".join(npz_pieces(weights))
 
@@ -36,7 +36,7 @@ def test_the_npz_file_holds_the_same_weights() -> None:
 
 
 @pytest.mark.parametrize("write", [npz_pieces, safetensors_pieces])
-def test_large_weights_leave_in_small_pieces(write: Callable[[Arrays], Pieces]) -> None:
+def test_large_weights_are_sent_in_small_pieces(write: Callable[[Arrays], Pieces]) -> None:
     weights = {"layers.1.weight": np.ones((700, 300), np.float32)}
     pieces = [len(piece) for piece in write(weights)]
     assert sum(pieces) > weights["layers.1.weight"].nbytes

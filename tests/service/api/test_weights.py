@@ -36,7 +36,7 @@ def test_templates_show_the_weights(reader: TestClient, world: World) -> None:
     )
     [data] = re.findall(r"data:image/png;base64,([^\"]+)", answer.text)
     pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"), float)
-    shown = pixels[-28 - 3 : -3, 3:31]  # a tile of 28 lies 28 // 9 = 3 from the edges
+    shown = pixels[-28 - 3 : -3, 3:31]  # a tile of 28 is 28 // 9 = 3 pixels from the edges
     weights = load(reader.get(f"/v1/models/{world.linear}/weights.safetensors").content)
     template = weights["layers.1.weight"][:, 3].reshape(28, 28)
     strongest = np.unravel_index(np.abs(template).argmax(), template.shape)
@@ -71,7 +71,7 @@ def test_columns_and_tiles_decide_the_pictures_shape(reader: TestClient, world: 
     assert column[1] > 560 > 150 > column[0]
 
 
-def test_a_scale_of_their_own_changes_the_tiles(reader: TestClient, world: World) -> None:
+def test_a_scale_for_each_template_changes_the_tiles(reader: TestClient, world: World) -> None:
     path = f"/v1/models/{world.linear}/layers/1/weights.png"
     shared, each = (reader.get(f"{path}?scale={scale}").content for scale in ("shared", "each"))
     assert shared != each
@@ -86,7 +86,7 @@ def test_a_hidden_layers_templates_have_no_titles_and_a_deeper_one_is_a_matrix(
     assert texts(reader.get(f"{path}/3/weights.svg")) == ["Layer 3: 11 inputs, 10 units (rows)"]
 
 
-def test_a_picture_that_lacks_units_says_so(reader: TestClient, world: World) -> None:
+def test_a_picture_without_some_units_says_so(reader: TestClient, world: World) -> None:
     path = f"/v1/models/{world.deep}/layers"
     templates, whole = (reader.get(f"{path}/1/weights.svg?units={n}") for n in (8, 12))
     assert texts(templates) == ["8 of 12 units"]
@@ -107,7 +107,7 @@ def test_a_picture_that_lacks_units_says_so(reader: TestClient, world: World) ->
         ("layers/1/weights.svg?offset=2147483648", "not-found"),
     ],
 )
-def test_a_layer_or_unit_that_is_not_there_is_not_found(
+def test_a_missing_layer_or_unit_is_not_found(
     reader: TestClient, world: World, path: str, code: str
 ) -> None:
     answer = reader.get(f"/v1/models/{world.linear}/{path}")
@@ -165,7 +165,7 @@ def test_a_file_of_weights_is_named_after_its_job(reader: TestClient, world: Wor
         assert answer.headers["Content-Disposition"] == named
 
 
-def test_weights_that_are_too_many_for_json_are_offered_otherwise(
+def test_too_many_weights_for_json_are_offered_in_other_formats(
     reader: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.api.weights.MAX_JSON_PARAMETERS", 7_849)
@@ -191,7 +191,7 @@ def test_latest_is_the_job_that_succeeded_last(reader: TestClient, world: World)
 
 
 @pytest.mark.parametrize("path", ["weights.npz", "layers/1/weights.svg"])
-def test_weights_that_are_not_there_yet_suggest_a_retry(api: TestClient, path: str) -> None:
+def test_weights_that_do_not_exist_yet_suggest_a_retry(api: TestClient, path: str) -> None:
     answer = api.get(f"/v1/models/{submit(api)}/{path}")
     check_problem(answer, 409)
     assert answer.json()["code"] == "no-checkpoint-yet"

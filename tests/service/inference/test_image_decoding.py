@@ -30,7 +30,7 @@ def test_lossy_formats_are_decoded_to_nearly_the_same_grey(format: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["1", "P", "RGB", "RGBA", "LA", "CMYK"])
-def test_every_mode_becomes_the_same_grey(mode: str) -> None:
+def test_every_colour_mode_becomes_the_same_grey(mode: str) -> None:
     picture = seven()
     grey = image_decoding.decode(
         encoded(picture.convert(mode), "JPEG" if mode == "CMYK" else "PNG")
@@ -55,7 +55,7 @@ def test_a_drawing_on_a_transparent_canvas_stands_out_from_its_paper(mode: str, 
     assert likeness(image_normalization.normalize(grey).pixels, normalized(seven()).pixels) > 0.95
 
 
-def test_transparent_corners_of_an_opaque_picture_take_its_papers_colour() -> None:
+def test_transparent_corners_of_an_opaque_picture_get_the_colour_of_its_paper() -> None:
     picture = seven(paper=200).convert("RGBA")
     alpha = Image.new("L", picture.size, 0)
     ImageDraw.Draw(alpha).rounded_rectangle((0, 0, 499, 399), 60, 255)
@@ -90,7 +90,7 @@ def test_a_photograph_is_turned_upright(orientation: int, undo: Image.Transpose)
 
 
 def png_of(width: int, height: int) -> bytes:
-    """A valid one-bit PNG of any size, a few kilobytes: black from end to end."""
+    """Return a valid, all-black one-bit PNG of any size; it takes a few kilobytes."""
 
     def chunk(name: bytes, body: bytes) -> bytes:
         check = struct.pack(">I", zlib.crc32(name + body))
@@ -105,7 +105,7 @@ def png_of(width: int, height: int) -> bytes:
     )
 
 
-# In a process of its own, because only the system sees what Pillow takes, and only its peak.
+# In a process of its own: only the operating system sees Pillow's memory, and only its peak.
 BOMB = """
 import resource, sys
 from service.domain.errors import BadImage
@@ -123,7 +123,7 @@ print(after.ru_maxrss - before.ru_maxrss, after.ru_utime - before.ru_utime)
 
 
 def cost_of_decoding(side: int) -> tuple[str, int, float]:
-    """Return what came of a square picture, and the kilobytes and seconds that it took."""
+    """Return the result for a square picture, and the kilobytes and seconds that it took."""
     run = subprocess.run(
         [sys.executable, "-c", BOMB], input=png_of(side, side), capture_output=True, check=True
     )
@@ -132,7 +132,7 @@ def cost_of_decoding(side: int) -> tuple[str, int, float]:
 
 
 @pytest.mark.parametrize("side", [2001, 9000, 12_000, 30_000])
-def test_a_bomb_is_refused_immediately_and_without_memory(side: int) -> None:
+def test_a_decompression_bomb_is_refused_immediately_and_without_memory(side: int) -> None:
     code, kilobytes, seconds = cost_of_decoding(side)
     assert code == "too_many_pixels"
     assert kilobytes < 16_000
@@ -155,7 +155,7 @@ def test_an_animation_is_refused(format: str) -> None:
     assert refused.value.code == "animated_image"
 
 
-def test_a_phones_photograph_with_a_second_picture_behind_it_is_no_animation() -> None:
+def test_a_phones_photograph_with_an_appended_thumbnail_is_not_an_animation() -> None:
     frames = [seven(), seven(ink=255, paper=0)]
     grey = image_decoding.decode(encoded(frames[0], "MPO", save_all=True, append_images=frames[1:]))
     assert grey[0, 0] > 250
@@ -181,7 +181,7 @@ def test_half_a_file_is_refused(format: str) -> None:
     ],
     ids=["empty", "text", "magic", "svg", "eps", "tiff"],
 )
-def test_what_is_no_allowed_picture_is_refused_with_a_hint(data: bytes) -> None:
+def test_anything_but_an_allowed_picture_is_refused_with_a_hint(data: bytes) -> None:
     with pytest.raises(BadImage, match="PNG, JPEG") as refused:
         image_decoding.decode(data)
     assert refused.value.code == "undecodable_image"

@@ -1,4 +1,4 @@
-"""Any picture of a digit ends in MNIST's form, or is refused as blank."""
+"""Any picture of a digit is brought into MNIST's form or refused as blank."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def test_set() -> NDArray[np.uint8]:
 
 
 def assert_mnist_form(pixels: NDArray[np.uint8]) -> None:
-    """Check the form by the slow road, in float64."""
+    """Check the form in a slow and simple way, in float64."""
     assert pixels.shape == (28, 28)
     assert pixels.dtype == np.uint8
     rows, columns = np.nonzero(pixels)
@@ -55,7 +55,9 @@ def test_no_image_of_mnist_changes(name: str, count: int) -> None:
     assert all(image_normalization.normalize(image).pixels is image for image in images[:100])
 
 
-def test_many_pictures_are_judged_as_each_is_alone(test_set: NDArray[np.uint8]) -> None:
+def test_a_batch_of_pictures_gets_the_same_verdicts_as_each_picture_alone(
+    test_set: NDArray[np.uint8],
+) -> None:
     rng = np.random.default_rng(3)
     odd = [np.roll(image, rng.integers(-5, 6, 2), (0, 1)) for image in test_set[:300]]
     odd += [np.minimum(image, level) for image in test_set[:20] for level in (0, 1, 127, 128)]
@@ -78,7 +80,7 @@ def test_a_negative_of_mnist_is_only_inverted(test_set: NDArray[np.uint8]) -> No
         assert not result.report.unchanged
 
 
-def test_mnist_enlarged_on_a_white_canvas_comes_back_as_it_was(test_set: NDArray[np.uint8]) -> None:
+def test_mnist_enlarged_on_a_white_canvas_is_recovered(test_set: NDArray[np.uint8]) -> None:
     rng = np.random.default_rng(0)
     alike = []
     for image in test_set[:200]:
@@ -94,7 +96,7 @@ def test_mnist_enlarged_on_a_white_canvas_comes_back_as_it_was(test_set: NDArray
     assert min(alike) > 0.9
 
 
-def test_always_redraws_what_has_the_form_already(test_set: NDArray[np.uint8]) -> None:
+def test_always_redraws_a_picture_that_has_the_form_already(test_set: NDArray[np.uint8]) -> None:
     result = image_normalization.normalize(test_set[0], always=True)
     assert not result.report.unchanged
     assert_mnist_form(result.pixels)
@@ -130,11 +132,11 @@ def test_the_report_says_where_the_ink_was_and_how_it_was_scaled() -> None:
     assert (width, height) == pytest.approx((40, 200), abs=4)
     assert report.scale == pytest.approx(20 / 200, rel=0.03)
     assert report.contrast == pytest.approx(255, rel=0.1)
-    # Index 14 lies half a pixel right of and below the middle of 28.
+    # Index 14 is half a pixel right of and below the middle of 28.
     assert report.shift == pytest.approx((0.5, 0.5), abs=0.5)
 
 
-def test_aspect_is_kept() -> None:
+def test_the_aspect_ratio_is_kept() -> None:
     picture = Image.new("L", (500, 400), 255)
     ImageDraw.Draw(picture).ellipse((100, 100, 199, 299), 0)  # 100 x 200 pixels
     rows, columns = np.nonzero(normalized(picture).pixels)
@@ -166,7 +168,7 @@ def test_a_photograph_with_shade_blur_noise_and_jpeg_looks_like_the_drawing() ->
 @pytest.mark.parametrize("across", [120, 250, 350, 430])
 @pytest.mark.parametrize("way", [1, -1])
 @pytest.mark.parametrize("lean", [0, 0.7])
-def test_the_edge_of_a_shadow_is_no_ink(across: int, way: int, lean: float) -> None:
+def test_the_edge_of_a_shadow_is_not_ink(across: int, way: int, lean: float) -> None:
     clean = seven()
     y, x = np.mgrid[:400, :500]
     light = 1 - 0.4 / (1 + np.exp(-0.15 * way * (x + lean * (y - 200) - across)))
@@ -187,7 +189,9 @@ def test_the_lines_of_squared_paper_are_left_out() -> None:
 
 
 @pytest.mark.parametrize(("ink", "paper"), [(0, 255), (255, 0)])
-def test_a_fat_digit_that_fills_the_picture_is_told_from_its_paper(ink: int, paper: int) -> None:
+def test_a_bold_digit_that_fills_the_picture_is_separated_from_its_paper(
+    ink: int, paper: int
+) -> None:
     def eight(size: tuple[int, int], left: Any, top: Any) -> Any:
         picture = Image.new("L", size, paper)
         pen = ImageDraw.Draw(picture)
@@ -208,14 +212,14 @@ def test_specks_of_dust_are_left_out() -> None:
     assert likeness(normalized(picture).pixels, normalized(seven()).pixels) > 0.99
 
 
-def test_thin_strokes_are_thickened_and_said_to_be_thin() -> None:
+def test_thin_strokes_are_thickened_with_a_warning() -> None:
     thin, thick = normalized(seven(pen=3)), normalized(seven(pen=18))
     assert "thin_strokes" in thin.warnings
     assert "thin_strokes" not in thick.warnings
     assert thin.pixels.sum() > 0.5 * thick.pixels.sum()
 
 
-def test_faint_ink_is_stretched_and_said_to_be_faint() -> None:
+def test_faint_ink_is_stretched_with_a_warning() -> None:
     result = normalized(seven(ink=215, paper=250))
     assert result.warnings == ("low_contrast",)
     assert result.pixels.max() == 255

@@ -26,7 +26,7 @@ def networks(jobs: JobStore, checkpoints: CheckpointStore) -> ModelCache:
 
 
 def save(checkpoints: CheckpointStore, attempt: Attempt, number: int) -> CheckpointRef:
-    """Commit a checkpoint of the linear model whose biases are `number`."""
+    """Commit a checkpoint of the linear model with all biases equal to `number`."""
     arrays = {
         "layers.1.weight": np.zeros((784, 10), np.float32),
         "layers.1.bias": np.full(10, number, np.float32),
@@ -86,7 +86,7 @@ def damage(path: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", [damage, Path.unlink], ids=["damaged", "lost"])
-def test_the_previous_checkpoint_stands_in_for_a_bad_one(
+def test_the_previous_checkpoint_replaces_a_damaged_one(
     database: Database,
     checkpoints: CheckpointStore,
     networks: ModelCache,
@@ -118,13 +118,13 @@ def test_when_no_file_can_be_found_the_store_is_broken(
         networks.get(attempt.job)
 
 
-def test_a_reader_overtaken_by_the_worker_reads_the_row_again(
+def test_a_reader_that_finds_its_checkpoint_replaced_reads_the_row_again(
     database: Database, checkpoints: CheckpointStore
 ) -> None:
     attempt = started(database, preset="linear")
 
     class Overtaken(JobStore):
-        """Between the row and the file of its first reader, the worker saves twice more."""
+        """Let the worker save twice more after the first reader has the row and before the file."""
 
         reads = 0
 
@@ -154,7 +154,7 @@ def test_a_network_is_read_from_its_file_once(
 
 
 @pytest.mark.parametrize("limit", [{"CACHED": 2}, {"CACHED_BYTES": 2 * 4 * (784 * 10 + 10)}])
-def test_the_network_used_least_is_forgotten(
+def test_the_least_recently_used_network_is_evicted(
     database: Database,
     checkpoints: CheckpointStore,
     networks: ModelCache,
@@ -174,7 +174,7 @@ def test_the_network_used_least_is_forgotten(
         networks.get(second.job)
 
 
-def test_the_last_network_stays_even_if_it_is_too_large(
+def test_the_last_network_stays_cached_even_if_it_is_too_large(
     database: Database,
     checkpoints: CheckpointStore,
     networks: ModelCache,
@@ -224,7 +224,7 @@ def load_concurrently(networks: ModelCache, slow: Slow, ref: str) -> list[Loaded
     return answers
 
 
-def test_concurrent_callers_wait_for_one_read(
+def test_concurrent_callers_share_one_read(
     database: Database, jobs: JobStore, checkpoints: CheckpointStore, tmp_path: Path
 ) -> None:
     attempt = started(database, preset="linear")
@@ -263,7 +263,7 @@ def test_the_newest_checkpoint_is_known_without_its_file(
     assert networks.newest_checkpoint(attempt.job) == saved
 
 
-def test_what_is_in_memory_is_known_as_long_as_it_is_the_newest(
+def test_a_cached_network_is_found_as_long_as_it_is_the_newest(
     database: Database, checkpoints: CheckpointStore, networks: ModelCache
 ) -> None:
     attempt = started(database, preset="linear")
@@ -282,7 +282,7 @@ def test_what_is_in_memory_is_known_as_long_as_it_is_the_newest(
     assert networks.cached(attempt.job) is networks.cached("latest") is None
 
 
-def test_what_is_known_of_one_owners_network_is_not_known_to_another(
+def test_the_cached_network_of_one_owner_is_hidden_from_another(
     database: Database, jobs: JobStore, checkpoints: CheckpointStore, networks: ModelCache
 ) -> None:
     ada, eve, nobody, operator = (
@@ -302,7 +302,7 @@ def test_what_is_known_of_one_owners_network_is_not_known_to_another(
         eve.get(job)
 
 
-def test_what_stands_in_for_a_damaged_checkpoint_is_looked_for_each_time(
+def test_the_replacement_of_a_damaged_checkpoint_is_looked_up_each_time(
     database: Database, checkpoints: CheckpointStore, networks: ModelCache, tmp_path: Path
 ) -> None:
     attempt = started(database, preset="linear")

@@ -1,4 +1,4 @@
-"""Curves show what was handed in, whatever the names of the jobs, always in the same bytes."""
+"""Curves show the given values, work with any job names, and always have the same bytes."""
 
 import io
 import math
@@ -94,7 +94,7 @@ def test_a_line_passes_through_the_epochs_in_proportion() -> None:
     assert (y4 - y1) / (y2 - y1) == pytest.approx(1.5, abs=1e-3)
 
 
-def test_jobs_have_different_colours_and_one_job_two() -> None:
+def test_several_jobs_have_a_colour_each_and_a_single_job_has_two() -> None:
     three = {line(svg([job("a"), job("b"), job("c")]), f"loss-test-{k}")[1] for k in (1, 2, 3)}
     assert len(three) == 3
     alone = svg([job()])
@@ -119,7 +119,7 @@ def test_title_caption_and_legend_are_written_as_text() -> None:
         (200, "t" * 15 + "…", "a" * 20),
     ],
 )
-def test_in_a_small_picture_caption_and_title_say_less(
+def test_in_a_small_picture_caption_and_title_are_shortened(
     width: int, title: str, caption: str
 ) -> None:
     parts = [letter * 20 for letter in "abc"]
@@ -133,7 +133,7 @@ def test_epochs_are_marked_by_whole_numbers() -> None:
     assert "1.5" not in words
 
 
-def test_axes_are_named_where_matplotlib_would_name_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_axis_labels_are_where_matplotlib_would_put_them(monkeypatch: pytest.MonkeyPatch) -> None:
     placed = curves.draw([job()])
     monkeypatch.setattr(Axis, "set_label_coords", lambda *args, **kwargs: None)
     assert curves.draw([job()]) == placed
@@ -213,7 +213,7 @@ def test_a_long_curve_has_two_points_a_column_and_keeps_its_extremes(width: int)
     points, _ = line(svg([noisy()], width=width), "loss-test-1")
     assert len(points) <= width + 2
     heights = sorted(y for _, y in points)
-    # All others lie between 0 and 1, so these two are 8 apart and the next at most 1.
+    # All other values are between 0 and 1, so these two are 8 apart and the next at most 1.
     assert heights[-1] - heights[0] == pytest.approx(8 * (heights[-2] - heights[1]), rel=0.02)
     across = [x for x, _ in points]
     assert across == sorted(across)

@@ -1,4 +1,4 @@
-"""Tiles: red below zero, blue above, every weight where it belongs."""
+"""Weight templates: red below zero, blue above, each weight at its place."""
 
 import base64
 import io
@@ -32,8 +32,10 @@ def one(weights: Any, **options: Any) -> NDArray[Any]:
 
 def test_colours_are_those_of_matplotlibs_rdbu() -> None:
     weights = np.linspace(-3, 3, 256, dtype=np.float32).reshape(16, 16)
-    theirs = mpl.colormaps["RdBu"](np.arange(256), bytes=True)[:, :3].reshape(16, 16, 3).astype(int)
-    assert np.abs(one(weights) - theirs).max() <= 1
+    expected = (
+        mpl.colormaps["RdBu"](np.arange(256), bytes=True)[:, :3].reshape(16, 16, 3).astype(int)
+    )
+    assert np.abs(one(weights) - expected).max() <= 1
 
 
 def test_zero_is_white_and_the_ends_are_red_and_blue() -> None:
@@ -49,7 +51,7 @@ def test_the_scale_is_symmetric_when_the_weights_are_not() -> None:
     assert faint.min() > 230
 
 
-def test_a_shared_scale_compares_tiles_and_scale_each_does_not() -> None:
+def test_a_shared_scale_makes_tiles_comparable_and_separate_scales_do_not() -> None:
     weights = np.stack([np.full((4, 4), 0.1), np.full((4, 4), 10)]).astype(np.float32)
     options: Any = {"tile_size": 4, "columns": 2}
     shared = pixels(draw(weights, scale="shared", **options))
@@ -59,7 +61,7 @@ def test_a_shared_scale_compares_tiles_and_scale_each_does_not() -> None:
     assert shared[4, 9].min() < 110
 
 
-def test_ten_tiles_lie_in_two_rows_of_five_in_order() -> None:
+def test_ten_tiles_are_drawn_in_two_rows_of_five_in_order() -> None:
     weights = np.full((10, 28, 28), -1, np.float32)
     for k in range(10):
         weights[k, 0, k] = 1  # tile k has its only blue weight in column k of its first row
@@ -75,7 +77,7 @@ def test_ten_tiles_lie_in_two_rows_of_five_in_order() -> None:
     assert len(steps_right) == 10
 
 
-def test_ten_templates_are_drawn_at_112_pixels_and_titles_take_room_above() -> None:
+def test_ten_templates_are_drawn_at_112_pixels_with_their_titles_above() -> None:
     weights = np.zeros((10, 28, 28), np.float32)
     bare, titled = (
         pixels(draw(weights, titles=titles)).shape
@@ -85,7 +87,7 @@ def test_ten_templates_are_drawn_at_112_pixels_and_titles_take_room_above() -> N
     assert titled[0] > bare[0] > 2 * 112
 
 
-def test_a_caption_lies_over_the_tiles_and_moves_nothing_else() -> None:
+def test_a_caption_above_the_tiles_moves_nothing_else() -> None:
     weights = np.random.default_rng(0).normal(size=(40, 28, 28)).astype(np.float32)
     bare, written = (pixels(draw(weights, caption=text)) for text in ("", "40 units"))
     above = len(written) - len(bare)
@@ -94,13 +96,13 @@ def test_a_caption_lies_over_the_tiles_and_moves_nothing_else() -> None:
     assert (written[: above + 12] < 128).any()
 
 
-def test_a_caption_wider_than_the_tiles_is_left_off() -> None:
+def test_a_caption_wider_than_the_tiles_is_left_out() -> None:
     weights = np.zeros((1, 28, 28), np.float32)
     options: Any = {"tile_size": 28}
     assert draw(weights, caption="c" * 40, **options) == draw(weights, **options)
 
 
-def test_128_tiles_lie_in_a_grid_twice_as_wide_as_high() -> None:
+def test_128_tiles_form_a_grid_twice_as_wide_as_high() -> None:
     height, width, _ = pixels(draw(np.zeros((128, 28, 28), np.float32))).shape
     assert 1.9 < width / height < 2.1
 
@@ -125,7 +127,7 @@ def test_any_weight_can_be_drawn(fill: float, format: Literal["png", "svg"]) -> 
     assert draw(np.full((3, 28, 28), fill, np.float32), format=format)
 
 
-def test_weights_that_are_not_finite_are_grey_and_the_others_keep_their_scale() -> None:
+def test_weights_that_are_not_finite_are_grey_and_do_not_change_the_scale() -> None:
     nan, inf, low, zero = one([[np.nan, np.inf, -1.0, 0.0]])[0]
     assert (nan == 128).all()
     assert (inf == 128).all()
@@ -133,7 +135,7 @@ def test_weights_that_are_not_finite_are_grey_and_the_others_keep_their_scale() 
     assert zero.min() > 240
 
 
-def test_no_weights_are_refused() -> None:
+def test_an_empty_array_of_weights_is_refused() -> None:
     with pytest.raises(ValueError, match="no weights"):
         draw(np.zeros((1, 0, 28), np.float32))
 
@@ -180,7 +182,7 @@ def test_a_contact_sheet_shows_each_image_white_on_black_over_its_label() -> Non
     assert left < 28
 
 
-def test_a_single_image_comes_back_as_it_is() -> None:
+def test_a_single_image_is_encoded_unchanged() -> None:
     image = np.random.default_rng(0).integers(0, 256, (28, 28), np.uint8)
     assert (np.asarray(Image.open(io.BytesIO(contact_sheet.single(image)))) == image).all()
     assert Image.open(io.BytesIO(contact_sheet.single(image, tile_size=280))).size == (280, 280)

@@ -1,4 +1,4 @@
-"""Which requests have a line in the access log."""
+"""Tests which requests have a line in the access log."""
 
 import logging
 

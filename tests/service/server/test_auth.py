@@ -1,4 +1,4 @@
-"""Authentication by API keys. What keys must not open: tests/attack/test_keys.py."""
+"""Authentication by API keys. tests/attack/test_keys.py tests what keys must not open."""
 
 import asyncio
 import time
@@ -44,6 +44,7 @@ def bearer(key: str) -> dict[str, str]:
         ("GET", "/metrics", "read"),
         ("GET", "/v1/models/latest/predict", "read"),
         ("POST", "/v1/models/latest/predict", "predict"),
+        ("POST", "/v1/models/latest/predict\n", "predict"),
         ("POST", "/v1/models/a/b/predict", "train"),
         ("POST", "/v1/models/latest/predict/", "train"),
         ("PUT", "/v1/models/latest/predict", "train"),
@@ -118,7 +119,7 @@ def test_no_request_passes_while_the_keys_can_not_be_read(
 
 
 class SlowKeys:
-    """As much of a ApiKeyStore as a KeyRing needs, read slowly."""
+    """The part of an ApiKeyStore that a KeyRing needs, with slow reads."""
 
     def __init__(self, failure: StoreBroken | None = None) -> None:
         self.reads = 0
@@ -177,7 +178,7 @@ def test_requests_that_waited_for_the_keys_continue_together() -> None:
     assert done[-1] - done[0] < 5
 
 
-def test_what_began_while_the_service_was_open_ends_with_the_first_key(keys: ApiKeyStore) -> None:
+def test_a_stream_begun_without_keys_ends_when_the_first_key_is_created(keys: ApiKeyStore) -> None:
     came: list[Principal] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

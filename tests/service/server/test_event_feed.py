@@ -1,4 +1,4 @@
-"""The feed behind the event streams, over a store of lists; the streams: ../api/test_events.py."""
+"""The feed behind the event streams, over a fake store; ../api/test_events.py tests the streams."""
 
 import asyncio
 import threading
@@ -19,7 +19,7 @@ from service.store.jobs import JobStore
 
 
 class FakeJobs:
-    """As much of a JobStore as an EventFeed needs, with one job."""
+    """The part of a JobStore that an EventFeed needs, with one job."""
 
     def __init__(self, state: State = State.RUNNING) -> None:
         self.state = state
@@ -60,7 +60,7 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("fast")
-def test_what_happens_between_history_and_joining_is_not_missed() -> None:
+def test_events_between_history_and_joining_are_not_missed() -> None:
     jobs = FakeJobs()
     jobs.add()
     history = jobs.events("j")
@@ -88,7 +88,7 @@ def test_a_closed_feed_gives_the_history_only() -> None:
 
 
 @pytest.mark.usefixtures("fast")
-def test_a_listener_too_slow_is_disconnected_and_misses_nothing_when_it_reconnects(
+def test_a_slow_listener_is_disconnected_and_misses_nothing_when_it_reconnects(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(event_feed, "MAX_QUEUED", 3)
@@ -162,7 +162,7 @@ def test_a_listener_that_leaves_during_a_poll_leaves_nothing_behind() -> None:
 
 
 def raise_together(*errors: Exception) -> None:
-    """Raise these errors in a request that `IgnoreBrokenStream` wraps."""
+    """Run a request that raises these errors inside `IgnoreBrokenStream`."""
 
     async def app(_: object, __: object, ___: object) -> None:
         raise ExceptionGroup("a stream's tasks", list(errors))

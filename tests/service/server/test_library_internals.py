@@ -70,7 +70,7 @@ def installed(name: str) -> tuple[int, int]:
     return int(major), int(minor)
 
 
-def test_uvicorn_is_pinned_to_the_minor_version_that_was_read() -> None:
+def test_uvicorn_is_pinned_to_the_minor_version_that_was_checked() -> None:
     dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     assert "uvicorn>=0.54,<0.55" in dependencies
     assert installed("uvicorn") == (0, 54)
@@ -128,7 +128,7 @@ def test_starlette_says_in_the_scope_how_large_a_body_may_be() -> None:
     assert isinstance(body_limit.MAX_BODY_SIZE_SCOPE_KEY, str)
 
 
-def test_fastapis_routes_have_a_template_and_are_noted_in_the_scope() -> None:
+def test_fastapis_routes_have_a_template_and_appear_in_the_scope() -> None:
     app, templates = FastAPI(), []
 
     @app.get("/jobs/{job}")

@@ -1,4 +1,4 @@
-"""Requests of other sites' pages. Hosts and security headers: ../api/test_problems.py."""
+"""Requests from pages of other sites. ../api/test_problems.py tests hosts and security headers."""
 
 import pytest
 from starlette.testclient import TestClient

@@ -1,4 +1,4 @@
-"""The order of the HTTP stack, seen in what each layer keeps from the next ones."""
+"""The order of the HTTP stack, shown by the requests that each layer keeps from the next ones."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -24,7 +24,7 @@ PREDICT = "/v1/models/latest/predict"
 
 
 class FakeKeys:
-    """As much of a ApiKeyStore as a KeyRing needs."""
+    """The part of an ApiKeyStore that a KeyRing needs."""
 
     def __init__(self, *keys: ApiKey) -> None:
         self.reads = 0
@@ -105,6 +105,13 @@ def test_without_a_free_slot_a_prediction_is_refused_before_anything_else() -> N
     assert stacked.client.get("/v1/jobs").status_code == 204
 
 
+def test_a_line_feed_after_its_path_does_not_hide_a_prediction_from_admission() -> None:
+    """The router ignores the line feed, so the endpoint would answer."""
+    stacked = Stacked(slots=0)
+    assert stacked.client.post(f"{PREDICT}%0A").status_code == 503
+    assert stacked.admission.refused == 1
+
+
 def test_a_foreign_host_is_measured_and_refused_before_keys_are_read() -> None:
     stacked = Stacked()
     answer = stacked.client.get("/v1/jobs", headers={"Host": "evil.example"})
@@ -119,7 +126,7 @@ def test_a_prediction_without_a_key_is_refused_before_its_body_is_read(
     stacked, sent = Stacked(), list[Message]()
 
     def fail() -> list[ApiKey]:
-        raise StoreBroken("the keys are gone")
+        raise StoreBroken("the keys can't be read")
 
     async def send(message: Message) -> None:
         sent.append(message)
