@@ -53,7 +53,7 @@ class Connector(ABC):
                 cursor = connection.cursor()
                 cursor.execute(self.engine.begin(write=write))
                 try:
-                    yield Transaction(connection, self.engine.translate)
+                    yield Transaction(cursor, self.engine.translate)
                     cursor.execute("COMMIT")  # the driver's own method compiles it anew each time
                 except BaseException:
                     connection.rollback()

@@ -54,8 +54,8 @@ class Database(Connector):
             with self._pool.connect() as connection, connection.begin():
                 connection.exec_driver_sql(self.engine.begin(write=True))
                 yield connection
-                driver_connection = connection.connection.driver_connection
-                self.engine.check_references(Transaction(driver_connection, self.engine.translate))
+                cursor = connection.connection.cursor()
+                self.engine.check_references(Transaction(cursor, self.engine.translate))
         except DBAPIError as exc:
             raise self.engine.failure(exc.orig) from exc
         finally:

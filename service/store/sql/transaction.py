@@ -15,13 +15,13 @@ class Transaction:
     JSON and times are encoded in parameters, and decoded in rows.
     """
 
-    def __init__(self, connection: Any, translate: Callable[[str], str]) -> None:
-        """Execute statements on `connection` as `translate` returns them."""
-        self._connection, self._translate = connection, translate
+    def __init__(self, cursor: Any, translate: Callable[[str], str]) -> None:
+        """Execute statements with `cursor`, as `translate` returns them."""
+        self._cursor, self._translate = cursor, translate
 
     def rows(self, statement: str, /, **values: Any) -> list[Row]:
         """Execute a statement and return the rows that it yields."""
-        cursor = self._connection.cursor()
+        cursor = self._cursor
         cursor.execute(self._translate(statement), encode(values))
         return decode_rows(cursor.description, cursor.fetchall())
 
@@ -32,9 +32,9 @@ class Transaction:
 
     def execute(self, statement: str, /, **values: Any) -> None:
         """Execute a statement that yields no rows."""
-        self._connection.cursor().execute(self._translate(statement), encode(values))
+        self._cursor.execute(self._translate(statement), encode(values))
 
     def execute_many(self, statement: str, rows: Iterable[Mapping[str, Any]], /) -> None:
         """Execute a statement that yields no rows, once for each mapping of parameters."""
         encoded = [encode(row) for row in rows]
-        self._connection.cursor().executemany(self._translate(statement), encoded)
+        self._cursor.executemany(self._translate(statement), encoded)

@@ -27,10 +27,11 @@ def now() -> datetime:
 
 def encode(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return parameters as they are stored."""
-    return {
-        name: encoder(value) if (encoder := ENCODERS.get(type(value))) else value
-        for name, value in values.items()
-    }
+    stored = dict(values)
+    for name, value in values.items():
+        if type(value) in ENCODERS:
+            stored[name] = ENCODERS[type(value)](value)
+    return stored
 
 
 def decode_rows(description: Sequence[Sequence[Any]], found: Sequence[Sequence[Any]]) -> list[Row]:
@@ -39,12 +40,11 @@ def decode_rows(description: Sequence[Sequence[Any]], found: Sequence[Sequence[A
         return []
     names = [column[0] for column in description]
     rows = [dict(zip(names, row, strict=True)) for row in found]
-    for name in names:
-        if name in DECODERS:
-            decode = DECODERS[name]
-            for row in rows:
-                if (value := row[name]) is not None:
-                    row[name] = decode(value)
+    for name in DECODERS.keys() & names:
+        decode = DECODERS[name]
+        for row in rows:
+            if row[name] is not None:
+                row[name] = decode(row[name])
     return rows
 
 
