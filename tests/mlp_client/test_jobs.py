@@ -1,3 +1,5 @@
+"""Submitting, listing and controlling jobs with the client."""
+
 import httpx2
 import pytest
 
