@@ -38,7 +38,7 @@ fix: .venv/.dev  ## Format the code and fix what ruff can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: .venv/.dev  ## Measure speed beside other libraries (K=training: one part); writes docs/performance.*
+bench: .venv/.dev  ## Compare the speed with other libraries (K=training: one part); writes docs/performance.*
 	$(BIN)/python -m benchmarks $(K)
 
 chaos: .venv/.dev  ## Run the fault campaigns in full, over an hour (K=worker_kills: one); writes docs/reliability.*

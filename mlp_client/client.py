@@ -1,4 +1,4 @@
-"""The client object: the address of a server, and the requests that it answers."""
+"""The client of one server: its jobs, its networks and its data sets."""
 
 import os
 from collections.abc import Sequence

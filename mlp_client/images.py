@@ -41,7 +41,7 @@ Input: TypeAlias = dict[str, Any]
 
 
 def is_many(image: object) -> bool:
-    """Tell whether this is a list of images or a stack of arrays, and not a single image."""
+    """Return whether this is a list of images or a stack of arrays, and not a single image."""
     image = _as_lists(image)
     return isinstance(image, list) and not _is_digit(image) and not _is_row(image)
 

@@ -4,16 +4,16 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """Where a job is in its life. The state also is the request: no flags accompany it."""
+    """Where a job is in its life. The state is also the request of a client; there are no flags."""
 
     QUEUED = "queued"  # waits for a worker
     RUNNING = "running"  # a worker trains it, or is about to
-    PAUSING = "pausing"  # a client asked for a pause; the worker is saving a checkpoint
+    PAUSING = "pausing"  # a client requested a pause; the worker is saving a checkpoint
     PAUSED = "paused"  # has no worker; `resume` queues it again
-    CANCELLING = "cancelling"  # a client asked for its end; the worker is about to stop
+    CANCELLING = "cancelling"  # a client cancelled it; the worker is about to stop
     SUCCEEDED = "succeeded"  # all epochs are done
     FAILED = "failed"  # `reason` says why
-    CANCELLED = "cancelled"  # a client ended it; its last checkpoint remains readable
+    CANCELLED = "cancelled"  # it was cancelled; its last checkpoint remains readable
 
 
 FINAL = (State.SUCCEEDED, State.FAILED, State.CANCELLED)

@@ -15,7 +15,7 @@ class Candidate(Record):
 
 
 class Input(Record):
-    """What was done to the image to bring it into MNIST's form."""
+    """How the image was converted to MNIST's form."""
 
     normalized: bool = Field(
         description="True if the image was converted; false if it had MNIST's form already or "

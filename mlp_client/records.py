@@ -6,7 +6,7 @@ The descriptions of the fields appear in the service's OpenAPI document.
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from mlp_client.job_state import State
 from mlp_client.spec import StoredSpec
@@ -107,8 +107,10 @@ class Job(Record):
     )
     attempt: int = Field(description="Number of times that the job was started.")
     lost_workers: int = Field(
+        # A retried submission gets the stored first answer, in which the field may be `losses`.
+        validation_alias=AliasChoices("lost_workers", "losses"),
         description="Number of workers lost in a row, without progress from one checkpoint to the "
-        "next. After five the job fails."
+        "next. After five the job fails.",
     )
     spec: StoredSpec = Field(description="The spec with all its fields, as it was accepted.")
     spec_version: int = Field(description="Version of the spec's format.")

@@ -49,7 +49,7 @@ class Sgd(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
-    type: Literal["sgd"] = Field("sgd", description="Selects this optimiser.")
+    type: Literal["sgd"] = Field("sgd", description="Selects this optimizer.")
     momentum: float = Field(
         0.0, ge=0, lt=1, allow_inf_nan=False, description="Momentum factor; 0 disables momentum."
     )
@@ -69,7 +69,7 @@ class AdamW(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
-    type: Literal["adamw"] = Field(description="Selects this optimiser.")
+    type: Literal["adamw"] = Field(description="Selects this optimizer.")
     weight_decay: float = Field(
         0.01,
         ge=0,
@@ -108,7 +108,7 @@ ADAMW_RATE = 0.001
 
 
 class Augmentation(BaseModel):
-    """Random deformation of the training images, drawn anew in each epoch."""
+    """Random deformations of the training images; each epoch draws new ones."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -196,7 +196,7 @@ class Spec(BaseModel):
         description="Learning rate; with `adamw` its default is 0.001.",
     )
     optimizer: Optimizer = Field(
-        Sgd(), description="Optimiser with its options; a name alone selects the defaults."
+        Sgd(), description="Optimizer with its options; a name alone selects the defaults."
     )
     l2: float = Field(
         0.0,
@@ -242,7 +242,7 @@ class Spec(BaseModel):
         fields = next((fields for name, fields in PRESETS.items() if name == preset), {})
         spec = {**fields, **given}
         optimizer = _expanded(spec.get("optimizer", "sgd"))
-        if isinstance(optimizer, dict):  # options without a type belong to the preset's optimiser
+        if isinstance(optimizer, dict):  # options without a type belong to the preset's optimizer
             spec["optimizer"] = {**fields.get("optimizer", {"type": "sgd"}), **optimizer}
             if spec["optimizer"]["type"] == "adamw":
                 spec.setdefault("learning_rate", ADAMW_RATE)
@@ -262,7 +262,7 @@ class StoredAdamW(AdamW):
 
 
 class StoredAugmentation(Augmentation):
-    """Random deformation of the training images, drawn anew in each epoch."""
+    """Random deformations of the training images; each epoch draws new ones."""
 
     model_config = ConfigDict(strict=False, extra="ignore", frozen=True)
 
@@ -273,7 +273,7 @@ class StoredSpec(Spec):
     model_config = ConfigDict(strict=False, extra="ignore", frozen=True)
 
     optimizer: Annotated[StoredSgd | StoredAdamW, Field(discriminator="type")] = Field(
-        StoredSgd(), description="Optimiser with its options."
+        StoredSgd(), description="Optimizer with its options."
     )
     augmentation: StoredAugmentation | None = Field(
         None, description="Deformation of the training images; null leaves them unchanged."

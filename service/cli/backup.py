@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from service.cli.options import DataDir, load_settings
+from service.cli.terminal import counted
 
 
 def backup(
@@ -29,11 +30,11 @@ def backup(
     except StoreBroken as error:
         typer.echo(f"No backup was made: {error}", err=True)
         raise typer.Exit(1) from None
-    counts = f"{copied.jobs} jobs, {copied.checkpoints} checkpoints, {copied.bytes / 1e6:.1f} MB"
-    typer.echo(f"Copied {source} to {destination}: {counts}")
+    rows = f"{counted(copied.jobs, 'job')}, {counted(copied.checkpoints, 'checkpoint')}"
+    typer.echo(f"Copied {source} to {destination}: {rows}, {copied.bytes / 1e6:.1f} MB")
     for key in copied.lost:
         typer.echo(
-            f"The checkpoint {key} is missing or damaged in the original, so that the copy does "
-            "not contain it.",
+            f"The checkpoint {key} is missing or damaged in the original, so the copy does not "
+            "contain it.",
             err=True,
         )

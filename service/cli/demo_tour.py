@@ -121,13 +121,14 @@ def _comparison(jobs: Jobs) -> Table:
     for column in ("assignment's accuracy", "here", "assignment's time", "here"):
         table.add_column(column, justify="right")
     for preset, job in jobs.items():
-        theirs, final = ASSIGNMENT[preset], job.metrics.final
+        assignment, final = ASSIGNMENT[preset], job.metrics.final
         network = "-".join(str(units) for units in (784, *job.spec.hidden, 10))
-        ours = [job.state.value, "-"]
+        here = [job.state.value, "-"]
         if final:
             seconds = sum(epoch.seconds for epoch in job.epochs())
-            ours = [f"{final.test_accuracy * 100:.2f} %", f"{seconds:.1f} s"]
-        table.add_row(preset, network, theirs.accuracy, ours[0], f"{theirs.seconds} s", ours[1])
+            here = [f"{final.test_accuracy * 100:.2f} %", f"{seconds:.1f} s"]
+        cells = (assignment.accuracy, here[0], f"{assignment.seconds} s", here[1])
+        table.add_row(preset, network, *cells)
     return table
 
 

@@ -39,5 +39,5 @@ def given(options: dict[str, Any]) -> dict[str, Any]:
 
 def local_url(settings: "Settings") -> str:
     """Return the URL at which this machine reaches a server with these settings."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104  only compared
     return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"

@@ -14,15 +14,18 @@ def serve(
     data_dir: DataDir = None,
     insecure: Annotated[
         bool | None,
-        typer.Option("--insecure", help="Allow an address that others can reach, without keys."),
+        typer.Option(
+            "--insecure",
+            help="Allow an address that other machines can reach, although there are no API keys.",
+        ),
     ] = None,
 ) -> None:
     """Serve the REST API until Ctrl-C.
 
     Options override the environment variables (MLP_HOST, MLP_PORT, …).
     """
-    # The server turns collection on when it is ready. Nothing that is imported becomes garbage,
-    # and looking for some takes a sixth of the time to start.
+    # The server turns garbage collection on when it is ready. Imported modules never become
+    # garbage, and searching them for some takes a sixth of the time to start.
     gc.disable()
     settings = load_settings(host=host, port=port, data_dir=data_dir, insecure=insecure)
     from service.serve import serve as serve_forever

@@ -1,4 +1,4 @@
-"""What the commands write to the terminal: lines, and errors without a traceback."""
+"""Output of the commands: lines of text, and errors without a traceback."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +9,11 @@ import typer
 def echo_lines(lines: list[str], *, err: bool = False) -> None:
     """Print lines to stdout, or to stderr."""
     typer.echo("\n".join(lines), err=err)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, such as `1 epoch` or `20 epochs`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def printable(text: str) -> str:

@@ -10,14 +10,14 @@ import typer
 from typer.core import TyperCommand
 
 from service.cli.options import Url, given
-from service.cli.terminal import echo_lines, errors_as_messages
+from service.cli.terminal import counted, echo_lines, errors_as_messages
 
 if TYPE_CHECKING:
     from mlp_client import JobHandle
 
 
 class EachOptionOnce(TyperCommand):
-    """A command that refuses a repeated option, of which Typer would silently use the last."""
+    """A command that refuses a repeated option; Typer would silently use the last one."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         _, _, order = self.make_parser(ctx).parse_args(args=list(args))
@@ -47,7 +47,7 @@ def train(
     batch_size: Annotated[int | None, typer.Option(help="Images in a mini-batch.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all random numbers.")] = None,
-    others: Annotated[
+    extra: Annotated[
         list[str],
         typer.Option(
             "--set",
@@ -71,7 +71,7 @@ def train(
         "seed": seed,
     }
     try:
-        fields = spec_fields(given(options), others)
+        fields = spec_fields(given(options), extra)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     _submit(fields, url, wait=not no_wait)
@@ -95,12 +95,12 @@ def _submit(fields: dict[str, Any], url: str | None, *, wait: bool) -> None:
         echo_lines(result_lines(job, client.base_url))
 
 
-def spec_fields(options: dict[str, Any], others: Sequence[str]) -> dict[str, Any]:
+def spec_fields(options: dict[str, Any], extra: Sequence[str]) -> dict[str, Any]:
     """Return the fields of a spec.
 
     Args:
         options: values of the command's own options, by field; `hidden` is still text.
-        others: further fields, each as FIELD=VALUE.
+        extra: further fields, each as FIELD=VALUE.
 
     Raises:
         ValueError: a value is invalid, or a field is given twice.
@@ -109,7 +109,7 @@ def spec_fields(options: dict[str, Any], others: Sequence[str]) -> dict[str, Any
     fields = dict(options)
     if "hidden" in fields:
         fields["hidden"] = _parse_integers(fields["hidden"])
-    for text in others:
+    for text in extra:
         name, value = _parse_field(text)
         if name in fields:
             raise ValueError(f"--set {text}: {name} is given twice; leave one out.")
@@ -163,9 +163,8 @@ def result_lines(job: "JobHandle", server: str) -> list[str]:
     lines = []
     if job.metrics.final:
         seconds = sum(epoch.seconds for epoch in job.epochs())
-        accuracy, epochs = job.metrics.final.test_accuracy, job.spec.epochs
-        count = "1 epoch" if epochs == 1 else f"{epochs} epochs"
-        lines.append(f"test accuracy {accuracy:.2%} after {count}, {seconds:.1f} s")
+        accuracy, epochs = job.metrics.final.test_accuracy, counted(job.spec.epochs, "epoch")
+        lines.append(f"test accuracy {accuracy:.2%} after {epochs}, {seconds:.1f} s")
     url = "" if server == DEFAULT_URL else f"--url {shlex.quote(server)} "
     return [
         *lines,

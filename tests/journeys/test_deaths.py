@@ -67,7 +67,7 @@ def test_a_running_job_pauses_and_resumes_with_the_same_weights(server: Server) 
     assert server.act(paused, "pause").json()["state"] == "pausing"
     waiting = server.wait(paused, "paused")
     assert (waiting["reason"]["code"], waiting["lost_workers"]) == ("user", 0)
-    eventually(lambda: server.worker(paused) is None, "the worker to be gone")
+    eventually(lambda: server.worker(paused) is None, "the worker to exit")
     assert server.act(paused, "resume").json()["state"] == "queued"
     ended, reference = server.wait(paused, "succeeded"), server.wait(undisturbed, "succeeded")
     assert ended["weights_sha256"] == reference["weights_sha256"]
@@ -85,15 +85,15 @@ def test_a_running_job_is_cancelled_and_still_predicts(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    ("action", "asked", "ended"),
+    ("action", "stopping", "ended"),
     [("pause", "pausing", "paused"), ("cancel", "cancelling", "cancelled")],
 )
 def test_a_job_whose_worker_is_killed_while_stopping_stops_as_requested(
-    server: Server, action: str, asked: str, ended: str
+    server: Server, action: str, stopping: str, ended: str
 ) -> None:
     job = server.submit(**LONG)
     worker = stop_worker(server, job)
-    assert server.act(job, action).json()["state"] == asked
+    assert server.act(job, action).json()["state"] == stopping
     os.kill(worker, signal.SIGKILL)
     assert server.wait(job, ended)["reason"]["code"] == "user"
 
@@ -106,7 +106,7 @@ def test_a_worker_that_hangs_is_killed_when_its_job_is_to_stop(
     worker = stop_worker(server, job)
     server.act(job, action)
     assert server.wait(job, ended, seconds=15)["lost_workers"] == 0
-    eventually(lambda: server.worker(job) != worker, "the hanging worker to be gone")
+    eventually(lambda: server.worker(job) != worker, "the hanging worker to be killed")
 
 
 def test_a_pause_that_is_taken_back_in_time_lets_the_worker_continue(server: Server) -> None:

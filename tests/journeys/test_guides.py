@@ -36,7 +36,7 @@ SHOWN = {
         '"alive"',
         '"ready"',
         '^mlp_jobs{state="succeeded"} 1.0$',
-        r"^1 jobs?\b",
+        r"^Copied .*: 1 job, 1 checkpoint, ",
     ],
     "docs/jobs.md": ["^event: epoch$", '"epoch":3', '"state":"pausing"|"state":"paused"', "cancel"],
     "docs/keys.md": ['"data":\\[\\]', "test accuracy", r"^\w{10}  grafana  read  expires "],
@@ -44,7 +44,7 @@ SHOWN = {
     "docs/python.md": [r"\(20, 10\)", "did you mean 'learning_rate'", "^invalid #/learing_rate$"],
     "docs/weights.md": [r"^7 0\.\d+$"],
 }
-"""What the output must have, as regular expressions; a guide without commands is not here."""
+"""Regular expressions that the output of each guide with commands must match."""
 
 
 def commands(guide: str) -> list[str]:
@@ -61,7 +61,7 @@ def serving(guide: str) -> list[str]:
 
 
 def run(arguments: list[str], server: Server, directory: Path) -> str:
-    """Run a program as a reader would, beside the environment; return what it prints."""
+    """Run a program as a reader would, next to the environment; return what it prints."""
     if not (directory / ".venv").exists():
         (directory / ".venv").symlink_to(sys.prefix)
         (directory / ".curlrc").write_text('write-out = "\\n"')  # each answer is a line

@@ -1,3 +1,5 @@
+"""Retries, errors and API keys of the client."""
+
 import socket
 import time
 
@@ -87,12 +89,12 @@ def test_the_environment_names_the_server_and_an_argument_overrides_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert Client().base_url == "http://127.0.0.1:8000"
-    monkeypatch.setenv("MLP_SERVICE_URL", "http://lab:80/")
-    assert Client().base_url == "http://lab:80"
+    monkeypatch.setenv("MLP_SERVICE_URL", "http://gpu-box:80/")
+    assert Client().base_url == "http://gpu-box:80"
     assert Client("http://here").base_url == "http://here"
 
 
-@pytest.mark.parametrize("address", ["localhost:8000", "127.0.0.1:8000", "[::1]:80/mlp", "lab"])
+@pytest.mark.parametrize("address", ["localhost:8000", "127.0.0.1:8000", "[::1]:80/mlp", "gpu-box"])
 def test_an_address_without_a_scheme_uses_http(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,3 +1,5 @@
+"""Submitting, listing and controlling jobs with the client."""
+
 import httpx2
 import pytest
 
@@ -20,6 +22,16 @@ def test_a_submission_whose_response_was_lost_is_sent_again_and_makes_one_job() 
     assert len(keys) == 2
     assert keys[0] == keys[1]
     assert list(service.jobs) == [job.id]
+
+
+def test_a_retry_after_an_upgrade_reads_the_answer_that_the_older_server_stored() -> None:
+    stored = make_job("job_1", "queued").model_dump(mode="json")
+    stored["losses"] = stored.pop("lost_workers") + 2
+    service = FakeService()
+    service.faults.append(httpx2.Response(201, json=stored))
+    job = service.client().jobs.create("linear")
+    assert job.data.lost_workers == 2
+    assert "losses" not in job.data.model_dump()
 
 
 def test_two_submissions_of_the_same_spec_are_two_jobs() -> None:

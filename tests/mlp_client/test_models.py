@@ -1,3 +1,5 @@
+"""Predicting with the client: every form of an image, and arrays in parts."""
+
 import base64
 import io
 import json
@@ -145,16 +147,16 @@ def sent_arrays(service: FakeService) -> list[NDArray[Any]]:
 
 
 @pytest.mark.parametrize("form", ["array", "bytes", "path"])
-@pytest.mark.parametrize("ask", ["predict_array", "probabilities"])
+@pytest.mark.parametrize("method", ["predict_array", "probabilities"])
 def test_many_images_are_sent_in_parts_in_order_to_one_network(
-    ask: str, form: str, tmp_path: Path
+    method: str, form: str, tmp_path: Path
 ) -> None:
     digits = many_digits()
     path = tmp_path / "digits.npy"
     np.save(path, digits)
     service = FakeService()
     given = {"array": digits, "bytes": path.read_bytes(), "path": path}[form]
-    found = getattr(service.client().models, ask)(given)
+    found = getattr(service.client().models, method)(given)
     assert len(found) == 2500
     sent = sent_arrays(service)
     assert [len(part) for part in sent] == [834, 833, 833]

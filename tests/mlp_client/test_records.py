@@ -1,3 +1,5 @@
+"""The records that travel over HTTP."""
+
 from datetime import UTC, datetime
 
 import pytest

@@ -1,3 +1,5 @@
+"""The spec: presets, defaults, strict values, and specs that are stored."""
+
 import json
 
 import pytest
@@ -5,7 +7,6 @@ from pydantic import ValidationError
 
 from mlp_client.spec import PRESETS, AdamW, Augmentation, Sgd, Spec, StoredSpec
 
-# DESIGN.md §6: the values of the fields that are not given.
 DEFAULTS = {
     "preset": None,
     "name": "",
@@ -25,6 +26,7 @@ DEFAULTS = {
     "augmentation": None,
     "seed": 1,
 }
+"""The values of fields that are not given, written out a second time."""
 
 
 def parse(**fields: object) -> Spec:
@@ -68,7 +70,7 @@ def test_the_augmented_preset_deforms_its_images() -> None:
     assert parse(preset="mlp-augmented", optimizer="sgd").optimizer == Sgd()
 
 
-def test_the_learning_rate_follows_the_optimiser_unless_it_is_given() -> None:
+def test_the_learning_rate_follows_the_optimizer_unless_it_is_given() -> None:
     for adamw in ("adamw", {"type": "adamw", "beta1": 0.5}):
         assert parse(optimizer=adamw).learning_rate == 0.001
         assert parse(optimizer=adamw, learning_rate=0.1).learning_rate == 0.1
@@ -179,11 +181,11 @@ def test_a_spec_cannot_be_changed() -> None:
         setattr(parse(), "epochs", 5)  # noqa: B010  a type checker would refuse the assignment
 
 
-# --- Optimisers ---
+# --- Optimizers ---
 
 
 @pytest.mark.parametrize("given", ["sgd", {}, {"type": "sgd"}, {"momentum": 0.0}])
-def test_the_optimiser_has_a_short_form(given: object) -> None:
+def test_the_optimizer_has_a_short_form(given: object) -> None:
     assert parse(optimizer=given).optimizer == Sgd()
 
 

@@ -1,3 +1,5 @@
+"""Waiting for jobs: events, polling, interruptions and the display of progress."""
+
 import os
 import signal
 import threading
@@ -93,7 +95,7 @@ def test_a_restart_of_the_server_does_not_end_the_waiting() -> None:
     class Restarting(FakeService):
         def open_stream(self, request: httpx2.Request, job_id: str) -> httpx2.Response:
             self.faults.extend([httpx2.ConnectError("refused")] * 2)
-            raise httpx2.RemoteProtocolError("the connection is gone")
+            raise httpx2.RemoteProtocolError("the connection was closed")
 
         def get_job(self, request: httpx2.Request, job_id: str) -> httpx2.Response:
             answer = super().get_job(request, job_id)
@@ -104,7 +106,7 @@ def test_a_restart_of_the_server_does_not_end_the_waiting() -> None:
     service.add(make_job("job_1"))
     updates = follow_to_the_end(service)
     assert [job.state for job in updates] == ["running", "succeeded"]
-    assert len(service.requests) == 5  # asked, listened, refused twice, asked
+    assert len(service.requests) == 5  # polled, listened, refused twice, polled
 
 
 def test_a_failed_job_raises_with_the_reason() -> None:
@@ -137,7 +139,7 @@ def test_wait_times_out_even_if_the_stream_never_pauses() -> None:
     assert time.monotonic() - began < 10
 
 
-def test_wait_goes_on_while_the_job_is_paused() -> None:
+def test_wait_continues_while_the_job_is_paused() -> None:
     service = FakeService()
     resumed: Stream = [
         state_message("paused", 5),

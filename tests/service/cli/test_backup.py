@@ -1,3 +1,5 @@
+"""The command `mlp-service backup`."""
+
 import shutil
 from pathlib import Path
 

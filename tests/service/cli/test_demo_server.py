@@ -1,3 +1,5 @@
+"""The server that `mlp-service demo` starts."""
+
 import os
 import signal
 import socket

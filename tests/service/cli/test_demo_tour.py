@@ -1,3 +1,5 @@
+"""The steps of `mlp-service demo`, with a fake service."""
+
 from pathlib import Path
 
 import httpx2

@@ -1,3 +1,5 @@
+"""The command `mlp-service health`."""
+
 import subprocess
 import sys
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""The commands `mlp-service keys create`, `list` and `revoke`."""
+
 import re
 from pathlib import Path
 
@@ -19,8 +21,8 @@ def test_a_key_is_printed_alone_and_listed_without_its_secret(tmp_path: Path) ->
     assert first == f"{id_}  ada  predict,read,train  valid"
     assert re.search(r"  bob  predict,read  expires 20\d\d-\d\d-\d\d \d\d:\d\d UTC$", second)
     assert made.stdout.strip()[-43:] not in listed
-    gone = run("keys", "revoke", id_, "--data-dir", tmp_path / "new")
-    assert (gone.exit_code, gone.stderr) == (0, f"{id_} is revoked\n")
+    revoked = run("keys", "revoke", id_, "--data-dir", tmp_path / "new")
+    assert (revoked.exit_code, revoked.stderr) == (0, f"{id_} is revoked\n")
     assert " revoked 20" in run("keys", "list", "--data-dir", tmp_path / "new").stdout
 
 

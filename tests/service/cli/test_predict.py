@@ -1,3 +1,5 @@
+"""The command `mlp-service predict`."""
+
 from pathlib import Path
 
 import httpx2

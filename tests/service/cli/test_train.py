@@ -1,3 +1,5 @@
+"""The command `mlp-service train`."""
+
 import json
 
 import pytest
