@@ -240,6 +240,11 @@ def _requests(server: Server, peers: dict[str, Peer], digit: np.ndarray) -> list
             request = post(peer.path, peer.body(digit), "application/json")
             rounds[name].append(load(peer.port, peer.pids, request))
             peer.pause()
+    return _compare(rounds, list(peers))
+
+
+def _compare(rounds: dict[str, list[Round]], peers: list[str]) -> list[Figure]:
+    """Return our forms' figures against /livez and the best peer, and each contender's rate."""
     rates = {name: [each.rate for each in parts] for name, parts in rounds.items()}
     best = max(peers, key=lambda name: median(rates[name]))
     figures = []

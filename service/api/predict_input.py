@@ -164,20 +164,11 @@ def _check_count(count: int) -> None:
 def _from_npy(data: bytes) -> np.ndarray:
     """Return the images in an .npy file; its header is checked before anything is allocated."""
     file = io.BytesIO(data)
-    try:
-        version = np.lib.format.read_magic(file)
-        read = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }[version]
-        shape, fortran, dtype = read(file, max_header_size=MAX_HEADER_BYTES)
-        shape = tuple(int(size) for size in shape)  # a header may say True for 1
-    except Exception as exc:  # NumPy reads the header as Python, so garbage may raise anything
-        raise HTTPException(422, "The body is not an .npy file (version 1 or 2).") from exc
+    shape, fortran, dtype = _npy_header(file)
     sides = shape[-2:] if shape[-2:] == (28, 28) else shape[-1:]
     if sides not in ((28, 28), (784,)) or len(shape) - len(sides) > 1:
         raise HTTPException(422, "The array's shape must be (28, 28), (784,) or a batch of these.")
-    if dtype.kind not in "uf" or dtype.hasobject or (dtype.kind == "u" and dtype.itemsize != 1):
+    if not (dtype == np.uint8 or dtype.kind == "f"):
         raise HTTPException(422, "The array must be uint8 (0-255) or float (0-1).")
     count = int(np.prod(shape, dtype=object)) // 784
     _check_count(count)
@@ -186,6 +177,20 @@ def _from_npy(data: bytes) -> np.ndarray:
     array = np.frombuffer(data, dtype, offset=file.tell())
     array = array.reshape(shape, order="F" if fortran else "C").reshape(count, 28, 28)
     return np.ascontiguousarray(array if array.dtype == np.uint8 else _bytes_of(array))
+
+
+def _npy_header(file: io.BytesIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Return shape, Fortran order and type of the array in an .npy file."""
+    readers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    try:
+        read = readers[np.lib.format.read_magic(file)]
+        shape, fortran, dtype = read(file, max_header_size=MAX_HEADER_BYTES)
+        return tuple(int(size) for size in shape), fortran, dtype  # a header may say True for 1
+    except Exception as exc:  # NumPy reads the header as Python, so garbage may raise anything
+        raise HTTPException(422, "The body is not an .npy file (version 1 or 2).") from exc
 
 
 def _bytes_of(values: np.ndarray) -> Grey:

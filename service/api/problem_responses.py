@@ -185,7 +185,8 @@ async def _unexpected(request: Request, exc: Exception) -> Response:
 async def _validation_error(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, RequestValidationError)  # noqa: S101  registered for it
     errors = exc.errors()
-    first = errors[0]
+    # A bad path is reported first: at another address, the query would have other parameters.
+    first = next((error for error in errors if error["loc"][:1] == ("path",)), errors[0])
     if first["type"] == "json_invalid":
         return answer(_malformed_json(first))
     if first["loc"][:1] == ("path",):

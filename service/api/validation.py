@@ -92,7 +92,12 @@ async def refuse_repeated(request: Request) -> None:
         for name, times in sent.items()
         if times > 1 and name in fields and get_origin(fields[name]) is not list
     ]
-    if errors:
+    if errors:  # with the unknown ones, which the route's model would report
+        unknown = [name for name in sent if name not in fields]
+        errors += [
+            {"type": "extra_forbidden", "loc": ("query", name), "msg": "", "input": None}
+            for name in unknown
+        ]
         raise RequestValidationError(errors)
 
 

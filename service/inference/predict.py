@@ -130,25 +130,40 @@ def _has_shape(image: Image) -> bool:
 def _normalized(images: Images, normalize: Normalize, *, quick: bool) -> NormalizedBatch:
     """Bring all images into MNIST's form."""
     if len(images) == 1:
-        grey = _decoded(images[0])
-        if normalize == "auto" and (batch := _single_digit(grey)):
-            return batch
-        images = [grey]
+        return _normalized_one(_decoded(images[0]), normalize, quick=quick)
+    return _normalized_all(images, normalize, quick=quick)
+
+
+def _normalized_one(grey: Grey, normalize: Normalize, *, quick: bool) -> NormalizedBatch:
+    """Bring a single image into MNIST's form, or raise the error that concerns it."""
+    if normalize == "auto" and (batch := _single_digit(grey)):
+        return batch
+    batch = _normalized_all([grey], normalize, quick=quick)
+    error = batch.others.get(0)
+    if isinstance(error, BadImage):
+        raise error
+    return batch
+
+
+def _normalized_all(images: Images, normalize: Normalize, *, quick: bool) -> NormalizedBatch:
     pixels, boxes, fits = _examined(images)
-    rest = np.flatnonzero(~fits).tolist() if normalize == "auto" else list(range(len(images)))
+    rest = np.flatnonzero(~fits if normalize == "auto" else np.ones_like(fits)).tolist()
     if rest and quick:
         raise TakesTooLong
-    if len(rest) > MAX_REDRAWN and normalize != "never":
-        raise BadImage(
-            "too_many_pixels",
-            f"{len(rest):,} of these pictures must be brought into MNIST's form, and one request "
-            f"may have {MAX_REDRAWN:,}: send several requests, or use normalize=never.",
-        )
+    if normalize != "never":
+        _check_redrawn(len(rest))
     budget = _Budget(MAX_PIXELS - MNIST_SIDE**2 * (len(images) - len(rest)))
     others = {index: _normalized_or_bad(images[index], normalize, budget) for index in rest}
-    if len(images) == 1 and isinstance(others[0], BadImage):
-        raise others[0]
     return NormalizedBatch(_replaced(pixels, others), boxes, others)
+
+
+def _check_redrawn(count: int) -> None:
+    if count > MAX_REDRAWN:
+        raise BadImage(
+            "too_many_pixels",
+            f"{count:,} of these pictures must be brought into MNIST's form, and one request "
+            f"may have at most {MAX_REDRAWN:,} of them: send several requests, or use normalize=never.",
+        )
 
 
 def _single_digit(grey: Grey) -> NormalizedBatch | None:

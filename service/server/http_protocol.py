@@ -204,12 +204,21 @@ class HttpProtocol(UvicornProtocol):
         elif self._refusal_code and not self.is_responding:
             if now > self._waiting_since + LINGER_SECONDS:
                 self._abort()
-        elif self.flow.read_paused or (self.is_responding and not self._in_body):
+        elif self._server_is_working:
             self._waiting_since = now
-        elif self.is_idle or self.transport.is_closing():
+        elif self._is_ending:
             pass  # uvicorn closes it
         elif now > self._waiting_since + CLIENT_TIMEOUT_SECONDS + self._earned_seconds:
             self._time_out()
+
+    @property
+    def _server_is_working(self) -> bool:
+        """Whether the client has nothing to send at the moment."""
+        return self.flow.read_paused or (self.is_responding and not self._in_body)
+
+    @property
+    def _is_ending(self) -> bool:
+        return self.is_idle or self.transport.is_closing()
 
     @property
     def _earned_seconds(self) -> float:
