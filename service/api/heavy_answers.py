@@ -47,6 +47,6 @@ def check_size(tiles: int, tile: int) -> None:
     if tiles * tile**2 > MAX_PIXELS:
         raise HTTPException(
             422,
-            f"{tiles} tiles of {tile}x{tile} pixels are too much for one picture, which may have "
+            f"{tiles} tiles of {tile}x{tile} pixels are too many for one picture, which may have "
             f"{MAX_PIXELS:,}; draw fewer or smaller ones.",
         )

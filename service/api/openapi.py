@@ -75,7 +75,7 @@ QUEUED_JOB = {
     "lost_workers": 0,
     "spec": SPEC,
     "spec_version": 1,
-    "cost": {"parameters": 7850, "bytes": 4_318_040, "flops": 3.1e9, "seconds": 0.3},
+    "cost": {"parameters": 7850, "bytes": 3_735_704, "flops": 5_958_400_000.0, "seconds": 0.2},
     "progress": {
         "epochs_done": 0,
         "epochs": 2,
@@ -189,7 +189,9 @@ CREATED = {
 }
 MODEL = {
     "Model": _header("Id of the job that trained the network; sent only with an array.", JOB_ID),
-    "Epochs-Done": _header("Number of epochs that it was trained; sent only with an array.", "2"),
+    "Epochs-Done": _header(
+        "Number of epochs that the network was trained for; sent only with an array.", "2"
+    ),
     "Checkpoint-Sha256": _header("SHA-256 of its checkpoint; sent only with an array.", SHA256),
 }
 FILE_NAME = {

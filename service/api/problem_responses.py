@@ -90,7 +90,7 @@ def too_large(scope: Scope) -> Problem:
         advice = "send fewer images per request"
         if Headers(scope=scope).get("content-type", "").lower().startswith("image/"):
             limit, advice = min(limit, MAX_IMAGE_BYTES), "send a smaller picture"
-    return problem("too-large", f"A body like this may have {limit:,} bytes: {advice}.")
+    return problem("too-large", f"A body like this may have at most {limit:,} bytes: {advice}.")
 
 
 def of(exc: ServiceError) -> Problem:

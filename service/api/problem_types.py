@@ -51,7 +51,7 @@ PROBLEM_TYPES = {
     "layer-not-found": ProblemType(
         404,
         "The network has no such layer",
-        "Use a number from 1, the first hidden layer, to that of the output layer.",
+        "Layers are numbered from 1; the last one is the output layer.",
     ),
     "method-not-allowed": ProblemType(
         405,
@@ -71,7 +71,7 @@ PROBLEM_TYPES = {
     "no-checkpoint-yet": ProblemType(
         409,
         "The job has no weights yet",
-        "Try again after the seconds in `Retry-After`, if that header is present.",
+        "Wait the number of seconds in `Retry-After`, if that header is present, and try again.",
     ),
     "network-diverged": ProblemType(
         409,
@@ -117,12 +117,13 @@ PROBLEM_TYPES = {
     "store-unavailable": ProblemType(
         503,
         "The database or a file can't be read or written now",
-        "Try again after the seconds in `Retry-After`; the service's log says what is wrong.",
+        "Wait the number of seconds in `Retry-After` and try again; the service's log says what "
+        "is wrong.",
     ),
     "overloaded": ProblemType(
         503,
         "More predictions are requested than the service can make",
-        "Wait for the seconds in `Retry-After`; retrying sooner delays the answer.",
+        "Wait the number of seconds in `Retry-After`; retrying sooner delays the answer.",
     ),
     "too-many-connections": ProblemType(
         503,

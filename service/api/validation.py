@@ -28,7 +28,7 @@ WORDING = {
     **dict.fromkeys(("bool_type", "bool_parsing"), "must be true or false"),
     **dict.fromkeys(("string_type", "string_unicode"), "must be text"),
     "list_type": "must be a list",
-    "greater_than": "must be more than {gt}",
+    "greater_than": "must be greater than {gt}",
     "greater_than_equal": "must be {ge} or more",
     "less_than": "must be less than {lt}",
     "less_than_equal": "must be {le} or less",
@@ -83,22 +83,25 @@ async def refuse_repeated(request: Request) -> None:
         return
     fields = _query_fields(request.scope["route"])
     sent = Counter(name for name, _ in request.query_params.multi_items())
-    errors = [
-        {
-            "type": "value_error",
-            "loc": ("query", name),
-            "msg": f"is sent {times} times; send it once",
-        }
-        for name, times in sent.items()
-        if times > 1 and name in fields and get_origin(fields[name]) is not list
-    ]
-    if errors:  # with the unknown ones, which the route's model would report
-        unknown = [name for name in sent if name not in fields]
-        errors += [
-            {"type": "extra_forbidden", "loc": ("query", name), "msg": "", "input": None}
-            for name in unknown
-        ]
-        raise RequestValidationError(errors)
+    repeated = [name for name, times in sent.items() if times > 1 and _is_single(fields.get(name))]
+    if repeated:  # reported with the unknown ones, which the route's model does not get to see
+        errors = [_query_error(name, "value_error", _times(sent[name])) for name in repeated]
+        unknown = [_query_error(name, "extra_forbidden", "") for name in sent if name not in fields]
+        raise RequestValidationError(errors + unknown)
+
+
+def _is_single(type_: Any) -> bool:
+    """Return whether a parameter of this type takes one value; None is the type of unknown ones."""
+    return type_ is not None and get_origin(type_) is not list
+
+
+def _times(times: int) -> str:
+    return f"is sent {times} times; send it once"
+
+
+def _query_error(name: str, type_: str, message: str) -> dict[str, Any]:
+    """Return an error about a query parameter in pydantic's form."""
+    return {"type": type_, "loc": ("query", name), "msg": message, "input": None}
 
 
 def _query_fields(route: APIRoute) -> dict[str, Any]:

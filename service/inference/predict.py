@@ -162,7 +162,8 @@ def _check_redrawn(count: int) -> None:
         raise BadImage(
             "too_many_pixels",
             f"{count:,} of these pictures must be brought into MNIST's form, and one request "
-            f"may have at most {MAX_REDRAWN:,} of them: send several requests, or use normalize=never.",
+            f"may have at most {MAX_REDRAWN:,} of them: send several requests, or use "
+            "normalize=never.",
         )
 
 

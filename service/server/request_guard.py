@@ -90,8 +90,9 @@ def _cross_site(scope: Scope) -> Problem | None:
     headers: dict[bytes, bytes] = dict(scope["headers"])
     if not _is_sent_by_another_site(headers):
         return None
-    origin = headers.get(b"origin", b"another site")[:100].decode("latin-1")
-    detail = f"A page of {origin!r} requested a change; only pages of this service's host may."
+    origin = headers.get(b"origin", b"")[:100].decode("latin-1")
+    site = repr(origin) if origin else "another site"
+    detail = f"A page of {site} requested a change; only pages of this service's host may."
     return problem_responses.problem("cross-site", detail)
 
 

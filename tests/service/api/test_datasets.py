@@ -81,7 +81,7 @@ def test_a_picture_that_would_be_huge_is_refused(reader: TestClient) -> None:
     answer = reader.get("/v1/datasets/mnist/samples.png?limit=400&tile=256")
     check_problem(answer, 422)
     assert answer.json()["detail"] == (
-        "400 tiles of 256x256 pixels are too much for one picture, which may have 16,000,000; "
+        "400 tiles of 256x256 pixels are too many for one picture, which may have 16,000,000; "
         "draw fewer or smaller ones."
     )
 

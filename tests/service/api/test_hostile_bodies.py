@@ -213,17 +213,17 @@ def test_a_body_over_the_limit_is_too_large_whether_it_says_so_or_not(
         (
             "/v1/jobs",
             "application/json",
-            "A body like this may have 262,144 bytes: send less, or raise MLP_MAX_BODY_BYTES.",
+            "A body like this may have at most 262,144 bytes: send less, or raise MLP_MAX_BODY_BYTES.",
         ),
         (
             PREDICT,
             "application/x-npy",
-            "A body like this may have 10,485,760 bytes: send fewer images",
+            "A body like this may have at most 10,485,760 bytes: send fewer images",
         ),
         (
             PREDICT,
             "Image/PNG",
-            "A body like this may have 1,048,576 bytes: send a smaller picture.",
+            "A body like this may have at most 1,048,576 bytes: send a smaller picture.",
         ),
     ],
 )

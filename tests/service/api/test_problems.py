@@ -375,6 +375,19 @@ def test_query_parameters_that_would_be_ignored_are_refused(
     assert expected in answer.json()["errors"]
 
 
+def test_an_unknown_parameter_is_reported_beside_a_repeated_one(api: TestClient) -> None:
+    answer = api.get("/v1/jobs?limit=3&limit=4&stat=x")
+    assert [error["pointer"] for error in answer.json()["errors"]] == ["?limit", "?stat"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/datasets/mnist/bad/3.png?x=1", "/v1/models/latest/weights.bmp?x=1"]
+)
+def test_a_bad_path_is_reported_before_its_query(api: TestClient, path: str) -> None:
+    answer = api.get(path)
+    assert (answer.status_code, answer.json()["code"]) == (404, "not-found")
+
+
 @pytest.mark.parametrize("path", ["/v1/jobs?state=queued&state=paused", "/livez?now=1", "/?x"])
 def test_query_parameters_that_may_be_repeated_are_accepted(api: TestClient, path: str) -> None:
     assert api.get(path).status_code == 200

@@ -117,7 +117,7 @@ def test_the_answer_to_a_value_of_another_type_points_to_it(
         ({"epochs": 5.5}, "must be a whole number"),
         ({"hidden": [2**40]}, "must be 2,147,483,648 or less"),
         ({"hidden": 3}, "must be a list"),
-        ({"learning_rate": 0}, "must be more than 0"),
+        ({"learning_rate": 0}, "must be greater than 0"),
         ({"name": "a\nb"}, "has characters that are not allowed here, such as a line break"),
         ({"name": 5}, "must be text"),
         ({"name": "x" * 65}, "must have 64 characters or fewer"),
