@@ -62,8 +62,8 @@ def split_keeps_bits(rows: int, n_in: int, n_out: int, classes: int) -> bool:
     """Return whether the products of a step have the same bits in two parts as in one.
 
     A BLAS may add up the columns at an edge in another order: OpenBLAS does so on processors that
-    have AVX2 only. That depends on shapes and memory layouts but not on the numbers, so a trial
-    with random numbers is enough.
+    have AVX2 only. That depends on shapes and memory layouts but not on the numbers: a trial with
+    random numbers is enough.
     """
     rng = np.random.default_rng(0)
     X, W, dH, W_output, d_logits = (
