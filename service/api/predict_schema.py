@@ -13,8 +13,8 @@ NPY, RAW = "application/x-npy", "application/octet-stream"
 
 DESCRIPTIONS = {
     "top_k": "How many labels to return for each image, most probable first.",
-    "normalize": "Whether to bring pictures into MNIST's form: `auto` leaves those unchanged that "
-    "have it already, `always` redraws them too, `never` uses 28x28 pictures unchanged.",
+    "normalize": "Whether to bring pictures into MNIST's form: `auto` does so unless a picture has "
+    "it already, `always` redraws every picture, `never` takes 28x28 pictures unchanged.",
     "return_pixels": "Whether to return the 28x28 picture that the network saw.",
 }
 """Descriptions of the options, which are query parameters as well as fields of a JSON body."""

@@ -29,9 +29,9 @@ from tests.support.slow_clients import (
 )
 
 FINE = {"200", "no client left"}
-"""What good clients see; the second, when the machine is so busy that all of them wait."""
+"""Results of good clients; the second occurs if the machine is so busy that all of them wait."""
 QUIET = 0.05
-"""Seconds; doubling a p99 below it says more about the machine than about the service."""
+"""In seconds; a p99 below this may double because of the machine, not because of the service."""
 
 
 @pytest.fixture(scope="module", autouse=True)

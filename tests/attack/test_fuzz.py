@@ -1,6 +1,6 @@
 """Schemathesis sends what the OpenAPI document allows, and what it does not, to a real server.
 
-It draws half of the ids in addresses from jobs that exist, so that it comes behind the 404s.
+Half of the ids in paths are those of existing jobs, so that it gets more than 404s.
 """
 
 import json
@@ -19,8 +19,8 @@ from tests.support.server_process import Server
 
 STREAM = "/v1/jobs/{job}/events"
 """The stream of a queued job does not end, so streams have a run of their own."""
-# Whether a valid value is too much depends on other values, and on the state of the job; and a
-# replayed submission is answered as the first one was, also when its job has been deleted since.
+# Excluded, because a valid value may be refused for its combination with others or for the state of
+# the job, and because a repeated submission gets the first answer even if its job was deleted.
 EXCLUDED = "positive_data_acceptance,ensure_resource_availability"
 HIT = ("predict", "weights.npz", "layers/1/weights.png")
 
@@ -68,7 +68,7 @@ def fuzz(server: Server, jobs: list[str], folder: Path, *options: str, share: fl
 
 
 def check(run: Run, server: Server, campaign: Campaign, what: str, least: int) -> None:
-    """Note and check that all answers were as documented, and that there were enough of them."""
+    """Record and check that all answers were as documented, and that there were enough of them."""
     failed = run.code != 0 or '" 50' in server.log() or "Traceback" in server.log()
     measured = f"{run.cases} requests{', not all good' if failed else ''}"
     target = f"≥ {least} requests, every answer as documented and below 500"

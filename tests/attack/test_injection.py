@@ -1,5 +1,5 @@
-"""Text from clients stays text: it names no file, becomes no markup and no log line; and secrets
-are not revealed.
+"""Text from clients never becomes a path, markup or a log line of its own, and secrets are not
+revealed.
 """
 
 import re
@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 from xml.etree import ElementTree
 
@@ -315,17 +316,14 @@ def use_with_secrets(server: Server) -> list[str]:
     server.http.headers.update(SECRETS.headers)
     server.http.cookies.clear()
     send = server.http.request
-    refused = [
+    refused: list[dict[str, Any]] = [
         {"json": {"learning_rate": f"{SECRET}-body"}},
         {"json": {f"{SECRET[:6]}": 1, "preset": f"{SECRET}-body"}},
         {"content": f"{{{SECRET}-body".encode(), "headers": {"Content-Type": "application/json"}},
         {"content": f"{SECRET}-body".encode(), "headers": {"Content-Type": "text/plain"}},
     ]
-    answers = [send("POST", "/v1/jobs", **body) for body in refused]  # type: ignore[arg-type]
-    answers += [
-        send("POST", "/v1/models/latest/predict", **body)  # type: ignore[arg-type]
-        for body in refused
-    ]
+    routes = ("/v1/jobs", "/v1/models/latest/predict")
+    answers = [send("POST", route, **body) for route in routes for body in refused]
     paths = ("/metrics", "/readyz", "/openapi.json", "/docs", "/v1/jobs", "/v1/jobs/nobody", "/")
     answers += [send("GET", path) for path in paths]
     assert all(answer.status_code < 500 for answer in answers)
@@ -350,8 +348,8 @@ def test_secrets_are_revealed_nowhere(
     found = [str(path) for path in files if SECRET.encode() in path.read_bytes()]
     found += [answer for answer in answers if SECRET in answer]
     found += ["a command line"] * (SECRET.encode() in running)
-    told = f"{len(found)} in {len(files)} files, {len(answers)} answers, all command lines"
-    campaign.figure("secrets found", target="0", measured=told, met=not found)
+    measured = f"{len(found)} in {len(files)} files, {len(answers)} answers, all command lines"
+    campaign.figure("secrets found", target="0", measured=measured, met=not found)
     assert "worker_started" in server.log()
     assert not found, found[:3]
 

@@ -1,4 +1,4 @@
-"""More requests for predictions than the server can serve: it serves nearly as many as it can, and
+"""With more prediction requests than it can serve, the server stays near its peak throughput, and
 refuses the rest.
 """
 
@@ -208,9 +208,9 @@ def test_retry_after_grows_while_many_are_refused_and_shrinks_again() -> None:
 
     def second(refusals: int) -> int:
         nonlocal now
-        told = [wait.count_refusal(now + number / refusals) for number in range(refusals)]
+        waits = [wait.count_refusal(now + number / refusals) for number in range(refusals)]
         now += 1
-        return told[-1]
+        return waits[-1]
 
     many, some, few = 2 * MANY_REFUSALS, (FEW_REFUSALS + MANY_REFUSALS) // 2, FEW_REFUSALS // 2
     assert second(many) == 1

@@ -50,7 +50,7 @@ def test_one_bad_image_is_a_problem_and_among_others_has_its_own(
 def test_several_bad_images_are_several_problems(reader: TestClient) -> None:
     answer = ask_json(reader, BLANK, {"base64": ""}, BLANK)
     assert answer.status_code == 200
-    problems = [told["problem"]["status"] for told in answer.json()["predictions"]]
+    problems = [prediction["problem"]["status"] for prediction in answer.json()["predictions"]]
     assert problems == [422, 422, 422]
 
 

@@ -133,8 +133,8 @@ def test_progress_inside_an_epoch_is_sent_without_a_number(running: RunningJob) 
     running.attempt.heartbeat((0, 469))
 
     def halfway() -> list[dict[str, Any]]:
-        told = [json.loads(m.data) for m in listener.messages if m.event == "progress"]
-        return [progress for progress in told if progress["batches_done"] == 469]
+        sent = [json.loads(m.data) for m in listener.messages if m.event == "progress"]
+        return [progress for progress in sent if progress["batches_done"] == 469]
 
     [progress, *_] = eventually(halfway, "the progress", 10)
     assert progress["fraction"] == pytest.approx(469 / 938 / 50)

@@ -41,7 +41,7 @@ class Blocked:
 
 
 @contextmanager
-def asked(live: Live, path: str, times: int, maker: Blocked, at_once: int = 1) -> Iterator[None]:
+def asked(live: Live, path: str, times: int, maker: Blocked, concurrent: int = 1) -> Iterator[None]:
     """Send `times` requests concurrently in the background; wait for all answers at the end."""
 
     def ask() -> None:
@@ -52,7 +52,7 @@ def asked(live: Live, path: str, times: int, maker: Blocked, at_once: int = 1) -
     for thread in threads:
         thread.start()
     try:
-        eventually(lambda: maker.begun >= at_once, "the first to be made")
+        eventually(lambda: maker.begun >= concurrent, "the first to be made")
         time.sleep(0.5)  # for one too many
         yield
     finally:

@@ -164,19 +164,19 @@ def test_every_answer_is_described_with_an_example_where_it_is_json(
 def test_the_headers_that_are_documented_are_sent(
     writer: TestClient, document: dict[str, Any]
 ) -> None:
-    told = operations(document)
+    documented = operations(document)
     created = writer.post("/v1/jobs", json={"preset": "linear"}, headers={"Idempotency-Key": "k"})
     again = writer.post("/v1/jobs", json={"preset": "linear"}, headers={"Idempotency-Key": "k"})
     assert "Location" in created.headers
-    assert set(told["post", "/v1/jobs"]["responses"]["201"]["headers"]) <= {
+    assert set(documented["post", "/v1/jobs"]["responses"]["201"]["headers"]) <= {
         name.title() for name in again.headers
     }
     array = writer.post(
         "/v1/models/latest/predict", json=SAMPLE, headers={"Accept": "application/x-npy"}
     )
-    names = told["post", "/v1/models/{ref}/predict"]["responses"]["200"]["headers"]
+    names = documented["post", "/v1/models/{ref}/predict"]["responses"]["200"]["headers"]
     assert all(name in array.headers for name in names)
-    for (method, template), operation in told.items():
+    for (method, template), operation in documented.items():
         if "304" in operation["responses"]:
             job = created.json()["id"]
             answer = writer.request(method, USES[method, template][1].format(job=job))

@@ -63,10 +63,10 @@ def test_the_answer_may_be_an_array(
     assert found.shape == (count, 10)
     assert found.dtype == np.float32
     assert found == pytest.approx(np.array(expected[:count]), abs=1e-5)
-    told = ask(reader, body, "application/octet-stream").json()
+    usual = ask(reader, body, "application/octet-stream").json()
     names = ("model", "epochs_done", "checkpoint_sha256")
     headers = [answer.headers[name.replace("_", "-")] for name in names]
-    assert headers == [str(told[name]) for name in names]
+    assert headers == [str(usual[name]) for name in names]
 
 
 def test_an_image_that_can_not_be_read_is_a_row_of_nan(
@@ -97,17 +97,20 @@ def test_the_quick_path_and_the_endpoint_give_the_same_answers(
             else:
                 usual = ask(reader, body, media_type, normalize="auto").json()
             assert short == usual
-            [told], expected = short["predictions"], many["predictions"][number]
-            assert (told["label"], told["input"]) == (expected["label"], expected["input"])
-            assert told["probability"] == pytest.approx(expected["probability"], abs=1e-6)
+            [prediction], expected = short["predictions"], many["predictions"][number]
+            assert (prediction["label"], prediction["input"]) == (
+                expected["label"],
+                expected["input"],
+            )
+            assert prediction["probability"] == pytest.approx(expected["probability"], abs=1e-6)
 
 
 def test_the_answer_matches_its_schema(reader: TestClient, images: NDArray[np.uint8]) -> None:
     blank, negative = np.zeros((28, 28), np.uint8), 255 - images[1]
     pictures = np.stack([images[0], blank, negative])
     body = {"inputs": [{"pixels": image.tolist()} for image in pictures], "return_pixels": True}
-    told = reader.post(PATH, json=body).json()
-    assert Predictions.model_validate(told).model_dump(exclude_none=True) == told
+    answer = reader.post(PATH, json=body).json()
+    assert Predictions.model_validate(answer).model_dump(exclude_none=True) == answer
 
 
 def test_a_digit_is_answered_without_a_thread(
@@ -149,8 +152,8 @@ def test_a_deep_network_is_computed_through_all_its_layers(
     layers = [(tensors[f"layers.{k}.weight"], tensors[f"layers.{k}.bias"]) for k in (1, 2, 3)]
     parameters = [(W.astype(float), b.astype(float)) for W, b in layers]
     body = {"inputs": [{"dataset": "mnist", "index": 4}]}
-    told = only(reader.post(f"/v1/models/{world.deep}/predict", json=body))
-    check(told, row_probabilities(parameters, "tanh", images[4].ravel() / 255))
+    prediction = only(reader.post(f"/v1/models/{world.deep}/predict", json=body))
+    check(prediction, row_probabilities(parameters, "tanh", images[4].ravel() / 255))
 
 
 def test_a_job_without_a_checkpoint_suggests_a_retry(

@@ -74,17 +74,19 @@ def test_json_may_contain_the_image_in_any_form(
 
 def test_values_may_be_whole_numbers(reader: TestClient, images: NDArray[np.uint8]) -> None:
     white = (images[SEVEN] > 127).astype(int)
-    told = only(ask_json(reader, {"values": white.tolist()}))
-    assert told["top_k"] == only(ask_json(reader, {"pixels": (255 * white).tolist()}))["top_k"]
+    prediction = only(ask_json(reader, {"values": white.tolist()}))
+    assert (
+        prediction["top_k"] == only(ask_json(reader, {"pixels": (255 * white).tolist()}))["top_k"]
+    )
 
 
 def test_a_jpeg_gives_nearly_the_same_prediction(
     reader: TestClient, images: NDArray[np.uint8], expected: list[NDArray[np.float64]]
 ) -> None:
     body = encoded(images[SEVEN], "JPEG", quality=95)
-    told = only(ask(reader, body, "image/jpeg"))
-    assert told["label"] == 7
-    assert told["probability"] == pytest.approx(expected[SEVEN][7], abs=0.05)
+    prediction = only(ask(reader, body, "image/jpeg"))
+    assert prediction["label"] == 7
+    assert prediction["probability"] == pytest.approx(expected[SEVEN][7], abs=0.05)
 
 
 @pytest.mark.parametrize("shape", [(20, 28, 28), (20, 784)])
@@ -97,16 +99,16 @@ def test_a_batch_is_answered_in_the_order_of_its_images(
     order: Literal["C", "F"],
 ) -> None:
     answer = ask(reader, npy(np.array(images.reshape(shape), order=order)), "application/x-npy")
-    for told, probabilities in zip(answer.json()["predictions"], expected, strict=True):
-        check(told, probabilities)
+    for prediction, probabilities in zip(answer.json()["predictions"], expected, strict=True):
+        check(prediction, probabilities)
 
 
 def test_raw_pixels_may_be_several_images(
     reader: TestClient, images: NDArray[np.uint8], expected: list[NDArray[np.float64]]
 ) -> None:
     answer = ask(reader, images.tobytes(), "application/octet-stream")
-    for told, probabilities in zip(answer.json()["predictions"], expected, strict=True):
-        check(told, probabilities)
+    for prediction, probabilities in zip(answer.json()["predictions"], expected, strict=True):
+        check(prediction, probabilities)
 
 
 @pytest.mark.parametrize("count", [0, 783, 785, 784 * 10_001])
@@ -122,16 +124,18 @@ def test_a_form_may_have_one_file_or_several(
     one = [("image", ("a.png", encoded(images[1]), "image/png"))]
     check(only(reader.post(PATH, files=one)), expected[1])
     several = [("image", ("x", encoded(image))) for image in images]
-    for told, probabilities in zip(
+    for prediction, probabilities in zip(
         reader.post(PATH, files=several).json()["predictions"], expected, strict=True
     ):
-        check(told, probabilities)
+        check(prediction, probabilities)
 
 
 def test_ten_thousand_images_are_answered_together(reader: TestClient, datasets_dir: Path) -> None:
     [path] = datasets_dir.glob("mnist-*/t10k-images-idx3-ubyte.npy")
     [labels] = datasets_dir.glob("mnist-*/t10k-labels-idx1-ubyte.npy")
     answer = ask(reader, npy(np.array(np.load(path))), "application/x-npy", top_k=1)
-    told = [prediction["label"] for prediction in answer.json()["predictions"]]
+    predicted = [prediction["label"] for prediction in answer.json()["predictions"]]
     accuracy = reader.get("/v1/jobs/" + answer.json()["model"]).json()["metrics"]["final"]
-    assert np.mean(told == np.load(labels)) == pytest.approx(accuracy["test_accuracy"], abs=1e-9)
+    assert np.mean(predicted == np.load(labels)) == pytest.approx(
+        accuracy["test_accuracy"], abs=1e-9
+    )

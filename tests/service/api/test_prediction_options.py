@@ -35,10 +35,10 @@ def test_a_bad_option_is_refused_by_name(
 def test_an_image_in_mnists_form_passes_unchanged_and_is_returned(
     reader: TestClient, images: NDArray[np.uint8]
 ) -> None:
-    told = only(ask(reader, encoded(images[2]), "image/png", return_pixels=True))
+    prediction = only(ask(reader, encoded(images[2]), "image/png", return_pixels=True))
     rows, columns = np.nonzero(images[2])
     left, top = columns.min(), rows.min()
-    assert told["input"] == {
+    assert prediction["input"] == {
         "normalized": False,
         "inverted": False,
         "box": [left, top, columns.max() - left + 1, rows.max() - top + 1],
@@ -52,12 +52,12 @@ def test_a_large_dark_digit_on_a_light_background_is_brought_into_mnists_form(
 ) -> None:
     big = np.kron(255 - images[SEVEN], np.ones((9, 9), np.uint8))
     photo = np.pad(big, ((0, 200), (300, 0)), constant_values=255)
-    told = only(ask(reader, encoded(photo), "image/png", return_pixels=True))
-    assert told["label"] == 7
-    assert (told["input"]["normalized"], told["input"]["inverted"]) == (True, True)
-    seen = np.array(told["input"]["pixels"], float)
+    prediction = only(ask(reader, encoded(photo), "image/png", return_pixels=True))
+    assert prediction["label"] == 7
+    assert (prediction["input"]["normalized"], prediction["input"]["inverted"]) == (True, True)
+    seen = np.array(prediction["input"]["pixels"], float)
     assert np.abs(seen - images[SEVEN]).mean() < 12
-    assert told["probability"] == pytest.approx(expected[SEVEN][7], abs=0.2)
+    assert prediction["probability"] == pytest.approx(expected[SEVEN][7], abs=0.2)
 
 
 def test_normalizing_can_be_forced_or_forbidden(
@@ -67,8 +67,8 @@ def test_normalizing_can_be_forced_or_forbidden(
     assert only(ask(reader, body, "image/png", normalize="always"))["input"]["normalized"]
     negative = encoded(255 - images[SEVEN])
     check(only(ask(reader, negative, "image/png", normalize="auto")), expected[SEVEN])
-    told = only(ask(reader, negative, "image/png", normalize="never", return_pixels=True))
-    assert told["input"]["pixels"] == (255 - images[SEVEN]).tolist()
+    prediction = only(ask(reader, negative, "image/png", normalize="never", return_pixels=True))
+    assert prediction["input"]["pixels"] == (255 - images[SEVEN]).tolist()
 
 
 def test_without_normalizing_a_picture_must_have_the_networks_size(reader: TestClient) -> None:
@@ -90,6 +90,6 @@ def test_a_field_of_a_json_body_overrides_the_query_parameter_of_the_same_name(
     inputs = {"inputs": [{"dataset": "mnist", "index": 1}]}
     for body, count in ((inputs, 1), (inputs | {"top_k": 2}, 2)):
         answer = reader.post(PATH, json=body, params={"top_k": 1, "return_pixels": True})
-        [told] = answer.json()["predictions"]
-        assert len(told["top_k"]) == count
-        assert told["input"]["pixels"]
+        [prediction] = answer.json()["predictions"]
+        assert len(prediction["top_k"]) == count
+        assert prediction["input"]["pixels"]

@@ -170,7 +170,7 @@ def raise_together(*errors: Exception) -> None:
     async def unused(*_: object) -> None:
         raise AssertionError
 
-    asyncio.run(IgnoreBrokenStream(app)({}, unused, unused))  # type: ignore[arg-type]
+    asyncio.run(IgnoreBrokenStream(app)({}, unused, unused))  # type: ignore[arg-type]  # a coroutine
 
 
 def test_a_client_that_leaves_while_an_event_is_sent_is_no_error() -> None:
