@@ -27,7 +27,7 @@ from tests.support.job_records import (
     saved,
     started,
     stop,
-    told,
+    stored_epoch,
 )
 
 # How an attempt ends, the job's state before, and its state after.
@@ -175,7 +175,7 @@ def test_a_rerun_epoch_does_not_become_the_latest_or_best(
     again.begin(HANDLE, ENVIRONMENT)
     again.heartbeat((1, 0), [epoch(1, accuracy=0.75)])
     job = jobs.get(first.job)
-    assert job.latest == job.best == told(epoch(1, accuracy=0.5))
+    assert job.latest == job.best == stored_epoch(epoch(1, accuracy=0.5))
 
 
 def test_a_warning_is_an_event_and_may_change_the_row(database: Database, jobs: JobStore) -> None:
@@ -254,7 +254,7 @@ def test_checkpoints_of_an_earlier_attempt_are_dropped_in_turn(database: Databas
 def test_a_commit_carries_the_epochs_before_it(database: Database, jobs: JobStore) -> None:
     attempt = started(database, epochs=3)
     attempt.commit(saved(attempt, 1), [epoch(1)])
-    assert jobs.epochs(attempt.job) == [told(epoch(1))]
+    assert jobs.epochs(attempt.job) == [stored_epoch(epoch(1))]
     assert jobs.get(attempt.job).epochs_done == 1
 
 

@@ -23,8 +23,8 @@ from tests.support.job_records import (
     in_state,
     query,
     started,
+    stored_epoch,
     succeed,
-    told,
 )
 
 # The state that each action leads to from each state; None means that it is refused.
@@ -239,8 +239,8 @@ def test_epochs_are_read_after_a_number(database: Database, jobs: JobStore) -> N
     attempt = started(database, epochs=3)
     epochs = [epoch(number, loss=1 / number) for number in (1, 2, 3)]
     attempt.heartbeat((3, 0), epochs)
-    assert jobs.epochs(attempt.job) == [told(it) for it in epochs]
-    assert jobs.epochs(attempt.job, after=2) == [told(epochs[2])]
+    assert jobs.epochs(attempt.job) == [stored_epoch(it) for it in epochs]
+    assert jobs.epochs(attempt.job, after=2) == [stored_epoch(epochs[2])]
 
 
 def test_events_are_read_after_a_number(database: Database, jobs: JobStore) -> None:
@@ -254,7 +254,7 @@ def test_events_are_read_after_a_number(database: Database, jobs: JobStore) -> N
         (3, "epoch"),
         (4, "warning"),
     ]
-    assert events[1].data == told(epoch(1))
+    assert events[1].data == stored_epoch(epoch(1))
     assert events[2].data == {"code": "code", "message": "message"}
 
 

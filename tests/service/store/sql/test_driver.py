@@ -17,7 +17,7 @@ from service.store.sql.database import Database
 from service.store.sql.driver import DriverConnector
 from service.store.sql.engine import engine_of
 from service.store.sql.sqlite import PRAGMAS, SQLite, sqlite_url
-from tests.support.job_records import DONE, claimed, content, epoch, query, saved, told
+from tests.support.job_records import DONE, claimed, content, epoch, query, saved, stored_epoch
 
 HEARTBEAT = "UPDATE jobs SET heartbeat = heartbeat + 1"
 
@@ -53,7 +53,7 @@ def test_an_attempt_runs_over_the_driver(
     job, events = jobs.events(attempt.job)
     assert (job.state, job.reason and job.reason.code) == ("succeeded", DONE[0])
     assert (job.weights_sha256, job.bit_exact) == ("f" * 64, False)
-    assert (job.best, job.latest) == (told(epoch(1)), told(epoch(2, accuracy=0.8)))
+    assert (job.best, job.latest) == (stored_epoch(epoch(1)), stored_epoch(epoch(2, accuracy=0.8)))
     assert job.finished_at
     assert job.created_at < job.finished_at < events[-1].at
     assert jobs.with_checkpoints(attempt.job)[1] == [saved(attempt, 2)]
