@@ -40,8 +40,8 @@ class Diverged(CoreError):
 
     def __init__(self, epoch: int, step: int, learning_rate: float) -> None:
         super().__init__(
-            f"the loss is not finite in epoch {epoch}, step {step}, "
-            f"at learning rate {learning_rate:g}: try a lower one"
+            f"The loss is no longer finite in epoch {epoch}, step {step}, "
+            f"at learning rate {learning_rate:g}. Try a lower learning rate."
         )
         self.epoch = epoch
         self.step = step

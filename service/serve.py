@@ -108,7 +108,7 @@ def prepare(settings: Settings) -> None:
     """
     make_directory(settings.data_dir.absolute())
     check_writable(settings.data_dir)
-    DatasetStore(settings.resolved_datasets_dir()).arranged(MNIST.name)
+    DatasetStore(settings.resolved_datasets_dir()).data_layout(MNIST.name)
     url = settings.resolved_database_url()
     database = Database(url)
     kill_frozen_lock_holders(database.file)

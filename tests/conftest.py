@@ -67,7 +67,7 @@ def campaign(request: pytest.FixtureRequest) -> Campaign:
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Note which tests of a campaign failed, and keep its figures after each of them.
+    """Record which tests of a campaign failed, and keep its figures after each of them.
 
     The fixture `campaign` can't do this: it is not created if a fixture before it fails.
     """

@@ -1,3 +1,5 @@
+"""The import contracts hold, and each of them catches a planted violation."""
+
 import shutil
 import subprocess
 import sys
@@ -110,7 +112,7 @@ VIOLATIONS = {
 
 
 USES_FAST = {"gradient_descent", "steps", "training"}
-"""Files of mlp_core that are not textbook files, because they use what lies in `fast`."""
+"""Files of mlp_core that are not textbook files, because they use `fast`."""
 
 
 def contracts() -> dict[str, dict[str, Any]]:

@@ -136,8 +136,8 @@ def test_every_test_that_fails_in_the_file_of_a_campaign_is_reported(
     )
     (pytester.mkdir("chaos") / "test_kills.py").write_text(TESTS)
     pytester.inline_run("--campaign", "-p", "no:cacheprovider")
-    told = "3 of 4: `test_bad`, `test_without_a_machine`, `test_untidy`"
-    assert {what: it.measured for what, it in kept("kills").items()} == {"good": "0", FAILED: told}
+    text = "3 of 4: `test_bad`, `test_without_a_machine`, `test_untidy`"
+    assert {what: it.measured for what, it in kept("kills").items()} == {"good": "0", FAILED: text}
 
 
 @pytest.mark.parametrize("suite", SUITES)

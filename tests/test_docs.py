@@ -41,7 +41,7 @@ PAGES = ("GET /openapi.json", "GET /docs")
 
 
 def first_cells(document: str, title: str) -> list[str]:
-    """Return all that is quoted in the first cells of the tables under a heading."""
+    """Return everything that is quoted in the first cells of the tables under a heading."""
     return [name for row in rows(section(document, title)) for name in quoted(row[0])]
 
 
@@ -58,7 +58,7 @@ def defaults_of_settings() -> dict[str, str]:
 # --- Settings -------------------------------------------------------------------------------------
 
 
-def test_every_setting_stands_in_the_table_and_no_other() -> None:
+def test_every_setting_is_in_the_table_and_no_other() -> None:
     assert set(defaults_of_settings()) == {f"MLP_{name.upper()}" for name in Settings.model_fields}
 
 
@@ -98,13 +98,13 @@ def routes() -> set[str]:
     }
 
 
-def test_every_route_stands_in_the_table_and_no_other() -> None:
+def test_every_route_is_in_the_table_and_no_other() -> None:
     table = rows(section("docs/api.md", "Routes"))
     written = [route for row in table for route in quoted(row[0])]
     assert sorted(written) == sorted(routes() | set(PAGES))
 
 
-def test_every_field_of_a_spec_stands_in_the_table_with_its_default() -> None:
+def test_every_field_of_a_spec_is_in_the_table_with_its_default() -> None:
     table = {
         name: row[1] for row in rows(section("docs/jobs.md", "The spec")) for name in quoted(row[0])
     }
@@ -118,13 +118,13 @@ def test_every_field_of_a_spec_stands_in_the_table_with_its_default() -> None:
     assert table["hidden"] == "`[128]`"
 
 
-def test_every_preset_stands_in_the_tables_and_no_other() -> None:
+def test_every_preset_is_in_the_tables_and_no_other() -> None:
     assert first_cells("docs/jobs.md", "Presets") == list(PRESETS)
     compared = first_cells("README.md", "How it compares with the course assignment")
     assert compared == [name for name in PRESETS if name != "mlp-augmented"]
 
 
-def test_every_parameter_of_an_optimizer_stands_in_the_table_with_its_default() -> None:
+def test_every_parameter_of_an_optimizer_is_in_the_table_with_its_default() -> None:
     table = rows(section("docs/jobs.md", "Optimizers"))
     for row, optimizer in zip(table, (Sgd(), AdamW(type="adamw")), strict=True):
         parameters = re.findall(r"`(\w+)` ([\w.]+)", row[1])
@@ -132,13 +132,13 @@ def test_every_parameter_of_an_optimizer_stands_in_the_table_with_its_default() 
         assert {"type": json.loads(quoted(row[0])[1])} | values == optimizer.model_dump()
 
 
-def test_every_field_of_the_augmentation_stands_in_the_table_with_its_default() -> None:
+def test_every_field_of_the_augmentation_is_in_the_table_with_its_default() -> None:
     table = rows(section("docs/jobs.md", "Augmentation"))
     values = {quoted(name)[0]: float(default) for name, default, _ in table}
     assert values == Augmentation().model_dump()
 
 
-def test_every_field_of_a_job_stands_in_the_table_and_no_other() -> None:
+def test_every_field_of_a_job_is_in_the_table_and_no_other() -> None:
     assert sorted(first_cells("docs/jobs.md", "The answer")) == sorted(Job.model_fields)
 
 
@@ -235,7 +235,7 @@ def test_every_command_has_a_section_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("name", commands())
-def test_every_option_of_a_command_stands_in_its_table_and_no_other(name: str) -> None:
+def test_every_option_of_a_command_is_in_its_table_and_no_other(name: str) -> None:
     options = {
         option
         for parameter in commands()[name].params

@@ -27,7 +27,7 @@ def test_every_vendored_file_has_the_digest_it_is_listed_with() -> None:
             assert sha256((folder(package) / name).read_bytes()) == digest, name
 
 
-def test_nothing_unlisted_lies_in_the_vendor_folder() -> None:
+def test_the_vendor_folder_has_only_listed_files() -> None:
     listed = {folder(package) / name for package in PACKAGES for name in package["files"]}
     lying = {path for path in VENDOR.rglob("*") if not path.is_dir()}
     assert lying == listed | {VENDOR / "vendor.json"}

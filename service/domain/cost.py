@@ -5,25 +5,27 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from mlp_core import BLOCK_ROWS, IMAGES_PER_DEFORMATION, Recipe
-from service.domain.dataset_shape import Shape as Shape
+from service.domain.dataset_shape import Shape
 from service.domain.errors import Flaw, SpecRefused
 
 FLOAT_BYTES = 4
 MAX_STEP_SECONDS = 2.0
-"""A worker sends a heartbeat between steps only; during a longer one it would look dead."""
+"""A worker writes heartbeats only between steps; during a longer step it would look dead."""
 
-# Measured on one core of a server of the 2020s, with OpenBLAS in float32. They serve the estimate.
+# Measured on one core of a server of the 2020s, with OpenBLAS in float32. They are used for the
+# estimated run time.
 FLOPS_PER_SECOND = 100e9
 SECONDS_PER_STEP = 40e-6
 SECONDS_PER_PIXEL = 0.5e-9
 SECONDS_PER_DEFORMATION = 0.25e-3
-"""For a group of images."""
+"""Seconds to deform one group of images."""
 SECONDS_PER_MOMENT = 1.3e-9
+"""Seconds to update one number that the optimizer keeps for a parameter, in one step."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What training takes."""
+    """The estimated cost of a training run."""
 
     parameters: int
     """Weights and biases."""
@@ -37,7 +39,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Limits:
-    """What one job may ask for; the fields are the settings `max_…`."""
+    """The most that one job may need; the fields are the settings `max_…`."""
 
     layers: int
     width: int
@@ -49,7 +51,7 @@ class Limits:
 
 
 def cost_of(recipe: Recipe, data: Shape) -> Cost:
-    """Return what training by `recipe` on `data` takes."""
+    """Return the cost of training by `recipe` on `data`."""
     sizes = [data.inputs, *recipe.hidden, data.classes]
     weights = sum(n_in * n_out for n_in, n_out in pairwise(sizes))
     parameters = weights + sum(sizes[1:])
@@ -68,7 +70,7 @@ def cost_of(recipe: Recipe, data: Shape) -> Cost:
 
 def _numbers_in_memory(recipe: Recipe, sizes: list[int], parameters: int) -> int:
     # Seven copies of the parameters: the network, its gradients and the network being evaluated,
-    # and both networks twice in a checkpoint, as arrays and as bytes. The optimiser's moments are
+    # and both networks twice in a checkpoint, as arrays and as bytes. The optimizer's moments are
     # kept once and are twice in a checkpoint.
     copies = 7 + 3 * _moments(recipe)
     # The first layer's weights and gradients have spare room for rare rows, and evaluating a block
@@ -99,7 +101,7 @@ def _seconds_per_epoch(
 
 
 def _moments(recipe: Recipe) -> int:
-    """Return how many numbers the optimiser keeps for each parameter."""
+    """Return how many numbers the optimizer keeps for each parameter."""
     return 2 if recipe.optimizer == "adamw" else int(recipe.momentum > 0)
 
 
@@ -107,7 +109,7 @@ def check(recipe: Recipe, data: Shape, limits: Limits) -> Cost:
     """Return the cost of training by `recipe` on `data`.
 
     Raises:
-        SpecRefused: it is over a limit; there is one flaw for each field to change.
+        SpecRefused: the cost is over a limit; there is one flaw for each field to change.
 
     """
     if flaws := list(_field_flaws(recipe, limits)):

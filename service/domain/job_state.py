@@ -1,4 +1,4 @@
-"""The states of a job, as the server needs them: those that clients see, and who has a worker."""
+"""Job states as the server uses them: those that clients see, and those that have a worker."""
 
 from mlp_client.job_state import FINAL, State
 

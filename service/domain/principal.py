@@ -23,4 +23,4 @@ class Principal:
 
 
 ANONYMOUS = Principal(None, frozenset())
-"""The principal of requests to routes that need no key; it sees no jobs."""
+"""The principal of requests to routes that need no key; it can see no jobs."""

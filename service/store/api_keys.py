@@ -46,12 +46,12 @@ class ApiKey:
 
     @property
     def expired(self) -> bool:
-        """Whether its time is over."""
+        """Whether the lifetime of the key is over."""
         return self.expires_at is not None and self.expires_at <= now()
 
 
 class ApiKeyStore:
-    """The API keys. A revoked key stays: while there is any row, the service is not open to all."""
+    """The API keys. A revoked key stays: as long as there is any row, requests need a key."""
 
     def __init__(self, connector: Connector) -> None:
         self._connector = connector
@@ -62,7 +62,7 @@ class ApiKeyStore:
         scopes: Collection[str],
         lifetime: timedelta | None = None,
     ) -> str:
-        """Store a new key and return it, with its secret: it can't be read again."""
+        """Store a new key and return it with its secret, which can't be read again."""
         id_ = "".join(secrets.choice(ID_LETTERS) for _ in range(ID_LENGTH))
         secret = secrets.token_urlsafe(32)
         created = now()
@@ -97,7 +97,7 @@ class ApiKeyStore:
 
 
 def sha256_of(secret: str) -> str:
-    """Return what is stored of a secret."""
+    """Return the digest that is stored in place of a secret."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 

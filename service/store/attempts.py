@@ -1,4 +1,4 @@
-"""What a worker writes about its one job: begin, heartbeat, epochs, checkpoints, end.
+"""Everything a worker writes about its one job: begin, heartbeat, epochs, checkpoints, end.
 
 Every write is guarded by the attempt's number: a worker that has been replaced by another gets
 `Replaced`, and has changed nothing.
@@ -35,6 +35,7 @@ PROGRESS = "SELECT epochs_done, batches_done FROM jobs WHERE number = :job"
 TRAIN_LOSSES = "SELECT number, train_loss FROM epochs WHERE job = :job"
 LAST_EPOCH = "SELECT max(number) AS last FROM epochs WHERE job = :job"
 
+# Where a job goes when its worker ends, by its state before: a pause or cancel may be under way.
 SUCCEEDED = {
     State.RUNNING: State.SUCCEEDED,
     State.PAUSING: State.SUCCEEDED,
@@ -54,15 +55,15 @@ STOPPED = {
 
 @dataclass(frozen=True)
 class TrainingTask:
-    """What a worker needs to know to begin."""
+    """Everything a worker needs to begin training."""
 
     spec: dict[str, Any]
     checkpoints: list[CheckpointRef]
     """Newest first."""
     train_losses: dict[int, float]
-    """Of the epochs that earlier attempts recorded, by number: a re-run must repeat them."""
+    """By epoch number, as earlier attempts recorded them; a re-run must repeat them."""
     environment: dict[str, Any] | None
-    """Where earlier attempts ran."""
+    """The environment that decided the bits of earlier attempts."""
     job_bytes: int
     """Memory that the job's arrays take: see Cost."""
 
@@ -75,9 +76,9 @@ class Attempt:
         self.job, self.number = job, number
 
     def begin(self, handle: dict[str, Any], environment: dict[str, Any]) -> TrainingTask:
-        """Give the first heartbeat, with the handle by which others find this process.
+        """Write the first heartbeat, with the handle by which the dispatcher finds this process.
 
-        The row's environment is that of its checkpoints: it changes here only if there are none.
+        The row's environment is that of its checkpoints, so it changes here only if there are none.
         """
         with self._locked() as (transaction, row):
             job = {"job": row["number"]}
@@ -93,10 +94,10 @@ class Attempt:
         return TrainingTask(task["spec"], checkpoints, losses, task["environment"], job_bytes)
 
     def heartbeat(self, cursor: Cursor, finished: Sequence[mlp_core.Epoch] = ()) -> State:
-        """Record that the worker lives and how far it is, with the epochs finished since.
+        """Record that the worker is alive and how far it is, with the epochs finished since.
 
-        Returns the state, which is what clients ask for. An epoch that an earlier attempt recorded
-        stays as it is.
+        Returns the state, by which a client's pause or cancel reaches the worker. An epoch that an
+        earlier attempt recorded stays unchanged.
         """
         with self._locked() as (transaction, row):
             _advance(transaction, row, cursor, finished)
@@ -113,7 +114,7 @@ class Attempt:
     ) -> tuple[State, list[str]]:
         """Make a checkpoint count, with the epochs before it.
 
-        Returns the state, and the keys of older checkpoints that count no longer.
+        Returns the state, and the keys of older checkpoints that no longer count.
         """
         with self._locked() as (transaction, row):
             dropped = _commit(transaction, row, saved, finished)
@@ -127,7 +128,10 @@ class Attempt:
         finished: Sequence[mlp_core.Epoch] = (),
         weights_sha256: str | None = None,
     ) -> State:
-        """Leave the job by the move for its state, with the last checkpoint and epochs."""
+        """Store the last checkpoint and epochs, and move the job to the state after its own.
+
+        Returns the new state; `moves` is one of SUCCEEDED, FAILED and STOPPED.
+        """
         code, message = reason
         with self._locked() as (transaction, row):
             to = moves[State(row["state"])]
@@ -181,7 +185,7 @@ def _commit(
     saved: CheckpointRef,
     finished: Sequence[mlp_core.Epoch],
 ) -> list[str]:
-    """Name the checkpoint in a locked row; return the keys that count no longer."""
+    """Name the checkpoint in a locked row; return the keys that no longer count."""
     before = checkpoint_refs(transaction, row)
     cursor = (saved.epochs_done, saved.batches_done)
     moved = not before or cursor > (before[0].epochs_done, before[0].batches_done)

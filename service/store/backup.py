@@ -36,7 +36,7 @@ DELETE = "DELETE FROM checkpoints WHERE key IN ({keys})"
 
 @dataclass
 class Copied:
-    """What was copied into a backup."""
+    """The contents of a backup in numbers."""
 
     jobs: int = 0
     checkpoints: int = 0
@@ -57,10 +57,14 @@ def backup(url: str, artifacts: Artifacts, destination: Path) -> Copied:
 
     """
     if destination.exists():
-        raise StoreBroken(f"{destination} exists; a backup needs a new directory")
+        raise StoreBroken(
+            f"{destination} already exists; choose a directory that does not exist yet"
+        )
     source = engine_of(url)
     if not source.exists():
-        raise StoreBroken(f"there is no database {source.file}; name its directory with --data-dir")
+        raise StoreBroken(
+            f"there is no database at {source.file}; name its directory with --data-dir"
+        )
     make_directory(destination.absolute().parent)
     unfinished = destination.absolute().with_name(f".{destination.name}.{os.getpid()}.tmp")
     try:
@@ -83,8 +87,8 @@ def _copy_consistently(source: Engine, artifacts: Artifacts, directory: Path) ->
         if not replaced:
             return copied
     raise StoreBroken(
-        f"in {TRIES} tries checkpoints were replaced before they were copied, such as "
-        f"{min(replaced)}; try again when fewer jobs train, or pause them"
+        f"{min(replaced)} and perhaps other checkpoints were replaced before they could be copied, "
+        f"in each of {TRIES} tries; pause some jobs, or try again when fewer are training"
     )
 
 
@@ -142,6 +146,6 @@ def _forget(database: Database, keys: list[str]) -> None:
 
 
 def _take_from_workers(queue: Queue) -> None:
-    why = "the job was trained elsewhere when this backup was made"
+    why = "The job was training on the original server when this backup was made."
     for row in queue.active():
         queue.lose(row.job, row.attempt, why, counts=False, code="backup")

@@ -57,17 +57,17 @@ def checkpoint_refs(transaction: Transaction, job: Row) -> list[CheckpointRef]:
 def name_checkpoint(
     transaction: Transaction, job: int, saved: CheckpointRef, dropped: Iterable[str]
 ) -> None:
-    """Make a checkpoint count, and those with the keys `dropped` count no longer.
+    """Make a checkpoint count, and drop those with the keys `dropped`.
 
     A commit that seemed to fail may have named it already.
     """
-    gone = [{"job": job, "key": key} for key in (*dropped, saved.key)]
-    transaction.execute_many(DELETE, gone)
+    replaced = [{"job": job, "key": key} for key in (*dropped, saved.key)]
+    transaction.execute_many(DELETE, replaced)
     transaction.execute(INSERT, **asdict(saved) | {"job": job})
 
 
 def drop_older_checkpoints(transaction: Transaction, job: int) -> None:
-    """Let only the newest checkpoint of a job count."""
+    """Drop all checkpoints of a job except the newest."""
     transaction.execute(DELETE_OLDER, job=job)
 
 
@@ -93,7 +93,7 @@ def decode(data: bytes, cursor: Cursor) -> Checkpoint:
 
 
 def weights_only(arrays: Arrays) -> dict[str, np.ndarray]:
-    """Return the tensors of the network, by name, without those of the optimiser."""
+    """Return the tensors of the network, by name, without those of the optimizer."""
     return {name: arrays[name] for name in sorted(arrays) if name.startswith("layers.")}
 
 
@@ -130,7 +130,7 @@ class CheckpointStore:
         """Read a checkpoint.
 
         Raises:
-            FileNotFoundError: the file is gone, as when a newer one has taken its place.
+            FileNotFoundError: there is no file, for example because a newer one has replaced it.
             Damaged: the file is not what was saved.
             StoreBroken: the file can't be read at the moment.
 

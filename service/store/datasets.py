@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What is known of a data set without opening it."""
+    """The description of a data set, which does not need its files."""
 
     name: str
     description: str
@@ -44,7 +44,7 @@ class DatasetInfo:
     train_rows: int
     test_rows: int
     sha256: dict[str, str]
-    """By the name of each unpacked IDX file."""
+    """Digests by the names of the unpacked IDX files."""
     license: str
     attribution: str
 
@@ -84,11 +84,10 @@ MNIST = DatasetInfo(
 SHIPPED = {MNIST.name: MNIST}
 PACKED = Path(__file__).parent / "mnist"
 
-
 BAD_FILE = (EOFError, ValueError, SyntaxError, TokenError, BadZipFile)
-"""What NumPy raises for a damaged file: it reads the header as Python."""
+"""Errors that NumPy raises for a damaged file, because it reads the header as Python."""
 NOT_WHOLE = (FileNotFoundError, *BAD_FILE, DatasetError)
-"""What an arrangement raises that is not there, or is damaged."""
+"""Errors that a missing or damaged data layout raises."""
 
 
 class DatasetStore:
@@ -100,11 +99,11 @@ class DatasetStore:
         self._lock = threading.Lock()
 
     def all(self) -> list[DatasetInfo]:
-        """Return what is known of each data set."""
+        """Return the descriptions of all data sets."""
         return list(SHIPPED.values())
 
     def describe(self, name: str) -> DatasetInfo:
-        """Return what is known of the data set `name`.
+        """Return the description of the data set `name`.
 
         Raises:
             DatasetNotFound: there is no data set of that name.
@@ -127,10 +126,10 @@ class DatasetStore:
                 self._open[name] = self._map(self.describe(name))
             return self._open[name]
 
-    def arranged(self, name: str) -> DataLayout:
-        """Return the arrangement of a data set, memory-mapped; the first call makes it.
+    def data_layout(self, name: str) -> DataLayout:
+        """Return the layout of a data set, memory-mapped; the first call on a machine makes it.
 
-        Where it can't be kept it is made in memory: it saves time, and nothing else depends on it.
+        If it can't be written, it is made in memory: it only saves time.
 
         Raises:
             DatasetNotFound: there is no data set of that name.
@@ -138,15 +137,17 @@ class DatasetStore:
 
         """
         dataset, info = self.open(name), self.describe(name)
-        # Others give other bits, or are cut into other blocks.
+        # Layouts of other versions give other bits, or are cut into other blocks.
         folder = self._folder(info) / f"arranged-{ARITHMETIC}-{BLOCK_ROWS}"
         try:
             with contextlib.suppress(*NOT_WHOLE):
-                return _arrangement(folder)
+                return _mapped_layout(folder)
             with _locked(folder):
-                return _made_again(folder, dataset)
+                return _made_layout(folder, dataset)
         except (OSError, StoreBroken) as exc:
-            logger.warning("the arrangement of %s can't be kept: %s", name, exc)
+            logger.warning(
+                "the data layout of %s can't be written and is made in memory: %s", name, exc
+            )
             return lay_out(dataset)
 
     def _map(self, info: DatasetInfo) -> Dataset:
@@ -181,19 +182,19 @@ def _mapped(folder: Path, names: Iterable[str]) -> list[np.ndarray]:
     return [np.load(folder / f"{name}.npy", "r", allow_pickle=False) for name in names]
 
 
-def _arrangement(folder: Path) -> DataLayout:
+def _mapped_layout(folder: Path) -> DataLayout:
     names = DataLayout.ARRAY_NAMES
     return DataLayout.from_arrays(dict(zip(names, _mapped(folder, names), strict=True)))
 
 
-def _made_again(folder: Path, dataset: Dataset) -> DataLayout:
-    """Return the arrangement; make it first, unless another process has just done it."""
+def _made_layout(folder: Path, dataset: Dataset) -> DataLayout:
+    """Return the layout; make it first, unless another process has just done so."""
     try:
-        return _arrangement(folder)
+        return _mapped_layout(folder)
     except NOT_WHOLE:
         for name, array in lay_out(dataset).arrays().items():
             write_atomic(folder / f"{name}.npy", _npy(array))
-        return _arrangement(folder)
+        return _mapped_layout(folder)
 
 
 @contextlib.contextmanager
@@ -206,7 +207,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _unpack(info: DatasetInfo, folder: Path) -> None:
-    """Write the files that are not in `folder` yet; of concurrent processes one does it."""
+    """Write the files that are not in `folder` yet; of concurrent processes, only one does so."""
     with _locked(folder):
         for name in info.sha256:
             path = folder / f"{name}.npy"
@@ -217,7 +218,9 @@ def _unpack(info: DatasetInfo, folder: Path) -> None:
 def _unpacked(info: DatasetInfo, name: str) -> np.ndarray:
     data = gzip.decompress((PACKED / f"{name}.gz").read_bytes())
     if hashlib.sha256(data).hexdigest() != info.sha256[name]:
-        raise StoreBroken(f"the file {name}.gz of the data set {info.name} is damaged")
+        raise StoreBroken(
+            f"the file {name}.gz of the data set {info.name} is damaged; install the package again"
+        )
     array = read_idx(data)
     return array.reshape(len(array), -1) if array.ndim > 1 else array
 

@@ -9,7 +9,7 @@ from service.domain.errors import StoreBroken, StoreFull
 
 
 def store_error(what: str, exc: OSError) -> StoreBroken:
-    """Return an operating system's error as the store's: it can't do `what`."""
+    """Return an error of the operating system as one of the store: it can't do `what`."""
     full = exc.errno in (errno.ENOSPC, errno.EDQUOT)
     return (StoreFull if full else StoreBroken)(f"can't {what}: {exc.strerror}")
 
@@ -31,7 +31,7 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 def sync(path: Path) -> None:
-    """Let a file's bytes, or a directory's entries, survive a power cut."""
+    """Sync a file's bytes, or a directory's entries, so that they survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -43,15 +43,16 @@ def make_directory(path: Path) -> None:
     """Create `path` and its parents durably.
 
     A directory that exists may be new: the process that created it may have been killed before it
-    synced the entry. Those above it are older, because each is synced before the next is created.
+    synced the entry. Directories above it are older, because each is synced before the next one is
+    created.
     """
-    there = path.is_dir()
+    existed = path.is_dir()
     try:
-        if not there:
+        if not existed:
             make_directory(path.parent)
             path.mkdir(exist_ok=True)
         sync(path.parent)
     except OSError as exc:
-        if there and isinstance(exc, PermissionError):
+        if existed and isinstance(exc, PermissionError):
             return  # the parent belongs to another user, so it is not new either
         raise store_error(f"create the directory {path.name}", exc) from exc

@@ -9,8 +9,9 @@ from service.store.sql.values import now
 from service.store.stored_job import StoredJob
 
 KEY_LIFETIME = timedelta(hours=24)
+"""A key is kept for at least this long."""
 KEY_JOBS = 10_000
-"""A key is kept for so many jobs after its own, whatever its age: clocks may jump."""
+"""A key is kept for at least this many later jobs, whatever its age, because clocks may jump."""
 
 FIND = """
 SELECT body_sha256, job, answer FROM idempotency_keys WHERE owner = :owner AND key = :key
@@ -26,25 +27,27 @@ DELETE FROM idempotency_keys WHERE job_number IN (
 """
 
 
-def find_twin(
+def find_answer(
     transaction: Transaction, owner: str | None, key: str, body: bytes
 ) -> tuple[str, str] | None:
-    """Return the job that the owner's first submission with `key` made, and its answer.
+    """Return the job and the answer of the owner's first submission with `key`; None without one.
 
     Raises:
         KeyReused: the key was used with another body.
 
     """
-    twin = transaction.row(FIND, owner=owner or "", key=key)
-    if twin is None:
+    first = transaction.row(FIND, owner=owner or "", key=key)
+    if first is None:
         return None
-    if twin["body_sha256"] != hashlib.sha256(body).hexdigest():
+    if first["body_sha256"] != hashlib.sha256(body).hexdigest():
         raise KeyReused(key)
-    return twin["job"], twin["answer"]
+    return first["job"], first["answer"]
 
 
-def keep_key(transaction: Transaction, key: str, body: bytes, job: StoredJob, answer: str) -> None:
-    """Remember the answer, and forget a few old keys that nobody will retry."""
+def keep_answer(
+    transaction: Transaction, key: str, body: bytes, job: StoredJob, answer: str
+) -> None:
+    """Store the answer under the key, and delete a few keys that are too old to be sent again."""
     at = now()
     transaction.execute(
         INSERT,

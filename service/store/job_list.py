@@ -1,4 +1,4 @@
-"""The one statement that is built: a list of jobs with filters."""
+"""Builds the statement that lists jobs, the one query that depends on its filters."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""What clients do with jobs: submit, read, list, cancel, pause, resume, delete."""
+"""Jobs as clients use them: submit, read, list, cancel, pause, resume, delete."""
 
 import secrets
 import time
@@ -11,7 +11,7 @@ from typing import Any
 from service.domain.errors import JobNotFound, NoneSucceeded, WrongMove
 from service.domain.job_state import WITH_WORKER, State
 from service.store.checkpoints import CheckpointRef, checkpoint_refs
-from service.store.idempotency import find_twin, keep_key
+from service.store.idempotency import find_answer, keep_answer
 from service.store.job_list import newest_jobs
 from service.store.sql.connector import Connector
 from service.store.sql.transaction import Transaction
@@ -27,8 +27,7 @@ from service.store.stored_job import (
 )
 from service.store.transitions import lock_statement, transition
 
-# What each action makes of each state that allows it. A state that is already where the action
-# leads is left alone, so that repeating a done action is harmless.
+# The state that each action leads to, from each state that allows it.
 ACTIONS: dict[str, dict[State, State]] = {
     "cancel": {
         State.QUEUED: State.CANCELLED,
@@ -39,6 +38,7 @@ ACTIONS: dict[str, dict[State, State]] = {
     "pause": {State.QUEUED: State.PAUSED, State.RUNNING: State.PAUSING},
     "resume": {State.PAUSED: State.QUEUED, State.PAUSING: State.RUNNING},
 }
+# The states in which an action is already done, so that repeating it changes nothing.
 DONE: dict[str, tuple[State, ...]] = {
     "cancel": (State.CANCELLING, State.CANCELLED),
     "pause": (State.PAUSING, State.PAUSED),
@@ -46,7 +46,7 @@ DONE: dict[str, tuple[State, ...]] = {
 }
 Columns = Mapping[str, Sequence[float]]
 
-# `{own}` stands where a statement about jobs is narrowed to those of one owner: see `_narrowed`.
+# `{own}` is the place where a statement is narrowed to the jobs of one owner: see `_narrowed`.
 INSERT = f"""
 INSERT INTO jobs (id, owner, state, attempt, lost_workers, spec, spec_version, cost,
     batches_per_epoch, epochs_done, batches_done, bit_exact, heartbeat, event_count, created_at)
@@ -85,17 +85,17 @@ MAX_NUMBER = 2**63 - 1
 
 @dataclass(frozen=True)
 class Submission:
-    """What became of a submission."""
+    """The result of a submission."""
 
     job: str
     answer: str
     replayed: bool
-    """True if an earlier request with the same key made the job."""
+    """True if an earlier request with the same key submitted the job."""
 
 
 @lru_cache
 def _narrowed(statement: str, everything: bool) -> str:
-    """Return a statement about all jobs, or about those of `:owner` alone.
+    """Return a statement about all jobs, or about those of `:owner` only.
 
     These are two texts: SQLite finds no index for a condition that a parameter may switch off.
     """
@@ -112,9 +112,9 @@ class JobStore:
         self._owner, self._everything = owner, everything
 
     def seen_by(self, owner: str | None, *, everything: bool) -> "JobStore":
-        """Return the store as `owner` knows it: what is submitted there is the owner's.
+        """Return the view of `owner`, to whom the jobs submitted through it belong.
 
-        Without `everything` the jobs of others do not exist there; nobody (None) has none at all.
+        Without `everything` the view has only the owner's jobs; for no owner (None) it has none.
         """
         return JobStore(self._connector, owner, everything=everything)
 
@@ -125,34 +125,34 @@ class JobStore:
         key: str | None = None,
         body: bytes = b"",
     ) -> Submission:
-        """Store a new queued job, and what `render` makes of it as the answer.
+        """Store a new queued job, with the answer that `render` makes of it.
 
-        With an idempotency `key` seen before, nothing is stored and the first answer comes back.
+        If the idempotency `key` was used before, it stores nothing and returns the first answer.
 
         Raises:
             KeyReused: the key was used with another body.
 
         """
         with self._connector.write() as transaction:
-            if key is not None and (twin := find_twin(transaction, self._owner, key, body)):
-                return Submission(*twin, replayed=True)
+            if key is not None and (first := find_answer(transaction, self._owner, key, body)):
+                return Submission(*first, replayed=True)
             row = _insert(transaction, self._owner, job)
             stored = _placed_job(transaction, row)
             answer = render(stored)
             if key is not None:
-                keep_key(transaction, key, body, stored, answer)
+                keep_answer(transaction, key, body, stored, answer)
         return Submission(stored.id, answer, replayed=False)
 
     def replay(self, key: str, body: bytes) -> Submission | None:
-        """Return what an earlier submission with the same key was answered, if there was one.
+        """Return the result of an earlier submission with the same key, if there was one.
 
         Raises:
             KeyReused: the key was used with another body.
 
         """
         with self._connector.read() as transaction:
-            twin = find_twin(transaction, self._owner, key, body)
-        return Submission(*twin, replayed=True) if twin else None
+            first = find_answer(transaction, self._owner, key, body)
+        return Submission(*first, replayed=True) if first else None
 
     def get(self, id_: str) -> StoredJob:
         """Return the job, with its place in the queue."""
@@ -160,7 +160,7 @@ class JobStore:
             return _placed_job(transaction, self._find(transaction, id_))
 
     def page(self, limit: int, after: str | None = None, states: Sequence[State] = ()) -> Page:
-        """Return up to `limit` jobs, newest first, from the one behind `after`."""
+        """Return up to `limit` jobs, newest first, starting behind the job `after`."""
         statement = newest_jobs(states, below=after is not None, own=not self._everything)
         with self._connector.read() as transaction:
             below = None if after is None else self._find(transaction, after)["number"]
@@ -178,15 +178,15 @@ class JobStore:
             row = self._lock(transaction, id_)
             state = State(row["state"])
             if state in ACTIONS[action]:
-                wish = {"code": "user", "message": f"a client asked to {action}"}
-                reason = None if action == "resume" else wish
+                message = f"A client asked to {action} the job."
+                reason = None if action == "resume" else {"code": "user", "message": message}
                 transition(transaction, row, ACTIONS[action][state], reason)
             elif state not in DONE[action]:
                 raise WrongMove(action, row["state"], _allowed(state))
             return _placed_job(transaction, self._find(transaction, id_))
 
     def delete(self, id_: str) -> None:
-        """Forget a job and everything known about it.
+        """Delete a job and everything stored about it.
 
         Raises:
             WrongMove: a worker trains it; cancel it first.
@@ -278,7 +278,7 @@ class JobStore:
         return found[0]
 
     def _rows(self, transaction: Transaction, statement: str, **values: Any) -> list[Row]:
-        """Execute a statement about jobs, narrowed to those that are seen."""
+        """Execute a statement about jobs, narrowed to those in this view."""
         statement = _narrowed(statement, self._everything)
         return transaction.rows(statement, owner=self._owner, **values)
 
@@ -289,7 +289,7 @@ EPOCH_COLUMNS = ("epoch", "train_loss", "train_accuracy", "test_loss", "test_acc
 def _insert(transaction: Transaction, owner: str | None, job: NewJob) -> Row:
     values = {"id": f"job_{_uuid7()}", "owner": owner, "state": State.QUEUED, **vars(job)}
     [row] = transaction.rows(INSERT, **values, bit_exact=True, created_at=now())
-    # Except for the count of events, the row stays as it is.
+    # The event changes nothing else in the row that is returned.
     transition(transaction, row | {"event_count": 0}, State.QUEUED, None)
     return row
 

@@ -1,4 +1,4 @@
-"""What the dispatcher does with jobs: claim the next one, watch those with workers, requeue."""
+"""Jobs as the dispatcher uses them: claim the next one, watch those with workers, requeue."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ LOST = {
 MAX_LOST_WORKERS = 5
 """Workers a job may lose in a row, with no checkpoint in between, before it fails."""
 PRUNED_TOGETHER = 5
-"""Finished jobs deleted in one transaction: nobody else can write meanwhile."""
+"""Finished jobs deleted in one transaction: no other process can write meanwhile."""
 
 
-# `{but}` stands where jobs that wait to be tried again are left out. Concurrent claims on engines
-# that lock single rows each take another row, instead of waiting for the same one.
+# `{waiting}` is the place where jobs that wait to be tried again are excluded. On engines that lock
+# single rows, concurrent claims each take another row instead of waiting for the same one.
 LOCK_OLDEST = lock_statement(
     """number = (
-    SELECT number FROM jobs WHERE state = 'queued'{but}
+    SELECT number FROM jobs WHERE state = 'queued'{waiting}
     ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED
 ) AND state = 'queued'"""
 )
@@ -55,7 +55,7 @@ DELETE = "DELETE FROM jobs WHERE id IN ({ids})"
 
 @dataclass(frozen=True)
 class Claim:
-    """A job that is the dispatcher's to start."""
+    """A job that the dispatcher has claimed and must start."""
 
     job: str
     attempt: int
@@ -73,11 +73,11 @@ class Active:
 
 
 class Lost(NamedTuple):
-    """Where a job is that has lost its worker."""
+    """The new state of a job that has lost its worker."""
 
     state: State
     lost_workers: int
-    """How many it has lost in a row."""
+    """How many workers it has lost in a row."""
 
 
 class Queue:
@@ -88,15 +88,15 @@ class Queue:
 
     @property
     def file(self) -> Path | None:
-        """The file in which all of this is kept; None if a database server keeps it."""
+        """The file that holds the jobs; None if a database server holds them."""
         return self._connector.file
 
     def claim(self, waiting: Collection[str] = ()) -> Claim | None:
         """Take the oldest queued job that is not among those `waiting` to be tried again."""
         listed, parameters = in_list("waiting", waiting)
-        but = f" AND id NOT IN ({listed})" if waiting else ""
+        excluded = f" AND id NOT IN ({listed})" if waiting else ""
         with self._connector.write() as transaction:
-            row = transaction.row(LOCK_OLDEST.replace("{but}", but), **parameters)
+            row = transaction.row(LOCK_OLDEST.replace("{waiting}", excluded), **parameters)
             if row is None:
                 return None
             attempt = row["attempt"] + 1
@@ -126,18 +126,18 @@ class Queue:
         code: str = "worker_lost",
         counts: bool = True,
     ) -> Lost | None:
-        """Take the job away from a worker that is gone; return where it is now.
+        """Take the job away from a worker that has died or must not continue; return its new state.
 
         None means that the worker had finished, or that another attempt is under way.
         With `counts` the worker of a running job is one of the five in a row after which it fails.
-        `code` and `why` become the reason, unless a client had asked for a pause or an end.
+        `code` and `why` become the reason, unless a client had asked to pause or cancel the job.
         """
         with self._connector.write() as transaction:
             row = lock_attempt(transaction, job, attempt)
             if row is None:
                 return None
             lost_workers, to = row["lost_workers"], LOST[State(row["state"])]
-            reason = row["reason"]  # a client's, unless nobody had asked for anything
+            reason = row["reason"]  # the client's, if one asked to pause or cancel
             if to == State.QUEUED:
                 lost_workers += counts
                 reason = {"code": code, "message": why}
@@ -146,7 +146,7 @@ class Queue:
         return Lost(to, lost_workers)
 
     def named_artifacts(self, job: str) -> tuple[int, bool, set[str]] | None:
-        """Return (attempt, final or not, keys that rows name) of a job; None if it is gone."""
+        """Return (attempt, final or not, keys that rows name) of a job; None without a job."""
         with self._connector.read() as transaction:
             row = transaction.row(FIND, id=job)
             if row is None:
@@ -156,7 +156,7 @@ class Queue:
         return row["attempt"], State(row["state"]) in FINAL, named
 
     def prune(self, keep: int) -> list[str]:
-        """Forget finished jobs beyond the newest `keep`, oldest first, a few in one call.
+        """Delete finished jobs beyond the newest `keep`, oldest first, a few in one call.
 
         Returns their ids: their artifacts are to be deleted next. The job of each owner that
         succeeded last stays, because it is the model `latest`.

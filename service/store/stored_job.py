@@ -1,4 +1,4 @@
-"""A job as the store returns it: plain values, from which `service.api` makes what clients read."""
+"""A job as the store returns it: plain values, from which `service.api` makes answers."""
 
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -21,7 +21,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class NewJob:
-    """What a client submits, resolved and priced."""
+    """A submitted spec, resolved and with its cost."""
 
     spec: dict[str, Any]
     spec_version: int
@@ -31,7 +31,7 @@ class NewJob:
 
 @dataclass(frozen=True)
 class StoredJob:
-    """A row of `jobs`, without what only workers and the dispatcher need."""
+    """A row of `jobs`, without the columns that only workers and the dispatcher need."""
 
     number: int
     """Orders the queue and lists."""

@@ -20,8 +20,8 @@ LOCK = """
 UPDATE jobs SET heartbeat = heartbeat WHERE {guard}
 RETURNING number, id, state, reason, attempt, lost_workers, best, heartbeat, event_count
 """
-"""Locks the row that `guard` is true of, until the transaction ends, and returns what decides a
-transition."""
+"""Locks the row for which `guard` is true until the transaction ends, and returns the columns that
+decide a transition."""
 INSERT_EVENT = """
 INSERT INTO events (job, number, type, at, data) VALUES (:job, :number, :type, :at, :data)
 """
@@ -30,7 +30,7 @@ LAST_FINISH = "SELECT max(finish_number) AS last FROM jobs"
 
 
 def lock_statement(guard: str) -> str:
-    """Return the statement that locks the one job row of which `guard` is true."""
+    """Return the statement that locks the one job row for which `guard` is true."""
     return LOCK.format(guard=guard)
 
 
@@ -80,7 +80,7 @@ def transition(
     **values: Any,
 ) -> None:
     """Move a row that this transaction has locked to the state `to`, and record it as an event."""
-    if to in (State.SUCCEEDED, State.CANCELLED):  # a failed job may be looked into
+    if to in (State.SUCCEEDED, State.CANCELLED):  # a failed job may be investigated
         drop_older_checkpoints(transaction, row["number"])
     if to in FINAL:
         values |= {"finished_at": now(), "finish_number": _next_finish_number(transaction)}

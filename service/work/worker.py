@@ -126,7 +126,7 @@ class Worker:
         """
         recipe = recipe_of(task.spec)
         name = task.spec["dataset"]
-        dataset, layout = self._datasets.open(name), self._datasets.arranged(name)
+        dataset, layout = self._datasets.open(name), self._datasets.data_layout(name)
         checkpoint = self._load_newest_checkpoint(task)
         here = numeric_environment()
         if checkpoint and task.environment not in (None, here):

@@ -97,7 +97,9 @@ class Host:
 
 @pytest.fixture
 def host(tmp_path: Path, database_url: str, datasets_dir: Path) -> Iterator[Host]:
-    DatasetStore(datasets_dir).arranged("mnist")  # a worker that froze while it did would block all
+    DatasetStore(datasets_dir).data_layout(
+        "mnist"
+    )  # a worker that froze while it did would block all
     host = Host(tmp_path, datasets_dir)
     yield host
     host.launcher.close()

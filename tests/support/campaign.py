@@ -55,13 +55,13 @@ class Campaign:
         return full if self.full else small
 
     def figure(self, what: str, *, target: str, measured: object, met: bool) -> None:
-        """Note a figure. The test asserts what must hold by itself, after noting it."""
+        """Record a figure. The test itself asserts what must hold, after recording it."""
         print(f"{self._name}: {what}: {measured} (target: {target})")  # noqa: T201
         self.figures.append(self._figure(what, target, str(measured), met))
 
     @contextmanager
     def cases(self, what: str) -> Iterator[Callable[[], AbstractContextManager[None]]]:
-        """Count the cases that fail, note them as a figure, and then raise the first error."""
+        """Count the cases that fail, record them as a figure, and then raise the first error."""
         tried, errors = 0, list[Exception]()
 
         @contextmanager
@@ -80,7 +80,7 @@ class Campaign:
             raise errors[0]
 
     def note(self, test: str, *, failed: bool) -> None:
-        """Note that a test of the file has run; it failed if any part of it did."""
+        """Record that a test of the file has run; it failed if any part of it did."""
         self._failed[test] = failed or self._failed.get(test, False)
 
     def keep(self) -> None:
@@ -100,8 +100,8 @@ class Campaign:
     def _failures(self) -> Figure:
         names = [f"`{test}`" for test, failed in self._failed.items() if failed]
         measured = f"{len(names)} of {len(self._failed)}"
-        told = ": ".join([measured, ", ".join(names)] if names else [measured])
-        return self._figure("tests that failed", "0", told, not names)
+        text = ": ".join([measured, ", ".join(names)] if names else [measured])
+        return self._figure("tests that failed", "0", text, not names)
 
     def _figure(self, what: str, target: str, measured: str, met: bool) -> Figure:
         commit = code_state(*MEASURED)

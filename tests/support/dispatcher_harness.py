@@ -80,13 +80,13 @@ class DispatcherHarness:
         return dict(reason)
 
     def with_new_dispatcher(self) -> "DispatcherHarness":
-        """Let the dispatcher crash, and another one take its place, which knows no worker yet."""
+        """Replace the dispatcher, as after a crash, by one that does not know any worker yet."""
         self.dispatcher = self.new_dispatcher()
         return self
 
 
 class FlakyQueue(Queue):
-    """A queue one of whose methods fails for a while."""
+    """A queue with one method that fails for a while."""
 
     failures = 0
     error: Exception = StoreBroken("the disk is full")

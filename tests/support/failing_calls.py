@@ -1,4 +1,4 @@
-"""Lets one of the file operations of a save fail."""
+"""Makes one of the file operations of a save fail."""
 
 import os
 from collections.abc import Callable
@@ -11,7 +11,7 @@ Call = Callable[..., Any]
 
 
 class FailingCalls:
-    """Counts the calls that a save makes, and lets the n-th of them fail once."""
+    """Counts the calls that a save makes, and makes the n-th of them fail once."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count, self._fail_at, self._errno = 0, 0, 0

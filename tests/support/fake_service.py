@@ -43,7 +43,7 @@ def make_epoch(number: int) -> Epoch:
 def make_job(
     job_id: str = "job_1", state: str = "running", done: int = 0, message: str = "", **spec: Any
 ) -> Job:
-    """Return the record of a job with so many epochs done."""
+    """Return the record of a job with this number of finished epochs."""
     spec = {"epochs": 3, **spec}
     latest = make_epoch(done) if done else None
     epochs = spec["epochs"]

@@ -108,5 +108,5 @@ class TinyDatasetStore(DatasetStore):
             raise DatasetNotFound(name, ["mnist"])
         return self._dataset
 
-    def arranged(self, name: str) -> DataLayout:
+    def data_layout(self, name: str) -> DataLayout:
         return lay_out(self.open(name))

@@ -50,9 +50,9 @@ def check(
 ) -> None:
     ranked = sorted(range(10), key=lambda label: -probabilities[label])[:3]
     assert [candidate["label"] for candidate in prediction["top_k"]] == ranked
-    told = [candidate["probability"] for candidate in prediction["top_k"]]
-    assert told == pytest.approx([probabilities[label] for label in ranked], abs=tolerance)
-    assert (prediction["label"], prediction["probability"]) == (ranked[0], told[0])
+    answered = [candidate["probability"] for candidate in prediction["top_k"]]
+    assert answered == pytest.approx([probabilities[label] for label in ranked], abs=tolerance)
+    assert (prediction["label"], prediction["probability"]) == (ranked[0], answered[0])
 
 
 BLANK = {"pixels": [[9] * 28] * 28}

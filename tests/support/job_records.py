@@ -33,8 +33,8 @@ def epoch(number: int, *, loss: float = 0.5, accuracy: float = 0.9, seconds: flo
     )
 
 
-def told(epoch: Epoch) -> EpochRecord:
-    """The same epoch by the names that clients read."""
+def stored_epoch(epoch: Epoch) -> EpochRecord:
+    """Return an epoch as clients read it."""
     values = asdict(epoch)
     return {"epoch": values.pop("number"), **values}
 
@@ -45,7 +45,7 @@ def saved(attempt: Attempt, epochs_done: int, batches_done: int = 0) -> Checkpoi
 
 
 def claimed(database: Database, **fields: Any) -> Attempt:
-    """A new job whose worker has not given its first beat yet."""
+    """A new job that is claimed, before the first heartbeat of its worker."""
     return claim(database, submit(JobStore(database), **fields))
 
 
@@ -65,7 +65,7 @@ def started(database: Database, **fields: Any) -> Attempt:
 
 
 def in_state(database: Database, state: State | str) -> str:
-    """A new job that has come into `state` by the usual way."""
+    """Submit a job and bring it to `state` in the usual way; return its id."""
     jobs, state = JobStore(database), State(state)
     if state in (State.QUEUED, State.PAUSED, State.CANCELLED):
         job = submit(jobs)
@@ -97,7 +97,7 @@ def content(database: Database) -> bytes:
 
 
 def query(database: Database, statement: str, **parameters: object) -> list[Any]:
-    """Ask the database by the standard library, past all of our code."""
+    """Query the database with the standard library, without the code under test."""
     connection = sqlite3.connect(database.url.removeprefix("sqlite:///"), timeout=30)
     try:
         found = connection.execute(statement, parameters).fetchall()

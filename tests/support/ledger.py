@@ -16,7 +16,7 @@ FINAL = ("succeeded", "failed", "cancelled")
 
 
 class Ledger:
-    """The database and the files of a server, as they lie on the disk."""
+    """The database and the files of a server, read from the disk."""
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
@@ -50,8 +50,8 @@ class Ledger:
         """Return the numbers of the epochs, as rows and as events: these must be the same."""
         statement = "SELECT number FROM epochs WHERE job = (SELECT number FROM jobs WHERE id = ?)"
         rows = [number for (number,) in self.query(f"{statement} ORDER BY number", job)]
-        told = [event["epoch"] for event in self.events(job, "epoch")]
-        return rows if rows == told else [-1, *rows, -1, *told]
+        announced = [event["epoch"] for event in self.events(job, "epoch")]
+        return rows if rows == announced else [-1, *rows, -1, *announced]
 
     def checkpoints(self, job: str) -> list[tuple[str, int, int]]:
         """Return (key, epochs done, batches done) of the checkpoints that count, newest first."""
@@ -79,7 +79,7 @@ class Ledger:
 
 
 def zombies(parent: int) -> list[int]:
-    """Return the children of a process that have ended and that nobody has reaped."""
+    """Return the children of a process that have ended and have not been reaped."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -97,7 +97,7 @@ def sqlite_locks(pid: int) -> set[str]:
     for line in Path("/proc/locks").read_text().splitlines():
         _, kind, _, access, holder, _, *ends = line.replace("-> ", "").split()
         if kind == "POSIX" and int(holder) == pid:
-            first, last = (int(end) - 2**30 for end in ends)  # adjacent ranges are told as one
+            first, last = (int(end) - 2**30 for end in ends)  # adjacent ranges are listed as one
             if access == "READ":
                 found.add("shared")
             else:
@@ -107,7 +107,7 @@ def sqlite_locks(pid: int) -> set[str]:
 
 
 def kill(pid: int, number: int) -> bool:
-    """Send a signal; tell whether the process was still there."""
+    """Send a signal; return whether the process still existed."""
     try:
         os.kill(pid, number)
     except ProcessLookupError:
@@ -116,7 +116,7 @@ def kill(pid: int, number: int) -> bool:
 
 
 def freeze(pid: int) -> bool:
-    """Stop a process outside of transactions, in which it would hold up everybody.
+    """Stop a process outside of transactions, in which it would block all others.
 
     Returns whether it was still there.
     """
@@ -130,7 +130,7 @@ def freeze(pid: int) -> bool:
 
 
 def stands_still(pid: int) -> bool:
-    """Tell whether all threads of a process are stopped; one that has ended stands still too."""
+    """Return whether all threads of a process are stopped, or have ended."""
     try:
         threads = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
     except (FileNotFoundError, ProcessLookupError):

@@ -93,7 +93,7 @@ class Server:
         return (self.data_dir / "server.log").read_text()
 
     def kill(self) -> None:
-        """End the server as a power cut would; its workers go on."""
+        """End the server as a power cut would; its workers continue."""
         assert self._process
         self._process.kill()
         self._process.wait()

@@ -7,7 +7,7 @@ in the midst of a dispatcher's round, too, others get their turn, or the dispatc
 
     .venv/bin/python -m tests.support.simulation 4711
 
-tells the story of seed 4711, and what is wrong with it, if anything is.
+prints the story of seed 4711, and what is wrong with it, if anything is.
 """
 
 import json
@@ -44,7 +44,7 @@ from tests.support.stage import (
 )
 
 SWEEPS = 3
-"""In place of 15: a worker that is merely slow is then taken for lost, which must be harmless."""
+"""In place of 15: a worker that is merely slow is then declared lost, which must be harmless."""
 MOST_JOBS = 3
 OTHERS = -1
 ODDS = {"work": 45, "round": 30, "ask": 12, "hit": 7, "silence": 1.5, "restart": 1, "refuse": 1}
@@ -148,7 +148,7 @@ class World:
             self._note(f"{action} {self.name(job)}")
 
     def work(self, who: int) -> None:
-        """Let a worker go on to its next place to be interrupted at."""
+        """Let a worker continue to the next place where it can be interrupted."""
         able = [worker for worker in self.machine.alive() if not worker.frozen]
         if not able:
             return
@@ -191,22 +191,22 @@ class World:
             self._turns.remove(who)
 
     def silence(self, who: int) -> None:
-        """Let so much time pass that a worker that does nothing is given up."""
+        """Let enough time pass for a silent worker to be declared lost."""
         for _ in range(SWEEPS + 1):
             self.round(who, 1.0)
 
     def refuse(self) -> None:
-        """Let the machine start no more processes, or again."""
+        """Let the machine refuse to start processes, or start them again."""
         self.machine.refuses = not self.machine.refuses
         self._note(f"no more processes: {self.machine.refuses}")
 
     def fill(self) -> None:
-        """Let nothing be written to the store any more, or again."""
+        """Let the store refuse writes, or accept them again."""
         self.full = not self.full
         self._note(f"the store is full: {self.full}")
 
     def restart(self, who: int) -> None:
-        """Let a dispatcher shut down in order, and another one take its place."""
+        """Shut a dispatcher down properly and start another one."""
         who %= len(self.dispatchers)
         if self._turns:
             return
@@ -327,11 +327,11 @@ class World:
         )
 
     def _check_events(self, row: tuple[Any, ...], seen: Seen) -> None:
-        """Check what has been told since the last look: numbers, moves, attempts, epochs."""
+        """Check the events since the last look: numbers, moves, attempts, epochs."""
         number, _, state, attempt, _, _, _, count, *_ = row
-        for told, type_, data in self.stage.raw.execute(EVENTS, (number, seen.events)).fetchall():
-            assert told == seen.events + 1, f"event {told} comes after {seen.events}"
-            seen.events = told
+        for event, type_, data in self.stage.raw.execute(EVENTS, (number, seen.events)).fetchall():
+            assert event == seen.events + 1, f"event {event} comes after {seen.events}"
+            seen.events = event
             if type_ == "epoch":
                 seen.epochs += 1
                 assert json.loads(data)["epoch"] == seen.epochs, "epochs come once and in order"
@@ -395,15 +395,15 @@ def play(seed: int, stage: Stage) -> World:
     """Play one seed to its end.
 
     Raises:
-        AssertionError: something did not hold; the message tells how to see it again.
+        AssertionError: something did not hold; the message says how to repeat it.
     """
     world = World(seed, stage)
     try:
         world.live(steps=world.rng.choice((6, 12, 12, 24)))
     except Exception as exc:
-        told = "\n".join(world.story)
+        story = "\n".join(world.story)
         again = f".venv/bin/python -m tests.support.simulation {seed}"
-        raise AssertionError(f"{exc!r}\n{told}\nseed {seed}; again with: {again}") from exc
+        raise AssertionError(f"{exc!r}\n{story}\nseed {seed}; again with: {again}") from exc
     return world
 
 

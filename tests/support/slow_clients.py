@@ -1,4 +1,4 @@
-"""Clients that are slow, silent or endless, and what a server makes of a thousand of them."""
+"""Clients that are slow, silent or endless, and how a server handles a thousand of them."""
 
 import asyncio
 import contextlib
@@ -131,7 +131,7 @@ class Attack:
             await sending
 
     async def _closed(self, writer: asyncio.StreamWriter) -> bytes:
-        """Wait, without reading, until the server's end is gone.
+        """Wait, without reading, until the server has closed its end.
 
         This end need not know: a kernel with no room for bytes may drop the reset behind them.
         """

@@ -1,4 +1,4 @@
-"""What the simulation plays on: a database in memory, and a machine with workers for show."""
+"""The world of the simulation: a database in memory, and a machine with simulated workers."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -33,7 +33,7 @@ class Crash(BaseException):
 
 
 class Stage(Connector):
-    """A database in memory, with a moment for others after each transaction."""
+    """A database in memory, which lets others run after each transaction."""
 
     def __init__(self) -> None:
         super().__init__(SQLite("sqlite:///in-memory"))
@@ -93,7 +93,7 @@ class WatchedQueue(Queue):
         return lost
 
     def _is_excused(self, job: str, attempt: int) -> bool:
-        """Tell whether the attempt's worker is known to have left because the store was full.
+        """Return whether the attempt's worker is known to have left because the store was full.
 
         The row does not name one that could not begin: only who has started it knows.
         """
@@ -125,7 +125,7 @@ class SimulatedDatasetStore:
 
 
 class Worker:
-    """A process that trains one job, as far as the store can tell."""
+    """A process that trains one job, as far as the store can see."""
 
     def __init__(self, world: "World", job: str, attempt: int, pid: int) -> None:
         self.world, self.job = world, job

@@ -53,7 +53,7 @@ class LocalArtifacts:
         except FileNotFoundError:
             return  # the job is being deleted
         for path in paths:
-            if path.parent.name.isdigit():  # others do not belong to the service
+            if path.parent.name.isdigit():  # other folders do not belong to the service
                 yield str(path.relative_to(self._root))
 
     def delete_folder(self, job: str) -> None:
@@ -62,5 +62,5 @@ class LocalArtifacts:
     def _path(self, key: str) -> Path:
         path = self._root / key
         if not path.resolve().is_relative_to(self._root):
-            raise ValueError(f"the key {key!r} points outside of the directory")
+            raise ValueError(f"the key {key!r} points outside the directory of the artifacts")
         return path

@@ -27,11 +27,11 @@ class Connector(ABC):
 
     @property
     def file(self) -> Path | None:
-        """The file in which the database lies; None if a server keeps it."""
+        """The file that holds the database; None if a server holds it."""
         return self.engine.file
 
     def read(self) -> AbstractContextManager[Transaction]:
-        """Open a transaction in which every statement sees the same moment."""
+        """Open a transaction in which every statement sees the same snapshot."""
         return self._transaction(write=False)
 
     def write(self) -> AbstractContextManager[Transaction]:

@@ -21,10 +21,10 @@ requests that need threads meanwhile, would cost more than the look-up saves."""
 
 
 class Database(Connector):
-    """The database at an SQLAlchemy URL, for a process of many threads."""
+    """The database at an SQLAlchemy URL, for a process with many threads."""
 
     def __init__(self, url: str, patience: float = PATIENCE_SECONDS) -> None:
-        """Connect when needed, and wait up to `patience` seconds for the locks of others."""
+        """Connect when needed, and wait up to `patience` seconds for locks."""
         super().__init__(engine_of(url))
         self.url = url
         self._patience = patience
@@ -48,7 +48,7 @@ class Database(Connector):
             StoreBroken: rows refer to rows that do not exist; nothing has changed.
 
         """
-        self._pool.dispose()  # open connections enforce them
+        self._pool.dispose()  # open connections enforce foreign keys
         self._altering = True
         try:
             with self._pool.connect() as connection, connection.begin():
@@ -63,7 +63,7 @@ class Database(Connector):
             self._pool.dispose()  # connections that were opened meanwhile do not enforce them
 
     def has_table(self, name: str) -> bool:
-        """Tell whether there is a table of that name."""
+        """Return whether there is a table of that name."""
         try:
             with self._pool.connect() as connection:
                 return inspect(connection).has_table(name)

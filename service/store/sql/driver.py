@@ -12,7 +12,7 @@ from service.store.sql.connector import Connector
 from service.store.sql.engine import Engine
 
 PATIENCE_SECONDS = 30.0
-"""How long a transaction waits for the locks of others."""
+"""Seconds that a transaction waits for locks."""
 
 
 class DriverConnector(Connector):
@@ -27,13 +27,13 @@ class DriverConnector(Connector):
         self._lock = threading.Lock()
 
     def try_value(self, statement: str, values: dict[str, Any]) -> Any:
-        """Return the value that a statement selects; None if another thread is here."""
+        """Return the value that a statement selects; None if another thread uses the connection."""
         if not self._lock.acquire(blocking=False):
             return None
         try:
             cursor = (self._open or self._opened()).cursor()
             cursor.execute(self.engine.translate(statement), values)
-            found = cursor.fetchall()  # to the end, which gives the reader's lock back
+            found = cursor.fetchall()  # to the end, which releases the read lock
             return found[0][0] if found else None
         except self.engine.error as exc:
             if not self.engine.is_busy(exc):
@@ -52,7 +52,7 @@ class DriverConnector(Connector):
             try:
                 yield self._opened()
             except self.engine.error:
-                self._drop()  # it may be of no use any more
+                self._drop()  # it may be unusable
                 raise
 
     def _opened(self) -> Any:

@@ -9,17 +9,17 @@ from service.store.sql.transaction import Transaction
 
 
 class Engine(Protocol):
-    """A database engine, as far as its statements are not plain SQL that all engines share."""
+    """The operations of a database engine that are not plain SQL shared by all engines."""
 
     error: type[Exception]
     """The base of all errors that the driver raises."""
 
     @property
     def file(self) -> Path | None:
-        """The file in which the database lies; None if a server keeps it."""
+        """The file that holds the database; None if a server holds it."""
 
     def exists(self) -> bool:
-        """Tell whether there is a database; connecting to it may create one."""
+        """Return whether there is a database; connecting to it may create one."""
 
     def connect(self, patience: float, *, read_only: bool) -> Any:
         """Return a new connection of the driver, which waits `patience` seconds for locks."""
@@ -31,13 +31,13 @@ class Engine(Protocol):
         """Return the statement that begins a transaction."""
 
     def translate(self, statement: str) -> str:
-        """Return a statement of the store as the driver takes it."""
+        """Return a statement of the store in the form that the driver accepts."""
 
     def is_busy(self, exc: BaseException) -> bool:
-        """Tell whether an error means only that others have locked the database."""
+        """Return whether an error only means that another connection has locked the database."""
 
     def is_spoilt(self, exc: BaseException) -> bool:
-        """Tell whether a connection may be of no use after an error."""
+        """Return whether a connection may be unusable after an error."""
 
     def failure(self, exc: BaseException | None) -> StoreBroken:
         """Return an error of the driver as one of the store."""
@@ -56,12 +56,12 @@ def engine_of(url: str) -> Engine:
     """Return the engine of the database at an SQLAlchemy URL.
 
     Raises:
-        StoreBroken: there is none for it.
+        StoreBroken: no engine supports the URL.
 
     """
     return SQLite(url)
 
 
 def is_there(url: str) -> bool:
-    """Tell whether there is a database at `url`, without creating one."""
+    """Return whether there is a database at `url`, without creating one."""
     return engine_of(url).exists()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from service.domain.errors import StoreBroken
 from service.store.durable_files import make_directory
 from service.store.sql.database import Database
+from service.store.sql.engine import engine_of
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -18,12 +19,14 @@ REVISION = "SELECT version_num FROM alembic_version"
 
 
 def migrate(url: str) -> None:
-    """Bring the database at `url` to the newest schema; of concurrent callers one does it.
+    """Bring the database at `url` to the newest schema; of concurrent callers, only one does so.
 
     Raises:
-        StoreBroken: it can't be reached or written, it is damaged, or its schema is a newer one.
+        StoreBroken: it can't be reached or written, it is damaged, or its schema is newer.
 
     """
+    if file := engine_of(url).file:
+        make_directory(file.parent)
     if _checked_revision(url) == REVISIONS[-1]:
         return
     from alembic import command
@@ -32,11 +35,14 @@ def migrate(url: str) -> None:
     try:
         command.upgrade(migrations(url), "head")
     except CommandError as exc:
-        raise StoreBroken(f"the database can't be upgraded by this version: {exc}") from exc
+        raise StoreBroken(
+            "the database has a schema that this version does not know; use the version that wrote "
+            f"it, or a newer one: {exc}"
+        ) from exc
 
 
 def migrations(url: str) -> "Config":
-    """Return what Alembic's commands need to know about the database at `url`."""
+    """Return Alembic's configuration for the database at `url`."""
     from alembic.config import Config
 
     config = Config(attributes={"url": url})
@@ -45,7 +51,7 @@ def migrations(url: str) -> "Config":
 
 
 def is_outdated(database: Database) -> bool:
-    """Tell whether `migrate` would change tables that exist."""
+    """Return whether `migrate` would change tables that exist."""
     return revision(database) in REVISIONS[:-1]
 
 
@@ -59,11 +65,14 @@ def revision(database: Database) -> str | None:
 
 
 def _checked_revision(url: str) -> str | None:
-    """Refuse a damaged database before anything builds on it; make the folder of a new one."""
+    """Return the revision of the schema.
+
+    Raises:
+        StoreBroken: the database is damaged; so it is found before anything is built on it.
+
+    """
     database = Database(url)
     try:
-        if database.file:
-            make_directory(database.file.parent)
         with database.read() as transaction:
             database.engine.check(transaction)
         return revision(database)

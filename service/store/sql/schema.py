@@ -47,16 +47,14 @@ jobs = Table(
     Column("best", JSON(none_as_null=True), comment="the epoch of the highest test accuracy"),
     Column("weights_sha256", String(64)),
     Column("bit_exact", Boolean, nullable=False),
-    Column("environment", JSON(none_as_null=True), comment="what decides the bits: see worker"),
-    Column("heartbeat", Integer, nullable=False, comment="counts the worker's signs of life"),
-    Column(
-        "handle", JSON(none_as_null=True), comment="the worker process: see process.ProcessHandle"
-    ),
+    Column("environment", JSON(none_as_null=True), comment="decides the bits: see work/worker.py"),
+    Column("heartbeat", Integer, nullable=False, comment="counts the worker's heartbeats"),
+    Column("handle", JSON(none_as_null=True), comment="of the worker: see work/process_handle.py"),
     Column("event_count", Integer, nullable=False, comment="number of the job's last event"),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("started_at", DateTime(timezone=True)),
     Column("finished_at", DateTime(timezone=True)),
-    Column("owner", String(64), comment="whose key submitted it; null: nobody's"),
+    Column("owner", String(64), comment="of the key that submitted it; null without keys"),
     Column("finish_number", Integer, comment="orders the jobs that have ended"),
     Index("ix_jobs_state_number", "state", "number"),
     Index("ix_jobs_owner_number", "owner", "number"),
@@ -111,10 +109,12 @@ events = Table(
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,
-    Column("owner", String(64), primary_key=True, comment="'' for nobody"),
+    Column("owner", String(64), primary_key=True, comment="'' without keys"),
     Column("key", String(255), primary_key=True),
     Column("body_sha256", String(64), nullable=False),
-    Column("job", String(64), nullable=False, comment="id of the job it made, maybe deleted"),
+    Column(
+        "job", String(64), nullable=False, comment="id of the submitted job, which may be deleted"
+    ),
     Column("answer", Text, nullable=False, comment="the body of the first answer"),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("job_number", Integer, index=True, comment="of that job; orders the keys"),

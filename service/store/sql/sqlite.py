@@ -18,10 +18,10 @@ from service.store.sql.transaction import Transaction
 # unlinked its journal; if that is lost, the next one to open the database rolls the commit back.
 PRAGMAS = ("journal_mode=DELETE", "synchronous=EXTRA", "foreign_keys=ON")
 
-# After these errors a connection may be of no use: one opened while the disk was read-only stays
+# After these errors a connection may be unusable: one opened while the disk was read-only stays
 # read-only forever.
 SPOILT = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
-HINT = "see MLP_DATABASE_URL, such as sqlite:////var/lib/mlp/jobs.sqlite3"
+EXAMPLE = "sqlite:////var/lib/mlp/jobs.sqlite3"
 
 
 def sqlite_url(path: Path) -> str:
@@ -38,7 +38,8 @@ class SQLite:
         """Take the URL apart; nothing is opened.
 
         Raises:
-            StoreBroken: the URL names no SQLite file. It is not shown: it may hold a password.
+            StoreBroken: the URL names no SQLite file. The error does not show it, because it may
+                contain a password.
 
         """
         self._file = _file_of(url)
@@ -51,7 +52,7 @@ class SQLite:
         return self._file.exists()
 
     def connect(self, patience: float, *, read_only: bool) -> sqlite3.Connection:
-        # The driver must not begin transactions by itself, whence no isolation level.
+        # Without an isolation level, because the driver must not begin transactions by itself.
         if read_only:  # which also means that no file is created
             address = f"{self._file.absolute().as_uri()}?mode=ro"
             return sqlite3.connect(
@@ -74,7 +75,7 @@ class SQLite:
         return "BEGIN IMMEDIATE" if write else "BEGIN"
 
     def translate(self, statement: str) -> str:
-        # SQLite has one lock for everything, so no row is ever locked by itself.
+        # SQLite has one lock for the whole database, so rows are never locked one by one.
         return statement.replace("FOR UPDATE SKIP LOCKED", "")
 
     def is_busy(self, exc: BaseException) -> bool:
@@ -91,12 +92,15 @@ class SQLite:
         found = transaction.row("PRAGMA quick_check(1)") or {}
         if found.get("quick_check") != "ok":
             what = " ".join(str(found.get("quick_check")).split())
-            raise StoreBroken(f"the database is damaged; restore a backup: {what}")
+            raise StoreBroken(f"the database is damaged; restore it from a backup: {what}")
 
     def check_references(self, transaction: Transaction) -> None:
         if rows := transaction.rows("PRAGMA foreign_key_check"):
             first = [tuple(row.values()) for row in rows[:3]]
-            raise StoreBroken(f"the database has rows that refer to nothing: {first}")
+            raise StoreBroken(
+                "the database has rows that refer to missing rows, so it was not migrated; "
+                f"restore it from a backup: {first}"
+            )
 
     def copy_to(self, path: Path) -> None:
         try:
@@ -115,14 +119,14 @@ def _code(exc: BaseException | None) -> int | None:
 def _file_of(url: str) -> Path:
     scheme, separator, rest = url.partition("://")
     if not separator:
-        _refuse("the database's address is no SQLAlchemy URL")
+        _refuse("is not a database URL")
     if scheme != "sqlite":
-        _refuse(f"only SQLite is supported, not {scheme}")
+        _refuse(f"has the scheme {scheme}, but only SQLite is supported")
     host, _, name = rest.partition("?")[0].partition("/")
     if host or not name or name == ":memory:":
-        _refuse("the database must be a file, because the workers share it")
+        _refuse("does not name a file, which the server and its workers share")
     return Path(unquote(name))
 
 
 def _refuse(why: str) -> NoReturn:
-    raise StoreBroken(f"{why}: {HINT}")
+    raise StoreBroken(f"MLP_DATABASE_URL {why}; use a URL such as {EXAMPLE}")

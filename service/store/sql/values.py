@@ -20,7 +20,7 @@ BOOLEAN_COLUMNS = frozenset({"bit_exact"})
 def now() -> datetime:
     """Return the current time in UTC.
 
-    It is displayed, ages idempotency keys and ends API keys; nothing else depends on a clock.
+    Clients see it, and idempotency keys and API keys expire by it; nothing else depends on it.
     """
     return datetime.now(UTC)
 

@@ -8,7 +8,7 @@ from service.store.attempts import SUCCEEDED
 from service.store.jobs import JobStore
 from service.store.sql.database import Database
 from tests.conftest import submit
-from tests.support.job_records import DONE, epoch, in_state, saved, started, told
+from tests.support.job_records import DONE, epoch, in_state, saved, started, stored_epoch
 
 
 def test_progress_is_worked_out_from_the_cursor(database: Database, jobs: JobStore) -> None:
@@ -41,7 +41,7 @@ def test_metrics_are_the_latest_best_and_final_epoch(database: Database, jobs: J
     attempt = started(database, epochs=3)
     epochs = [epoch(1, accuracy=0.8), epoch(2, accuracy=0.9), epoch(3, accuracy=0.9)]
     attempt.heartbeat((2, 0), epochs[:2])
-    _, second, third = (epoch_record(told(epoch)) for epoch in epochs)
+    _, second, third = (epoch_record(stored_epoch(epoch)) for epoch in epochs)
     metrics = job_record(jobs.get(attempt.job)).metrics
     assert (metrics.latest, metrics.best, metrics.final) == (second, second, None)
     attempt.end(SUCCEEDED, DONE, saved(attempt, 3), epochs[2:])

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from service.app import create_app
 from service.store.sql.database import Database
 from tests.service.conftest import URL
-from tests.support.job_records import told
+from tests.support.job_records import stored_epoch
 from tests.support.live_service import Live, claimed, epoch, fail, record, settings, succeed
 
 JSON = {"Content-Type": "application/json"}
@@ -204,7 +204,7 @@ def test_epochs_are_listed_from_the_one_that_follows_after(
     job = submit(api, epochs=5)
     record(claimed(api_database), 1, 2, 3)
     listed = api.get(f"/v1/jobs/{job}/epochs").json()
-    assert listed["data"] == [told(epoch(n)) for n in (1, 2, 3)]
+    assert listed["data"] == [stored_epoch(epoch(n)) for n in (1, 2, 3)]
     behind = api.get(f"/v1/jobs/{job}/epochs", params={"after": 2}).json()
     assert [found["epoch"] for found in behind["data"]] == [3]
     assert api.get(f"/v1/jobs/{job}/epochs", params={"after": 3}).json()["data"] == []
@@ -248,7 +248,7 @@ def test_a_jobs_progress_and_metrics_follow_its_epochs(
     assert (found["progress"]["epochs_done"], found["progress"]["batches_done"]) == (2, 300)
     assert found["progress"]["fraction"] == pytest.approx(2.5 / 4)
     assert found["progress"]["eta_seconds"] == pytest.approx(1.5 * 0.25, abs=0.06)
-    assert found["metrics"]["latest"] == told(epoch(2, test_accuracy=0.8))
+    assert found["metrics"]["latest"] == stored_epoch(epoch(2, test_accuracy=0.8))
     assert found["metrics"]["best"]["epoch"] == 1
     assert found["metrics"]["final"] is None
 

@@ -7,7 +7,8 @@ from pydantic import ValidationError
 
 from mlp_client.spec import Spec
 from mlp_core import Recipe
-from service.domain.cost import Limits, Shape, check, cost_of
+from service.domain.cost import Limits, check, cost_of
+from service.domain.dataset_shape import Shape
 from service.domain.errors import Flaw, SpecRefused
 from service.domain.job_recipe import recipe_of
 

@@ -1,4 +1,4 @@
-"""API keys at rest: their form, what is kept of them, and whose jobs a view of the store shows."""
+"""API keys at rest: their form, what is stored of them, and which jobs their owners see."""
 
 import hashlib
 import re
@@ -24,9 +24,7 @@ def keys(database: Database) -> ApiKeyStore:
     return ApiKeyStore(database)
 
 
-def test_a_key_has_an_id_and_a_secret_of_which_the_digest_alone_is_kept(
-    keys: ApiKeyStore, database: Database
-) -> None:
+def test_only_the_digest_of_a_keys_secret_is_stored(keys: ApiKeyStore, database: Database) -> None:
     made = keys.create("ada", ["train", "read"])
     found = re.fullmatch(r"mlp_([a-z0-9]{10})_([A-Za-z0-9_-]{43})", made)
     assert found
@@ -60,12 +58,12 @@ def test_a_revoked_key_stays_and_keeps_the_time_of_the_first_revocation(keys: Ap
     assert first.revoked_at
 
 
-def test_a_key_that_never_was_can_not_be_revoked(keys: ApiKeyStore) -> None:
+def test_a_key_that_does_not_exist_cannot_be_revoked(keys: ApiKeyStore) -> None:
     with pytest.raises(KeyNotFound, match=r"'nope'.*keys list"):
         keys.revoke("nope")
 
 
-def test_an_owner_sees_its_own_jobs_and_nobody_sees_none(jobs: JobStore) -> None:
+def test_an_owner_sees_only_its_own_jobs(jobs: JobStore) -> None:
     ada, bob = (jobs.seen_by(owner, everything=False) for owner in ("ada", "bob"))
     nobody, admin = jobs.seen_by(None, everything=False), jobs.seen_by("ops", everything=True)
     made = [submit(store) for store in (jobs, ada, bob, admin)]
@@ -89,7 +87,7 @@ def test_an_owner_sees_its_own_jobs_and_nobody_sees_none(jobs: JobStore) -> None
         lambda store, job: store.with_checkpoints(job),
     ],
 )
-def test_nothing_can_be_done_with_the_job_of_another(
+def test_the_job_of_another_owner_is_not_found(
     jobs: JobStore, use: Callable[[JobStore, str], object]
 ) -> None:
     job = submit(jobs.seen_by("ada", everything=False))

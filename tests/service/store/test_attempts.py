@@ -1,3 +1,5 @@
+"""What workers write about their jobs, and what fencing keeps them from writing."""
+
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -25,11 +27,11 @@ from tests.support.job_records import (
     saved,
     started,
     stop,
-    told,
+    stored_epoch,
 )
 
-# DESIGN.md §4: where a worker leaves the job, by what happened and the state it sees.
-LEAVES = [
+# How an attempt ends, the job's state before, and its state after.
+ENDS = [
     (SUCCEEDED, "running", "succeeded"),
     (SUCCEEDED, "pausing", "succeeded"),
     (SUCCEEDED, "cancelling", "cancelled"),
@@ -40,7 +42,7 @@ LEAVES = [
     (STOPPED, "pausing", "paused"),
     (STOPPED, "cancelling", "cancelled"),
 ]
-WISHES = {"pausing": "pause", "cancelling": "cancel"}
+ACTIONS = {"pausing": "pause", "cancelling": "cancel"}
 WRITES: list[Callable[[Attempt], object]] = [
     lambda attempt: attempt.begin(HANDLE, {"numpy": "3"}),
     lambda attempt: attempt.heartbeat((1, 0), [epoch(1)]),
@@ -49,9 +51,11 @@ WRITES: list[Callable[[Attempt], object]] = [
     lambda attempt: attempt.end(SUCCEEDED, DONE, saved(attempt, 1), [epoch(1)], "f" * 64),
 ]
 WAYS_TO_BE_REPLACED: list[Callable[[Database, Attempt], object]] = [
-    lambda database, attempt: Queue(database).lose(attempt.job, attempt.number, "gone"),
+    lambda database, attempt: Queue(database).lose(
+        attempt.job, attempt.number, "its process ended"
+    ),
     lambda database, attempt: (
-        Queue(database).lose(attempt.job, attempt.number, "gone"),
+        Queue(database).lose(attempt.job, attempt.number, "its process ended"),
         claim(database, attempt.job).begin(HANDLE, ENVIRONMENT),
     ),
     lambda database, attempt: attempt.end(FAILED, BAD),
@@ -72,7 +76,7 @@ def keys(database: Database, attempt: Attempt) -> list[str]:
 # --- Begin ---
 
 
-def test_the_first_beat_leaves_the_handle_in_the_row(database: Database, queue: Queue) -> None:
+def test_the_first_heartbeat_stores_the_handle(database: Database, queue: Queue) -> None:
     attempt = claimed(database)
     [before] = queue.active()
     attempt.begin(HANDLE, ENVIRONMENT)
@@ -81,35 +85,35 @@ def test_the_first_beat_leaves_the_handle_in_the_row(database: Database, queue: 
     assert after.heartbeat == before.heartbeat + 1
 
 
-def test_a_first_attempt_is_told_the_spec_and_nothing_more(database: Database) -> None:
-    told = claimed(database, preset="linear", seed=7).begin(HANDLE, ENVIRONMENT)
-    assert (told.spec["hidden"], told.spec["seed"]) == ([], 7)
-    assert (told.checkpoints, told.train_losses, told.environment) == ([], {}, None)
-    assert told.job_bytes >= 4 * 2 * 7850, "parameters and gradients at least"
+def test_the_task_of_a_first_attempt_is_the_spec_only(database: Database) -> None:
+    task = claimed(database, preset="linear", seed=7).begin(HANDLE, ENVIRONMENT)
+    assert (task.spec["hidden"], task.spec["seed"]) == ([], 7)
+    assert (task.checkpoints, task.train_losses, task.environment) == ([], {}, None)
+    assert task.job_bytes >= 4 * 2 * 7850, "parameters and gradients at least"
 
 
-def test_a_later_attempt_is_told_what_the_earlier_ones_left(database: Database) -> None:
+def test_the_task_of_a_later_attempt_has_what_earlier_ones_stored(database: Database) -> None:
     first = started(database, epochs=5)
     first.commit(saved(first, 1), [epoch(1, loss=0.25)])
     first.commit(saved(first, 1, 3), [])
     first.heartbeat((2, 0), [epoch(2, loss=0.125)])
     stop(first)
-    told = claim(database, first.job).begin(HANDLE, ENVIRONMENT)
-    assert told.checkpoints == [saved(first, 1, 3), saved(first, 1)]
-    assert told.train_losses == {1: 0.25, 2: 0.125}
-    assert told.environment == ENVIRONMENT
+    task = claim(database, first.job).begin(HANDLE, ENVIRONMENT)
+    assert task.checkpoints == [saved(first, 1, 3), saved(first, 1)]
+    assert task.train_losses == {1: 0.25, 2: 0.125}
+    assert task.environment == ENVIRONMENT
 
 
 def test_the_environment_stays_that_of_the_checkpoints(database: Database) -> None:
-    """A worker that dies before it has told of the change must not hide it from the next."""
+    """A worker that dies before it warns of the change must not hide it from the next one."""
     first = started(database)
     first.commit(saved(first, 0, 1), [])
     stop(first)
     dies = claim(database, first.job)
     dies.begin(HANDLE, {"numpy": "another"})
     stop(dies)
-    told = claim(database, first.job).begin(HANDLE, {"numpy": "another"})
-    assert told.environment == ENVIRONMENT
+    task = claim(database, first.job).begin(HANDLE, {"numpy": "another"})
+    assert task.environment == ENVIRONMENT
 
 
 def test_without_a_checkpoint_the_environment_is_that_of_the_new_attempt(
@@ -120,14 +124,16 @@ def test_without_a_checkpoint_the_environment_is_that_of_the_new_attempt(
     second = claim(database, first.job)
     second.begin(HANDLE, {"numpy": "another"})
     stop(second)
-    told = claim(database, first.job).begin(HANDLE, {"numpy": "another"})
-    assert told.environment == {"numpy": "another"}
+    task = claim(database, first.job).begin(HANDLE, {"numpy": "another"})
+    assert task.environment == {"numpy": "another"}
 
 
-# --- Beat ---
+# --- Heartbeat ---
 
 
-def test_a_beat_answers_what_the_client_wants(database: Database, jobs: JobStore) -> None:
+def test_a_heartbeat_returns_the_state_that_the_client_wants(
+    database: Database, jobs: JobStore
+) -> None:
     attempt = started(database)
     assert attempt.heartbeat((0, 1)) == State.RUNNING
     jobs.act("pause", attempt.job)
@@ -136,7 +142,7 @@ def test_a_beat_answers_what_the_client_wants(database: Database, jobs: JobStore
     assert attempt.heartbeat((0, 3)) == State.CANCELLING
 
 
-def test_a_beat_counts_and_carries_progress(database: Database, queue: Queue) -> None:
+def test_a_heartbeat_is_counted_and_stores_progress(database: Database, queue: Queue) -> None:
     attempt = started(database, epochs=9)
     [before] = queue.active()
     attempt.heartbeat((2, 5))
@@ -169,7 +175,7 @@ def test_a_rerun_epoch_does_not_become_the_latest_or_best(
     again.begin(HANDLE, ENVIRONMENT)
     again.heartbeat((1, 0), [epoch(1, accuracy=0.75)])
     job = jobs.get(first.job)
-    assert job.latest == job.best == told(epoch(1, accuracy=0.5))
+    assert job.latest == job.best == stored_epoch(epoch(1, accuracy=0.5))
 
 
 def test_a_warning_is_an_event_and_may_change_the_row(database: Database, jobs: JobStore) -> None:
@@ -184,7 +190,7 @@ def test_a_warning_is_an_event_and_may_change_the_row(database: Database, jobs: 
 # --- Fencing ---
 
 
-@pytest.mark.parametrize("write", WRITES, ids=["begin", "beat", "warn", "commit", "end"])
+@pytest.mark.parametrize("write", WRITES, ids=["begin", "heartbeat", "warn", "commit", "end"])
 @pytest.mark.parametrize("replace", WAYS_TO_BE_REPLACED, ids=["lost", "next", "ended", "deleted"])
 def test_a_replaced_worker_changes_nothing(
     database: Database,
@@ -248,20 +254,20 @@ def test_checkpoints_of_an_earlier_attempt_are_dropped_in_turn(database: Databas
 def test_a_commit_carries_the_epochs_before_it(database: Database, jobs: JobStore) -> None:
     attempt = started(database, epochs=3)
     attempt.commit(saved(attempt, 1), [epoch(1)])
-    assert jobs.epochs(attempt.job) == [told(epoch(1))]
+    assert jobs.epochs(attempt.job) == [stored_epoch(epoch(1))]
     assert jobs.get(attempt.job).epochs_done == 1
 
 
 @pytest.mark.parametrize(
     ("cursor", "lost_workers"), [((0, 6), 0), ((1, 0), 0), ((0, 5), 2), ((0, 4), 2)]
 )
-def test_only_a_cursor_that_moves_on_forgets_the_losses(
+def test_only_a_cursor_that_advances_resets_the_lost_workers(
     database: Database, jobs: JobStore, queue: Queue, cursor: tuple[int, int], lost_workers: int
 ) -> None:
     attempt = started(database, epochs=3)
     attempt.commit(saved(attempt, 0, 5), [])
     for _ in range(2):
-        queue.lose(attempt.job, attempt.number, "gone")
+        queue.lose(attempt.job, attempt.number, "its process ended")
         attempt = claim(database, attempt.job)
     attempt.begin(HANDLE, ENVIRONMENT)
     attempt.heartbeat((2, 0))
@@ -270,11 +276,11 @@ def test_only_a_cursor_that_moves_on_forgets_the_losses(
     assert jobs.get(attempt.job).lost_workers == lost_workers
 
 
-def test_the_first_checkpoint_forgets_the_losses(
+def test_the_first_checkpoint_resets_the_lost_workers(
     database: Database, jobs: JobStore, queue: Queue
 ) -> None:
     attempt = started(database)
-    queue.lose(attempt.job, attempt.number, "gone")
+    queue.lose(attempt.job, attempt.number, "its process ended")
     attempt = claim(database, attempt.job)
     attempt.commit(saved(attempt, 0, 1), [])
     assert jobs.get(attempt.job).lost_workers == 0
@@ -286,7 +292,7 @@ def test_a_checkpoint_at_the_end_counts_as_any_other(
     first = started(database)
     for batches in (1, 2):
         first.commit(saved(first, 0, batches), [])
-    queue.lose(first.job, first.number, "gone")
+    queue.lose(first.job, first.number, "its process ended")
     second = claim(database, first.job)
     second.end(STOPPED, SHUTDOWN, saved(second, 0, 3))
     job = jobs.get(first.job)
@@ -297,13 +303,13 @@ def test_a_checkpoint_at_the_end_counts_as_any_other(
 # --- End ---
 
 
-@pytest.mark.parametrize(("moves", "state", "to"), LEAVES)
-def test_a_worker_leaves_by_the_move_for_what_it_sees(
+@pytest.mark.parametrize(("moves", "state", "to"), ENDS)
+def test_the_end_of_an_attempt_moves_the_job_by_its_state(
     database: Database, jobs: JobStore, moves: dict[State, State], state: str, to: str
 ) -> None:
     attempt = started(database)
-    if state in WISHES:
-        jobs.act(WISHES[state], attempt.job)
+    if state in ACTIONS:
+        jobs.act(ACTIONS[state], attempt.job)
     assert attempt.end(moves, ("code", "message"), weights_sha256="f" * 64) == to
     job = jobs.get(attempt.job)
     assert job.state == to
@@ -337,11 +343,11 @@ def test_a_failure_keeps_the_epochs_before_it(database: Database, jobs: JobStore
     assert job.reason.code == "diverged"
 
 
-def test_a_worker_asked_to_leave_raises_no_losses(
+def test_a_worker_asked_to_stop_does_not_count_as_lost(
     database: Database, jobs: JobStore, queue: Queue
 ) -> None:
     attempt = started(database)
-    queue.lose(attempt.job, attempt.number, "gone")
+    queue.lose(attempt.job, attempt.number, "its process ended")
     attempt = claim(database, attempt.job)
     for _ in range(6):
         assert attempt.end(STOPPED, SHUTDOWN) == "queued"
@@ -353,7 +359,7 @@ def test_a_worker_asked_to_leave_raises_no_losses(
 # --- Events ---
 
 
-def test_events_stay_gapless_while_clients_and_worker_write_at_once(
+def test_events_stay_gapless_while_clients_and_worker_write_concurrently(
     database: Database, jobs: JobStore
 ) -> None:
     attempt = started(database, epochs=1000)

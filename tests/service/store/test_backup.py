@@ -1,3 +1,5 @@
+"""Backups: consistent copies taken while jobs train, complete or not made at all."""
+
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +18,8 @@ from service.store.sql.database import Database
 from service.store.sql.migrate import migrate
 from service.store.sql.sqlite import SQLite, sqlite_url
 from tests.support.job_records import DONE, in_state, started
+
+ORIGINAL = "The job was training on the original server when this backup was made."
 
 
 def save(artifacts: Artifacts, attempt: Attempt, epochs_done: int) -> CheckpointRef:
@@ -65,11 +69,13 @@ def test_workers_stay_with_the_original(
     backup(database.url, artifacts, tmp_path / "copy")
     found = rows(tmp_path / "copy", "SELECT state, handle, lost_workers FROM jobs")
     assert found == [(after, None, 0)]
+    [(reason,)] = rows(tmp_path / "copy", "SELECT reason FROM jobs")
+    assert (ORIGINAL in str(reason)) == (after == "queued")
     assert JobStore(database).get(job).state == before
     assert Queue(database).active()[0].handle is not None
 
 
-def test_a_checkpoint_that_is_replaced_meanwhile_is_no_loss(
+def test_a_checkpoint_that_is_replaced_meanwhile_is_not_lost(
     database: Database, artifacts: Artifacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     attempt = started(database)
@@ -88,7 +94,7 @@ def test_a_checkpoint_that_is_replaced_meanwhile_is_no_loss(
     assert {Path(key).stem for key in files(tmp_path / "copy")} == {"3-0", "4-0"}
 
 
-def test_checkpoints_that_are_replaced_again_and_again_are_no_backup(
+def test_a_backup_fails_if_checkpoints_are_replaced_in_every_try(
     database: Database, artifacts: Artifacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     attempt = started(database)
@@ -101,7 +107,7 @@ def test_checkpoints_that_are_replaced_again_and_again_are_no_backup(
         save(artifacts, attempt, 2 + len(copies))
 
     monkeypatch.setattr(SQLite, "copy_to", overtaken)
-    with pytest.raises(StoreBroken, match=r"in 5 tries checkpoints were replaced .*/1/5-0"):
+    with pytest.raises(StoreBroken, match=r"/1/5-0.* were replaced .* each of 5 tries"):
         backup(database.url, artifacts, tmp_path / "copies" / "first")
     assert len(copies) == 5
     assert list((tmp_path / "copies").iterdir()) == []
@@ -123,7 +129,7 @@ def test_folders_may_have_any_name(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {original.name, copy.name}
 
 
-def test_what_the_original_has_lost_is_told_and_not_named(
+def test_files_that_the_original_has_lost_are_listed_and_not_named(
     database: Database, artifacts: Artifacts, tmp_path: Path
 ) -> None:
     attempt = started(database)
@@ -138,15 +144,15 @@ def test_a_destination_that_exists_is_refused(
     database: Database, artifacts: Artifacts, tmp_path: Path
 ) -> None:
     (tmp_path / "copy").mkdir()
-    with pytest.raises(StoreBroken, match="copy exists; a backup needs a new directory"):
+    with pytest.raises(StoreBroken, match="copy already exists; choose a directory"):
         backup(database.url, artifacts, tmp_path / "copy")
 
 
 @pytest.mark.parametrize(
     ("url", "why"),
-    [("sqlite:////no/where", "no database /no/where"), ("postgresql://host/db", "only SQLite")],
+    [("sqlite:////no/where", "no database at /no/where"), ("postgresql://host/db", "only SQLite")],
 )
-def test_what_is_not_there_is_not_copied(
+def test_a_database_that_does_not_exist_is_not_copied(
     artifacts: Artifacts, tmp_path: Path, url: str, why: str
 ) -> None:
     with pytest.raises(StoreBroken, match=why):

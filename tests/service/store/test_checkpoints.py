@@ -1,3 +1,5 @@
+"""Checkpoints as files: bit-exact, named by job, attempt and cursor, and checked when read."""
+
 import hashlib
 import json
 import struct
@@ -61,7 +63,7 @@ def test_what_is_saved_names_job_attempt_and_cursor(
     assert saved.sha256 == hashlib.sha256(data).hexdigest()
 
 
-def test_a_deleted_checkpoint_is_gone(checkpoints: CheckpointStore) -> None:
+def test_a_deleted_checkpoint_is_not_found(checkpoints: CheckpointStore) -> None:
     saved = checkpoints.save("job", 2, checkpoint())
     checkpoints.delete(saved.key)
     with pytest.raises(FileNotFoundError):
@@ -74,7 +76,7 @@ def test_the_hash_of_the_weights_leaves_the_header_out() -> None:
     assert set(header) == {"layers.1.weight", "layers.1.bias"}
     assert weights_sha256(weights) == hashlib.sha256(data).hexdigest()
     by_hand = weights["layers.1.bias"].tobytes() + weights["layers.1.weight"].tobytes()
-    assert data == by_hand, "tensors lie in the order of their names"
+    assert data == by_hand, "tensors are in the order of their names"
 
 
 def test_the_hash_of_the_weights_is_that_of_the_weights_only() -> None:

@@ -1,10 +1,15 @@
+"""Data sets: unpacked once, mapped, laid out for training, and checked for damage."""
+
+import fcntl
 import gzip
 import hashlib
 import shutil
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +20,7 @@ from mlp_core import ARITHMETIC, BLOCK_ROWS, lay_out
 from service.domain.errors import DatasetNotFound, StoreBroken
 from service.store import datasets as module
 from service.store.datasets import MNIST, DatasetStore
+from service.store.durable_files import write_atomic
 
 FILES = tuple(MNIST.sha256)
 UNPACK = """
@@ -56,7 +62,7 @@ def packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_the_data_is_mapped_and_nobody_can_write_to_it(dataset_store: DatasetStore) -> None:
+def test_the_data_is_mapped_and_cannot_be_written(dataset_store: DatasetStore) -> None:
     data = dataset_store.open("mnist")
     for split, rows in ((data.train, 60_000), (data.test, 10_000)):
         assert split.images.shape == (rows, 784)
@@ -81,7 +87,7 @@ def test_the_pixels_and_labels_are_those_of_the_shipped_files(dataset_store: Dat
         assert raw[header:] == array.tobytes()
 
 
-def test_what_is_told_about_the_data_is_true(dataset_store: DatasetStore) -> None:
+def test_the_description_fits_the_data(dataset_store: DatasetStore) -> None:
     [info], data = dataset_store.all(), dataset_store.open("mnist")
     assert info == dataset_store.describe("mnist")
     assert (info.train_rows, info.test_rows) == (len(data.train), len(data.test))
@@ -108,7 +114,9 @@ def test_a_shipped_data_set_is_unpacked_into_rows(packed: Path, tmp_path: Path) 
     assert data.test.images.shape == (2, 4)
 
 
-def test_an_unpacked_data_set_needs_the_shipped_files_no_more(packed: Path, tmp_path: Path) -> None:
+def test_an_unpacked_data_set_no_longer_needs_the_shipped_files(
+    packed: Path, tmp_path: Path
+) -> None:
     DatasetStore(tmp_path / "dataset_store").open("tiny")
     for file in packed.iterdir():
         file.unlink()
@@ -182,7 +190,7 @@ def test_a_lock_that_cannot_be_taken_is_broken(packed: Path, tmp_path: Path) -> 
         DatasetStore(tmp_path / "dataset_store").open("tiny")
 
 
-def test_processes_at_once_unpack_once(tmp_path: Path) -> None:
+def test_concurrent_processes_unpack_once(tmp_path: Path) -> None:
     go = tmp_path / "go"
     command = [
         sys.executable,
@@ -203,17 +211,17 @@ def test_processes_at_once_unpack_once(tmp_path: Path) -> None:
     assert {shapes for _, shapes in lines} == {"(60000, 784) (10000,)\n"}
 
 
-# --- Arranging ---
+# --- Data layouts ---
 
 
-def test_the_arrangement_is_made_once_and_mapped(packed: Path, tmp_path: Path) -> None:
+def test_the_layout_is_made_once_and_mapped(packed: Path, tmp_path: Path) -> None:
     dataset_store = DatasetStore(tmp_path / "dataset_store")
     expected = lay_out(dataset_store.open("tiny")).arrays()
-    made = dataset_store.arranged("tiny").arrays()
+    made = dataset_store.data_layout("tiny").arrays()
     times = {
         file: file.stat().st_mtime_ns for file in (tmp_path / "dataset_store").glob("*/*/*.npy")
     }
-    kept = DatasetStore(tmp_path / "dataset_store").arranged("tiny").arrays()
+    kept = DatasetStore(tmp_path / "dataset_store").data_layout("tiny").arrays()
     assert {file: file.stat().st_mtime_ns for file in times} == times
     for name, array in expected.items():
         assert np.array_equal(made[name], array)
@@ -227,29 +235,43 @@ def zero(path: Path) -> None:
 
 @pytest.mark.parametrize("harm", [shorten, garbage, Path.unlink, zero])
 @pytest.mark.parametrize("name", ["order", "train.pixels", "test.widths"])
-def test_a_damaged_arrangement_is_made_again(
+def test_a_damaged_layout_is_made_again(
     packed: Path, tmp_path: Path, name: str, harm: Callable[[Path], object]
 ) -> None:
     dataset_store = DatasetStore(tmp_path / "dataset_store")
-    before = {key: array.copy() for key, array in dataset_store.arranged("tiny").arrays().items()}
+    before = {
+        key: array.copy() for key, array in dataset_store.data_layout("tiny").arrays().items()
+    }
     [file] = (tmp_path / "dataset_store").glob(f"*/*/{name}.npy")
     harm(file)
-    again = dataset_store.arranged("tiny").arrays()
+    again = dataset_store.data_layout("tiny").arrays()
     if name != "train.pixels" or harm is not zero:  # nobody looks at all pixels each time
         assert np.array_equal(again[name], before[name])
 
 
-def test_processes_at_once_arrange_once(packed: Path, tmp_path: Path) -> None:
-    dataset_store = DatasetStore(tmp_path / "dataset_store")
-    made = dataset_store.arranged("tiny")
+def test_concurrent_callers_make_a_layout_once(
+    packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stores = [DatasetStore(tmp_path / "dataset_store") for _ in range(3)]
+    made = {key: array.copy() for key, array in stores[0].data_layout("tiny").arrays().items()}
     [folder] = (tmp_path / "dataset_store").glob("*/arranged-*")
-    file = folder / "images.npy"
-    written = file.stat().st_mtime_ns
-    # What a process does that waited for the lock while another made it.
-    assert np.array_equal(
-        module._made_again(folder, dataset_store.open("tiny")).images, made.images
-    )
-    assert file.stat().st_mtime_ns == written
+    (folder / "images.npy").unlink()
+    written: list[Path] = []
+
+    def recorded(path: Path, data: bytes) -> None:
+        written.append(path)
+        write_atomic(path, data)
+
+    monkeypatch.setattr(module, "write_atomic", recorded)
+    with (folder / ".lock").open("w") as lock, ThreadPoolExecutor(3) as pool:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        found = [pool.submit(store.data_layout, "tiny") for store in stores]
+        time.sleep(0.2)  # now all have seen that a file is missing, and wait for the lock
+        assert not written
+        fcntl.flock(lock, fcntl.LOCK_UN)
+    assert len(written) == len(made)
+    for layout in found:
+        assert np.array_equal(layout.result().images, made["images"])
 
 
 @pytest.mark.parametrize("name", ["order", "images", "train.columns", "test.labels"])
@@ -258,12 +280,14 @@ def test_a_header_with_another_byte_is_harmless_or_made_again(
 ) -> None:
     """NumPy reads headers as Python, so that a byte may raise nearly anything."""
     dataset_store, rng = DatasetStore(tmp_path / "dataset_store"), np.random.default_rng(3)
-    before = {key: array.copy() for key, array in dataset_store.arranged("tiny").arrays().items()}
+    before = {
+        key: array.copy() for key, array in dataset_store.data_layout("tiny").arrays().items()
+    }
     [file] = (tmp_path / "dataset_store").glob(f"*/*/{name}.npy")
     whole = file.read_bytes()
     for place, byte in rng.integers([0, 32], [96, 127], (60, 2)).tolist():
         file.write_bytes(whole[:place] + bytes([byte]) + whole[place + 1 :])
-        for key, array in dataset_store.arranged("tiny").arrays().items():
+        for key, array in dataset_store.data_layout("tiny").arrays().items():
             assert np.array_equal(array, before[key]), (place, byte)
 
 
@@ -286,13 +310,13 @@ def test_an_unpacked_file_with_another_byte_in_its_header_is_broken_or_the_same(
     assert found
 
 
-def test_an_arrangement_that_cannot_be_kept_is_made_in_memory(
+def test_a_layout_that_cannot_be_written_is_made_in_memory(
     packed: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     dataset_store = DatasetStore(tmp_path / "dataset_store")
     expected = lay_out(dataset_store.open("tiny")).arrays()
     [folder] = (tmp_path / "dataset_store").iterdir()
     (folder / f"arranged-{ARITHMETIC}-{BLOCK_ROWS}").touch()
-    for name, array in dataset_store.arranged("tiny").arrays().items():
+    for name, array in dataset_store.data_layout("tiny").arrays().items():
         assert np.array_equal(array, expected[name])
-    assert "can't be kept" in caplog.text
+    assert "can't be written and is made in memory" in caplog.text

@@ -1,3 +1,5 @@
+"""Submissions that are sent again with the same idempotency key."""
+
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 

@@ -1,3 +1,5 @@
+"""Lists of jobs: pages, filters, and the indexes that find them."""
+
 from collections.abc import Sequence
 from itertools import product
 
@@ -36,7 +38,7 @@ def test_a_list_holds_only_the_states_asked_for(database: Database, jobs: JobSto
     assert [job.id for job in after.jobs] == [ids["paused"]]
 
 
-def test_lists_do_not_tell_places_in_the_queue(jobs: JobStore) -> None:
+def test_lists_have_no_places_in_the_queue(jobs: JobStore) -> None:
     submit(jobs)
     assert [job.queue_position for job in jobs.page(1).jobs] == [None]
 
@@ -46,7 +48,7 @@ FILTERS = list(product(((), (State.FAILED,), SOME), (True, False), (True, False)
 
 
 @pytest.mark.parametrize(("states", "below", "own"), FILTERS)
-def test_a_list_looks_each_state_up_by_itself_and_at_no_other_job(
+def test_a_list_finds_each_state_by_an_index_of_its_own(
     database: Database, states: Sequence[State], below: bool, own: bool
 ) -> None:
     statement = newest_jobs(states, below=below, own=own)

@@ -1,3 +1,5 @@
+"""Jobs as clients use them: submissions, actions, deletions and what is read."""
+
 import json
 import re
 import time
@@ -21,11 +23,11 @@ from tests.support.job_records import (
     in_state,
     query,
     started,
+    stored_epoch,
     succeed,
-    told,
 )
 
-# DESIGN.md §4, written out: what each action makes of each state; None is refused.
+# The state that each action leads to from each state; None means that it is refused.
 #                cancel        pause      resume
 ACTION_TABLE = {
     "queued": ("cancelled", "paused", "queued"),
@@ -106,13 +108,13 @@ def test_the_place_in_the_queue_counts_the_jobs_ahead(database: Database, jobs: 
     assert [jobs.get(job).queue_position for job in (first, second, third)] == [1, None, 2]
 
 
-def test_the_answer_to_a_submission_tells_the_place_in_the_queue(jobs: JobStore) -> None:
+def test_the_answer_to_a_submission_has_the_place_in_the_queue(jobs: JobStore) -> None:
     submit(jobs)
     answer = json.loads(submission(jobs).answer)
     assert answer["queue_position"] == 2
 
 
-def test_a_resumed_job_tells_its_place_in_the_queue(jobs: JobStore) -> None:
+def test_a_resumed_job_has_its_place_in_the_queue(jobs: JobStore) -> None:
     submit(jobs)
     job = submit(jobs)
     jobs.act("pause", job)
@@ -167,15 +169,18 @@ def test_only_a_job_without_a_worker_is_deleted(
         assert jobs.get(job).state == state
 
 
-def test_a_clients_wish_is_the_reason(database: Database, jobs: JobStore) -> None:
+def test_an_action_is_the_reason_of_the_state(database: Database, jobs: JobStore) -> None:
     job = in_state(database, "running")
     reason = jobs.act("pause", job).reason
     assert reason is not None
-    assert (reason.code, reason.message) == ("user", "a client asked to pause")
+    assert (reason.code, reason.message) == ("user", "A client asked to pause the job.")
     assert jobs.act("resume", job).reason is None
     _, events = jobs.events(job)
     assert [event.data["state"] for event in events[-2:]] == ["pausing", "running"]
-    assert events[-2].data["reason"] == {"code": "user", "message": "a client asked to pause"}
+    assert events[-2].data["reason"] == {
+        "code": "user",
+        "message": "A client asked to pause the job.",
+    }
 
 
 def test_only_a_final_state_finishes_a_job(database: Database, jobs: JobStore) -> None:
@@ -186,12 +191,12 @@ def test_only_a_final_state_finishes_a_job(database: Database, jobs: JobStore) -
     assert jobs.act("cancel", queued).finished_at is not None
 
 
-def test_delete_takes_all_that_belongs_to_the_job(database: Database, jobs: JobStore) -> None:
-    gone, stays = succeed(database), succeed(database)
-    jobs.delete(gone)
+def test_delete_removes_all_rows_of_the_job(database: Database, jobs: JobStore) -> None:
+    deleted, kept = succeed(database), succeed(database)
+    jobs.delete(deleted)
     for table in ("epochs", "events", "checkpoints"):
         numbers = query(database, f"SELECT DISTINCT job FROM {table}")
-        assert numbers == query(database, f"SELECT number FROM jobs WHERE id = '{stays}'")
+        assert numbers == query(database, f"SELECT number FROM jobs WHERE id = '{kept}'")
 
 
 def test_the_number_of_a_deleted_job_is_not_used_again(database: Database, jobs: JobStore) -> None:
@@ -230,15 +235,15 @@ def test_every_state_is_counted(database: Database, jobs: JobStore) -> None:
 # --- What is known about a job ---
 
 
-def test_epochs_are_read_from_the_one_behind(database: Database, jobs: JobStore) -> None:
+def test_epochs_are_read_after_a_number(database: Database, jobs: JobStore) -> None:
     attempt = started(database, epochs=3)
     epochs = [epoch(number, loss=1 / number) for number in (1, 2, 3)]
     attempt.heartbeat((3, 0), epochs)
-    assert jobs.epochs(attempt.job) == [told(it) for it in epochs]
-    assert jobs.epochs(attempt.job, after=2) == [told(epochs[2])]
+    assert jobs.epochs(attempt.job) == [stored_epoch(it) for it in epochs]
+    assert jobs.epochs(attempt.job, after=2) == [stored_epoch(epochs[2])]
 
 
-def test_events_are_read_from_the_one_behind(database: Database, jobs: JobStore) -> None:
+def test_events_are_read_after_a_number(database: Database, jobs: JobStore) -> None:
     attempt = started(database, epochs=2)
     attempt.heartbeat((1, 0), [epoch(1)])
     attempt.warn("code", "message")
@@ -249,11 +254,11 @@ def test_events_are_read_from_the_one_behind(database: Database, jobs: JobStore)
         (3, "epoch"),
         (4, "warning"),
     ]
-    assert events[1].data == told(epoch(1))
+    assert events[1].data == stored_epoch(epoch(1))
     assert events[2].data == {"code": "code", "message": "message"}
 
 
-def test_news_tell_what_has_changed(database: Database, jobs: JobStore) -> None:
+def test_news_are_counts_and_states_of_existing_jobs(database: Database, jobs: JobStore) -> None:
     attempt, queued = started(database), submit(jobs)
     attempt.heartbeat((0, 1))
     assert jobs.news([attempt.job, queued, "job_none"]) == {

@@ -1,3 +1,5 @@
+"""Claims, lost workers, artifacts that count, and which finished jobs are deleted."""
+
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -70,7 +72,7 @@ def test_a_claim_moves_the_job_and_raises_its_attempt(
     assert queue.active() == []
 
 
-def test_a_claim_starts_afresh_but_for_the_time_of_the_first_start(
+def test_a_claim_keeps_only_the_time_of_the_first_start(
     database: Database, jobs: JobStore, queue: Queue
 ) -> None:
     attempt = started(database)
@@ -108,29 +110,34 @@ def test_jobs_with_a_worker_are_active_oldest_first(database: Database, queue: Q
 
 
 @pytest.mark.parametrize(
-    ("wish", "to", "code"),
+    ("action", "to", "code"),
     [(None, "queued", "worker_lost"), ("pause", "paused", "user"), ("cancel", "cancelled", "user")],
 )
 def test_a_lost_worker_leaves_the_job_where_its_client_wants_it(
-    database: Database, jobs: JobStore, queue: Queue, wish: str | None, to: str, code: str
+    database: Database, jobs: JobStore, queue: Queue, action: str | None, to: str, code: str
 ) -> None:
     attempt = started(database)
-    if wish:
-        jobs.act(wish, attempt.job)
-    assert queue.lose(attempt.job, attempt.number, "it was killed") == (to, 0 if wish else 1)
+    if action:
+        jobs.act(action, attempt.job)
+    assert queue.lose(attempt.job, attempt.number, "it was killed") == (to, 0 if action else 1)
     job = jobs.get(attempt.job)
     assert job.reason is not None
     assert (job.state, job.reason.code) == (to, code)
-    assert job.reason.message == (f"a client asked to {wish}" if wish else "it was killed")
+    assert job.reason.message == (
+        f"A client asked to {action} the job." if action else "it was killed"
+    )
     assert queue.active() == []
 
 
-def test_five_losses_in_a_row_fail_the_job(
+def test_five_lost_workers_in_a_row_fail_the_job(
     database: Database, jobs: JobStore, queue: Queue
 ) -> None:
     attempt = claimed(database)
     for lost_workers in (1, 2, 3, 4):
-        assert queue.lose(attempt.job, attempt.number, "gone") == ("queued", lost_workers)
+        assert queue.lose(attempt.job, attempt.number, "its process ended") == (
+            "queued",
+            lost_workers,
+        )
         assert jobs.get(attempt.job).lost_workers == lost_workers
         attempt = claim(database, attempt.job)
     assert queue.lose(attempt.job, attempt.number, "ended by SIGSEGV") == ("failed", 5)
@@ -140,18 +147,20 @@ def test_five_losses_in_a_row_fail_the_job(
     assert job.finished_at is not None
 
 
-def test_losses_with_progress_between_them_never_fail_the_job(
+def test_lost_workers_with_progress_between_them_never_fail_the_job(
     database: Database, queue: Queue
 ) -> None:
     attempt = claimed(database, epochs=20)
     for number in range(1, 8):
         attempt.begin(HANDLE, ENVIRONMENT)
         attempt.commit(saved(attempt, number), [])
-        assert queue.lose(attempt.job, attempt.number, "gone") == ("queued", 1)
+        assert queue.lose(attempt.job, attempt.number, "its process ended") == ("queued", 1)
         attempt = claim(database, attempt.job)
 
 
-def test_a_shutdown_is_no_loss(database: Database, jobs: JobStore, queue: Queue) -> None:
+def test_a_shutdown_does_not_count_as_a_lost_worker(
+    database: Database, jobs: JobStore, queue: Queue
+) -> None:
     attempt = claimed(database)
     for _ in range(7):
         how = {"code": "shutdown", "counts": False}
@@ -164,12 +173,12 @@ def test_a_shutdown_is_no_loss(database: Database, jobs: JobStore, queue: Queue)
     assert jobs.get(attempt.job).lost_workers == 0
 
 
-def test_a_shutdown_never_fails_a_job_whatever_it_has_lost(
+def test_a_shutdown_never_fails_a_job_that_has_lost_workers(
     database: Database, jobs: JobStore, queue: Queue
 ) -> None:
     attempt = claimed(database)
     for _ in range(4):
-        queue.lose(attempt.job, attempt.number, "gone")
+        queue.lose(attempt.job, attempt.number, "its process ended")
         attempt = claim(database, attempt.job)
     jobs.act("pause", attempt.job)
     assert queue.lose(attempt.job, attempt.number, "asked to pause") == ("paused", 4)
@@ -187,9 +196,9 @@ def test_an_attempt_that_is_over_is_not_lost(
     stop(other)
     claim(database, other.job)
     before = content(database)
-    assert queue.lose(attempt.job, attempt.number, "gone") is None
-    assert queue.lose(other.job, other.number, "gone") is None
-    assert queue.lose("job_none", 1, "gone") is None
+    assert queue.lose(attempt.job, attempt.number, "its process ended") is None
+    assert queue.lose(other.job, other.number, "its process ended") is None
+    assert queue.lose("job_none", 1, "its process ended") is None
     assert content(database) == before
 
 
@@ -206,7 +215,7 @@ def test_the_artifacts_that_count_are_those_that_rows_name(
     assert queue.named_artifacts(attempt.job) == (1, False, {older, newest})
     jobs.act("cancel", attempt.job)
     stop(attempt)
-    assert queue.named_artifacts(attempt.job) == (1, True, {newest}), "it never goes on"
+    assert queue.named_artifacts(attempt.job) == (1, True, {newest}), "it never continues"
     jobs.delete(attempt.job)
     assert queue.named_artifacts(attempt.job) is None
 
@@ -231,7 +240,7 @@ def test_nothing_is_pruned_while_no_more_jobs_have_finished_than_are_kept(
     assert content(database) == before
 
 
-def test_the_jobs_that_finished_first_are_pruned_first_and_a_few_at_once(
+def test_the_jobs_that_finished_first_are_pruned_first_and_a_few_together(
     database: Database, jobs: JobStore, queue: Queue
 ) -> None:
     early = submit(jobs)
@@ -243,9 +252,7 @@ def test_the_jobs_that_finished_first_are_pruned_first_and_a_few_at_once(
     assert kept(jobs) == {done[9], early}
 
 
-def test_the_latest_model_is_never_pruned_nor_is_another_in_its_place(
-    database: Database, jobs: JobStore, queue: Queue
-) -> None:
+def test_the_latest_model_is_never_pruned(database: Database, jobs: JobStore, queue: Queue) -> None:
     old, latest, *after = finished(database, "succeeded", "succeeded", *["cancelled"] * 3)
     assert queue.prune(2) == [old, after[0]]
     assert queue.prune(2) == []

@@ -28,7 +28,7 @@ def test_a_worker_that_does_not_stop_is_killed_after_5_seconds(
     assert states == [to], "fenced before it is killed"
     harness.step()
     assert harness.jobs.get(job).lost_workers == 0
-    assert harness.reason(job) == ("user", f"a client asked to {action}")
+    assert harness.reason(job) == ("user", f"A client asked to {action} the job.")
 
 
 def test_a_job_is_cancelled_although_its_worker_never_began(harness: DispatcherHarness) -> None:

@@ -1,3 +1,5 @@
+"""Durable writes, and artifacts as files in a directory."""
+
 import errno
 import hashlib
 import os
@@ -21,23 +23,23 @@ def refuse(*_: object, **__: object) -> None:
 
 
 class Recorder:
-    """Stands before the system calls of a write and notes their order."""
+    """Records the system calls of a write in their order."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: list[str] = []
         fsync, replace = os.fsync, Path.replace
 
-        def note_fsync(descriptor: int) -> None:
+        def record_fsync(descriptor: int) -> None:
             self.calls.append(f"fsync {Path(f'/proc/self/fd/{descriptor}').readlink().name}")
             fsync(descriptor)
 
-        def note_replace(path: Path, target: Path) -> Path:
+        def record_replace(path: Path, target: Path) -> Path:
             assert path.read_bytes() == DATA, "all bytes have left Python's buffer"
             self.calls.append(f"rename {path.name} {target.name}")
             return replace(path, target)
 
-        monkeypatch.setattr(os, "fsync", note_fsync)
-        monkeypatch.setattr(Path, "replace", note_replace)
+        monkeypatch.setattr(os, "fsync", record_fsync)
+        monkeypatch.setattr(Path, "replace", record_replace)
 
 
 # --- Writing ---
@@ -64,7 +66,9 @@ def test_new_folders_are_synced_from_the_top(
     assert (tmp_path / "a" / "b").is_dir()
     assert recorder.calls == [f"fsync {tmp_path.parent.name}", f"fsync {tmp_path.name}", "fsync a"]
     make_directory(tmp_path / "a" / "b")
-    assert recorder.calls[3:] == ["fsync a"], "whoever made it may not have come so far"
+    assert recorder.calls[3:] == ["fsync a"], (
+        "the process that made it may have died before it synced"
+    )
 
 
 @pytest.mark.parametrize(("owner", "name"), [(os, "fsync"), (Path, "replace"), (Path, "open")])
@@ -111,7 +115,7 @@ def test_a_folder_above_that_may_not_be_read_is_not_synced(
     assert (tmp_path / "new").is_dir()
 
 
-def test_bytes_that_could_not_be_stored_for_certain_are_taken_away(
+def test_bytes_that_may_not_be_durable_are_deleted(
     artifacts: Artifacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     artifacts.put("job/1/a", DATA)
@@ -157,12 +161,12 @@ def test_a_file_in_the_place_of_a_folder_is_an_error(tmp_path: Path) -> None:
 # --- Keys ---
 
 
-def test_what_was_put_is_got(artifacts: Artifacts) -> None:
+def test_stored_bytes_are_read_back(artifacts: Artifacts) -> None:
     assert artifacts.put("job/1/0-5.x", DATA) == SHA256
     assert artifacts.get("job/1/0-5.x", len(DATA), SHA256) == DATA
 
 
-def test_what_is_not_there_is_not_found(artifacts: Artifacts) -> None:
+def test_a_key_without_a_file_is_not_found(artifacts: Artifacts) -> None:
     with pytest.raises(FileNotFoundError):
         artifacts.get("job/1/x", 1, SHA256)
     artifacts.put("job/1/x", DATA)
@@ -180,7 +184,7 @@ def test_no_key_leads_out_of_the_root(artifacts: Artifacts, tmp_path: Path, key:
         lambda: artifacts.get(key, len(DATA), SHA256),
         lambda: artifacts.delete(key),
     ):
-        with pytest.raises(ValueError, match="points outside"):
+        with pytest.raises(ValueError, match="points outside the directory"):
             use()
     assert (tmp_path / "x").read_bytes() == DATA
 
@@ -188,7 +192,7 @@ def test_no_key_leads_out_of_the_root(artifacts: Artifacts, tmp_path: Path, key:
 def test_no_link_leads_out_of_the_root(artifacts: Artifacts, tmp_path: Path) -> None:
     artifacts.put("job/1/x", DATA)
     (tmp_path / "jobs" / "job" / "2").symlink_to(tmp_path)
-    with pytest.raises(ValueError, match="points outside"):
+    with pytest.raises(ValueError, match="points outside the directory"):
         artifacts.put("job/2/x", DATA)
 
 
@@ -264,7 +268,7 @@ def test_folders_and_keys_are_listed_with_unfinished_writes(
     assert list(artifacts.keys("job_none")) == []
 
 
-def test_what_is_no_artifact_is_not_listed(artifacts: Artifacts, tmp_path: Path) -> None:
+def test_only_artifacts_are_listed(artifacts: Artifacts, tmp_path: Path) -> None:
     artifacts.put("job_a/1/x", DATA)
     for name in ("job_a/worker.log", "job_a/notes/x", "lost+found/1/x"):
         make_directory((tmp_path / "jobs" / name).parent)

@@ -38,7 +38,7 @@ def test_the_pragmas_are_in_force_on_every_connection(
             assert list((transaction.row(f"PRAGMA {pragma}") or {}).values()) == [value]
 
 
-def test_a_database_waits_as_long_as_it_is_told(database_url: str) -> None:
+def test_a_database_waits_for_its_patience(database_url: str) -> None:
     hasty = Database(database_url, patience=5)
     with hasty.read() as transaction:
         assert transaction.row("PRAGMA busy_timeout") == {"timeout": 5000}
@@ -52,7 +52,7 @@ def test_the_file_of_a_database_is_known() -> None:
 def test_a_new_connection_waits_for_a_long_write(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The driver's own patience is made short: ours must count from the first statement on."""
+    """The driver's own time-out is made short: the pragma must count from the first statement."""
     short = create_engine(database_url, connect_args={"timeout": 0.0})
     monkeypatch.setattr(module, "create_engine", lambda url, **_: short)
     holder = sqlite3.connect(database_url.removeprefix("sqlite:///"), check_same_thread=False)
@@ -105,7 +105,7 @@ def test_a_read_takes_no_write_lock(database: Database) -> None:
 
 
 def test_readers_that_become_writers_wait_for_each_other(database: Database) -> None:
-    """As deferred transactions they would fail at once: each holds what the other waits for."""
+    """As deferred transactions they would fail: each holds a lock that the other needs."""
     submit(JobStore(database))
 
     def add(_: int) -> None:
@@ -151,14 +151,14 @@ def test_foreign_keys_are_off_only_while_tables_are_altered(database: Database) 
     assert enforced("write")
 
 
-def test_rows_that_refer_to_nothing_are_not_altered(database: Database) -> None:
+def test_a_change_that_breaks_references_is_rolled_back(database: Database) -> None:
     submit(JobStore(database))
-    with pytest.raises(StoreBroken, match="refer to nothing"), database.alter() as connection:
+    with pytest.raises(StoreBroken, match="refer to missing rows"), database.alter() as connection:
         connection.exec_driver_sql("DELETE FROM jobs")
     assert query(database, "SELECT count(*) FROM jobs") == [(1,)]
 
 
-# --- What is broken says so ---
+# --- Broken databases ---
 
 
 def garbage(folder: Path) -> str:
@@ -213,7 +213,7 @@ def test_a_lock_that_is_never_released_is_broken(
     database.close()
 
 
-def test_to_wait_in_vain_for_a_connection_is_broken(
+def test_a_pool_without_a_free_connection_is_broken(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = create_engine(database_url, pool_size=1, max_overflow=0, pool_timeout=0.05)

@@ -1,4 +1,4 @@
-"""A worker's connector keeps what the server's does, and a quick look-up never waits."""
+"""A worker's connector keeps what the server's does, and a quick look-up does not wait."""
 
 import sqlite3
 import subprocess
@@ -17,7 +17,7 @@ from service.store.sql.database import Database
 from service.store.sql.driver import DriverConnector
 from service.store.sql.engine import engine_of
 from service.store.sql.sqlite import PRAGMAS, SQLite, sqlite_url
-from tests.support.job_records import DONE, claimed, content, epoch, query, saved, told
+from tests.support.job_records import DONE, claimed, content, epoch, query, saved, stored_epoch
 
 HEARTBEAT = "UPDATE jobs SET heartbeat = heartbeat + 1"
 
@@ -37,7 +37,7 @@ def heartbeats(database: Database) -> int:
 # --- Transactions ---
 
 
-def test_an_attempt_goes_its_way_over_the_driver(
+def test_an_attempt_runs_over_the_driver(
     database: Database, jobs: JobStore, driver: DriverConnector
 ) -> None:
     attempt = claimed(database, epochs=2, seed=7)
@@ -53,7 +53,7 @@ def test_an_attempt_goes_its_way_over_the_driver(
     job, events = jobs.events(attempt.job)
     assert (job.state, job.reason and job.reason.code) == ("succeeded", DONE[0])
     assert (job.weights_sha256, job.bit_exact) == ("f" * 64, False)
-    assert (job.best, job.latest) == (told(epoch(1)), told(epoch(2, accuracy=0.8)))
+    assert (job.best, job.latest) == (stored_epoch(epoch(1)), stored_epoch(epoch(2, accuracy=0.8)))
     assert job.finished_at
     assert job.created_at < job.finished_at < events[-1].at
     assert jobs.with_checkpoints(attempt.job)[1] == [saved(attempt, 2)]
@@ -133,7 +133,7 @@ def test_a_file_is_found_whatever_characters_its_path_has(tmp_path: Path) -> Non
 
 
 def test_a_worker_imports_no_more_than_it_needs() -> None:
-    """It starts in a third of the time, which is all of a short job's."""
+    """Without these it starts in a third of the time."""
     program = "import sys, service.work.worker; print(*sys.modules)"
     ran = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
@@ -164,60 +164,62 @@ def reader(tmp_path: Path, writer: sqlite3.Connection) -> Iterator[DriverConnect
     reader.close()
 
 
-def look(reader: DriverConnector) -> object:
+def look_up(reader: DriverConnector) -> object:
     return reader.try_value(NEWEST, {"job": 1})
 
 
 def test_a_commit_is_seen_whole_or_not_at_all(
     writer: sqlite3.Connection, reader: DriverConnector
 ) -> None:
-    assert look(reader) == "first"
+    assert look_up(reader) == "first"
     writer.execute("BEGIN IMMEDIATE")
     writer.execute("INSERT INTO checkpoints VALUES (2, 1, 'second')")
-    assert look(reader) == "first"
+    assert look_up(reader) == "first"
     writer.execute("COMMIT")
-    assert look(reader) == "second"
+    assert look_up(reader) == "second"
     writer.execute("DELETE FROM checkpoints")
-    assert look(reader) is None
+    assert look_up(reader) is None
 
 
-def test_nothing_is_known_while_a_commit_is_under_way(
+def test_a_look_up_during_a_commit_finds_nothing(
     writer: sqlite3.Connection, reader: DriverConnector
 ) -> None:
-    assert look(reader) == "first"
+    assert look_up(reader) == "first"
     writer.execute("BEGIN EXCLUSIVE")
-    assert look(reader) is None
+    assert look_up(reader) is None
     writer.execute("ROLLBACK")
-    assert look(reader) == "first"
+    assert look_up(reader) == "first"
 
 
-def test_a_look_leaves_no_lock_behind(writer: sqlite3.Connection, reader: DriverConnector) -> None:
-    assert look(reader)
+def test_a_look_up_leaves_no_lock_behind(
+    writer: sqlite3.Connection, reader: DriverConnector
+) -> None:
+    assert look_up(reader)
     writer.execute("PRAGMA busy_timeout=0")
     writer.execute("BEGIN EXCLUSIVE")
     writer.execute("COMMIT")
 
 
-def test_nothing_is_known_without_a_file_and_none_is_made(tmp_path: Path) -> None:
+def test_a_look_up_without_a_file_finds_nothing_and_makes_none(tmp_path: Path) -> None:
     engine = SQLite(sqlite_url(tmp_path / "none.sqlite3"))
-    assert look(DriverConnector(engine, patience=0.005, read_only=True)) is None
+    assert look_up(DriverConnector(engine, patience=0.005, read_only=True)) is None
     assert not list(tmp_path.iterdir())
 
 
-def test_a_connection_that_failed_is_made_again(
+def test_a_connection_that_failed_is_opened_again(
     writer: sqlite3.Connection, reader: DriverConnector, tmp_path: Path
 ) -> None:
-    assert look(reader) == "first"
+    assert look_up(reader) == "first"
     writer.execute("ALTER TABLE checkpoints RENAME TO others")
-    assert look(reader) is None
+    assert look_up(reader) is None
     writer.execute("ALTER TABLE others RENAME TO checkpoints")
-    assert look(reader) == "first"
+    assert look_up(reader) == "first"
     with (tmp_path / "a b.sqlite3").open("r+b") as damaged:
         damaged.write(b"x" * 100)
-    assert look(reader) is None
+    assert look_up(reader) is None
 
 
-def test_a_thread_that_comes_while_another_looks_does_not_wait(
+def test_a_look_up_does_not_wait_for_another_thread(
     writer: sqlite3.Connection, reader: DriverConnector
 ) -> None:
     inside, leave = threading.Event(), threading.Event()
@@ -230,7 +232,7 @@ def test_a_thread_that_comes_while_another_looks_does_not_wait(
     other = threading.Thread(target=stay)
     other.start()
     assert inside.wait(30)
-    assert look(reader) is None
+    assert look_up(reader) is None
     leave.set()
     other.join()
-    assert look(reader)
+    assert look_up(reader)

@@ -27,7 +27,7 @@ TABLES = ("api_keys", "checkpoints", "epochs", "events", "idempotency_keys", "jo
 
 
 def shape_of(path: Path) -> dict[str, object]:
-    """All that SQLite itself can tell of the tables."""
+    """Return everything that SQLite knows about the tables."""
     connection = sqlite3.connect(path)
     found: dict[str, object] = {}
     for name in TABLES:
@@ -71,7 +71,7 @@ def test_a_migration_starts_from_nothing_and_makes_the_folder(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", ["a?b%c", "a#b", "50%20 + é"])
-def test_a_database_may_lie_in_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
+def test_a_database_may_be_in_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
     path = tmp_path / name / "jobs.sqlite3"
     migrate(sqlite_url(path))
     database = Database(sqlite_url(path))
@@ -84,7 +84,7 @@ def test_a_database_may_lie_in_a_folder_of_any_name(tmp_path: Path, name: str) -
 
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_workers_are_found_in_a_database_of_every_schema(tmp_path: Path, revision: str) -> None:
-    """They are asked to leave before it is migrated."""
+    """They are asked to stop before the database is migrated."""
     path = tmp_path / "jobs.sqlite3"
     url = sqlite_url(path)
     command.upgrade(migrations(url), revision)
@@ -121,7 +121,7 @@ def test_columns_are_renamed_in_place_and_keep_their_values(tmp_path: Path) -> N
         found = connection.execute("SELECT id, attempt, lost_workers, heartbeat FROM jobs")
         assert found.fetchall() == [("job_1", 4, 3, 17)]
         answers = connection.execute("SELECT answer FROM idempotency_keys").fetchall()
-    assert answers == [('{"losses":3}',)], "an answer is sent again as it was"
+    assert answers == [('{"losses":3}',)], "an answer is sent again unchanged"
 
 
 def test_a_migrated_database_is_left_alone(database: Database) -> None:
@@ -134,12 +134,12 @@ def test_a_migrated_database_is_left_alone(database: Database) -> None:
 
 def test_a_database_of_a_newer_version_is_left_alone(database: Database) -> None:
     query(database, "UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(StoreBroken, match=r"can't be upgraded by this version: .*9999"):
+    with pytest.raises(StoreBroken, match=r"schema that this version does not know.*9999"):
         migrate(database.url)
     assert query(database, "SELECT version_num FROM alembic_version") == [("9999",)]
 
 
-def test_processes_that_migrate_at_once_migrate_once(tmp_path: Path) -> None:
+def test_concurrent_processes_migrate_once(tmp_path: Path) -> None:
     url, go = f"sqlite:///{tmp_path / 'jobs.sqlite3'}", tmp_path / "go"
     code = (
         "import sys, time, alembic.command, alembic.config; from pathlib import Path\n"

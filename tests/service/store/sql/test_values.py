@@ -23,7 +23,7 @@ INSERT INTO events (job, number, type, at, data) VALUES (:job, 99, 'warning', :a
     ("kind", "names"),
     [(JSON, JSON_COLUMNS), (DateTime, TIME_COLUMNS), (Boolean, BOOLEAN_COLUMNS)],
 )
-def test_a_columns_name_tells_its_type_in_all_tables(kind: type, names: frozenset[str]) -> None:
+def test_a_columns_name_decides_its_type_in_all_tables(kind: type, names: frozenset[str]) -> None:
     assert {column.name for column in COLUMNS if isinstance(column.type, kind)} == names
     assert {isinstance(column.type, kind) for column in COLUMNS if column.name in names} == {True}
 

@@ -1,4 +1,4 @@
-"""API keys, and whose each job and each idempotency key is"""
+"""API keys, and the owners of jobs and idempotency keys"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -28,7 +28,7 @@ def upgrade() -> None:
 
 
 def _own_idempotency_keys() -> None:
-    """Make the table anew, for SQLite can't change a primary key: the old rows are nobody's."""
+    """Rebuild the table, because SQLite can't change a primary key; old rows have no owner."""
     op.execute("CREATE TABLE idempotency_keys_before AS SELECT * FROM idempotency_keys")
     op.drop_table("idempotency_keys")
     op.create_table(

@@ -1,4 +1,4 @@
-"""Orders that no clock decides: of finished jobs, and of idempotency keys"""
+"""Numbers that order finished jobs and idempotency keys, independently of clocks"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""The network that an owner's `latest` names, found without a look at others' jobs"""
+"""An index that finds an owner's `latest` model without reading the jobs of other owners"""
 
 from alembic import op
 

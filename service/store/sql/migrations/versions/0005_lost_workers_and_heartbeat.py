@@ -1,4 +1,4 @@
-"""Lost workers and heartbeat: columns by the words that clients and the code use"""
+"""Lost workers and heartbeat: columns named as clients and the code name them"""
 
 from alembic import op
 
