@@ -16,6 +16,17 @@ if TYPE_CHECKING:
     from mlp_client import JobHandle
 
 
+ExtraFields = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        metavar="FIELD=VALUE",
+        help="Any other field of the spec, with its value as JSON or as a word: "
+        "optimizer=adamw, schedule=cosine, 'augmentation={}', l2=1e-4. May be repeated.",
+    ),
+]
+
+
 class EachOptionOnce(TyperCommand):
     """A command that refuses a repeated option; Typer would silently use the last one."""
 
@@ -47,15 +58,7 @@ def train(
     batch_size: Annotated[int | None, typer.Option(help="Images in a mini-batch.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all random numbers.")] = None,
-    extra: Annotated[
-        list[str],
-        typer.Option(
-            "--set",
-            metavar="FIELD=VALUE",
-            help="Any other field of the spec, with its value as JSON or as a word: "
-            "optimizer=adamw, schedule=cosine, 'augmentation={}', l2=1e-4. May be repeated.",
-        ),
-    ] = [],  # noqa: B006  (never changed)
+    extra: ExtraFields = [],  # noqa: B006  (never changed)
     url: Url = None,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Submit the job and exit.")] = False,
 ) -> None:

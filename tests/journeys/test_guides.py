@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.documents import GUIDES, blocks
+from tests.support.documents import DOCUMENTS, GUIDES, blocks, text_of
 from tests.support.server_process import Server, eventually, free_port
 
 NOT_RUN = {
@@ -116,6 +116,12 @@ def test_every_guide_with_commands_is_run() -> None:
         SHOWN
     ) | {"docs/settings.md"}
     assert all(SERVE.match(line) for line in commands("docs/settings.md"))
+
+
+def test_every_module_that_a_document_runs_exists() -> None:
+    named = {name for it in DOCUMENTS for name in re.findall(r"python -m ([\w.]+)", text_of(it))}
+    assert len(named) > 2
+    assert [name for name in sorted(named) if importlib.util.find_spec(name) is None] == []
 
 
 def test_every_command_that_is_not_run_is_still_in_a_guide() -> None:
