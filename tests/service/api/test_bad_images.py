@@ -123,5 +123,5 @@ def test_more_pictures_than_can_be_redrawn_are_refused_together(
     assert answer.status_code == status
     if status == 422:
         check_problem(answer, 422)
-        assert "one request may have 1,000" in answer.json()["detail"]
+        assert "one request may have at most 1,000" in answer.json()["detail"]
     assert ask(reader, body, "application/x-npy", normalize="never").status_code == 200

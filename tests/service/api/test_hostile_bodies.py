@@ -204,7 +204,7 @@ def test_a_body_over_the_limit_is_too_large_whether_it_says_so_or_not(
     for answer in (declared, chunked):
         check_problem(answer, 413)
         assert answer.json()["code"] == "too-large"
-        assert f"may have {limit:,} bytes" in answer.json()["detail"]
+        assert f"may have at most {limit:,} bytes" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,8 @@ def test_a_body_over_the_limit_is_too_large_whether_it_says_so_or_not(
         (
             "/v1/jobs",
             "application/json",
-            "A body like this may have at most 262,144 bytes: send less, or raise MLP_MAX_BODY_BYTES.",
+            "A body like this may have at most 262,144 bytes: send less, or raise "
+            "MLP_MAX_BODY_BYTES.",
         ),
         (
             PREDICT,
