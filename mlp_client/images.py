@@ -64,10 +64,13 @@ def as_input(image: object) -> Input:
         return _encoded(image)
     if isinstance(image, PillowImage):
         return _encoded(_as_png(image))
-    numbers = _as_lists(image)
+    return _as_numbers(_as_lists(image), type(image).__name__)
+
+
+def _as_numbers(numbers: object, type_name: str) -> Input:
     if not isinstance(numbers, list):
         raise ImageUnusable(
-            f"An image of type {type(image).__name__} can't be sent. Pass a path, bytes, "
+            f"An image of type {type_name} can't be sent. Pass a path, bytes, "
             "a Pillow image or an array."
         )
     if not _is_digit(numbers):

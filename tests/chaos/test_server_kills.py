@@ -3,6 +3,8 @@
 import random
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from statistics import median
@@ -68,14 +70,8 @@ def test_killed_servers_lose_no_job_and_disturb_none(server: Server, campaign: C
         server.wait(job, "succeeded")
     references.append(server.submit(hidden=[64], batch_size=512, epochs=campaign.of(20, 1000)))
     clients = [Client(server.url, f"client-{number}") for number in range(CLIENTS)]
-    threads = [threading.Thread(target=client.run) for client in clients]
-    for thread in threads:
-        thread.start()
-    starts = [kill_and_start(server, moment) for _ in range(kills)]
-    for client in clients:
-        client.stop.set()
-    for thread in threads:
-        thread.join()
+    with running(clients):
+        starts = [kill_and_start(server, moment) for _ in range(kills)]
     assert [client.error for client in clients] == [None] * CLIENTS
     specs = {job: spec for client in clients for job, spec in client.acknowledged.items()}
     ledger = Ledger(server.data_dir)
@@ -91,6 +87,19 @@ def test_killed_servers_lose_no_job_and_disturb_none(server: Server, campaign: C
     assert ledger.is_whole()
     eventually(lambda: not server.workers(), "the last workers to end")
     eventually(lambda: not zombies(server.pid), "zombies to be reaped")
+
+
+@contextmanager
+def running(clients: list[Client]) -> Iterator[None]:
+    """Run each client in a thread of its own, and stop them at the end."""
+    threads = [threading.Thread(target=client.run) for client in clients]
+    for thread in threads:
+        thread.start()
+    yield
+    for client in clients:
+        client.stop.set()
+    for thread in threads:
+        thread.join()
 
 
 def faults(

@@ -110,6 +110,13 @@ def adamw(
         theta[i] = theta[i] - learning_rate * m_hat / (np.sqrt(v_hat) + epsilon)
 
 
+def mean_gradients(theta: list[Array], activation: str, X: Array, labels: Array) -> list[Array]:
+    """The gradient of the mean loss by each of theta's arrays (W, b, W, b, …)."""
+    pairs = list(zip(theta[::2], theta[1::2], strict=True))
+    rows = [row_gradients(pairs, activation, x, y) for x, y in zip(X, labels, strict=True)]
+    return [np.mean([row[i // 2][i % 2] for row in rows], axis=0) for i in range(len(theta))]
+
+
 def train(
     parameters: Pairs,
     activation: str,
@@ -123,10 +130,8 @@ def train(
     theta = [np.array(array, np.float64) for pair in parameters for array in pair]
     velocities: dict[int, Array] = {}
     for X, labels in batches:
-        pairs = list(zip(theta[::2], theta[1::2], strict=True))
-        rows = [row_gradients(pairs, activation, x, y) for x, y in zip(X, labels, strict=True)]
-        for i in range(len(theta)):
-            g = np.mean([row[i // 2][i % 2] for row in rows], axis=0)
+        gradients = mean_gradients(theta, activation, X, labels)
+        for i, g in enumerate(gradients):
             if i % 2 == 0:
                 g = g + l2 * theta[i]
             if momentum:

@@ -3,7 +3,9 @@
 Real: the store, its transactions, the dispatchers. Played: the clock, the processes, the workers
 (in the steps of `service/work/worker.py`, without the mathematics), clients, and what goes wrong.
 SQLite lets one transaction happen after the other, so actors take turns between transactions;
-in the midst of a dispatcher's round, too, others get their turn, or the dispatcher crashes.
+a dispatcher's round may also be interrupted by other actors' turns, or by its own crash.
+
+It is longer than other files because all actors read and change the same world.
 
     .venv/bin/python -m tests.support.simulation 4711
 

@@ -74,11 +74,16 @@ def _ops(line: str) -> Iterator[Op]:
     call, arguments = found[1], found[2]
     if call == "openat" and "O_CREAT" not in arguments:
         return
-    paths = [Path(one or other) for one, other in PATH.findall(arguments)]
-    # A path may come with the directory it is relative to; ours are absolute.
-    named = [path for path in paths if path.is_absolute()]
-    if call.startswith(("rename", "unlink", "mkdir", "open")):
-        named = [Path(quoted) for quoted in re.findall(r'"(/[^"]*)"', arguments)]
+    named = _paths(call, arguments)
     kind = re.sub(r"at2?$", "", KINDS.get(call, call))
     if named:
         yield Op(kind, named[0], named[1] if kind == "rename" else None)
+
+
+def _paths(call: str, arguments: str) -> list[Path]:
+    """Return the absolute paths among the arguments of a call."""
+    if call.startswith(("rename", "unlink", "mkdir", "open")):
+        return [Path(quoted) for quoted in re.findall(r'"(/[^"]*)"', arguments)]
+    # A path may come with the directory that it is relative to.
+    paths = [Path(one or other) for one, other in PATH.findall(arguments)]
+    return [path for path in paths if path.is_absolute()]
