@@ -8,8 +8,8 @@ from pathlib import Path
 
 from benchmarks import networks
 from benchmarks.report import ROOT, Figure, figure
+from mlp_client.job_spec import Spec
 from mlp_client.job_state import FINAL
-from mlp_client.spec import Spec
 from tests.support.server_process import Server
 
 PICTURE = ROOT / "docs" / "augmented.png"

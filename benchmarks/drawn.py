@@ -15,7 +15,7 @@ from benchmarks import networks
 from benchmarks.report import ROOT, Figure, figure
 from benchmarks.strokes import Hand
 from benchmarks.styles import STYLES
-from mlp_client.spec import PresetName
+from mlp_client.job_spec import PresetName
 from mlp_core import Network, predict_probabilities, scaled
 from service.domain.errors import BadImage
 from service.inference import image_decoding, image_normalization

@@ -7,7 +7,7 @@ from pathlib import Path
 from safetensors.numpy import load
 
 from benchmarks.report import ROOT
-from mlp_client.spec import PresetName, Spec
+from mlp_client.job_spec import PresetName, Spec
 from mlp_core import ARITHMETIC, Network
 from tests.support.server_process import Server
 

@@ -7,12 +7,12 @@ from typing import Any, overload
 from mlp_client.connection import Connection
 from mlp_client.errors import JobCancelled, JobFailed
 from mlp_client.images import Image, Images
+from mlp_client.job_spec import StoredSpec
 from mlp_client.job_state import State
 from mlp_client.models import Models, PictureFormat
 from mlp_client.predictions import Prediction
 from mlp_client.progress_display import display
 from mlp_client.records import Epoch, Job, Metrics, Progress, Reason, Record
-from mlp_client.spec import StoredSpec
 from mlp_client.watch import follow_all
 
 PAGE_SIZE = 100
@@ -193,7 +193,7 @@ class Jobs:
 
         Args:
             preset: name of a preset.
-            fields: fields of the spec (`mlp_client.spec.Spec`); they override the preset.
+            fields: fields of the spec (`mlp_client.job_spec.Spec`); they override the preset.
 
         Raises:
             RefusedError: the spec is invalid or too large; the message names each field to fix.

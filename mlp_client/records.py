@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
+from mlp_client.job_spec import StoredSpec
 from mlp_client.job_state import State
-from mlp_client.spec import StoredSpec
 
 
 class Record(BaseModel):

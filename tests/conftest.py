@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mlp_client.spec import Spec
+from mlp_client.job_spec import Spec
 from service.api.job_records import job_record, new_job
 from service.domain import cost
 from service.domain.job_recipe import recipe_of

@@ -14,10 +14,10 @@ import yaml
 from typer.core import TyperGroup
 
 import mlp_client as client
+from mlp_client.job_spec import PRESETS, AdamW, Augmentation, Sgd, Spec
 from mlp_client.job_state import State
 from mlp_client.predictions import Prediction, Predictions
 from mlp_client.records import Event, Job
-from mlp_client.spec import PRESETS, AdamW, Augmentation, Sgd, Spec
 from service.api.problem_types import PROBLEM_TYPES
 from service.app import create_app
 from service.settings import Settings

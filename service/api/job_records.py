@@ -2,8 +2,8 @@
 
 from dataclasses import asdict
 
+from mlp_client.job_spec import SPEC_VERSION, Spec, StoredSpec
 from mlp_client.records import Cost, Epoch, Job, Links, Metrics, Progress, Reason
-from mlp_client.spec import SPEC_VERSION, Spec, StoredSpec
 from service.domain import cost as domain
 from service.domain.job_state import State
 from service.store.stored_job import EpochRecord, NewJob, StoredJob

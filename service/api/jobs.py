@@ -10,8 +10,8 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
 from starlette.convertors import StringConvertor, register_url_convertor
 
+from mlp_client.job_spec import PRESETS, Spec
 from mlp_client.records import Epoch, Job, Record
-from mlp_client.spec import PRESETS, Spec
 from service.api.conditional import conditional, unchanged
 from service.api.dependencies import Services, ServicesDep
 from service.api.heavy_answers import HEAVY_POOL

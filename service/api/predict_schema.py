@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from mlp_client.spec import Label
+from mlp_client.job_spec import Label
 from service.inference.predict import Normalize
 
 MAX_INPUTS = 10_000

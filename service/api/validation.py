@@ -11,8 +11,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict
 
+from mlp_client.job_spec import AdamW, Augmentation, Sgd, Spec
 from mlp_client.records import ProblemItem
-from mlp_client.spec import AdamW, Augmentation, Sgd, Spec
 from service.api.predict_schema import ImageInput, PredictRequest
 
 MAX_TEXT = 300

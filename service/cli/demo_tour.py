@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from mlp_client import Client, ClientError, JobCancelled, JobFailed, JobHandle
+from mlp_client.job_spec import PresetName
 from mlp_client.predictions import Prediction
-from mlp_client.spec import PresetName
 from service.cli.demo_server import DemoServer, ServerFailed, sigterm_as_exit
 from service.domain.job_state import State
 

@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from mlp_client import predictions, records, spec
+from mlp_client import job_spec, predictions, records
 from mlp_client.records import Epoch, Event
 
 MODELS = [
     model
-    for module in (records, predictions, spec)
+    for module in (records, predictions, job_spec)
     for model in vars(module).values()
     if isinstance(model, type) and issubclass(model, BaseModel) and model.model_fields
 ]

@@ -16,9 +16,9 @@ import numpy as np
 
 from mlp_client import Client
 from mlp_client.connection import Connection
+from mlp_client.job_spec import StoredSpec
 from mlp_client.job_state import FINAL, State
 from mlp_client.records import Cost, Epoch, Job, Links, Metrics, Progress, Reason
-from mlp_client.spec import StoredSpec
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 URL = "http://fake"

@@ -23,8 +23,8 @@ from typing import Any
 
 import structlog
 
+from mlp_client.job_spec import Spec
 from mlp_client.job_state import FINAL, State
-from mlp_client.spec import Spec
 from service.api.job_records import new_job
 from service.domain.cost import Cost
 from service.domain.errors import JobNotFound, Replaced, StoreFull, WrongMove

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from mlp_client.spec import Spec
+from mlp_client.job_spec import Spec
 from service.app import create_app
 from tests.service.api.test_hostile_bodies import check_cheap
 from tests.service.conftest import URL

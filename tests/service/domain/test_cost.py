@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from pydantic import ValidationError
 
-from mlp_client.spec import Spec
+from mlp_client.job_spec import Spec
 from mlp_core import Recipe
 from service.domain.cost import Limits, check, cost_of
 from service.domain.dataset_shape import Shape

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mlp_client.spec import Spec
+from mlp_client.job_spec import Spec
 from mlp_core import Augmentation, Recipe
 from service.domain.job_recipe import recipe_of
 from service.store.jobs import JobStore

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from mlp_client.job_spec import SPEC_VERSION
 from mlp_client.job_state import State
-from mlp_client.spec import SPEC_VERSION
 from service.domain.errors import JobNotFound, WrongMove
 from service.store.attempts import SUCCEEDED
 from service.store.jobs import JobStore

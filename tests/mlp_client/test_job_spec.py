@@ -5,7 +5,7 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from mlp_client.spec import PRESETS, AdamW, Augmentation, Sgd, Spec, StoredSpec
+from mlp_client.job_spec import PRESETS, AdamW, Augmentation, Sgd, Spec, StoredSpec
 
 DEFAULTS = {
     "preset": None,
