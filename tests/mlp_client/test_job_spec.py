@@ -6,27 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from mlp_client.job_spec import PRESETS, AdamW, Augmentation, Sgd, Spec, StoredSpec
-
-DEFAULTS = {
-    "preset": None,
-    "name": "",
-    "tags": [],
-    "metadata": {},
-    "dataset": "mnist",
-    "hidden": [128],
-    "activation": "relu",
-    "initialization": "he_normal",
-    "initial_bias": 0.01,
-    "epochs": 50,
-    "batch_size": 64,
-    "learning_rate": 0.1,
-    "optimizer": {"type": "sgd", "momentum": 0.0, "nesterov": False},
-    "l2": 0.0,
-    "schedule": "constant",
-    "augmentation": None,
-    "seed": 1,
-}
-"""The values of fields that are not given, written out a second time."""
+from tests.support.job_records import DEFAULT_SPEC
 
 
 def parse(**fields: object) -> Spec:
@@ -43,9 +23,9 @@ def refusals(body: str) -> list[tuple[str, ...]]:
 
 
 def test_an_empty_spec_is_mlp_relu() -> None:
-    assert parse().model_dump() == DEFAULTS
+    assert parse().model_dump() == DEFAULT_SPEC
     named = parse(preset="mlp-relu").model_dump()
-    assert named == DEFAULTS | {"preset": "mlp-relu"}
+    assert named == DEFAULT_SPEC | {"preset": "mlp-relu"}
 
 
 @pytest.mark.parametrize(

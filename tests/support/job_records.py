@@ -21,6 +21,27 @@ DONE = ("epochs_done", "all epochs are done")
 BAD = ("diverged", "the loss is not finite")
 SHUTDOWN = ("shutdown", "asked to leave")
 
+DEFAULT_SPEC = {
+    "preset": None,
+    "name": "",
+    "tags": [],
+    "metadata": {},
+    "dataset": "mnist",
+    "hidden": [128],
+    "activation": "relu",
+    "initialization": "he_normal",
+    "initial_bias": 0.01,
+    "epochs": 50,
+    "batch_size": 64,
+    "learning_rate": 0.1,
+    "optimizer": {"type": "sgd", "momentum": 0.0, "nesterov": False},
+    "l2": 0.0,
+    "schedule": "constant",
+    "augmentation": None,
+    "seed": 1,
+}
+"""The values of fields that are not given, written out a second time."""
+
 
 def epoch(number: int, *, loss: float = 0.5, accuracy: float = 0.9, seconds: float = 2.0) -> Epoch:
     return Epoch(

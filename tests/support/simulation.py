@@ -107,7 +107,7 @@ class World:
         stage.clear(self)
 
     def _dispatcher(self) -> Dispatcher:
-        return Dispatcher(self.queue, self.machine, self.dataset_store, self)  # type: ignore[arg-type]
+        return Dispatcher(self.queue, self.machine, self.dataset_store, self)  # type: ignore[arg-type]  # no files
 
     # --- The clock ---
 

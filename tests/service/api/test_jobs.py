@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from service.app import create_app
 from service.store.sql.database import Database
 from tests.service.conftest import URL
-from tests.support.job_records import stored_epoch
+from tests.support.job_records import DEFAULT_SPEC, stored_epoch
 from tests.support.live_service import Live, claimed, epoch, fail, record, settings, succeed
 
 JSON = {"Content-Type": "application/json"}
@@ -44,25 +44,7 @@ def test_a_submitted_job_comes_back_with_its_address_and_resolved_spec(api: Test
 
 def test_an_empty_spec_is_the_course_assignments_network(api: TestClient) -> None:
     spec = api.post("/v1/jobs", json={}).json()["spec"]
-    assert spec == {
-        "preset": None,
-        "name": "",
-        "tags": [],
-        "metadata": {},
-        "dataset": "mnist",
-        "hidden": [128],
-        "activation": "relu",
-        "initialization": "he_normal",
-        "initial_bias": 0.01,
-        "epochs": 50,
-        "batch_size": 64,
-        "learning_rate": 0.1,
-        "optimizer": {"type": "sgd", "momentum": 0.0, "nesterov": False},
-        "l2": 0.0,
-        "schedule": "constant",
-        "augmentation": None,
-        "seed": 1,
-    }
+    assert spec == DEFAULT_SPEC
 
 
 def test_every_listed_preset_is_accepted_as_listed(api: TestClient) -> None:

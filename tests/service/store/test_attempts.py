@@ -218,7 +218,7 @@ def test_an_attempt_that_was_never_claimed_changes_nothing(database: Database) -
 def test_a_write_that_fails_halfway_changes_nothing(database: Database) -> None:
     attempt = started(database)
     before = content(database)
-    wrong = replace(saved(attempt, 1), job="", size=None)  # type: ignore[arg-type]
+    wrong = replace(saved(attempt, 1), job="", size=None)  # type: ignore[arg-type]  # so it fails
     with pytest.raises(Exception, match="NOT NULL"):
         attempt.end(SUCCEEDED, DONE, wrong, [epoch(1)])
     assert content(database) == before

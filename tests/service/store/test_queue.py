@@ -31,7 +31,8 @@ from tests.support.job_records import (
 def test_the_oldest_queued_job_is_claimed_first(jobs: JobStore, queue: Queue) -> None:
     ids = [submit(jobs) for _ in range(3)]
     jobs.act("pause", ids[0])
-    assert [queue.claim().job for _ in range(2)] == ids[1:]  # type: ignore[union-attr]
+    attempts = [queue.claim() for _ in range(2)]
+    assert [attempt and attempt.job for attempt in attempts] == ids[1:]
     assert queue.claim() is None
 
 
@@ -163,8 +164,7 @@ def test_a_shutdown_does_not_count_as_a_lost_worker(
 ) -> None:
     attempt = claimed(database)
     for _ in range(7):
-        how = {"code": "shutdown", "counts": False}
-        lost = queue.lose(attempt.job, attempt.number, "shut down", **how)  # type: ignore[arg-type]
+        lost = queue.lose(attempt.job, attempt.number, "shut down", code="shutdown", counts=False)
         assert lost == ("queued", 0)
         reason = jobs.get(attempt.job).reason
         assert reason is not None
