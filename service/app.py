@@ -93,6 +93,9 @@ class Components:
             keys=self.keys,
             services=self.services,
             allowed_hosts=settings.allowed_hosts,
+            allowed_origins=settings.allowed_origins,
+            trusted_proxies=settings.trusted_proxies,
+            root_path=settings.root_path,
         )
 
 

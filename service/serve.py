@@ -7,7 +7,7 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from typing import IO
@@ -17,11 +17,12 @@ import uvicorn
 from threadpoolctl import threadpool_limits
 
 from service import logs
+from service.api.public_path import ROOT_PATH
 from service.app import Components, check_writable, create_app
 from service.domain.errors import StoreBroken
 from service.server import access_log
-from service.server.http_protocol import KEEP_ALIVE_SECONDS
-from service.server.listen_socket import listening_sockets
+from service.server.cors import UNLISTED
+from service.server.listen_socket import listening_sockets, unix_socket
 from service.server.stack import connection_protocol
 from service.settings import Settings
 from service.store.api_keys import ApiKeyStore
@@ -36,6 +37,9 @@ from service.work.launchers.lock_watchdog import kill_frozen_lock_holders
 
 SHUTDOWN_SECONDS = 5
 """How long requests in progress may take after the server has been asked to stop."""
+IDLE_MARGIN_SECONDS = 0.5
+"""How much longer an idle connection stays open than clients are told: a request that is sent at
+the last moment would be lost without a response."""
 
 logger = structlog.get_logger(__name__)
 
@@ -63,13 +67,15 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def serve(settings: Settings) -> int:
+def serve(settings: Settings, warnings: Sequence[str] = ()) -> int:
     """Serve until a signal arrives; return the exit code.
 
-    The code is 1 if the server can't start or its dispatcher ends, and 2 if its address is public
-    and there are no API keys.
+    The code is 1 if the server can't start or its dispatcher ends, and 2 if the settings would let
+    anybody in because there are no API keys. The warnings are logged first.
     """
     logs.configure(settings.log_level, settings.log_format)
+    for warning in warnings:
+        logger.warning(warning)
     with contextlib.ExitStack() as cleanup:
         try:
             refusal = _prepare_alone(settings, cleanup)
@@ -84,7 +90,7 @@ def serve(settings: Settings) -> int:
 
 
 def _prepare_alone(settings: Settings, cleanup: contextlib.ExitStack) -> str | None:
-    """Lock and prepare the data directory, or return why the server must not listen on its address.
+    """Lock and prepare the data directory, or return why the server must not start without keys.
 
     `cleanup` releases the lock.
 
@@ -93,11 +99,11 @@ def _prepare_alone(settings: Settings, cleanup: contextlib.ExitStack) -> str | N
     """
     is_new = not is_there(settings.resolved_database_url())
     # A new directory holds no keys, and is not created if the server is not going to start.
-    if is_new and (refusal := public_bind_refusal(settings)):
+    if is_new and (refusal := keyless_refusal(settings)):
         return refusal
     cleanup.enter_context(_lock(settings.data_dir))
     prepare(settings)  # after that, the keys can be read, whatever version wrote them
-    return public_bind_refusal(settings)
+    return keyless_refusal(settings)
 
 
 def prepare(settings: Settings) -> None:
@@ -137,13 +143,39 @@ def _lock(directory: Path) -> IO[str]:
     return lock
 
 
+def keyless_refusal(settings: Settings) -> str | None:
+    """Return why the service must not start as long as there are no API keys, or None if it may.
+
+    Raises:
+        StoreBroken: the keys can't be read.
+    """
+    return public_bind_refusal(settings) or unlisted_origins_refusal(settings)
+
+
+def unlisted_origins_refusal(settings: Settings) -> str | None:
+    """Return why pages of unlisted origins must not be allowed, or None if they may.
+
+    Raises:
+        StoreBroken: the keys can't be read.
+    """
+    unlisted = [entry for entry in settings.allowed_origins if entry in UNLISTED]
+    if not unlisted or _has_keys(settings):
+        return None
+    return (
+        f"mlp-service: MLP_ALLOWED_ORIGINS={','.join(unlisted)} would let the pages of any site "
+        "use the service, since there are no API keys. Create a key with `mlp-service keys create "
+        "--owner NAME`, or list the origins, such as https://app.example."
+    )
+
+
 def public_bind_refusal(settings: Settings) -> str | None:
     """Return why the service must not listen on its address, or None if it may.
 
     Raises:
         StoreBroken: the keys can't be read.
     """
-    if settings.insecure or _is_loopback(settings.host) or _has_keys(settings):
+    local = settings.uds is not None or _is_loopback(settings.host)
+    if settings.insecure or local or _has_keys(settings):
         return None
     return (
         f"mlp-service: MLP_HOST={settings.host} is not a loopback address, so others could reach "
@@ -179,17 +211,44 @@ def _run(settings: Settings) -> int:
         # uvicorn raises the signal again after its shutdown; by then the work is done.
         signal.signal(number, lambda *_: None)
     threadpool_limits(1, user_api="blas")  # the other cores are for the workers
+    ROOT_PATH.set(settings.root_path)  # for refusals of connections, which precede any request
+    with _listener(server, settings) as listener:
+        if listener is None:
+            return 1
+        _freeze_objects()
+        server.run(sockets=listening_sockets(listener))
+    return 1 if server.died or not server.started else 0
+
+
+@contextlib.contextmanager
+def _listener(server: Server, settings: Settings) -> Iterator[socket.socket | None]:
+    """Listen as the settings say, or write why that is impossible and yield None."""
+    if settings.uds is None:
+        yield _tcp_listener(server, settings)
+        return
     try:
-        listener = server.config.bind_socket()
+        listener = unix_socket(settings.uds)
+    except OSError as exc:
+        reason = exc.strerror or exc
+        sys.stderr.write(f"mlp-service can't listen on the UNIX socket {settings.uds}: {reason}\n")
+        yield None
+        return
+    logger.info("listening", uds=str(settings.uds))
+    try:
+        yield listener
+    finally:
+        settings.uds.unlink(missing_ok=True)
+
+
+def _tcp_listener(server: Server, settings: Settings) -> socket.socket | None:
+    try:
+        return server.config.bind_socket()
     except SystemExit:  # uvicorn has logged the reason
         sys.stderr.write(
             f"mlp-service can't listen on {settings.host} port {settings.port}; choose another "
             "port with --port (MLP_PORT, make serve PORT=…)\n"
         )
-        return 1
-    _freeze_objects()
-    server.run(sockets=listening_sockets(listener))
-    return 1 if server.died or not server.started else 0
+        return None
 
 
 def _server(settings: Settings) -> Server:
@@ -202,9 +261,10 @@ def _server(settings: Settings) -> Server:
         http=connection_protocol,  # type: ignore[arg-type]  # called like a protocol class
         log_config=None,
         server_header=False,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_keep_alive=settings.idle_seconds + IDLE_MARGIN_SECONDS,  # type: ignore[arg-type]  # any number
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         ws="none",
+        proxy_headers=False,  # a layer of the stack reads them
         limit_concurrency=settings.max_connections,
     )
     server = Server(config, app.state.components)

@@ -10,22 +10,54 @@ from urllib.parse import quote
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from service import address_settings
+from service.env_file import ENCODING, ENV_FILE, PREFIX
+
 
 class Settings(BaseSettings):
     """The settings, read once at the start; errors do not repeat values, which may be secret."""
 
     model_config = SettingsConfigDict(
-        env_prefix="MLP_", env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True
+        env_prefix=PREFIX,
+        env_file=ENV_FILE,
+        env_file_encoding=ENCODING,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
     )
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free port.")
+    uds: Path | None = Field(
+        None, description="UNIX socket to listen on, instead of an address and a port."
+    )
     insecure: bool = Field(
         False, description="Allow listening on a public address although there are no API keys."
     )
     allowed_hosts: Annotated[list[str], NoDecode] = Field(
         ["localhost", "127.0.0.1", "[::1]"],
-        description="Host names accepted in the Host header, separated by commas; * accepts any.",
+        description="Host names accepted in the Host header, separated by commas; *.example.com "
+        "accepts all names under example.com, * accepts any.",
+    )
+    allowed_origins: Annotated[list[str], NoDecode] = Field(
+        [],
+        description="Origins whose web pages may use the service, such as https://app.example, "
+        "separated by commas; null and * only together with API keys.",
+    )
+    trusted_proxies: Annotated[list[str], NoDecode] = Field(
+        ["127.0.0.1", "::1"],
+        description="Addresses and networks of proxies whose X-Forwarded headers are believed, "
+        "separated by commas; * believes any.",
+    )
+    root_path: str = Field(
+        "", description="Path prefix under which a proxy publishes the service, such as /mlp."
+    )
+    idle_seconds: int = Field(
+        7,
+        ge=1,
+        le=3600,
+        description="How long an idle client connection stays open; more than a proxy in front "
+        "keeps its own.",
     )
 
     data_dir: Path = Field(
@@ -83,10 +115,31 @@ class Settings(BaseSettings):
         "auto", description="Log format; auto is console on a terminal and json otherwise."
     )
 
-    @field_validator("allowed_hosts", mode="before")
+    @field_validator("allowed_hosts", "allowed_origins", "trusted_proxies", mode="before")
     @classmethod
-    def _split_at_commas(cls, value: object) -> object:
-        return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    def _entries(cls, value: object) -> object:
+        return address_settings.entries(value) if isinstance(value, str) else value
+
+    @field_validator("port", mode="before")
+    @classmethod
+    def _not_of_kubernetes(cls, value: object) -> object:
+        if isinstance(value, str) and "://" in value:
+            raise ValueError(
+                "Kubernetes sets it to an address if a Service is named mlp; rename the Service, "
+                "or set enableServiceLinks: false in the pod's spec"
+            )
+        return value
+
+    @field_validator("uds", mode="before")
+    @classmethod
+    def _none_if_empty(cls, value: object) -> object:
+        return value or None
+
+    _host = field_validator("host")(address_settings.listening_host)
+    _hosts = field_validator("allowed_hosts")(address_settings.hosts)
+    _origins = field_validator("allowed_origins")(address_settings.origins)
+    _proxies = field_validator("trusted_proxies")(address_settings.proxies)
+    _root_path = field_validator("root_path")(address_settings.root_path)
 
     def resolved_datasets_dir(self) -> Path:
         """Return the directory of the unpacked data sets."""

@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from mlp_client.records import Record
 from service.api.problem_types import PROBLEM_TYPES
+from service.api.public_path import public_path
 
 router = APIRouter(tags=["service"])
 
@@ -46,17 +47,18 @@ def get_problem(
     """Explain a type of problem: its title, its status and what to do about it."""
     if code not in PROBLEM_TYPES:
         raise HTTPException(404, f"There is no problem type {code!r}.")
-    return ProblemType(type=f"/problems/{code}", **PROBLEM_TYPES[code]._asdict())
+    return ProblemType(type=public_path(f"/problems/{code}"), **PROBLEM_TYPES[code]._asdict())
 
 
 @router.get("/docs", include_in_schema=False)
 async def docs(request: Request) -> Response:
+    files = public_path(f"/vendor/{SWAGGER}")
     page = get_swagger_ui_html(
-        openapi_url="/openapi.json",
+        openapi_url=public_path("/openapi.json"),
         title=f"{request.app.title}: API",
-        swagger_js_url=f"/vendor/{SWAGGER}/swagger-ui-bundle.js",
-        swagger_css_url=f"/vendor/{SWAGGER}/swagger-ui.css",
-        swagger_favicon_url=f"/vendor/{SWAGGER}/favicon-32x32.png",
+        swagger_js_url=f"{files}/swagger-ui-bundle.js",
+        swagger_css_url=f"{files}/swagger-ui.css",
+        swagger_favicon_url=f"{files}/favicon-32x32.png",
     )
     page.headers["Content-Security-Policy"] = DOCS_POLICY
     return page
@@ -89,5 +91,6 @@ class InPieces(Response):
 @router.get("/", include_in_schema=False)
 async def root(request: Request) -> Response:
     links = {"service": request.app.title, "version": request.app.version}
-    links |= {"docs": "/docs", "openapi": "/openapi.json", "jobs": "/v1/jobs"}
+    pages = {"docs": "/docs", "openapi": "/openapi.json", "jobs": "/v1/jobs"}
+    links |= {name: public_path(path) for name, path in pages.items()}
     return Response(json.dumps(links), media_type="application/json")

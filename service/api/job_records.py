@@ -1,9 +1,11 @@
 """Converts what the store returns into the records that clients read."""
 
+import json
 from dataclasses import asdict
 
 from mlp_client.job_spec import SPEC_VERSION, Spec, StoredSpec
 from mlp_client.records import Cost, Epoch, Job, Links, Metrics, Progress, Reason
+from service.api.public_path import ROOT_PATH, public_path
 from service.domain import cost as domain
 from service.domain.job_state import State
 from service.store.stored_job import EpochRecord, NewJob, StoredJob
@@ -19,8 +21,9 @@ def new_job(spec: Spec, cost: domain.Cost, batches_per_epoch: int) -> NewJob:
     )
 
 
-def job_record(job: StoredJob) -> Job:
-    """Return a job as clients read it."""
+def job_record(job: StoredJob, root_path: str | None = None) -> Job:
+    """Return a job as clients read it, with links behind `root_path`, or the request's own."""
+    root_path = ROOT_PATH.get() if root_path is None else root_path
     latest = epoch_record(job.latest) if job.latest else None
     return Job(
         id=job.id,
@@ -44,8 +47,17 @@ def job_record(job: StoredJob) -> Job:
         created_at=job.created_at,
         started_at=job.started_at,
         finished_at=job.finished_at,
-        links=_links(job.id),
+        links=_links(job.id, root_path),
     )
+
+
+def with_public_links(answer: str) -> str:
+    """Return the JSON of a job, whose links have no prefix, with that of the request."""
+    if not ROOT_PATH.get():
+        return answer
+    record = json.loads(answer)
+    record["links"] = {name: public_path(path) for name, path in record["links"].items()}
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":"))
 
 
 def epoch_record(epoch: EpochRecord) -> Epoch:
@@ -72,13 +84,13 @@ def progress(job: StoredJob) -> Progress:
     )
 
 
-def _links(id_: str) -> Links:
-    base = f"/v1/jobs/{id_}"
+def _links(id_: str, root_path: str) -> Links:
+    base, model = f"{root_path}/v1/jobs/{id_}", f"{root_path}/v1/models/{id_}"
     return Links(
         self=base,
         epochs=f"{base}/epochs",
         events=f"{base}/events",
         curves=f"{base}/curves.png",
-        weights=f"/v1/models/{id_}/layers/1/weights.png",
-        predict=f"/v1/models/{id_}/predict",
+        weights=f"{model}/layers/1/weights.png",
+        predict=f"{model}/predict",
     )

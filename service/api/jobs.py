@@ -15,8 +15,9 @@ from mlp_client.records import Epoch, Job, Record
 from service.api.conditional import conditional, unchanged
 from service.api.dependencies import Services, ServicesDep
 from service.api.heavy_answers import HEAVY_POOL
-from service.api.job_records import epoch_record, job_record, new_job
+from service.api.job_records import epoch_record, job_record, new_job, with_public_links
 from service.api.openapi import NOT_MODIFIED, binary
+from service.api.public_path import public_path
 from service.api.validation import NO_PARAMETERS, QueryParameters
 from service.domain import cost
 from service.domain.errors import DatasetNotFound, Flaw, SpecRefused
@@ -108,7 +109,6 @@ async def _json_only(request: Request) -> None:
 )
 def create_job(
     services: ServicesDep,
-    request: Request,
     spec: Annotated[Spec, Body(openapi_examples=EXAMPLES)],
     idempotency_key: Annotated[
         str | None,
@@ -135,10 +135,11 @@ def create_job(
             raise
         submission = first
     services.wake()
-    headers = {"Location": f"{request.url.path}/{submission.job}"}
+    headers = {"Location": public_path(f"/v1/jobs/{submission.job}")}
     if submission.replayed:
         headers["Idempotent-Replayed"] = "true"
-    return Response(submission.answer, 201, headers, media_type="application/json")
+    answer = with_public_links(submission.answer)
+    return Response(answer, 201, headers, media_type="application/json")
 
 
 def _submit(services: Services, spec: Spec, key: str | None, body: bytes) -> Submission:
@@ -150,7 +151,8 @@ def _submit(services: Services, spec: Spec, key: str | None, body: bytes) -> Sub
     batches_per_epoch = math.ceil(shape.train_rows / spec.batch_size)
     return services.jobs.submit(
         new_job(spec, priced, batches_per_epoch),
-        render=lambda job: job_record(job).model_dump_json(),
+        # The answer may be sent again by a server that another proxy publishes.
+        render=lambda job: job_record(job, root_path="").model_dump_json(),
         key=key,
         body=body,
     )

@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 from mlp_client.records import Problem, ProblemItem
 from service.api.predict_route import is_prediction
 from service.api.problem_types import PROBLEM_TYPES
+from service.api.public_path import public_path
 from service.api.validation import MAX_ITEMS, problem_items, shortened, worded
 from service.domain.errors import (
     BadImage,
@@ -74,7 +75,7 @@ def problem(code: str, detail: str, errors: Sequence[ProblemItem] | None = None)
     """Return the problem with this code of `PROBLEM_TYPES`."""
     kind = PROBLEM_TYPES[code]
     return Problem(
-        type=f"/problems/{code}",
+        type=public_path(f"/problems/{code}"),
         title=kind.title,
         status=kind.status,
         detail=detail,
@@ -151,7 +152,7 @@ async def _http_error(request: Request, exc: Exception) -> Response:
     if code == "too-large":
         detail = too_large(request.scope).detail
     elif detail == HTTPStatus(exc.status_code).phrase:  # Starlette's default, which says nothing
-        detail = f"{PROBLEM_TYPES[code].title}; /docs lists the routes."
+        detail = f"{PROBLEM_TYPES[code].title}; {public_path('/docs')} lists the routes."
     if code == "method-not-allowed":
         headers["Allow"] = ", ".join(_methods(request)) or headers.get("Allow", "")
         allowed = headers["Allow"]

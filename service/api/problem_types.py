@@ -33,7 +33,7 @@ PROBLEM_TYPES = {
     "cross-site": ProblemType(
         403,
         "A page of another site may not do this",
-        "Send the request from a page of this service, or from a program.",
+        "Add the page's origin to `MLP_ALLOWED_ORIGINS`, or send the request from a program.",
     ),
     "not-found": ProblemType(
         404,

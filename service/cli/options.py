@@ -15,21 +15,41 @@ Url = Annotated[str | None, typer.Option(envvar="MLP_SERVICE_URL", help="Address
 
 
 def load_settings(**options: Any) -> "Settings":
+    """Return the settings, as `read_settings` does, and warn of variables that nothing reads."""
+    settings = read_settings(**options)
+    for warning in unknown_variables():
+        typer.echo(warning, err=True)
+    return settings
+
+
+def read_settings(**options: Any) -> "Settings":
     """Return the settings of the environment, overridden by the options that are not None.
 
-    If a setting is invalid, the command prints it and exits with 2.
+    If a setting or the file `.env` is invalid, the command prints it and exits with 2.
     """
     from pydantic import ValidationError
 
+    from service import env_file
     from service.settings import Settings
 
     try:
+        env_file.check()
         return Settings(**given(options))
+    except env_file.UnreadableEnvFile as error:
+        typer.echo(str(error), err=True)
     except ValidationError as error:
-        for flaw in error.errors():
+        for flaw in error.errors(include_url=False, include_input=False):
             variable = "_".join(str(part) for part in ("MLP", *flaw["loc"][:1])).upper()
-            typer.echo(f"{variable}: {flaw['msg']}", err=True)
-        raise typer.Exit(2) from None
+            typer.echo(f"{variable}: {flaw['msg'].removeprefix('Value error, ')}", err=True)
+    raise typer.Exit(2)
+
+
+def unknown_variables() -> list[str]:
+    """Return a warning for each variable `MLP_…` that nothing reads."""
+    from service.env_file import unknown_names
+    from service.settings import Settings
+
+    return unknown_names(Settings.model_fields)
 
 
 def given(options: dict[str, Any]) -> dict[str, Any]:
@@ -38,6 +58,6 @@ def given(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def local_url(settings: "Settings") -> str:
-    """Return the URL at which this machine reaches a server with these settings."""
+    """Return the URL at which this machine reaches a server with these settings over TCP."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104  only compared
     return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"

@@ -5,6 +5,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Awaitable
+from functools import cache
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
@@ -13,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.api.predict_input import is_large
 from service.api.predict_route import is_prediction
 from service.api.problem_responses import answer, problem
+from service.api.public_path import ROOT_PATH
 from service.server.request_guard import SECURITY_HEADERS
 
 MAX_LARGE = 4
@@ -47,11 +49,6 @@ class Admission:
         """Number of refused predictions since the start."""
         self._backoff = Backoff()
         self._turns = Turns(STARTS_PER_ITERATION)
-        self._refusals = {
-            (seconds, large): _refusal(seconds, large=large)
-            for seconds in range(1, MAX_WAIT_SECONDS + 1)
-            for large in (False, True)
-        }
 
     def refuse_when_full(self, app: ASGIApp) -> ASGIApp:
         """Return `app` behind a check that costs next to nothing."""
@@ -88,7 +85,7 @@ class Admission:
         scope[REFUSED] = True
         seconds = self._backoff.count_refusal(time.monotonic())
         large = is_large(Headers(scope=scope))  # the rest of a large body is not even read
-        await self._refusals[seconds, large](scope, receive, send)
+        await _refusal(seconds, large, ROOT_PATH.get())(scope, receive, send)
 
     def _is_full(self, large: bool) -> bool:
         return not self._free or (large and not self._free_for_large)
@@ -158,7 +155,9 @@ class Backoff:
         return self._seconds
 
 
-def _refusal(seconds: int, *, large: bool) -> Response:
+@cache
+def _refusal(seconds: int, large: bool, _root_path: str) -> Response:
+    """Return the refusal, made once for each path prefix in its problem's type."""
     headers = {**SECURITY_HEADERS, "Retry-After": str(seconds)}
     if large:
         headers["Connection"] = "close"

@@ -14,7 +14,7 @@ MAX_HEADER_LINES = 100
 
 DETAILS = {
     "bad-request": "The bytes received are not an HTTP/1.1 request, or the request came in too "
-    "many pieces, or it has both a body and an Upgrade header (as `curl --http2` sends).",
+    "many pieces.",
     "request-timeout": f"The rest of the request did not arrive within {CLIENT_TIMEOUT_SECONDS} "
     f"seconds, or it arrived more slowly than {MIN_BYTES_PER_SECOND // 1024} KiB per second.",
     "headers-too-large": f"The URL and headers may have at most {MAX_HEADER_BYTES // 1024} KiB "

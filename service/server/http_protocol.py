@@ -18,11 +18,8 @@ from service.server.connection_errors import (
     MIN_BYTES_PER_SECOND,
     response_bytes,
 )
-from service.server.uvicorn_internals import Cycle, UvicornProtocol, disconnect
+from service.server.uvicorn_internals import LOCAL_CLIENT, Cycle, UvicornProtocol, disconnect
 
-KEEP_ALIVE_SECONDS = 7
-"""How long an idle connection stays open. httpx closes its own after 5 s; with the same limit here,
-a request sent at that moment would be lost without a response."""
 CHECK_INTERVAL_SECONDS = 1
 LINGER_SECONDS = 2
 """How long a refused client may read the response; if it still sends, closing immediately would
@@ -60,6 +57,7 @@ class HttpProtocol(UvicornProtocol):
         super().__init__(*args, **kwargs)
         # uvicorn would answer every request beyond the limit with a plain 503.
         self._max_connections, self.limit_concurrency = self.limit_concurrency, None
+        self._keep_alive_header = (b"keep-alive", b"timeout=%d" % self.timeout_keep_alive)
         self._check_timer: asyncio.TimerHandle | None = None
         self._throttle_timer: asyncio.TimerHandle | None = None
         self._active_cycle: Cycle | None = None
@@ -83,6 +81,7 @@ class HttpProtocol(UvicornProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # narrower, as in uvicorn
         super().connection_made(transport)
+        self.client = _client(self.client)
         transport.set_write_buffer_limits(0)  # send the next piece when the client has read one
         self._waiting_since = self.loop.time()
         self._check_timer = self.loop.call_later(CHECK_INTERVAL_SECONDS, self._check_deadlines)
@@ -144,8 +143,8 @@ class HttpProtocol(UvicornProtocol):
     def on_headers_complete(self) -> None:
         if len(self.pipeline) >= MAX_PIPELINED:
             self._stop_parsing("bad-request")
-        if self.parser.should_upgrade() and _has_body(self.headers):
-            self._stop_parsing("bad-request")  # the parser would drop the body
+        if self.parser.get_method() == b"CONNECT":
+            self._stop_parsing("bad-request")  # it is for proxies, and would end the parsing
         super().on_headers_complete()
         self._in_body, self._waiting_since = True, self.loop.time()
 
@@ -170,6 +169,8 @@ class HttpProtocol(UvicornProtocol):
 
     def on_request_start(self, cycle: Cycle) -> None:
         self._active_cycle, self._responding_since = cycle, self.loop.time()
+        if cycle.keep_alive:
+            cycle.default_headers = [*cycle.default_headers, self._keep_alive_header]
 
     def on_response_complete(self) -> None:
         self._waiting_since = self.loop.time()
@@ -309,7 +310,7 @@ class HttpProtocol(UvicornProtocol):
         self.transport.write_eof()
 
 
-def _has_body(headers: list[tuple[bytes, bytes]]) -> bool:
-    by_name = dict(headers)
-    length = by_name.get(b"content-length", b"0")
-    return b"transfer-encoding" in by_name or length.strip(b"0") != b""
+def _client(client: tuple[str, int] | None) -> tuple[str, int]:
+    """Return a client's address; IPv4 on a socket for IPv6 is written as IPv4."""
+    host, port = client or (LOCAL_CLIENT, 0)
+    return host.removeprefix("::ffff:") if "." in host else host, port

@@ -1,18 +1,31 @@
 """Checks of Host and Origin, and security headers on every response."""
 
+import re
 from collections.abc import Sequence
+from functools import lru_cache
+from ipaddress import ip_address
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mlp_client.records import Problem
 from service.api import problem_responses
+from service.server.forwarded import forwarded_hosts
 
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'; sandbox"
 )
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 """These methods change nothing."""
+PROBES = ("/livez", "/readyz")
+"""Orchestrators and load balancers ask for these by address, by other names, or without a name."""
+ORIGIN_ALLOWED = "origin_allowed"
+"""Key that marks the scope of a request from a page whose origin MLP_ALLOWED_ORIGINS lists."""
+HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_][a-z0-9._-]*)(?::[0-9]*)?")
+PRINTED_ORIGIN = re.compile(r"[!-~]{1,200}")
+MAX_HOST_BYTES = 300
+KEPT_HOSTS = 1000
+"""Number of Host headers whose check is remembered."""
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": POLICY,
@@ -33,7 +46,10 @@ class RequestGuard:
 
     def __init__(self, app: ASGIApp, allowed_hosts: Sequence[str]) -> None:
         self._app = app
-        self._allowed_hosts = {host.lower() for host in allowed_hosts}
+        self._any_host = "*" in allowed_hosts
+        self._names = {host.lower() for host in allowed_hosts if not host.startswith("*")}
+        self._suffixes = tuple(host[1:].lower() for host in allowed_hosts if host.startswith("*."))
+        self._is_allowed_host = lru_cache(KEPT_HOSTS)(self._compute_is_allowed_host)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -67,13 +83,26 @@ class RequestGuard:
 
     def _foreign_host(self, scope: Scope) -> Problem | None:
         """Return the problem of a Host header that is not allowed, or None."""
-        hosts = Headers(scope=scope).getlist("host")
-        host = hosts[0] if len(hosts) == 1 else ", ".join(hosts)
-        any_allowed = "*" in self._allowed_hosts
-        if len(hosts) <= 1 and (any_allowed or _without_port(host) in self._allowed_hosts):
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        if len(hosts) == 1 and len(hosts[0]) < MAX_HOST_BYTES and self._is_allowed_host(hosts[0]):
             return None
-        detail = f"Host {host[:100]!r} is not allowed; MLP_ALLOWED_HOSTS lists the allowed names."
+        if scope["path"] in PROBES or (self._any_host and len(hosts) <= 1):
+            return None
+        host = b", ".join(hosts)[:100].decode("latin-1")
+        detail = f"Host {host!r} is not allowed; MLP_ALLOWED_HOSTS lists the allowed names."
         return problem_responses.problem("host-not-allowed", detail)
+
+    def _compute_is_allowed_host(self, header: bytes) -> bool:
+        """Return whether a Host header has an allowed name or an IP address.
+
+        A page needs a name to point to this service by DNS rebinding. One that was loaded from an
+        IP address can reach no other, so addresses are allowed: probes and scrapers use them.
+        """
+        found = HOST.fullmatch(header.decode("latin-1").strip().lower())
+        if not found:
+            return False
+        host = found[1]
+        return host in self._names or host.endswith(self._suffixes) or _is_ip_address(host)
 
 
 def _is_problem(start: Message) -> bool:
@@ -85,30 +114,44 @@ def _cross_site(scope: Scope) -> Problem | None:
 
     The user of that page has not asked for the change.
     """
-    if scope["method"] in SAFE_METHODS:
+    if scope["method"] in SAFE_METHODS or ORIGIN_ALLOWED in scope:
         return None
-    headers: dict[bytes, bytes] = dict(scope["headers"])
-    if not _is_sent_by_another_site(headers):
-        return None
-    origin = headers.get(b"origin", b"")[:100].decode("latin-1")
-    site = repr(origin) if origin else "another site"
-    detail = f"A page of {site} requested a change; only pages of this service's host may."
-    return problem_responses.problem("cross-site", detail)
+    return other_site(scope) if _is_sent_by_another_site(scope) else None
 
 
-def _is_sent_by_another_site(headers: dict[bytes, bytes]) -> bool:
+def other_site(scope: Scope) -> Problem:
+    """Return the problem of a request from a page whose origin is not allowed."""
+    origin = Headers(scope=scope).get("origin", "")
+    if not PRINTED_ORIGIN.fullmatch(origin):
+        origin = "the page's origin"
+    detail = (
+        "A page of another site requested this. The service's own pages may do it, and those of "
+        f"the origins in MLP_ALLOWED_ORIGINS; to allow this page, add {origin} there"
+    )
+    with_keys = " (it counts once there are API keys)" if origin == "null" else ""
+    return problem_responses.problem("cross-site", f"{detail}{with_keys}.")
+
+
+def _is_sent_by_another_site(scope: Scope) -> bool:
     """Decide by Sec-Fetch-Site, or else by Origin; only browsers send them.
 
-    Sec-Fetch-Site is more reliable: a proxy may have replaced the name in Host.
+    Sec-Fetch-Site is more reliable: a proxy may have replaced the name in Host. Browsers omit it
+    where neither TLS nor localhost is used; then a proxy can pass the name in X-Forwarded-Host.
     """
-    site = headers.get(b"sec-fetch-site")
-    if site is not None:
-        return site not in (b"same-origin", b"none")
-    origin, host = headers.get(b"origin"), headers.get(b"host", b"")
-    return origin is not None and origin.lower().partition(b"://")[2] != host.strip().lower()
+    headers = Headers(scope=scope)
+    sites, origins = headers.getlist("sec-fetch-site"), headers.getlist("origin")
+    if sites:
+        return any(site not in ("same-origin", "none") for site in sites)
+    if not origins:
+        return False
+    host = origins[0].lower().partition("://")[2]
+    own = [headers.get("host", "").strip().lower(), *forwarded_hosts(scope)]
+    return len(origins) > 1 or not host or host not in own
 
 
-def _without_port(host: str) -> str:
-    """Return a Host header without its port; an IPv6 address keeps its brackets."""
-    host = host.strip().lower()
-    return host[: host.find("]") + 1] if host.startswith("[") else host.split(":")[0]
+def _is_ip_address(host: str) -> bool:
+    try:
+        ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return host.startswith("[") == (":" in host)

@@ -16,10 +16,13 @@ from service.server.admission import Admission
 from service.server.auth import Authenticator, KeyRing
 from service.server.broken_streams import IgnoreBrokenStream
 from service.server.buffered_protocol import BufferedProtocol
+from service.server.cors import Cors
+from service.server.forwarded import Forwarded
 from service.server.http_protocol import HttpProtocol
 from service.server.metrics import Metrics
 from service.server.quick_predict import QuickPredict
 from service.server.request_guard import RequestGuard
+from service.server.root_path import RootPath
 
 Layer = Callable[[ASGIApp], ASGIApp]
 
@@ -36,9 +39,17 @@ def layers(
     keys: KeyRing,
     services: Services,
     allowed_hosts: Sequence[str],
+    allowed_origins: Sequence[str] = (),
+    trusted_proxies: Sequence[str] = (),
+    root_path: str = "",
 ) -> list[Layer]:
     """Return the layers around FastAPI, outermost first."""
     return [
+        # Proxies tell the client's address, and may publish the service under a prefix.
+        partial(Forwarded, proxies=trusted_proxies),
+        *([partial(RootPath, prefix=root_path)] if root_path else []),
+        # Pages of other origins may read all responses, also the refusals of the next layers.
+        partial(Cors, allowed=allowed_origins, ring=keys),
         # When no slot is free, predictions are refused before they cost anything.
         admission.refuse_when_full,
         # Everything else is counted and timed, also what the next layers refuse.
