@@ -95,8 +95,8 @@ def test_a_public_bind_that_is_allowed_still_checks_the_host_header(
 ) -> None:
     environment = {"MLP_HOST": "0.0.0.0", "MLP_INSECURE": "1", "MLP_CONCURRENT_JOBS": "0"}
     server = Server(tmp_path / "data", datasets_dir, **environment).start()
-    assert server.http.get("/livez").status_code == 200
-    assert server.http.get("/livez", headers={"Host": "evil.example"}).status_code == 400
+    assert server.http.get("/v1/jobs").status_code == 200
+    assert server.http.get("/v1/jobs", headers={"Host": "evil.example"}).status_code == 400
     server.stop()
 
 

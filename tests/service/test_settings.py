@@ -11,8 +11,13 @@ from service.store.sql.database import Database
 VARIABLES: dict[str, tuple[str, Any]] = {
     "MLP_HOST": ("0.0.0.0", "0.0.0.0"),
     "MLP_PORT": ("0", 0),
+    "MLP_UDS": ("/run/mlp.sock", Path("/run/mlp.sock")),
     "MLP_INSECURE": ("1", True),
     "MLP_ALLOWED_HOSTS": ("a.example, b.example ,[::1]", ["a.example", "b.example", "[::1]"]),
+    "MLP_ALLOWED_ORIGINS": ("https://a.example , null", ["https://a.example", "null"]),
+    "MLP_TRUSTED_PROXIES": ("10.0.0.0/8,::1", ["10.0.0.0/8", "::1"]),
+    "MLP_ROOT_PATH": ("/mlp", "/mlp"),
+    "MLP_IDLE_SECONDS": ("75", 75),
     "MLP_DATA_DIR": ("/srv/jobs", Path("/srv/jobs")),
     "MLP_DATASETS_DIR": ("/srv/data", Path("/srv/data")),
     "MLP_DATABASE_URL": ("sqlite:////srv/x.db", "sqlite:////srv/x.db"),
@@ -34,6 +39,12 @@ VARIABLES: dict[str, tuple[str, Any]] = {
 WRONG = {
     "MLP_PORT": "65536",
     "MLP_INSECURE": "maybe",
+    "MLP_HOST": "localhost:8000",
+    "MLP_ALLOWED_HOSTS": "localhost:8000",
+    "MLP_ALLOWED_ORIGINS": "app.example",
+    "MLP_TRUSTED_PROXIES": "proxy",
+    "MLP_ROOT_PATH": "mlp",
+    "MLP_IDLE_SECONDS": "0",
     "MLP_CONCURRENT_JOBS": "-1",
     "MLP_KEEP_JOBS": "0",
     "MLP_MAX_LAYERS": "0",
@@ -89,6 +100,8 @@ def test_the_defaults_are_the_documented_ones() -> None:
     settings = Settings()
     assert (settings.host, settings.port, settings.insecure) == ("127.0.0.1", 8000, False)
     assert settings.allowed_hosts == ["localhost", "127.0.0.1", "[::1]"]
+    assert (settings.allowed_origins, settings.trusted_proxies) == ([], ["127.0.0.1", "::1"])
+    assert (settings.uds, settings.root_path, settings.idle_seconds) == (None, "", 7)
     assert (settings.max_layers, settings.max_width) == (16, 8192)
     assert settings.max_parameters == 20_000_000
     assert (settings.max_epochs, settings.max_batch_size) == (10_000, 8192)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-REQUIRE_ALL = "MLP_TEST_REQUIRE_ALL"
+REQUIRE_ALL = "REQUIRE_TEST_PROGRAMS"
 """If this variable is 1, as in CI, a test whose program is missing fails instead of skipping."""
 
 

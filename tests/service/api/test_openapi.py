@@ -232,7 +232,7 @@ def test_problems_are_what_the_document_says(reader: TestClient, document: dict[
     for answer in (
         reader.get("/nothing"),
         reader.put("/v1/jobs"),
-        reader.get("/livez", headers={"Host": "x"}),
+        reader.get("/metrics", headers={"Host": "x"}),
         reader.post("/v1/jobs", json={"epochs": 0, "x": 1}),
         reader.post("/v1/jobs", json={"epochs": 20_000}),
     ):

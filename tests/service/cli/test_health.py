@@ -35,13 +35,11 @@ def test_health_succeeds_if_the_server_is_ready(monkeypatch: pytest.MonkeyPatch)
     assert (result.exit_code, result.stdout) == (0, f"{url} is ready\n")
 
 
-def test_health_uses_a_host_name_that_the_server_allows(monkeypatch: pytest.MonkeyPatch) -> None:
-    service = FakeService()
-    with serving(service) as url:
-        monkeypatch.setenv("MLP_PORT", url.rpartition(":")[2])
-        monkeypatch.setenv("MLP_ALLOWED_HOSTS", "mlp.example.org,localhost")
-        assert run("health").exit_code == 0
-    assert service.requests[0].headers["Host"] == "mlp.example.org"
+def test_health_asks_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "all_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    with serving(FakeService()) as url:
+        assert run("health", "--url", url).exit_code == 0
 
 
 def test_health_fails_if_the_server_is_not_ready() -> None:

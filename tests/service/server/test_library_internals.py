@@ -15,6 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.middleware import body_limit
 from starlette.types import Message
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http import httptools_impl
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -26,7 +27,6 @@ ROOT = Path(__file__).parents[3]
 
 OVERRIDDEN = [
     "_start_asgi_task",
-    "_unsupported_upgrade_warning",
     "connection_lost",
     "connection_made",
     "data_received",
@@ -40,21 +40,25 @@ OVERRIDDEN = [
     "resume_writing",
     "send_400_response",
 ]
-CALLED = ["_unset_keepalive_if_required", "eof_received", "pause_writing"]
+CALLED = ["_unset_keepalive_if_required", "eof_received", "pause_writing", "__init__"]
 ATTRIBUTES = [
+    "client",
     "connections",
     "cycle",
     "flow",
     "headers",
     "limit_concurrency",
+    "logger",
     "loop",
     "parser",
     "pipeline",
     "server_state",
+    "timeout_keep_alive",
     "timeout_keep_alive_task",
     "transport",
 ]
 REQUEST_ATTRIBUTES = [
+    "default_headers",
     "disconnected",
     "keep_alive",
     "message_event",
@@ -105,6 +109,17 @@ def test_uvicorns_flow_control_has_the_method(name: str) -> None:
 
 def test_uvicorns_flow_control_says_whether_reading_is_paused() -> None:
     assert "read_paused" in FlowControl.__init__.__code__.co_names
+
+
+def test_uvicorns_protocol_keeps_the_address_of_the_request_being_parsed() -> None:
+    assert "url" in HttpToolsProtocol.on_message_begin.__code__.co_names
+
+
+def test_uvicorns_layer_for_proxies_says_whom_it_trusts() -> None:
+    async def app(scope: object, receive: object, send: object) -> None: ...
+
+    trusted = ProxyHeadersMiddleware(app, ["10.0.0.0/8", "unix"]).trusted_hosts
+    assert ["10.1.2.3" in trusted, "unix" in trusted, "11.0.0.1" in trusted] == [True, True, False]
 
 
 def test_uvicorn_has_status_lines_and_default_headers() -> None:

@@ -38,7 +38,7 @@ class FakeKeys:
 class Stacked:
     """The service's layers around an application that notes what reaches it."""
 
-    def __init__(self, *, slots: int = 1) -> None:
+    def __init__(self, *, slots: int = 1, **options: Any) -> None:
         self.reached: list[str] = []
         self.keys = FakeKeys()
         self.admission = Admission(slots)
@@ -50,6 +50,7 @@ class Stacked:
             keys=KeyRing(cast(ApiKeyStore, self.keys)),
             services=cast(Services, SimpleNamespace(seen_by_owner=lambda *_: None)),
             allowed_hosts=["localhost"],
+            **options,
         )
         self.app = stack.build(self._note, layers)
         self.client = TestClient(self.app, base_url="http://localhost")
@@ -103,6 +104,24 @@ def test_without_a_free_slot_a_prediction_is_refused_before_anything_else() -> N
     assert (stacked.admission.refused, stacked.keys.reads) == (1, 0)
     assert 'http_request_method="POST"' not in stacked.measured()
     assert stacked.client.get("/v1/jobs").status_code == 204
+
+
+def test_without_a_free_slot_a_page_is_still_told_what_it_may_do_and_why_it_was_refused() -> None:
+    stacked = Stacked(slots=0, allowed_origins=["https://app.example"])
+    headers = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
+    assert stacked.client.options(PREDICT, headers=headers).status_code == 204
+    answer = stacked.client.post(PREDICT, headers=headers)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    assert answer.headers["Access-Control-Allow-Origin"] == "https://app.example"
+    assert (stacked.admission.refused, stacked.keys.reads, stacked.reached) == (1, 0, [])
+
+
+def test_without_a_free_slot_a_prediction_behind_a_prefix_is_refused_under_that_prefix() -> None:
+    stacked = Stacked(slots=0, root_path="/mlp")
+    for path in (PREDICT, f"/mlp{PREDICT}"):
+        answer = stacked.client.post(path)
+        assert (answer.status_code, answer.json()["type"]) == (503, "/mlp/problems/overloaded")
+    assert Stacked(slots=0).client.post(PREDICT).json()["type"] == "/problems/overloaded"
 
 
 def test_a_line_feed_after_its_path_does_not_hide_a_prediction_from_admission() -> None:
