@@ -86,7 +86,8 @@ class RequestGuard:
         hosts = [value for name, value in scope["headers"] if name == b"host"]
         if len(hosts) == 1 and len(hosts[0]) < MAX_HOST_BYTES and self._is_allowed_host(hosts[0]):
             return None
-        if scope.get("path") in PROBES or (self._any_host and len(hosts) <= 1):
+        any_host = self._any_host or scope.get("path") in PROBES
+        if any_host and len(hosts) <= 1:
             return None
         host = b", ".join(hosts)[:100].decode("latin-1")
         detail = f"Host {host!r} is not allowed; MLP_ALLOWED_HOSTS lists the allowed names."
