@@ -17,7 +17,7 @@ POLICY = (
 )
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 """These methods change nothing."""
-PROBES = ("/livez", "/readyz")
+PROBES = ("/livez", "/readyz", "/livez/", "/readyz/")
 """Orchestrators and load balancers ask for these by address, by other names, or without a name."""
 ORIGIN_ALLOWED = "origin_allowed"
 """Key that marks the scope of a request from a page whose origin MLP_ALLOWED_ORIGINS lists."""

@@ -52,7 +52,7 @@ def written(directory: Path, content: bytes) -> Path:
     ],
 )
 def test_a_file_that_is_no_text_in_utf_8_is_refused(content: bytes, tmp_path: Path) -> None:
-    with pytest.raises(UnreadableEnvFile, match="is not text in UTF-8 .*; save it as UTF-8"):
+    with pytest.raises(UnreadableEnvFile, match=r"is not text in UTF-8 .*; save it as UTF-8"):
         check(written(tmp_path, content))
 
 

@@ -100,6 +100,85 @@ def test_a_public_bind_that_is_allowed_still_checks_the_host_header(
     server.stop()
 
 
+# --- Pages of any site ---
+
+
+@pytest.mark.parametrize("origins", ["*", "null", "https://a.example,null"])
+def test_pages_of_any_site_are_allowed_only_with_a_key(
+    tmp_path: Path, empty_database: Path, origins: str
+) -> None:
+    options = ("--data-dir", str(tmp_path / "data"), "--port", "0", "--insecure")
+    code, error, _ = serve(*options, MLP_ALLOWED_ORIGINS=origins)
+    assert code == 2
+    assert error.startswith("mlp-service: MLP_ALLOWED_ORIGINS=")
+    assert "keys create" in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "data").exists()
+    shutil.copy(empty_database, tmp_path)
+    settings = Settings(data_dir=tmp_path, allowed_origins=origins.split(","))
+    assert server_process.keyless_refusal(settings)
+    database = Database(settings.resolved_database_url())
+    ApiKeyStore(database).create("ada", ["read"])
+    assert server_process.keyless_refusal(settings) is None
+    database.close()
+
+
+def test_listed_origins_need_no_key() -> None:
+    settings = Settings(allowed_origins=["https://a.example", "http://localhost:3000"])
+    assert server_process.keyless_refusal(settings) is None
+
+
+# --- Settings ---
+
+
+def test_a_misspelt_setting_is_a_warning_in_the_log_with_a_guess(
+    tmp_path: Path, datasets_dir: Path
+) -> None:
+    environment = {"MLP_CONCURRENT_JOBS": "0", "MLP_LOG_FORMAT": "json", "MLP_IDLE_SECOND": "9"}
+    server = Server(tmp_path / "data", datasets_dir, **environment).start()
+    server.terminate()
+    entries = [json.loads(line) for line in server.log().splitlines()]
+    warnings = [entry["event"] for entry in entries if entry["level"] == "warning"]
+    server.stop()
+    assert "MLP_IDLE_SECOND is unknown; did you mean MLP_IDLE_SECONDS?" in warnings
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "line"),
+    [
+        (
+            "MLP_ALLOWED_HOSTS",
+            "localhost:8000",
+            "MLP_ALLOWED_HOSTS: 'localhost:8000' has a port; write the name alone, for any port: "
+            "localhost\n",
+        ),
+        (
+            "MLP_ALLOWED_ORIGINS",
+            "https://app.example/",
+            "MLP_ALLOWED_ORIGINS: 'https://app.example/' has a path; write https://app.example\n",
+        ),
+        (
+            "MLP_PORT",
+            "tcp://10.0.0.1:8000",
+            "MLP_PORT: Kubernetes sets it to an address if a Service is named mlp; rename the "
+            "Service, or set enableServiceLinks: false in the pod's spec\n",
+        ),
+    ],
+)
+def test_a_senseless_setting_ends_with_2_and_one_plain_line(
+    tmp_path: Path, variable: str, value: str, line: str
+) -> None:
+    code, error, _ = serve("--data-dir", str(tmp_path / "data"), **{variable: value})
+    assert (code, error) == (2, line)
+
+
+def test_an_error_of_one_setting_repeats_no_other(tmp_path: Path) -> None:
+    secret = {"MLP_API_KEY": "hunter2", "MLP_DATABASE_URL": "sqlite:////x?hunter2"}
+    data = str(tmp_path / "data")
+    code, error, _ = serve("--data-dir", data, MLP_ALLOWED_HOSTS="a b", **secret)
+    assert (code, "hunter2" in error) == (2, False)
+
+
 # --- When it can't start ---
 
 

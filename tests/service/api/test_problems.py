@@ -19,7 +19,6 @@ from service.domain.errors import Replaced, StoreBroken
 from service.server.request_guard import RequestGuard
 from service.store.jobs import JobStore
 from tests.service.api.test_hostile_bodies import check_problem
-from tests.service.conftest import URL
 
 ROOT = Path(__file__).parents[3]
 HEADERS = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
