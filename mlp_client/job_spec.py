@@ -37,6 +37,15 @@ PRESETS: dict[PresetName, dict[str, Any]] = {
 }
 """The fields that each preset sets."""
 
+
+def _whole(value: object) -> object:
+    """Return 5 for 5.0, which is the same number in JSON; and other values unchanged."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WholeNumber = Annotated[int, BeforeValidator(_whole)]
+"""A whole number, however it is written: 5, 5.0 or 5e0."""
+
 # Names end up in logs, pictures and terminals, so control characters are not allowed.
 Printable = StringConstraints(pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$")
 Name = Annotated[str, Printable, StringConstraints(max_length=64)]
@@ -165,7 +174,7 @@ class Spec(BaseModel):
     tags: list[Label] = Field([], max_length=16, description="Labels of your own.")
     metadata: dict[Label, Note] = Field({}, max_length=16, description="Notes of your own, by key.")
     dataset: Label = Field("mnist", description="Data set to train and test on.")
-    hidden: list[Annotated[int, Field(ge=1, le=2**31)]] = Field(
+    hidden: list[Annotated[WholeNumber, Field(ge=1, le=2**31)]] = Field(
         [128],
         max_length=4096,
         description="Number of units in each hidden layer; `[]` is the linear model.",
@@ -181,8 +190,10 @@ class Spec(BaseModel):
     initial_bias: float = Field(
         0.01, ge=-1e3, le=1e3, allow_inf_nan=False, description="Initial value of all biases."
     )
-    epochs: int = Field(50, ge=1, le=2**31, description="Number of passes over the training set.")
-    batch_size: int = Field(
+    epochs: WholeNumber = Field(
+        50, ge=1, le=2**31, description="Number of passes over the training set."
+    )
+    batch_size: WholeNumber = Field(
         64,
         ge=1,
         le=2**31,
@@ -215,7 +226,7 @@ class Spec(BaseModel):
         description="Deformation of the training images; `{}` uses the defaults, null leaves the "
         "images unchanged. Both sets are always evaluated unchanged.",
     )
-    seed: int = Field(
+    seed: WholeNumber = Field(
         1,
         ge=0,
         le=2**53 - 1,

@@ -25,6 +25,7 @@ from service.api import (
     weights,
 )
 from service.api.dependencies import Services
+from service.api.request_bodies import refuse_unread
 from service.api.validation import refuse_repeated
 from service.domain.cost import Limits
 from service.domain.errors import StoreBroken
@@ -170,6 +171,7 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
         separate_input_output_schemas=False,
+        redirect_slashes=False,
         max_body_size=settings.max_body_bytes,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
@@ -183,7 +185,9 @@ def _add_routes(app: FastAPI) -> None:
         # Probes, scrapers and browsers may add any query parameter to these two.
         strict = [] if module in (health, docs) else [Depends(refuse_repeated)]
         app.include_router(
-            module.router, responses=problem_responses.RESPONSES, dependencies=strict
+            module.router,
+            responses=problem_responses.RESPONSES,
+            dependencies=[*strict, Depends(refuse_unread)],
         )
     app.add_route("/vendor/{name:path}", docs.vendored, include_in_schema=False)
     problem_responses.install(app)

@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from mlp_client.records import Record
 from service.api.problem_types import PROBLEM_TYPES
 from service.api.public_path import public_path
+from service.api.request_bodies import refuse_unread
 
 router = APIRouter(tags=["service"])
 
@@ -66,6 +67,7 @@ async def docs(request: Request) -> Response:
 
 async def vendored(request: Request) -> Response:
     """Return a third-party file; its address contains its version, so it never changes."""
+    await refuse_unread(request)
     name = request.path_params["name"]
     data = VENDORED.get(name)
     if data is None:

@@ -4,14 +4,15 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import Field
 
 from service.api.dependencies import News, PrincipalDep, ServicesDep
 from service.api.job_records import progress
 from service.api.jobs import JobId
-from service.api.validation import NO_PARAMETERS
+from service.api.validation import QueryParameters
 from service.domain.errors import StoreBroken
 from service.domain.job_state import FINAL, State
 
@@ -28,12 +29,25 @@ async def stream_finished(_: Request, __: Exception) -> Response:
 
 
 LastEventId = Annotated[
-    int, Header(ge=0, le=2**31, description="The id of the last event that the client has.")
+    int | None, Header(ge=0, le=2**31, description="The id of the last event that the client has.")
 ]
 
 
+class StreamQuery(QueryParameters):
+    last_event_id: int = Field(
+        0,
+        alias="lastEventId",
+        ge=0,
+        le=2**31,
+        description="The same, from clients that can't set the header, which takes precedence.",
+    )
+
+
 async def _news(
-    services: ServicesDep, job: JobId, last_event_id: LastEventId = 0
+    services: ServicesDep,
+    job: JobId,
+    query: Annotated[StreamQuery, Query()],
+    last_event_id: LastEventId = None,
 ) -> AsyncIterator[AsyncIterator[News]]:
     """Yield one stream: the events that the client has not seen, then new ones as they happen.
 
@@ -41,10 +55,11 @@ async def _news(
     closed here because FastAPI leaves the generator of a client that disconnects during an event
     to the garbage collector, which may run much later.
     """
-    found, events = await run_in_threadpool(services.jobs.events, job, last_event_id)
+    after = query.last_event_id if last_event_id is None else last_event_id
+    found, events = await run_in_threadpool(services.jobs.events, job, after)
     if not events and found.state in FINAL:
         raise StreamFinished
-    async with aclosing(services.event_feed.follow(job, (found, events), last_event_id)) as news:
+    async with aclosing(services.event_feed.follow(job, (found, events), after)) as news:
         yield news
 
 
@@ -52,7 +67,6 @@ async def _news(
     "/jobs/{job}/events",
     response_class=EventSourceResponse,
     responses={204: {"description": "The job is finished and the client has all its events."}},
-    dependencies=[NO_PARAMETERS],
     name="stream_events",
     summary="Stream events",
 )
@@ -62,7 +76,8 @@ async def stream_events(
     """Send the events of a job as server-sent events: `state`, `epoch`, `warning`, `progress`.
 
     `progress` events have no `id`. All others are numbered, and the stream starts after the number
-    in `Last-Event-ID`. It ends after a final state, or when the API key is revoked or expires.
+    in `Last-Event-ID` or `lastEventId`. It ends after a final state, or when the API key is revoked
+    or expires.
     """
     with suppress(StoreBroken):  # the client reconnects, and gets 503 until the store works again
         async for now, events in news:

@@ -16,6 +16,7 @@ from service.api.conditional import conditional, unchanged
 from service.api.dependencies import Services, ServicesDep
 from service.api.heavy_answers import HEAVY_POOL
 from service.api.job_records import epoch_record, job_record, new_job, with_public_links
+from service.api.json_body import JsonRoute
 from service.api.openapi import NOT_MODIFIED, binary
 from service.api.public_path import public_path
 from service.api.validation import NO_PARAMETERS, QueryParameters
@@ -26,7 +27,7 @@ from service.domain.job_state import State
 from service.store.jobs import Submission
 from service.store.stored_job import EpochRecord
 
-router = APIRouter(prefix="/v1", tags=["jobs"])
+router = APIRouter(prefix="/v1", tags=["jobs"], route_class=JsonRoute)
 
 JobId = Annotated[str, Path(description="The job's id, `job_…`.", max_length=64)]
 DESCRIPTIONS = {
@@ -94,9 +95,13 @@ class PresetList(Record):
 
 async def _json_only(request: Request) -> None:
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if media_type != "application/json" and not media_type.endswith("+json"):
+    kind, _, subtype = media_type.partition("/")
+    if kind != "application" or not (subtype == "json" or subtype.endswith("+json")):
         sent = media_type[:100] or "none"
-        raise HTTPException(415, f"Send the spec with Content-Type: application/json, not {sent}.")
+        raise HTTPException(
+            415,
+            f"Send the spec with Content-Type: application/json (`curl --json`), not {sent}.",
+        )
 
 
 @router.post(

@@ -11,9 +11,9 @@ import numpy as np
 from fastapi import HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
-from pydantic_core import from_json
 from starlette.datastructures import Headers, UploadFile
 
+from service.api.json_body import read_json
 from service.api.predict_schema import (
     FORM,
     JSON,
@@ -98,7 +98,7 @@ def parse(media_type: str, body: bytes) -> Parsed:
             422, f"The body has more parts than {MAX_INPUTS:,} inputs can have; send fewer inputs."
         )
     try:
-        return from_json(body)
+        return read_json(body)
     except ValueError as exc:
         error = {"type": "json_invalid", "loc": ("body",), "ctx": {"error": str(exc)}}
         raise RequestValidationError([error]) from exc

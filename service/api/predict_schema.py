@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from mlp_client.job_spec import Label
+from mlp_client.job_spec import Label, WholeNumber
 from service.inference.predict import Normalize
 
 MAX_INPUTS = 10_000
@@ -40,7 +40,7 @@ class ImageInput(BaseModel):
         None, description="The name of a data set; with `split` and `index` it names a sample."
     )
     split: Literal["train", "test"] = Field("test", description="The split of the sample.")
-    index: int | None = Field(
+    index: WholeNumber | None = Field(
         None, ge=0, le=2**31, description="The sample's row in its split, counted from 0."
     )
 
@@ -62,7 +62,7 @@ class PredictRequest(BaseModel):
     inputs: list[ImageInput] = Field(
         min_length=1, max_length=MAX_INPUTS, description="The images, in one or several forms."
     )
-    top_k: int = Field(3, ge=1, le=10, description=DESCRIPTIONS["top_k"])
+    top_k: WholeNumber = Field(3, ge=1, le=10, description=DESCRIPTIONS["top_k"])
     normalize: Normalize = Field("auto", description=DESCRIPTIONS["normalize"])
     return_pixels: bool = Field(False, description=DESCRIPTIONS["return_pixels"])
 

@@ -18,6 +18,7 @@ from mlp_client.records import Problem, ProblemItem
 from service.api.predict_route import is_prediction
 from service.api.problem_types import PROBLEM_TYPES
 from service.api.public_path import public_path
+from service.api.request_bodies import has_body
 from service.api.validation import MAX_ITEMS, problem_items, shortened, worded
 from service.domain.errors import (
     BadImage,
@@ -37,6 +38,8 @@ from service.inference.image_decoding import MAX_IMAGE_BYTES
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = "1"
+METHODS = ("GET", "HEAD", "POST", "DELETE", "OPTIONS")
+"""The methods that the service supports at some address."""
 
 CODES: dict[type[Exception], str] = {
     JobNotFound: "job-not-found",
@@ -119,9 +122,7 @@ async def refuse(
     headers: Mapping[str, str] | None = None,
 ) -> None:
     """Answer a request before its body is read; one with a body also closes its connection."""
-    given = Headers(scope=scope)
-    has_body = given.get("content-length", "0") != "0" or "transfer-encoding" in given
-    close = {"Connection": "close"} if has_body else {}
+    close = {"Connection": "close"} if has_body(Headers(scope=scope)) else {}
     await answer(found, {**(headers or {}), **close})(scope, receive, send)
 
 
@@ -154,21 +155,22 @@ async def _http_error(request: Request, exc: Exception) -> Response:
     elif detail == HTTPStatus(exc.status_code).phrase:  # Starlette's default, which says nothing
         detail = f"{PROBLEM_TYPES[code].title}; {public_path('/docs')} lists the routes."
     if code == "method-not-allowed":
-        headers["Allow"] = ", ".join(_methods(request)) or headers.get("Allow", "")
-        allowed = headers["Allow"]
+        headers["Allow"] = allowed = ", ".join(_methods(request))
         detail = f"{PROBLEM_TYPES[code].title} {request.method}; it supports: {allowed}."
     return answer(problem(code, detail), headers)
 
 
 def _methods(request: Request) -> list[str]:
     """Return the methods that an address supports; Starlette's list has those of one route only."""
-    scopes = [{**request.scope, "method": method} for method in ("GET", "HEAD", "POST", "DELETE")]
-    return [
-        str(scope["method"])
+    scopes = [{**request.scope, "method": method} for method in METHODS]
+    declared = {
+        scope["method"]
         for scope in scopes
         for route in request.app.routes
         if route.matches(scope)[0] == Match.FULL
-    ]
+    }
+    head = {"HEAD"} if "GET" in declared else set()
+    return [method for method in METHODS if method in {*declared, *head, "OPTIONS"}]
 
 
 async def _disconnected(_: Request, __: Exception) -> Response:
@@ -200,6 +202,5 @@ async def _validation_error(request: Request, exc: Exception) -> Response:
 
 
 def _malformed_json(error: Mapping[str, Any]) -> Problem:
-    where, why = error["loc"][-1], error.get("ctx", {}).get("error", "")
-    at = f" at character {where}" if isinstance(where, int) else ""
-    return problem("malformed-json", f"The body is not JSON{at}: {shortened(why)}")
+    reason = shortened(error["ctx"]["error"])
+    return problem("malformed-json", f"The body is not JSON: {reason}.")

@@ -86,6 +86,11 @@ PROBLEM_TYPES = {
         "The body's media type is not supported here",
         "Send one of the types that `detail` lists, and name it in `Content-Type`.",
     ),
+    "unsupported-content-encoding": ProblemType(
+        415,
+        "The body is packed in a way that is not supported",
+        "Pack it with gzip or deflate, or send it as it is and without `Content-Encoding`.",
+    ),
     "invalid": ProblemType(
         422,
         "The request has values that are not valid",

@@ -34,8 +34,11 @@ HOW_TO_AUTHENTICATE = (
 def needed_scope(method: str, path: str) -> str | None:
     """Return the scope that a request needs, or None if it needs no key.
 
-    Method and path alone decide, so a new route is never left open by accident.
+    Method and path alone decide, so a new route is never left open by accident. OPTIONS reveals
+    only the methods of an address, and never reaches a route.
     """
+    if method == "OPTIONS":
+        return None
     if method in ("GET", "HEAD"):
         return None if PUBLIC_PATHS.fullmatch(path) else "read"
     return "predict" if is_prediction(method, path) else "train"

@@ -12,12 +12,15 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
 from service.api.dependencies import Services
+from service.server.address_normalization import normalize_addresses
 from service.server.admission import Admission
 from service.server.auth import Authenticator, KeyRing
 from service.server.broken_streams import IgnoreBrokenStream
 from service.server.buffered_protocol import BufferedProtocol
 from service.server.cors import Cors
 from service.server.forwarded import Forwarded
+from service.server.content_encoding import ContentEncoding
+from service.server.head_and_options import HeadAndOptions
 from service.server.http_protocol import HttpProtocol
 from service.server.metrics import Metrics
 from service.server.quick_predict import QuickPredict
@@ -50,6 +53,8 @@ def layers(
         *([partial(RootPath, prefix=root_path)] if root_path else []),
         # Pages of other origins may read all responses, also the refusals of the next layers.
         partial(Cors, allowed=allowed_origins, ring=keys),
+        # All layers decide by the same address.
+        normalize_addresses,
         # When no slot is free, predictions are refused before they cost anything.
         admission.refuse_when_full,
         # Everything else is counted and timed, also what the next layers refuse.
@@ -58,10 +63,14 @@ def layers(
         partial(RequestGuard, allowed_hosts=allowed_hosts),
         # No body is read without a valid key, and no slot is taken without one.
         partial(Authenticator, ring=keys),
+        # Packed bodies are unpacked, so that the next layers know how large they are.
+        ContentEncoding,
         # Each prediction takes a slot, and waits for its turn of the event loop.
         admission.limit,
         # Most single digits are answered here, without FastAPI's routing and parameters.
         partial(QuickPredict, services=services),
+        # The routes know neither HEAD nor OPTIONS.
+        HeadAndOptions,
     ]
 
 
