@@ -25,7 +25,8 @@ async def refuse_unread(request: Request) -> None:
     """
     if not has_body(request.headers) or _reads_body(request.scope.get("route")):
         return
-    if not EMPTY.fullmatch(await _start(request)):
+    start = await _start(request)
+    if len(start) > MAX_EMPTY_BYTES or not EMPTY.fullmatch(start):
         reason = f"must be empty or {{}}: {request.method} {request.url.path} takes no body"
         error = {"type": "value_error", "loc": ("body",), "msg": reason, "input": None}
         raise RequestValidationError([error])
@@ -38,7 +39,7 @@ def _reads_body(route: object) -> bool:
 
 
 async def _start(request: Request) -> bytes:
-    """Return the body, or as much of it as shows that it is not empty."""
+    """Return the body, or the start of one that is longer than any empty one."""
     body = b""
     async for piece in request.stream():
         body += piece

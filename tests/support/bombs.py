@@ -254,6 +254,13 @@ def packed() -> Iterator[Bomb]:
     yield Bomb("gzip as JSON", zipped, "application/json", "gzip")
     yield Bomb("gzip as a spec", zipped, "application/json", "gzip", path="/v1/jobs")
     yield Bomb("deflate as a spec", zeros(30 * MANY), "application/json", "deflate", "/v1/jobs")
+    endless, empty = gzip.compress(bytes(10 * MANY)) * 900, gzip.compress(b"")
+    yield Bomb("gzip of 9 GB as JSON", endless, "application/json", "gzip")
+    yield Bomb("gzip of 9 GB as a spec", endless, "application/json", "gzip", "/v1/jobs")
+    yield Bomb("gzip of nothing, often", empty * 400_000, "application/json", "gzip")
+    yield Bomb("gzip of one byte, often", gzip.compress(b" ") * 400_000, "image/png", "gzip")
+    blocks = b"\x00\x00\x00\xff\xff" * 1_600_000  # stored blocks of no bytes
+    yield Bomb("deflate of nothing", blocks, "application/json", "deflate")
 
 
 # --- JSON ---

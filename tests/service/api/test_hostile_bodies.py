@@ -184,11 +184,6 @@ def test_too_many_inputs_are_refused(reader: TestClient) -> None:
     check_problem(answer, 422)
 
 
-@pytest.mark.parametrize("body", [b"\xef\xbb\xbf{}", "{}".encode("utf-16")], ids=["bom", "utf-16"])
-def test_a_spec_in_another_unicode_form_is_still_read(api: TestClient, body: bytes) -> None:
-    assert api.post("/v1/jobs", content=body, headers=JSON).status_code == 201
-
-
 # --- Size and type ---
 
 PREDICT = "/v1/models/latest/predict"

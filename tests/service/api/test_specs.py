@@ -73,7 +73,7 @@ def test_the_answer_to_a_misspelt_name_suggests_the_right_one(
     ("field", "value"),
     [
         ("epochs", "5"),
-        ("epochs", 5.0),
+        ("epochs", 5.5),
         ("epochs", True),
         ("epochs", None),
         ("hidden", 128),

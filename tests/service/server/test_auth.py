@@ -50,7 +50,8 @@ def bearer(key: str) -> dict[str, str]:
         ("PUT", "/v1/models/latest/predict", "train"),
         ("POST", "/livez", "train"),
         ("DELETE", "/v1/jobs/x", "train"),
-        ("OPTIONS", "/v1/jobs", "train"),
+        ("OPTIONS", "/v1/jobs", None),
+        ("options", "/v1/jobs", "train"),
         ("get", "/v1/jobs", "train"),
     ],
 )

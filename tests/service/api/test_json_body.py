@@ -1,0 +1,113 @@
+"""One reader for all JSON bodies: a BOM is skipped, and other encodings are refused by name."""
+
+import pytest
+from fastapi.routing import APIRoute, iter_route_contexts
+from starlette.testclient import TestClient
+
+from service.api.json_body import JsonRoute, NotJson, read_json
+from service.app import Application
+from tests.service.api.test_hostile_bodies import check_problem
+
+JSON = {"Content-Type": "application/json"}
+BOM = b"\xef\xbb\xbf"
+TEXT = '{"name": "Zoë", "tags": ["七"]}'
+VALUE = {"name": "Zoë", "tags": ["七"]}
+FOREIGN = {
+    "UTF-16": "utf-16",
+    "UTF-16LE": "utf-16-le",
+    "UTF-16BE": "utf-16-be",
+    "UTF-32": "utf-32",
+    "UTF-32LE": "utf-32-le",
+    "UTF-32BE": "utf-32-be",
+    "Latin-1": "latin-1",
+}
+
+
+def test_utf_8_is_read_with_a_byte_order_mark_and_without() -> None:
+    assert read_json(TEXT.encode()) == read_json(BOM + TEXT.encode()) == VALUE
+
+
+def test_only_one_mark_is_skipped() -> None:
+    with pytest.raises(NotJson):
+        read_json(BOM + BOM + b"{}")
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_another_encoding_is_refused_by_name_with_the_way_out(name: str) -> None:
+    text = TEXT.replace("七", "7") if name == "Latin-1" else TEXT
+    with pytest.raises(NotJson, match=rf"\b{name}\b.*send it in UTF-8"):
+        read_json(text.encode(FOREIGN[name]))
+
+
+def test_a_packed_body_without_its_header_is_recognised() -> None:
+    with pytest.raises(NotJson, match="Content-Encoding: gzip"):
+        read_json(b"\x1f\x8b\x08\x00")
+
+
+@pytest.mark.parametrize(
+    "body", [b"", BOM, b" ", b"{", b"{} {}", b"{'a': 1}", b"[1,]", b"\0", b"\xc0\x80", b"1" * 5000]
+)
+def test_what_is_no_json_is_refused_with_a_reason(body: bytes) -> None:
+    with pytest.raises(NotJson) as refused:
+        read_json(body)
+    assert str(refused.value)
+
+
+def test_of_two_fields_with_the_same_name_the_last_one_counts() -> None:
+    assert read_json(b'{"a": 1, "a": 2}') == {"a": 2}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_jobs_and_predictions_refuse_an_encoding_alike(reader: TestClient, name: str) -> None:
+    text = '{"name": "\xe9", "inputs": [{"dataset": "\xe9"}]}'.encode(FOREIGN[name])
+    answers = [
+        reader.post(path, content=text, headers=JSON)
+        for path in ("/v1/jobs", "/v1/models/latest/predict")
+    ]
+    assert answers[0].json() == answers[1].json()
+    check_problem(answers[0], 400)
+    assert answers[0].json()["code"] == "malformed-json"
+    assert name in answers[0].json()["detail"]
+    assert "UTF-8" in answers[0].json()["detail"]
+
+
+def test_jobs_and_predictions_read_a_byte_order_mark(api: TestClient, reader: TestClient) -> None:
+    answer = api.post("/v1/jobs", content=BOM + TEXT.encode(), headers=JSON)
+    assert (answer.status_code, answer.json()["spec"]["name"]) == (201, "Zoë")
+    question = BOM + b'{"inputs": [{"dataset": "mnist", "index": 0}]}'
+    assert reader.post("/v1/models/latest/predict", content=question, headers=JSON).is_success
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    [
+        "application/json; charset=utf-8",
+        'application/json;charset="UTF-8"',
+        "APPLICATION/JSON",
+        "application/ld+json",
+        "application/json; charset=us-ascii",
+    ],
+)
+def test_json_may_be_labelled_in_any_way(api: TestClient, media_type: str) -> None:
+    answer = api.post("/v1/jobs", content=TEXT.encode(), headers={"Content-Type": media_type})
+    assert answer.status_code == 201
+
+
+@pytest.mark.parametrize(
+    "media_type", ["application/x-www-form-urlencoded", "text/plain", "text/x+json", "x/json"]
+)
+def test_a_spec_of_another_type_is_refused_with_curls_option(
+    api: TestClient, media_type: str
+) -> None:
+    answer = api.post("/v1/jobs", content=b"{}", headers={"Content-Type": media_type})
+    check_problem(answer, 415)
+    assert "curl --json" in answer.json()["detail"]
+
+
+def test_every_route_whose_json_the_framework_reads_uses_this_reader(
+    application: Application,
+) -> None:
+    found = [it.original_route for it in iter_route_contexts(application.routes)]
+    reading = [it for it in found if isinstance(it, APIRoute) and it.body_field]
+    assert reading
+    assert all(isinstance(route, JsonRoute) for route in reading)
