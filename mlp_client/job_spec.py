@@ -43,8 +43,12 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-WholeNumber = Annotated[int, BeforeValidator(_whole)]
-"""A whole number, however it is written: 5, 5.0 or 5e0."""
+WHOLE = BeforeValidator(_whole)
+"""Makes an `int` accept a whole number however it is written: 5, 5.0 or 5e0.
+
+Within a list or a union, it must come after the bounds, or JSON schemas lose them.
+"""
+WholeNumber = Annotated[int, WHOLE]
 
 # Names end up in logs, pictures and terminals, so control characters are not allowed.
 Printable = StringConstraints(pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$")
@@ -174,7 +178,7 @@ class Spec(BaseModel):
     tags: list[Label] = Field([], max_length=16, description="Labels of your own.")
     metadata: dict[Label, Note] = Field({}, max_length=16, description="Notes of your own, by key.")
     dataset: Label = Field("mnist", description="Data set to train and test on.")
-    hidden: list[Annotated[WholeNumber, Field(ge=1, le=2**31)]] = Field(
+    hidden: list[Annotated[int, Field(ge=1, le=2**31), WHOLE]] = Field(
         [128],
         max_length=4096,
         description="Number of units in each hidden layer; `[]` is the linear model.",

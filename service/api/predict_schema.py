@@ -1,10 +1,10 @@
 """The JSON body of a prediction request, and the OpenAPI description of all kinds of bodies."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from mlp_client.job_spec import Label, WholeNumber
+from mlp_client.job_spec import WHOLE, Label, WholeNumber
 from service.inference.predict import Normalize
 
 MAX_INPUTS = 10_000
@@ -40,8 +40,8 @@ class ImageInput(BaseModel):
         None, description="The name of a data set; with `split` and `index` it names a sample."
     )
     split: Literal["train", "test"] = Field("test", description="The split of the sample.")
-    index: WholeNumber | None = Field(
-        None, ge=0, le=2**31, description="The sample's row in its split, counted from 0."
+    index: Annotated[int, Field(ge=0, le=2**31), WHOLE] | None = Field(
+        None, description="The sample's row in its split, counted from 0."
     )
 
     @model_validator(mode="after")

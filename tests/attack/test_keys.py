@@ -36,7 +36,7 @@ from tests.support.keyed_service import (
 )
 from tests.support.server_process import Server, eventually
 
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW", "options", "-")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW", "-")
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +91,9 @@ def test_no_other_method_opens_a_path(shared: SharedService, operations: list[Op
             answer = shared.client.request(method, filled)
             assert answer.status_code == 401, (method, path)
         answer = shared.client.options(filled)  # tells the methods, which are no secret
-        assert (answer.status_code, answer.content) == (204, b"") or answer.status_code == 404
-        assert "OPTIONS" in answer.headers["Allow"] or answer.status_code == 404
+        if answer.status_code != 404:
+            assert (answer.status_code, answer.content) == (204, b"")
+            assert answer.headers["Allow"].endswith("OPTIONS")
     for path in ("/livez", "/docs", "/"):
         assert shared.client.get(path).status_code == 200
         assert shared.client.post(path).status_code == 401

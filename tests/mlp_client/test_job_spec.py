@@ -156,6 +156,45 @@ def test_the_ends_of_the_ranges_are_allowed() -> None:
     assert parse(name="Größe 7 naïve 日本", tags=["a"] * 16).name == "Größe 7 naïve 日本"
 
 
+# --- Whole numbers ---
+
+
+@pytest.mark.parametrize("field", ["epochs", "batch_size", "seed", "hidden"])
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [("5", 5), ("5.0", 5), ("5e0", 5), ("0.5e1", 5), ("500E-2", 5), ("2147483648.0", 2**31)],
+)
+def test_a_whole_number_may_be_written_in_any_way(field: str, written: str, value: int) -> None:
+    body = f'{{"{field}": {f"[{written}]" if field == "hidden" else written}}}'
+    for spec in (Spec.model_validate_json(body), Spec.model_validate(json.loads(body))):
+        found = getattr(spec, field)
+        number = found[0] if field == "hidden" else found
+        assert (number, type(number)) == (value, int)
+
+
+@pytest.mark.parametrize(
+    "written", ["5.5", "1e400", "-1e400", "NaN", "1000000000000000.5", "true", '"5"', "[5.0]"]
+)
+@pytest.mark.parametrize("field", ["epochs", "seed"])
+def test_what_is_no_whole_number_is_refused(field: str, written: str) -> None:
+    assert {loc[0] for loc in refusals(f'{{"{field}": {written}}}')} == {field}
+
+
+def test_large_whole_numbers_are_exact() -> None:
+    assert parse(seed=9007199254740991.0).seed == 9007199254740991
+    assert parse(seed=-0.0).seed == 0
+    for large in (9007199254740992.0, 9007199254740993, 1e308):
+        with pytest.raises(ValidationError, match="less than or equal"):
+            parse(seed=large)
+
+
+def test_the_schema_of_a_whole_number_is_that_of_an_integer() -> None:
+    fields = Spec.model_json_schema()["properties"]
+    for name in ("epochs", "batch_size", "seed"):
+        assert fields[name]["type"] == "integer"
+    assert fields["hidden"]["items"] == {"type": "integer", "minimum": 1, "maximum": 2**31}
+
+
 def test_a_spec_cannot_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         setattr(parse(), "epochs", 5)  # noqa: B010  a type checker would refuse the assignment

@@ -113,6 +113,36 @@ def test_a_last_event_id_that_is_not_a_number_is_refused(
     assert answer.json()["errors"][0]["pointer"] == "header last-event-id"
 
 
+@pytest.mark.parametrize(
+    ("query", "header", "rest"),
+    [
+        ("lastEventId=3", None, [4, 5]),
+        ("lastEventId=3&_=17", None, [4, 5]),
+        ("lastEventId=1&lastEventId=4", None, [5]),
+        ("lastEventId=", None, [1, 2, 3, 4, 5]),
+        ("lastEventId=1", "4", [5]),
+        ("lastEventId=4", "0", [1, 2, 3, 4, 5]),
+        ("_=17&t=3", None, [1, 2, 3, 4, 5]),
+    ],
+)
+def test_a_polyfill_may_send_the_last_event_id_in_the_query(
+    reader: TestClient, world: World, query: str, header: str | None, rest: list[int]
+) -> None:
+    headers = {"Last-Event-ID": header} if header else {}
+    answer = reader.get(f"/v1/jobs/{world.linear}/events?{query}", headers=headers)
+    sent = messages(answer.text.splitlines())
+    assert [message.id for message in sent] == [str(number) for number in rest]
+
+
+@pytest.mark.parametrize("junk", ["x", "-1", "1.5", "9" * 30, "%00"])
+def test_a_last_event_id_in_the_query_that_is_not_a_number_is_refused(
+    reader: TestClient, world: World, junk: str
+) -> None:
+    answer = reader.get(f"/v1/jobs/{world.linear}/events?lastEventId={junk}")
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+    assert answer.json()["errors"][0]["pointer"] == "?lastEventId"
+
+
 def test_events_arrive_while_the_job_runs_and_the_stream_ends_with_it(
     running: RunningJob,
 ) -> None:

@@ -268,6 +268,13 @@ def test_the_same_spec_written_differently_is_the_same_request(api: TestClient) 
     assert post(api, "k1", b'{ "seed":3,"epochs":2 }').content == first.content
 
 
+def test_a_whole_number_with_a_decimal_point_is_the_same_request(api: TestClient) -> None:
+    first = post(api, "k1", b'{"epochs": 2, "hidden": [16], "seed": 0}')
+    again = post(api, "k1", b'{"epochs": 2.0, "hidden": [1.6e1], "seed": -0.0}')
+    assert (again.status_code, again.content) == (201, first.content)
+    assert b'"epochs":2,' in again.content
+
+
 def test_a_key_with_another_body_is_refused(api: TestClient) -> None:
     post(api, "k1", b'{"epochs": 2}')
     answer = post(api, "k1", b'{"epochs": 3}')

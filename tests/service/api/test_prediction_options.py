@@ -5,6 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from starlette.testclient import TestClient
 
+from service.api.predict_schema import REQUEST_BODY
 from tests.service.api.test_hostile_bodies import check_problem
 from tests.support.image_requests import PATH, SEVEN, ask, ask_json, check, encoded, only
 
@@ -82,6 +83,21 @@ def test_a_faint_picture_is_answered_with_a_warning(
 ) -> None:
     faint = encoded(np.kron(100 + images[SEVEN] // 8, np.ones((4, 4), np.uint8)))
     assert "low_contrast" in only(ask(reader, faint, "image/png"))["warnings"]
+
+
+def test_the_numbers_of_a_json_body_may_have_a_decimal_point(reader: TestClient) -> None:
+    path = "/v1/models/latest/predict"
+    whole = b'{"inputs": [{"dataset": "mnist", "index": 7}], "top_k": 2}'
+    point = b'{"inputs": [{"dataset": "mnist", "index": 7.0}], "top_k": 2e0}'
+    headers = {"Content-Type": "application/json"}
+    answers = [reader.post(path, content=body, headers=headers) for body in (whole, point)]
+    assert answers[0].status_code == 200
+    assert answers[0].content == answers[1].content
+    fields = REQUEST_BODY["content"]["application/json"]["schema"]["properties"]
+    index = fields["inputs"]["items"]["properties"]["index"]["anyOf"][0]
+    assert index == {"type": "integer", "minimum": 0, "maximum": 2**31}
+    half = reader.post(path, content=point.replace(b"7.0", b"7.5"), headers=headers)
+    assert "must be a whole number" in half.json()["detail"]
 
 
 def test_a_field_of_a_json_body_overrides_the_query_parameter_of_the_same_name(
