@@ -224,7 +224,9 @@ def _image(datasets: DatasetStore, given: ImageInput, pointer: str) -> Image:
         if given.dataset is not None:
             return _from_dataset(datasets, given.dataset, given.split, given.index or 0)
         if given.pixels is not None:
-            cells = _from_cells(given.pixels, {int}, 255)
+            cells = _from_cells(given.pixels, {int, float}, 255)
+            if (cells % 1).any():
+                raise BadImage("undecodable_image", "pixels must be whole numbers from 0 to 255.")
         else:
             cells = np.rint(_from_cells(given.values or [], {int, float}, 1) * 255)
         return cells.astype(np.uint8)

@@ -72,6 +72,17 @@ def test_json_may_contain_the_image_in_any_form(
     check(only(answer), expected[SEVEN])
 
 
+def test_pixels_may_have_a_decimal_point(reader: TestClient, images: NDArray[np.uint8]) -> None:
+    whole, point = images[3].tolist(), images[3].astype(float).tolist()
+    answers = [ask_json(reader, {"pixels": cells}) for cells in (whole, point)]
+    assert answers[0].status_code == 200
+    assert answers[0].content == answers[1].content
+    point[5][5] = 0.5
+    refused = ask_json(reader, {"pixels": point})
+    check_problem(refused, 422)
+    assert "whole numbers" in refused.json()["detail"]
+
+
 def test_values_may_be_whole_numbers(reader: TestClient, images: NDArray[np.uint8]) -> None:
     white = (images[SEVEN] > 127).astype(int)
     prediction = only(ask_json(reader, {"values": white.tolist()}))
