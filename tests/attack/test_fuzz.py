@@ -1,16 +1,23 @@
 """Schemathesis sends what the OpenAPI document allows, and what it does not, to a real server.
 
-Half of the ids in paths are those of existing jobs, so that it gets more than 404s.
+Half of the ids in paths are those of existing jobs, so that it gets more than 404s. Requests in
+forms that no document describes are generated here: packed and damaged bodies, and odd addresses.
 """
 
+import gzip
 import json
+import random
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import httpx2
 import pytest
 
 from tests.support.campaign import Campaign
@@ -87,6 +94,78 @@ def test_a_fuzzer_finds_no_flaw_in_the_streams_of_finished_jobs(
     run = fuzz(target, trained[1], tmp_path / "fuzz", *options, "--seed=7", share=0.9)
     check(run, target, campaign, "generated requests for streams", 300)
     assert re.search(r'/events HTTP/1.1" 20[04]', target.log())
+
+
+BODIES = (
+    '{"preset": "linear", "epochs": 2.0}',
+    '{"inputs": [{"dataset": "mnist", "index": 7.0}], "top_k": 2e0}',
+    '{"name": "Zo\xeb", "inputs": []}',
+    "{}",
+    "",
+    "x" * 100_000,
+)
+ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-32-be", "latin-1")
+PACKERS: tuple[Callable[[bytes], bytes], ...] = (
+    bytes,
+    gzip.compress,
+    zlib.compress,
+    lambda data: gzip.compress(gzip.compress(data)),
+)
+CODINGS = ("gzip", "x-gzip", "deflate", "identity", "br", "gzip, gzip", "", "\xff", "gzip;q=1")
+PATHS = ("/v1/jobs", "/v1/models/latest/predict", "/livez", "/v1/jobs/{}", "/v1/jobs/{}/events")
+TAILS = ("", "/", "//", "%2F", "?_=1", "/?t=1&_=2&_=3", "?lastEventId=2", "?lastEventId=x&cb")
+TYPES = (*3 * ["application/json"], "application/json; charset=latin-1", "image/png", "x/+json", "")
+
+
+def odd_request(chance: random.Random, job: str) -> dict[str, Any]:
+    """Return a request as no document describes it."""
+    body = bytearray(chance.choice(PACKERS)(_encoded(chance)))
+    if body and chance.random() < 0.3:
+        body[chance.randrange(len(body))] = chance.randrange(256)
+    if chance.random() < 0.2:
+        body = body[: chance.randrange(len(body) + 1)] + bytes(chance.randrange(3))
+    headers = {"Content-Encoding": chance.choice(CODINGS), "Content-Type": chance.choice(TYPES)}
+    sent = {name: value.encode("latin-1") for name, value in headers.items() if value}
+    return {
+        "method": chance.choice(("GET", "HEAD", "POST", "POST", "POST", "OPTIONS", "PUT")),
+        "url": chance.choice(PATHS).format(job) + chance.choice(TAILS),
+        "content": bytes(body) if chance.random() < 0.7 else iter([bytes(body)]),
+        "headers": sent,
+    }
+
+
+def _encoded(chance: random.Random) -> bytes:
+    return chance.choice(BODIES).encode(chance.choice(ENCODINGS))
+
+
+def is_proper(answer: httpx2.Response) -> bool:
+    """Return whether an answer is a success, or a problem that blames the request."""
+    if answer.request.method == "HEAD":
+        return answer.status_code < 500 and not answer.content
+    is_problem = answer.headers.get("Content-Type") == "application/problem+json"
+    return answer.status_code < 400 or (answer.status_code < 500 and is_problem)
+
+
+def test_requests_in_odd_forms_are_answered_or_refused_with_a_problem(
+    target: Server, trained: tuple[Path, list[str]], campaign: Campaign
+) -> None:
+    """Runs before the other tests, which delete these jobs."""
+    chance, count = random.Random(7), campaign.of(1500, 12_000)
+    statuses, wrong = Counter[int](), list[str]()
+    for _ in range(count):
+        answer = target.http.request(**odd_request(chance, trained[1][0]))
+        statuses[answer.status_code] += 1
+        if not is_proper(answer):
+            wrong.append(f"{answer.request.method} {answer.url}: {answer.status_code}")
+    campaign.figure(
+        "requests with packed, damaged or wrongly labelled bodies and odd addresses",
+        target="every answer proper and below 500",
+        measured=f"{count} requests, {len(wrong)} answers wrong",
+        met=not wrong,
+    )
+    assert wrong == []
+    assert {200, 201, 204, 400, 404, 405, 415, 422} <= set(statuses)
+    assert "Traceback" not in target.log()
 
 
 def test_a_fuzzer_finds_only_answers_that_the_document_describes(

@@ -1,21 +1,26 @@
 """The order of the HTTP stack, shown by the requests that each layer keeps from the next ones."""
 
 import asyncio
+import gzip
 from collections.abc import Coroutine
 from types import SimpleNamespace
 from typing import Any, cast
 
 import anyio
 import pytest
+from starlette.datastructures import Headers
+from starlette.responses import Response
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.dependencies import Services
+from service.api.predict_input import is_large
 from service.app import Application
 from service.domain.errors import StoreBroken
 from service.server import stack
 from service.server.admission import Admission
 from service.server.auth import KeyRing
+from service.server.content_encoding import ContentEncoding
 from service.server.metrics import Metrics
 from service.store.api_keys import ApiKey, ApiKeyStore
 from service.store.jobs import JobStore
@@ -158,6 +163,44 @@ def test_a_prediction_without_a_key_is_refused_before_its_body_is_read(
     assert sent[0]["status"] == 503
     assert b"store-unavailable" in sent[1]["body"]
     assert (stacked.reached, stacked.admission.refused) == ([], 0)
+
+
+def test_all_layers_decide_by_the_path_without_its_last_slash() -> None:
+    stacked = Stacked(slots=0)
+    assert stacked.client.post(f"{PREDICT}/").status_code == 503
+    assert stacked.admission.refused == 1
+
+
+def test_a_packed_body_is_not_looked_at_without_a_key_or_by_a_foreign_host() -> None:
+    stacked, headers = Stacked(), {"Content-Encoding": "br"}
+    assert stacked.client.post("/v1/jobs", content=b"x", headers=headers).status_code == 415
+    foreign = {**headers, "Host": "evil.example"}
+    assert stacked.client.post("/v1/jobs", content=b"x", headers=foreign).status_code == 400
+    assert (stacked.reached, stacked.keys.reads) == ([], 1)
+
+
+def test_a_packed_prediction_is_as_large_as_what_it_unpacks_to() -> None:
+    """A small body may hold a large one, which must not take more than the slots for those."""
+    stacked = Stacked(slots=9)
+    lengths = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        lengths.append(is_large(Headers(scope=scope)))
+        await Response(status_code=204)(scope, receive, send)
+
+    client = TestClient(ContentEncoding(stacked.admission.limit(app)), base_url="http://localhost")
+    for size in (9, 100_000):
+        body = gzip.compress(bytes(size))
+        client.post(PREDICT, content=body, headers={"Content-Encoding": "gzip"})
+    assert lengths == [False, True]
+
+
+def test_head_and_options_reach_every_layer_under_their_own_names() -> None:
+    stacked = Stacked()
+    assert stacked.client.head("/v1/jobs").status_code == 204
+    assert stacked.client.options("/v1/jobs").status_code == 204
+    assert 'http_request_method="HEAD"' in stacked.measured()
+    assert 'http_request_method="OPTIONS"' in stacked.measured()
 
 
 def test_a_stream_whose_client_has_left_is_no_crash_and_another_error_is_one() -> None:
