@@ -264,28 +264,36 @@ class Spec(BaseModel):
         return spec
 
 
+STORED = ConfigDict(
+    strict=False,
+    extra="ignore",
+    frozen=True,
+    json_schema_serialization_defaults_required=True,  # answers have all fields
+)
+
+
 class StoredSgd(Sgd):
     """Mini-batch stochastic gradient descent, with PyTorch's formulas."""
 
-    model_config = ConfigDict(strict=False, extra="ignore", frozen=True)
+    model_config = STORED
 
 
 class StoredAdamW(AdamW):
     """Adam with decoupled weight decay, with PyTorch's formulas."""
 
-    model_config = ConfigDict(strict=False, extra="ignore", frozen=True)
+    model_config = STORED
 
 
 class StoredAugmentation(Augmentation):
     """Random deformations of the training images; each epoch draws new ones."""
 
-    model_config = ConfigDict(strict=False, extra="ignore", frozen=True)
+    model_config = STORED
 
 
 class StoredSpec(Spec):
     """A resolved spec, as it was accepted: read leniently, and never filled from a preset again."""
 
-    model_config = ConfigDict(strict=False, extra="ignore", frozen=True)
+    model_config = STORED
 
     optimizer: Annotated[StoredSgd | StoredAdamW, Field(discriminator="type")] = Field(
         StoredSgd(), description="Optimizer with its options."

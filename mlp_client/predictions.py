@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from mlp_client.records import Problem, Record
+from mlp_client.records import Problem, Record, SparseRecord
 
 
 class Candidate(Record):
@@ -14,7 +14,7 @@ class Candidate(Record):
     probability: float = Field(description="Its probability, from 0 to 1.")
 
 
-class Input(Record):
+class Input(SparseRecord):
     """How the image was converted to MNIST's form."""
 
     normalized: bool = Field(
@@ -33,7 +33,7 @@ class Input(Record):
     )
 
 
-class Prediction(Record):
+class Prediction(SparseRecord):
     """The prediction for one image: a label with its probability, or a problem."""
 
     label: int | None = Field(

@@ -15,7 +15,25 @@ from mlp_client.job_state import State
 class Record(BaseModel):
     """Base of all answers: immutable, and tolerant of fields that a later version adds."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    # A field with a default is still in every answer; the default is for answers of older services.
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", json_schema_serialization_defaults_required=True
+    )
+
+
+def _optional_but_never_null(schema: dict[str, Any], record: type[BaseModel]) -> None:
+    """Describe in the JSON schema that fields without a value are absent."""
+    for name in (name for name, field in record.model_fields.items() if field.default is None):
+        described = schema["properties"][name]
+        [form] = [form for form in described.pop("anyOf") if form != {"type": "null"}]
+        described.update(form)
+        schema["required"].remove(name)
+
+
+class SparseRecord(Record):
+    """Base of answers in which a field without a value is absent, where others have null."""
+
+    model_config = ConfigDict(json_schema_extra=_optional_but_never_null)
 
 
 class Epoch(Record):
@@ -152,7 +170,7 @@ class Event(Record):
     data: dict[str, Any] = Field(description="Details; their fields depend on the type.")
 
 
-class ProblemItem(Record):
+class ProblemItem(SparseRecord):
     """One value of a request that needs a change."""
 
     pointer: str = Field(
@@ -163,7 +181,7 @@ class ProblemItem(Record):
     hint: str | None = Field(None, description="How to fix it, if the service has a suggestion.")
 
 
-class Problem(Record):
+class Problem(SparseRecord):
     """An error response (RFC 9457)."""
 
     type: str = Field(

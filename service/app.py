@@ -170,7 +170,6 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
-        separate_input_output_schemas=False,
         redirect_slashes=False,
         max_body_size=settings.max_body_bytes,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},

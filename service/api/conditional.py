@@ -7,6 +7,7 @@ from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
 import service
+from service.api.content_negotiation import OCTETS, type_for
 
 MEDIA_TYPES = {
     "png": "image/png",
@@ -14,7 +15,7 @@ MEDIA_TYPES = {
     "csv": "text/csv; charset=utf-8; header=present",
     "json": "application/json",
     "npz": "application/zip",
-    "safetensors": "application/octet-stream",
+    "safetensors": OCTETS,
 }
 Pieces = Iterator[bytes | memoryview]
 
@@ -24,7 +25,7 @@ def unchanged(request: Request, suffix: str, source: tuple[object, ...]) -> Resp
 
     Call it before preparing a heavy answer; `source` must be known without that work.
     """
-    headers = _headers(suffix, source)
+    headers = _headers(request, suffix, source)
     return _not_modified(headers) if headers["ETag"] in _held(request) else None
 
 
@@ -40,18 +41,25 @@ def conditional(
         make: returns the body.
 
     """
-    headers = _headers(suffix, source)
+    headers = _headers(request, suffix, source)
     if {"*", headers["ETag"]} & _held(request):
         return _not_modified(headers)
-    body, media_type = make(), MEDIA_TYPES[suffix]
+    body, media_type = make(), _media_type(request, suffix)
     if isinstance(body, bytes):
         return Response(body, headers=headers, media_type=media_type)
     return StreamingResponse(_async_pieces(body), headers=headers, media_type=media_type)
 
 
-def _headers(suffix: str, source: tuple[object, ...]) -> dict[str, str]:
-    tag = hashlib.sha256(repr((service.__version__, suffix, *source)).encode()).hexdigest()[:32]
-    return {"ETag": f'"{tag}"', "Cache-Control": "no-cache"}
+def _headers(request: Request, suffix: str, source: tuple[object, ...]) -> dict[str, str]:
+    decides = service.__version__, suffix, _media_type(request, suffix), *source
+    tag = hashlib.sha256(repr(decides).encode()).hexdigest()[:32]
+    vary = {} if suffix == "json" else {"Vary": "Accept"}
+    return {"ETag": f'"{tag}"', "Cache-Control": "no-cache", **vary}
+
+
+def _media_type(request: Request, suffix: str) -> str:
+    own = MEDIA_TYPES[suffix]
+    return own if suffix == "json" else type_for(request.headers, own)
 
 
 def _held(request: Request) -> set[str]:

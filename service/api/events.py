@@ -12,6 +12,7 @@ from pydantic import Field
 from service.api.dependencies import News, PrincipalDep, ServicesDep
 from service.api.job_records import progress
 from service.api.jobs import JobId
+from service.api.openapi import TEXT
 from service.api.validation import QueryParameters
 from service.domain.errors import StoreBroken
 from service.domain.job_state import FINAL, State
@@ -66,7 +67,10 @@ async def _news(
 @router.get(
     "/jobs/{job}/events",
     response_class=EventSourceResponse,
-    responses={204: {"description": "The job is finished and the client has all its events."}},
+    responses={
+        200: {"content": {"text/event-stream": TEXT}},
+        204: {"description": "The job is finished and the client has all its events."},
+    },
     name="stream_events",
     summary="Stream events",
 )

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from mlp_client.records import Record
 from service.api.dependencies import ServicesDep
+from service.api.openapi import TEXT
 
 router = APIRouter(tags=["service"])
 
@@ -48,7 +49,7 @@ def readyz(services: ServicesDep) -> Response:
 @router.get(
     "/metrics",
     response_class=Response,
-    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    responses={200: {"content": {"text/plain": TEXT}}},
     name="metrics",
     summary="Read metrics",
 )

@@ -10,7 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
 from starlette.convertors import StringConvertor, register_url_convertor
 
-from mlp_client.job_spec import PRESETS, Spec
+from mlp_client.job_spec import PRESETS, Spec, StoredSpec
 from mlp_client.records import Epoch, Job, Record
 from service.api.conditional import conditional, unchanged
 from service.api.dependencies import Services, ServicesDep
@@ -83,7 +83,7 @@ class Preset(Record):
 
     name: str = Field(description="What to send as `preset` in a spec.")
     description: str = Field(description="The network, and its accuracy on the test set.")
-    spec: Spec = Field(description="The spec with all its fields.")
+    spec: StoredSpec = Field(description="The spec with all its fields.")
 
 
 class PresetList(Record):
@@ -300,7 +300,11 @@ def list_presets() -> PresetList:
     """Return the presets: three small networks, and the most accurate one."""
     return PresetList(
         data=[
-            Preset(name=name, description=DESCRIPTIONS[name], spec=Spec(preset=name))
+            Preset(name=name, description=DESCRIPTIONS[name], spec=_resolved(Spec(preset=name)))
             for name in PRESETS
         ]
     )
+
+
+def _resolved(spec: Spec) -> StoredSpec:
+    return StoredSpec(**spec.model_dump())

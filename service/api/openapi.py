@@ -5,9 +5,22 @@ from typing import Any, NamedTuple
 
 from fastapi import FastAPI
 
+from service.api import openapi_schemas
 from service.api.conditional import MEDIA_TYPES
+from service.api.content_negotiation import OCTETS
+from service.api.predict_schema import BINARY, PREDICT_FORM, PredictRequest
 
 JSON = "application/json"
+TEXT: dict[str, Any] = {"schema": {"type": "string"}}
+TENSORS: dict[str, Any] = {
+    "type": "object",
+    "description": "The arrays by name, and a description of the network.",
+    "properties": {"__metadata__": {"type": "object", "additionalProperties": {"type": "string"}}},
+    "required": ["__metadata__"],
+    "additionalProperties": {"type": "array", "items": {}},
+}
+FILES: dict[str, Any] = {"text/csv": TEXT, JSON: {"schema": TENSORS}}
+"""How to describe the files that are not binary, by media type."""
 
 
 # --- What endpoints declare -----------------------------------------------------------------------
@@ -18,11 +31,9 @@ NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
 
 
 def binary(*suffixes: str) -> dict[int | str, dict[str, Any]]:
-    """Describe a conditional answer with the media types of these suffixes."""
-    schema = {"schema": {"type": "string", "format": "binary"}}
-    content = {MEDIA_TYPES[suffix].split(";")[0]: schema for suffix in suffixes}
-    if "json" in suffixes:
-        content[JSON] = {"schema": {"type": "object"}}
+    """Describe a conditional answer: a file in the media types of these suffixes."""
+    types = [MEDIA_TYPES[suffix].split(";")[0] for suffix in suffixes]
+    content = {media_type: FILES.get(media_type, BINARY) for media_type in [*types, OCTETS]}
     return {200: {"content": content}, **NOT_MODIFIED}
 
 
@@ -187,12 +198,10 @@ CREATED = {
         "true",
     ),
 }
-MODEL = {
-    "Model": _header("Id of the job that trained the network; sent only with an array.", JOB_ID),
-    "Epochs-Done": _header(
-        "Number of epochs that the network was trained for; sent only with an array.", "2"
-    ),
-    "Checkpoint-Sha256": _header("SHA-256 of its checkpoint; sent only with an array.", SHA256),
+NETWORK = {
+    "Model": _header("Id of the job that trained the network.", JOB_ID),
+    "Epochs-Done": _header("Number of epochs that the network was trained for.", "2"),
+    "Checkpoint-Sha256": _header("SHA-256 of its checkpoint.", SHA256),
 }
 FILE_NAME = {
     "Content-Disposition": _header(
@@ -248,17 +257,16 @@ SUCCESSES = {
     "draw_curves": Success("The curves of all the jobs as a picture."),
     "get_weights": Success(
         "The weights as a file.",
-        {"layers.1.bias": [0.012, -0.034], "layers.1.weight": [[0.021, -0.007], [0.003, 0.016]]},
-        FILE_NAME,
+        {
+            "__metadata__": {"model": JOB_ID, "epochs_done": "2", "activation": "relu"},
+            "layers.1.bias": [0.012, -0.034],
+            "layers.1.weight": [[0.021, -0.007], [0.003, 0.016]],
+        },
+        FILE_NAME | NETWORK,
     ),
-    "draw_weights": Success("The weights as a picture."),
-    "predict": Success(
-        "The prediction for each image. With `Accept: application/x-npy` the answer is a float32 "
-        "array (n, 10) with the probabilities of the digits 0 to 9 for each image, or NaN for an "
-        "image that can't be read; its headers then identify the network.",
-        PREDICTIONS,
-        MODEL,
-    ),
+    "draw_weights": Success("The weights as a picture.", headers=NETWORK),
+    "predict": Success("The prediction for each image.", PREDICTIONS, NETWORK),
+    "predict_array": Success("The probabilities as an array.", headers=NETWORK),
     "list_datasets": Success("The data sets.", {"object": "list", "data": [DATASET]}),
     "get_dataset": Success("The data set.", DATASET),
     "draw_samples": Success("The samples as a picture."),
@@ -306,8 +314,8 @@ def install(app: FastAPI, needed_scope: Callable[[str, str], str | None], bearer
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = generate()
-            scheme = {"type": "http", "scheme": "bearer", "description": bearer}
-            document.setdefault("components", {})["securitySchemes"] = {"bearer": scheme}
+            _describe_authentication(document, bearer)
+            _complete_schemas(document)
             for path, item in document["paths"].items():
                 for method, operation in item.items():
                     _describe_success(operation)
@@ -317,12 +325,32 @@ def install(app: FastAPI, needed_scope: Callable[[str, str], str | None], bearer
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way
 
 
+def _describe_authentication(document: dict[str, Any], bearer: str) -> None:
+    scheme = {"type": "http", "scheme": "bearer", "description": bearer}
+    document["components"]["securitySchemes"] = {"bearer": scheme}
+    # The second requirement is empty, because no key is needed as long as none was created.
+    document["security"] = [{"bearer": []}, {}]
+
+
+def _complete_schemas(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    schemas |= openapi_schemas.of_requests(PredictRequest)
+    schemas["PredictForm"] = PREDICT_FORM
+    openapi_schemas.without_defaults(schemas)
+    for item in document["paths"].values():
+        for operation in item.values():
+            for parameter in operation.get("parameters", ()):
+                openapi_schemas.without_parameter_default(parameter)
+
+
 def _describe_success(operation: dict[str, Any]) -> None:
     success = SUCCESSES[operation["operationId"]]
     responses = operation["responses"]
     status = "200" if "200" in responses else next(each for each in responses if each[0] == "2")
     response = responses[status]
     response["description"] = success.description
+    for media_type in response.get("content", {}).values():
+        media_type.pop("itemSchema", None)  # OpenAPI 3.2 has it, and this is a 3.1 document
     if success.example is not None:
         response["content"][JSON]["example"] = success.example
     headers = dict(success.headers)
@@ -337,9 +365,8 @@ def _describe_failures(operation: dict[str, Any], scope: str | None) -> None:
     default = operation["responses"]["default"]
     default["headers"] = RETRY_AFTER
     if scope is None:
+        operation["security"] = []
         return
-    # The second requirement is empty, because no key is needed as long as none was created.
-    operation["security"] = [{"bearer": []}, {}]
     content = default["content"]
     operation["responses"] |= {
         "401": {

@@ -9,7 +9,8 @@ from pydantic import Field
 
 from mlp_client.predictions import Predictions
 from service.api import predict_input, predict_route, prediction_responses
-from service.api.dependencies import ServicesDep
+from service.api.content_negotiation import OCTETS
+from service.api.dependencies import Services, ServicesDep
 from service.api.predict_schema import BINARY, DESCRIPTIONS, FORM, NPY, REQUEST_BODY
 from service.api.validation import QueryParameters
 from service.api.weights import Ref
@@ -29,6 +30,10 @@ LARGE_THREADS = CapacityLimiter(1)
 router = APIRouter(prefix=predict_route.PREFIX, tags=["models"])
 
 
+class ArrayQuery(QueryParameters):
+    normalize: Normalize = Field("auto", description=DESCRIPTIONS["normalize"])
+
+
 class PredictQuery(QueryParameters):
     top_k: int = Field(3, ge=1, le=10, description=DESCRIPTIONS["top_k"])
     normalize: Normalize = Field("auto", description=DESCRIPTIONS["normalize"])
@@ -41,7 +46,6 @@ class PredictQuery(QueryParameters):
     openapi_extra={"requestBody": REQUEST_BODY},
     max_body_size=MAX_BODY_BYTES,
     response_model=Predictions,
-    responses={200: {"content": {NPY: BINARY}}},
     summary="Predict digits",
 )
 async def predict(
@@ -59,6 +63,36 @@ async def predict(
     answer is an error; among several, each image that can't be read has a `problem` of its own.
     """
     options = Options(query.top_k, query.normalize, query.return_pixels)
+    return await _answer(services, request, ref, options, as_array=False)
+
+
+@router.post(
+    predict_route.ARRAY_PATH,
+    name="predict_array",
+    openapi_extra={"requestBody": REQUEST_BODY},
+    max_body_size=MAX_BODY_BYTES,
+    response_class=Response,
+    responses={200: {"content": {NPY: BINARY, OCTETS: BINARY}}},
+    summary="Predict digits as an array",
+)
+async def predict_array(
+    services: ServicesDep,
+    request: Request,
+    ref: Ref,
+    query: Annotated[ArrayQuery, Query()],
+) -> Response:
+    """Predict the probability of each digit, for the same bodies as `predict`.
+
+    The answer is an `.npy` file: a float32 array (n, 10) with the probabilities of the digits 0 to
+    9 for each image, or NaN for an image among several that can't be read.
+    """
+    options = Options(normalize=query.normalize)
+    return await _answer(services, request, ref, options, as_array=True)
+
+
+async def _answer(
+    services: Services, request: Request, ref: str, options: Options, *, as_array: bool
+) -> Response:
     media_type, headers = predict_input.media_type(request.headers), request.headers
     predict_input.check_type(media_type)
     if media_type == FORM:
@@ -76,11 +110,17 @@ async def predict(
             images, chosen = predict_input.read(media_type, parsed, options, services.datasets)
         model = services.models.get(ref)
         batch = inference.predict(model, images, chosen)
-        return prediction_responses.response(batch, chosen, headers)
+        return prediction_responses.response(batch, chosen, headers, as_array=as_array)
 
     many = predict_input.is_large(headers) or count > MANY_IMAGES
     return await to_thread.run_sync(answer, limiter=LARGE_THREADS if many else THREADS)
 
 
-ROUTE = cast(APIRoute, router.routes[0])
-"""The name under which metrics count predictions, also those of the quick path."""
+ROUTES = {cast(APIRoute, route).path: cast(APIRoute, route) for route in router.routes}
+
+
+def route_of(path: str) -> APIRoute:
+    """Return the route under which metrics count a prediction, also on the quick path."""
+    is_array = predict_route.answers_with_array(path)
+    template = predict_route.ARRAY_PATH if is_array else predict_route.PATH
+    return ROUTES[predict_route.PREFIX + template]

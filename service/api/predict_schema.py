@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mlp_client.job_spec import WHOLE, Label, WholeNumber
+from service.api.openapi_schemas import reference
 from service.inference.predict import Normalize
 
 MAX_INPUTS = 10_000
@@ -67,20 +68,34 @@ class PredictRequest(BaseModel):
     return_pixels: bool = Field(False, description=DESCRIPTIONS["return_pixels"])
 
 
-def _json_schema() -> dict[str, Any]:
-    """Return the schema of PredictRequest in one piece: a `#/$defs/…` does not work in OpenAPI."""
-    schema = PredictRequest.model_json_schema()
-    schema["properties"]["inputs"]["items"] = schema.pop("$defs")[ImageInput.__name__]
-    return schema
-
-
+SEVEN_PNG = (
+    "iVBORw0KGgoAAAANSUhEUgAAABwAAAAcCAAAAABXZoBIAAAAwUlEQVR42mNgGDaAEUKFpD77sfTFHeyS9xQYGBg+"
+    "X4UKPuk6w8DAwMDAAuGm6l/TMnSweCzLwPDntSTDozPIOhkYGBgYBA3PmDIw/Lh1XShnGi5nBP+9KIRLTuzl/2Ao"
+    "kwlDMlv0/U1cGq1//rPD6fHWf7tZcclxnv1hhVNj3b9tOOW8f3+wxCUnfPffMlxyzKf/3VbGJan2758vLjn5B/+K"
+    "GXF78Z8JLjnbT+iSSGFrw8Nw9wuKJAsy56LzO+ITGABpETyQcCy90wAAAABJRU5ErkJggg=="
+)
+"""A digit of MNIST, as an image file in base64."""
 BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+PREDICT_FORM: dict[str, Any] = {
+    "title": "PredictForm",
+    "type": "object",
+    "description": "Image files as the parts of a form.",
+    "properties": {
+        "image": {
+            "type": "array",
+            "items": BINARY["schema"],
+            "description": "The files; repeat the field for several.",
+        }
+    },
+    "required": ["image"],
+}
+"""The schema of a form. The endpoint reads bodies itself, so FastAPI can't describe them."""
 REQUEST_BODY: dict[str, Any] = {
     "description": "The image or images.",
     "required": True,
     "content": {
         JSON: {
-            "schema": _json_schema(),
+            "schema": reference("PredictRequest"),
             "examples": {
                 "sample": {
                     "summary": "A sample of a data set",
@@ -88,20 +103,13 @@ REQUEST_BODY: dict[str, Any] = {
                 },
                 "file": {
                     "summary": "An image file, and two labels in the answer",
-                    "value": {"inputs": [{"base64": "iVBORw0KGgo…"}], "top_k": 2},
+                    "value": {"inputs": [{"base64": SEVEN_PNG}], "top_k": 2},
                 },
             },
         },
-        "image/png": BINARY,
-        "image/jpeg": BINARY,
-        NPY: BINARY,
+        FORM: {"schema": reference("PredictForm")},
         RAW: BINARY,
-        FORM: {
-            "schema": {
-                "type": "object",
-                "properties": {"image": {"type": "array", "items": BINARY["schema"]}},
-            }
-        },
     },
 }
-"""The body in OpenAPI's terms. The endpoint reads it itself, so FastAPI can't describe it."""
+"""The body in OpenAPI's terms, in the media types that generators of clients know. The label of a
+file may also be its own, such as image/png or application/x-npy."""

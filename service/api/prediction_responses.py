@@ -10,22 +10,22 @@ from starlette.datastructures import Headers
 
 from mlp_client.predictions import Prediction
 from service.api import problem_responses
+from service.api.content_negotiation import accepts, type_for
+from service.api.network_headers import network_headers
 from service.api.predict_schema import NPY
 from service.domain.errors import BadImage
 from service.inference.image_normalization import Normalized
 from service.inference.predict import Options, PredictedBatch
 
 
-def response(batch: PredictedBatch, options: Options, headers: Headers) -> Response:
-    """Return the predictions as an array if the `Accept` header asks for one, else as JSON."""
+def response(
+    batch: PredictedBatch, options: Options, headers: Headers, *, as_array: bool
+) -> Response:
+    """Return the predictions as JSON, or as an array if the route or `Accept` ask for one."""
     model, checkpoint = batch.model, batch.model.checkpoint
-    if _accepts_npy(headers):
-        names = {
-            "Model": model.job,
-            "Epochs-Done": str(checkpoint.epochs_done),
-            "Checkpoint-Sha256": checkpoint.sha256,
-        }
-        return Response(_npy(batch), headers=names, media_type=NPY)
+    names = network_headers(checkpoint)
+    if as_array or accepts(headers, NPY):
+        return Response(_npy(batch), headers=names, media_type=type_for(headers, NPY))
     # Written as the record `Predictions` would be; building ten thousand records takes longer.
     content = {
         "object": "predictions",
@@ -34,12 +34,7 @@ def response(batch: PredictedBatch, options: Options, headers: Headers) -> Respo
         "checkpoint_sha256": checkpoint.sha256,
         "predictions": _predictions(batch, options),
     }
-    return Response(to_json(content), media_type="application/json")
-
-
-def _accepts_npy(headers: Headers) -> bool:
-    accepted = headers.get("accept", "").lower()
-    return NPY in accepted and NPY in (each.split(";")[0].strip() for each in accepted.split(","))
+    return Response(to_json(content), headers=names, media_type="application/json")
 
 
 def _npy(batch: PredictedBatch) -> bytes:

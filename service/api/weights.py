@@ -1,10 +1,9 @@
 """Serves the weights of a network, as files and as pictures."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
@@ -16,9 +15,16 @@ from service.api.conditional import Pieces, conditional, unchanged
 from service.api.curves import Format, Theme
 from service.api.dependencies import Services, ServicesDep
 from service.api.heavy_answers import HEAVY_POOL, check_size
+from service.api.network_headers import network_headers
 from service.api.openapi import binary
 from service.api.validation import NO_PARAMETERS, QueryParameters
-from service.api.weight_files import npz_pieces, safetensors_pieces
+from service.api.weight_files import (
+    Description,
+    description,
+    json_object,
+    npz_pieces,
+    safetensors_pieces,
+)
 from service.domain.errors import LayerNotFound
 from service.inference.loaded_model import LoadedModel
 from service.pictures import weight_templates
@@ -62,6 +68,8 @@ async def get_weights(
     """Return the parameters: `layers.<k>.weight` (n_in, n_out) and `layers.<k>.bias` (n_out,).
 
     Layers are numbered from 1. While the job trains, these are the weights of its last checkpoint.
+    The file says what it is: in the metadata of safetensors, as `metadata.json` in .npz, and under
+    `__metadata__` in JSON.
     """
     checkpoint, cached = await _newest(services, ref)
     if answer := unchanged(request, format, (checkpoint,)):
@@ -84,21 +92,17 @@ def _weights(request: Request, model: LoadedModel, format: FileFormat) -> Respon
         raise HTTPException(
             422, f"{count:,} parameters are too many for JSON; ask for .npz or .safetensors."
         )
-    write = partial(WRITERS[format], model.arrays)
+    write = partial(WRITERS[format], model.arrays, description(model))
     answer = conditional(request, format, (model.checkpoint,), write)
     answer.headers["Content-Disposition"] = f'attachment; filename="{model.job}.{format}"'
+    answer.headers.update(network_headers(model.checkpoint))
     return answer
 
 
-def _json(arrays: Arrays) -> bytes:
-    tensors: dict[str, Any] = {name: array.tolist() for name, array in sorted(arrays.items())}
-    return json.dumps(tensors, separators=(",", ":")).encode()
-
-
-WRITERS: dict[FileFormat, Callable[[Arrays], bytes | Pieces]] = {
+WRITERS: dict[FileFormat, Callable[[Arrays, Description], bytes | Pieces]] = {
     "safetensors": safetensors_pieces,
     "npz": npz_pieces,
-    "json": _json,
+    "json": json_object,
 }
 
 
@@ -186,7 +190,9 @@ async def draw_weights(
         check_size(part.W.shape[1] if layer == 1 else 1, query.tile or 0)
         image_shape = services.datasets.describe(model.dataset).image_shape
         picture = partial(_picture, part, image_shape, format, query)
-        return conditional(request, format, (model.checkpoint, *looks), picture)
+        answer = conditional(request, format, (model.checkpoint, *looks), picture)
+        answer.headers.update(network_headers(model.checkpoint))
+        return answer
 
     return await HEAVY_POOL.run(request, draw)
 

@@ -8,8 +8,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api import predict_input, prediction_responses
 from service.api.dependencies import Services
-from service.api.predict import ROUTE
-from service.api.predict_route import is_prediction
+from service.api.predict import route_of
+from service.api.predict_route import answers_with_array, is_prediction
 from service.inference.predict import Options, predict
 from service.server.admission import replay
 
@@ -39,7 +39,7 @@ class QuickPredict:
             return
         message = await receive()
         if answer := self._answer(scope, message):
-            scope["route"] = ROUTE  # as the framework's router would have done
+            scope["route"] = route_of(scope["path"])  # as the framework's router would have done
             await answer(scope, receive, send)
         else:
             await self._app(scope, replay(message, receive), send)
@@ -57,7 +57,8 @@ class QuickPredict:
                 return None
             images, options = predict_input.read(media_type, parsed, options, services.datasets)
             batch = predict(model, images, options, quick=True)
-            return prediction_responses.response(batch, options, headers)
+            as_array = answers_with_array(scope["path"])
+            return prediction_responses.response(batch, options, headers, as_array=as_array)
         except Exception:  # the endpoint meets the same error, and describes it
             return None
 

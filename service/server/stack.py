@@ -17,9 +17,9 @@ from service.server.admission import Admission
 from service.server.auth import Authenticator, KeyRing
 from service.server.broken_streams import IgnoreBrokenStream
 from service.server.buffered_protocol import BufferedProtocol
+from service.server.content_encoding import ContentEncoding
 from service.server.cors import Cors
 from service.server.forwarded import Forwarded
-from service.server.content_encoding import ContentEncoding
 from service.server.head_and_options import HeadAndOptions
 from service.server.http_protocol import HttpProtocol
 from service.server.metrics import Metrics

@@ -50,6 +50,38 @@ def test_every_conditional_picture_has_a_tag_of_its_own(reader: TestClient, worl
     assert len(set(tags)) == len(tags)
 
 
+@pytest.mark.parametrize(
+    ("path", "own"),
+    [
+        ("/v1/datasets/mnist/test/3.png", "image/png"),
+        ("/v1/jobs/{linear}/curves.svg", "image/svg+xml"),
+        ("/v1/models/{linear}/weights.npz", "application/zip"),
+        ("/v1/jobs/{linear}/epochs.csv", "text/csv; charset=utf-8; header=present"),
+    ],
+)
+def test_a_file_has_the_general_type_for_a_client_that_accepts_no_other(
+    reader: TestClient, world: World, path: str, own: str
+) -> None:
+    general, path = "application/octet-stream", path.format(linear=world.linear)
+    usual = reader.get(path)
+    assert (usual.headers["Content-Type"], usual.headers["Vary"]) == (own, "Accept")
+    for accept in (general, f"text/html, {general.upper()};q=0.9, */*;q=0.1"):
+        answer = reader.get(path, headers={"Accept": accept})
+        assert answer.headers["Content-Type"] == general
+        assert answer.content == usual.content
+        assert answer.headers["ETag"] != usual.headers["ETag"]
+        held = {"Accept": accept, "If-None-Match": answer.headers["ETag"]}
+        assert reader.get(path, headers=held).status_code == 304
+    for accept in ("", "*/*", f"{general}, {own.split(';')[0]}", f"{general}-not"):
+        assert reader.get(path, headers={"Accept": accept}).headers["Content-Type"] == own
+
+
+def test_a_job_is_json_whatever_the_client_accepts(reader: TestClient, world: World) -> None:
+    headers = {"Accept": "application/octet-stream"}
+    answer = reader.get(f"/v1/jobs/{world.linear}", headers=headers)
+    assert answer.headers["Content-Type"] == "application/json"
+
+
 def test_a_job_that_changes_changes_its_tag(api: TestClient) -> None:
     job = submit(api)
     held = {"If-None-Match": api.get(f"/v1/jobs/{job}").headers["ETag"]}

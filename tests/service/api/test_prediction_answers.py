@@ -69,6 +69,46 @@ def test_the_answer_may_be_an_array(
     assert headers == [str(usual[name]) for name in names]
 
 
+@pytest.mark.parametrize("query", ["", "?normalize=always"])
+def test_a_route_of_its_own_answers_with_an_array(
+    reader: TestClient, images: NDArray[np.uint8], query: str
+) -> None:
+    """On the quick path, and with a query on the usual one."""
+    body, headers = images[0].tobytes(), {"Content-Type": "application/octet-stream"}
+    answer = reader.post(f"{PATH}.npy{query}", content=body, headers=headers)
+    asked = {**headers, "Accept": "application/x-npy"}
+    other = reader.post(f"{PATH}{query}", content=body, headers=asked)
+    assert rows(answer).tobytes() == rows(other).tobytes()
+    for name in ("Model", "Epochs-Done", "Checkpoint-Sha256"):
+        assert answer.headers[name] == other.headers[name]
+    assert 'http_route="/v1/models/{ref}/predict.npy"' in reader.get("/metrics").text
+
+
+def test_the_array_has_the_general_type_for_a_client_that_knows_no_other(
+    reader: TestClient, images: NDArray[np.uint8]
+) -> None:
+    general = "application/octet-stream"
+    headers = {"Content-Type": general, "Accept": f"{general}, */*;q=0.1"}
+    answer = reader.post(f"{PATH}.npy", content=images[0].tobytes(), headers=headers)
+    assert answer.headers["Content-Type"] == general
+    assert np.load(io.BytesIO(answer.content)).shape == (1, 10)
+
+
+def test_the_route_of_arrays_takes_no_options_of_the_other_answer(reader: TestClient) -> None:
+    answer = reader.post(f"{PATH}.npy?top_k=2", json={"inputs": [{"dataset": "mnist", "index": 0}]})
+    check_problem(answer, 422)
+    assert answer.json()["errors"][0]["pointer"] == "?top_k"
+
+
+def test_the_route_of_arrays_allows_bodies_as_large_as_the_other(reader: TestClient) -> None:
+    headers = {"Content-Type": "application/octet-stream"}
+    answer = reader.post(f"{PATH}.npy", content=bytes(784 * 1000), headers=headers)
+    assert rows(answer).shape == (1000, 10)
+    answer = reader.post(f"{PATH}.npy", content=bytes(11 * 1024**2), headers=headers)
+    check_problem(answer, 413)
+    assert "fewer images" in answer.json()["detail"]
+
+
 def test_an_image_that_can_not_be_read_is_a_row_of_nan(
     reader: TestClient, images: NDArray[np.uint8]
 ) -> None:
@@ -142,7 +182,21 @@ def test_the_answer_names_the_network_it_comes_from(reader: TestClient, world: W
     answer = ask_json(reader, {"dataset": "mnist", "index": 1}).json()
     assert (answer["model"], answer["epochs_done"]) == (world.linear, 2)
     [path] = Path(world.data_dir).glob(f"jobs/{world.linear}/1/2-0.safetensors")
-    assert answer["checkpoint_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert answer["checkpoint_sha256"] == digest
+
+
+@pytest.mark.parametrize("query", ["", "?top_k=1"])
+def test_headers_name_the_network_too(reader: TestClient, world: World, query: str) -> None:
+    """On the quick path, and with a query on the usual one."""
+    refused = reader.post(PATH + query, json={"inputs": [{"pixels": [0] * 784}]})
+    assert "Model" not in refused.headers  # no network was asked
+    body = {"inputs": [{"dataset": "mnist", "index": 1}]}
+    answer = reader.post(PATH + query, json=body)
+    named = [answer.headers[name] for name in ("Model", "Epochs-Done", "Checkpoint-Sha256")]
+    content = answer.json()
+    assert named == [world.linear, "2", content["checkpoint_sha256"]]
+    assert content["model"] == world.linear
 
 
 def test_a_deep_network_is_computed_through_all_its_layers(

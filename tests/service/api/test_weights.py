@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import io
+import json
 import re
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 from safetensors.numpy import load
 from starlette.testclient import TestClient
 
+import service
 from service.api import weights
 from tests.service.api.test_hostile_bodies import check_problem
 from tests.service.api.test_jobs import submit
@@ -137,7 +139,8 @@ def test_weights_are_the_same_in_every_format(reader: TestClient, world: World) 
     assert shapes == {f"layers.{k}.weight": (sizes[k - 1], sizes[k]) for k in (1, 2, 3)} | {
         f"layers.{k}.bias": (sizes[k],) for k in (1, 2, 3)
     }
-    assert set(arrays) == set(lists) == set(tensors)
+    assert set(arrays) == {*tensors, "metadata.json"}
+    assert set(lists) == {*tensors, "__metadata__"}
     for name, tensor in tensors.items():
         assert tensor.dtype == np.float32
         np.testing.assert_array_equal(arrays[name], tensor)
@@ -151,6 +154,42 @@ def test_the_jobs_digest_is_that_of_the_tensor_data(reader: TestClient, world: W
         data = file[8 + int.from_bytes(file[:8], "little") :]
         known = reader.get(f"/v1/jobs/{job}").json()["weights_sha256"]
         assert hashlib.sha256(data).hexdigest() == known
+
+
+def test_a_file_of_weights_says_how_to_use_it_elsewhere(reader: TestClient, world: World) -> None:
+    path = f"/v1/models/{world.deep}/weights"
+    answers = {suffix: reader.get(f"{path}.{suffix}") for suffix in ("safetensors", "npz", "json")}
+    header = answers["safetensors"].content[8:]
+    found = json.JSONDecoder().raw_decode(header.decode("latin-1"))[0]["__metadata__"]
+    assert found.pop("service_version") == service.__version__
+    assert re.fullmatch("[0-9a-f]{64}", found.pop("checkpoint_sha256"))
+    assert found == {
+        "model": world.deep,
+        "epochs_done": "1",
+        "dataset": "mnist",
+        "inputs": "784",
+        "input_scale": "1/255",
+        "hidden": "[12, 11]",
+        "activation": "tanh",
+        "output": "softmax",
+    }
+    npz = np.load(io.BytesIO(answers["npz"].content))
+    in_npz, in_json = json.loads(npz["metadata.json"]), answers["json"].json()["__metadata__"]
+    assert in_npz == in_json
+    assert in_npz.items() >= found.items()
+
+
+@pytest.mark.parametrize(
+    "file", ["weights.safetensors", "weights.npz", "weights.json", "layers/1/weights.svg"]
+)
+def test_headers_name_the_network_of_a_file(reader: TestClient, world: World, file: str) -> None:
+    answer = reader.get(f"/v1/models/latest/{file}")
+    predicted = reader.post(
+        "/v1/models/latest/predict", json={"inputs": [{"dataset": "mnist", "index": 1}]}
+    )
+    for name in ("Model", "Epochs-Done", "Checkpoint-Sha256"):
+        assert answer.headers[name] == predicted.headers[name]
+    assert answer.headers["Model"] == world.linear
 
 
 def test_a_file_of_weights_is_named_after_its_job(reader: TestClient, world: World) -> None:

@@ -16,7 +16,7 @@ def line(path: str, status: int) -> logging.LogRecord:
     return logging.LogRecord("uvicorn.access", logging.INFO, "", 0, text, arguments, None)
 
 
-@pytest.mark.parametrize("path", [PREDICT, f"{PREDICT}?normalize=always"])
+@pytest.mark.parametrize("path", [PREDICT, f"{PREDICT}?normalize=always", f"{PREDICT}.npy"])
 def test_a_refused_prediction_has_no_line(path: str) -> None:
     assert not is_worth_logging(line(path, 503))
 

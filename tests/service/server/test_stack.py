@@ -102,9 +102,10 @@ def test_a_request_that_nothing_refuses_passes_all_layers() -> None:
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_without_a_free_slot_a_prediction_is_refused_before_anything_else() -> None:
+@pytest.mark.parametrize("path", [PREDICT, f"{PREDICT}.npy"])
+def test_without_a_free_slot_a_prediction_is_refused_before_anything_else(path: str) -> None:
     stacked = Stacked(slots=0)
-    answer = stacked.client.post(PREDICT, headers={"Host": "evil.example"})
+    answer = stacked.client.post(path, headers={"Host": "evil.example"})
     assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
     assert (stacked.admission.refused, stacked.keys.reads) == (1, 0)
     assert 'http_request_method="POST"' not in stacked.measured()

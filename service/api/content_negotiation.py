@@ -1,0 +1,24 @@
+"""What a client accepts, by its `Accept` header."""
+
+from starlette.datastructures import Headers
+
+OCTETS = "application/octet-stream"
+
+
+def accepts(headers: Headers, media_type: str) -> bool:
+    """Return whether a client names this media type, and not merely accepts everything."""
+    accepted = headers.get("accept", "").lower()
+    if media_type not in accepted:
+        return False
+    return media_type in (each.split(";")[0].strip() for each in accepted.split(","))
+
+
+def type_for(headers: Headers, media_type: str) -> str:
+    """Return the media type under which to send a file: its own, or the general one on request.
+
+    Generators of clients know no picture or archive as bytes, so the OpenAPI document offers every
+    file as application/octet-stream too.
+    """
+    own = media_type.split(";")[0]
+    general = accepts(headers, OCTETS) and not accepts(headers, own)
+    return OCTETS if general else media_type
