@@ -56,6 +56,8 @@ lock:  ## Rewrite requirements/*.txt from pyproject.toml (needs uv)
 	  pyproject.toml --group dev -o requirements/dev.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --group build -o requirements/build.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --group generators -o requirements/generators.txt
 
 sbom: .venv/.dev  ## Write sbom.json, a CycloneDX list of the run-time dependencies with hashes
 	$(BIN)/cyclonedx-py requirements requirements/runtime.txt --pyproject pyproject.toml \
@@ -63,7 +65,7 @@ sbom: .venv/.dev  ## Write sbom.json, a CycloneDX list of the run-time dependenc
 
 audit: .venv/.dev  ## Ask PyPI for known vulnerabilities; fails if a dependency can't be looked up
 	$(BIN)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off \
-	  $(foreach list,runtime build dev,-r requirements/$(list).txt)
+	  $(foreach list,runtime build dev generators,-r requirements/$(list).txt)
 
 clean:  ## Remove the environment and the tests' caches, never the data directory
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*

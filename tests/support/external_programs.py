@@ -3,6 +3,7 @@
 import os
 import shutil
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -22,7 +23,11 @@ def require_program(*names: str, package: str) -> Path:
     for name in names:
         if path := shutil.which(name, path=directories):
             return Path(path)
-    missing = f"{' or '.join(names)} is not installed: `apt-get install {package}`"
+    return skip_or_fail(f"{' or '.join(names)} is not installed: `apt-get install {package}`")
+
+
+def skip_or_fail(missing: str) -> NoReturn:
+    """Skip the test because of what is missing, or fail it if `REQUIRE_ALL` is set."""
     if os.environ.get(REQUIRE_ALL) == "1":
         pytest.fail(f"{missing} ({REQUIRE_ALL}=1 forbids to skip)", pytrace=False)
     pytest.skip(missing)
