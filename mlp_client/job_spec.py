@@ -111,10 +111,11 @@ def _expanded(value: object) -> object:
     return {"type": value} if isinstance(value, str) else value
 
 
+OptimizerName = Annotated[Literal["sgd", "adamw"], Field(title="Optimizer name")]
 Optimizer = Annotated[
     Sgd | AdamW,
     Field(discriminator="type"),
-    BeforeValidator(_expanded, json_schema_input_type=Literal["sgd", "adamw"] | Sgd | AdamW),
+    BeforeValidator(_expanded, json_schema_input_type=OptimizerName | Sgd | AdamW),
 ]
 ADAMW_RATE = 0.001
 """The default learning rate with AdamW, which hardly learns with SGD's 0.1."""
@@ -171,7 +172,7 @@ class Spec(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
-    preset: PresetName | None = Field(
+    preset: Annotated[PresetName, Field(title="Preset name")] | None = Field(
         None, description="Preset that supplies the fields which are not given."
     )
     name: Name = Field("", description="Name for people; it appears in lists and pictures.")

@@ -22,9 +22,8 @@ class Input(SparseRecord):
         "`normalize` was `never`."
     )
     inverted: bool = Field(False, description="True if the image showed dark ink on light ground.")
-    box: list[int] | None = Field(
-        None,
-        description="Where the ink was in the image: left, top, width and height, in pixels.",
+    box: list[int] = Field(
+        description="Where the ink was in the image: left, top, width and height, in pixels."
     )
     pixels: list[list[int]] | None = Field(
         None,

@@ -14,6 +14,7 @@ from service.cli import keys
 from service.cli.backup import backup
 from service.cli.demo import demo
 from service.cli.health import health
+from service.cli.openapi import openapi
 from service.cli.predict import predict
 from service.cli.serve import serve
 from service.cli.train import EachOptionOnce, train
@@ -51,3 +52,4 @@ app.command()(predict)
 app.add_typer(keys.app, name="keys")
 app.command()(backup)
 app.command()(health)
+app.command()(openapi)

@@ -26,8 +26,8 @@ from mlp_api.models import (
     Sgd,
     Spec,
     SpecActivation,
-    SpecOptimizerType0,
-    SpecPresetType0,
+    SpecOptimizerName,
+    SpecPresetName,
     State,
 )
 from mlp_api.types import File, Unset
@@ -71,14 +71,14 @@ def labels(found: Predictions) -> list[int | Unset]:
 
 
 # Specs: fields that are not given stay what the preset says.
-PRESET = SpecPresetType0
+PRESET = SpecPresetName
 job = trained(submit(Spec(preset=PRESET.MLP_SIGMOID, epochs=1, batch_size=512)))
 shown["trained"] = job.spec.to_dict()
 shown["state"] = job.state == State.SUCCEEDED
 shown["sigmoid"] = resolved(Spec(preset=PRESET.MLP_SIGMOID))
 shown["linear"] = resolved(Spec(preset=PRESET.LINEAR, optimizer=Sgd(momentum=0.9)))
 shown["defaults"] = resolved(Spec())
-shown["name"] = resolved(Spec(optimizer=SpecOptimizerType0.ADAMW, hidden=[8]))
+shown["name"] = resolved(Spec(optimizer=SpecOptimizerName.ADAMW, hidden=[8]))
 adamw = AdamW(type_="adamw", weight_decay=0.1)
 shown["object"] = resolved(Spec(optimizer=adamw, activation=SpecActivation.TANH, hidden=[8]))
 shown["augmented"] = resolved(Spec(augmentation=Augmentation(rotation=5), hidden=[8]))
@@ -115,4 +115,4 @@ shown["files"] = [curves.payload.read(4).hex(), weights.payload.read(2).hex()]
 missing = get_job.sync("job_missing", client=client)
 shown["missing"] = missing.code if isinstance(missing, Problem) else ""
 client.get_httpx_client().close()
-sys.stdout.write(json.dumps(shown))
+print(json.dumps(shown))

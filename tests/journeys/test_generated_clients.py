@@ -11,10 +11,18 @@ import pytest
 
 from mlp_client.job_spec import Spec
 from tests.support.client_generators import APPS, node_project, python_bin, run
+from tests.support.documents import blocks
 from tests.support.server_process import Server
 
 TSC_OPTIONS = ["--strict", "--noUncheckedIndexedAccess", "--exactOptionalPropertyTypes"]
 TSC_OPTIONS += ["--target", "es2022", "--module", "nodenext", "--lib", "es2022,dom"]
+
+
+def documented(start: str) -> str:
+    """Return the command of the guide that begins so."""
+    lines = [line for block in blocks("docs/api.md", "sh") for line in block.splitlines()]
+    [command] = [line for line in lines if line.startswith(start)]
+    return command
 
 
 @pytest.fixture(scope="module")
@@ -28,13 +36,15 @@ def server(tmp_path_factory: pytest.TempPathFactory, datasets_dir: Path) -> Iter
 
 @pytest.fixture(scope="module")
 def python_client(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with an app and the client that openapi-python-client generates for it."""
+    """A folder with apps and the client that openapi-python-client generates for them."""
     tools, folder = python_bin(), tmp_path_factory.mktemp("python")
-    command = [str(tools / "openapi-python-client"), "generate", "--fail-on-warning"]
-    command += ["--meta", "none", "--url", f"{server.url}/openapi.json", "--output-path", "mlp_api"]
-    printed = run(command, folder, path=tools)
+    (folder / "openapi.json").write_text(server.http.get("/openapi.json").text)
+    command = documented("openapi-python-client ") + " --fail-on-warning"
+    printed = run(["bash", "-c", command], folder, path=tools)
     assert printed.splitlines() == ["Generating mlp_api"]
-    (folder / "app.py").write_text((APPS / "app.py").read_text())
+    for file in APPS.glob("*.py"):
+        text = file.read_text().replace("http://localhost:8000", server.url)
+        (folder / file.name).write_text(text)
     return folder
 
 
@@ -45,8 +55,8 @@ def typescript_client(server: Server, tmp_path_factory: pytest.TempPathFactory) 
     (folder / "node_modules").symlink_to(project / "node_modules")
     for file in (APPS / "package.json", APPS / "app.ts"):
         (folder / file.name).write_text(file.read_text())
-    generator = folder / "node_modules/.bin/openapi-typescript"
-    printed = run([generator, f"{server.url}/openapi.json", "--output", "api.d.ts"], folder)
+    (folder / "openapi.json").write_text(server.http.get("/openapi.json").text)
+    printed = run(["bash", "-c", documented("npx openapi-typescript ")], folder)
     assert "🚀" in printed
     assert "warn" not in printed.lower()
     return folder
@@ -104,11 +114,18 @@ def test_a_generated_python_client_reads_files_and_problems(shown: dict[str, Any
     assert shown["missing"] == "job-not-found"
 
 
-def test_an_app_with_the_generated_python_client_passes_mypy(python_client: Path) -> None:
+def test_the_python_app_of_the_guide_runs_as_printed(python_client: Path) -> None:
+    [printed] = blocks("docs/api.md", "py")
+    assert printed == (APPS / "short_app.py").read_text()
+    assert run([python_bin() / "python", "short_app.py"], python_client) == "sigmoid 7\n"
+
+
+@pytest.mark.parametrize("app", ["app.py", "short_app.py"])
+def test_an_app_with_the_generated_python_client_passes_mypy(python_client: Path, app: str) -> None:
     mypy = Path(sys.executable).with_name("mypy")
     options = ["--strict", "--config-file=", "--follow-imports=silent"]
     options += ["--python-executable", str(python_bin() / "python")]
-    assert "Success: no issues found" in run([mypy, *options, "app.py"], python_client)
+    assert "Success: no issues found" in run([mypy, *options, app], python_client)
 
 
 # --- openapi-typescript ---
@@ -117,6 +134,8 @@ def test_an_app_with_the_generated_python_client_passes_mypy(python_client: Path
 def test_a_typescript_app_compiles_in_strict_mode_and_runs(
     typescript_client: Path, server: Server
 ) -> None:
+    [printed] = blocks("docs/api.md", "ts")
+    assert printed == (typescript_client / "app.ts").read_text()
     tsc = typescript_client / "node_modules/.bin/tsc"
     assert run([tsc, *TSC_OPTIONS, "app.ts"], typescript_client) == ""
     assert run(["node", "app.js", server.url], typescript_client) == "sigmoid sgd [ 7 ]\n"

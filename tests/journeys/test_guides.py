@@ -22,6 +22,8 @@ NOT_RUN = {
     "docker ": "a test machine has no Docker daemon; tests/test_deployment.py reads the files",
     "kubectl ": "a test machine has no Kubernetes cluster; tests/test_docs.py reads the manifest",
     "mkdir backups && sudo": "it prepares a directory for Docker",
+    "openapi-python-client ": "tests/journeys/test_generated_clients.py runs it",
+    "npx openapi-typescript ": "tests/journeys/test_generated_clients.py runs it",
 }
 """Commands that no test can run as printed, by how they begin, and why."""
 

@@ -16,7 +16,7 @@ from tests.support.command_line import run
 from tests.support.fake_service import FakeService, serving
 
 ROOT = Path(__file__).parents[3]
-COMMANDS = ("serve", "demo", "train", "predict", "keys", "backup", "health")
+COMMANDS = ("serve", "demo", "train", "predict", "keys", "backup", "health", "openapi")
 
 
 def test_the_installed_command_is_this_one() -> None:
