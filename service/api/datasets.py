@@ -22,7 +22,13 @@ SplitName = Literal["train", "test"]
 Name = Annotated[str, Path(description="The data set's name.", max_length=64, examples=["mnist"])]
 Split = Annotated[SplitName, Path(description="The training or the test set.")]
 Index = Annotated[
-    int, Path(ge=0, le=2**31, description="The sample's row in its split, counted from 0.")
+    int,
+    Path(
+        ge=0,
+        le=2**31,
+        description="The sample's row in its split, counted from 0.",
+        examples=[7],
+    ),
 ]
 
 

@@ -43,7 +43,9 @@ class ProblemType(Record):
 
 @router.get("/problems/{code}", name="get_problem", summary="Read a problem type")
 def get_problem(
-    code: Annotated[str, Path(max_length=64, description="The `code` of an error answer.")],
+    code: Annotated[
+        str, Path(max_length=64, description="The `code` of an error answer.", examples=["invalid"])
+    ],
 ) -> ProblemType:
     """Explain a type of problem: its title, its status and what to do about it."""
     if code not in PROBLEM_TYPES:

@@ -169,7 +169,9 @@ async def draw_weights(
     services: ServicesDep,
     request: Request,
     ref: Ref,
-    layer: Annotated[int, Path(ge=1, le=2**31, description="The layer's number, from 1.")],
+    layer: Annotated[
+        int, Path(ge=1, le=2**31, description="The layer's number, from 1.", examples=[1])
+    ],
     format: Format,
     query: Annotated[TemplateQuery, Query()],
 ) -> Response:

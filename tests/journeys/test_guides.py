@@ -44,7 +44,7 @@ SHOWN = {
     "docs/keys.md": ['"data":\\[\\]', "test accuracy", r"^\w{10}  grafana  read  expires "],
     "docs/predictions.md": [r'("label":7\b.*\s*.*){3}', r"^\(5, 10\)$", '"pixels":\\[\\[0,'],
     "docs/python.md": [r"\(20, 10\)", "did you mean 'learning_rate'", "^invalid #/learing_rate$"],
-    "docs/weights.md": [r"^7 0\.\d+$"],
+    "docs/weights.md": [r"^7 0\.\d+$", "'activation': 'relu'"],
 }
 """Regular expressions that the output of each guide with commands must match."""
 
