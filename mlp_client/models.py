@@ -18,7 +18,7 @@ WeightsFormat = Literal["safetensors", "npz", "json"]
 class Models:
     """The networks of a server, reached as `client.models`.
 
-    In all methods `ref` is the id of a job, or `latest`: the job that succeeded most recently.
+    In all methods `ref` is the id of a job, or `latest`: the newest job that learned something.
     They raise NotFoundError if there is no such job, and RefusedError if it has no checkpoint yet.
     """
 

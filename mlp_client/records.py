@@ -144,6 +144,11 @@ class Job(Record):
         description="SHA-256 of the tensor data in `weights.safetensors`, without its header; "
         "null until the job has succeeded."
     )
+    learned: bool | None = Field(
+        None,
+        description="Whether the network is clearly better on the test set than always giving the "
+        "same answer; null until the job has succeeded. `latest` is the newest job that learned.",
+    )
     bit_exact: bool = Field(
         description="False if the job was resumed on another build or kind of CPU than the one "
         "that it started on, so that its numbers may differ from an undisturbed run's."

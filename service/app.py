@@ -159,6 +159,7 @@ def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) 
         components.event_feed.close()
         components.dispatcher.stop()
         await asyncio.to_thread(components.dispatcher.join)
+        await components.keys.uses.close()
         components.database.close()
 
     app = Application(

@@ -43,7 +43,9 @@ class Services:
 
     def seen_by(self, principal: Principal) -> "Services":
         """Return the services restricted to the jobs and models that `principal` may see."""
-        return self.seen_by_owner(principal.owner, principal.sees_everything)
+        everything = principal.sees_everything
+        own = self.seen_by_owner(principal.owner, everything)
+        return replace(own, models=self.seen_by_owner(principal.models_owner, everything).models)
 
     def seen_by_owner(self, owner: str | None, everything: bool) -> "Services":
         jobs = self.jobs.seen_by(owner, everything=everything)

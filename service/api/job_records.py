@@ -43,6 +43,7 @@ def job_record(job: StoredJob, root_path: str | None = None) -> Job:
             final=latest if job.state == State.SUCCEEDED else None,
         ),
         weights_sha256=job.weights_sha256,
+        learned=job.learned,
         bit_exact=job.bit_exact,
         created_at=job.created_at,
         started_at=job.started_at,

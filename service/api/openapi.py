@@ -98,6 +98,7 @@ QUEUED_JOB = {
     "queue_position": 1,
     "metrics": {"latest": None, "best": None, "final": None},
     "weights_sha256": None,
+    "learned": None,
     "bit_exact": True,
     "created_at": "2026-01-31T12:00:00Z",
     "started_at": None,
@@ -126,6 +127,7 @@ FINISHED_JOB = QUEUED_JOB | {
     "queue_position": None,
     "metrics": {"latest": LAST_EPOCH, "best": LAST_EPOCH, "final": LAST_EPOCH},
     "weights_sha256": SHA256,
+    "learned": True,
     "started_at": "2026-01-31T12:00:00.200000Z",
     "finished_at": "2026-01-31T12:00:01Z",
 }

@@ -43,7 +43,7 @@ PROBLEM_TYPES = {
     "job-not-found": ProblemType(
         404,
         "There is no such job",
-        "Look up the id in `GET /v1/jobs`; `latest` works as soon as a job has succeeded.",
+        "Look up the id in `GET /v1/jobs`; `latest` works once a job has learned something.",
     ),
     "dataset-not-found": ProblemType(
         404, "There is no such data set", "Choose one of `GET /v1/datasets`."

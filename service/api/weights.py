@@ -43,8 +43,9 @@ FileFormat = Literal["safetensors", "npz", "json"]
 Ref = Annotated[
     str,
     Path(
-        description="The id of the job that trained the network, or `latest`: the job that "
-        "succeeded last.",
+        description="The id of the job that trained the network, or `latest`: the newest job that "
+        "learned something. `latest` is for trying out, because another job may soon take its "
+        "place; an application should name a job.",
         max_length=64,
         examples=["latest"],
     ),

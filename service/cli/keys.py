@@ -1,18 +1,18 @@
 """`mlp-service keys`: create, list and revoke API keys in a data directory."""
 
-import contextlib
+import json
 import re
-from collections.abc import Iterator
+import sys
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from service.cli.options import DataDir, load_settings
+from service.cli.stored_data import database_of
 
 if TYPE_CHECKING:
-    from service.store.api_keys import ApiKey, ApiKeyStore
+    from service.store.api_keys import ApiKey
 
 app = typer.Typer(
     help="Create, list and revoke API keys in a data directory. Its server need not be running.",
@@ -26,9 +26,20 @@ def create(
         str,
         typer.Option(help="Owner of the key's jobs: up to 64 letters, digits, '.', '_' or '-'."),
     ],
+    name: Annotated[
+        str | None, typer.Option(help="A name by which you know the key, such as 'laptop at home'.")
+    ] = None,
     scope: Annotated[
         list[str], typer.Option(help="read, predict, train or admin; may be repeated.")
     ] = ["read", "predict", "train"],  # noqa: B006  (never changed)
+    models_of: Annotated[
+        str | None,
+        typer.Option(
+            metavar="OWNER",
+            help="Let the key predict with the models of another owner; needs --scope predict "
+            "and no other scope.",
+        ),
+    ] = None,
     expires: Annotated[
         str | None,
         typer.Option(help="How long the key is valid: 90d, 12h, 30m. By default it never expires."),
@@ -39,30 +50,44 @@ def create(
 
     As soon as there is a key, every request needs one, except for health checks and documentation.
     """
-    from service.store.api_keys import OWNER, SCOPES
+    from service.store.api_keys import ApiKeyStore
+    from service.store.jobs import JobStore
 
-    if not OWNER.fullmatch(owner):
-        flaw = f"{owner[:100]!r} is not a name of 1 to 64 letters, digits, '.', '_' or '-'"
-        raise typer.BadParameter(flaw, param_hint="--owner")
-    if unknown := set(scope) - set(SCOPES):
-        flaw = f"{min(unknown)[:100]!r} is not one of {', '.join(SCOPES)}"
-        raise typer.BadParameter(flaw, param_hint="--scope")
+    _check_owner(owner, "--owner")
+    _check_name(name)
+    _check_scopes(scope, models_of)
     lifetime = None if expires is None else _parse_duration(expires)
-    with _key_store(data_dir, create_database=True) as store:
-        typer.echo(store.create(owner, scope, lifetime))
+    with database_of(load_settings(data_dir=data_dir), create=True) as database:
+        if models_of and not JobStore(database).seen_by(models_of, everything=False).page(1).jobs:
+            typer.echo(f"{models_of} has no jobs yet, so there are no models to use.", err=True)
+        store = ApiKeyStore(database)
+        typer.echo(store.create(owner, scope, lifetime, name=name, models_of=models_of))
     typer.echo(
         "Keep this key: only its SHA-256 is stored. Clients read it from MLP_API_KEY.", err=True
     )
 
 
 @app.command("list")
-def list_keys(data_dir: DataDir = None) -> None:
-    """List all keys with id, owner, scopes and validity."""
-    with _key_store(data_dir) as store:
-        found = store.all()
-    for key in found:
-        typer.echo(f"{key.id}  {key.owner}  {','.join(sorted(key.scopes))}  {_validity(key)}")
-    if not found:
+def list_keys(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print each key as one line of JSON.")
+    ] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """List all keys: id, name, owner, scopes, time of creation and of last use, and validity.
+
+    Times are in UTC. The last use is written about once a minute.
+    """
+    from service.store.api_keys import ApiKeyStore
+
+    with database_of(load_settings(data_dir=data_dir)) as database:
+        found = ApiKeyStore(database).all()
+    if as_json:
+        for key in found:
+            typer.echo(json.dumps(_record(key)))
+    elif found:
+        _print_aligned([_row(key) for key in found])
+    else:
         typer.echo("There are no keys: everyone who can reach the server may use it.", err=True)
 
 
@@ -74,43 +99,46 @@ def revoke(
     data_dir: DataDir = None,
 ) -> None:
     """Revoke a key for good. A running server refuses it after about a second."""
-    with _key_store(data_dir) as store:
-        store.revoke(key)
+    from service.store.api_keys import ApiKeyStore
+
+    with database_of(load_settings(data_dir=data_dir)) as database:
+        ApiKeyStore(database).revoke(key)
     typer.echo(f"{key} is revoked", err=True)
 
 
-@contextlib.contextmanager
-def _key_store(data_dir: Path | None, *, create_database: bool = False) -> Iterator["ApiKeyStore"]:
-    """Open the keys of a data directory; print errors to stderr and exit with 1."""
-    from service.domain.errors import ServiceError
-    from service.store.api_keys import ApiKeyStore
-    from service.store.sql.database import Database
-    from service.store.sql.engine import is_there
-    from service.store.sql.migrate import migrate
+def _check_owner(owner: str, option: str) -> None:
+    from service.store.api_keys import OWNER
 
-    settings = load_settings(data_dir=data_dir)
-    url = settings.resolved_database_url()
-    try:
-        if not is_there(url):
-            _report_missing_database(settings.data_dir.absolute(), create_database)
-        with contextlib.closing(Database(url)) as database:
-            migrate(url)
-            yield ApiKeyStore(database)
-    except ServiceError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
+    if not OWNER.fullmatch(owner):
+        flaw = f"{owner[:100]!r} is not a name of 1 to 64 letters, digits, '.', '_' or '-'"
+        raise typer.BadParameter(flaw, param_hint=option)
 
 
-def _report_missing_database(directory: Path, create_database: bool) -> None:
-    """Say that a database will be created, or exit with 1."""
-    if create_database:
-        typer.echo(f"{directory} has no database yet. It is created for a new server.", err=True)
+def _check_name(name: str | None) -> None:
+    from service.store.api_keys import NAME_LENGTH
+
+    if name is None:
         return
-    typer.echo(
-        f"{directory} has no database. Set --data-dir or MLP_DATA_DIR to the server's directory.",
-        err=True,
-    )
-    raise typer.Exit(1)
+    if not (name.strip() and name.isprintable() and len(name) <= NAME_LENGTH):
+        flaw = f"{name[:100]!r} is not a name of 1 to {NAME_LENGTH} printable characters"
+        raise typer.BadParameter(flaw, param_hint="--name")
+
+
+def _check_scopes(scopes: list[str], models_of: str | None) -> None:
+    from service.store.api_keys import SCOPES
+
+    if unknown := set(scopes) - set(SCOPES):
+        flaw = f"{min(unknown)[:100]!r} is not one of {', '.join(SCOPES)}"
+        raise typer.BadParameter(flaw, param_hint="--scope")
+    if models_of is None:
+        return
+    _check_owner(models_of, "--models-of")
+    if set(scopes) != {"predict"}:
+        flaw = (
+            "a key can use another owner's models only if it can do nothing but predict: add "
+            "--scope predict, and no other scope"
+        )
+        raise typer.BadParameter(flaw, param_hint="--models-of")
 
 
 def _parse_duration(text: str) -> timedelta:
@@ -123,12 +151,56 @@ def _parse_duration(text: str) -> timedelta:
     return timedelta(**{units[found[2]]: int(found[1])})
 
 
-def _validity(key: "ApiKey") -> str:
-    def day(at: datetime) -> str:
-        return at.strftime("%Y-%m-%d %H:%M UTC")
+HEADINGS = ("id", "name", "owner", "scopes", "created", "last used", "validity")
 
+
+def _print_aligned(rows: list[tuple[str, ...]]) -> None:
+    """Print rows in columns, on a terminal with headings."""
+    shown = [HEADINGS, *rows] if sys.stdout.isatty() else rows
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    for row in shown:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        typer.echo("  ".join(cells).rstrip())
+
+
+def _row(key: "ApiKey") -> tuple[str, ...]:
+    scopes = ",".join(sorted(key.scopes))
+    return (
+        key.id,
+        key.name or "-",
+        key.owner,
+        f"{scopes} (models of {key.models_of})" if key.models_of else scopes,
+        _minute(key.created_at),
+        _minute(key.last_used_at) if key.last_used_at else "never",
+        _validity(key),
+    )
+
+
+def _record(key: "ApiKey") -> dict[str, object]:
+    def text(at: datetime | None) -> str | None:
+        return at.isoformat() if at else None
+
+    return {
+        "id": key.id,
+        "name": key.name,
+        "owner": key.owner,
+        "scopes": sorted(key.scopes),
+        "models_of": key.models_of,
+        "created_at": text(key.created_at),
+        "last_used_at": text(key.last_used_at),
+        "expires_at": text(key.expires_at),
+        "revoked_at": text(key.revoked_at),
+        "valid": not (key.revoked_at or key.expired),
+    }
+
+
+def _minute(at: datetime) -> str:
+    return at.strftime("%Y-%m-%d %H:%M")
+
+
+def _validity(key: "ApiKey") -> str:
     if key.revoked_at:
-        return f"revoked {day(key.revoked_at)}"
+        return f"revoked {_minute(key.revoked_at)} UTC"
     if key.expires_at:
-        return f"{'expired' if key.expired else 'expires'} {day(key.expires_at)}"
+        return f"{'expired' if key.expired else 'expires'} {_minute(key.expires_at)} UTC"
     return "valid"

@@ -16,6 +16,7 @@ from service.cli.demo import demo
 from service.cli.health import health
 from service.cli.openapi import openapi
 from service.cli.predict import predict
+from service.cli.prune import prune
 from service.cli.serve import serve
 from service.cli.train import EachOptionOnce, train
 
@@ -49,6 +50,9 @@ app.command()(serve)
 app.command()(demo)
 app.command(cls=EachOptionOnce)(train)
 app.command()(predict)
+jobs = typer.Typer(help="Look after the jobs of a data directory.", no_args_is_help=True)
+jobs.command()(prune)
+app.add_typer(jobs, name="jobs")
 app.add_typer(keys.app, name="keys")
 app.command()(backup)
 app.command()(health)

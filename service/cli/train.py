@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperCommand
 
 from service.cli.options import Url, given
-from service.cli.terminal import counted, echo_lines, errors_as_messages
+from service.cli.terminal import counted, echo_lines, errors_as_messages, printable
 
 if TYPE_CHECKING:
     from mlp_client import JobHandle
@@ -168,6 +168,8 @@ def result_lines(job: "JobHandle", server: str) -> list[str]:
         seconds = sum(epoch.seconds for epoch in job.epochs())
         accuracy, epochs = job.metrics.final.test_accuracy, counted(job.spec.epochs, "epoch")
         lines.append(f"test accuracy {accuracy:.2%} after {epochs}, {seconds:.1f} s")
+    if job.reason and job.reason.code == "learned_nothing":
+        lines.append(printable(job.reason.message))
     url = "" if server == DEFAULT_URL else f"--url {shlex.quote(server)} "
     return [
         *lines,

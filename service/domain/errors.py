@@ -3,7 +3,7 @@
 ServiceError
 ├── NotFound
 │   ├── JobNotFound          there is no such job
-│   │   └── NoneSucceeded    no job has succeeded yet, so `latest` names nothing
+│   │   └── NoLatestModel    no job has learned anything yet, so `latest` names nothing
 │   ├── DatasetNotFound      there is no such data set
 │   ├── LayerNotFound        the network has no layer of that number
 │   └── KeyNotFound          there is no such API key
@@ -42,10 +42,27 @@ class JobNotFound(NotFound):
         super().__init__(f"There is no job {ref!r}.")
 
 
-class NoneSucceeded(JobNotFound):
-    def __init__(self) -> None:
-        ServiceError.__init__(self, "No job has succeeded yet, so there is no latest model.")
+class NoLatestModel(JobNotFound):
+    """No job has learned anything yet; the newest one is named, if there is any."""
+
+    def __init__(
+        self, id: str | None = None, state: str | None = None, test_accuracy: float | None = None
+    ) -> None:
         self.ref = "latest"
+        missing = "so there is no latest model"
+        message = f"No job has succeeded yet, {missing}."
+        if test_accuracy is not None:
+            message = (
+                f"No job has learned anything yet, {missing}: the accuracy of {id}, the newest job "
+                f"that succeeded, is {test_accuracy:.2%}. Train again, with another learning_rate "
+                "for example, or send its id in place of `latest`."
+            )
+        elif id is not None:
+            message = (
+                f"No job has succeeded yet, {missing}. The newest job is {id} ({state}); its id "
+                "can be sent in place of `latest` if it has a checkpoint."
+            )
+        ServiceError.__init__(self, message)
 
 
 class DatasetNotFound(NotFound):

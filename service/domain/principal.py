@@ -16,10 +16,18 @@ class Principal:
     scopes: frozenset[str]
     still_valid: Callable[[], Awaitable[bool]] = _always
     """Returns whether the key is still valid; for streams, which may last for hours."""
+    key_id: str | None = None
+    models_of: str | None = None
+    """The owner whose models the key predicts with, if it is another one."""
 
     @property
     def sees_everything(self) -> bool:
         return "admin" in self.scopes
+
+    @property
+    def models_owner(self) -> str | None:
+        """The owner whose models the request may use; for all else `owner` decides."""
+        return self.models_of or self.owner
 
 
 ANONYMOUS = Principal(None, frozenset())

@@ -20,7 +20,7 @@ READ_TRIES = 5
 
 
 class ModelCache:
-    """Trained networks, by job id or by `latest`: the job that succeeded last."""
+    """Trained networks, by job id or by `latest`: the newest job that learned something."""
 
     def __init__(self, jobs: JobStore, checkpoints: CheckpointStore) -> None:
         self._jobs = jobs
@@ -78,7 +78,7 @@ class ModelCache:
         return found
 
     def _job_and_checkpoints(self, ref: str) -> tuple[StoredJob, list[CheckpointRef]]:
-        id_ = self._jobs.latest_succeeded() if ref == "latest" else ref
+        id_ = self._jobs.latest() if ref == "latest" else ref
         job, checkpoints = self._jobs.with_checkpoints(id_)
         if not checkpoints:
             raise NotTrainedYet(id_, job.state, ended=job.state in FINAL)

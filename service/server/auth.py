@@ -15,6 +15,7 @@ from service.api import problem_responses
 from service.api.predict_route import is_prediction
 from service.domain.errors import StoreBroken
 from service.domain.principal import ANONYMOUS, Principal
+from service.server.key_uses import KeyUses
 from service.store.api_keys import ApiKey, ApiKeyStore, sha256_of
 
 logger = structlog.get_logger(__name__)
@@ -65,6 +66,7 @@ class KeyRing:
         self._reading: asyncio.Task[None] | None = None
         # A thread of its own: requests that occupy all other threads must not block authentication.
         self._thread = CapacityLimiter(1)
+        self.uses = KeyUses(store)
 
     async def keys(self) -> dict[str, ApiKey]:
         """Return the keys by id.
@@ -142,6 +144,7 @@ class Authenticator:
         if not keys:
             return Principal(None, frozenset({"admin"}), self._ring.is_open)
         key = _valid_key(keys, Headers(scope=scope).getlist("authorization"))
+        self._ring.uses.note(key.id)
         if not key.scopes & {needed, "admin"}:
             scopes = ", ".join(sorted(key.scopes))
             detail = f"This request needs a key with the scope {needed!r}; this key has: {scopes}."
@@ -152,7 +155,7 @@ class Authenticator:
         async def still_valid() -> bool:
             return await self._ring.is_valid(key.id)
 
-        return Principal(key.owner, key.scopes, still_valid)
+        return Principal(key.owner, key.scopes, still_valid, key.id, key.models_of)
 
 
 def _valid_key(keys: dict[str, ApiKey], headers: list[str]) -> ApiKey:

@@ -46,7 +46,7 @@ class QuickPredict:
 
     def _answer(self, scope: Scope, message: Message) -> Response | None:
         headers, principal = Headers(scope=scope), scope["state"]["principal"]
-        services = self._seen_by_owner(principal.owner, principal.sees_everything)
+        services = self._seen_by_owner(principal.models_owner, principal.sees_everything)
         model = services.models.cached(scope["path"].split("/")[3])
         if message.get("more_body") or model is None or model.nbytes > MAX_MODEL_BYTES:
             return None

@@ -42,6 +42,10 @@ class Artifacts(Protocol):
         """Yield the keys of a job's artifacts, including unfinished writes."""
         ...
 
+    def folder_bytes(self, job: str) -> int:
+        """Return how many bytes the artifacts of a job, and its log, take."""
+        ...
+
     def delete_folder(self, job: str) -> None:
         """Delete all artifacts of a job."""
         ...

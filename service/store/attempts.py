@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import mlp_core
+from service.domain.baseline import Baseline, advice
 from service.domain.errors import Replaced
 from service.domain.job_state import State
 from service.store.checkpoints import CheckpointRef, checkpoint_refs, name_checkpoint
@@ -33,6 +34,7 @@ INSERT INTO epochs
 """
 PROGRESS = "SELECT epochs_done, batches_done FROM jobs WHERE number = :job"
 TRAIN_LOSSES = "SELECT number, train_loss FROM epochs WHERE job = :job"
+RESULT = "SELECT latest, spec FROM jobs WHERE number = :job"
 LAST_EPOCH = "SELECT max(number) AS last FROM epochs WHERE job = :job"
 
 # Where a job goes when its worker ends, by its state before: a pause or cancel may be under way.
@@ -127,12 +129,13 @@ class Attempt:
         saved: CheckpointRef | None = None,
         finished: Sequence[mlp_core.Epoch] = (),
         weights_sha256: str | None = None,
+        baseline: Baseline | None = None,
     ) -> State:
         """Store the last checkpoint and epochs, and move the job to the state after its own.
 
-        Returns the new state; `moves` is one of SUCCEEDED, FAILED and STOPPED.
+        Returns the new state; `moves` is one of SUCCEEDED, FAILED and STOPPED. A network that is
+        trained to its end is compared with the `baseline` of the test set.
         """
-        code, message = reason
         with self._locked() as (transaction, row):
             to = moves[State(row["state"])]
             if saved:
@@ -142,8 +145,11 @@ class Attempt:
                 cursor = (progress["epochs_done"], progress["batches_done"])
                 _advance(transaction, row, max(cursor, (finished[-1].number, 0)), finished)
             row = self._lock(transaction)
+            if to == State.SUCCEEDED and baseline:
+                reason = _judge(transaction, row, reason, baseline)
+                row = self._lock(transaction)
             wished = to in (State.PAUSED, State.CANCELLED)  # then the client's reason stands
-            why = row["reason"] if wished else {"code": code, "message": message}
+            why = row["reason"] if wished else dict(zip(("code", "message"), reason, strict=True))
             weights = weights_sha256 if to == State.SUCCEEDED else None
             transition(transaction, row, to, why, handle=None, weights_sha256=weights)
         return to
@@ -195,6 +201,26 @@ def _commit(
     dropped = older[KEPT_CHECKPOINTS - 1 :]
     name_checkpoint(transaction, row["number"], saved, dropped)
     return dropped
+
+
+def _judge(
+    transaction: Transaction, row: Row, done: tuple[str, str], baseline: Baseline
+) -> tuple[str, str]:
+    """Record in a locked row whether its network has learned anything.
+
+    Returns the reason for the job's state: `done`, or that nothing was learned, which is also
+    recorded as a warning.
+    """
+    [result] = transaction.rows(RESULT, job=row["number"])
+    accuracy = result["latest"]["test_accuracy"]
+    verdict = {"learned": baseline.is_beaten_by(accuracy), "test_accuracy": accuracy}
+    if verdict["learned"]:
+        update_row(transaction, row, verdict)
+        return done
+    message = f"{baseline.comparison(accuracy)} {advice(result['spec'])}"
+    warning: NewEvent = ("warning", {"code": "learned_nothing", "message": message})
+    update_row(transaction, row, verdict, [warning])
+    return "learned_nothing", f"{done[1]} {message}"
 
 
 def _unrecorded(

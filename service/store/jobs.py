@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from service.domain.errors import JobNotFound, NoneSucceeded, WrongMove
+from service.domain.errors import JobNotFound, NoLatestModel, WrongMove
 from service.domain.job_state import WITH_WORKER, State
 from service.store.checkpoints import CheckpointRef, checkpoint_refs
 from service.store.idempotency import find_answer, keep_answer
@@ -60,8 +60,13 @@ DELETE = "DELETE FROM jobs WHERE number = :number"
 COUNT_AHEAD = "SELECT count(*) AS ahead FROM jobs WHERE state = 'queued' AND number < :number"
 COUNT_BY_STATE = "SELECT state, count(*) AS jobs FROM jobs WHERE 1 = 1{own} GROUP BY state"
 NEWS = "SELECT id, event_count, heartbeat, state FROM jobs WHERE id IN ({ids}){own}"
-LATEST_SUCCEEDED = """
-SELECT id FROM jobs WHERE state = 'succeeded'{own} ORDER BY finish_number DESC LIMIT 1
+LATEST = "SELECT id FROM jobs WHERE learned = TRUE{own} ORDER BY finish_number DESC LIMIT 1"
+NEWEST_SUCCEEDED = """
+SELECT id, state, test_accuracy FROM jobs WHERE state = 'succeeded'{own}
+ORDER BY finish_number DESC LIMIT 1
+"""
+NEWEST = """
+SELECT id, state, test_accuracy FROM jobs WHERE number > 0{own} ORDER BY number DESC LIMIT 1
 """
 EPOCHS = """
 SELECT number AS epoch, train_loss, train_accuracy, test_loss, test_accuracy, seconds
@@ -77,7 +82,7 @@ ORDER BY number DESC LIMIT 1
 """
 NEWEST_KEY_OF_LATEST = """
 SELECT key FROM checkpoints WHERE job = (
-    SELECT number FROM jobs WHERE state = 'succeeded'{own} ORDER BY finish_number DESC LIMIT 1
+    SELECT number FROM jobs WHERE learned = TRUE{own} ORDER BY finish_number DESC LIMIT 1
 ) ORDER BY number DESC LIMIT 1
 """
 MAX_NUMBER = 2**63 - 1
@@ -233,18 +238,18 @@ class JobStore:
         present = {row["state"]: row["jobs"] for row in found}
         return {state: present.get(state, 0) for state in State}
 
-    def latest_succeeded(self) -> str:
-        """Return the id of the job that succeeded last.
+    def latest(self) -> str:
+        """Return the id of the newest job whose network has learned something.
 
         Raises:
-            NoneSucceeded: there is none yet.
+            NoLatestModel: there is none yet; the error names the newest job there is.
 
         """
         with self._connector.read() as transaction:
-            found = self._rows(transaction, LATEST_SUCCEEDED)
-        if not found:
-            raise NoneSucceeded
-        return str(found[0]["id"])
+            if found := self._rows(transaction, LATEST):
+                return str(found[0]["id"])
+            newest = self._rows(transaction, NEWEST_SUCCEEDED) or self._rows(transaction, NEWEST)
+        raise NoLatestModel(**newest[0]) if newest else NoLatestModel()
 
     def newest_checkpoint_key(self, ref: str) -> str | None:
         """Return the key of the newest checkpoint of a job, by its id or `latest`; never wait.

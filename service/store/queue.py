@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,7 +10,13 @@ from service.domain.job_state import FINAL, WITH_WORKER, State
 from service.store.sql.connector import Connector
 from service.store.sql.transaction import Transaction
 from service.store.sql.values import in_list, now
-from service.store.transitions import lock_attempt, lock_statement, states, transition
+from service.store.transitions import (
+    last_finish,
+    lock_attempt,
+    lock_statement,
+    states,
+    transition,
+)
 
 LOST = {
     State.RUNNING: State.QUEUED,
@@ -39,18 +46,32 @@ WHERE state IN ({states(WITH_WORKER)}) ORDER BY number
 HANDLES = f"SELECT handle FROM jobs WHERE state IN ({states(WITH_WORKER)})"  # noqa: S608
 FIND = "SELECT number, attempt, state FROM jobs WHERE id = :id"
 NAMED_KEYS = "SELECT key FROM checkpoints WHERE job = :job"
-OLDEST_KEPT = """
-SELECT finish_number AS oldest FROM jobs WHERE finish_number IS NOT NULL
-ORDER BY finish_number DESC LIMIT 1 OFFSET :newer
-"""
-EXPIRED = """
-SELECT id FROM jobs WHERE finish_number < :oldest_kept AND (state <> 'succeeded' OR EXISTS (
+FINISHED = "SELECT count(*) AS jobs FROM jobs WHERE finish_number <= :until"
+FINISHED_COLUMNS = "id, owner, state, test_accuracy, finished_at, finish_number"
+OLDEST_IN_STATE = f"""
+SELECT {FINISHED_COLUMNS} FROM jobs WHERE state = :state AND finish_number <= :until
+ORDER BY finish_number LIMIT :most
+"""  # noqa: S608  names of our own
+OLDEST_UNLEARNED = f"""
+SELECT {FINISHED_COLUMNS} FROM jobs WHERE learned = FALSE AND finish_number <= :until
+ORDER BY finish_number LIMIT :most
+"""  # noqa: S608
+# Neither an owner's newest model nor the most accurate one, which is the newest of equal ones.
+OLDEST_SURPASSED = f"""
+SELECT {FINISHED_COLUMNS} FROM jobs WHERE learned = TRUE AND finish_number <= :until AND EXISTS (
     SELECT 1 FROM jobs AS newer
     WHERE (newer.owner = jobs.owner OR (newer.owner IS NULL AND jobs.owner IS NULL))
-    AND newer.state = 'succeeded' AND newer.finish_number > jobs.finish_number
-)) ORDER BY finish_number LIMIT :most
-"""
+    AND newer.learned = TRUE AND newer.finish_number > jobs.finish_number
+) AND EXISTS (
+    SELECT 1 FROM jobs AS better
+    WHERE (better.owner = jobs.owner OR (better.owner IS NULL AND jobs.owner IS NULL))
+    AND better.learned = TRUE AND (better.test_accuracy > jobs.test_accuracy OR (
+        better.test_accuracy = jobs.test_accuracy AND better.finish_number > jobs.finish_number
+    ))
+) ORDER BY finish_number LIMIT :most
+"""  # noqa: S608
 DELETE = "DELETE FROM jobs WHERE id IN ({ids})"
+MAX_NUMBER = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -78,6 +99,20 @@ class Lost(NamedTuple):
     state: State
     lost_workers: int
     """How many workers it has lost in a row."""
+
+
+@dataclass(frozen=True)
+class FinishedJob:
+    """A job that has ended, as far as it decides whether the job is kept."""
+
+    id: str
+    owner: str | None
+    state: State
+    test_accuracy: float | None
+    """Of the last epoch of a job that has succeeded."""
+    finished_at: datetime
+    finish_number: int
+    """Orders the jobs that have ended."""
 
 
 class Queue:
@@ -155,26 +190,47 @@ class Queue:
         named = {checkpoint["key"] for checkpoint in found}
         return row["attempt"], State(row["state"]) in FINAL, named
 
-    def prune(self, keep: int) -> list[str]:
-        """Delete finished jobs beyond the newest `keep`, oldest first, a few in one call.
+    def last_finish(self) -> int:
+        """Return the number of the job that ended last; 0 if none has ended."""
+        with self._connector.read() as transaction:
+            return last_finish(transaction)
 
-        Returns their ids: their artifacts are to be deleted next. The job of each owner that
-        succeeded last stays, because it is the model `latest`.
+    def expendable(
+        self, keep: int, until: int = MAX_NUMBER, most: int = MAX_NUMBER
+    ) -> list[FinishedJob]:
+        """Return up to `most` finished jobs that go so that `keep` stay, the first to go first.
+
+        Jobs that failed, were cancelled or learned nothing go before the others, and of each kind
+        those that ended first. Two models of each owner always stay: the newest, which is `latest`,
+        and the most accurate one. Jobs that ended after number `until` are not counted.
         """
         with self._connector.read() as transaction:
-            if not _expired(transaction, keep):
-                return []
+            return _expendable(transaction, keep, until, most)
+
+    def prune(self, keep: int, until: int = MAX_NUMBER) -> list[FinishedJob]:
+        """Delete the first few of the `expendable` jobs, and return them.
+
+        Their artifacts are to be deleted next.
+        """
+        if not self.expendable(keep, until, 1):
+            return []
         with self._connector.write() as transaction:
-            if ids := _expired(transaction, keep):
-                listed, parameters = in_list("id", ids)
+            if gone := _expendable(transaction, keep, until, PRUNED_TOGETHER):
+                listed, parameters = in_list("id", [job.id for job in gone])
                 transaction.execute(DELETE.replace("{ids}", listed), **parameters)
-        return ids
+        return gone
 
 
-def _expired(transaction: Transaction, keep: int) -> list[str]:
-    """Return the oldest of the finished jobs beyond the newest `keep`, but no model `latest`."""
-    found = transaction.row(OLDEST_KEPT, newer=keep - 1)
-    if found is None:
+def _expendable(transaction: Transaction, keep: int, until: int, most: int) -> list[FinishedJob]:
+    [finished] = transaction.rows(FINISHED, until=until)
+    most = min(most, finished["jobs"] - keep)
+    if most <= 0:
         return []
-    rows = transaction.rows(EXPIRED, oldest_kept=found["oldest"], most=PRUNED_TOGETHER)
-    return [row["id"] for row in rows]
+    limits = {"until": until, "most": most}
+    rows = transaction.rows(OLDEST_UNLEARNED, **limits)
+    for state in (State.FAILED, State.CANCELLED):
+        rows += transaction.rows(OLDEST_IN_STATE, state=state, **limits)
+    rows = sorted(rows, key=lambda row: row["finish_number"])[:most]
+    if len(rows) < most:
+        rows += transaction.rows(OLDEST_SURPASSED, until=until, most=most - len(rows))
+    return [FinishedJob(**row | {"state": State(row["state"])}) for row in rows]

@@ -54,6 +54,8 @@ class StoredJob:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    learned: bool | None
+    """Whether the network beats the baseline of the test set; None until the job has succeeded."""
     queue_position: int | None = None
     """1 is next; None unless it was asked for and the job is queued."""
 

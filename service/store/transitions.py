@@ -83,12 +83,12 @@ def transition(
     if to in (State.SUCCEEDED, State.CANCELLED):  # a failed job may be investigated
         drop_older_checkpoints(transaction, row["number"])
     if to in FINAL:
-        values |= {"finished_at": now(), "finish_number": _next_finish_number(transaction)}
+        values |= {"finished_at": now(), "finish_number": last_finish(transaction) + 1}
     happened = {"state": to, "attempt": values.get("attempt", row["attempt"]), "reason": reason}
     update_row(transaction, row, {"state": to, "reason": reason, **values}, [("state", happened)])
 
 
-def _next_finish_number(transaction: Transaction) -> int:
-    """Return the number that orders the job that ends now: clocks jump, and this does not."""
+def last_finish(transaction: Transaction) -> int:
+    """Return the number of the job that ended last: clocks jump, and this does not."""
     found = transaction.row(LAST_FINISH)
-    return ((found and found["last"]) or 0) + 1
+    return (found and found["last"]) or 0

@@ -47,10 +47,3 @@ def collect(queue: Queue, artifacts: Artifacts, job: str, *, delete_if_unknown: 
         is_of_earlier_attempt = int(key.split("/")[1]) < attempt
         if (is_of_earlier_attempt or final) and key not in named:
             artifacts.delete(key)
-
-
-def prune_finished_jobs(queue: Queue, artifacts: Artifacts, keep: int) -> None:
-    """Delete finished jobs beyond the newest `keep`, with their artifacts, as a client would."""
-    for job in queue.prune(keep):
-        logger.info("job_pruned", job=job)
-        artifacts.delete_folder(job)

@@ -22,6 +22,7 @@ from service.work.exit_codes import STORE_EXIT
 from service.work.launcher import Exit, Launcher, LockWatchdog
 from service.work.lost_workers import TrackedWorker
 from service.work.process_handle import ProcessHandle
+from service.work.retention import Retention
 
 POLL_SECONDS = 0.5
 """The longest time between two rounds of the loop."""
@@ -57,7 +58,7 @@ class Dispatcher:
             launcher: starts and ends workers.
             artifacts: the files of jobs; those that no row names are deleted.
             clock: the module `time`, or a test's replacement for it.
-            keep_jobs: how many finished jobs to keep; None keeps all.
+            keep_jobs: how many finished jobs to keep, see `Queue.expendable`; None keeps all.
             lock_watchdog: finds workers that froze inside a transaction, if the database can be
                 blocked by them.
 
@@ -65,7 +66,7 @@ class Dispatcher:
         self._queue = queue
         self._launcher = launcher
         self._artifacts = artifacts
-        self._keep_jobs = keep_jobs
+        self._retention = None if keep_jobs is None else Retention(queue, artifacts, keep_jobs)
         self._clock = clock
         self._lock_watchdog = lock_watchdog
         self._back_off = BackOff(clock)
@@ -152,8 +153,8 @@ class Dispatcher:
         if now >= self._next_sweep:
             self._next_sweep = now + SWEEP_SECONDS
             self._sweep(active)
-            if self._keep_jobs is not None:
-                artifact_gc.prune_finished_jobs(self._queue, self._artifacts, self._keep_jobs)
+            if self._retention:
+                self._retention.sweep()
         self._claim_and_launch()
 
     def drain(self) -> None:

@@ -3,6 +3,7 @@
 import logging
 
 from mlp_core import Cursor, Epoch, Training
+from service.domain.baseline import Baseline
 from service.domain.errors import StoreBroken
 from service.domain.job_state import State
 from service.store.attempts import Attempt
@@ -126,6 +127,7 @@ class ProgressReporter:
         reason: tuple[str, str],
         checkpoint: CheckpointRef | None = None,
         weights_sha256: str | None = None,
+        baseline: Baseline | None = None,
     ) -> State:
         """End the attempt with the move for the job's state; record the remaining epochs.
 
@@ -134,9 +136,11 @@ class ProgressReporter:
             reason: a code and a message for clients.
             checkpoint: the last checkpoint, if no row names it yet.
             weights_sha256: the digest of the weights of a job that has succeeded.
+            baseline: that of the set on which the network of such a job was tested.
 
         """
-        return self._attempt.end(moves, reason, checkpoint, self._unrecorded, weights_sha256)
+        epochs = self._unrecorded
+        return self._attempt.end(moves, reason, checkpoint, epochs, weights_sha256, baseline)
 
 
 def _position(cursor: Cursor) -> tuple[int, int]:

@@ -18,6 +18,7 @@ import numpy as np
 
 from mlp_core import Checkpoint, Diverged, Epoch, Training
 from mlp_core.parallel.step_runner import TwoCoreSteps
+from service.domain.baseline import Baseline
 from service.domain.errors import Damaged, Replaced, StoreBroken
 from service.domain.job_recipe import recipe_of
 from service.domain.job_state import State
@@ -63,6 +64,8 @@ class Worker:
         self._reporter = ProgressReporter(attempt, checkpoints, clock, intervals)
         self._stop_requested = False
         self._is_bit_exact = True
+        self._baseline: Baseline | None = None
+        """That of the test set, once the data is open."""
 
     def request_stop(self, *_: object) -> None:
         """Ask the worker to save and exit as soon as the current step is done."""
@@ -127,6 +130,7 @@ class Worker:
         recipe = recipe_of(task.spec)
         name = task.spec["dataset"]
         dataset, layout = self._datasets.open(name), self._datasets.data_layout(name)
+        self._baseline = Baseline.of(dataset.test.labels)
         checkpoint = self._load_newest_checkpoint(task)
         here = numeric_environment()
         if checkpoint and task.environment not in (None, here):
@@ -233,7 +237,8 @@ class Worker:
         count = training.cursor.epochs_done
         message = "The only epoch is done." if count == 1 else f"All {count} epochs are done."
         sha256 = weights_sha256(training.copy_network().arrays())
-        return self._reporter.end(SUCCEEDED, ("epochs_done", message), saved, sha256)
+        reason = ("epochs_done", message)
+        return self._reporter.end(SUCCEEDED, reason, saved, sha256, self._baseline)
 
     def _fail(self, code: str, message: str) -> State:
         return self._reporter.end(FAILED, (code, message))

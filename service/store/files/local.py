@@ -56,6 +56,13 @@ class LocalArtifacts:
             if path.parent.name.isdigit():  # other folders do not belong to the service
                 yield str(path.relative_to(self._root))
 
+    def folder_bytes(self, job: str) -> int:
+        total = 0
+        for path in (self._root / job).rglob("*"):
+            with contextlib.suppress(FileNotFoundError):  # a worker has replaced it meanwhile
+                total += path.stat().st_size if path.is_file() else 0
+        return total
+
     def delete_folder(self, job: str) -> None:
         shutil.rmtree(self._root / job, ignore_errors=True)
 

@@ -56,12 +56,16 @@ jobs = Table(
     Column("finished_at", DateTime(timezone=True)),
     Column("owner", String(64), comment="of the key that submitted it; null without keys"),
     Column("finish_number", Integer, comment="orders the jobs that have ended"),
+    Column("learned", Boolean, comment="set by success: whether the network beats the baseline"),
+    Column("test_accuracy", Float, comment="of the last epoch of a job that has succeeded"),
     Index("ix_jobs_state_number", "state", "number"),
     Index("ix_jobs_owner_number", "owner", "number"),
     Index("ix_jobs_owner_state_number", "owner", "state", "number"),
     Index("ix_jobs_finish_number", "finish_number"),
     Index("ix_jobs_state_finish_number", "state", "finish_number"),
     Index("ix_jobs_owner_state_finish_number", "owner", "state", "finish_number"),
+    Index("ix_jobs_learned_finish_number", "learned", "finish_number"),
+    Index("ix_jobs_owner_learned_finish_number", "owner", "learned", "finish_number"),
     sqlite_autoincrement=True,
 )
 
@@ -130,4 +134,7 @@ api_keys = Table(
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("expires_at", DateTime(timezone=True)),
     Column("revoked_at", DateTime(timezone=True)),
+    Column("name", String(64), comment="for people; need not be unique"),
+    Column("models_of", String(64), comment="the owner whose models the key uses, if another one"),
+    Column("last_used_at", DateTime(timezone=True), comment="written once a minute at most"),
 )

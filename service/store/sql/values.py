@@ -12,9 +12,9 @@ JSON_COLUMNS = frozenset(
     {"reason", "spec", "cost", "latest", "best", "environment", "handle", "data", "scopes"}
 )
 TIME_COLUMNS = frozenset(
-    {"at", "created_at", "started_at", "finished_at", "expires_at", "revoked_at"}
+    {"at", "created_at", "started_at", "finished_at", "expires_at", "revoked_at", "last_used_at"}
 )
-BOOLEAN_COLUMNS = frozenset({"bit_exact"})
+BOOLEAN_COLUMNS = frozenset({"bit_exact", "learned"})
 
 
 def now() -> datetime:

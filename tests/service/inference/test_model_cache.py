@@ -11,13 +11,13 @@ from service.domain.errors import JobNotFound, NotTrainedYet, StoreBroken
 from service.inference import model_cache as module
 from service.inference.loaded_model import LoadedModel
 from service.inference.model_cache import ModelCache
-from service.store.attempts import SUCCEEDED, Attempt
+from service.store.attempts import Attempt
 from service.store.checkpoints import CheckpointRef, CheckpointStore
 from service.store.files.local import LocalArtifacts
 from service.store.jobs import JobStore
 from service.store.sql.database import Database
 from tests.conftest import submit
-from tests.support.job_records import DONE, ENVIRONMENT, HANDLE, claim, started
+from tests.support.job_records import ENVIRONMENT, HANDLE, claim, finish, started
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_a_job_without_a_checkpoint_is_not_trained_yet(
         networks.get("job_none")
 
 
-def test_latest_is_the_job_that_succeeded_last(
+def test_latest_is_the_newest_job_that_learned_something(
     database: Database, checkpoints: CheckpointStore, networks: ModelCache
 ) -> None:
     with pytest.raises(JobNotFound, match="no latest model"):
@@ -77,7 +77,7 @@ def test_latest_is_the_job_that_succeeded_last(
         attempt = started(database, preset="linear")
         save(checkpoints, attempt, number)
         if number < 3:
-            attempt.end(SUCCEEDED, DONE)
+            finish(attempt)
     assert bias(networks, "latest") == 2
 
 
@@ -276,7 +276,7 @@ def test_a_cached_network_is_found_as_long_as_it_is_the_newest(
     save(checkpoints, attempt, 2)
     assert networks.cached(attempt.job) is None
     assert bias(networks, attempt.job) == 2
-    attempt.end(SUCCEEDED, DONE)
+    finish(attempt)
     assert networks.cached(attempt.job) is networks.cached("latest") is networks.get("latest")
     JobStore(database).delete(attempt.job)
     assert networks.cached(attempt.job) is networks.cached("latest") is None
@@ -294,7 +294,7 @@ def test_the_cached_network_of_one_owner_is_hidden_from_another(
     attempt.begin(HANDLE, ENVIRONMENT)
     save(checkpoints, attempt, 1)
     trained = ada.get(job)
-    attempt.end(SUCCEEDED, DONE)
+    finish(attempt)
     for ref in (job, "latest"):
         assert ada.cached(ref) is operator.cached(ref) is networks.cached(ref) is trained
         assert eve.cached(ref) is nobody.cached(ref) is None

@@ -11,15 +11,14 @@ import pytest
 
 from mlp_client.job_spec import SPEC_VERSION
 from mlp_client.job_state import State
-from service.domain.errors import JobNotFound, WrongMove
-from service.store.attempts import SUCCEEDED
+from service.domain.errors import JobNotFound, NoLatestModel, WrongMove
 from service.store.jobs import JobStore
 from service.store.sql.database import Database
 from tests.conftest import submission, submit
 from tests.support.job_records import (
-    DONE,
     claim,
     epoch,
+    finish,
     in_state,
     query,
     started,
@@ -271,22 +270,53 @@ def test_the_latest_model_is_that_of_the_job_that_succeeded_last(
     database: Database, jobs: JobStore
 ) -> None:
     with pytest.raises(JobNotFound, match="No job has succeeded yet"):
-        jobs.latest_succeeded()
+        jobs.latest()
     older, newer = started(database), started(database)
     for attempt in (newer, older):
-        attempt.end(SUCCEEDED, DONE)
+        finish(attempt)
     in_state(database, "failed")
-    assert jobs.latest_succeeded() == older.job
+    assert jobs.latest() == older.job
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "learned"),
+    [(0.0892, False), (0.1135, False), (0.16, False), (0.2, False), (0.21, True), (0.98, True)],
+)
+def test_a_job_that_learned_nothing_is_not_the_latest_model(
+    database: Database, jobs: JobStore, accuracy: float, learned: bool
+) -> None:
+    good, newer = succeed(database), succeed(database, accuracy)
+    assert jobs.get(newer).learned is learned
+    assert jobs.latest() == (newer if learned else good)
+
+
+def test_without_a_job_that_learned_anything_the_newest_that_succeeded_is_named(
+    database: Database, jobs: JobStore
+) -> None:
+    succeed(database, 0.3, name="of another owner")
+    query(database, "UPDATE jobs SET owner = 'bob'")
+    ada = jobs.seen_by("ada", everything=False)
+    with pytest.raises(NoLatestModel, match=r"^No job has succeeded yet.*latest model\.$"):
+        ada.latest()
+    mine = succeed(database, 0.1135)
+    query(database, "UPDATE jobs SET owner = 'ada' WHERE owner IS NULL")
+    failed = in_state(database, "failed")
+    query(database, "UPDATE jobs SET owner = 'ada' WHERE owner IS NULL")
+    with pytest.raises(NoLatestModel, match=rf"learned anything yet.*{mine}.*11\.35%"):
+        ada.latest()
+    jobs.delete(mine)
+    with pytest.raises(NoLatestModel, match=rf"succeeded yet.*newest job is {failed} \(failed\)"):
+        ada.latest()
 
 
 def test_no_clock_decides_which_model_is_the_latest(database: Database, jobs: JobStore) -> None:
     older, newer = succeed(database), succeed(database)
     query(database, f"UPDATE jobs SET finished_at = '2099-01-01' WHERE id = '{older}'")
-    assert jobs.latest_succeeded() == newer
+    assert jobs.latest() == newer
     jobs.delete(newer)
-    assert jobs.latest_succeeded() == older
-    assert jobs.latest_succeeded() != (newest := succeed(database))
-    assert jobs.latest_succeeded() == newest
+    assert jobs.latest() == older
+    assert jobs.latest() != (newest := succeed(database))
+    assert jobs.latest() == newest
 
 
 def test_times_are_in_utc(database: Database, jobs: JobStore) -> None:

@@ -1,5 +1,6 @@
 """Databases of older versions are brought to the newest schema, or left as they are."""
 
+import re
 import sqlite3
 import subprocess
 import sys
@@ -13,11 +14,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
+from service.domain.baseline import Baseline
 from service.domain.errors import StoreBroken
+from service.store.api_keys import ApiKeyStore
+from service.store.datasets import DatasetStore
 from service.store.jobs import JobStore
 from service.store.queue import Queue
 from service.store.sql.database import Database
-from service.store.sql.migrate import REVISIONS, is_outdated, migrate, migrations
+from service.store.sql.migrate import MIGRATIONS, REVISIONS, is_outdated, migrate, migrations
 from service.store.sql.schema import metadata
 from service.store.sql.sqlite import sqlite_url
 from tests.conftest import submit
@@ -122,6 +126,55 @@ def test_columns_are_renamed_in_place_and_keep_their_values(tmp_path: Path) -> N
         assert found.fetchall() == [("job_1", 4, 3, 17)]
         answers = connection.execute("SELECT answer FROM idempotency_keys").fetchall()
     assert answers == [('{"losses":3}',)], "an answer is sent again unchanged"
+
+
+def test_jobs_that_succeeded_before_are_judged_by_their_last_epoch(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.sqlite3"
+    url = sqlite_url(path)
+    command.upgrade(migrations(url), "0005")
+    accuracies = {"good": [0.3, 0.98], "spoilt": [0.95, 0.098], "ones": [0.1135], "running": [0.9]}
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for number, (id_, of_epochs) in enumerate(accuracies.items(), start=1):
+            state = "running" if id_ == "running" else "succeeded"
+            connection.execute(
+                "INSERT INTO jobs (number, id, state, attempt, lost_workers, spec, spec_version, "
+                "cost, heartbeat, batches_per_epoch, epochs_done, batches_done, bit_exact, "
+                "event_count, created_at, finish_number) "
+                "VALUES (?, ?, ?, 1, 0, '{}', 1, '{}', 1, 1, 1, 0, 1, 0, '2026-01-01', ?)",
+                [number, id_, state, number if state == "succeeded" else None],
+            )
+            connection.executemany(
+                "INSERT INTO epochs VALUES (?, ?, 1, 0.5, 1, ?, 1)",
+                [(number, epoch, value) for epoch, value in enumerate(of_epochs, start=1)],
+            )
+        connection.execute(
+            "INSERT INTO api_keys (id, owner, secret_sha256, scopes, created_at) "
+            "VALUES ('abc', 'ada', 'sha', '[\"read\"]', '2026-01-01 00:00:00.000000')"
+        )
+    migrate(url)
+    found = query_of(path, "SELECT id, learned, test_accuracy FROM jobs ORDER BY number")
+    assert found == [
+        ("good", 1, 0.98),
+        ("spoilt", 0, 0.098),
+        ("ones", 0, 0.1135),
+        ("running", None, None),
+    ]
+    with closing(Database(url)) as database:
+        assert JobStore(database).latest() == "good"
+        [key] = ApiKeyStore(database).all()
+    assert (key.id, key.name, key.models_of, key.last_used_at) == ("abc", None, None, None)
+
+
+def test_the_migration_judges_as_the_service_does(dataset_store: DatasetStore) -> None:
+    text = (MIGRATIONS / "versions" / "0006_learned_and_named_keys.py").read_text()
+    [threshold] = re.findall(r">= ([0-9.]+)", text)
+    labels = dataset_store.open("mnist").test.labels
+    assert float(threshold) == pytest.approx(Baseline.of(labels).least, abs=1e-9)
+
+
+def query_of(path: Path, statement: str) -> list[object]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(statement).fetchall()
 
 
 def test_a_migrated_database_is_left_alone(database: Database) -> None:
