@@ -87,8 +87,8 @@ def tiny_dataset() -> Dataset:
 
     def split(rows: int) -> Split:
         labels = rng.integers(0, 3, rows, dtype=np.uint8)
-        images = rng.integers(0, 160, (rows, 6), dtype=np.uint8)
-        images[np.arange(rows), labels] += 95
+        images = rng.integers(0, 56, (rows, 6), dtype=np.uint8)
+        images[np.arange(rows), labels] += 199
         return Split(images, labels)
 
     return Dataset("tiny", split(600), split(47), 3)

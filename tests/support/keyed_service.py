@@ -108,7 +108,7 @@ class SharedService:
     jobs: JobStore
     keys: ApiKeyStore
     key: dict[tuple[str, str], str]
-    """Keys that work, by owner and scope."""
+    """Keys that work, by owner and scope. The key of app predicts with the models of ada."""
     refused: dict[str, str | None]
     """Keys that must not work, by what is wrong with them."""
     trained: dict[str | None, str]
@@ -132,6 +132,7 @@ def shared_service(data_dir: Path, datasets_dir: Path) -> Iterator[SharedService
     trained = {owner: _train(database, data_dir, datasets_dir, owner) for owner in (*OWNERS, None)}
     created = {(owner, scope): keys.create(owner, [scope]) for owner in OWNERS for scope in SCOPES}
     created["ops", "admin"] = keys.create("ops", ["admin"])
+    created["app", "predict"] = keys.create("app", ["predict"], models_of="ada")
     app = create_app(settings(data_dir, datasets_dir))
     with TestClient(app, base_url=URL, raise_server_exceptions=False) as client:
         jobs = JobStore(database)

@@ -1,12 +1,19 @@
 """The commands `mlp-service keys create`, `list` and `revoke`."""
 
+import json
 import re
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from service.store.api_keys import ApiKeyStore
+from service.store.sql.database import Database
 from service.store.sql.migrate import migrate
-from tests.support.command_line import run
+from tests.support.command_line import run, usage_error
+
+MINUTE = r"20\d\d-\d\d-\d\d \d\d:\d\d"
 
 
 def test_a_key_is_printed_alone_and_listed_without_its_secret(tmp_path: Path) -> None:
@@ -15,15 +22,65 @@ def test_a_key_is_printed_alone_and_listed_without_its_secret(tmp_path: Path) ->
     assert "MLP_API_KEY" in made.stderr
     id_ = made.stdout.split("_")[1]
     limited = ("--scope", "read", "--scope", "predict", "--expires", "90d")
-    run("keys", "create", "--owner", "bob", *limited, "--data-dir", tmp_path / "new")
+    named = ("--name", "laptop of the lab")
+    run("keys", "create", "--owner", "bob", *named, *limited, "--data-dir", tmp_path / "new")
     listed = run("keys", "list", "--data-dir", tmp_path / "new").stdout
-    first, second = listed.splitlines()
-    assert first == f"{id_}  ada  predict,read,train  valid"
-    assert re.search(r"  bob  predict,read  expires 20\d\d-\d\d-\d\d \d\d:\d\d UTC$", second)
+    first, second = (re.split("  +", line) for line in listed.splitlines())
+    assert (first[:4], first[5:]) == ([id_, "-", "ada", "predict,read,train"], ["never", "valid"])
+    assert re.fullmatch(MINUTE, first[4])
+    assert second[1:4] == ["laptop of the lab", "bob", "predict,read"]
+    assert re.fullmatch(rf"expires {MINUTE} UTC", second[6])
     assert made.stdout.strip()[-43:] not in listed
     revoked = run("keys", "revoke", id_, "--data-dir", tmp_path / "new")
     assert (revoked.exit_code, revoked.stderr) == (0, f"{id_} is revoked\n")
-    assert " revoked 20" in run("keys", "list", "--data-dir", tmp_path / "new").stdout
+    assert "  revoked 20" in run("keys", "list", "--data-dir", tmp_path / "new").stdout
+
+
+def test_keys_are_listed_as_json(tmp_path: Path) -> None:
+    options = ("--owner", "app", "--name", "kiosk", "--scope", "predict", "--models-of", "teacher")
+    made = run("keys", "create", *options, "--data-dir", tmp_path)
+    assert "teacher has no jobs yet" in made.stderr
+    id_ = made.stdout.split("_")[1]
+    used = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    with closing(Database(f"sqlite:///{tmp_path / 'jobs.sqlite3'}")) as database:
+        ApiKeyStore(database).note_uses({id_: used})
+    [record] = map(
+        json.loads, run("keys", "list", "--json", "--data-dir", tmp_path).stdout.split("\n")[:-1]
+    )
+    assert datetime.fromisoformat(record.pop("created_at")).tzinfo is not None
+    assert record == {
+        "id": id_,
+        "name": "kiosk",
+        "owner": "app",
+        "scopes": ["predict"],
+        "models_of": "teacher",
+        "last_used_at": "2026-01-31T12:00:00+00:00",
+        "expires_at": None,
+        "revoked_at": None,
+        "valid": True,
+    }
+    [line] = run("keys", "list", "--data-dir", tmp_path).stdout.splitlines()
+    assert "predict (models of teacher)" in line
+    assert "  2026-01-31 12:00  valid" in line
+
+
+@pytest.mark.parametrize(
+    "scopes",
+    [(), ("read",), ("predict", "read"), ("predict", "train"), ("predict", "admin"), ("admin",)],
+    ids=str,
+)
+def test_models_of_another_owner_are_only_for_keys_that_do_nothing_but_predict(
+    tmp_path: Path, scopes: tuple[str, ...]
+) -> None:
+    options = [part for scope in scopes for part in ("--scope", scope)]
+    result = run(
+        *("keys", "create", "--owner", "app", "--models-of", "teacher", *options),
+        *("--data-dir", tmp_path / "new"),
+    )
+    message = usage_error(result)
+    assert "--models-of" in message
+    assert "--scope predict, and no other scope" in message
+    assert not (tmp_path / "new").exists()
 
 
 def test_an_empty_list_says_that_the_service_is_open(tmp_path: Path) -> None:
@@ -59,6 +116,11 @@ def test_the_first_key_says_where_the_new_database_is(tmp_path: Path) -> None:
         (("--owner", "ada", "--scope", "root"), "--scope"),
         (("--owner", "ada", "--expires", "0d"), "--expires"),
         (("--owner", "ada", "--expires", "soon"), "--expires"),
+        (("--owner", "ada", "--name", ""), "--name"),
+        (("--owner", "ada", "--name", "  "), "--name"),
+        (("--owner", "ada", "--name", "x" * 65), "--name"),
+        (("--owner", "ada", "--name", "red\x1b[31m"), "--name"),
+        (("--owner", "ada", "--scope", "predict", "--models-of", "a/b"), "--models-of"),
     ],
 )
 def test_an_invalid_option_of_a_key_is_named(

@@ -4,7 +4,7 @@ import hashlib
 import re
 import sqlite3
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -39,6 +39,28 @@ def test_only_the_digest_of_a_keys_secret_is_stored(keys: ApiKeyStore, database:
 def test_keys_differ(keys: ApiKeyStore) -> None:
     assert len({keys.create("ada", ["read"])[-43:] for _ in range(5)}) == 5
     assert len({key.id for key in keys.all()}) == 5
+
+
+def test_a_key_has_a_name_and_may_use_the_models_of_another_owner(keys: ApiKeyStore) -> None:
+    keys.create("app", ["predict"], name="kiosk", models_of="teacher")
+    [key] = keys.all()
+    assert (key.owner, key.name, key.models_of) == ("app", "kiosk", "teacher")
+
+
+@pytest.mark.parametrize("scopes", [["read"], ["predict", "read"], ["predict", "admin"], []])
+def test_models_are_lent_only_to_keys_that_do_nothing_but_predict(
+    keys: ApiKeyStore, scopes: list[str]
+) -> None:
+    with pytest.raises(ValueError, match="predict alone"):
+        keys.create("app", scopes, models_of="teacher")
+    assert keys.all() == []
+
+
+def test_the_last_use_of_a_key_is_noted(keys: ApiKeyStore) -> None:
+    used, _ = (keys.create("ada", ["read"])[4:14] for _ in range(2))
+    at = datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=UTC)
+    keys.note_uses({used: at, "deleted": at})
+    assert {key.id: key.last_used_at for key in keys.all() if key.last_used_at} == {used: at}
 
 
 def test_a_key_expires_after_its_lifetime(keys: ApiKeyStore) -> None:

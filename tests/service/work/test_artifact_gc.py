@@ -7,10 +7,7 @@ import pytest
 from mlp_client.job_state import State
 from service.domain.errors import StoreBroken
 from service.store.attempts import FAILED, STOPPED, SUCCEEDED, Attempt
-from service.work import dispatcher as module
-from tests.conftest import submit
 from tests.support.dispatcher_harness import DispatcherHarness, run_and_stop
-from tests.support.fake_workers import FakeLauncher
 from tests.support.job_records import BAD, SHUTDOWN, saved
 
 
@@ -142,36 +139,3 @@ def test_garbage_that_cannot_be_deleted_does_not_end_the_loop(
     with pytest.raises(StoreBroken):  # which does not end the loop: see test_dispatcher_loop
         harness.step()
     harness.step()
-
-
-# --- Retention ---
-
-
-def test_finished_jobs_beyond_those_to_keep_are_deleted_with_their_files(
-    harness: DispatcherHarness,
-) -> None:
-    idle = FakeLauncher(capacity=0)
-    harness.dispatcher = harness.new_dispatcher(idle, keep_jobs=2)
-    ids = [submit(harness.jobs) for _ in range(4)]
-    for job in ids:
-        harness.artifacts.put(f"{job}/1/0-0.safetensors", b"arrays")
-    for job in ids[:3]:
-        harness.jobs.act("cancel", job)
-    harness.step()
-    assert harness.artifacts.folders() == ids[1:]
-    harness.jobs.act("cancel", ids[3])
-    harness.step()
-    assert harness.artifacts.folders() == ids[1:], "jobs are pruned in each sweep, not in each step"
-    harness.step(module.SWEEP_SECONDS)
-    assert harness.artifacts.folders() == ids[2:]
-    assert [job.id for job in harness.jobs.page(9).jobs] == [ids[3], ids[2]]
-
-
-def test_all_finished_jobs_are_kept_unless_their_number_is_limited(
-    harness: DispatcherHarness,
-) -> None:
-    ids = [submit(harness.jobs) for _ in range(3)]
-    for job in ids:
-        harness.jobs.act("cancel", job)
-    harness.step(module.SWEEP_SECONDS)
-    assert len(harness.jobs.page(9).jobs) == 3

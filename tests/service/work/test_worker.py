@@ -8,6 +8,7 @@ import pytest
 
 from mlp_core import Training
 from service.domain.errors import Replaced
+from service.store.attempts import Attempt
 from service.store.checkpoints import CheckpointRef, CheckpointStore, weights_sha256
 from service.work import worker as module
 from service.work.process_handle import ProcessHandle
@@ -17,7 +18,7 @@ from tests.support.worker_harness import TICKS_OF_AN_EPOCH, TINY, Killed, Worker
 
 
 def test_the_reason_of_a_job_of_one_epoch_is_in_the_singular(workers: WorkerHarness) -> None:
-    job = submit(workers.jobs, **{**TINY, "epochs": 1})
+    job = submit(workers.jobs, **TINY | {"epochs": 1, "learning_rate": 2.0})
     workers.run(job)
     assert workers.reason(job) == ("epochs_done", "The only epoch is done.")
 
@@ -32,7 +33,37 @@ def test_a_job_is_trained_to_its_end(workers: WorkerHarness) -> None:
     assert [epoch["epoch"] for epoch in epochs] == [1, 2, 3, 4]
     assert epochs[3]["train_loss"] < epochs[0]["train_loss"]
     assert done.latest == epochs[3]
+    assert done.learned is True
     assert workers.warnings(job) == []
+
+
+def test_a_job_that_learned_nothing_succeeds_with_a_warning(workers: WorkerHarness) -> None:
+    job = submit(workers.jobs, **TINY | {"learning_rate": 1e-9})
+    assert workers.run(job) == "succeeded"
+    code, message = workers.reason(job)
+    assert code == "learned_nothing"
+    assert message.startswith("All 4 epochs are done. The network has learned nothing: its acc")
+    assert "Try a higher learning_rate" in message
+    assert workers.warnings(job) == ["learned_nothing"]
+    assert workers.jobs.get(job).learned is False
+
+
+def test_the_worker_after_one_that_was_killed_at_the_very_end_judges_too(
+    workers: WorkerHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its training has nothing left to do, and finishes no epoch."""
+    job = submit(workers.jobs, **TINY)
+
+    def killed(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Attempt, "end", killed)
+        with pytest.raises(Killed):
+            workers.run(job)
+    assert workers.queue.lose(job, 1, "killed")
+    assert workers.run(job) == "succeeded"
+    assert workers.jobs.get(job).learned is True
 
 
 def test_the_hash_is_that_of_the_last_checkpoint(workers: WorkerHarness) -> None:
