@@ -6,7 +6,8 @@
         job = client.jobs.create("mlp-relu", epochs=10).wait()
         print(job.predict("seven.png").label)
 
-The package imports nothing of the server; pydantic, httpx2, rich and tenacity are enough. A name
+`AsyncClient` has the same methods for asyncio. The package imports nothing of the server; pydantic,
+httpx2 and tenacity are enough, and rich, NumPy and Pillow are used where they are installed. A name
 is imported when it is first used, because workers import `mlp_client.job_state` and must start
 fast.
 """
@@ -15,8 +16,12 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mlp_client.async_client import AsyncClient
+    from mlp_client.async_jobs import AsyncJobHandle, AsyncJobs
+    from mlp_client.async_models import AsyncModels
     from mlp_client.client import Client
     from mlp_client.errors import (
+        AddressUnusable,
         ApiError,
         ClientError,
         ConnectionFailed,
@@ -26,18 +31,26 @@ if TYPE_CHECKING:
         KeyRefused,
         KeyUnusable,
         NotFoundError,
+        ProxyUnusable,
         RefusedError,
         ServerError,
+        SpecUnusable,
         UnexpectedAnswer,
         WaitTimeout,
     )
     from mlp_client.jobs import JobHandle, Jobs, wait_all
     from mlp_client.models import Models
+    from mlp_client.pictures import Picture
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AddressUnusable",
     "ApiError",
+    "AsyncClient",
+    "AsyncJobHandle",
+    "AsyncJobs",
+    "AsyncModels",
     "Client",
     "ClientError",
     "ConnectionFailed",
@@ -50,18 +63,26 @@ __all__ = [
     "KeyUnusable",
     "Models",
     "NotFoundError",
+    "Picture",
+    "ProxyUnusable",
     "RefusedError",
     "ServerError",
+    "SpecUnusable",
     "UnexpectedAnswer",
     "WaitTimeout",
     "wait_all",
 ]
 
 _MODULES = {
+    "AsyncClient": "async_client",
+    "AsyncJobHandle": "async_jobs",
+    "AsyncJobs": "async_jobs",
+    "AsyncModels": "async_models",
     "Client": "client",
     "JobHandle": "jobs",
     "Jobs": "jobs",
     "Models": "models",
+    "Picture": "pictures",
     "wait_all": "jobs",
 }
 """The module that defines a public name. Names that are not listed are in `errors`."""

@@ -1,39 +1,24 @@
 """The client of one server: its jobs, its networks and its data sets."""
 
-import os
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any
+from typing import Unpack
 
 import httpx2
-from pydantic import Field
 
+from mlp_client import server_calls
+from mlp_client.calls import CallOptions
 from mlp_client.connection import Connection
+from mlp_client.connection_settings import (
+    DEFAULT_MAX_RETRIES,
+    DEFAULT_TIMEOUT,
+    settings_of,
+)
+from mlp_client.connection_settings import DEFAULT_URL as DEFAULT_URL
 from mlp_client.jobs import JobHandle, Jobs, wait_all
-from mlp_client.models import Models, PictureFormat
-from mlp_client.records import Record
-
-DEFAULT_URL = "http://127.0.0.1:8000"
-
-
-class Preset(Record):
-    """A named combination of spec fields."""
-
-    name: str = Field(description="Name, to be given as `preset`.")
-    description: str = Field(description="What it trains, and what accuracy to expect.")
-    spec: dict[str, Any] = Field(description="The whole spec that the preset stands for.")
-
-
-class Sample(Record):
-    """A labelled image of a data set."""
-
-    index: int = Field(description="Position in the data set, counted from 0.")
-    label: int = Field(description="The digit that the image shows.")
-    pixels: list[list[int]] = Field(description="28x28 grey values, 0 to 255.")
-
-
-class _Presets(Record):
-    data: list[Preset]
+from mlp_client.models import Models
+from mlp_client.pictures import Picture, PictureFormat
+from mlp_client.server_calls import Preset, Sample
 
 
 class Client:
@@ -43,7 +28,8 @@ class Client:
         jobs: submit, find and list jobs.
         models: predict with trained networks, and download their weights.
 
-    Every method that sends a request may raise:
+    Every method that sends a request takes `timeout` and `max_retries` for that request, and may
+    raise:
         ConnectionFailed: the server did not answer.
         UnexpectedAnswer: another program answered.
         KeyRefused: the server requires an API key, or another one.
@@ -54,28 +40,35 @@ class Client:
     def __init__(
         self,
         base_url: str | None = None,
-        timeout: float = 30.0,
+        timeout: float = DEFAULT_TIMEOUT,
         transport: httpx2.BaseTransport | None = None,
         api_key: str | None = None,
+        max_retries: int = DEFAULT_MAX_RETRIES,
     ) -> None:
         """Create a client; nothing is sent yet.
 
         Args:
-            base_url: address of the server; `http://` may be omitted. Defaults to
-                `$MLP_SERVICE_URL`, then to http://127.0.0.1:8000.
+            base_url: address of the server; `http://` may be omitted, and `unix:/path` is a UNIX
+                socket. Defaults to `$MLP_SERVICE_URL`, then to http://127.0.0.1:8000.
             timeout: seconds to wait for the next byte of a response.
             transport: replaces the network, for tests.
             api_key: `mlp_…`, if the server requires one. Defaults to `$MLP_API_KEY`.
+            max_retries: how often a request is repeated if the connection fails or the server is
+                busy.
 
         Raises:
+            AddressUnusable: `base_url` is not the address of a server.
             KeyUnusable: the text can't be an API key.
+            ProxyUnusable: the environment names a proxy that can't be used.
 
         """
-        key = api_key or os.environ.get("MLP_API_KEY") or None
-        url = base_url or os.environ.get("MLP_SERVICE_URL") or DEFAULT_URL
-        self._connection = Connection(url, timeout, transport, key)
+        settings = settings_of(base_url, timeout, max_retries, api_key)
+        self._connection = Connection(settings, transport)
         self.jobs = Jobs(self._connection)
         self.models = Models(self._connection)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.base_url}>"
 
     def __enter__(self) -> "Client":
         return self
@@ -97,23 +90,29 @@ class Client:
         """Address of the server, without a slash at the end."""
         return self._connection.base_url
 
-    def presets(self) -> list[Preset]:
+    def presets(self, **options: Unpack[CallOptions]) -> list[Preset]:
         """Return the presets that the server knows."""
-        return self._connection.request_record(_Presets, "/v1/presets").data
+        return self._connection.send(server_calls.presets(), **options).data
 
-    def curves(self, jobs: Sequence[JobHandle | str], format: PictureFormat = "png") -> bytes:
+    def curves(
+        self,
+        jobs: Sequence[JobHandle | str],
+        format: PictureFormat = "png",
+        **options: Unpack[CallOptions],
+    ) -> Picture:
         """Return the learning curves of several jobs in one picture.
 
         Args:
             jobs: handles or ids.
             format: `png` or `svg`.
+            options: `timeout` and `max_retries` of the request.
 
         Raises:
             NotFoundError: there is no such job.
 
         """
         ids = [job if isinstance(job, str) else job.id for job in jobs]
-        return self._connection.download(f"/v1/curves.{format}", {"jobs": ",".join(ids)})
+        return self._connection.send(server_calls.curves(ids, format), **options)
 
     def wait_all(
         self,
@@ -124,24 +123,35 @@ class Client:
         """Wait until all these jobs have ended; see `mlp_client.wait_all`."""
         wait_all(jobs, progress, timeout)
 
-    def sample(self, index: int, dataset: str = "mnist", split: str = "test") -> Sample:
+    def sample(
+        self,
+        index: int,
+        dataset: str = "mnist",
+        split: str = "test",
+        **options: Unpack[CallOptions],
+    ) -> Sample:
         """Return one image of a data set with its label.
 
         Args:
             index: position in the data set, counted from 0.
             dataset: name of the data set.
             split: `train` or `test`.
+            options: `timeout` and `max_retries` of the request.
 
         Raises:
             NotFoundError: there is no such data set or image.
 
         """
-        path = f"/v1/datasets/{dataset}/{split}/{index}.json"
-        return self._connection.request_record(Sample, path)
+        return self._connection.send(server_calls.sample(dataset, split, index), **options)
 
     def contact_sheet(
-        self, dataset: str = "mnist", split: str = "test", limit: int = 100, offset: int = 0
-    ) -> bytes:
+        self,
+        dataset: str = "mnist",
+        split: str = "test",
+        limit: int = 100,
+        offset: int = 0,
+        **options: Unpack[CallOptions],
+    ) -> Picture:
         """Return a PNG that shows many images of a data set.
 
         Args:
@@ -149,10 +159,11 @@ class Client:
             split: `train` or `test`.
             limit: number of images.
             offset: position of the first image, counted from 0.
+            options: `timeout` and `max_retries` of the request.
 
         Raises:
             NotFoundError: there is no such data set.
 
         """
-        params: dict[str, str | int] = {"split": split, "limit": limit, "offset": offset}
-        return self._connection.download(f"/v1/datasets/{dataset}/samples.png", params)
+        call = server_calls.contact_sheet(dataset, split, limit, offset)
+        return self._connection.send(call, **options)

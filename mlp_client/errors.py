@@ -8,7 +8,10 @@ ClientError
 │   ├── RefusedError     other 4xx: an invalid spec, an action that the job's state does not allow
 │   │   └── KeyRefused   401, 403: no API key, an invalid one, or one without the needed scope
 │   └── ServerError      5xx: the service failed
+├── AddressUnusable      `base_url` is not the address of a server
+├── ProxyUnusable        the environment names a proxy that can't be used
 ├── KeyUnusable          the API key contains spaces or characters outside ASCII
+├── SpecUnusable         a field of the spec can't be written as JSON
 ├── ImageUnusable        the image can't be sent: unknown type, or array of the wrong shape
 ├── JobFailed            the job that was waited for failed (`job`)
 ├── JobCancelled         the job that was waited for was cancelled (`job`)
@@ -93,6 +96,26 @@ class ServerError(ApiError):
     """5xx: the service failed."""
 
 
+class AddressUnusable(ClientError):
+    """The text is not the address of a server."""
+
+    def __init__(self, text: str, why: str) -> None:
+        super().__init__(
+            f"The address {text!r} can't be used: {why}. Give base_url or MLP_SERVICE_URL as "
+            "http://127.0.0.1:8000, https://example.com/prefix or unix:/run/mlp.sock, for example."
+        )
+
+
+class ProxyUnusable(ClientError):
+    """A proxy that the environment names can't be used."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(
+            "The proxy in HTTP_PROXY, HTTPS_PROXY or ALL_PROXY can't be used. Change or unset the "
+            f"variable. ({cause})"
+        )
+
+
 class KeyUnusable(ClientError):
     """The text can't be an API key. The message does not repeat it, because it may be a secret."""
 
@@ -102,6 +125,10 @@ class KeyUnusable(ClientError):
             "MLP_API_KEY or api_key: keys begin with mlp_ and are made by "
             "`mlp-service keys create`."
         )
+
+
+class SpecUnusable(ClientError):
+    """A field of the spec can't be written as JSON; the message names it."""
 
 
 class ImageUnusable(ClientError):

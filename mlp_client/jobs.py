@@ -1,34 +1,25 @@
 """Jobs: submit them, find them, wait for them."""
 
-import uuid
+import threading
 from collections.abc import Iterator, Sequence
-from typing import Any, overload
+from typing import Any, Unpack, overload
 
+from mlp_client import job_calls, watch
+from mlp_client.calls import CallOptions
 from mlp_client.connection import Connection
-from mlp_client.errors import JobCancelled, JobFailed
 from mlp_client.images import Image, Images
-from mlp_client.job_spec import StoredSpec
-from mlp_client.job_state import State
-from mlp_client.models import Models, PictureFormat
+from mlp_client.job_calls import Action
+from mlp_client.job_spec import PresetName
+from mlp_client.job_view import JobView, raise_if_unsuccessful
+from mlp_client.models import Models
+from mlp_client.pictures import Picture, PictureFormat
 from mlp_client.predictions import Prediction
 from mlp_client.progress_display import display
-from mlp_client.records import Epoch, Job, Metrics, Progress, Reason, Record
-from mlp_client.watch import follow_all
-
-PAGE_SIZE = 100
+from mlp_client.records import Epoch, Event, Job
+from mlp_client.spec_fields import SpecFields
 
 
-class _Page(Record):
-    data: list[Job]
-    has_more: bool
-    last_id: str | None
-
-
-class _Epochs(Record):
-    data: list[Epoch]
-
-
-class JobHandle:
+class JobHandle(JobView):
     """A job on the server.
 
     The properties return what the server last said; only methods send requests.
@@ -39,65 +30,26 @@ class JobHandle:
     """
 
     def __init__(self, connection: Connection, data: Job) -> None:
+        super().__init__(data, connection.url)
         self._connection = connection
-        self._path = f"/v1/jobs/{data.id}"
-        self.data = data
 
-    def __repr__(self) -> str:
-        return f"<JobHandle {self.id} {self.state.value}>"
-
-    @property
-    def id(self) -> str:
-        """Identifier of the job, `job_…`."""
-        return self.data.id
-
-    @property
-    def state(self) -> State:
-        """Where the job is in its life."""
-        return self.data.state
-
-    @property
-    def reason(self) -> Reason | None:
-        """Why the job is in its state, if there is something to explain."""
-        return self.data.reason
-
-    @property
-    def spec(self) -> StoredSpec:
-        """The spec with all its fields, as the server accepted it."""
-        return self.data.spec
-
-    @property
-    def progress(self) -> Progress:
-        """How far the training has come."""
-        return self.data.progress
-
-    @property
-    def metrics(self) -> Metrics:
-        """The latest, the best and the final epoch."""
-        return self.data.metrics
-
-    @property
-    def url(self) -> str:
-        """Address of the job on its server."""
-        return f"{self._connection.base_url}{self._path}"
-
-    def epochs(self) -> list[Epoch]:
+    def epochs(self, **options: Unpack[CallOptions]) -> list[Epoch]:
         """Request all epochs that are finished by now, in order.
 
         Raises:
             NotFoundError: the job has been deleted.
 
         """
-        return self._connection.request_record(_Epochs, f"{self._path}/epochs").data
+        return self._connection.send(job_calls.epochs(self.id), **options).data
 
-    def refresh(self) -> "JobHandle":
+    def refresh(self, **options: Unpack[CallOptions]) -> "JobHandle":
         """Request the job again and return this handle, up to date.
 
         Raises:
             NotFoundError: the job has been deleted.
 
         """
-        self.data = self._connection.request_record(Job, self._path)
+        self.data = self._connection.send(job_calls.get(self.id), **options)
         return self
 
     def wait(self, progress: bool | None = None, timeout: float | None = None) -> "JobHandle":
@@ -118,9 +70,34 @@ class JobHandle:
         wait_all([self], progress, timeout)
         return self
 
-    def curves(self, format: PictureFormat = "png") -> bytes:
+    def watch(self) -> Iterator["JobHandle"]:
+        """Yield this handle after each change of the job, the last time in its final state.
+
+        Raises:
+            NotFoundError: the job has been deleted.
+            ConnectionFailed: the server could not be reached for more than a minute.
+
+        """
+        for job in watch.follow(self._connection, self.id, threading.Event()):
+            self.data = job
+            yield self
+
+    def events(self, after: int = 0) -> Iterator[Event]:
+        """Yield the job's events, those of the past first, until the job has ended.
+
+        Args:
+            after: number of the last event that is already known.
+
+        Raises:
+            NotFoundError: the job has been deleted.
+            ConnectionFailed: the server could not be reached for more than a minute.
+
+        """
+        return watch.listen(self._connection, self.id, after)
+
+    def curves(self, format: PictureFormat = "png", **options: Unpack[CallOptions]) -> Picture:
         """Return the job's learning curves as a picture, `png` or `svg`."""
-        return self._connection.download(f"{self._path}/curves.{format}")
+        return self._connection.send(job_calls.curves(self.id, format), **options)
 
     @overload
     def predict(self, image: Image, **options: Any) -> Prediction: ...
@@ -140,45 +117,44 @@ class JobHandle:
         """
         return Models(self._connection).predict(image, self.id, **options)
 
-    def cancel(self) -> "JobHandle":
+    def cancel(self, **options: Unpack[CallOptions]) -> "JobHandle":
         """Cancel the job; its last checkpoint remains. Returns this handle, up to date.
 
         Raises:
             RefusedError: the job's state does not allow it.
 
         """
-        return self._act("cancel")
+        return self._act("cancel", options)
 
-    def pause(self) -> "JobHandle":
+    def pause(self, **options: Unpack[CallOptions]) -> "JobHandle":
         """Pause the job after a checkpoint. Returns this handle, up to date.
 
         Raises:
             RefusedError: the job's state does not allow it.
 
         """
-        return self._act("pause")
+        return self._act("pause", options)
 
-    def resume(self) -> "JobHandle":
+    def resume(self, **options: Unpack[CallOptions]) -> "JobHandle":
         """Queue a paused job again. Returns this handle, up to date.
 
         Raises:
             RefusedError: the job's state does not allow it.
 
         """
-        return self._act("resume")
+        return self._act("resume", options)
 
-    def delete(self) -> None:
+    def delete(self, **options: Unpack[CallOptions]) -> None:
         """Delete the job with its checkpoints and metrics.
 
         Raises:
             RefusedError: the job has a worker; cancel it first.
 
         """
-        self._connection.request("DELETE", self._path)
+        self._connection.send(job_calls.delete(self.id), **options)
 
-    def _act(self, action: str) -> "JobHandle":
-        path = f"{self._path}/{action}"
-        self.data = self._connection.request_record(Job, path, method="POST")
+    def _act(self, action: Action, options: CallOptions) -> "JobHandle":
+        self.data = self._connection.send(job_calls.act(self.id, action), **options)
         return self
 
 
@@ -188,60 +164,59 @@ class Jobs:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def create(self, /, preset: str | None = None, **fields: Any) -> JobHandle:
+    def create(
+        self,
+        /,
+        preset: PresetName | None = None,
+        *,
+        timeout: float | None = None,
+        max_retries: int | None = None,
+        **fields: Unpack[SpecFields],
+    ) -> JobHandle:
         """Submit a job.
 
         Args:
             preset: name of a preset.
+            timeout: seconds to wait for the next byte of the response.
+            max_retries: how often the request is repeated.
             fields: fields of the spec (`mlp_client.job_spec.Spec`); they override the preset.
 
         Raises:
             RefusedError: the spec is invalid or too large; the message names each field to fix.
+            SpecUnusable: a field can't be written as JSON.
 
         """
-        body = fields if preset is None else {"preset": preset, **fields}
-        # If the response is lost and the submission is sent again, the key prevents a second job.
-        headers = {"Idempotency-Key": uuid.uuid4().hex}
-        job = self._connection.request_record(
-            Job, "/v1/jobs", method="POST", json=body, headers=headers
-        )
-        return JobHandle(self._connection, job)
+        call = job_calls.create(preset, {**fields})
+        return JobHandle(self._connection, self._connection.send(call, timeout, max_retries))
 
-    def get(self, job_id: str) -> JobHandle:
+    def get(self, job_id: str, **options: Unpack[CallOptions]) -> JobHandle:
         """Return the job with this id.
 
         Raises:
             NotFoundError: there is no such job.
 
         """
-        job = self._connection.request_record(Job, f"/v1/jobs/{job_id}")
-        return JobHandle(self._connection, job)
+        return JobHandle(self._connection, self._connection.send(job_calls.get(job_id), **options))
 
     def list(
-        self, state: Sequence[str] | str = (), limit: int | None = None
+        self,
+        state: Sequence[str] | str = (),
+        limit: int | None = None,
+        **options: Unpack[CallOptions],
     ) -> Iterator[JobHandle]:
         """Yield jobs, newest first. A page is requested when the previous one is used up.
 
         Args:
             state: yield only jobs in this state, or in one of these states.
             limit: largest number of jobs; None yields all.
+            options: `timeout` and `max_retries` of each request.
 
         Raises:
             RefusedError: there is no such state.
 
         """
-        states = [state] if isinstance(state, str) else list(state)
-        left = limit
-        after: dict[str, str] = {}
-        while left is None or left > 0:
-            size = PAGE_SIZE if left is None else min(left, PAGE_SIZE)
-            params = {"limit": size, "state": states, **after}
-            page = self._connection.request_record(_Page, "/v1/jobs", params=params)
+        for page in self._connection.send_each(job_calls.pages(state, limit), **options):
             yield from (JobHandle(self._connection, job) for job in page.data)
-            if not page.has_more or page.last_id is None:
-                return
-            left = None if left is None else left - len(page.data)
-            after = {"after": page.last_id}
 
 
 def wait_all(
@@ -252,7 +227,7 @@ def wait_all(
     Args:
         jobs: jobs of one server.
         progress: True shows bars on a terminal and lines of text elsewhere, False shows nothing,
-            None shows bars on a terminal and nothing elsewhere.
+            None shows bars on a terminal and nothing elsewhere. Bars need the package rich.
         timeout: longest time to wait, in seconds.
 
     Raises:
@@ -267,11 +242,7 @@ def wait_all(
     handles = {job.id: job for job in jobs}
     connection = jobs[0]._connection
     with display([job.data for job in handles.values()], progress) as show:
-        for job in follow_all(connection, list(handles), timeout):
+        for job in watch.follow_all(connection, list(handles), timeout):
             handles[job.id].data = job
             show(job)
-    for handle in jobs:
-        if handle.state == State.FAILED:
-            raise JobFailed(handle.data)
-        if handle.state == State.CANCELLED:
-            raise JobCancelled(handle.data)
+    raise_if_unsuccessful(jobs)

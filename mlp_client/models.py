@@ -1,18 +1,15 @@
 """Trained networks: predict with them, download their weights, look at them."""
 
-from typing import Any, Literal, overload
+from typing import Any, Unpack, overload
 
-from mlp_client import images, npy
+from mlp_client import images, model_calls, npy
+from mlp_client.calls import CallOptions
 from mlp_client.connection import Connection
-from mlp_client.errors import UnexpectedAnswer
 from mlp_client.images import Image, Images
+from mlp_client.model_calls import Normalize, WeightsFormat
 from mlp_client.npy import ArraySource, Probabilities
-from mlp_client.predictions import Prediction, Predictions
-
-Normalize = Literal["auto", "always", "never"]
-"""Whether images are converted to MNIST's form: if necessary, in any case, or not at all."""
-PictureFormat = Literal["png", "svg"]
-WeightsFormat = Literal["safetensors", "npz", "json"]
+from mlp_client.pictures import Picture, PictureFormat
+from mlp_client.predictions import Prediction
 
 
 class Models:
@@ -33,6 +30,7 @@ class Models:
         top_k: int = ...,
         normalize: Normalize = ...,
         return_pixels: bool = ...,
+        **options: Unpack[CallOptions],
     ) -> Prediction: ...
     @overload
     def predict(
@@ -42,6 +40,7 @@ class Models:
         top_k: int = ...,
         normalize: Normalize = ...,
         return_pixels: bool = ...,
+        **options: Unpack[CallOptions],
     ) -> list[Prediction]: ...
     def predict(
         self,
@@ -50,16 +49,22 @@ class Models:
         top_k: int = 3,
         normalize: Normalize = "auto",
         return_pixels: bool = False,
+        **options: Unpack[CallOptions],
     ) -> Prediction | list[Prediction]:
-        """Predict which digit an image shows, or each image of a list, with one request.
+        """Predict which digit an image shows, or each image of a list.
+
+        A long list is sent in several requests, which all use the network that answered the first
+        one. If Pillow is installed, pictures of more than a megapixel are sent smaller.
 
         Args:
-            image: a path, the bytes of a file, a Pillow image, an array of 28x28 or 784 numbers
-                (integers 0 to 255, or floats 0 to 1), or a list of these.
+            image: a path, a data URL, the bytes of a file, an open file, a Pillow image, an array
+                (h, w) or (h, w, 3) of numbers (integers 0 to 255, or floats 0 to 1), 784 numbers,
+                or a list of these.
             ref: which network.
             top_k: number of candidates to return for each image.
             normalize: whether to convert the images to MNIST's form first.
             return_pixels: also return the 28x28 grey values that the network was given.
+            options: `timeout` and `max_retries` of each request.
 
         Returns:
             One prediction, or for a list one for each image. In a list, an image that can't be
@@ -70,19 +75,11 @@ class Models:
             OSError: a file can't be read.
 
         """
-        many = images.is_many(image)
-        inputs = [images.as_input(item) for item in (image if many else [image])]
-        body = {
-            "inputs": inputs,
-            "top_k": top_k,
-            "normalize": normalize,
-            "return_pixels": return_pixels,
-        }
-        path = f"/v1/models/{ref}/predict"
-        answer = self._connection.request_record(Predictions, path, method="POST", json=body)
-        if len(answer.predictions) != len(inputs):
-            raise UnexpectedAnswer(f"{self._connection.base_url}{path}")
-        return answer.predictions if many else answer.predictions[0]
+        parts, many = images.parts_of(image)
+        wanted = prediction_options(top_k, normalize, return_pixels)
+        calls = model_calls.predict_images(parts, ref, wanted, many=many)
+        predictions = model_calls.flat(list(self._connection.send_each(calls, **options)))
+        return predictions if many else predictions[0]
 
     def predict_array(
         self,
@@ -91,6 +88,7 @@ class Models:
         top_k: int = 3,
         normalize: Normalize = "auto",
         return_pixels: bool = False,
+        **options: Unpack[CallOptions],
     ) -> list[Prediction]:
         """Predict which digits the images of an array show, with a request for every 1000.
 
@@ -104,26 +102,23 @@ class Models:
             top_k: number of candidates to return for each image.
             normalize: whether to convert the images to MNIST's form first.
             return_pixels: also return the 28x28 grey values that the network was given.
+            options: `timeout` and `max_retries` of each request.
 
         Raises:
             OSError: the file can't be read.
             RefusedError: the array does not hold images.
 
         """
-        options = {"top_k": top_k, "normalize": normalize, "return_pixels": return_pixels}
-        predictions = []
-        for part in npy.split(array):
-            request, path = _array_request(part, options), f"/v1/models/{ref}/predict"
-            answer = self._connection.request_record(Predictions, path, method="POST", **request)
-            predictions += answer.predictions
-            ref = answer.model  # a moment later, `latest` may mean another network
-        return predictions
+        wanted = prediction_options(top_k, normalize, return_pixels)
+        calls = model_calls.predict_array(npy.split(array), ref, wanted)
+        return model_calls.flat(list(self._connection.send_each(calls, **options)))
 
     def probabilities(
         self,
         array: ArraySource,
         ref: str = "latest",
         normalize: Normalize = "auto",
+        **options: Unpack[CallOptions],
     ) -> Probabilities:
         """Return the probabilities of the digits 0 to 9 for the images of an array.
 
@@ -133,6 +128,7 @@ class Models:
             array: the images, as for `predict_array`.
             ref: which network.
             normalize: whether to convert the images to MNIST's form first.
+            options: `timeout` and `max_retries` of each request.
 
         Returns:
             A float32 array (n, 10). If one of several images can't be read, its row is NaN.
@@ -142,42 +138,45 @@ class Models:
             RefusedError: the array does not hold images.
 
         """
-        options, parts = {"normalize": normalize}, []
-        for part in npy.split(array):
-            request = _array_request(part, options, accept=npy.MEDIA_TYPE)
-            response = self._connection.request("POST", f"/v1/models/{ref}/predict", **request)
-            try:
-                parts.append(npy.read_probabilities(response.content))
-            except ValueError as error:
-                raise UnexpectedAnswer(str(response.url)) from error
-            ref = response.headers.get("Model", ref)
-        return npy.concatenate(parts)
+        calls = model_calls.probabilities(npy.split(array), ref, {"normalize": normalize})
+        rows = list(self._connection.send_each(calls, **options))
+        return npy.concatenate([it.probabilities for it in rows])
 
-    def weights(self, ref: str = "latest", format: WeightsFormat = "safetensors") -> bytes:
+    def weights(
+        self,
+        ref: str = "latest",
+        format: WeightsFormat = "safetensors",
+        **options: Unpack[CallOptions],
+    ) -> bytes:
         """Return the weights and biases of a network as a file.
 
         Args:
             ref: which network.
             format: `safetensors`, `npz` or `json`.
+            options: `timeout` and `max_retries` of the request.
 
         """
-        return self._connection.download(f"/v1/models/{ref}/weights.{format}")
+        return self._connection.send(model_calls.weights(ref, format), **options)
 
-    def picture(self, ref: str = "latest", layer: int = 1, format: PictureFormat = "png") -> bytes:
+    def picture(
+        self,
+        ref: str = "latest",
+        layer: int = 1,
+        format: PictureFormat = "png",
+        **options: Unpack[CallOptions],
+    ) -> Picture:
         """Return a picture of a layer's weights, with a tile for each unit.
 
         Args:
             ref: which network.
             layer: number of the layer, counted from 1.
             format: `png` or `svg`.
+            options: `timeout` and `max_retries` of the request.
 
         """
-        return self._connection.download(f"/v1/models/{ref}/layers/{layer}/weights.{format}")
+        return self._connection.send(model_calls.layer(ref, layer, format), **options)
 
 
-def _array_request(
-    array: bytes, options: dict[str, Any], accept: str = "application/json"
-) -> dict[str, Any]:
-    """Return the arguments of a request that sends an `.npy` file."""
-    headers = {"Content-Type": npy.MEDIA_TYPE, "Accept": accept}
-    return {"content": array, "headers": headers, "params": options}
+def prediction_options(top_k: int, normalize: Normalize, return_pixels: bool) -> dict[str, Any]:
+    """Return the options of a prediction as the server reads them."""
+    return {"top_k": top_k, "normalize": normalize, "return_pixels": return_pixels}

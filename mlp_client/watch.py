@@ -12,19 +12,12 @@ from collections.abc import Iterator, Sequence
 
 import httpx2
 
+from mlp_client import job_calls, job_changes
 from mlp_client.connection import Connection
 from mlp_client.errors import WaitTimeout
+from mlp_client.job_changes import NO_MORE_EVENTS, STREAM_TIMEOUT_SECONDS
 from mlp_client.job_state import FINAL
-from mlp_client.records import Epoch, Job, Progress
-
-POLL_SECONDS = 0.5
-STREAM_TIMEOUT_SECONDS = 10.0
-"""Time without a byte after which the record is polled and the stream opened again.
-
-It is shorter than the 15 s between the server's pings, so that a dead connection is found sooner.
-"""
-OUTAGE_SECONDS = 60.0
-"""How long the server may be unreachable, for a restart or an upgrade, before waiting fails."""
+from mlp_client.records import Event, Job
 
 
 def follow(connection: Connection, job_id: str, stop: threading.Event) -> Iterator[Job]:
@@ -40,32 +33,51 @@ def follow(connection: Connection, job_id: str, stop: threading.Event) -> Iterat
         ConnectionFailed: the server was unreachable for too long.
 
     """
-    path = f"/v1/jobs/{job_id}"
-    last_event = ""
-    job = _poll(connection, path)
+    path, last = f"{job_calls.path_of(job_id)}/events", ""
+    job = connection.send(job_calls.poll(job_id))
     yield job
     while job.state not in FINAL and not stop.is_set():
         # ValueError: the data of an event is invalid. Polling the record makes up for it.
         with (
             contextlib.suppress(httpx2.TransportError, ValueError),
-            connection.events(f"{path}/events", last_event, STREAM_TIMEOUT_SECONDS) as events,
+            connection.events(path, last, STREAM_TIMEOUT_SECONDS) as events,
         ):
             for event in events:
-                last_event = event.id or last_event
+                last = event.id or last
                 if event.event == "state":  # possibly an old one: a stream begins with history
-                    job = _poll(connection, path)
+                    job = connection.send(job_calls.poll(job_id))
                 else:
-                    job = _updated(job, event)
+                    job = job_changes.updated(job, event)
                 yield job
                 if job.state in FINAL or stop.is_set():
                     return
-        stop.wait(POLL_SECONDS)
-        job = _poll(connection, path)
+        stop.wait(job_changes.POLL_SECONDS)
+        job = connection.send(job_calls.poll(job_id))
         yield job
 
 
-def _poll(connection: Connection, path: str) -> Job:
-    return connection.request_record(Job, path, retry_seconds=OUTAGE_SECONDS)
+def listen(connection: Connection, job_id: str, after: int) -> Iterator[Event]:
+    """Yield the events of a job after the one with this number, until the job has ended.
+
+    Raises:
+        NotFoundError: the job has been deleted.
+        ConnectionFailed: the server was unreachable for too long.
+
+    """
+    path, last = f"{job_calls.path_of(job_id)}/events", str(after)
+    while True:
+        with (
+            contextlib.suppress(httpx2.TransportError, ValueError),
+            connection.events(path, last, STREAM_TIMEOUT_SECONDS) as messages,
+        ):
+            if messages.response.status_code == NO_MORE_EVENTS:
+                return
+            for message in messages:
+                if event := job_changes.numbered(message, last):
+                    last = message.id
+                    yield event
+        connection.send(job_calls.poll(job_id))
+        time.sleep(job_changes.POLL_SECONDS)
 
 
 def follow_all(
@@ -133,19 +145,3 @@ def _next(
         return updates.get(timeout=left)
     except queue.Empty:
         return None
-
-
-def _updated(job: Job, event: httpx2.ServerSentEvent) -> Job:
-    """Return the job with the content of an event. Events that are already known change nothing."""
-    if event.event == "progress":
-        return job.model_copy(update={"progress": Progress.model_validate_json(event.data)})
-    if event.event != "epoch":
-        return job
-    epoch = Epoch.model_validate_json(event.data)
-    if job.metrics.latest and epoch.epoch <= job.metrics.latest.epoch:
-        return job
-    metrics = job.metrics.model_copy(update={"latest": epoch})
-    if epoch.epoch <= job.progress.epochs_done:  # it was evaluated while the next one trained
-        return job.model_copy(update={"metrics": metrics})
-    progress = job.progress.model_copy(update={"epochs_done": epoch.epoch, "batches_done": 0})
-    return job.model_copy(update={"progress": progress, "metrics": metrics})

@@ -16,6 +16,7 @@ from rich.table import Table
 from mlp_client import Client, ClientError, JobCancelled, JobFailed, JobHandle
 from mlp_client.job_spec import PresetName
 from mlp_client.predictions import Prediction
+from mlp_client.spec_fields import SpecFields
 from service.cli.demo_server import DemoServer, ServerFailed, sigterm_as_exit
 from service.domain.job_state import State
 
@@ -104,8 +105,10 @@ def shortfalls(jobs: Jobs) -> list[str]:
 
 
 def _train(client: Client, console: Console, epochs: int | None) -> Jobs:
-    fields = {} if epochs is None else {"epochs": epochs}
-    jobs = {preset: client.jobs.create(preset, name=preset, **fields) for preset in ASSIGNMENT}
+    fields: SpecFields = {} if epochs is None else {"epochs": epochs}
+    jobs = {
+        preset: client.jobs.create(preset, **(fields | {"name": preset})) for preset in ASSIGNMENT
+    }
     console.print("Training the three networks of the course assignment on MNIST:")
     try:
         client.wait_all(list(jobs.values()), progress=True)

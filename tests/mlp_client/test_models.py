@@ -80,7 +80,9 @@ def test_a_stack_of_arrays_is_a_list(shape: tuple[int, ...]) -> None:
     assert len(inputs) == shape[0]
 
 
-@pytest.mark.parametrize("image", [np.zeros((2, 2, 2)), [0] * 783, [[0.5]], [[]]])
+@pytest.mark.parametrize(
+    "image", [np.zeros(783), [0] * 783, [[1, 2], [3]], [[]], np.zeros((1, 0, 9))]
+)
 def test_an_array_of_another_size_is_refused_with_advice(image: Any) -> None:
     with pytest.raises(ImageUnusable, match="28x28 or 784 numbers"):
         FakeService().client().models.predict(image)

@@ -1,6 +1,5 @@
 """What `import mlp_client` loads, and what it offers."""
 
-import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +8,6 @@ import pytest
 
 import mlp_client
 import service
-import service.client
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,13 +42,6 @@ def test_an_unknown_name_is_no_attribute() -> None:
         getattr(mlp_client, "Nothing")  # noqa: B009  a type checker would refuse the attribute
     with pytest.raises(ImportError, match="Nothing"):
         exec("from mlp_client import Nothing")
-
-
-def test_the_former_package_name_still_works() -> None:
-    assert service.client.__all__ == mlp_client.__all__
-    assert service.client.Client is mlp_client.Client
-    former = importlib.import_module("service.client")
-    assert all(getattr(former, name) is getattr(mlp_client, name) for name in mlp_client.__all__)
 
 
 def test_client_and_server_have_one_version() -> None:

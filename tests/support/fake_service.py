@@ -5,7 +5,7 @@ import json
 import re
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,8 +14,9 @@ from typing import Any, TypeAlias
 import httpx2
 import numpy as np
 
-from mlp_client import Client
+from mlp_client import AsyncClient, Client
 from mlp_client.connection import Connection
+from mlp_client.connection_settings import settings_of
 from mlp_client.job_spec import StoredSpec
 from mlp_client.job_state import FINAL, State
 from mlp_client.records import Cost, Epoch, Job, Links, Metrics, Progress, Reason
@@ -143,8 +144,11 @@ class FakeService:
     def client(self) -> Client:
         return Client(URL, transport=httpx2.MockTransport(self))
 
+    def async_client(self) -> AsyncClient:
+        return AsyncClient(URL, transport=httpx2.MockTransport(self))
+
     def connection(self) -> Connection:
-        return Connection(URL, 30, httpx2.MockTransport(self))
+        return Connection(settings_of(URL, 30, 4, None), httpx2.MockTransport(self))
 
     def add(self, job: Job, *streams: Stream) -> Job:
         """Store a record, and the event streams of the next connections."""
@@ -277,9 +281,13 @@ class FakeService:
         )
 
 
-class EventStream(httpx2.SyncByteStream):
+class EventStream(httpx2.SyncByteStream, httpx2.AsyncByteStream):
     def __init__(self, service: FakeService, steps: Stream) -> None:
         self.service, self.steps = service, steps
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for data in self:
+            yield data
 
     def __iter__(self) -> Iterator[bytes]:
         for step in self.steps:

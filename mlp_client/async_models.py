@@ -1,0 +1,100 @@
+"""Trained networks, for asyncio: the methods of `models`, with the same arguments and results."""
+
+from typing import Any, Unpack, overload
+
+from mlp_client import images, model_calls, npy
+from mlp_client.async_connection import AsyncConnection
+from mlp_client.calls import CallOptions
+from mlp_client.documented_like import documented_like
+from mlp_client.images import Image, Images
+from mlp_client.model_calls import Normalize, WeightsFormat
+from mlp_client.models import Models, prediction_options
+from mlp_client.npy import ArraySource, Probabilities
+from mlp_client.pictures import Picture, PictureFormat
+from mlp_client.predictions import Prediction
+
+
+@documented_like(Models)
+class AsyncModels:
+    """The networks of a server, reached as `client.models`; its methods are those of `Models`."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    @overload
+    async def predict(
+        self,
+        image: Image,
+        ref: str = ...,
+        top_k: int = ...,
+        normalize: Normalize = ...,
+        return_pixels: bool = ...,
+        **options: Unpack[CallOptions],
+    ) -> Prediction: ...
+    @overload
+    async def predict(
+        self,
+        image: Images,
+        ref: str = ...,
+        top_k: int = ...,
+        normalize: Normalize = ...,
+        return_pixels: bool = ...,
+        **options: Unpack[CallOptions],
+    ) -> list[Prediction]: ...
+    async def predict(
+        self,
+        image: Any,
+        ref: str = "latest",
+        top_k: int = 3,
+        normalize: Normalize = "auto",
+        return_pixels: bool = False,
+        **options: Unpack[CallOptions],
+    ) -> Prediction | list[Prediction]:
+        parts, many = images.parts_of(image)
+        wanted = prediction_options(top_k, normalize, return_pixels)
+        calls = model_calls.predict_images(parts, ref, wanted, many=many)
+        answers = [answer async for answer in self._connection.send_each(calls, **options)]
+        predictions = model_calls.flat(answers)
+        return predictions if many else predictions[0]
+
+    async def predict_array(
+        self,
+        array: ArraySource,
+        ref: str = "latest",
+        top_k: int = 3,
+        normalize: Normalize = "auto",
+        return_pixels: bool = False,
+        **options: Unpack[CallOptions],
+    ) -> list[Prediction]:
+        wanted = prediction_options(top_k, normalize, return_pixels)
+        calls = model_calls.predict_array(npy.split(array), ref, wanted)
+        answers = [answer async for answer in self._connection.send_each(calls, **options)]
+        return model_calls.flat(answers)
+
+    async def probabilities(
+        self,
+        array: ArraySource,
+        ref: str = "latest",
+        normalize: Normalize = "auto",
+        **options: Unpack[CallOptions],
+    ) -> Probabilities:
+        calls = model_calls.probabilities(npy.split(array), ref, {"normalize": normalize})
+        rows = [answer async for answer in self._connection.send_each(calls, **options)]
+        return npy.concatenate([it.probabilities for it in rows])
+
+    async def weights(
+        self,
+        ref: str = "latest",
+        format: WeightsFormat = "safetensors",
+        **options: Unpack[CallOptions],
+    ) -> bytes:
+        return await self._connection.send(model_calls.weights(ref, format), **options)
+
+    async def picture(
+        self,
+        ref: str = "latest",
+        layer: int = 1,
+        format: PictureFormat = "png",
+        **options: Unpack[CallOptions],
+    ) -> Picture:
+        return await self._connection.send(model_calls.layer(ref, layer, format), **options)
