@@ -7,7 +7,8 @@ WORKDIR /src
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 # The image's own pip fills the environment, so the environment needs no pip.
 RUN python -m venv --without-pip /app/.venv
-# Dependencies change less often than the code, so they have a layer of their own.
+# Dependencies change less often than the code, so they have a layer of their own. These are the
+# ones of the extra [server].
 COPY requirements/runtime.txt requirements/runtime.txt
 RUN pip --python /app/.venv install --require-hashes -r requirements/runtime.txt
 # The build tools are pinned too, and are not installed into the environment.

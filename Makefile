@@ -14,7 +14,7 @@ help:  ## List these targets
 demo: .venv/.runtime  ## Train the three presets over REST, show the results, keep serving (EXIT=1 stops instead)
 	$(BIN)/mlp-service demo --host $(HOST) --port $(PORT) --data-dir $(DATA_DIR) $(if $(EXIT),--exit)
 
-install: .venv/.runtime  ## Create .venv with the mlp-service command
+install: .venv/.runtime  ## Create .venv with the mlp-service command and the extra [server]
 
 serve: .venv/.runtime  ## Serve on HOST:PORT (127.0.0.1:8000) with the data in DATA_DIR (./data)
 	$(BIN)/mlp-service serve --host $(HOST) --port $(PORT) --data-dir $(DATA_DIR)
@@ -51,9 +51,9 @@ ci: check test  ## Run what CI runs: check and test
 
 lock:  ## Rewrite requirements/*.txt from pyproject.toml (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	  pyproject.toml -o requirements/runtime.txt
+	  pyproject.toml --extra server -o requirements/runtime.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	  pyproject.toml --group dev -o requirements/dev.txt
+	  pyproject.toml --all-extras --group dev -o requirements/dev.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --group build -o requirements/build.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

@@ -14,6 +14,7 @@ from service.cli import keys
 from service.cli.backup import backup
 from service.cli.demo import demo
 from service.cli.health import health
+from service.cli.missing_extra import NamesTheMissingExtra
 from service.cli.openapi import openapi
 from service.cli.predict import predict
 from service.cli.prune import prune
@@ -21,6 +22,7 @@ from service.cli.serve import serve
 from service.cli.train import EachOptionOnce, train
 
 app = typer.Typer(
+    cls=NamesTheMissingExtra,
     help="Train, watch and query multi-layer perceptrons over HTTP.",
     no_args_is_help=True,
     add_completion=False,
