@@ -95,6 +95,9 @@ class AsyncJobs:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._connection.base_url}>"
+
     async def create(
         self,
         /,

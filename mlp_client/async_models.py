@@ -21,6 +21,9 @@ class AsyncModels:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._connection.base_url}>"
+
     @overload
     async def predict(
         self,

@@ -90,7 +90,8 @@ def split(images: Iterable[PreparedImage]) -> Iterator[ImagePart]:
             first, part = first + len(part), []
             size, pixels = len(image.json) + len(image.file), max(image.pixels, LEAST_PIXELS)
         part.append(image)
-    yield ImagePart(part, first)
+    if part:
+        yield ImagePart(part, first)
 
 
 def _media_type(data: bytes) -> str:

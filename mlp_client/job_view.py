@@ -74,7 +74,9 @@ def _summary(job: Job) -> str:
     """Return a line such as `running 3/50 epochs, test 97.2 %`."""
     progress, latest = job.progress, job.metrics.latest
     done = f"{job.state.value} {progress.epochs_done}/{progress.epochs} epochs"
-    return f"{done}, test {_percent(latest.test_accuracy)}" if latest else done
+    accuracy = f", test {_percent(latest.test_accuracy)}" if latest else ""
+    why = f": {job.reason.message}" if job.state == State.FAILED and job.reason else ""
+    return f"{done}{accuracy}{why}"
 
 
 def _rows(job: Job) -> dict[str, str]:

@@ -22,6 +22,9 @@ class Models:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._connection.base_url}>"
+
     @overload
     def predict(
         self,

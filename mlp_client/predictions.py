@@ -1,5 +1,6 @@
 """The answer of `POST /v1/models/{ref}/predict`: what a network predicts for digit images."""
 
+from html import escape
 from typing import Literal
 
 from pydantic import Field
@@ -55,6 +56,15 @@ class Prediction(SparseRecord):
     problem: Problem | None = Field(
         None, description="Why this image could not be read; absent if it could."
     )
+
+    def _repr_html_(self) -> str:
+        """Return a table of the candidates, for notebooks."""
+        rows = "".join(
+            f"<tr><th>{it.label}</th><td>{it.probability * 100:.1f} %</td></tr>"
+            for it in self.top_k
+        )
+        remarks = [self.problem.detail] if self.problem else self.warnings
+        return f"<table>{rows}</table>{escape(', '.join(remarks))}"
 
 
 class Predictions(Record):

@@ -155,3 +155,39 @@ def test_a_text_that_can_not_be_a_key_is_refused_and_not_repeated(key: str) -> N
     with pytest.raises(KeyUnusable, match="MLP_API_KEY") as caught:
         Client(api_key=key)
     assert key not in str(caught.value)
+
+
+# --- Timeouts and retries of single requests ---
+
+
+@pytest.mark.parametrize("retries", [0, 2])
+def test_the_client_and_each_request_say_how_often_to_try_again(retries: int) -> None:
+    for of_client, of_request in ((retries, {}), (9, {"max_retries": retries})):
+        service = FakeService()
+        service.faults.extend([httpx2.ReadError("reset")] * 20)
+        transport = httpx2.MockTransport(service)
+        client = Client("http://fake", transport=transport, max_retries=of_client)
+        with pytest.raises(ConnectionFailed):
+            client.presets(**of_request)
+        assert len(service.requests) == retries + 1
+
+
+def sent_timeouts(service: FakeService) -> list[tuple[float, float]]:
+    timeouts = [request.extensions["timeout"] for request in service.requests]
+    return [(it["read"], it["connect"]) for it in timeouts]
+
+
+def test_a_request_may_have_another_timeout_than_the_client() -> None:
+    service = FakeService()
+    client = Client("http://fake", timeout=9, transport=httpx2.MockTransport(service))
+    client.presets()
+    client.presets(timeout=2)
+    client.jobs.create("linear", timeout=3)
+    client.models.predict([[0] * 784], timeout=4)
+    assert sent_timeouts(service) == [(9, 5), (2, 2), (3, 3), (4, 4)]
+
+
+def test_a_list_of_jobs_is_requested_with_the_given_options() -> None:
+    service = FakeService()
+    assert list(service.client().jobs.list(timeout=1.5)) == []
+    assert sent_timeouts(service) == [(1.5, 1.5)]

@@ -238,14 +238,14 @@ class FakeService:
     def predict(self, request: httpx2.Request, ref: str) -> httpx2.Response:
         if request.headers["Content-Type"] == "application/x-npy":
             return self.predict_array(request, ref)
-        return self.predict_each(json.loads(request.content), ref)
+        if request.headers["Content-Type"] == "application/json":
+            return self.predict_each(json.loads(request.content), ref)
+        return self.predict_each({"inputs": [None], **options_of(request)}, ref)
 
     def predict_array(self, request: httpx2.Request, ref: str) -> httpx2.Response:
         images = np.load(io.BytesIO(request.content)).size // 784
         if request.headers["Accept"] != "application/x-npy":
-            options = {name: json.loads(value) for name, value in request.url.params.items()
-                       if name != "normalize"}  # fmt: skip
-            return self.predict_each({"inputs": [None] * images, **options}, ref)
+            return self.predict_each({"inputs": [None] * images, **options_of(request)}, ref)
         file = io.BytesIO()
         np.save(file, np.eye(images, 10, dtype=np.float32))
         headers = {"Model": self.newest if ref == "latest" else ref}
@@ -297,6 +297,12 @@ class EventStream(httpx2.SyncByteStream, httpx2.AsyncByteStream):
                 self.service.add(step)
             else:
                 yield step
+
+
+def options_of(request: httpx2.Request) -> dict[str, Any]:
+    """Return the options of a prediction that are query parameters."""
+    texts = {name: value for name, value in request.url.params.items() if name != "normalize"}
+    return {name: json.loads(value) for name, value in texts.items()}
 
 
 def answer_of(job: Job, status: int = 200) -> httpx2.Response:

@@ -1,0 +1,148 @@
+"""Both clients against a real server, over TCP and through a UNIX socket."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mlp_client import AsyncClient, Client
+from tests.conftest import QUICK
+from tests.support.server_process import Server
+from tests.support.socket_relay import relay
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, datasets_dir: Path) -> Iterator[Server]:
+    """A server whose model `latest` reads most digits."""
+    server = Server(tmp_path_factory.mktemp("trained") / "data", datasets_dir).start()
+    server.wait(server.submit(**QUICK), "succeeded")
+    yield server
+    server.stop()
+
+
+def pixels_of(client: Client, count: int) -> list[list[list[int]]]:
+    return [client.sample(index).pixels for index in range(count)]
+
+
+def test_the_blocking_client_does_all_that_it_can(server: Server) -> None:
+    with Client(server.url) as client:
+        job = client.jobs.create("linear", batch_size=np.int64(4096), epochs=np.int8(2))
+        states = [seen.state for seen in job.watch()]
+        assert (states[-1], job.metrics.final) == ("succeeded", job.epochs()[-1])
+        events = list(job.events())
+        assert [event.number for event in events] == list(range(1, len(events) + 1))
+        assert [it.data["epoch"] for it in events if it.type == "epoch"] == [1, 2]
+        assert list(job.events(after=events[-2].number)) == events[-1:]
+        assert [found.id for found in client.jobs.list(state="succeeded")] == [job.id]
+        digits = np.array(pixels_of(client, 5), np.uint8)
+        labels = [it.label for it in client.models.predict_array(digits)]
+        assert labels == client.models.probabilities(digits).argmax(axis=1).tolist()
+        assert job.curves().format == "png"
+        assert client.curves([job], format="svg").format == "svg"
+        assert client.models.picture().startswith(b"\x89PNG")
+        assert client.contact_sheet(limit=5).startswith(b"\x89PNG")
+        assert len(client.models.weights(format="npz")) > 1000
+        job.delete()
+        assert list(client.jobs.list()) == []
+
+
+def test_the_asynchronous_client_does_the_same(server: Server) -> None:
+    async def use() -> None:
+        async with AsyncClient(server.url) as client:
+            job = await client.jobs.create("linear", batch_size=4096, epochs=2)
+            states = [seen.state async for seen in job.watch()]
+            assert (states[-1], job.metrics.final) == ("succeeded", (await job.epochs())[-1])
+            events = [event async for event in job.events()]
+            assert [it.data["epoch"] for it in events if it.type == "epoch"] == [1, 2]
+            others = [await client.jobs.create("linear", batch_size=4096, epochs=1, seed=seed)
+                      for seed in (1, 2)]  # fmt: skip
+            await client.wait_all(others, timeout=60)
+            assert {other.state for other in others} == {"succeeded"}
+            found = [found.id async for found in client.jobs.list(state="succeeded")]
+            assert found == [*reversed([other.id for other in others]), job.id]
+            samples = [(await client.sample(index)).pixels for index in range(5)]
+            digits = np.array(samples, np.uint8)
+            predictions = await job.predict(samples)
+            labels = [it.label for it in await client.models.predict_array(digits, job.id)]
+            assert [it.label for it in predictions] == labels
+            rows = await client.models.probabilities(digits, job.id)
+            assert rows.argmax(axis=1).tolist() == labels
+            assert (await job.curves()).format == "png"
+            assert (await client.curves([job], format="svg")).format == "svg"
+            assert (await client.models.picture()).startswith(b"\x89PNG")
+            assert (await client.contact_sheet(limit=5)).startswith(b"\x89PNG")
+            assert len(await client.models.weights(format="npz")) > 1000
+            assert "linear" in [preset.name for preset in await client.presets()]
+            await job.delete()
+            assert (await others[0].refresh()).state == "succeeded"
+
+    asyncio.run(use())
+
+
+def test_a_thousand_pictures_are_predicted_in_order(trained: Server, tmp_path: Path) -> None:
+    with Client(trained.url) as client:
+        digits = np.array(pixels_of(client, 20), np.uint8)
+        expected = [it.label for it in client.models.predict_array(digits)]
+        for index, digit in enumerate(digits):
+            Image.fromarray(digit).save(tmp_path / f"{index:02}.png")
+        files = sorted(tmp_path.glob("*.png")) * 60
+        assert [it.label for it in client.models.predict(files)] == expected * 60
+
+
+def test_a_picture_that_can_not_be_read_has_a_problem_with_its_place_in_the_list(
+    trained: Server,
+) -> None:
+    digit = np.eye(28, dtype=np.uint8) * 255
+    with Client(trained.url) as client:
+        found = client.models.predict([*[digit] * 600, [300] * 784, digit])
+        [alone] = client.models.predict([b"no picture"])
+    problems = {index: it.problem.detail for index, it in enumerate(found) if it.problem}
+    assert list(problems) == [600]
+    assert problems[600].startswith("#/inputs/600: ")
+    assert alone.problem
+    assert alone.problem.status == 422
+
+
+@pytest.fixture
+def socket_path(trained: Server, tmp_path: Path) -> Iterator[Path]:
+    """A UNIX socket that leads to the server."""
+    path = tmp_path / "mlp service.sock"
+    with relay(path, trained.port):
+        yield path
+
+
+@pytest.mark.parametrize("form", ["unix:{}", "unix://{}", "http+unix://{quoted}"])
+def test_a_server_is_reached_through_a_unix_socket(socket_path: Path, form: str) -> None:
+    quoted = str(socket_path).replace("/", "%2F").replace(" ", "%20")
+    url = form.format(socket_path, quoted=quoted)
+    with Client(url) as client:
+        assert client.base_url == url
+        assert len(list(client.jobs.list())) == 1
+
+
+PROXIES = ["http_proxy", "https_proxy", "all_proxy"]
+
+
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:{port}", "socks5://127.0.0.1:{port}", "?"])
+def test_no_proxy_is_asked_for_this_machine(
+    trained: Server, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0)
+        for name in PROXIES:
+            monkeypatch.setenv(name, proxy.format(port=listener.getsockname()[1]))
+        for host in ("127.0.0.1", "localhost"):
+            with Client(f"{host}:{trained.port}") as client:
+                assert client.presets()
+
+        async def use() -> None:
+            async with AsyncClient(trained.url) as client:
+                assert await client.presets()
+
+        asyncio.run(use())
+        with pytest.raises(BlockingIOError):
+            listener.accept()
