@@ -224,7 +224,7 @@ def commands() -> dict[str, Any]:
     for name, command in program.commands.items():
         if isinstance(command, TyperGroup):
             found |= {f"{name} {inner}": it for inner, it in command.commands.items()}
-        else:
+        if not isinstance(command, TyperGroup) or command.invoke_without_command:
             found[name] = command
     return found
 

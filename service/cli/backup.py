@@ -1,11 +1,13 @@
 """`mlp-service backup`: copy the data directory."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from service.cli.options import DataDir, load_settings
+from service.cli.options import DataDir, Json, load_settings
 from service.cli.terminal import counted
 
 
@@ -13,6 +15,7 @@ def backup(
     destination: Annotated[
         Path, typer.Argument(metavar="DEST", help="The copy; it must not exist yet.")
     ],
+    as_json: Json = False,
     data_dir: DataDir = None,
 ) -> None:
     """Copy the data directory to DEST. The server may run and jobs may train meanwhile."""
@@ -30,8 +33,11 @@ def backup(
     except StoreBroken as error:
         typer.echo(f"No backup was made: {error}", err=True)
         raise typer.Exit(1) from None
-    rows = f"{counted(copied.jobs, 'job')}, {counted(copied.checkpoints, 'checkpoint')}"
-    typer.echo(f"Copied {source} to {destination}: {rows}, {copied.bytes / 1e6:.1f} MB")
+    if as_json:
+        typer.echo(json.dumps({"destination": str(destination)} | asdict(copied)))
+    else:
+        rows = f"{counted(copied.jobs, 'job')}, {counted(copied.checkpoints, 'checkpoint')}"
+        typer.echo(f"Copied {source} to {destination}: {rows}, {copied.bytes / 1e6:.1f} MB")
     for key in copied.lost:
         typer.echo(
             f"The checkpoint {key} is missing or damaged in the original, so the copy does not "

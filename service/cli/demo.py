@@ -14,10 +14,12 @@ def demo(
     data_dir: DataDir = None,
     out: Annotated[Path, typer.Option(help="Directory for pictures.")] = Path("demo"),
     epochs: Annotated[
-        int | None, typer.Option(help="Number of epochs, for a shorter demo.")
+        int | None,
+        typer.Option(help="Number of epochs, for a shorter demo.", show_default="50"),
     ] = None,
     leave: Annotated[
-        bool, typer.Option("--exit", help="Exit instead of serving until Ctrl-C.")
+        bool,
+        typer.Option("--exit", help="Exit instead of serving until Ctrl-C.", show_default="off"),
     ] = False,
 ) -> None:
     """Start a server, train three presets over REST, show the results, and keep serving."""

@@ -1,30 +1,39 @@
 """`mlp-service health`: ask a server whether it is ready."""
 
+import json
 from typing import TYPE_CHECKING
 
 import typer
 
-from service.cli.options import Url, local_url, read_settings
+from service.cli.options import Json, Url, local_url, read_settings
 
 if TYPE_CHECKING:
     from httpx2 import HTTPTransport
 
 
-def health(url: Url = None) -> None:
+def health(as_json: Json = False, url: Url = None) -> None:
     """Ask a server whether it is ready. The exit code is 0 if it is, else 1."""
+    name, address, transport = _target(url)
+    flaw = _why_not_ready(address, transport)
+    if as_json:
+        typer.echo(json.dumps({"url": name, "ready": flaw is None, "detail": flaw}))
+    else:
+        typer.echo(f"{name} {flaw or 'is ready'}", err=flaw is not None)
+    raise typer.Exit(0 if flaw is None else 1)
+
+
+def _why_not_ready(url: str, transport: "HTTPTransport") -> str | None:
+    """Return why a server is not ready, without its name, or None if it is."""
     import httpx2
 
-    name, url, transport = _target(url)
     try:
         with httpx2.Client(transport=transport, timeout=5, trust_env=False) as http:
             response = http.get(f"{url.rstrip('/')}/readyz")
     except (httpx2.TransportError, httpx2.InvalidURL) as error:
-        typer.echo(f"{name} does not answer: {error}", err=True)
-        raise typer.Exit(1) from None
+        return f"does not answer: {error}"
     if not response.is_success:
-        typer.echo(f"{name} is not ready: {response.status_code} {response.text}", err=True)
-        raise typer.Exit(1)
-    typer.echo(f"{name} is ready")
+        return f"is not ready: {response.status_code} {response.text}"
+    return None
 
 
 def _target(url: str | None) -> tuple[str, str, "HTTPTransport"]:

@@ -42,7 +42,9 @@ def create(
     ] = None,
     expires: Annotated[
         str | None,
-        typer.Option(help="How long the key is valid: 90d, 12h, 30m. By default it never expires."),
+        typer.Option(
+            help="How long the key is valid: 90d, 12h, 30m.", show_default="it never expires"
+        ),
     ] = None,
     data_dir: DataDir = None,
 ) -> None:

@@ -10,14 +10,16 @@ from typing import Annotated
 import typer
 
 from service import __version__
-from service.cli import keys
+from service.cli import jobs, keys
 from service.cli.backup import backup
 from service.cli.demo import demo
 from service.cli.health import health
+from service.cli.job_actions import cancel, delete, pause, resume, show, watch
 from service.cli.missing_extra import NamesTheMissingExtra
 from service.cli.openapi import openapi
 from service.cli.predict import predict
 from service.cli.prune import prune
+from service.cli.results import curves, epochs, weights
 from service.cli.serve import serve
 from service.cli.train import EachOptionOnce, train
 
@@ -25,8 +27,8 @@ app = typer.Typer(
     cls=NamesTheMissingExtra,
     help="Train, watch and query multi-layer perceptrons over HTTP.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
@@ -48,14 +50,15 @@ def main(
     os.umask(0o077)  # only their owner may read the data directory and its backups
 
 
-app.command()(serve)
-app.command()(demo)
-app.command(cls=EachOptionOnce)(train)
-app.command()(predict)
-jobs = typer.Typer(help="Look after the jobs of a data directory.", no_args_is_help=True)
-jobs.command()(prune)
-app.add_typer(jobs, name="jobs")
-app.add_typer(keys.app, name="keys")
-app.command()(backup)
-app.command()(health)
-app.command()(openapi)
+USE, JOBS, OPERATE = "Train and predict", "Jobs and their results", "Run a service"
+"""The headings under which `mlp-service --help` lists the commands."""
+
+app.command(cls=EachOptionOnce, rich_help_panel=USE)(train)
+app.command(rich_help_panel=USE)(predict)
+jobs.app.command()(prune)
+app.add_typer(jobs.app, name="jobs", rich_help_panel=JOBS)
+for command in (show, watch, pause, resume, cancel, delete, epochs, curves, weights):
+    app.command(rich_help_panel=JOBS)(command)
+for operation in (serve, demo, backup, health, openapi):
+    app.command(rich_help_panel=OPERATE)(operation)
+app.add_typer(keys.app, name="keys", rich_help_panel=OPERATE)

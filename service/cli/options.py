@@ -1,5 +1,6 @@
 """Options that several commands share, and the settings that result from them."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,10 +9,37 @@ import typer
 if TYPE_CHECKING:
     from service.settings import Settings
 
-Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
-Port = Annotated[int | None, typer.Option(help="Port to listen on.")]
-DataDir = Annotated[Path | None, typer.Option(help="Directory of jobs, checkpoints and logs.")]
-Url = Annotated[str | None, typer.Option(envvar="MLP_SERVICE_URL", help="Address of the server.")]
+Host = Annotated[
+    str | None, typer.Option(help="Address to listen on.", show_default="MLP_HOST or 127.0.0.1")
+]
+Port = Annotated[
+    int | None, typer.Option(help="Port to listen on.", show_default="MLP_PORT or 8000")
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        help="Directory of jobs, checkpoints and logs.", show_default="MLP_DATA_DIR or data"
+    ),
+]
+Url = Annotated[
+    str | None,
+    typer.Option(
+        envvar="MLP_SERVICE_URL",
+        help="Address of the server.",
+        show_default="http://127.0.0.1:8000",
+    ),
+]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Print each record as one line of JSON.", show_default="off"),
+]
+JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="Id of a job, or its URL.")]
+
+
+def job_id(text: str) -> str:
+    """Return the id in a job's URL, and any other text unchanged."""
+    found = re.search(r"/(?:jobs|models)/([^/?#]+)", text)
+    return found[1] if found else text
 
 
 def load_settings(**options: Any) -> "Settings":

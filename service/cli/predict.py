@@ -1,15 +1,15 @@
 """`mlp-service predict`: print which digits pictures show."""
 
-import csv
-import sys
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from service.cli.options import Url
-from service.cli.terminal import errors_as_messages, printable
+from service.cli.options import Json, Url
+from service.cli.tables import print_rows
+from service.cli.terminal import echo_lines, errors_as_messages, printable
 
 if TYPE_CHECKING:
     from mlp_client.models import Models
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 NamedPrediction: TypeAlias = "tuple[str, Prediction]"
 """The name of an image, and its prediction."""
 MAX_TABLE_ROWS = 50
+COLUMNS = ("image", "digit", "probability", "next", "remarks")
 
 
 def predict(
@@ -27,6 +28,7 @@ def predict(
     ],
     model: Annotated[str, typer.Option(help="Id of a job, or latest.")] = "latest",
     top_k: Annotated[int, typer.Option(help="Number of candidates for each image.")] = 3,
+    as_json: Json = False,
     url: Url = None,
 ) -> None:
     """Print which digits pictures show. They may have any size, and dark or light ink.
@@ -39,7 +41,10 @@ def predict(
 
     with errors_as_messages(), Client(url) as client:
         predictions = list(_predict_files(client.models, images, model, top_k))
-    _print_predictions(predictions)
+    if as_json:
+        echo_lines([_json_line(*each) for each in predictions])
+    else:
+        _print_predictions(predictions)
     if any(prediction.problem for _, prediction in predictions):
         raise typer.Exit(1)
 
@@ -66,33 +71,12 @@ def _is_array(file: Path) -> bool:
 
 
 def _print_predictions(predictions: list[NamedPrediction]) -> None:
-    """Print a table on a terminal, and tab-separated lines elsewhere."""
-    from rich.console import Console
-
-    if Console().is_terminal:
-        _print_table(predictions)
-        return
-    writer = csv.writer(sys.stdout, "excel-tab", lineterminator="\n")
-    writer.writerows((name, *_cells(prediction)) for name, prediction in predictions)
+    rows = [(name, *_cells(prediction)) for name, prediction in predictions]
+    print_rows(COLUMNS, rows, wrapped="remarks", most=MAX_TABLE_ROWS)
 
 
-def _print_table(predictions: list[NamedPrediction]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table("image", "digit", "probability")
-    table.add_column("next", no_wrap=True)
-    table.add_column("remarks")
-    for name, prediction in predictions[:MAX_TABLE_ROWS]:
-        # Text does not interpret markup: a file may be named "[red].png".
-        table.add_row(*(Text(cell) for cell in (name, *_cells(prediction))))
-    Console().print(table)
-    if (more := len(predictions) - MAX_TABLE_ROWS) > 0:
-        Console(stderr=True).print(
-            f"{more:,} more; append `> predictions.tsv` to the command to get all",
-            highlight=False,
-        )
+def _json_line(name: str, prediction: "Prediction") -> str:
+    return json.dumps({"image": name} | prediction.model_dump(mode="json", exclude_none=True))
 
 
 def _cells(prediction: "Prediction") -> tuple[str, str, str, str]:

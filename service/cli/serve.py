@@ -22,6 +22,7 @@ def serve(
         typer.Option(
             "--insecure",
             help="Allow an address that other machines can reach, although there are no API keys.",
+            show_default="off",
         ),
     ] = None,
 ) -> None:

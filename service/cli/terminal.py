@@ -1,5 +1,6 @@
 """Output of the commands: lines of text, and errors without a traceback."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,6 +15,16 @@ def echo_lines(lines: list[str], *, err: bool = False) -> None:
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun, such as `1 epoch` or `20 epochs`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def is_interactive() -> bool:
+    """Return whether someone can answer a question of the command."""
+    return sys.stdin.isatty()
+
+
+def percent(share: float) -> str:
+    """Return 0.9786 as `97.86%`."""
+    return f"{share:.2%}"
 
 
 def printable(text: str) -> str:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from service.cli.options import Url, given
+from service.cli.options import Json, Url, given
+from service.cli.tables import print_json
 from service.cli.terminal import counted, echo_lines, errors_as_messages, printable
 
 if TYPE_CHECKING:
     from mlp_client import JobHandle
 
-
+OF_THE_PRESET = "of the preset"
 ExtraFields = Annotated[
     list[str],
     typer.Option(
@@ -23,6 +24,7 @@ ExtraFields = Annotated[
         metavar="FIELD=VALUE",
         help="Any other field of the spec, with its value as JSON or as a word: "
         "optimizer=adamw, schedule=cosine, 'augmentation={}', l2=1e-4. May be repeated.",
+        show_default="none",
     ),
 ]
 
@@ -48,19 +50,42 @@ def train(
             help="linear, mlp-relu, mlp-sigmoid or mlp-augmented.", show_default="mlp-relu"
         ),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Name for lists and pictures.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name for lists and pictures.", show_default="none")
+    ] = None,
     hidden: Annotated[
         str | None,
-        typer.Option(help="Units of each hidden layer, such as 128,64; '' is the linear model."),
+        typer.Option(
+            help="Units of each hidden layer, such as 128,64; '' is the linear model.",
+            show_default=OF_THE_PRESET,
+        ),
     ] = None,
-    activation: Annotated[str | None, typer.Option(help="relu, sigmoid or tanh.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training set.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images in a mini-batch.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of all random numbers.")] = None,
+    activation: Annotated[
+        str | None,
+        typer.Option(help="relu, sigmoid or tanh.", show_default=OF_THE_PRESET),
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(help="Passes over the training set.", show_default=OF_THE_PRESET),
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(help="Images in a mini-batch.", show_default=OF_THE_PRESET),
+    ] = None,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(help="Learning rate.", show_default=OF_THE_PRESET),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Seed of all random numbers.", show_default=OF_THE_PRESET),
+    ] = None,
     extra: ExtraFields = [],  # noqa: B006  (never changed)
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Submit the job and exit.", show_default="off")
+    ] = False,
+    as_json: Json = False,
     url: Url = None,
-    no_wait: Annotated[bool, typer.Option("--no-wait", help="Submit the job and exit.")] = False,
 ) -> None:
     """Submit a job, watch it, and print where its results are. Ctrl-C does not stop the job."""
     options: dict[str, Any] = {
@@ -77,15 +102,16 @@ def train(
         fields = spec_fields(given(options), extra)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    _submit(fields, url, wait=not no_wait)
+    _submit(fields, url, wait=not no_wait, as_json=as_json)
 
 
-def _submit(fields: dict[str, Any], url: str | None, *, wait: bool) -> None:
+def _submit(fields: dict[str, Any], url: str | None, *, wait: bool, as_json: bool) -> None:
     from mlp_client import Client
 
     with errors_as_messages(), Client(url) as client:
         job = client.jobs.create(**fields)
-        typer.echo(job.url)
+        if not (as_json and wait):
+            _print_submitted(job, as_json=as_json)
         if not wait:
             echo_lines(follow_up_commands(job), err=True)  # scripts read the URL from stdout
             return
@@ -95,7 +121,17 @@ def _submit(fields: dict[str, Any], url: str | None, *, wait: bool) -> None:
             stopped = "Stopped waiting; the job continues."
             echo_lines([stopped, *follow_up_commands(job)], err=True)
             raise typer.Exit(130) from None
-        echo_lines(result_lines(job, client.base_url))
+        if as_json:
+            print_json([job.data])
+        else:
+            echo_lines(result_lines(job, client.base_url))
+
+
+def _print_submitted(job: "JobHandle", *, as_json: bool) -> None:
+    if as_json:
+        print_json([job.data])
+    else:
+        typer.echo(job.url)
 
 
 def spec_fields(options: dict[str, Any], extra: Sequence[str]) -> dict[str, Any]:

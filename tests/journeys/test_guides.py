@@ -33,7 +33,18 @@ SERVE = re.compile(r"(?:MLP_\w+=\S+ )*(?:\.venv/bin/)?mlp-service serve\b.*")
 SHOWN = {
     "README.md": ['"label":7', "did you mean 'learning_rate'", r"^0\.9\d* 7$"],
     "docs/api.md": ['"has_more":', "^304$", "must be 1 or more", '"name":"mnist"', '"label": 7'],
-    "docs/cli.md": ["seven.png\t7\t", "test accuracy", " is ready$", r"^\w{10}  ada  ", "revoked"],
+    "docs/cli.md": [
+        "seven.png\t7\t",
+        '^{"object":"job","id":"job_',
+        r"^latest +epoch 2: test accuracy \d\d\.\d\d%",
+        r"^job_\S+ cancell(ed|ing)$",
+        r"^curves\.svg$",
+        r"^job_\S+ deleted$",
+        "test accuracy",
+        " is ready$",
+        r"^\w{10}  ada  ",
+        "revoked",
+    ],
     "docs/deployment.md": [
         '"alive"',
         '"ready"',

@@ -5,8 +5,8 @@ from typer.testing import CliRunner, Result
 from service.cli.main import app
 
 
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+def run(*arguments: object, typed: str = "") -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], input=typed)
 
 
 def usage_error(result: Result) -> str:

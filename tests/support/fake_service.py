@@ -136,7 +136,7 @@ class FakeService:
             (r"DELETE /v1/jobs/(\w+)", self.delete_job),
             (r"POST /v1/models/(\w+)/predict", self.predict),
             (r"GET /v1/datasets/mnist/test/(\d+)\.json", self.get_sample),
-            (r"GET /v1/.*\.(png|svg|safetensors)", self.get_file),
+            (r"GET /v1/.*\.(png|svg|safetensors|npz|json)", self.get_file),
             ("GET /v1/presets", self.list_presets),
             ("GET /readyz", lambda request: httpx2.Response(200, json={})),
         ]

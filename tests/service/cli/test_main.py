@@ -1,10 +1,13 @@
 """What all commands have in common."""
 
+import os
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -16,7 +19,11 @@ from tests.support.command_line import run
 from tests.support.fake_service import FakeService, serving
 
 ROOT = Path(__file__).parents[3]
-COMMANDS = ("serve", "demo", "train", "predict", "keys", "backup", "health", "openapi")
+COMMANDS = (
+    *("train", "predict", "jobs", "show", "watch", "pause", "resume", "cancel", "delete"),
+    *("epochs", "curves", "weights", "serve", "demo", "keys", "backup", "health", "openapi"),
+)
+PRINT_AND_EXIT = ("help", "version", "install_completion", "show_completion")
 
 
 def test_the_installed_command_is_this_one() -> None:
@@ -40,6 +47,42 @@ def test_every_command_explains_itself(command: str) -> None:
     result = run(*command.split(), "--help")
     assert result.exit_code == 0
     assert f"Usage: root {command} " in result.stdout
+
+
+def parameters(command: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the arguments and options of all commands, each with the command's name."""
+    for name, below in getattr(command, "commands", {}).items():
+        yield from parameters(below, f"{path} {name}")
+    yield from ((path, parameter) for parameter in command.params)
+
+
+def test_every_option_has_a_help_text_and_shows_its_default() -> None:
+    found = list(parameters(typer.main.get_command(app)))
+    assert len(found) > 60
+    for command, parameter in found:
+        assert getattr(parameter, "help", None), f"{command}: {parameter.name} has no help"
+        shown = getattr(parameter, "show_default", None)
+        has_default = parameter.required or parameter.default or isinstance(shown, str)
+        assert has_default or parameter.name in PRINT_AND_EXIT, (
+            f"{command}: {parameter.name} shows no default"
+        )
+
+
+@pytest.mark.parametrize("arguments", [["-h"], ["jobs", "-h"], ["train", "-h"], ["keys", "-h"]])
+def test_a_short_option_shows_the_help_too(arguments: list[str]) -> None:
+    assert "Usage: root" in run(*arguments).stdout
+
+
+def test_a_shell_can_complete_the_commands() -> None:
+    words = {"COMP_WORDS": "mlp-service wa", "COMP_CWORD": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", "from service.cli.main import app; app(prog_name='mlp-service')"],
+        env={**os.environ, **words, "_MLP_SERVICE_COMPLETE": "complete_bash"},
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert done.stdout.split() == ["watch"]
 
 
 def test_the_version_is_printed() -> None:

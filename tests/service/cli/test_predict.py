@@ -1,5 +1,6 @@
 """The command `mlp-service predict`."""
 
+import json
 from pathlib import Path
 
 import httpx2
@@ -37,7 +38,7 @@ def test_a_table_of_many_images_is_cut_and_says_so(tmp_path: Path) -> None:
         result = run("predict", "digits.npy", "--url", url)
     assert result.stdout.count("│ 90.0%") == 50
     assert "digits.npy[49]" in result.stdout
-    more = "1,002 more; append `> predictions.tsv` to the command to get all\n"
+    more = "1,002 more; add `> FILE.tsv` or `--json` to the command to get all\n"
     assert result.stderr == more
 
 
@@ -56,6 +57,16 @@ def test_a_pipe_gets_a_line_for_each_image_in_the_order_of_the_files(tmp_path: P
     assert lines[60].startswith('"a\tb.png"\t7')
     assert lines[120].startswith("digits.NPY[59]\t")
     assert len(service.requests) == 3
+
+
+def test_json_has_the_whole_prediction_of_each_image_on_a_line(tmp_path: Path) -> None:
+    Image.new("L", (28, 28)).save(tmp_path / "a.png")
+    np.save(tmp_path / "digits.npy", np.zeros((2, 28, 28), np.uint8))
+    with serving(FakeService()) as url:
+        result = run("predict", "a.png", "digits.npy", "--json", "--url", url)
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [line["image"] for line in lines] == ["a.png", "digits.npy[0]", "digits.npy[1]"]
+    assert (lines[0]["label"], lines[0]["input"]["inverted"]) == (7, True)
 
 
 def test_an_unreadable_image_among_several_is_a_remark_and_exit_code_1(tmp_path: Path) -> None:

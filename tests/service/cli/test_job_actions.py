@@ -1,0 +1,141 @@
+"""The commands `show`, `watch`, `pause`, `resume`, `cancel` and `delete` of `mlp-service`."""
+
+import json
+
+import pytest
+
+from service.cli import job_actions
+from service.cli.options import job_id
+from tests.support.command_line import run
+from tests.support.fake_service import FakeService, make_job, serving
+
+
+def service_with(**states: str) -> FakeService:
+    service = FakeService()
+    for name, state in states.items():
+        service.add(make_job(name, state, done=3))
+    return service
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "job_1",
+        "http://127.0.0.1:8000/v1/jobs/job_1",
+        "https://host/mlp/v1/jobs/job_1/events?after=3",
+        "http://127.0.0.1:8000/v1/models/job_1/predict",
+    ],
+)
+def test_a_job_may_be_named_by_its_url(text: str) -> None:
+    assert job_id(text) == "job_1"
+
+
+def test_show_prints_what_is_known_about_a_job() -> None:
+    service = FakeService()
+    service.add(make_job("job_1", "failed", 2, message="It\ndiverged.", hidden=[30, 20], name="a"))
+    with serving(service) as url:
+        result = run("show", f"{url}/v1/jobs/job_1", "--url", url)
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        "job        job_1",
+        "name       a",
+        "state      failed: It diverged.",
+        "network    inputs-30-20-outputs, relu",
+        "data set   mnist",
+        "training   3 epochs of sgd, learning rate 0.1, batches of 64, seed 1",
+        "progress   2 of 3 epochs, about 4 s left",
+        "latest     epoch 2: test accuracy 98.00%, test loss 0.5500, training accuracy 90.00%",
+        "submitted  2026-11-22 00:00:00 UTC",
+        f"url        {url}/v1/jobs/job_1",
+    ]
+
+
+def test_show_prints_the_record_as_json() -> None:
+    with serving(service_with(job_1="running")) as url:
+        record = json.loads(run("show", "job_1", "--json", "--url", url).stdout)
+    assert (record["object"], record["id"], record["state"]) == ("job", "job_1", "running")
+
+
+def test_an_unknown_job_is_named_on_stderr() -> None:
+    with serving(FakeService()) as url:
+        result = run("show", "job_9", "--url", url)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "There is no job 'job_9'.\n"
+
+
+def test_watch_prints_the_results_of_every_job() -> None:
+    with serving(service_with(job_1="succeeded", job_2="succeeded")) as url:
+        result = run("watch", "job_1", "job_2", "--url", url)
+    assert result.exit_code == 0
+    assert result.stdout.count("test accuracy 98.00% after 3 epochs") == 2
+    assert result.stdout.index("job_1\n") < result.stdout.index("job_2\n")
+
+
+def test_watch_reports_every_job_and_exits_with_1_if_one_has_failed() -> None:
+    service = service_with(job_1="cancelled", job_3="succeeded")
+    service.add(make_job("job_2", "failed", message="The loss is not finite."))
+    with serving(service) as url:
+        result = run("watch", "job_1", "job_2", "job_3", "--url", url)
+    assert result.exit_code == 1
+    assert "job_1 cancelled\njob_2 failed: The loss is not finite.\njob_3\n" in result.stdout
+
+
+def test_watch_with_json_prints_each_final_record_once() -> None:
+    with serving(service_with(job_1="succeeded", job_2="failed")) as url:
+        result = run("watch", "job_1", "job_2", "--json", "--url", url)
+    states = [json.loads(line)["state"] for line in result.stdout.splitlines()]
+    assert (result.exit_code, states) == (1, ["succeeded", "failed"])
+
+
+@pytest.mark.parametrize(
+    ("command", "state"), [("pause", "paused"), ("resume", "queued"), ("cancel", "cancelled")]
+)
+def test_an_action_applies_to_several_jobs(command: str, state: str) -> None:
+    service = service_with(job_1="running", job_2="running")
+    with serving(service) as url:
+        result = run(command, "job_1", "job_2", "--url", url)
+    assert (result.exit_code, result.stdout) == (0, f"job_1 {state}\njob_2 {state}\n")
+    assert f"POST /v1/jobs/job_2/{command}" in service.paths()
+
+
+def test_an_action_with_json_prints_the_changed_record() -> None:
+    with serving(service_with(job_1="running")) as url:
+        result = run("pause", "job_1", "--json", "--url", url)
+    assert json.loads(result.stdout)["state"] == "paused"
+
+
+def test_an_action_that_the_state_does_not_allow_is_refused() -> None:
+    with serving(service_with(job_1="succeeded")) as url:
+        result = run("cancel", "job_1", "--url", url)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "final state" in result.stderr
+
+
+def test_delete_in_a_script_does_not_ask() -> None:
+    service = service_with(job_1="failed", job_2="failed")
+    with serving(service) as url:
+        plain = run("delete", "job_1", "--url", url)
+        as_json = run("delete", "job_2", "--json", "--url", url)
+    assert (plain.exit_code, plain.stdout) == (0, "job_1 deleted\n")
+    assert json.loads(as_json.stdout) == {"id": "job_2", "deleted": True}
+    assert service.jobs == {}
+
+
+@pytest.mark.parametrize(("answer", "left"), [("n\n", ["job_1"]), ("y\n", [])])
+def test_delete_on_a_terminal_asks_first(
+    answer: str, left: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_actions, "is_interactive", lambda: True)
+    service = service_with(job_1="failed")
+    with serving(service) as url:
+        result = run("delete", "job_1", "--url", url, typed=answer)
+    assert "Delete 1 job with all results?" in result.stdout + result.stderr
+    assert list(service.jobs) == left
+
+
+def test_delete_with_yes_does_not_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_actions, "is_interactive", lambda: True)
+    service = service_with(job_1="failed")
+    with serving(service) as url:
+        assert run("delete", "-y", "job_1", "--url", url).exit_code == 0
+    assert service.jobs == {}
