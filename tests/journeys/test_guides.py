@@ -33,6 +33,7 @@ SERVE = re.compile(r"(?:MLP_\w+=\S+ )*(?:\.venv/bin/)?mlp-service serve\b.*")
 SHOWN = {
     "README.md": ['"label":7', "did you mean 'learning_rate'", r"^0\.9\d* 7$"],
     "docs/api.md": ['"has_more":', "^304$", "must be 1 or more", '"name":"mnist"', '"label": 7'],
+    "docs/apps.md": ["^requests says 7$", "^httpx says 7$", r'("label":7\b.*\s*.*){2}'],
     "docs/cli.md": [
         "seven.png\t7\t",
         '^{"object":"job","id":"job_',

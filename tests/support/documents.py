@@ -7,6 +7,7 @@ ROOT = Path(__file__).parents[2]
 GUIDES = (
     "README.md",
     "docs/api.md",
+    "docs/apps.md",
     "docs/cli.md",
     "docs/deployment.md",
     "docs/jobs.md",
