@@ -66,7 +66,7 @@ def test_every_setting_is_in_the_table_and_no_other() -> None:
 def test_a_settings_default_is_the_one_in_the_table(name: str) -> None:
     written = defaults_of_settings()[f"MLP_{name.upper()}"]
     default = Settings.model_fields[name].default
-    if default is not None:
+    if default not in (None, [], ""):
         shown = {
             bool: lambda: str(int(default)),
             list: lambda: ",".join(default),
@@ -272,21 +272,40 @@ def test_every_part_of_a_benchmark_or_campaign_that_is_named_exists() -> None:
 # --- Deployment -----------------------------------------------------------------------------------
 
 
+def manifest(kind: str) -> Any:
+    manifests = [yaml.safe_load(block) for block in blocks("docs/deployment.md", "yaml")]
+    [found] = [it for it in manifests if it.get("kind") == kind]
+    return found
+
+
 def container_of_the_manifest() -> Any:
-    [manifest] = blocks("docs/deployment.md", "yaml")
-    [container] = yaml.safe_load(manifest)["spec"]["template"]["spec"]["containers"]
+    [container] = manifest("Deployment")["spec"]["template"]["spec"]["containers"]
     return container
 
 
-def test_the_probes_ask_for_routes_that_exist_by_a_name_that_is_allowed() -> None:
+def test_the_probes_ask_for_routes_that_exist_at_the_port_of_the_container() -> None:
     container = container_of_the_manifest()
-    env = {item["name"]: item["value"] for item in container["env"]}
-    for probe in ("readinessProbe", "livenessProbe"):
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         get = container[probe]["httpGet"]
         assert f"GET {get['path']}" in routes()
-        [host] = get["httpHeaders"]
-        assert host["name"] == "Host"
-        assert host["value"] in env["MLP_ALLOWED_HOSTS"].split(",")
+        assert {"name": get["port"], "containerPort": 8000} in container["ports"]
+
+
+def test_the_ingress_leads_to_the_service_and_the_service_to_the_deployment() -> None:
+    [rule] = manifest("Ingress")["spec"]["rules"]
+    [path] = rule["http"]["paths"]
+    service, deployment = manifest("Service"), manifest("Deployment")
+    assert path["backend"]["service"]["name"] == service["metadata"]["name"]
+    assert path["backend"]["service"]["port"] == {"name": service["spec"]["ports"][0]["name"]}
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert service["spec"]["selector"] == labels == deployment["spec"]["selector"]["matchLabels"]
+    env = {item["name"]: item["value"] for item in container_of_the_manifest()["env"]}
+    assert rule["host"] in env["MLP_ALLOWED_HOSTS"].split(",")
+    assert Settings(
+        allowed_hosts=env["MLP_ALLOWED_HOSTS"],
+        trusted_proxies=env["MLP_TRUSTED_PROXIES"],
+        idle_seconds=env["MLP_IDLE_SECONDS"],
+    )
 
 
 def test_the_manifest_sets_only_settings_that_exist() -> None:
