@@ -1,6 +1,7 @@
 """Reads JSON out of a body: the same for all routes."""
 
 import json
+import re
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -10,6 +11,7 @@ from pydantic_core import from_json
 
 BOM = b"\xef\xbb\xbf"
 """UTF-8's byte order mark, which some editors and libraries put in front."""
+VALUE_START = re.compile(r"\s*[\[{\"\-0-9tfn]")
 GZIP = b"\x1f\x8b"
 
 
@@ -46,7 +48,7 @@ def _foreign_encoding(body: bytes) -> str | None:
     if body.startswith(GZIP):
         return "it is packed by gzip; name that in a header, Content-Encoding: gzip"
     encoding = json.detect_encoding(body)
-    if not encoding.startswith("utf-8"):
+    if not encoding.startswith("utf-8") and _starts_like_json(body, encoding):
         name = encoding.upper().replace("-LE", "LE").replace("-BE", "BE")
         return f"it looks like {name}; send it in UTF-8"
     try:
@@ -57,6 +59,10 @@ def _foreign_encoding(body: bytes) -> str | None:
             "ISO-8859-1 (Latin-1); send it in UTF-8"
         )
     return None
+
+
+def _starts_like_json(body: bytes, encoding: str) -> bool:
+    return bool(VALUE_START.match(body[:64].decode(encoding, "ignore")))
 
 
 class JsonRequest(Request):

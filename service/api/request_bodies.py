@@ -1,12 +1,16 @@
 """Bodies in general: whether a request has one, and those that no route would read."""
 
+import asyncio
 import re
+from contextlib import suppress
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import Headers
 
 MAX_EMPTY_BYTES = 1024
+MAX_WAIT_SECONDS = 3
+"""How long an empty body may take to arrive."""
 EMPTY = re.compile(rb"(\xef\xbb\xbf)?\s*(\{\s*\}\s*)?")
 """What libraries send where there is nothing to send."""
 
@@ -25,8 +29,7 @@ async def refuse_unread(request: Request) -> None:
     """
     if not has_body(request.headers) or _reads_body(request.scope.get("route")):
         return
-    start = await _start(request)
-    if len(start) > MAX_EMPTY_BYTES or not EMPTY.fullmatch(start):
+    if not await _is_empty(request):
         reason = f"must be empty or {{}}: {request.method} {request.url.path} takes no body"
         error = {"type": "value_error", "loc": ("body",), "msg": reason, "input": None}
         raise RequestValidationError([error])
@@ -38,11 +41,14 @@ def _reads_body(route: object) -> bool:
     return getattr(route, "body_field", None) is not None or "requestBody" in described
 
 
-async def _start(request: Request) -> bytes:
-    """Return the body, or the start of one that is longer than any empty one."""
+async def _is_empty(request: Request) -> bool:
+    """Return whether the body is empty, as far as can be seen in a short time."""
     body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > MAX_EMPTY_BYTES:
-            break
-    return body
+    with suppress(TimeoutError):
+        async with asyncio.timeout(MAX_WAIT_SECONDS):
+            async for piece in request.stream():
+                body += piece
+                if len(body) > MAX_EMPTY_BYTES:
+                    return False
+            return EMPTY.fullmatch(body) is not None
+    return False

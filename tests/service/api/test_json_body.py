@@ -51,6 +51,12 @@ def test_what_is_no_json_is_refused_with_a_reason(body: bytes) -> None:
     with pytest.raises(NotJson) as refused:
         read_json(body)
     assert str(refused.value)
+    assert "UTF-16" not in str(refused.value)
+
+
+def test_bytes_of_zero_are_not_taken_for_an_encoding() -> None:
+    with pytest.raises(NotJson, match="expected value"):
+        read_json(bytes(100))
 
 
 def test_of_two_fields_with_the_same_name_the_last_one_counts() -> None:

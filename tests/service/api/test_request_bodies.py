@@ -80,3 +80,7 @@ def test_a_body_that_never_comes_does_not_block_others(live: Live) -> None:
         assert time.monotonic() - started < 5
         connection.sendall(b" {}  ")
         assert connection.recv(65536).startswith(b"HTTP/1.1 200 OK")
+        connection.sendall(head)  # and now the body does not come at all
+        started = time.monotonic()
+        assert connection.recv(65536).startswith(b"HTTP/1.1 422 ")
+        assert time.monotonic() - started < 5.9  # when the connection would be closed
