@@ -42,8 +42,9 @@ class Baseline:
     def comparison(self, accuracy: float) -> str:
         """Return a sentence for people about a network that has learned nothing."""
         return (
-            f"The network has learned nothing: its accuracy on the test set is {accuracy:.2%}, and "
-            f"always giving the same answer gets {self.accuracy:.2%}."
+            f"The network has learned nothing: its accuracy on the test set is {accuracy:.2%}. "
+            f"Always giving the same answer gets {self.accuracy:.2%}, and anything below "
+            f"{self.least:.2%} can be luck."
         )
 
 

@@ -25,6 +25,7 @@ RARE = (
     "crash",
     "was replaced",
     "succeeded epochs_done",
+    "succeeded learned_nothing",
     "failed internal",
     "cancelled user",
     "paused user",

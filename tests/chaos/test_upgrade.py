@@ -71,7 +71,7 @@ def old(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 def add_data(connection: sqlite3.Connection) -> None:
     """Fill the first schema, by its own column names."""
     empty = {"spec": "{}", "spec_version": 1, "cost": "{}", "batches_per_epoch": 9, "attempt": 1}
-    empty |= {"lost_workers": 0, "epochs_done": 3, "batches_done": 0, "bit_exact": 1, "beat": 5}
+    empty |= {"losses": 0, "epochs_done": 3, "batches_done": 0, "bit_exact": 1, "beat": 5}
     at = "2026-01-02 03:04:05.000000"
     for number in range(1, JOBS + 1):
         row = {**empty, "number": number, "id": f"job_{number}", "event_count": 1, "created_at": at}

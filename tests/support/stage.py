@@ -9,6 +9,7 @@ from sqlalchemy.pool import StaticPool
 
 from mlp_client.job_state import State
 from mlp_core import Epoch
+from service.domain.baseline import Baseline
 from service.domain.errors import StoreFull
 from service.store.attempts import FAILED, STOPPED, SUCCEEDED, Attempt
 from service.store.checkpoints import CheckpointRef
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 EPOCHS, BATCHES = 2, 2
 ENVIRONMENT = {"arithmetic": 1}
+BASELINE = Baseline(0.25, 1000)
 
 
 class Crash(BaseException):
@@ -172,7 +174,7 @@ class Worker:
         epochs, batches = self.cursor
         if batches + 1 == BATCHES:
             self.cursor = (epochs + 1, 0)
-            self.finished.append(_epoch(epochs + 1))
+            self.finished.append(_epoch(epochs + 1, self.world.accuracy(self.job)))
         else:
             self.cursor = (epochs, batches + 1)
         self.world.trained[self.job] = max(self.cursor, self.world.trained[self.job])
@@ -192,15 +194,15 @@ class Worker:
     ) -> Iterator[str]:
         saved = self._save()
         yield "saved"
-        self.attempt.end(moves, reason, saved, self.finished, sha256)
+        self.attempt.end(moves, reason, saved, self.finished, sha256, BASELINE)
 
     def _check(self, true: bool, what: str) -> None:
         # The store keeps the row's and the file's commit apart; only the fenced may find no file.
         assert true or not self.world.is_current(self), what
 
 
-def _epoch(number: int) -> Epoch:
-    values = {"train_loss": 1.0, "train_accuracy": 0.5, "test_loss": 1.0, "test_accuracy": 0.5}
+def _epoch(number: int, accuracy: float) -> Epoch:
+    values = {"train_loss": 1.0, "train_accuracy": 0.5, "test_loss": 1.0, "test_accuracy": accuracy}
     return Epoch(number=number, **values, seconds=1.0)
 
 
