@@ -125,7 +125,7 @@ def test_columns_are_renamed_in_place_and_keep_their_values(tmp_path: Path) -> N
         found = connection.execute("SELECT id, attempt, lost_workers, heartbeat FROM jobs")
         assert found.fetchall() == [("job_1", 4, 3, 17)]
         answers = connection.execute("SELECT answer FROM idempotency_keys").fetchall()
-    assert answers == [('{"lost_workers":3}',)], "an answer is sent again unchanged"
+    assert answers == [('{"losses":3}',)], "an answer is sent again unchanged"
 
 
 def test_jobs_that_succeeded_before_are_judged_by_their_last_epoch(tmp_path: Path) -> None:
