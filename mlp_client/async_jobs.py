@@ -14,6 +14,7 @@ from mlp_client.job_calls import Action
 from mlp_client.job_spec import PresetName
 from mlp_client.job_view import JobView, raise_if_unsuccessful
 from mlp_client.jobs import JobHandle, Jobs
+from mlp_client.model_calls import PredictionOptions
 from mlp_client.pictures import Picture, PictureFormat
 from mlp_client.predictions import Prediction
 from mlp_client.progress_display import display
@@ -65,10 +66,12 @@ class AsyncJobHandle(JobView):
         return await self._connection.send(job_calls.curves(self.id, format), **options)
 
     @overload
-    async def predict(self, image: Image, **options: Any) -> Prediction: ...
+    async def predict(self, image: Image, **options: Unpack[PredictionOptions]) -> Prediction: ...
     @overload
-    async def predict(self, image: Images, **options: Any) -> list[Prediction]: ...
-    async def predict(self, image: Any, **options: Any) -> Any:
+    async def predict(
+        self, image: Images, **options: Unpack[PredictionOptions]
+    ) -> list[Prediction]: ...
+    async def predict(self, image: Any, **options: Unpack[PredictionOptions]) -> Any:
         return await AsyncModels(self._connection).predict(image, self.id, **options)
 
     async def cancel(self, **options: Unpack[CallOptions]) -> "AsyncJobHandle":

@@ -11,6 +11,7 @@ from mlp_client.images import Image, Images
 from mlp_client.job_calls import Action
 from mlp_client.job_spec import PresetName
 from mlp_client.job_view import JobView, raise_if_unsuccessful
+from mlp_client.model_calls import PredictionOptions
 from mlp_client.models import Models
 from mlp_client.pictures import Picture, PictureFormat
 from mlp_client.predictions import Prediction
@@ -100,10 +101,10 @@ class JobHandle(JobView):
         return self._connection.send(job_calls.curves(self.id, format), **options)
 
     @overload
-    def predict(self, image: Image, **options: Any) -> Prediction: ...
+    def predict(self, image: Image, **options: Unpack[PredictionOptions]) -> Prediction: ...
     @overload
-    def predict(self, image: Images, **options: Any) -> list[Prediction]: ...
-    def predict(self, image: Any, **options: Any) -> Any:
+    def predict(self, image: Images, **options: Unpack[PredictionOptions]) -> list[Prediction]: ...
+    def predict(self, image: Any, **options: Unpack[PredictionOptions]) -> Any:
         """Predict with this job's network.
 
         Args:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import httpx2
 
 from mlp_client import npy
-from mlp_client.calls import Call, Calls, body
+from mlp_client.calls import Call, CallOptions, Calls, body
 from mlp_client.errors import ApiError
 from mlp_client.image_parts import ImagePart
 from mlp_client.npy import Probabilities
@@ -20,6 +20,14 @@ Normalize = Literal["auto", "always", "never"]
 WeightsFormat = Literal["safetensors", "npz", "json"]
 BAD_IMAGE = "bad-image"
 """The code of the problem that a single image can't be read."""
+
+
+class PredictionOptions(CallOptions, total=False):
+    """Options of a prediction, and of its requests; see `Models.predict`."""
+
+    top_k: int
+    normalize: Normalize
+    return_pixels: bool
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ LARGE_PIXELS = 1_000_000
 LARGE_BYTES = 1_000_000
 JPEG_QUALITY = 90
 HEIF = "HEIF"
+STILL = (HEIF, "MPO")
+"""Formats of phones, in which frames after the first are previews or depths, not an animation."""
 PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
 
 
@@ -50,7 +52,8 @@ def _prepared(data: bytes) -> PreparedImage:
     with Image.open(io.BytesIO(data)) as image:
         size = image.width * image.height
         is_large = size > LARGE_PIXELS or len(data) > LARGE_BYTES
-        if getattr(image, "n_frames", 1) > 1 or not (is_large or image.format == HEIF):
+        is_animated = getattr(image, "n_frames", 1) > 1 and image.format not in STILL
+        if is_animated or not (is_large or image.format == HEIF):
             return PreparedImage.of_file(data, size)
         lossy = image.format != "PNG"
         longest = max(image.size)

@@ -86,6 +86,13 @@ def test_a_file_that_can_not_be_read_is_sent_unchanged(data: bytes) -> None:
     assert photos.prepared_file(data) == PreparedImage.of_file(data)
 
 
+def test_a_photo_of_a_phone_with_a_preview_is_sent_smaller() -> None:
+    picture = Image.open(io.BytesIO(photo()))
+    preview = picture.resize((200, 160))
+    data = encoded(picture, "MPO", save_all=True, append_images=[preview])
+    assert sent_file(photos.prepared_file(data)).size == (1000, 800)
+
+
 def test_an_animation_is_sent_unchanged() -> None:
     frames = [Image.new("L", LARGE, grey) for grey in (0, 255)]
     data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])

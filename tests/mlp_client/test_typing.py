@@ -57,6 +57,7 @@ BAD = [
     "client.jobs.create(tags=[1])",
     'job.curves("jpg")',
     "client.jobs.get(7)",
+    'job.predict("7.png", topk=3)',
     'client.models.predict("7.png", normalize="maybe")',
     'client.models.predict("7.png", retries=3)',
     'client.models.weights(format="onnx")',

@@ -1,5 +1,7 @@
 """The command `mlp-service predict`."""
 
+import base64
+import io
 import json
 from pathlib import Path
 
@@ -86,6 +88,15 @@ def test_an_unreadable_image_among_several_is_a_remark_and_exit_code_1(tmp_path:
         result = run("predict", "a.png", "b.png", "--url", url)
     assert result.exit_code == 1
     assert result.stdout.splitlines()[1] == "b.png\t-\t-\t\tThe image is blank."
+
+
+def test_a_photo_is_made_smaller_before_it_is_sent(tmp_path: Path) -> None:
+    Image.effect_noise((3000, 2000), 50).save(tmp_path / "photo.jpg")
+    service = FakeService()
+    with serving(service) as url:
+        assert run("predict", "photo.jpg", "--url", url).exit_code == 0
+    [item] = json.loads(service.requests[0].content)["inputs"]
+    assert Image.open(io.BytesIO(base64.b64decode(item["base64"]))).size == (1000, 667)
 
 
 def test_a_missing_file_is_refused() -> None:
