@@ -84,7 +84,7 @@ def _rows(job: Job) -> dict[str, str]:
     rows = {
         "job": job.id,
         "name": job.spec.name,
-        "network": "-".join(str(units) for units in ("inputs", *job.spec.hidden, "digits")),
+        "hidden layers": ", ".join(str(units) for units in job.spec.hidden) or "none",
         "state": job.state.value,
         "epochs": f"{job.progress.epochs_done} of {job.progress.epochs}",
         "test accuracy": _percent(latest.test_accuracy) if latest else "",

@@ -32,6 +32,8 @@ class Picture(bytes):
     def __repr__(self) -> str:
         return f"<Picture {self.format}, {len(self):,} bytes>"
 
+    __str__ = __repr__  # print() would show all bytes
+
     def _repr_png_(self) -> bytes | None:
         return bytes(self) if self.format == "png" else None
 
