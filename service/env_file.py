@@ -14,6 +14,8 @@ ENCODING = "utf-8-sig"
 PREFIX = "MLP_"
 NO_SETTINGS = ("MLP_API_KEY", "MLP_SERVICE_URL", "MLP_ARTIFACTS_DIR")
 """Variables that the clients and the workers read."""
+REPLACED = ("FORWARDED_ALLOW_IPS", "MLP_TRUSTED_PROXIES")
+"""uvicorn's own variable, and the setting that takes its place."""
 OF_KUBERNETES = re.compile(r"MLP_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_[A-Z]+\w*)?)")
 """Kubernetes describes a service `mlp-…` to all pods of its namespace in variables like these."""
 
@@ -58,6 +60,15 @@ def unknown_names(settings: Iterable[str], path: Path = ENV_FILE) -> list[str]:
     known = {f"{PREFIX}{name.upper()}" for name in settings} | set(NO_SETTINGS)
     in_file = dotenv_values(path, encoding=ENCODING) if path.is_file() else {}
     given = dict.fromkeys(in_file, f" (in {path})") | dict.fromkeys(os.environ, "")
+    replaced = [f"{REPLACED[0]} is no longer read; set {REPLACED[1]}"]
+    return [
+        *(replaced if REPLACED[0] in os.environ and REPLACED[1] not in given else []),
+        *_unknown(given, known),
+    ]
+
+
+def _unknown(given: dict[str, str], known: set[str]) -> list[str]:
+    """Return the warnings for names that are not known; `given` says where each of them is set."""
     return [
         f"{name}{where} is unknown{_guess(name, known)}"
         for name, where in sorted(given.items())

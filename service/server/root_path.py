@@ -23,7 +23,9 @@ class RootPath:
             return
         # uvicorn writes the access log from this scope, so it is changed and not copied.
         scope["path"] = self._without_prefix(scope["path"])
-        scope["raw_path"] = self._without_prefix(scope["raw_path"].decode("latin-1")).encode()
+        if "raw_path" in scope:
+            raw_path = self._without_prefix(scope["raw_path"].decode("latin-1"))
+            scope["raw_path"] = raw_path.encode("latin-1")
         scope["root_path"] = self._prefix
         token = ROOT_PATH.set(self._prefix)
         try:

@@ -132,11 +132,23 @@ def test_names_that_mean_something_elsewhere_are_not_reported(
     assert [warning for warning in reported if name in warning] == []
 
 
+def test_uvicorns_variable_for_proxies_is_reported_as_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "10.0.0.1")
+    monkeypatch.delenv("MLP_TRUSTED_PROXIES", raising=False)
+    line = "FORWARDED_ALLOW_IPS is no longer read; set MLP_TRUSTED_PROXIES"
+    assert line in unknown_names(Settings.model_fields, tmp_path / "none")
+    monkeypatch.setenv("MLP_TRUSTED_PROXIES", "10.0.0.1")
+    assert line not in unknown_names(Settings.model_fields, tmp_path / "none")
+
+
 def test_every_variable_that_the_code_reads_is_known() -> None:
     files = [path for part in ("service", "mlp_client") for path in (ROOT / part).rglob("*.py")]
     read = {name for path in files for name in re.findall(r'"(MLP_[A-Z_]+)"', path.read_text())}
     known = {f"MLP_{name.upper()}" for name in Settings.model_fields} | set(NO_SETTINGS)
-    assert {"MLP_API_KEY", "MLP_SERVICE_URL", "MLP_ARTIFACTS_DIR"} <= read <= known
+    assert {"MLP_API_KEY", "MLP_SERVICE_URL", "MLP_ARTIFACTS_DIR"} <= read
+    assert read - {"MLP_"} <= known
 
 
 def test_a_command_warns_before_it_works(tmp_path: Path) -> None:
