@@ -129,6 +129,7 @@ def test_two_headers_are_a_list(reader: TestClient) -> None:
         (gzip.compress(b" " * 200_000 + QUESTION)[:-1], "too early"),
         (gzip.compress(b" " * 200_000) + b"more", "after its end"),
     ],
+    ids=["plain", "last byte", "half", "one byte", "rest", "checksum", "large", "large rest"],
 )
 @pytest.mark.parametrize("path", ["/v1/jobs", PREDICT])
 def test_what_can_not_be_unpacked_is_refused_with_the_reason(
