@@ -45,11 +45,12 @@ class ContentEncoding:
 
     async def _unpack(self, scope: Scope, receive: Receive, send: Send, coding: str) -> None:
         async with aclosing(_pieces(receive, coding)) as pieces:
-            start, is_whole = b"", False
+            start, is_whole = bytearray(), False
             try:
                 while not is_whole and len(start) <= LARGE_BYTES:
                     piece = await anext(pieces, None)
-                    start, is_whole = start + (piece or b""), piece is None
+                    start += piece or b""
+                    is_whole = piece is None
             except HTTPException as exc:
                 found = problem_responses.problem("bad-request", exc.detail)
                 await problem_responses.refuse(scope, receive, send, found)
@@ -57,7 +58,7 @@ class ContentEncoding:
                 pass
             else:
                 _describe(MutableHeaders(scope=scope), len(start) if is_whole else None)
-                body = _Body(start, is_whole, pieces, receive)
+                body = _Body(bytes(start), is_whole, pieces, receive)
                 await self._app(scope, body.receive, send)
 
 
