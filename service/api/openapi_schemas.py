@@ -36,7 +36,7 @@ def of_requests(*models: type[BaseModel]) -> dict[str, Schema]:
 def without_defaults(schemas: dict[str, Schema]) -> None:
     """Replace the defaults of all fields by words; those of answers mean nothing, and go."""
     for name, schema in schemas.items():
-        is_request = schema.get("additionalProperties") is False
+        is_request = "additionalProperties" in schema  # answers never say whether they have more
         for field, described in schema.get("properties", {}).items():
             default = described.pop("default", None)
             if is_request and default is not None:
