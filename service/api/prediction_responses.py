@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from mlp_client.predictions import Prediction
 from service.api import problem_responses
 from service.api.content_negotiation import accepts, type_for
-from service.api.network_headers import network_headers
+from service.api.network_headers import name_network
 from service.api.predict_schema import NPY
 from service.domain.errors import BadImage
 from service.inference.image_normalization import Normalized
@@ -22,19 +22,25 @@ def response(
     batch: PredictedBatch, options: Options, headers: Headers, *, as_array: bool
 ) -> Response:
     """Return the predictions as JSON, or as an array if the route or `Accept` ask for one."""
-    model, checkpoint = batch.model, batch.model.checkpoint
-    names = network_headers(checkpoint)
     if as_array or accepts(headers, NPY):
-        return Response(_npy(batch), headers=names, media_type=type_for(headers, NPY))
+        answer = Response(_npy(batch), media_type=type_for(headers, NPY))
+    else:
+        answer = Response(_json(batch, options), media_type="application/json")
+    name_network(answer, batch.model.checkpoint)
+    return answer
+
+
+def _json(batch: PredictedBatch, options: Options) -> bytes:
+    checkpoint = batch.model.checkpoint
     # Written as the record `Predictions` would be; building ten thousand records takes longer.
     content = {
         "object": "predictions",
-        "model": model.job,
+        "model": checkpoint.job,
         "epochs_done": checkpoint.epochs_done,
         "checkpoint_sha256": checkpoint.sha256,
         "predictions": _predictions(batch, options),
     }
-    return Response(to_json(content), headers=names, media_type="application/json")
+    return to_json(content)
 
 
 def _npy(batch: PredictedBatch) -> bytes:

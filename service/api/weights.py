@@ -15,7 +15,7 @@ from service.api.conditional import Pieces, conditional, unchanged
 from service.api.curves import Format, Theme
 from service.api.dependencies import Services, ServicesDep
 from service.api.heavy_answers import HEAVY_POOL, check_size
-from service.api.network_headers import network_headers
+from service.api.network_headers import name_network
 from service.api.openapi import binary
 from service.api.validation import NO_PARAMETERS, QueryParameters
 from service.api.weight_files import (
@@ -96,7 +96,7 @@ def _weights(request: Request, model: LoadedModel, format: FileFormat) -> Respon
     write = partial(WRITERS[format], model.arrays, description(model))
     answer = conditional(request, format, (model.checkpoint,), write)
     answer.headers["Content-Disposition"] = f'attachment; filename="{model.job}.{format}"'
-    answer.headers.update(network_headers(model.checkpoint))
+    name_network(answer, model.checkpoint)
     return answer
 
 
@@ -194,7 +194,7 @@ async def draw_weights(
         image_shape = services.datasets.describe(model.dataset).image_shape
         picture = partial(_picture, part, image_shape, format, query)
         answer = conditional(request, format, (model.checkpoint, *looks), picture)
-        answer.headers.update(network_headers(model.checkpoint))
+        name_network(answer, model.checkpoint)
         return answer
 
     return await HEAVY_POOL.run(request, draw)
