@@ -104,7 +104,7 @@ def test_the_route_of_arrays_allows_bodies_as_large_as_the_other(reader: TestCli
     headers = {"Content-Type": "application/octet-stream"}
     answer = reader.post(f"{PATH}.npy", content=bytes(784 * 1000), headers=headers)
     assert rows(answer).shape == (1000, 10)
-    answer = reader.post(f"{PATH}.npy", content=bytes(11 * 1024**2), headers=headers)
+    answer = reader.post(f"{PATH}.npy", content=bytes(predict.MAX_BODY_BYTES + 1), headers=headers)
     check_problem(answer, 413)
     assert "fewer images" in answer.json()["detail"]
 
