@@ -14,7 +14,10 @@ def serve(
     port: Port = None,
     uds: Annotated[
         Path | None,
-        typer.Option(help="UNIX socket to listen on, instead of an address and a port."),
+        typer.Option(
+            help="UNIX socket to listen on, instead of an address and a port.",
+            show_default="MLP_UDS or none",
+        ),
     ] = None,
     data_dir: DataDir = None,
     insecure: Annotated[
