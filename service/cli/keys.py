@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.cli.options import DataDir, load_settings
+from service.cli.options import DataDir, Json, load_settings
 from service.cli.stored_data import database_of
 
 if TYPE_CHECKING:
@@ -27,7 +27,10 @@ def create(
         typer.Option(help="Owner of the key's jobs: up to 64 letters, digits, '.', '_' or '-'."),
     ],
     name: Annotated[
-        str | None, typer.Option(help="A name by which you know the key, such as 'laptop at home'.")
+        str | None,
+        typer.Option(
+            help="A name by which you know the key, such as 'laptop at home'.", show_default="none"
+        ),
     ] = None,
     scope: Annotated[
         list[str], typer.Option(help="read, predict, train or admin; may be repeated.")
@@ -38,6 +41,7 @@ def create(
             metavar="OWNER",
             help="Let the key predict with the models of another owner; needs --scope predict "
             "and no other scope.",
+            show_default="only its own",
         ),
     ] = None,
     expires: Annotated[
@@ -71,9 +75,7 @@ def create(
 
 @app.command("list")
 def list_keys(
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print each key as one line of JSON.")
-    ] = False,
+    as_json: Json = False,
     data_dir: DataDir = None,
 ) -> None:
     """List all keys: id, name, owner, scopes, time of creation and of last use, and validity.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from service.cli.options import DataDir, load_settings
+from service.cli.options import DataDir, Json, load_settings
 from service.cli.stored_data import database_of
 from service.cli.tables import print_rows
 from service.cli.terminal import counted
@@ -31,11 +31,12 @@ def prune(
         typer.Option(min=0, help="Number of finished jobs to keep.", show_default="MLP_KEEP_JOBS"),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Delete nothing; show what would be deleted.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Delete nothing; show what would be deleted.", show_default="off"
+        ),
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print each job as one line of JSON.")
-    ] = False,
+    as_json: Json = False,
     data_dir: DataDir = None,
 ) -> None:
     """Delete the finished jobs of a data directory beyond the number to keep. A server may run.
