@@ -19,6 +19,7 @@ from mlp_client.job_spec import PresetName
 from mlp_core import Network, predict_probabilities, scaled
 from service.domain.errors import BadImage
 from service.inference import image_decoding, image_normalization
+from service.inference.grey_levels import Grey
 
 SHEET = ROOT / "docs" / "drawn.png"
 COMPARED = ("mlp-relu", "mlp-augmented")
@@ -54,7 +55,7 @@ def read(style: str) -> Read:
     return Read(scaled(pixels.reshape(len(seen), -1)), np.array([label for label, _ in seen]))
 
 
-def _seen(label: int, file: bytes) -> tuple[int, image_decoding.Grey]:
+def _seen(label: int, file: bytes) -> tuple[int, Grey]:
     try:
         return label, image_normalization.normalize(image_decoding.decode(file)).pixels
     except BadImage:

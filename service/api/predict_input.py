@@ -25,7 +25,7 @@ from service.api.predict_schema import (
 )
 from service.domain.errors import BadImage, DatasetNotFound
 from service.inference import image_decoding
-from service.inference.image_decoding import Grey
+from service.inference.grey_levels import Grey
 from service.inference.predict import Image, Images, Options
 from service.store.datasets import DatasetStore
 

@@ -2,14 +2,10 @@
 
 import io
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from service.domain.errors import BadImage
-
-Grey = NDArray[np.uint8]
-"""(h, w): grey levels from 0 (black) to 255 (white)."""
+from service.inference.grey_levels import Grey, grey_of
 
 MNIST_SIDE = 28
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
@@ -43,7 +39,7 @@ def decode(data: bytes) -> Grey:
             _check_header(image)
             _check_scans(image, data)
             ImageOps.exif_transpose(image, in_place=True)
-            return _grey(image)
+            return grey_of(image)
     except BadImage:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -132,27 +128,3 @@ def _too_many_pixels() -> BadImage:
         "too_many_pixels",
         f"The picture has more than {MAX_PIXELS:,} pixels; scale it down, 500x500 is plenty.",
     )
-
-
-def _grey(image: Image.Image) -> Grey:
-    if image.mode.startswith("I"):  # I;16, I;16B, …: Pillow's own conversion clips, not scales
-        return (np.asarray(image).astype(np.int64).clip(0, 65535) >> 8).astype(np.uint8)
-    if image.has_transparency_data:
-        return _on_paper(image.convert("RGBA"))
-    # By way of RGB, because not every mode (CMYK, LAB) can be converted to grey directly.
-    return np.array(image if image.mode == "L" else image.convert("RGB").convert("L"))
-
-
-def _on_paper(image: Image.Image) -> Grey:
-    """Put a picture with transparent parts on the paper it was drawn for.
-
-    A mostly transparent picture is a drawing: it gets white paper under dark strokes and black
-    paper under light ones. Any other picture shows its own paper, so it gets the median grey level
-    of what is visible.
-    """
-    grey = np.asarray(image.convert("RGB").convert("L"), np.float32)
-    alpha = np.asarray(image.getchannel("A"), np.float32) / 255
-    visible = grey[alpha > 0.5] if (alpha > 0.5).any() else grey[alpha > 0]
-    middle = float(np.median(visible)) if visible.size else 255.0
-    paper = middle if alpha.mean() > 0.5 else 255.0 if middle < 128 else 0.0
-    return np.rint(grey * alpha + paper * (1 - alpha)).astype(np.uint8)

@@ -13,7 +13,8 @@ from PIL import Image, ImageFilter
 
 from service.domain.errors import BadImage
 from service.inference import ink_detection
-from service.inference.image_decoding import MNIST_SIDE, Grey
+from service.inference.grey_levels import Grey
+from service.inference.image_decoding import MNIST_SIDE
 from service.inference.ink_detection import Box, Floats
 
 INK_SIDE = 20

@@ -10,7 +10,8 @@ import numpy as np
 from mlp_core import Network, predict_probabilities, scaled
 from service.domain.errors import BadImage, NetworkDiverged
 from service.inference import image_decoding
-from service.inference.image_decoding import MNIST_SIDE, Grey
+from service.inference.grey_levels import Grey
+from service.inference.image_decoding import MNIST_SIDE
 from service.inference.image_normalization import (
     Normalized,
     Report,
