@@ -51,7 +51,7 @@ class Prediction(SparseRecord):
     warnings: list[str] = Field(
         [],
         description="Reasons to doubt the prediction: `low_contrast`, `thin_strokes`, "
-        "`several_shapes`, `touches_border`.",
+        "`several_shapes`, `touches_border`, `ambiguous_range`.",
     )
     problem: Problem | None = Field(
         None, description="Why this image could not be read; absent if it could."

@@ -180,7 +180,7 @@ class ProblemItem(SparseRecord):
 
     pointer: str = Field(
         description="JSON Pointer to the value in the body, such as `#/hidden/0`, or the name of a "
-        "query parameter, such as `?limit`."
+        "query parameter or a form's field, such as `?limit`."
     )
     detail: str = Field(description="What is wrong with the value.")
     hint: str | None = Field(None, description="How to fix it, if the service has a suggestion.")
@@ -196,6 +196,13 @@ class Problem(SparseRecord):
     status: int = Field(description="HTTP status code.")
     detail: str = Field(description="What happened, and how to fix it.")
     code: str = Field(description="Machine-readable code, for example `job-not-found`.")
+    reason: str | None = Field(
+        None,
+        description="Why an image can't be read, if `code` is `bad-image`: `blank_image`, "
+        "`undecodable_image`, `unsupported_format`, `animated_image`, `too_many_pixels`, "
+        "`too_many_bytes`, `too_many_images`, `invalid_base64`, `unusable_array` or "
+        "`unknown_sample`.",
+    )
     errors: list[ProblemItem] | None = Field(
         None, description="The values that need a change, if the request had any."
     )

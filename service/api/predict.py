@@ -8,16 +8,24 @@ from fastapi.routing import APIRoute
 from pydantic import Field
 
 from mlp_client.predictions import Predictions
-from service.api import predict_input, predict_route, prediction_responses
+from service.api import (
+    form_input,
+    pixel_input,
+    predict_input,
+    predict_route,
+    prediction_responses,
+)
 from service.api.content_negotiation import OCTETS
 from service.api.dependencies import Services, ServicesDep
 from service.api.predict_schema import BINARY, DESCRIPTIONS, FORM, NPY, REQUEST_BODY
 from service.api.validation import QueryParameters
 from service.api.weights import Ref
+from service.domain.errors import BadImage
 from service.inference import predict as inference
-from service.inference.predict import Images, Normalize, Options
+from service.inference.predict import Normalize, Options
 
-MAX_BODY_BYTES = 10 * 1024**2
+MAX_BODY_BYTES = 28 * 1024**2
+"""A picture of 20 MB in base64, or in a form."""
 MANY_IMAGES = 64
 """Requests with more images count as large: with a large network, one of them can take as long as
 a thousand requests with one image."""
@@ -32,11 +40,22 @@ router = APIRouter(prefix=predict_route.PREFIX, tags=["models"])
 
 class ArrayQuery(QueryParameters):
     normalize: Normalize = Field("auto", description=DESCRIPTIONS["normalize"])
+    dtype: str | None = Field(
+        None,
+        pattern=pixel_input.DTYPE,
+        description="NumPy's name for the type of raw numbers in the body, such as `float32` or "
+        "`>i4` (big-endian); `uint8` if only `shape` is given.",
+    )
+    shape: str | None = Field(
+        None,
+        pattern=pixel_input.SHAPE,
+        description="The shape of raw numbers in the body, of one picture or of all: `28,28,3` is "
+        "RGB. By default each picture has 28x28.",
+    )
 
 
-class PredictQuery(QueryParameters):
+class PredictQuery(ArrayQuery):
     top_k: int = Field(3, ge=1, le=10, description=DESCRIPTIONS["top_k"])
-    normalize: Normalize = Field("auto", description=DESCRIPTIONS["normalize"])
     return_pixels: bool = Field(False, description=DESCRIPTIONS["return_pixels"])
 
 
@@ -56,14 +75,16 @@ async def predict(
 ) -> Response:
     """Predict which digit each image shows.
 
-    The body is one image file; several files, as multipart fields named `image`; an `.npy` array
-    (uint8 0-255 or float 0-1, one image or a batch); the raw pixels of 28x28 images (0-255, one
-    image after the other, as application/octet-stream); or JSON. Options in a JSON body take
-    precedence over the query parameters of the same names. If the only image can't be read, the
-    answer is an error; among several, each image that can't be read has a `problem` of its own.
+    The body is one image file; several files in a multipart form, in fields of any name; an `.npy`
+    or `.npz` array, or CSV (0-255 or 0-1, one image or a batch); the raw pixels of 28x28 images
+    (0-255, one image after the other, as application/octet-stream; `dtype` and `shape` declare
+    others); or JSON. If the media type is missing or general, the first bytes of the body decide.
+    Options in a JSON body or a form take precedence over the query parameters of the same names. If
+    the only image can't be read, the answer is an error; among several, each image that can't be
+    read has a `problem` of its own.
     """
     options = Options(query.top_k, query.normalize, query.return_pixels)
-    return await _answer(services, request, ref, options, as_array=False)
+    return await _answer(services, request, ref, query, options, as_array=False)
 
 
 @router.post(
@@ -87,29 +108,41 @@ async def predict_array(
     9 for each image, or NaN for an image among several that can't be read.
     """
     options = Options(normalize=query.normalize)
-    return await _answer(services, request, ref, options, as_array=True)
+    return await _answer(services, request, ref, query, options, as_array=True)
 
 
 async def _answer(
-    services: Services, request: Request, ref: str, options: Options, *, as_array: bool
+    services: Services,
+    request: Request,
+    ref: str,
+    query: ArrayQuery,
+    options: Options,
+    *,
+    as_array: bool,
 ) -> Response:
     media_type, headers = predict_input.media_type(request.headers), request.headers
     predict_input.check_type(media_type)
     if media_type == FORM:
-        files = await predict_input.uploads(request)
-        count, body = len(files), b""
+        parts = await form_input.parts_of(request)
+        count, body = len(parts), b""
     else:
-        files, body = [], await request.body()
+        parts, body = [], await request.body()
+        media_type = predict_input.actual_type(media_type, body)
         count = predict_input.count_at_most(media_type, body)
 
     def answer() -> Response:
-        images: Images = files
-        chosen = options
-        if media_type != FORM:
+        if media_type == FORM:
+            images, chosen = predict_input.read_form(parts, options)
+        else:
             parsed = predict_input.parse(media_type, body)
-            images, chosen = predict_input.read(media_type, parsed, options, services.datasets)
+            images, chosen = predict_input.read(
+                media_type, parsed, options, services.datasets, query.dtype, query.shape
+            )
         model = services.models.get(ref)
-        batch = inference.predict(model, images, chosen)
+        try:
+            batch = inference.predict(model, images, chosen)
+        except BadImage as exc:  # about the only image
+            raise exc.at(chosen.place(0)) from None
         return prediction_responses.response(batch, chosen, headers, as_array=as_array)
 
     many = predict_input.is_large(headers) or count > MANY_IMAGES

@@ -1,45 +1,72 @@
 """Reads the images out of a request's body, in whatever form a client sends them."""
 
-import base64
-import binascii
-import io
+import re
+from collections.abc import Sequence
 from dataclasses import replace
-from itertools import chain
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
-import numpy as np
-from fastapi import HTTPException, Request
+from fastapi import HTTPException
 from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
-from starlette.datastructures import Headers, UploadFile
+from starlette.datastructures import Headers
 
-from service.api.json_body import read_json
-from service.api.predict_schema import (
-    FORM,
-    JSON,
-    MAX_INPUTS,
-    NPY,
-    RAW,
-    ImageInput,
-    PredictRequest,
+from service.api import (
+    array_input,
+    base64_input,
+    csv_input,
+    form_input,
+    json_input,
+    pixel_input,
 )
-from service.domain.errors import BadImage, DatasetNotFound
-from service.inference import image_decoding
-from service.inference.grey_levels import Grey
-from service.inference.predict import Image, Images, Options
+from service.api.array_input import Pictures
+from service.api.json_body import read_json
+from service.api.predict_schema import CSV, FORM, JSON, MAX_INPUTS, NPY, NPZ, RAW
+from service.domain.errors import BadImage
+from service.inference import image_formats
+from service.inference.predict import Images, Options
 from service.store.datasets import DatasetStore
 
-MAX_FILES = 500
-"""Most files in a form. Each becomes a temporary file, and all other requests wait meanwhile."""
-MAX_ERRORS = 1000
 MAX_FIELDS = 4
 """Most fields of a request with one image, and of that image, for the quick path to read it."""
-MAX_HEADER_BYTES = 500
-"""Longest header of an .npy file. NumPy writes 128 bytes, and parses headers as Python, which a
-hostile header makes expensive."""
-NPY_START = b"\x93NUMPY"
 LARGE_BYTES = 64 * 1024
 """Larger bodies, and those of unknown length, can take seconds and many megabytes."""
+MAX_NUMBERS_BYTES = 10 * 1024**2
+"""A larger JSON body may only hold files in base64: a number takes many times its bytes."""
+MAX_VALUES = 100_000
+"""The most values in a larger JSON body."""
+
+IMAGE = "image/*"
+TEXT = "text/plain"
+URLENCODED = "application/x-www-form-urlencoded"
+GENERAL = {
+    "",
+    RAW,
+    URLENCODED,
+    TEXT,
+    "*/*",
+    "application/*",
+    "application/binary",
+    "application/force-download",
+    "application/download",
+    "application/unknown",
+    "application/x-binary",
+    "application/x-octet-stream",
+    "application/base64",
+    "binary/octet-stream",
+    "text/base64",
+}
+"""Media types that say nothing of the content; each is also what some client sends by default."""
+OTHER_NAMES = {
+    **dict.fromkeys(("text/json", "text/x-json", "application/x-json"), JSON),
+    **dict.fromkeys(("application/npy", "application/x-numpy", "application/numpy"), NPY),
+    **dict.fromkeys(("application/npz", "application/zip", "application/x-zip-compressed"), NPZ),
+    **dict.fromkeys(("application/csv", "application/vnd.ms-excel"), CSV),
+    **dict.fromkeys(("text/comma-separated-values", "text/tab-separated-values"), CSV),
+}
+KNOWN = {JSON, FORM, NPY, NPZ, CSV, IMAGE, *OTHER_NAMES}
+JSON_STARTS = re.compile(rb"(\xef\xbb\xbf)?\s*(\{\s*[\"}]|\[\s*[-\d\[{\"\]])")
+FIELD = re.compile(rb"[\w\[\].%-]{1,64}=")
+SIGNATURES = {image_formats.NPY: NPY, image_formats.ZIP: NPZ}
 
 Parsed = Any
 """The value in a JSON body, or the bytes of any other."""
@@ -57,29 +84,78 @@ def is_large(headers: Headers) -> bool:
 
 def check_type(media_type: str) -> None:
     """Refuse a media type that is not supported, before the body is read."""
-    if media_type not in (JSON, FORM, NPY, RAW) and not media_type.startswith("image/"):
-        raise HTTPException(
-            415,
-            "Send image/png, image/jpeg (or webp, bmp, gif), multipart/form-data, "
-            "application/json, application/x-npy or application/octet-stream, "
-            f"not {media_type[:100] or 'a body without Content-Type'}.",
-        )
+    if media_type in GENERAL or media_type in KNOWN or "/" not in media_type:
+        return
+    if media_type.startswith("image/") or media_type.endswith("+json"):
+        return
+    raise HTTPException(
+        415,
+        "Send a picture (image/png, image/jpeg or another image type), multipart/form-data, "
+        "application/json, application/x-npy, text/csv or application/octet-stream, "
+        f"not {media_type[:100]}.",
+    )
 
 
-async def uploads(request: Request) -> list[Image]:
-    """Return the files of a form."""
-    async with request.form(max_files=MAX_FILES, max_fields=10) as form:
-        files = [part for part in form.getlist("image") if isinstance(part, UploadFile)]
-        if not files:
-            raise HTTPException(422, "The form has no file in a field named 'image'.")
-        return [await file.read() for file in files]
+# --- What the body is -----------------------------------------------------------------------------
+
+
+def actual_type(media_type: str, body: bytes) -> str:
+    """Return what the body is: what its first bytes say, or else what its media type says.
+
+    Media types are often missing, general or wrong, and signatures can't be: JSON, text and forms
+    have none. The answer is one of JSON, FORM, NPY, NPZ, CSV, RAW, TEXT, URLENCODED and IMAGE.
+    """
+    if media_type == FORM:
+        return FORM
+    if media_type == JSON and body[:1] in b"{[":
+        return JSON
+    if found := _signature(media_type, body):
+        return SIGNATURES.get(found, IMAGE)
+    if media_type in KNOWN:
+        return OTHER_NAMES.get(media_type, media_type)
+    if media_type.endswith("+json"):
+        return JSON
+    return _guessed(media_type, body)
+
+
+def _signature(media_type: str, body: bytes) -> image_formats.Format | None:
+    """Return the format whose signature the body has; raw pixels may have a short one by chance."""
+    if len(body) % array_input.ROW == 0 and media_type in GENERAL:
+        return image_formats.surely_known(body)
+    return image_formats.known(body)
+
+
+def _guessed(media_type: str, body: bytes) -> str:
+    """Return what a body without a signature is, if its media type is general."""
+    if JSON_STARTS.match(body) and _ends_like_json(body):
+        return JSON
+    if media_type.startswith("image/"):
+        return IMAGE
+    if len(body) % array_input.ROW == 0 and not body[:200].isascii():
+        return RAW
+    if media_type == URLENCODED and (FIELD.match(body) or body.startswith(b"%")):
+        return URLENCODED
+    if csv_input.is_csv(body):
+        return CSV
+    return TEXT if base64_input.is_text_of_a_file(body) else RAW
+
+
+def _ends_like_json(body: bytes) -> bool:
+    """Return whether this may be JSON and not raw pixels that begin like it."""
+    return len(body) % array_input.ROW != 0 or body[-20:].rstrip()[-1:] in b"}]"
 
 
 def count_at_most(media_type: str, body: bytes) -> int:
     """Return how many images the body can hold, without parsing it."""
     if media_type == JSON:
-        return body.count(b"{")  # one for each input, and one around them
-    return len(body) // 784 if media_type in (NPY, RAW) else 1
+        # One `{` for each input and one around them; in other forms, 784 numbers and commas.
+        return max(body.count(b"{"), len(body) // (2 * array_input.ROW))
+    if media_type == NPZ:
+        return MAX_INPUTS
+    return 1 if media_type in (IMAGE, TEXT, URLENCODED) else len(body) // array_input.ROW
+
+
+# --- Reading it -----------------------------------------------------------------------------------
 
 
 def parse(media_type: str, body: bytes) -> Parsed:
@@ -93,6 +169,8 @@ def parse(media_type: str, body: bytes) -> Parsed:
         return body
     # Each part takes much more memory than its bytes, and so would the errors about it.
     limits = {b"{": MAX_INPUTS + 1, b"[": 32 * MAX_INPUTS, b'"': 10 * MAX_INPUTS + 100}
+    if len(body) > MAX_NUMBERS_BYTES:
+        limits[b","] = MAX_VALUES
     if len(body) > MAX_INPUTS and any(body.count(mark) > most for mark, most in limits.items()):
         raise HTTPException(
             422, f"The body has more parts than {MAX_INPUTS:,} inputs can have; send fewer inputs."
@@ -107,7 +185,7 @@ def parse(media_type: str, body: bytes) -> Parsed:
 def is_quick(media_type: str, parsed: Parsed) -> bool:
     """Return whether a small body is quick to read: without a file, and without many errors."""
     if media_type != JSON:
-        return media_type in (NPY, RAW) or media_type.startswith("image/")
+        return media_type in (NPY, RAW, IMAGE)
     fields = parsed if isinstance(parsed, dict) and len(parsed) <= MAX_FIELDS else {}
     inputs = fields.get("inputs")
     if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
@@ -116,171 +194,88 @@ def is_quick(media_type: str, parsed: Parsed) -> bool:
 
 
 def read(
-    media_type: str, parsed: Parsed, options: Options, datasets: DatasetStore
+    media_type: str,
+    parsed: Parsed,
+    options: Options,
+    datasets: DatasetStore,
+    dtype: str | None = None,
+    shape: str | None = None,
 ) -> tuple[Images, Options]:
     """Return the images in a body that `parse` returned, and the options with those in the body.
 
     A single image that can't be read may be in the list as its BadImage.
 
+    Args:
+        media_type: what `actual_type` returned.
+        parsed: what `parse` returned.
+        options: those in the query.
+        datasets: the data sets whose samples a JSON body may name.
+        dtype: the type of raw numbers, if the query declares it.
+        shape: the shape of raw numbers, if the query declares it.
+
     Raises:
-        RequestValidationError: the body is not a PredictRequest.
-        HTTPException: the array is not one of images.
+        RequestValidationError: a JSON body or a form has fields that are not known.
+        BadImage: the body is none of the forms, or its array is not one of images.
 
     """
-    if media_type == JSON:
-        request = _validated(parsed)
-        images = [
-            _image(datasets, given, f"#/inputs/{index}")
-            for index, given in enumerate(request.inputs)
-        ]
-        given = request.model_fields_set - {"inputs"}
-        return images, replace(options, **{name: getattr(request, name) for name in given})
-    if media_type.startswith("image/"):
+    if dtype or shape:
+        return _declared(media_type, parsed, dtype, shape), options
+    if media_type == IMAGE:
         return [parsed], options
-    if media_type == NPY or parsed.startswith(NPY_START):
-        return _from_npy(parsed), options
-    return _from_pixels(parsed), options
+    if media_type == RAW:
+        found = _from_raw(parsed)
+    elif media_type == JSON:
+        found, options = json_input.from_json(parsed, options, datasets)
+    elif media_type == URLENCODED:
+        found, options = _from_urlencoded(parsed, options, datasets)
+    else:
+        found = READERS[media_type](parsed)
+    return found.images, replace(options, ambiguous=found.ambiguous, places=found.places)
 
 
-# --- Arrays ---------------------------------------------------------------------------------------
+def read_form(parts: Sequence[form_input.Part], options: Options) -> tuple[Images, Options]:
+    """Return the images in a form, and the options with those in its fields."""
+    found, options = form_input.from_form(parts, options)
+    return found.images, replace(options, ambiguous=found.ambiguous, places=found.places)
 
 
-def _from_pixels(data: bytes) -> np.ndarray:
-    if not data or len(data) % 784:
-        raise HTTPException(
-            422,
-            "application/octet-stream must be an .npy array, or 784 bytes for each image: 28 rows "
-            f"of 28 pixels, 0 (black) to 255 (white ink). This body has {len(data):,} bytes.",
-        )
-    _check_count(len(data) // 784)
-    return np.frombuffer(data, np.uint8).reshape(-1, 28, 28)
-
-
-def _check_count(count: int) -> None:
-    if not 1 <= count <= MAX_INPUTS:
-        raise HTTPException(422, f"The array must hold 1 to {MAX_INPUTS:,} images.")
-
-
-def _from_npy(data: bytes) -> np.ndarray:
-    """Return the images in an .npy file; its header is checked before anything is allocated."""
-    file = io.BytesIO(data)
-    shape, fortran, dtype = _npy_header(file)
-    sides = shape[-2:] if shape[-2:] == (28, 28) else shape[-1:]
-    if sides not in ((28, 28), (784,)) or len(shape) - len(sides) > 1:
-        raise HTTPException(422, "The array's shape must be (28, 28), (784,) or a batch of these.")
-    if not (dtype == np.uint8 or dtype.kind == "f"):
-        raise HTTPException(422, "The array must be uint8 (0-255) or float (0-1).")
-    count = int(np.prod(shape, dtype=object)) // 784
-    _check_count(count)
-    if len(data) - file.tell() != count * 784 * dtype.itemsize:
-        raise HTTPException(422, "The array's data is not as long as its header says.")
-    array = np.frombuffer(data, dtype, offset=file.tell())
-    array = array.reshape(shape, order="F" if fortran else "C").reshape(count, 28, 28)
-    return np.ascontiguousarray(array if array.dtype == np.uint8 else _bytes_of(array))
-
-
-def _npy_header(file: io.BytesIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Return shape, Fortran order and type of the array in an .npy file."""
-    readers = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }
-    try:
-        read = readers[np.lib.format.read_magic(file)]
-        shape, fortran, dtype = read(file, max_header_size=MAX_HEADER_BYTES)
-        return tuple(int(size) for size in shape), fortran, dtype  # a header may say True for 1
-    except Exception as exc:  # NumPy reads the header as Python, so garbage may raise anything
-        raise HTTPException(422, "The body is not an .npy file (version 1 or 2).") from exc
-
-
-def _bytes_of(values: np.ndarray) -> Grey:
-    """Return values in [0, 1] as pixels 0-255."""
-    if not ((values >= 0) & (values <= 1)).all():  # false for NaN too
-        raise HTTPException(422, "The array's floats must lie in 0-1; send 0-255 as uint8.")
-    pixels: Grey = np.rint(values * 255).astype(np.uint8)
-    return pixels
-
-
-# --- JSON -----------------------------------------------------------------------------------------
-
-
-def _validated(parsed: Parsed) -> PredictRequest:
-    try:
-        # Not `model_validate_json`, which takes nearly twice as long over a million numbers.
-        return PredictRequest.model_validate(parsed)
-    except ValidationError as exc:
-        if exc.error_count() > MAX_ERRORS:  # describing each of them would take seconds
-            raise HTTPException(422, f"{exc.error_count():,} values need a change.") from exc
-        found = exc.errors(include_url=False, include_context=True)
-        errors = [{**error, "loc": ("body", *error["loc"])} for error in found]
-        raise RequestValidationError(errors) from exc
-
-
-def _image(datasets: DatasetStore, given: ImageInput, pointer: str) -> Image:
-    """Return an input's image, or the error with its place in the body."""
-    try:
-        if given.base64 is not None:
-            return _from_base64(given.base64)
-        if given.dataset is not None:
-            return _from_dataset(datasets, given.dataset, given.split, given.index or 0)
-        if given.pixels is not None:
-            cells = _from_cells(given.pixels, {int, float}, 255)
-            if (cells % 1).any():
-                raise BadImage("undecodable_image", "pixels must be whole numbers from 0 to 255.")
-        else:
-            cells = np.rint(_from_cells(given.values or [], {int, float}, 1) * 255)
-        return cells.astype(np.uint8)
-    except BadImage as exc:
-        return BadImage(exc.code, f"{pointer}: {exc}")
-    except DatasetNotFound as exc:
-        return BadImage("undecodable_image", f"{pointer}: {exc}")
-
-
-def _from_base64(text: str) -> bytes:
-    head, _, payload = text.rpartition("base64,")
-    if head and not head.startswith("data:"):
-        payload = text
-    if len(payload) > image_decoding.MAX_IMAGE_BYTES * 4 // 3 + 4:
-        raise image_decoding.too_many_bytes()
-    try:
-        return base64.b64decode(payload, validate=True)
-    except (binascii.Error, ValueError) as exc:
-        raise BadImage("undecodable_image", "the text is not valid base64.") from exc
-
-
-def _from_dataset(datasets: DatasetStore, name: str, split: str, index: int) -> Grey:
-    info = datasets.describe(name)
-    images = getattr(datasets.open(name), split).images
-    if index >= len(images):
-        raise BadImage("undecodable_image", f"{split} has rows 0 to {len(images) - 1}.")
-    image: Grey = images[index].reshape(info.image_shape)
-    return image
-
-
-def _from_cells(cells: list[Any], numbers: set[type], highest: int) -> np.ndarray:
-    """Return 784 numbers, or rows of them, between 0 and `highest`, as an array (h, w)."""
-    flat = len(cells) == 784 and not isinstance(cells[0], list)
-    rows = [cells] if flat else cells
-    # Checked before NumPy sees it, which would make every cell as large as the longest text.
-    if not _is_grid(rows, numbers):
-        kind = "whole numbers" if highest == 255 else "numbers"
+def _declared(media_type: str, body: bytes, dtype: str | None, shape: str | None) -> Images:
+    if media_type not in (RAW, URLENCODED, TEXT, CSV):
         raise BadImage(
-            "undecodable_image",
-            f"send 784 {kind} from 0 to {highest}, or rows of them, all of equal length.",
+            "unusable_array",
+            "?dtype and ?shape describe bare pixels (application/octet-stream); this body says "
+            "itself what it is. Leave them out.",
         )
-    if len(rows) * len(rows[0]) > image_decoding.MAX_PIXELS:
-        raise BadImage("too_many_pixels", f"it has more than {image_decoding.MAX_PIXELS:,} pixels.")
-    array = np.array(rows)
-    if array.dtype.kind == "O" or not ((array >= 0) & (array <= highest)).all():
-        raise BadImage("undecodable_image", f"all numbers must lie between 0 and {highest}.")
-    return array.reshape(28, 28) if flat else array
+    return pixel_input.from_bytes(body, dtype, shape).images
 
 
-def _is_grid(rows: list[Any], numbers: set[type]) -> bool:
-    """Return whether these are rows of equal length with nothing but numbers."""
-    if not rows or not isinstance(rows[0], list) or not rows[0]:
-        return False
-    width = len(rows[0])
-    # Lengths first, because looking at every number of a large picture takes long.
-    even = all(isinstance(row, list) and len(row) == width for row in rows)
-    return even and numbers.issuperset(map(type, chain.from_iterable(rows)))
+def _from_raw(body: bytes) -> Pictures:
+    """Return raw pixels, or say what else the body is."""
+    form = image_formats.identify(body) if len(body) % array_input.ROW else image_formats.UNKNOWN
+    if form in (image_formats.UNKNOWN, image_formats.EMPTY):
+        return pixel_input.from_bytes(body)
+    return Pictures([body])  # decoding it names the format, and the way out
+
+
+def _from_text(body: bytes) -> Pictures:
+    return Pictures([base64_input.decoded(body.decode("latin-1"))])
+
+
+def _from_urlencoded(
+    body: bytes, options: Options, datasets: DatasetStore
+) -> tuple[Pictures, Options]:
+    """Return the images in a form, or in a body that was percent-encoded as a whole."""
+    if FIELD.match(body) and not body.startswith(b"%"):
+        return form_input.from_form(form_input.parts_of_urlencoded(body), options)
+    whole = unquote_to_bytes(body)
+    inner = actual_type(RAW, whole)
+    images, options = read(inner, parse(inner, whole), options, datasets)
+    return Pictures(images, options.ambiguous, options.places), options
+
+
+READERS = {
+    NPY: array_input.from_npy,
+    NPZ: array_input.from_npz,
+    CSV: csv_input.from_csv,
+    TEXT: _from_text,
+}

@@ -11,6 +11,7 @@ from service.inference.predict import Normalize
 MAX_INPUTS = 10_000
 JSON, FORM = "application/json", "multipart/form-data"
 NPY, RAW = "application/x-npy", "application/octet-stream"
+NPZ, CSV = "application/x-npz", "text/csv"
 
 DESCRIPTIONS = {
     "top_k": "How many labels to return for each image, most probable first.",
@@ -55,17 +56,22 @@ class ImageInput(BaseModel):
         return self
 
 
-class PredictRequest(BaseModel):
-    """Images to predict, and options for the answer."""
+class PredictOptions(BaseModel):
+    """Options for the answer, in a body that also holds the images."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
+
+    top_k: WholeNumber = Field(3, ge=1, le=10, description=DESCRIPTIONS["top_k"])
+    normalize: Normalize = Field("auto", description=DESCRIPTIONS["normalize"])
+    return_pixels: bool = Field(False, description=DESCRIPTIONS["return_pixels"])
+
+
+class PredictRequest(PredictOptions):
+    """Images to predict, and options for the answer."""
 
     inputs: list[ImageInput] = Field(
         min_length=1, max_length=MAX_INPUTS, description="The images, in one or several forms."
     )
-    top_k: WholeNumber = Field(3, ge=1, le=10, description=DESCRIPTIONS["top_k"])
-    normalize: Normalize = Field("auto", description=DESCRIPTIONS["normalize"])
-    return_pixels: bool = Field(False, description=DESCRIPTIONS["return_pixels"])
 
 
 SEVEN_PNG = (
@@ -79,15 +85,16 @@ BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 PREDICT_FORM: dict[str, Any] = {
     "title": "PredictForm",
     "type": "object",
-    "description": "Image files as the parts of a form.",
+    "description": "Image files as the parts of a form, in fields of any name, and options.",
     "properties": {
         "image": {
             "type": "array",
             "items": BINARY["schema"],
             "description": "The files; repeat the field for several.",
-        }
+        },
+        **PredictOptions.model_json_schema()["properties"],
     },
-    "required": ["image"],
+    "additionalProperties": BINARY["schema"],
 }
 """The schema of a form. The endpoint reads bodies itself, so FastAPI can't describe them."""
 REQUEST_BODY: dict[str, Any] = {

@@ -58,10 +58,12 @@ def _predictions(batch: PredictedBatch, options: Options) -> list[dict[str, Any]
     found = [_prediction(*row) for row in rows]
     for index, other in images.others.items():
         if isinstance(other, BadImage):
-            problem = Prediction(problem=problem_responses.of(other))
+            problem = Prediction(problem=problem_responses.of(other.at(options.place(index))))
             found[index] = problem.model_dump(exclude_none=True)
         else:
             found[index] |= {"input": _input(other), "warnings": other.warnings}
+    for index in options.ambiguous:
+        found[index]["warnings"] = [*found[index]["warnings"], "ambiguous_range"]
     if options.return_pixels:
         for prediction, pixels in zip(found, images.pixels, strict=True):
             if "input" in prediction:

@@ -104,7 +104,17 @@ def of(exc: ServiceError) -> Problem:
         ProblemItem(pointer=flaw.pointer, detail=flaw.detail, hint=flaw.hint)
         for flaw in getattr(exc, "flaws", ())[:MAX_ITEMS]
     ]
-    return problem(code, shortened(str(exc)), items)
+    found = problem(code, shortened(str(exc)), items)
+    return found.model_copy(update=_about_image(exc)) if isinstance(exc, BadImage) else found
+
+
+def _about_image(exc: BadImage) -> dict[str, Any]:
+    """Return the reason, and where the image stands in the request if that is known."""
+    if exc.place is None:
+        return {"reason": exc.code}
+    detail = str(exc).removeprefix(f"{exc.place}: ")
+    item = ProblemItem(pointer=shortened(exc.place), detail=shortened(detail))
+    return {"reason": exc.code, "errors": [item]}
 
 
 def answer(found: Problem, headers: Mapping[str, str] | None = None) -> Response:

@@ -25,7 +25,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-ImageFault = Literal["undecodable_image", "too_many_pixels", "animated_image", "blank_image"]
+ImageFault = Literal[
+    "blank_image",
+    "undecodable_image",
+    "unsupported_format",
+    "animated_image",
+    "too_many_pixels",
+    "too_many_bytes",
+    "too_many_images",
+    "invalid_base64",
+    "unusable_array",
+    "unknown_sample",
+]
+"""Why an image can't be read, for programs."""
 
 
 class ServiceError(Exception):
@@ -138,9 +150,16 @@ class KeyReused(Refused):
 class BadImage(ServiceError):
     """The bytes or pixels do not show a digit; the message says what to change."""
 
-    def __init__(self, code: ImageFault, message: str) -> None:
-        self.code = code
+    def __init__(self, code: ImageFault, message: str, place: str | None = None) -> None:
+        self.code, self.place = code, place
         super().__init__(message)
+
+    def at(self, place: str | None) -> "BadImage":
+        """Return the same error about the image at this place of the request.
+
+        The place is a JSON Pointer into the body, or the name of a form's field.
+        """
+        return BadImage(self.code, str(self), self.place or place)
 
 
 class Broken(ServiceError):

@@ -1,55 +1,72 @@
 """Decodes image files from other apps to grey pixels, without trusting anything in them."""
 
 import io
+import math
+from collections.abc import Callable
 
 from PIL import Image, ImageOps
 
-from service.domain.errors import BadImage
+from service.domain.errors import BadImage, ImageFault
+from service.inference import image_formats, image_structure
 from service.inference.grey_levels import Grey, grey_of
+from service.inference.image_formats import AVIF, HEIF, JPEG, PNG_START, WEBP, Format
 
 MNIST_SIDE = 28
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
-MAX_IMAGE_BYTES = 1024**2
-MAX_PIXELS = 4_000_000
-MAX_CHUNKS = 2_000
-"""The most chunks a PNG may have; encoders write one for 8 kB or more of pixels."""
-MAX_SCANS = 64
-"""The most scans a JPEG may have. Progressive files have about ten, and each takes as long to
-decode as the whole picture."""
-PNG_START = b"\x89PNG\r\n\x1a\n"
-JPEG_START = b"\xff\xd8\xff"
-PNG_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"acTL", b"fcTL", b"IDAT", b"eXIf", b"IEND"}
-"""The chunks that make up the picture. Some other chunks unpack to many megabytes."""
+MAX_IMAGE_BYTES = 20 * 1024**2
+FULL_PIXELS = 4_000_000
+"""Larger pictures are decoded at a reduced size."""
+REDUCED_PIXELS = 1_000_000
+"""The most pixels of a picture that is reduced: plenty for a digit that fills a tenth of it."""
+MAX_PIXELS = {JPEG: 52_000_000, HEIF: 25_000_000, AVIF: 13_000_000, WEBP: 8_000_000}
+"""The most pixels of a picture, by format. JPEGs are reduced while they are decoded. The decoders
+of the others hold the whole picture, and some of them several copies."""
+MAX_OTHER_PIXELS = 16_000_000
+"""The same for the other formats, and for progressive JPEGs, whose decoder holds all of it too."""
+JPEG_COST = 4
+"""Decoding this many pixels of a large JPEG takes as long as one of other formats."""
+ORIENTATION = 0x0112
 
 
-def decode(data: bytes) -> Grey:
-    """Return the picture in `data` (PNG, JPEG, WebP, BMP or GIF), upright, as grey (h, w).
+def decode(data: bytes, spend: Callable[[int], None] = lambda pixels: None) -> Grey:
+    """Return the picture in `data`, upright, as grey (h, w).
 
     The format, the size and the number of frames are read from the header and checked before any
-    pixel is decoded. Transparent parts become paper; 16-bit pictures keep their upper 8 bits.
+    pixel is decoded. Pictures of more than FULL_PIXELS are reduced. Transparent parts become paper;
+    16-bit pictures keep their upper 8 bits.
+
+    Args:
+        data: the bytes of an image file.
+        spend: called before the pixels are decoded, with the number that they count as.
 
     Raises:
-        BadImage: undecodable_image, too_many_pixels or animated_image.
+        BadImage: it is no picture that can be read, too large, or an animation.
 
     """
     if len(data) > MAX_IMAGE_BYTES:
         raise too_many_bytes()
+    form = image_formats.identify(data)
+    if form.decoder is None:
+        raise _unsupported(form)
     try:
-        with Image.open(io.BytesIO(_checked(data)), formats=FORMATS) as image:
-            _check_header(image)
-            _check_scans(image, data)
-            ImageOps.exif_transpose(image, in_place=True)
-            return grey_of(image)
+        file = io.BytesIO(image_structure.checked(form, data))
+        with Image.open(file, formats=(form.decoder,)) as image:
+            _check_header(image, form, data)
+            pixels = image.width * image.height
+            large = pixels > FULL_PIXELS
+            spend(pixels // JPEG_COST if large and form is JPEG else pixels)
+            upright = _reduced(image, form) if large else image
+            ImageOps.exif_transpose(upright, in_place=True)
+            return grey_of(upright)
     except BadImage:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise _too_many_pixels() from None
+        raise _too_many_pixels(form) from None
     except Exception:
         # A decoder may raise anything on garbage, and its message may quote the file: drop both.
         raise BadImage(
             "undecodable_image",
-            "The bytes are not a complete PNG, JPEG, WebP, BMP or GIF picture; "
-            "send the whole file, unchanged.",
+            f"The bytes begin like {form.name}, but are not a complete one. Send the whole file, "
+            "unchanged; with curl, use --data-binary, because -d drops line breaks.",
         ) from None
 
 
@@ -64,67 +81,67 @@ def is_small_png(data: bytes) -> bool:
 
 def too_many_bytes() -> BadImage:
     return BadImage(
-        "too_many_pixels",
+        "too_many_bytes",
         f"An image may have at most {MAX_IMAGE_BYTES:,} bytes: send a smaller one.",
     )
 
 
-def _checked(data: bytes) -> bytes:
-    """Return a PNG without its texts and colour profiles, and any other file unchanged.
-
-    Raises:
-        BadImage: the file's structure would keep Pillow busy for long.
-
-    """
-    if data.startswith(JPEG_START):
-        _check_segments(data)
-    if not data.startswith(PNG_START):
-        return data
-    kept, at = [PNG_START], len(PNG_START)
-    for _ in range(MAX_CHUNKS):
-        end = at + 12 + int.from_bytes(data[at : at + 4])
-        if data[at + 4 : at + 8] in PNG_CHUNKS:
-            kept.append(data[at:end])
-        if end >= len(data):
-            return b"".join(kept)
-        at = end
-    raise BadImage("undecodable_image", f"The PNG has more than {MAX_CHUNKS:,} chunks.")
+def _unsupported(form: Format) -> BadImage:
+    code: ImageFault = "unsupported_format"
+    if form in image_formats.NOT_A_FORMAT:
+        code = "undecodable_image"
+    return BadImage(code, f"The bytes are {form.name}, which can't be read: {form.remedy}.")
 
 
-def _check_segments(data: bytes) -> None:
-    """Refuse a JPEG with anything but segments before its pixels: Pillow looks at each byte."""
-    at = len(JPEG_START) - 1
-    for _ in range(MAX_CHUNKS):
-        while data[at : at + 2] == b"\xff\xff" and data[at : at + 9] != b"\xff" * 9:
-            at += 1
-        if data[at : at + 2] == b"\xff\xda":
-            return
-        if data[at : at + 1] != b"\xff" or data[at + 1 : at + 2] in (b"", b"\0", b"\xff"):
-            break
-        at += 2 + max(2, int.from_bytes(data[at + 2 : at + 4]))
-    raise BadImage(
-        "undecodable_image", "The JPEG has no pixels, or something other than segments before them."
-    )
+def _check_header(image: Image.Image, form: Format, data: bytes) -> None:
+    pixels = image.width * image.height
+    if pixels > _most_pixels(form, data):
+        raise _too_many_pixels(form)
+    if form is JPEG:
+        image_structure.check_scans(data, pixels)
+    elif getattr(image, "is_animated", False):
+        raise BadImage("animated_image", f"It is {form.name} of several frames; send a single one.")
 
 
-def _check_scans(image: Image.Image, data: bytes) -> None:
-    if image.format in ("JPEG", "MPO") and data.count(b"\xff\xda") > MAX_SCANS:
-        raise BadImage(
-            "undecodable_image",
-            f"The JPEG has more than {MAX_SCANS} scans; save it as a baseline JPEG or as PNG.",
-        )
+def _most_pixels(form: Format, data: bytes) -> int:
+    if form is JPEG and image_structure.is_progressive(data):
+        return MAX_OTHER_PIXELS
+    return MAX_PIXELS.get(form, MAX_OTHER_PIXELS)
 
 
-def _check_header(image: Image.Image) -> None:
-    if image.width * image.height > MAX_PIXELS:
-        raise _too_many_pixels()
-    # A phone's MPO is a JPEG with a thumbnail appended: several frames, but one picture.
-    if getattr(image, "is_animated", False) and image.format != "MPO":
-        raise BadImage("animated_image", "The picture has several frames; send a single one.")
-
-
-def _too_many_pixels() -> BadImage:
+def _too_many_pixels(form: Format) -> BadImage:
+    limits = {JPEG: f"or {MAX_OTHER_PIXELS:,} if it is progressive"}
+    more = limits.get(form, f"and a JPEG {MAX_PIXELS[JPEG]:,}")
+    most = MAX_PIXELS.get(form, MAX_OTHER_PIXELS)
     return BadImage(
         "too_many_pixels",
-        f"The picture has more than {MAX_PIXELS:,} pixels; scale it down, 500x500 is plenty.",
+        f"The picture has too many pixels: {form.name} may have {most:,}, {more}. Scale it down; "
+        "500x500 is plenty.",
     )
+
+
+# --- Large pictures -------------------------------------------------------------------------------
+
+
+def _reduced(image: Image.Image, form: Format) -> Image.Image:
+    """Return a large picture at a reduced size."""
+    factor = math.ceil(math.sqrt(image.width * image.height / REDUCED_PIXELS))
+    if form is JPEG:
+        # The decoder supports 1/2, 1/4 and 1/8, and takes the smallest that is not below this size.
+        side = 1 << min(3, (factor - 1).bit_length())
+        image.draft(None, (image.width // side, image.height // side))
+        return image
+    image.load()
+    small = _reducible(image).reduce(factor)
+    if orientation := image.getexif().get(ORIENTATION):  # lost if it is not kept as Exif data
+        small.getexif()[ORIENTATION] = orientation
+    return small
+
+
+def _reducible(image: Image.Image) -> Image.Image:
+    """Return a picture in a mode whose pixels can be averaged."""
+    if image.mode == "1":
+        return image.convert("L")
+    if image.mode in ("P", "PA") or "transparency" in image.info:
+        return image.convert("RGBA" if image.has_transparency_data else "RGB")
+    return image

@@ -1,7 +1,7 @@
 """The one way from images to predictions: normalise them, then run them through a network."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,7 +31,8 @@ SHAPE = (MNIST_SIDE, MNIST_SIDE)
 BLOCK = 500
 """Images per forward pass; as floats they fit into the processor's cache."""
 MAX_PIXELS = 16_000_000
-"""Most pixels that are decoded for one request; a small body can hold very large pictures."""
+"""Most pixels that are decoded for one request; a small body can hold very large pictures. The last
+picture may exceed it."""
 REDRAWING_PIXELS = 16_000
 """Redrawing even a small picture takes as long as decoding this many pixels."""
 MAX_REDRAWN = MAX_PIXELS // REDRAWING_PIXELS
@@ -39,11 +40,19 @@ MAX_REDRAWN = MAX_PIXELS // REDRAWING_PIXELS
 
 @dataclass(frozen=True)
 class Options:
-    """The options of a prediction request."""
+    """The options of a prediction request, and what its reader knows about the images."""
 
     top_k: int = 3
     normalize: Normalize = "auto"
     return_pixels: bool = False
+    ambiguous: Collection[int] = ()
+    """The indices of images whose numbers fit the range 0-1 as well as 0-255."""
+    places: Sequence[str] = ()
+    """Where each image stands in the request, if it can be said."""
+
+    def place(self, index: int) -> str | None:
+        """Return where an image stands in the request."""
+        return self.places[index] if index < len(self.places) else None
 
 
 class TakesTooLong(Exception):
@@ -161,7 +170,7 @@ def _normalized_all(images: Images, normalize: Normalize, *, quick: bool) -> Nor
 def _check_redrawn(count: int) -> None:
     if count > MAX_REDRAWN:
         raise BadImage(
-            "too_many_pixels",
+            "too_many_images",
             f"{count:,} of these pictures must be brought into MNIST's form, and one request "
             f"may have at most {MAX_REDRAWN:,} of them: send several requests, or use "
             "normalize=never.",
@@ -220,8 +229,11 @@ def _normalized_or_bad(
         return image
     try:
         budget.check()
-        grey = _decoded(image)
-        budget.spend(grey.size)
+        if isinstance(image, bytes):
+            grey = image_decoding.decode(image, budget.spend)
+        else:
+            grey = image
+            budget.spend(grey.size)
         if normalize == "never":
             return _not_normalized(grey)
         found = to_mnist_form(grey, always=normalize == "always")

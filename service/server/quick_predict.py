@@ -50,9 +50,10 @@ class QuickPredict:
         model = services.models.cached(scope["path"].split("/")[3])
         if message.get("more_body") or model is None or model.nbytes > MAX_MODEL_BYTES:
             return None
-        media_type, options = predict_input.media_type(headers), Options()
+        body, options = message.get("body", b""), Options()
+        media_type = predict_input.actual_type(predict_input.media_type(headers), body)
         try:
-            parsed = predict_input.parse(media_type, message.get("body", b""))
+            parsed = predict_input.parse(media_type, body)
             if not predict_input.is_quick(media_type, parsed):
                 return None
             images, options = predict_input.read(media_type, parsed, options, services.datasets)

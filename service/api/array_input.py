@@ -1,0 +1,226 @@
+"""Turns arrays of numbers into grey pictures: any layout and type whose meaning is plain."""
+
+import io
+import math
+import zipfile
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+
+from service.api.predict_schema import MAX_INPUTS
+from service.domain.errors import BadImage
+from service.inference.grey_levels import Grey, grey_of
+from service.inference.predict import Images
+
+MAX_HEADER_BYTES = 500
+"""Longest header of an .npy file. NumPy writes 128 bytes, and parses headers as Python, which a
+hostile header makes expensive."""
+MAX_UNPACKED_BYTES = 32 * 1024**2
+"""The most bytes that an .npz file may unpack to."""
+MAX_MEMBERS = 20
+SIDE, ROW = 28, 784
+LARGEST = 4_000_000
+"""The most pixels of a picture that comes as numbers."""
+CHANNELS = (3, 4)
+ACCEPTED = (
+    "Send uint8 0-255 or floats 0-1, of shape (28, 28), (784,), (n, 28, 28) or (n, 784); pictures "
+    "of other sizes as (h, w) or (n, h, w), in colour as (h, w, 3) or (n, h, w, 3)"
+)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures in a body or in a part of one."""
+
+    images: Images
+    ambiguous: Collection[int] = ()
+    """The indices of pictures whose numbers are all 0 or 1: they fit the range 0-1 and 0-255."""
+    places: Sequence[str] = ()
+    """Where each picture stands in the body, if it can be said."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the axes of an array are."""
+
+    shape: tuple[int, ...]
+    """(n, h, w) or (n, h, w, channels)."""
+    channels_first: bool = False
+    """The array itself is (n, channels, h, w)."""
+
+
+def from_array(array: NDArray[Any], name: str | None = None) -> Pictures:
+    """Return the pictures in an array of numbers.
+
+    Args:
+        array: the numbers, of any shape and type.
+        name: what the numbers are, for an error; by default their shape and type.
+
+    Raises:
+        BadImage: unusable_array.
+
+    """
+    name = name or f"an array of shape {array.shape} and type {array.dtype}"
+    layout = layout_of(array.shape, name)
+    pixels, ambiguous = as_bytes(array, name)
+    doubts = range(layout.shape[0] if ambiguous else 0)
+    if layout.channels_first:
+        pixels = np.moveaxis(pixels, 1, -1)
+    pixels = np.ascontiguousarray(pixels.reshape(layout.shape))
+    if len(layout.shape) == 4:
+        return Pictures([grey_of(Pillow.fromarray(each)) for each in pixels], doubts)
+    is_mnist = layout.shape[1:] == (SIDE, SIDE)
+    return Pictures(pixels if is_mnist else list(pixels), doubts)
+
+
+# --- Layout ---------------------------------------------------------------------------------------
+
+
+def layout_of(shape: tuple[int, ...], name: str) -> Layout:
+    """Return what the axes of an array of this shape are."""
+    layout = _layout(shape)
+    if layout is None:
+        raise _unusable(name, f"is not one of pictures. {ACCEPTED}")
+    count, height, width = layout.shape[:3]
+    if not 1 <= count <= MAX_INPUTS:
+        raise BadImage("too_many_images", f"The array must hold 1 to {MAX_INPUTS:,} images.")
+    if height * width > LARGEST:
+        raise BadImage("too_many_pixels", f"It has more than {LARGEST:,} pixels.")
+    return layout
+
+
+def _layout(shape: tuple[int, ...]) -> Layout | None:
+    """Return what the axes are, or None if that is not plain."""
+    if len(shape) == 4 and 0 not in shape and (shape[3] in CHANNELS or shape[1] in CHANNELS):
+        if shape[3] in CHANNELS:
+            return Layout(shape)
+        return Layout((shape[0], shape[2], shape[3], shape[1]), channels_first=True)
+    if len(shape) == 3 and shape[1:] != (SIDE, SIDE) and 1 not in shape[1:]:
+        return _of_three(shape)
+    return _of_grey(tuple(size for size in shape if size != 1))
+
+
+def _of_three(shape: tuple[int, ...]) -> Layout | None:
+    """Return the layout of (h, w, channels), (n, h, w) or (1, h, w).
+
+    (3, h, w) may be one picture in colour or three grey ones, unless h and w are 28.
+    """
+    if shape[2] in CHANNELS:
+        return Layout((1, *shape))
+    return None if shape[0] in CHANNELS else Layout(shape)
+
+
+def _of_grey(shape: tuple[int, ...]) -> Layout | None:
+    """Return the layout of an array without colours; axes of length 1 have been removed."""
+    if shape == (ROW,):
+        return Layout((1, SIDE, SIDE))
+    if len(shape) == 2:
+        return Layout((shape[0], SIDE, SIDE) if shape[1] == ROW else (1, *shape))
+    return Layout(shape) if len(shape) == 3 else None
+
+
+# --- Range ----------------------------------------------------------------------------------------
+
+
+def as_bytes(array: NDArray[Any], name: str) -> tuple[Grey, bool]:
+    """Return the numbers as grey levels 0-255, and whether they fit the range 0-1 as well."""
+    kind = array.dtype.kind
+    if kind == "b":
+        return array.astype(np.uint8) * np.uint8(255), False
+    if kind not in "iuf":
+        raise _unusable(name, f"has no numbers that are grey levels. {ACCEPTED}")
+    if not array.size:
+        raise _unusable(name, f"is empty. {ACCEPTED}")
+    low, high = float(array.min()), float(array.max())
+    if not 0 <= low <= high <= 255:  # also true if one is NaN
+        raise _unusable(name, f"has {_range(low, high)}. {_way_out(low, high)}")
+    if high > 1:
+        return (array if kind in "iu" else np.rint(array)).astype(np.uint8, copy=False), False
+    return _scaled(array), high == 1 and bool(((array == 0) | (array == 1)).all())
+
+
+def _scaled(array: NDArray[Any]) -> Grey:
+    """Return numbers from 0 to 1 as grey levels 0-255."""
+    levels = array * np.float32(255)
+    return np.rint(levels).astype(np.uint8)
+
+
+def _range(low: float, high: float) -> str:
+    if math.isnan(low):
+        return "numbers that are not a number (NaN)"
+    return f"numbers from {low:g} to {high:g}"
+
+
+def _way_out(low: float, high: float) -> str:
+    if -10 <= low < 0 and high <= 10:
+        return (
+            "Grey levels lie in 0-1 or 0-255; if yours were standardised, undo it first: "
+            "x * std + mean"
+        )
+    return "Grey levels must lie in 0-1 or 0-255"
+
+
+def _unusable(name: str, what: str) -> BadImage:
+    return BadImage("unusable_array", f"{name[:1].upper()}{name[1:]} {what}.")
+
+
+# --- Files ----------------------------------------------------------------------------------------
+
+
+def from_npy(data: bytes) -> Pictures:
+    """Return the pictures in an .npy file; its header is checked before anything is allocated."""
+    file = io.BytesIO(data)
+    shape, fortran, dtype = _npy_header(file)
+    name = f"an array of shape {shape} and type {dtype}"
+    if dtype.hasobject or dtype.kind not in "biuf":
+        raise _unusable(name, f"has no numbers that are grey levels. {ACCEPTED}")
+    layout_of(shape, name)
+    if len(data) - file.tell() != math.prod(shape) * dtype.itemsize:
+        raise BadImage("unusable_array", "The array's data is not as long as its header says.")
+    array = np.frombuffer(data, dtype, offset=file.tell())
+    return from_array(array.reshape(shape, order="F" if fortran else "C"), name)
+
+
+def from_npz(data: bytes) -> Pictures:
+    """Return the pictures in an .npz file with one array; its directory is checked first."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return from_npy(_only_array(archive))
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as exc:
+        raise BadImage("unusable_array", "The body is not a complete .npz file.") from exc
+
+
+def _only_array(archive: zipfile.ZipFile) -> bytes:
+    names = [info.filename for info in archive.infolist()[:MAX_MEMBERS]]
+    if len(names) != 1 or not names[0].endswith(".npy"):
+        shown = ", ".join(repr(name[:30]) for name in names[:5]) or "nothing"
+        raise BadImage(
+            "unusable_array",
+            f"The archive must hold one array and holds {shown}; send one .npy file.",
+        )
+    with archive.open(names[0]) as file:
+        unpacked = file.read(MAX_UNPACKED_BYTES + 1)
+    if len(unpacked) > MAX_UNPACKED_BYTES:
+        raise BadImage(
+            "unusable_array",
+            f"The array unpacks to more than {MAX_UNPACKED_BYTES:,} bytes; send fewer images.",
+        )
+    return unpacked
+
+
+def _npy_header(file: io.BytesIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Return shape, Fortran order and type of the array in an .npy file."""
+    readers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    try:
+        read = readers[np.lib.format.read_magic(file)]
+        shape, fortran, dtype = read(file, max_header_size=MAX_HEADER_BYTES)
+        return tuple(int(size) for size in shape), fortran, dtype  # a header may say True for 1
+    except Exception as exc:  # NumPy reads the header as Python, so garbage may raise anything
+        raise BadImage("unusable_array", "The body is not an .npy file (version 1 or 2).") from exc

@@ -1,0 +1,68 @@
+"""Reads files out of base64 as programs write it: in lines, URL-safe, unpadded, as a data URL."""
+
+import binascii
+import re
+from urllib.parse import unquote_to_bytes
+
+from service.domain.errors import BadImage
+from service.inference import image_decoding
+
+MAX_CHARACTERS = image_decoding.MAX_IMAGE_BYTES * 4 // 3 + 4
+LOOKS_LIKE = re.compile(rb"[A-Za-z0-9+/_-]{40}")
+FOREIGN = re.compile(r"[^A-Za-z0-9+/]")
+STANDARD = str.maketrans("-_", "+/")
+
+
+def is_text_of_a_file(data: bytes) -> bool:
+    """Return whether a text is a data URL or begins like base64 of a file."""
+    start = data[:200].lstrip()
+    return start[:5].lower() == b"data:" or bool(LOOKS_LIKE.match(b"".join(start.split())))
+
+
+def decoded(text: str) -> bytes:
+    """Return the bytes in a base64 text or a data URL.
+
+    Raises:
+        BadImage: invalid_base64, or too_many_bytes.
+
+    """
+    if text[:5].lower() == "data:":
+        head, comma, payload = text.partition(",")
+        if not comma:
+            raise _invalid("the data URL has no comma in front of its data")
+        if not head.lower().rstrip().endswith(";base64"):
+            return unquote_to_bytes(payload)
+        text = unquote_to_bytes(payload).decode("latin-1") if "%" in payload else payload
+    try:
+        if len(text) <= MAX_CHARACTERS:
+            return binascii.a2b_base64(text, strict_mode=True)
+    except (binascii.Error, ValueError):  # it is not in the strict form, or not ASCII
+        pass
+    return _leniently(text)
+
+
+def _leniently(text: str) -> bytes:
+    """Read base64 in any alphabet, with white space anywhere and with padding or without."""
+    compact = "".join(text.split())
+    if len(compact) > MAX_CHARACTERS:
+        raise image_decoding.too_many_bytes()
+    compact = compact.translate(STANDARD).rstrip("=")
+    if wrong := FOREIGN.search(compact):
+        raise _invalid(_about(wrong.group(), text))
+    if len(compact) % 4 == 1:
+        raise _invalid("its length shows that a part is missing; send the whole text")
+    return binascii.a2b_base64(compact + "=" * (-len(compact) % 4))
+
+
+def _about(character: str, text: str) -> str:
+    if re.match(r"\s*[a-z]+://", text):
+        return "it is an address, and the service fetches nothing; send the file itself"
+    if character == "=":
+        return "there is padding ('=') in the middle; send one file in each text"
+    shown = repr(character) if character.isprintable() else "a character that can't be shown"
+    place = text.translate(STANDARD).index(character) + 1
+    return f"character {place:,} is {shown}"
+
+
+def _invalid(why: str) -> BadImage:
+    return BadImage("invalid_base64", f"the text is not valid base64: {why}.")

@@ -1,0 +1,168 @@
+"""Recognises bytes that are plainly not grey pixels, although their number would fit.
+
+In a grey picture, neighbouring bytes are pixels of the same kind, so it makes no difference which
+of them stand at even places. In numbers of several bytes, and in pixels of several channels, each
+place has a part of its own: the exponent, the bytes that are always 0, the opacity. That is what is
+looked for, so neither odd pictures nor noise are refused.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+SIDE, ROW = 28, 784
+SAMPLE = 48 * 1024
+"""Bytes that are looked at, so that many pictures take no longer; a multiple of all item sizes."""
+FEW = 8
+"""Fewer numbers than this prove nothing."""
+LANES = 3
+"""A digit reaches at least this many of the columns in which numbers of several bytes begin."""
+SMALLEST, LARGEST = 2.0**-17, 256.0
+"""Nearly all numbers in a picture are 0 or between these, apart from their sign. Of random bytes,
+one in twenty is, as float32."""
+MOSTLY = 0.95
+UNLIKE = 0.5
+"""The least distance of two distributions, from 0 to 1, that differ plainly."""
+
+Bytes = NDArray[np.uint8]
+Reading = tuple[str, str, str]
+"""What bytes look like; the `dtype` to declare, or nothing; and the end of the `shape`."""
+
+
+def other_reading(data: bytes) -> str | None:
+    """Return what bytes look like if that is not grey pixels of 28x28, with what to declare."""
+    sample = np.frombuffer(data[:SAMPLE], np.uint8)
+    for size, looks_like in CHECKS:
+        items = len(data) // size
+        if len(data) % size or not (items % ROW == 0 or (is_square(items) and items > ROW)):
+            continue
+        rows = sample[: len(sample) - len(sample) % size].reshape(-1, size)
+        if found := looks_like(rows):
+            return _remedy(found, _side(data, items, size))
+    return _one_large_picture(data)
+
+
+def is_square(count: int) -> bool:
+    return count == math.isqrt(count) ** 2
+
+
+def _side(data: bytes, items: int, size: int) -> int:
+    """Return the side of one square picture, or 28 for pictures of 28x28."""
+    side = math.isqrt(items)
+    if items % ROW or (side**2 == items and _is_one_picture(data, side * size, SIDE * size)):
+        return side
+    return SIDE
+
+
+def _is_one_picture(data: bytes, width: int, usual: int) -> bool:
+    """Return whether rows of `width` bytes are more alike than rows of the usual width."""
+    if width <= usual:
+        return False
+    pixels = np.frombuffer(data, np.uint8)[: max(SAMPLE, width * SIDE)].astype(np.int16)
+    as_one, as_many = (float(np.abs(pixels[w:] - pixels[:-w]).mean()) for w in (width, usual))
+    return as_one < as_many / 2
+
+
+def _remedy(reading: Reading, side: int) -> str:
+    name, dtype, channels = reading
+    shape = f"shape={side},{side}{channels}" if channels or side != SIDE else ""
+    declared = "&".join(part for part in (f"dtype={dtype}" if dtype else "", shape) if part)
+    return f"{name}; declare it with ?{declared}"
+
+
+def _one_large_picture(data: bytes) -> str | None:
+    """Recognise one square picture by its rows, which are more alike than those of 28 pixels."""
+    side = math.isqrt(len(data))
+    if side**2 == len(data) and _is_one_picture(data, side, SIDE):
+        return f"one picture of {side}x{side}; declare it with ?shape={side},{side}"
+    return None
+
+
+# --- Numbers --------------------------------------------------------------------------------------
+
+
+def _number(rows: Bytes) -> Reading | None:
+    """Recognise whole numbers 0-255, and floats, of as many bytes as a row has."""
+    size = rows.shape[1]
+    for order, name, low in (("<", "", 0), (">", "big-endian ", -1)):
+        if _are_small_integers(rows, low):
+            dtype = f">i{size}" if name else f"int{8 * size}"
+            return f"{name}int{8 * size}", dtype, ""
+        if _are_floats(rows, np.dtype(f"{order}f{size}")):
+            dtype = f">f{size}" if name else f"float{8 * size}"
+            return f"{name}float{8 * size}", dtype, ""
+    return None
+
+
+def _are_small_integers(rows: Bytes, low: int) -> bool:
+    """Return whether only the lowest byte of each number is ever used."""
+    size = rows.shape[1]
+    used = np.flatnonzero(rows[:, low])
+    if np.delete(rows, low, axis=1).any() or len(used) < FEW:
+        return False
+    return len(np.unique(used * size % SIDE)) >= LANES
+
+
+def _are_floats(rows: Bytes, dtype: np.dtype[np.generic]) -> bool:
+    """Return whether nearly all are plausible, and their exponents are unlike other bytes.
+
+    The bytes half a number before the exponents are compared. In grey bytes, and in numbers of half
+    the size, they are of the same kind.
+    """
+    used = np.ascontiguousarray(rows[rows.any(axis=1)])
+    if len(used) < FEW:
+        return False
+    with np.errstate(invalid="ignore", over="ignore"):
+        values = np.abs(used.view(dtype).astype(np.float64))
+        plausible = (values >= SMALLEST) & (values <= LARGEST)
+    half = rows.shape[1] // 2
+    exponents, others = (0, half) if dtype.str[0] == ">" else (-1, half - 1)
+    different = _distance(used[:, exponents], used[:, others]) > UNLIKE
+    return bool(plausible.mean() >= MOSTLY) and different
+
+
+def _distance(first: Bytes, second: Bytes) -> float:
+    """Return how differently bytes are distributed, from 0 to 1; only their upper halves count."""
+    counts = [np.bincount(each >> 4, minlength=16) / len(each) for each in (first, second)]
+    return float(np.abs(counts[0] - counts[1]).sum() / 2)
+
+
+# --- Colours --------------------------------------------------------------------------------------
+
+
+def _rgba(rows: Bytes) -> Reading | None:
+    """Recognise pixels that are all opaque, or drawn with one colour on a transparent canvas."""
+    colours, alpha = rows[:, :3], rows[:, 3]
+    if (alpha == 255).all() and (colours != 255).any():
+        return "RGBA pixels", "", ",4"
+    drawn = alpha > 0
+    differ = np.count_nonzero(alpha != colours[:, 2]) >= FEW
+    if not differ or colours[~drawn].any() or alpha.max() < 255:
+        return None
+    one_colour = (colours[drawn] == colours[drawn][:1]).all()
+    return ("RGBA pixels of a transparent canvas", "", ",4") if one_colour else None
+
+
+def _rgb(rows: Bytes) -> Reading | None:
+    """Recognise pixels whose channels are more alike, or less, than neighbouring pixels are."""
+    signed = rows.astype(np.int16)
+    channels = float(np.abs(np.diff(signed, axis=1)).mean())
+    neighbours = np.abs(np.diff(signed, axis=0))
+    across = float(np.abs(signed[1:, 0] - signed[:-1, 2]).mean())
+    if np.count_nonzero(neighbours.any(axis=1)) < FEW:
+        return None
+    grey, coloured = channels < across / 4, float(neighbours.mean()) < (channels + across) / 4
+    return ("RGB pixels", "", ",3") if grey or coloured else None
+
+
+CHECKS: tuple[tuple[int, Callable[[Bytes], Reading | None]], ...] = (
+    (8, _number),
+    (4, _rgba),
+    (4, _number),
+    (2, _number),
+    (3, _rgb),
+)
+"""By the number of bytes of an item. A transparent canvas with black ink, whose bytes are also
+those of big-endian int32, comes first: more apps have one."""
