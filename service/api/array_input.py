@@ -53,19 +53,21 @@ class Layout:
     """The array itself is (n, channels, h, w)."""
 
 
-def from_array(array: NDArray[Any], name: str | None = None) -> Pictures:
+def from_array(array: NDArray[Any], name: str = "an array") -> Pictures:
     """Return the pictures in an array of numbers.
 
     Args:
         array: the numbers, of any shape and type.
-        name: what the numbers are, for an error; by default their shape and type.
+        name: what the array is called in an error.
 
     Raises:
         BadImage: unusable_array.
 
     """
-    name = name or f"an array of shape {array.shape} and type {array.dtype}"
-    layout = layout_of(array.shape, name)
+    layout = _layout(array.shape)
+    if layout is None or not array.size:
+        raise _unusable(array, name, f"It is not one of pictures. {ACCEPTED}")
+    _check_size(*layout.shape[:3])
     pixels, ambiguous = as_bytes(array, name)
     doubts = range(layout.shape[0] if ambiguous else 0)
     if layout.channels_first:
@@ -80,17 +82,15 @@ def from_array(array: NDArray[Any], name: str | None = None) -> Pictures:
 # --- Layout ---------------------------------------------------------------------------------------
 
 
-def layout_of(shape: tuple[int, ...], name: str) -> Layout:
-    """Return what the axes of an array of this shape are."""
-    layout = _layout(shape)
-    if layout is None:
-        raise _unusable(name, f"is not one of pictures. {ACCEPTED}")
-    count, height, width = layout.shape[:3]
+def check_count(count: int) -> None:
     if not 1 <= count <= MAX_INPUTS:
         raise BadImage("too_many_images", f"The array must hold 1 to {MAX_INPUTS:,} images.")
+
+
+def _check_size(count: int, height: int, width: int) -> None:
+    check_count(count)
     if height * width > LARGEST:
         raise BadImage("too_many_pixels", f"It has more than {LARGEST:,} pixels.")
-    return layout
 
 
 def _layout(shape: tuple[int, ...]) -> Layout | None:
@@ -132,12 +132,10 @@ def as_bytes(array: NDArray[Any], name: str) -> tuple[Grey, bool]:
     if kind == "b":
         return array.astype(np.uint8) * np.uint8(255), False
     if kind not in "iuf":
-        raise _unusable(name, f"has no numbers that are grey levels. {ACCEPTED}")
-    if not array.size:
-        raise _unusable(name, f"is empty. {ACCEPTED}")
+        raise _unusable(array, name, f"These are no grey levels. {ACCEPTED}")
     low, high = float(array.min()), float(array.max())
     if not 0 <= low <= high <= 255:  # also true if one is NaN
-        raise _unusable(name, f"has {_range(low, high)}. {_way_out(low, high)}")
+        raise _unusable(array, name, _way_out(low, high))
     if high > 1:
         return (array if kind in "iu" else np.rint(array)).astype(np.uint8, copy=False), False
     return _scaled(array), high == 1 and bool(((array == 0) | (array == 1)).all())
@@ -149,12 +147,6 @@ def _scaled(array: NDArray[Any]) -> Grey:
     return np.rint(levels).astype(np.uint8)
 
 
-def _range(low: float, high: float) -> str:
-    if math.isnan(low):
-        return "numbers that are not a number (NaN)"
-    return f"numbers from {low:g} to {high:g}"
-
-
 def _way_out(low: float, high: float) -> str:
     if -10 <= low < 0 and high <= 10:
         return (
@@ -164,8 +156,12 @@ def _way_out(low: float, high: float) -> str:
     return "Grey levels must lie in 0-1 or 0-255"
 
 
-def _unusable(name: str, what: str) -> BadImage:
-    return BadImage("unusable_array", f"{name[:1].upper()}{name[1:]} {what}.")
+def _unusable(array: NDArray[Any], name: str, advice: str) -> BadImage:
+    """Return the error about an array, with its shape, type and range."""
+    found = f"shape {array.shape[:8]} and type {array.dtype}"
+    if array.size and array.dtype.kind in "biuf":
+        found += f" with values from {array.min():g} to {array.max():g}"
+    return BadImage("unusable_array", f"The request has {name} of {found}. {advice}.")
 
 
 # --- Files ----------------------------------------------------------------------------------------
@@ -175,14 +171,14 @@ def from_npy(data: bytes) -> Pictures:
     """Return the pictures in an .npy file; its header is checked before anything is allocated."""
     file = io.BytesIO(data)
     shape, fortran, dtype = _npy_header(file)
-    name = f"an array of shape {shape} and type {dtype}"
     if dtype.hasobject or dtype.kind not in "biuf":
-        raise _unusable(name, f"has no numbers that are grey levels. {ACCEPTED}")
-    layout_of(shape, name)
-    if len(data) - file.tell() != math.prod(shape) * dtype.itemsize:
+        raise BadImage(
+            "unusable_array", f"The array has the type {str(dtype)[:50]!r}, no numbers. {ACCEPTED}."
+        )
+    if len(data) - file.tell() != math.prod(shape) * dtype.itemsize or min(shape, default=1) < 0:
         raise BadImage("unusable_array", "The array's data is not as long as its header says.")
     array = np.frombuffer(data, dtype, offset=file.tell())
-    return from_array(array.reshape(shape, order="F" if fortran else "C"), name)
+    return from_array(array.reshape(shape, order="F" if fortran else "C"))
 
 
 def from_npz(data: bytes) -> Pictures:

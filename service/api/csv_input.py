@@ -11,13 +11,19 @@ from service.domain.errors import BadImage
 
 DELIMITERS = (",", ";", "\t", None)
 """None stands for any white space."""
+MAX_HEADER_BYTES = 20_000
 LABELS = {"label", "labels", "class", "target", "digit", "y"}
 NUMBERS = re.compile(rb"[\s\d.,;+\-eE\"]+")
 
 
 def is_csv(data: bytes) -> bool:
-    """Return whether a text begins like numbers with something between them."""
-    start = data[:80].removeprefix(b"\xef\xbb\xbf")
+    """Return whether a text begins like numbers with something between them.
+
+    The numbers may come after a line that names the columns.
+    """
+    first, _, following = data[:MAX_HEADER_BYTES].partition(b"\n")
+    has_header = len(re.findall(rb"[,;\t]", first)) >= SIDE - 1 and following[:1].strip(b'"')
+    start = (following if has_header else data)[:80].removeprefix(b"\xef\xbb\xbf")
     return bool(NUMBERS.fullmatch(start)) and len(re.findall(rb"\d+", start)) > 2
 
 
@@ -31,7 +37,7 @@ def from_csv(data: bytes) -> Pictures:
 
     """
     data = data.removeprefix(b"\xef\xbb\xbf").lstrip()
-    first = data[:20_000].split(b"\n", 1)[0].decode("utf-8", "replace").strip()
+    first = data[:MAX_HEADER_BYTES].split(b"\n", 1)[0].decode("utf-8", "replace").strip()
     delimiter = next((mark for mark in DELIMITERS if mark is None or mark in first), None)
     names = [name.strip(' "').lower() for name in first.split(delimiter)]
     has_header = any(not _is_number(name) for name in names)
@@ -42,7 +48,7 @@ def from_csv(data: bytes) -> Pictures:
     rows, columns = table.shape
     if columns != ROW and (rows, columns) != (SIDE, SIDE):
         raise BadImage("unusable_array", _wrong_shape(rows, columns))
-    return from_array(table, f"a table of {rows:,} rows and {columns:,} columns")
+    return from_array(table, "a table")
 
 
 def _is_number(text: str) -> bool:

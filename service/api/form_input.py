@@ -53,13 +53,19 @@ async def _content(value: UploadFile | str) -> bytes | str:
 
 
 def parts_of_urlencoded(body: bytes) -> list[Part]:
-    """Return the fields of an urlencoded form; a `+` in base64 is no space."""
+    """Return the fields of an urlencoded form.
+
+    A `+` stands for a space, but not in base64, where programs often forget to encode it.
+    """
     parts = []
     for field in body.split(b"&", MAX_FIELDS)[:MAX_FIELDS]:
         name, _, value = field.partition(b"=")
-        raw = unquote_to_bytes(value)
-        text = raw.decode("latin-1") if image_formats.known(raw) is None else raw
-        parts.append(Part(unquote_to_bytes(name).decode("utf-8", "replace"), text))
+        file = unquote_to_bytes(value.replace(b"+", b" "))
+        text = unquote_to_bytes(value).decode("latin-1")
+        is_file = image_formats.known(file) is not None
+        parts.append(
+            Part(unquote_to_bytes(name).decode("utf-8", "replace"), file if is_file else text)
+        )
     return parts
 
 

@@ -122,7 +122,7 @@ def _image(datasets: DatasetStore, given: ImageInput, place: str) -> tuple[Image
             )
         if given.pixels is not None:
             cells = _cells(given.pixels, "whole numbers", 255)
-            pixels, doubt = array_input.as_bytes(cells, "the picture")
+            pixels, doubt = array_input.as_bytes(cells, "a picture")
             return pixels, place, doubt
         cells = _cells(given.values or [], "numbers", 1)
         return np.rint(cells * 255).astype(np.uint8), place, False
@@ -213,9 +213,8 @@ def _from_object(value: dict[str, Any], place: str, datasets: DatasetStore, dept
 
 
 def _from_numbers(array: np.ndarray, place: str, depth: int) -> Found:
-    name = f"numbers of shape {array.shape}"
     try:
-        found = array_input.from_array(array, name)
+        found = array_input.from_array(array)
     except BadImage as exc:
         return [(BadImage(exc.code, f"{place}: {exc}", place), place, False)]
     one = len(found.images) == 1

@@ -9,7 +9,7 @@ import re
 
 import numpy as np
 
-from service.api.array_input import ROW, SIDE, Pictures, from_array, layout_of
+from service.api.array_input import ROW, SIDE, Pictures, check_count, from_array
 from service.api.pixel_plausibility import is_square, other_reading
 from service.domain.errors import BadImage
 
@@ -41,7 +41,7 @@ def from_bytes(data: bytes, dtype: str | None = None, shape: str | None = None) 
         )
     pixels = np.frombuffer(data, np.uint8).reshape(-1, SIDE, SIDE)
     if data.strip(b"\0\1"):
-        layout_of(pixels.shape, "the body")
+        check_count(len(pixels))
         return Pictures(pixels)
     return from_array(pixels)
 
@@ -72,9 +72,11 @@ def _wrong_size(size: int) -> str:
     other = [
         f"{math.isqrt(size // channels)},{math.isqrt(size // channels)}{more}"
         for channels, more in ((1, ""), (3, ",3"), (4, ",4"))
-        if size and size % channels == 0 and is_square(size // channels)
+        if size % channels == 0 and is_square(size // channels)
     ]
     hint = f" If it is one picture, add ?shape={other[0]}." if other else ""
+    if not size:
+        return "The body is empty: send a picture, or 784 bytes for each image."
     return (
         "Bare pixels must be 784 bytes for each image: 28 rows of 28 pixels, 0 (black) to 255 "
         f"(white ink). This body has {size:,} bytes.{hint} Others are declared with ?shape=28,28,3 "

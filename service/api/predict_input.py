@@ -267,7 +267,7 @@ def _from_urlencoded(
     """Return the images in a form, or in a body that was percent-encoded as a whole."""
     if FIELD.match(body) and not body.startswith(b"%"):
         return form_input.from_form(form_input.parts_of_urlencoded(body), options)
-    whole = unquote_to_bytes(body)
+    whole = unquote_to_bytes(body.replace(b"+", b" "))
     inner = actual_type(RAW, whole)
     images, options = read(inner, parse(inner, whole), options, datasets)
     return Pictures(images, options.ambiguous, options.places), options

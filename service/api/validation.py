@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from mlp_client.job_spec import AdamW, Augmentation, Sgd, Spec
 from mlp_client.records import ProblemItem
+from service.api import predict_route
 from service.api.predict_schema import ImageInput, PredictRequest
 
 MAX_TEXT = 300
@@ -49,15 +50,19 @@ FORMS = {
 SYNONYMS = {"lr": "learning_rate", "layers": "hidden"}
 """Names that other libraries use for some of the fields."""
 OPTIMIZERS = ("sgd", "adamw")
+Owners = Mapping[type[BaseModel], str]
 OWNERS: dict[type[BaseModel], str] = {
     Spec: "the spec itself",
     Sgd: "an optimizer of type sgd",
     AdamW: "an optimizer of type adamw",
     Augmentation: "augmentation",
+}
+"""The models that jobs are submitted with, as a hint names them."""
+PREDICT_OWNERS: dict[type[BaseModel], str] = {
     PredictRequest: "the body itself",
     ImageInput: "an input",
 }
-"""The models that requests consist of, as a hint names them."""
+"""The same for predictions."""
 
 
 # --- Query parameters -----------------------------------------------------------------------------
@@ -121,15 +126,17 @@ def _query_fields(route: APIRoute) -> dict[str, Any]:
 def problem_items(errors: Sequence[Any], route: APIRoute | None) -> list[ProblemItem]:
     """Return pydantic's errors with a pointer and perhaps a hint, and nothing of the input."""
     query_names = list(_query_fields(route)) if route else []
-    return [_item(error, query_names) for error in errors[:MAX_ITEMS]]
+    predicts = route is not None and route.path.endswith(predict_route.PATH)
+    owners = PREDICT_OWNERS if predicts else OWNERS
+    return [_item(error, query_names, owners) for error in errors[:MAX_ITEMS]]
 
 
-def _item(error: Mapping[str, Any], query_names: list[str]) -> ProblemItem:
+def _item(error: Mapping[str, Any], query_names: list[str], owners: Owners) -> ProblemItem:
     error = _without_tag(error)
     loc = error["loc"]
     unknown = "unknown parameter" if loc[0] == "query" else "unknown field"
     detail = unknown if error["type"] == "extra_forbidden" else shortened(worded(error))
-    return ProblemItem(pointer=pointer(loc), detail=detail, hint=_hint(error, query_names))
+    return ProblemItem(pointer=pointer(loc), detail=detail, hint=_hint(error, query_names, owners))
 
 
 def _without_tag(error: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -174,36 +181,38 @@ def pointer(loc: Sequence[str | int]) -> str:
 # --- Hints ----------------------------------------------------------------------------------------
 
 
-def _hint(error: Mapping[str, Any], query_names: list[str]) -> str | None:
+def _hint(error: Mapping[str, Any], query_names: list[str], owners: Owners) -> str | None:
     kind, given = error["type"], error.get("input")
     if kind == "extra_forbidden" and error["loc"][0] == "query":
         return _did_you_mean(str(error["loc"][-1]), query_names)
     if kind == "extra_forbidden":
-        return _hint_for_unknown_field(error)
+        return _hint_for_unknown_field(error, owners)
     if kind in ("literal_error", "enum") and isinstance(given, str):
         return _did_you_mean(given, re.findall(r"'([^']*)'", error["ctx"]["expected"]))
     if kind in NOT_AN_OBJECT:
         return FORMS.get(str(error["loc"][-1]))
+    if kind == "missing" and error["loc"] == ("body", "inputs"):
+        return 'for example {"inputs": [{"base64": "iVBORw0…"}]}'
     if kind == "missing" and error["loc"] == ("body",):
         return "send a JSON body with Content-Type: application/json; {} takes every default"
     return None
 
 
-def _hint_for_unknown_field(error: Mapping[str, Any]) -> str | None:
+def _hint_for_unknown_field(error: Mapping[str, Any], owners: Owners) -> str | None:
     name = str(error["loc"][-1])
     if error["loc"][1] == "optimizer" and error["input"] in OPTIMIZERS:
         return "did you mean 'type'?"
-    fields = {field for model in OWNERS for field in model.model_fields}
+    fields = {field for model in owners for field in model.model_fields}
     if name in fields:
-        return f"it belongs to {_owners(name)}"
-    if meant := SYNONYMS.get(name):
-        return f"did you mean {meant!r}, which belongs to {_owners(meant)}?"
+        return f"it belongs to {_owners(name, owners)}"
+    if (meant := SYNONYMS.get(name)) in fields:
+        return f"did you mean {meant!r}, which belongs to {_owners(meant, owners)}?"
     return _did_you_mean(name, fields)
 
 
-def _owners(field: str) -> str:
+def _owners(field: str, owners: Owners) -> str:
     """Return which parts of a body have this field."""
-    return " or ".join(name for model, name in OWNERS.items() if field in model.model_fields)
+    return " or ".join(name for model, name in owners.items() if field in model.model_fields)
 
 
 def _did_you_mean(word: str, known: Iterable[str]) -> str | None:

@@ -4,6 +4,7 @@ import io
 import math
 from collections.abc import Callable
 
+import numpy as np
 from PIL import Image, ImageOps
 
 from service.domain.errors import BadImage, ImageFault
@@ -142,6 +143,9 @@ def _reducible(image: Image.Image) -> Image.Image:
     """Return a picture in a mode whose pixels can be averaged."""
     if image.mode == "1":
         return image.convert("L")
+    if image.mode.startswith("I"):  # 16 bits
+        levels = np.asarray(image).clip(0, 65_535) >> 8
+        return Image.fromarray(levels.astype(np.uint8))
     if image.mode in ("P", "PA") or "transparency" in image.info:
         return image.convert("RGBA" if image.has_transparency_data else "RGB")
     return image

@@ -100,7 +100,10 @@ def _essential_segments(data: bytes) -> bytes:
         has_exif |= is_exif
         if is_exif or marker == ADOBE or not 0xE0 < marker <= 0xFE:
             kept.append(data[start:end])
-    raise _broken("The JPEG has no pixels, or something other than segments before them.")
+    raise _broken(
+        "The JPEG has no pixels, or something other than segments before them. Send the whole "
+        "file, unchanged; with curl, use --data-binary, because -d drops line breaks."
+    )
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:

@@ -43,6 +43,15 @@ def with_text_bomb(png: bytes) -> bytes:
     return png[:33] + chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(50_000_000))) + png[33:]
 
 
+def tiff(*fields: tuple[int, ...]) -> bytes:
+    """Return a TIFF with these fields: tag, type, and either a value or a count and a place."""
+    entries = [
+        struct.pack("<HHII", *(field if len(field) == 4 else (field[0], field[1], 1, field[2])))
+        for field in fields
+    ]
+    return b"II*\0" + struct.pack("<IH", 8, len(entries)) + b"".join(entries) + bytes(4)
+
+
 PICTURES: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda png: b"",
     "truncated": lambda png: png[:-40],
@@ -51,10 +60,12 @@ PICTURES: dict[str, Callable[[bytes], bytes]] = {
     "9000x9000": lambda png: blank_picture(9000),
     "65535x65535": lambda png: png_claiming(65535, 65535),
     "2^31": lambda png: png_claiming(2**31 - 1, 2**31 - 1),
-    "more than 1 MiB": lambda png: png + bytes(1024**2),
+    "more than 20 MiB": lambda png: png + bytes(20 * 1024**2),
     "animation": lambda png: animation(),
     "svg": lambda png: b'<svg xmlns="http://www.w3.org/2000/svg"/>',
-    "tiff": lambda png: encoded(np.eye(28, dtype=np.uint8), "TIFF"),
+    "tiff of 2^31 rows": lambda png: tiff((256, 4, 28), (257, 4, 2**31 - 1)),
+    "tiff of a million strips": lambda png: tiff((256, 4, 28), (273, 4, 1_000_000, 8)),
+    "heic": lambda png: b"\0\0\0\x18ftypheic" + bytes(400),
     "postscript": lambda png: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
 }
 
@@ -103,21 +114,21 @@ ARRAYS = {
     "10 001": described(shape="(10001, 784)") + bytes(10_001 * 784),
     "truth": described(shape="(True, 783)") + bytes(783),
     "scalar": described(shape="()") + bytes(1),
-    "four dimensions": described(shape="(1, 1, 28, 28)") + bytes(784),
+    "six dimensions": described(shape="(2, 1, 1, 2, 28, 7)") + bytes(784),
     "too short": described() + bytes(783),
     "too long": described() + bytes(785),
     "objects": described("'|O'") + PICKLE,
     "records": described("[('a', '<f4'), ('b', '|O')]") + PICKLE,
     "subarrays": described("('<f4', (2,))") + bytes(784 * 8),
-    "integers": npy(np.zeros((28, 28), np.int32)),
-    "uint16": npy(np.zeros((28, 28), np.uint16)),
-    "booleans": npy(np.zeros((28, 28), bool)),
+    "integers above 255": npy(np.full((28, 28), 256, np.int32)),
+    "uint16": npy(np.full((28, 28), 65_535, np.uint16)),
+    "negative integers": npy(np.full((28, 28), -1, np.int8)),
     "complex": npy(np.zeros((28, 28), complex)),
     "text": npy(np.full((28, 28), "a")),
     "dates": npy(np.zeros((28, 28), "M8[s]")),
     "nan": npy(np.full((28, 28), np.nan)),
     "infinity": npy(np.full((28, 28), np.inf)),
-    "above 1": npy(np.full((28, 28), 1.01)),
+    "above 255": npy(np.full((28, 28), 255.5)),
     "below 0": npy(np.full((28, 28), -0.01)),
     "no dictionary": header("[1, 2]"),
     "other keys": header("{1: 1, 'a': 2}"),
