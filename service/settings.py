@@ -96,7 +96,7 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(
         256 * 1024,
         ge=1024,
-        description="Maximum bytes of a request body; a prediction request may have 10 MiB.",
+        description="Maximum bytes of a request body; a prediction request may have 28 MiB.",
     )
 
     max_connections: int = Field(

@@ -26,7 +26,7 @@ def decoded(text: str) -> bytes:
         BadImage: invalid_base64, or too_many_bytes.
 
     """
-    if text[:5].lower() == "data:":
+    if text[:99].lstrip()[:5].lower() == "data:":
         head, comma, payload = text.partition(",")
         if not comma:
             raise _invalid("the data URL has no comma in front of its data")

@@ -11,7 +11,10 @@ from service.domain.errors import BadImage
 
 DELIMITERS = (",", ";", "\t", None)
 """None stands for any white space."""
-MAX_HEADER_BYTES = 20_000
+MAX_BYTES = 10 * 1024**2
+"""More numbers than this take seconds to read."""
+MAX_HEADER_BYTES = 40_000
+"""The longest row; NumPy writes 25 bytes for a number."""
 LABELS = {"label", "labels", "class", "target", "digit", "y"}
 NUMBERS = re.compile(rb"[\s\d.,;+\-eE\"]+")
 
@@ -37,6 +40,12 @@ def from_csv(data: bytes) -> Pictures:
 
     """
     data = data.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if len(data) > MAX_BYTES:
+        raise BadImage(
+            "too_many_images", f"A CSV may have {MAX_BYTES:,} bytes; send fewer rows, or an .npy."
+        )
+    if len(data) > MAX_HEADER_BYTES and b"\n" not in data[:MAX_HEADER_BYTES]:
+        raise BadImage("unusable_array", _wrong_shape(1, data.count(b",") + 1))
     first = data[:MAX_HEADER_BYTES].split(b"\n", 1)[0].decode("utf-8", "replace").strip()
     delimiter = next((mark for mark in DELIMITERS if mark is None or mark in first), None)
     names = [name.strip(' "').lower() for name in first.split(delimiter)]

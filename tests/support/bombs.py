@@ -93,6 +93,7 @@ def pngs() -> dict[str, bytes]:
     whole = png(28, 28, pixels=blank)
     return {
         "5000x5000": png(5000, 5000, pixels=zeros(25_005_000)),
+        "50 megapixels": png(8160, 6120, pixels=zeros(8161 * 6120)),
         "largest sides": png(2**31 - 1, 2**31 - 1),
         "one long row": png(2**31 - 1, 1),
         "one bit, 60000x60000": png(60_000, 60_000, depth=1, pixels=zeros(MANY)),
@@ -154,7 +155,11 @@ def jpegs() -> dict[str, bytes]:
         + plain[2:],
         "four colours, 30000x30000": resized(jpeg(mode="CMYK"), 30_000, 30_000),
         "fill bytes": plain[:2] + b"\xff" * 900_000,
-        "larger than an image may be": plain + bytes(1024**2),
+        "larger than an image may be": plain + bytes(20 * 1024**2),
+        "60 megapixels": resized(plain, 8000, 7500),
+        "progressive, 50 megapixels": resized(progressive, 8160, 6120),
+        "20 megabytes of Exif": plain[:2] + segment * 300 + plain[2:],
+        "50 megapixels, cut": resized(plain, 8160, 6120),
     }
 
 
@@ -172,6 +177,11 @@ def other_formats() -> dict[str, bytes]:
         "gif of 500 frames": animated,
         "gif of 65535x65535": gif,
         "tiff": saved("TIFF"),
+        **tiffs(),
+        "avif of 60000x60000": avif(60_000, 60_000),
+        "avif, cut": avif(64, 64)[:-20],
+        "heic of zeros": b"\0\0\0\x18ftypheic" + bytes(MANY),
+        "heic of boxes": b"\0\0\0\x18ftypheic" + bytes(12) + b"\0\0\0\x08free" * 100_000,
         "tiff of a hundred directories": b"II*\0\x08\0\0\0" + b"\0\0\x08\0\0\0" * 100,
         "webp of 16 million by 16 million": b"RIFF" + struct.pack("<I", 22) + b"WEBP" + webp,
         "bmp of 2 billion rows": b"BM"
@@ -185,6 +195,37 @@ def other_formats() -> dict[str, bytes]:
         "eps": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n{} loop\n",
         "no bytes": b"",
         "a megabyte of zeros": bytes(1024**2),
+    }
+
+
+def avif(width: int, height: int) -> bytes:
+    """Return an AVIF of 64x64 whose header claims another size."""
+    file = io.BytesIO()
+    Image.new("L", (64, 64)).save(file, "AVIF", speed=10)
+    data = file.getvalue()
+    at = data.index(b"ispe") + 8
+    return data[:at] + struct.pack(">II", width, height) + data[at + 8 :]
+
+
+def tiffs() -> dict[str, bytes]:
+    def tiff(*fields: tuple[int, int, int, int], following: int = 0) -> bytes:
+        entries = b"".join(struct.pack("<HHII", *field) for field in fields)
+        return (
+            b"II*\0" + struct.pack("<IH", 8, len(fields)) + entries + struct.pack("<I", following)
+        )
+
+    size = ((256, 4, 1, 1), (257, 4, 1, 2**31 - 1))
+    wide = ((256, 4, 1, 30_000), (257, 4, 1, 30_000))
+    return {
+        "tiff of 2^31 rows": tiff(*size),
+        "tiff of 900 megapixels": tiff(*wide, (273, 4, 1, 8), (279, 4, 1, 8)),
+        "tiff of a billion strips": tiff(*wide, (273, 4, 10**9, 8), (279, 4, 10**9, 8)),
+        "tiff of a million strips": tiff(*wide, (273, 4, MANY, 8)) + bytes(4 * MANY),
+        "tiff that points at itself": tiff(*wide, following=8),
+        "tiff of 60000 fields": tiff(*[(40_000, 7, 1, 0)] * 60_000),
+        "tiff of large fields": tiff(*[(40_000 + n, 7, 90_000, 8) for n in range(150)])
+        + bytes(100_000),
+        "tiff in an old JPEG": tiff(*wide, (259, 3, 1, 6)),
     }
 
 
@@ -251,6 +292,25 @@ def packed() -> Iterator[Bomb]:
         yield Bomb(f"gzip as {media_type}", zipped, media_type)
         yield Bomb(f"gzip encoding of {media_type}", zipped, media_type, "gzip")
     yield Bomb("npz as application/zip", file.getvalue(), "application/zip")
+    for title, name, content in (
+        ("60 MB", "a.npy", npy(described("(76530, 784)"), bytes(60 * MANY))),
+        ("objects", "a.npy", npy(described("(1, 28, 28)", "'|O'"), b"cos\nsystem\n(S'id'\ntR.")),
+        ("another name", "a.txt", bytes(30 * MANY)),
+    ):
+        one = io.BytesIO()
+        with zipfile.ZipFile(one, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(name, content)
+        yield Bomb(f"npz of {title}", one.getvalue(), "application/x-npz")
+    many = io.BytesIO()
+    with zipfile.ZipFile(many, "w") as archive:
+        for number in range(20_000):
+            archive.writestr(f"{number}.npy", b"")
+    yield Bomb("npz of 20000 files", many.getvalue(), "application/x-npz")
+    yield Bomb("csv of one row", b"1," * 2 * MANY, "text/csv")
+    yield Bomb("csv of empty rows", b"1\n" * MANY, "text/csv")
+    yield Bomb("urlencoded", b"a=%41&" * MANY, "application/x-www-form-urlencoded")
+    yield Bomb("base64 as text", b"QUFB" * MANY, "text/plain")
+    yield Bomb("digits and no type", b"7" * MANY, "")
     yield Bomb("gzip as JSON", zipped, "application/json", "gzip")
     yield Bomb("gzip as a spec", zipped, "application/json", "gzip", path="/v1/jobs")
     yield Bomb("deflate as a spec", zeros(30 * MANY), "application/json", "deflate", "/v1/jobs")
@@ -274,6 +334,13 @@ def predict_requests() -> dict[str, bytes]:
     picture = base64.b64encode(pngs()["5000x5000"]).decode()
     bad = json.dumps({"inputs": [{"base64": "!"}]}).encode()
     return {
+        "instances of nothing": b'{"instances": [' + b"[]," * 200_000 + b"[]]}",
+        "instances of texts": b'{"instances": [' + b'"!",' * 40_000 + b'"!"]}',
+        "deep instances": b'{"instances": ' + b"[" * 9_000 + b"]" * 9_000 + b"}",
+        "tensor of 10^18": b'{"inputs": [{"datatype": "FP32", "shape": [1000000000, 1000000000], '
+        b'"data": [1]}]}',
+        "base64 of 27 MB": one({"base64": "A" * 27 * MANY}),
+        "numbers beyond 10 MB": b"[" + b"0," * 6 * MANY + b"0]",
         "deep lists": b'{"inputs": ' + b"[" * 200_000,
         "deep objects": b'{"inputs": [{"pixels": ' + b'[{"a":' * 100_000,
         "deep and whole": b'{"inputs": [{"pixels": ' + b"[" * 9_000 + b"]" * 9_000 + b"}]}",

@@ -1,0 +1,312 @@
+"""What people send for a picture: the content decides where the media type is no help."""
+
+import base64
+import io
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from starlette.testclient import TestClient
+
+from service.api import base64_input, predict_input
+from service.domain.errors import BadImage
+from tests.service.api.test_hostile_bodies import check_cheap, check_problem
+from tests.support.image_requests import PATH, SEVEN, ask, ask_json, check, encoded, npy, only
+from tests.support.live_service import Live, train
+from tests.support.live_service import settings as service_settings
+
+Grey = NDArray[np.uint8]
+Expected = list[NDArray[np.float64]]
+CURL = "application/x-www-form-urlencoded"
+GENERAL = ["", CURL, "application/octet-stream", "text/plain", "binary/octet-stream", "*/*", "png"]
+
+
+def npz(**arrays: Any) -> bytes:
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
+
+
+def csv(rows: Any, header: bool = False) -> bytes:
+    names = ",".join(f"pixel{n}" for n in range(784)) + "\n" if header else ""
+    return (names + "\n".join(",".join(map(str, row)) for row in rows)).encode()
+
+
+def text64(grey: Grey) -> bytes:
+    return base64.encodebytes(encoded(grey))
+
+
+BODIES: dict[str, Callable[[Grey], bytes]] = {
+    "png": lambda grey: encoded(grey),
+    "gif": lambda grey: encoded(grey, "GIF"),
+    "bmp": lambda grey: encoded(grey, "BMP"),
+    "webp": lambda grey: encoded(grey, "WEBP", lossless=True),
+    "tiff": lambda grey: encoded(grey, "TIFF"),
+    "npy": lambda grey: npy(grey),
+    "npz": lambda grey: npz(image=grey),
+    "json": lambda grey: b' {"inputs": [{"pixels": %s}]}' % str(grey.tolist()).encode(),
+    "list": lambda grey: str(grey.tolist()).encode(),
+    "csv": lambda grey: csv([grey.ravel()]),
+    "csv with names": lambda grey: csv([grey.ravel()], header=True),
+    "base64": text64,
+    "data URL": lambda grey: b"data:image/png;base64," + base64.b64encode(encoded(grey)),
+}
+
+
+@pytest.mark.parametrize("media_type", GENERAL)
+@pytest.mark.parametrize("form", BODIES)
+def test_the_content_decides_where_the_label_is_missing_or_general(
+    reader: TestClient, images: Grey, expected: Expected, form: str, media_type: str
+) -> None:
+    answer = ask(reader, BODIES[form](images[SEVEN]), media_type)
+    check(only(answer), expected[SEVEN])
+
+
+@pytest.mark.parametrize("media_type", ["image/jpg", "image/x-png", "image/gif", "image/heic"])
+def test_a_wrong_image_type_does_not_matter(
+    reader: TestClient, images: Grey, expected: Expected, media_type: str
+) -> None:
+    check(only(ask(reader, encoded(images[SEVEN]), media_type)), expected[SEVEN])
+
+
+def test_a_png_of_a_multiple_of_784_bytes_is_a_png(
+    reader: TestClient, images: Grey, expected: Expected
+) -> None:
+    body = encoded(images[SEVEN])
+    body += bytes(-len(body) % 784)
+    check(only(ask(reader, body, "application/octet-stream")), expected[SEVEN])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        lambda png: b"image=" + quote(png).encode(),
+        lambda png: b"image=" + quote_plus(png).encode(),
+        lambda png: quote_plus(png).encode(),
+        lambda png: b"photo=" + base64.b64encode(png),
+        lambda png: b"file[]=" + quote_plus(base64.b64encode(png)).encode() + b"&top_k=3",
+    ],
+)
+def test_an_urlencoded_form_is_read(
+    reader: TestClient,
+    images: Grey,
+    expected: Expected,
+    body: Callable[[bytes], bytes],
+) -> None:
+    check(only(ask(reader, body(encoded(images[SEVEN])), CURL)), expected[SEVEN])
+
+
+def test_a_png_that_curl_has_damaged_is_recognised(reader: TestClient, images: Grey) -> None:
+    body = encoded(images[SEVEN]).translate(None, b"\r\n\0")
+    answer = ask(reader, body, CURL)
+    check_problem(answer, 422)
+    assert "--data-binary" in answer.json()["detail"]
+
+
+# --- Raw buffers ---
+
+
+@pytest.mark.parametrize(
+    ("make", "query"),
+    [
+        (lambda grey: (grey / 255).astype("<f4"), {"dtype": "float32"}),
+        (lambda grey: grey.astype(">i4"), {"dtype": ">i4"}),
+        (lambda grey: np.repeat(grey[..., None], 3, -1), {"shape": "28,28,3"}),
+        (lambda grey: grey, {"shape": "28x28"}),
+        (lambda grey: grey, {"dtype": "uint8", "shape": "(1,784)"}),
+    ],
+)
+def test_raw_numbers_may_be_declared(
+    reader: TestClient, images: Grey, expected: Expected, make: Any, query: dict[str, str]
+) -> None:
+    body = np.ascontiguousarray(make(images[SEVEN])).tobytes()
+    check(only(ask(reader, body, "application/octet-stream", **query)), expected[SEVEN])
+
+
+@pytest.mark.parametrize(
+    "query",
+    [{"dtype": "object"}, {"dtype": "V9"}, {"shape": "28;28"}, {"shape": "-1,28"}, {"shape": "0"}],
+)
+def test_a_declaration_that_makes_no_sense_is_refused(
+    reader: TestClient, images: Grey, query: dict[str, str]
+) -> None:
+    answer = ask(reader, images[0].tobytes(), "application/octet-stream", **query)
+    check_problem(answer, 422)
+
+
+@pytest.mark.parametrize("size", [1, 28, 785, 784 * 10_001])
+def test_declared_buffers_have_the_same_limits(reader: TestClient, size: int) -> None:
+    for query in ({"dtype": "uint8"}, {"shape": "28,28"}, {"dtype": "float64"}):
+        check_problem(ask(reader, bytes(size), "application/octet-stream", **query), 422)
+
+
+# --- Base64 ---
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        lambda plain: "\n".join(plain[at : at + 76] for at in range(0, len(plain), 76)),
+        lambda plain: plain.replace("+", "-").replace("/", "_"),
+        lambda plain: plain.rstrip("="),
+        lambda plain: f"  {plain}\r\n",
+        lambda plain: f"data:image/png;base64,{plain}\n",
+        lambda plain: f" DATA:image/jpeg;charset=utf-8;BASE64, {plain}",
+        lambda plain: "data:;base64," + quote(plain),
+        lambda plain: "data:image/png," + quote(base64.b64decode(plain)),
+    ],
+)
+def test_base64_is_read_as_programs_write_it(text: Callable[[str], str]) -> None:
+    for data in (b"\xfb\xef\xbe" * 40, b"\xff\xfe" * 60, bytes(range(256))):
+        assert base64_input.decoded(text(base64.b64encode(data).decode())) == data
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("iVBORw0KGgo*AAAA", "character 12 is '*'"),
+        ("AAAAA", "a part is missing"),
+        ("AA==AAAA", "padding"),
+        ("https://example.org/7.png", "address"),
+        ("data:image/png;base64", "comma"),
+        ("AAAA\u0000", "can't be shown"),
+    ],
+)
+def test_an_error_in_base64_says_where_it_is(text: str, where: str) -> None:
+    with pytest.raises(BadImage, match="not valid base64") as refused:
+        base64_input.decoded(text)
+    assert refused.value.code == "invalid_base64"
+    assert where in str(refused.value)
+
+
+# --- Forms ---
+
+
+@pytest.mark.parametrize("field", ["file", "img", "image[]", "anything"])
+def test_a_file_may_be_in_a_field_of_any_name(
+    reader: TestClient, images: Grey, expected: Expected, field: str
+) -> None:
+    files = {field: ("x.bin", encoded(images[SEVEN]), "text/plain")}
+    check(only(reader.post(PATH, files=files)), expected[SEVEN])
+
+
+def test_options_in_a_form_count(reader: TestClient, images: Grey) -> None:
+    files = {"file": ("x", encoded(images[SEVEN]))}
+    answer = reader.post(PATH, files=files, data={"top_k": "1", "return_pixels": "true"})
+    assert len(only(answer)["top_k"]) == 1
+    assert only(answer)["input"]["pixels"] == images[SEVEN].tolist()
+
+
+@pytest.mark.parametrize(
+    ("data", "pointer"),
+    [({"top_k": "11"}, "#/top_k"), ({"topk": "1"}, "#/topk"), ({"top_k": ["1", "2"]}, "#/top_k")],
+)
+def test_a_wrong_field_of_a_form_is_refused_by_name(
+    reader: TestClient, images: Grey, data: dict[str, Any], pointer: str
+) -> None:
+    answer = reader.post(PATH, files={"file": ("x", encoded(images[SEVEN]))}, data=data)
+    check_problem(answer, 422)
+    assert answer.json()["errors"][0]["pointer"] == pointer
+
+
+def test_a_file_without_a_name_is_read(
+    reader: TestClient, images: Grey, expected: Expected
+) -> None:
+    head = b'--x\r\nContent-Disposition: form-data; name="image"\r\n\r\n'
+    body = head + encoded(images[SEVEN]) + b"\r\n--x--\r\n"
+    check(only(ask(reader, body, "multipart/form-data; boundary=x")), expected[SEVEN])
+
+
+def test_a_form_may_hold_an_array_and_base64(
+    reader: TestClient, images: Grey, expected: Expected
+) -> None:
+    text = "data:image/png;base64," + base64.b64encode(encoded(images[2])).decode()
+    files: list[Any] = [("a", ("a.npy", npy(images[:2]))), ("b", (None, text))]
+    answer = reader.post(PATH, files=files)
+    predictions = answer.json()["predictions"]
+    for prediction, probabilities in zip(predictions, expected[:3], strict=True):
+        check(prediction, probabilities)
+
+
+# --- Reasons and pointers ---
+
+
+def test_each_problem_has_a_reason_and_a_place(reader: TestClient) -> None:
+    blank = {"pixels": [[9] * 28] * 28}
+    wrong = {"base64": "!"}
+    answer = ask_json(reader, {"dataset": "mnist", "index": 0}, blank, wrong)
+    problems = [each.get("problem") for each in answer.json()["predictions"]]
+    assert problems[0] is None
+    assert [each["reason"] for each in problems[1:]] == ["blank_image", "invalid_base64"]
+    places = [each["errors"][0]["pointer"] for each in problems[1:]]
+    assert places == ["#/inputs/1", "#/inputs/2"]
+    alone = ask_json(reader, blank).json()
+    assert (alone["reason"], alone["errors"][0]["pointer"]) == ("blank_image", "#/inputs/0")
+
+
+def test_a_bad_file_of_a_form_is_named(reader: TestClient, images: Grey) -> None:
+    files = [("a", ("a", encoded(images[0]))), ("b", ("b", b"<svg/>"))]
+    problem = reader.post(PATH, files=files).json()["predictions"][1]["problem"]
+    assert problem["reason"] == "unsupported_format"
+    assert problem["errors"][0]["pointer"] == "b (file 2)"
+
+
+# --- Large photographs over HTTP ---
+
+
+def test_a_photograph_of_fifty_megapixels_is_answered(
+    live: Live, data_dir: Any, datasets_dir: Any, images: Grey
+) -> None:
+    train(data_dir, datasets_dir, preset="linear", epochs=1, batch_size=256)
+    side = np.kron(255 - images[SEVEN], np.ones((200, 200), np.uint8))
+    page = np.pad(side, ((200, 320), (1000, 1560)), constant_values=255)
+    photo = encoded(page, "JPEG", quality=60)
+    assert page.size > 49_000_000
+    padded = photo + bytes(20 * 1024**2 - len(photo))  # phones append videos and depth maps
+    text = base64.b64encode(padded).decode()
+    answers = [
+        live.http.post(PATH, content=padded, headers={"Content-Type": "image/jpeg"}),
+        live.http.post(PATH, files={"file": padded}),
+        live.http.post(PATH, json={"inputs": [{"base64": text}]}),
+    ]
+    for answer in answers:
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["predictions"][0]["label"] == 7
+    assert service_settings(data_dir, datasets_dir).max_body_bytes < len(padded)
+
+
+# --- Anything ---
+
+TYPES = [*GENERAL, "image/png", "application/json", "application/x-npy", "application/x-npz"]
+STARTS = [b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"II*\0", b"\x93NUMPY\1\0", b"PK\3\4"]
+STARTS += [b"RIFF\0\0\0\0WEBP", b"BM", b"GIF89a", b"\0\0\0\x18ftypavif", b"\0\0\0\x18ftypheic"]
+STARTS += [b"{", b'{"instances":[', b"[[", b"data:", b"1,2,3\n", b"image=", b"%7B", b"--x\r\n"]
+
+
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.sampled_from([*TYPES, "text/csv", "multipart/form-data; boundary=x"]),
+    st.sampled_from(STARTS),
+    st.binary(max_size=900),
+    st.sampled_from([{}, {"dtype": "float32"}, {"shape": "28,28,3"}]),
+)
+def test_any_bytes_with_any_label_are_answered(
+    reader: TestClient, media_type: str, start: bytes, rest: bytes, query: dict[str, str]
+) -> None:
+    answer = ask(reader, start + rest, media_type, **query)
+    assert answer.status_code in (200, 400, 415, 422), answer.text
+
+
+def test_guessing_is_cheap(reader: TestClient) -> None:
+    for body in (b"[" * 5_000_000, b"1," * 2_000_000, b"A" * 5_000_000, b"%41" * 2_000_000):
+        answer = check_cheap(reader, partial(ask, reader, body, CURL), 400)
+        check_problem(answer, 400, 422)
+    assert predict_input.actual_type("", b"") == "application/octet-stream"
