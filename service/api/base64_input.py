@@ -8,6 +8,8 @@ from service.domain.errors import BadImage
 from service.inference import image_decoding
 
 MAX_CHARACTERS = image_decoding.MAX_IMAGE_BYTES * 4 // 3 + 4
+MAX_PERCENTS = 250_000
+"""The most bytes that may be percent-encoded; decoding a million takes a second."""
 LOOKS_LIKE = re.compile(rb"[A-Za-z0-9+/_-]{40}")
 FOREIGN = re.compile(r"[^A-Za-z0-9+/]")
 STANDARD = str.maketrans("-_", "+/")
@@ -31,14 +33,27 @@ def decoded(text: str) -> bytes:
         if not comma:
             raise _invalid("the data URL has no comma in front of its data")
         if not head.lower().rstrip().endswith(";base64"):
-            return unquote_to_bytes(payload)
-        text = unquote_to_bytes(payload).decode("latin-1") if "%" in payload else payload
+            return unquoted(payload.encode("utf-8", "replace"))
+        text = payload
+        if "%" in payload:
+            text = unquoted(payload.encode("utf-8", "replace")).decode("latin-1")
     try:
         if len(text) <= MAX_CHARACTERS:
             return binascii.a2b_base64(text, strict_mode=True)
     except (binascii.Error, ValueError):  # it is not in the strict form, or not ASCII
         pass
     return _leniently(text)
+
+
+def unquoted(data: bytes) -> bytes:
+    """Return percent-encoded bytes as they were."""
+    if data.count(b"%") > MAX_PERCENTS:
+        raise BadImage(
+            "too_many_bytes",
+            f"More than {MAX_PERCENTS:,} bytes are percent-encoded; send the file unchanged, with "
+            "curl by --data-binary.",
+        )
+    return unquote_to_bytes(data)
 
 
 def _leniently(text: str) -> bytes:

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 from fastapi import HTTPException, Request
 from fastapi.exceptions import RequestValidationError
@@ -60,11 +59,11 @@ def parts_of_urlencoded(body: bytes) -> list[Part]:
     parts = []
     for field in body.split(b"&", MAX_FIELDS)[:MAX_FIELDS]:
         name, _, value = field.partition(b"=")
-        file = unquote_to_bytes(value.replace(b"+", b" "))
-        text = unquote_to_bytes(value).decode("latin-1")
+        file = base64_input.unquoted(value.replace(b"+", b" "))
+        text = base64_input.unquoted(value).decode("latin-1")
         is_file = image_formats.known(file) is not None
         parts.append(
-            Part(unquote_to_bytes(name).decode("utf-8", "replace"), file if is_file else text)
+            Part(base64_input.unquoted(name).decode("utf-8", "replace"), file if is_file else text)
         )
     return parts
 

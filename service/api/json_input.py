@@ -154,7 +154,8 @@ def _cells(cells: list[Any], kind: str, highest: int) -> np.ndarray:
     if len(rows) * len(rows[0]) > array_input.LARGEST:
         raise BadImage("too_many_pixels", f"it has more than {array_input.LARGEST:,} pixels.")
     array = np.array(rows)
-    if array.dtype.kind == "O" or not ((array >= 0) & (array <= highest)).all():
+    beyond = highest == 1 and not ((array >= 0) & (array <= 1)).all()  # others are checked later
+    if array.dtype.kind == "O" or beyond:
         raise BadImage("unusable_array", f"all numbers must lie between 0 and {highest}.")
     return array.reshape(SIDE, SIDE) if flat else array
 
