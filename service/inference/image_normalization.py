@@ -27,6 +27,8 @@ MOMENTS = np.stack(
     [np.ones(MNIST_SIDE**2), *np.indices((MNIST_SIDE, MNIST_SIDE))[::-1].reshape(2, -1)], axis=1
 ).astype(np.float32)
 """(784, 3): pictures (n, 784) @ MOMENTS are the masses, and mass times centre in x and y."""
+WEAK = bytes(range(128))
+"""A picture in MNIST's form has a pixel of at least 128."""
 BLOCK = 250
 """Pictures examined together; their pixels fit into the processor's cache."""
 
@@ -105,9 +107,10 @@ def mnist_box(picture: Grey) -> Box | None:
 
     The border need not be checked for darkness: a box of 20 covers at most 39 of its 108 pixels.
     """
-    top, height = _extent(picture.tobytes())
+    rows = picture.tobytes()
+    top, height = _extent(rows)
     left, width = _extent(picture.T.tobytes())
-    if not 0 < max(width, height) <= INK_SIDE or picture.max() < 128:
+    if not 0 < max(width, height) <= INK_SIDE or not rows.translate(None, WEAK):
         return None
     # All are whole numbers below 2^24, which float32 holds exactly.
     mass, *moments = (picture.reshape(-1).astype(np.float32) @ MOMENTS).tolist()

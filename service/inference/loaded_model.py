@@ -1,8 +1,9 @@
 """A trained network in memory, with what it expects of its inputs."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
-from mlp_core import Network
+from mlp_core import Network, SingleRow
 from service.store.checkpoints import Arrays, CheckpointRef
 
 
@@ -18,7 +19,12 @@ class LoadedModel:
     arrays: Arrays
     """The parameters by name, float32: `layers.<k>.weight` (n_in, n_out), `layers.<k>.bias`."""
 
-    @property
+    @cached_property
     def nbytes(self) -> int:
         """Memory that the parameters take, in bytes."""
         return sum(array.nbytes for array in self.arrays.values())
+
+    @cached_property
+    def single_row(self) -> SingleRow:
+        """Predicts single images; only for the event loop, because its buffers are not shared."""
+        return SingleRow(self.network)
