@@ -18,6 +18,7 @@ from service.store import (
     job_list,
     jobs,
     queue,
+    training_activity,
     transitions,
 )
 from service.store.jobs import JobStore
@@ -26,7 +27,8 @@ from service.store.sql.database import Database
 from tests.support.job_records import query, succeed
 
 MODULES = (
-    api_keys, attempts, backup, checkpoints, idempotency, jobs, queue, transitions, migrate
+    api_keys, attempts, backup, checkpoints, idempotency, jobs, queue, training_activity,
+    transitions, migrate
 )  # fmt: skip
 VERB = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
 BUILT = {
