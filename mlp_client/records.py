@@ -206,3 +206,7 @@ class Problem(SparseRecord):
     errors: list[ProblemItem] | None = Field(
         None, description="The values that need a change, if the request had any."
     )
+    request_id: str | None = Field(
+        None,
+        description="Id of the request, as in the header `Request-Id` and in the service's log.",
+    )

@@ -30,11 +30,14 @@ from service.api.validation import refuse_repeated
 from service.domain.cost import Limits
 from service.domain.errors import StoreBroken
 from service.inference.model_cache import ModelCache
+from service.logs import LogOutput
 from service.server import stack
+from service.server.access_log import AccessLog
 from service.server.admission import Admission
 from service.server.auth import HOW_TO_AUTHENTICATE, KeyRing, needed_scope
 from service.server.event_feed import EventFeed
 from service.server.metrics import Metrics
+from service.server.service_metrics import ServiceMetrics
 from service.settings import Settings
 from service.store.api_keys import ApiKeyStore
 from service.store.artifacts import Artifacts
@@ -45,11 +48,13 @@ from service.store.jobs import JobStore
 from service.store.queue import Queue
 from service.store.sql.database import Database
 from service.store.sql.sqlite import sqlite_url
+from service.store.training_activity import TrainingActivity
 from service.work.dispatcher import Dispatcher
 from service.work.launchers.local import LocalLauncher
 from service.work.launchers.lock_watchdog import SqliteLockWatchdog
 
-ROUTERS = (jobs, events, curves, weights, predict, datasets, health, docs)
+ROUTERS = (health, jobs, events, curves, weights, predict, datasets, docs)
+"""The router tries them in this order; probes and scrapers come more often than anything else."""
 DATABASE_WAIT_SECONDS = 5
 """How long a request waits for the database's lock; then its client is asked to try again."""
 DESCRIPTION = """Train multi-layer perceptrons, watch their progress, and let them predict digits.
@@ -61,7 +66,7 @@ included."""
 class Components:
     """Everything built from the settings."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, log: LogOutput | None = None) -> None:
         url = settings.resolved_database_url()
         artifacts_dir = settings.data_dir.absolute() / "jobs"
         datasets_dir = settings.resolved_datasets_dir().absolute()
@@ -72,7 +77,13 @@ class Components:
         self.dispatcher = _dispatcher(settings, self.database, artifacts)
         self.event_feed = EventFeed(self.jobs)
         self.admission = Admission(settings.max_predictions)
-        self.metrics = Metrics(self.jobs, self.admission)
+        checks: dict[str, Callable[[], bool]] = {
+            "database": partial(_succeeds, partial(self.jobs.page, 1)),
+            "data_dir": partial(_succeeds, partial(check_writable, settings.data_dir)),
+            "dispatcher": self.dispatcher.is_alive,
+        }
+        activity = TrainingActivity(self.database)
+        self.metrics = Metrics(self.admission, ServiceMetrics(self.jobs, activity, checks))
         self.services = Services(
             jobs=self.jobs,
             models=ModelCache(self.jobs, CheckpointStore(artifacts)),
@@ -81,16 +92,13 @@ class Components:
             limits=_limits(settings),
             event_feed=self.event_feed,
             wake=self.dispatcher.wake,
-            checks={
-                "database": partial(_succeeds, partial(self.jobs.page, 1)),
-                "data_dir": partial(_succeeds, partial(check_writable, settings.data_dir)),
-                "dispatcher": self.dispatcher.is_alive,
-            },
+            checks=checks,
             metrics=self.metrics.page,
         )
         self.stack = stack.layers(
             admission=self.admission,
             metrics=self.metrics,
+            access_log=AccessLog(log) if log else None,
             keys=self.keys,
             services=self.services,
             allowed_hosts=settings.allowed_hosts,
@@ -143,14 +151,19 @@ class Application(FastAPI):
         await self._stack(scope, receive, send)
 
 
-def create_app(settings: Settings, on_death: Callable[[], None] = lambda: None) -> Application:
+def create_app(
+    settings: Settings,
+    on_death: Callable[[], None] = lambda: None,
+    log: LogOutput | None = None,
+) -> Application:
     """Return the application; `serve.prepare` must have prepared its data directory.
 
     Args:
         settings: the settings.
         on_death: called if the dispatcher's loop ends with an error.
+        log: where the access log goes; None for no access log.
     """
-    components = Components(settings)
+    components = Components(settings, log)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -20,7 +20,7 @@ from service import logs
 from service.api.public_path import ROOT_PATH
 from service.app import Components, check_writable, create_app
 from service.domain.errors import StoreBroken
-from service.server import access_log
+from service.domain.request_facts import current_id
 from service.server.cors import UNLISTED
 from service.server.listen_socket import listening_sockets, unix_socket
 from service.server.stack import connection_protocol
@@ -73,7 +73,7 @@ def serve(settings: Settings, warnings: Sequence[str] = ()) -> int:
     The code is 1 if the server can't start or its dispatcher ends, and 2 if the settings would let
     anybody in because there are no API keys. The warnings are logged first.
     """
-    logs.configure(settings.log_level, settings.log_format)
+    log = logs.configure(settings.log_level, settings.log_format, current_id)
     for warning in warnings:
         logger.warning(warning)
     with contextlib.ExitStack() as cleanup:
@@ -86,7 +86,7 @@ def serve(settings: Settings, warnings: Sequence[str] = ()) -> int:
             sys.stderr.write(f"{refusal}\n")
             return 2
         logger.info("data_dir", path=str(settings.data_dir.absolute()))
-        return _run(settings)
+        return _run(settings, log)
 
 
 def _prepare_alone(settings: Settings, cleanup: contextlib.ExitStack) -> str | None:
@@ -203,10 +203,9 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _run(settings: Settings) -> int:
-    server = _server(settings)
+def _run(settings: Settings, log: logs.LogOutput) -> int:
+    server = _server(settings, log)
     _raise_file_limit()
-    access_log.install()
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn raises the signal again after its shutdown; by then the work is done.
         signal.signal(number, lambda *_: None)
@@ -251,15 +250,16 @@ def _tcp_listener(server: Server, settings: Settings) -> socket.socket | None:
         return None
 
 
-def _server(settings: Settings) -> Server:
+def _server(settings: Settings, log: logs.LogOutput) -> Server:
     on_death: list[Callable[[], None]] = []
-    app = create_app(settings, on_death=lambda: on_death[0]())
+    app = create_app(settings, lambda: on_death[0](), log)
     config = uvicorn.Config(
         app,
         host=settings.host.strip("[]"),
         port=settings.port,
         http=connection_protocol,  # type: ignore[arg-type]  # called like a protocol class
         log_config=None,
+        access_log=False,  # service/server/access_log.py writes it
         server_header=False,
         timeout_keep_alive=settings.idle_seconds + IDLE_MARGIN_SECONDS,  # type: ignore[arg-type]  # any number
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,

@@ -1,11 +1,11 @@
 """What a client accepts, by its `Accept` header."""
 
-from starlette.datastructures import Headers
+from collections.abc import Mapping
 
 OCTETS = "application/octet-stream"
 
 
-def accepts(headers: Headers, media_type: str) -> bool:
+def accepts(headers: Mapping[str, str], media_type: str) -> bool:
     """Return whether a client names this media type, and not merely accepts everything."""
     accepted = headers.get("accept", "").lower()
     if media_type not in accepted:
@@ -13,7 +13,7 @@ def accepts(headers: Headers, media_type: str) -> bool:
     return media_type in (each.split(";")[0].strip() for each in accepted.split(","))
 
 
-def type_for(headers: Headers, media_type: str) -> str:
+def type_for(headers: Mapping[str, str], media_type: str) -> str:
     """Return the media type under which to send a file: its own, or the general one on request.
 
     Generators of clients know no picture or archive as bytes, so the OpenAPI document offers every

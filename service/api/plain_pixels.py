@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from service.inference.image_decoding import MNIST_SIDE, Grey
+from service.inference.grey_levels import Grey
+from service.inference.image_decoding import MNIST_SIDE
 
 SHAPE = (MNIST_SIDE, MNIST_SIDE)
 
@@ -29,9 +30,10 @@ def image(parsed: Any, body: bytes) -> Grey | None:
     if b"true" in body or b"false" in body:
         return None
     try:
-        return np.frombuffer(bytes(flat), np.uint8).reshape(SHAPE)
+        pixels = np.frombuffer(bytes(flat), np.uint8).reshape(SHAPE)
     except (TypeError, ValueError):
         return None
+    return pixels if pixels.max() > 1 else None  # 0 and 1 may be meant as black and white
 
 
 def _joined(rows: list[Any]) -> list[Any]:

@@ -1,13 +1,12 @@
 """Reads the images out of a request's body, in whatever form a client sends them."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from fastapi import HTTPException
 from fastapi.exceptions import RequestValidationError
-from starlette.datastructures import Headers
 
 from service.api import (
     array_input,
@@ -73,11 +72,11 @@ Parsed = Any
 """The value in a JSON body, or the bytes of any other."""
 
 
-def media_type(headers: Headers) -> str:
+def media_type(headers: Mapping[str, str]) -> str:
     return headers.get("content-type", "").split(";")[0].strip().lower()
 
 
-def is_large(headers: Headers) -> bool:
+def is_large(headers: Mapping[str, str]) -> bool:
     """Return whether a request has, or may have, a large body."""
     length = headers.get("content-length", "")
     return not (length.isdecimal() and len(length) < 10 and int(length) <= LARGE_BYTES)

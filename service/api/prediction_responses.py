@@ -1,12 +1,12 @@
 """Writes the answer to a prediction request: JSON, or an array of probabilities."""
 
 import io
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from fastapi import Response
 from pydantic_core import to_json
-from starlette.datastructures import Headers
 
 from mlp_client.predictions import Prediction
 from service.api import problem_responses
@@ -14,14 +14,16 @@ from service.api.content_negotiation import accepts, type_for
 from service.api.network_headers import name_network
 from service.api.predict_schema import NPY
 from service.domain.errors import BadImage
+from service.domain.request_facts import REQUEST
 from service.inference.image_normalization import Normalized
 from service.inference.predict import Options, PredictedBatch
 
 
 def response(
-    batch: PredictedBatch, options: Options, headers: Headers, *, as_array: bool
+    batch: PredictedBatch, options: Options, headers: Mapping[str, str], *, as_array: bool
 ) -> Response:
     """Return the predictions as JSON, or as an array if the route or `Accept` ask for one."""
+    _note(batch)
     if as_array or accepts(headers, NPY):
         answer = Response(_npy(batch), media_type=type_for(headers, NPY))
     else:
@@ -43,6 +45,19 @@ def _json(batch: PredictedBatch, options: Options) -> bytes:
     return to_json(content)
 
 
+def _note(batch: PredictedBatch) -> None:
+    """Add what was predicted to the facts about the request."""
+    if not (facts := REQUEST.get()):
+        return
+    facts.model, facts.predictions = batch.model.job, len(batch.probabilities)
+    for other in batch.images.others.values():
+        if isinstance(other, BadImage):
+            facts.predictions -= 1
+            facts.refusals += (other.code,)
+        else:
+            facts.warnings += other.warnings
+
+
 def _npy(batch: PredictedBatch) -> bytes:
     """Return the probabilities (n, classes) as a file, with NaN for images that can't be read."""
     batch.probabilities[batch.images.bad] = np.nan
@@ -54,7 +69,7 @@ def _npy(batch: PredictedBatch) -> bytes:
 def _predictions(batch: PredictedBatch, options: Options) -> list[dict[str, Any]]:
     labels, probabilities = batch.top(options.top_k)
     images = batch.images
-    rows = zip(labels.tolist(), probabilities.tolist(), images.boxes.tolist(), strict=True)
+    rows = zip(labels, probabilities, images.boxes.tolist(), strict=True)
     found = [_prediction(*row) for row in rows]
     for index, other in images.others.items():
         if isinstance(other, BadImage):

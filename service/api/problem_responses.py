@@ -34,6 +34,7 @@ from service.domain.errors import (
     StoreFull,
     WrongMove,
 )
+from service.domain.request_facts import REQUEST
 from service.inference.image_decoding import MAX_IMAGE_BYTES
 
 MEDIA_TYPE = "application/problem+json"
@@ -118,7 +119,10 @@ def _about_image(exc: BadImage) -> dict[str, Any]:
 
 
 def answer(found: Problem, headers: Mapping[str, str] | None = None) -> Response:
-    """Return the HTTP answer to a problem."""
+    """Return the HTTP answer to a problem, with the id of the request."""
+    if facts := REQUEST.get():
+        facts.refusals += (found.reason or found.code,)
+        found = found.model_copy(update={"request_id": facts.id})
     # Pydantic writes text as UTF-8; its parts are valid Unicode, because `shortened` made them so.
     body = found.model_dump_json(exclude_none=True)
     return Response(body, found.status, headers, media_type=MEDIA_TYPE)
@@ -190,6 +194,11 @@ async def _disconnected(_: Request, __: Exception) -> Response:
 
 async def _unexpected(request: Request, exc: Exception) -> Response:
     logger.error("request_crashed", path=request.url.path, exc_info=exc)
+    return crashed()
+
+
+def crashed() -> Response:
+    """Return the answer to a request that has met an unexpected error."""
     return answer(
         problem("internal", "An unexpected error occurred; the log of the service says more.")
     )

@@ -5,7 +5,9 @@ import zlib
 import numpy as np
 from PIL import Image
 
-from service.inference.image_decoding import MNIST_SIDE, PNG_START, Grey
+from service.inference.grey_levels import Grey
+from service.inference.image_decoding import MNIST_SIDE
+from service.inference.image_formats import PNG_START
 
 SIZE = (MNIST_SIDE, MNIST_SIDE)
 

@@ -4,17 +4,16 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Awaitable
 from functools import cache
 
-from starlette.datastructures import Headers
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.predict_input import is_large
 from service.api.predict_route import is_prediction
 from service.api.problem_responses import answer, problem
 from service.api.public_path import ROOT_PATH
+from service.domain.request_facts import current_id
+from service.server import request_id
 from service.server.request_guard import SECURITY_HEADERS
 
 MAX_LARGE = 4
@@ -34,12 +33,13 @@ DETAIL = (
 
 
 class Admission:
-    """Two layers of the HTTP stack that answer 503 with Retry-After to excess predictions.
+    """Three layers of the HTTP stack that answer 503 with Retry-After to excess predictions.
 
     `refuse_when_full` is the outermost layer: as long as no slot is free, a refusal must cost a
     small part of a prediction, or a flood of refusals would slow down the predictions in progress.
-    `limit` comes after authentication and takes the slots. Large requests may take only a few of
-    them.
+    `begin` comes after authentication, and lets predictions pass in turns. `limit` takes the slots,
+    of which large requests may take only a few; the quick path lies between the two, because the
+    event loop makes its predictions one at a time and needs no slot for them.
     """
 
     def __init__(self, max_predictions: int) -> None:
@@ -55,11 +55,30 @@ class Admission:
 
         async def check(scope: Scope, receive: Receive, send: Send) -> None:
             if not self._free and _is_prediction(scope):
-                await self._refuse(scope, receive, send)
+                await self._refuse(scope, send, request_id.chosen(scope["headers"]))
             else:
                 await app(scope, receive, send)
 
         return check
+
+    def begin(self, app: ASGIApp) -> ASGIApp:
+        """Return `app` behind a gate where each prediction waits for its turn, or is refused."""
+
+        async def wait(scope: Scope, receive: Receive, send: Send) -> None:
+            if not _is_prediction(scope):
+                await app(scope, receive, send)
+                return
+            large = _is_large(scope)
+            if not self._is_full(large):
+                # A client that sends a small body slowly takes no slot in the meantime.
+                whole = receive if large else await _read_body(receive)
+                await self._turns.wait()
+                if not self._is_full(large):
+                    await app(scope, whole, send)
+                    return
+            await self._refuse(scope, send, current_id() or request_id.new())
+
+        return wait
 
     def limit(self, app: ASGIApp) -> ASGIApp:
         """Return `app` behind a gate that gives each prediction a slot, or refuses it."""
@@ -68,36 +87,31 @@ class Admission:
             if not _is_prediction(scope):
                 await app(scope, receive, send)
                 return
-            large = is_large(Headers(scope=scope))
-            if not self._is_full(large):
-                # A client that sends a small body slowly takes no slot in the meantime.
-                whole = receive if large else await _read_body(receive)
-                await self._turns.wait()
-                if not self._is_full(large):
-                    await self._run_in_slot(large, app(scope, whole, send))
-                    return
-            await self._refuse(scope, receive, send)
+            large = _is_large(scope)
+            if self._is_full(large):
+                await self._refuse(scope, send, current_id() or request_id.new())
+                return
+            self._take(1, large)
+            try:
+                await app(scope, receive, send)
+            finally:
+                self._take(-1, large)
 
         return admit
 
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _refuse(self, scope: Scope, send: Send, id_: str) -> None:
         self.refused += 1
         scope[REFUSED] = True
         seconds = self._backoff.count_refusal(time.monotonic())
-        large = is_large(Headers(scope=scope))  # the rest of a large body is not even read
-        await _refusal(seconds, large, ROOT_PATH.get())(scope, receive, send)
+        large = _is_large(scope)  # the rest of a large body is not even read
+        await _refusal(seconds, large, ROOT_PATH.get()).send(send, id_)
 
     def _is_full(self, large: bool) -> bool:
         return not self._free or (large and not self._free_for_large)
 
-    async def _run_in_slot(self, large: bool, response: Awaitable[None]) -> None:
-        self._free -= 1
-        self._free_for_large -= large
-        try:
-            await response
-        finally:
-            self._free += 1
-            self._free_for_large += large
+    def _take(self, slots: int, large: bool) -> None:
+        self._free -= slots
+        self._free_for_large -= slots * large
 
 
 class Turns:
@@ -156,33 +170,67 @@ class Backoff:
 
 
 @cache
-def _refusal(seconds: int, large: bool, _root_path: str) -> Response:
+def _refusal(seconds: int, large: bool, _root_path: str) -> "Refusal":
     """Return the refusal, made once for each path prefix in its problem's type."""
-    headers = {**SECURITY_HEADERS, "Retry-After": str(seconds)}
-    if large:
-        headers["Connection"] = "close"
-    return answer(problem("overloaded", DETAIL), headers)
+    return Refusal(seconds, large=large)
 
 
-async def _read_body(receive: Receive) -> Receive:
+class Refusal:
+    """A refusal that is written once, except for the id of the request."""
+
+    def __init__(self, seconds: int, *, large: bool) -> None:
+        headers = {**SECURITY_HEADERS, "Retry-After": str(seconds)}
+        if large:
+            headers["Connection"] = "close"
+        place = request_id.new()
+        found = problem("overloaded", DETAIL).model_copy(update={"request_id": place})
+        response = answer(found, headers)
+        self._status = response.status_code
+        self._headers = [each for each in response.raw_headers if each[0] != b"content-length"]
+        self._before, self._after = bytes(response.body).split(place.encode())
+
+    async def send(self, send: Send, id_: str) -> None:
+        """Answer the request with this id."""
+        encoded = id_.encode()
+        body = b"".join((self._before, encoded, self._after))
+        own = (b"content-length", str(len(body)).encode()), (b"request-id", encoded)
+        headers = [*self._headers, *own]
+        start = {"type": "http.response.start", "status": self._status, "headers": headers}
+        await send(start)
+        await send({"type": "http.response.body", "body": body})
+
+
+class Replay:
+    """A `receive` that yields a message with a whole body, then what another one yields."""
+
+    __slots__ = ("_receive", "message")
+
+    def __init__(self, message: Message, receive: Receive) -> None:
+        self._receive = receive
+        self.message: Message | None = message
+        """What the next call will yield, if nothing has been received yet."""
+
+    async def __call__(self) -> Message:
+        message, self.message = self.message, None
+        return message or await self._receive()
+
+
+async def _read_body(receive: Receive) -> Replay:
     """Wait for the whole body; return a `receive` that yields it in one message."""
-    parts, message = [], await receive()
-    while message.get("more_body"):
-        parts.append(message["body"])
-        message = await receive()
-    if message["type"] == "http.request":
-        message["body"] = b"".join([*parts, message["body"]])
-    return replay(message, receive)
+    message = await receive()
+    if message.get("more_body"):
+        parts = []
+        while message.get("more_body"):
+            parts.append(message["body"])
+            message = await receive()
+        if message["type"] == "http.request":
+            message["body"] = b"".join([*parts, message["body"]])
+    return Replay(message, receive)
 
 
-def replay(message: Message, receive: Receive) -> Receive:
-    """Return a `receive` that yields `message` again, followed by what `receive` yields."""
-    messages = [message]
-
-    async def replayed() -> Message:
-        return messages.pop() if messages else await receive()
-
-    return replayed
+def _is_large(scope: Scope) -> bool:
+    length = dict(scope["headers"]).get(b"content-length", b"")
+    return is_large({"content-length": length.decode("latin-1")})
 
 
 def _is_prediction(scope: Scope) -> bool:

@@ -5,16 +5,17 @@ import hmac
 import math
 import re
 import time
+from functools import lru_cache, partial
 
 import structlog
 from anyio import CapacityLimiter, to_thread
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api import problem_responses
 from service.api.predict_route import is_prediction
 from service.domain.errors import StoreBroken
 from service.domain.principal import ANONYMOUS, Principal
+from service.domain.request_facts import REQUEST
 from service.server.key_uses import KeyUses
 from service.store.api_keys import ApiKey, ApiKeyStore, sha256_of
 
@@ -24,6 +25,8 @@ KEY_CACHE_SECONDS = 1.0
 """How long keys are cached; a revoked key still works for up to this long."""
 
 BEARER = re.compile(r"(?i:bearer) +mlp_([a-z0-9]{8,12})_([A-Za-z0-9_-]{43})")
+MAX_RECOGNISED = 1000
+"""Most Authorization headers that are remembered; one key can be written in several ways."""
 PUBLIC_PATHS = re.compile(r"/|/livez|/readyz|/docs|/openapi\.json|/(vendor|problems)/.*")
 NO_SECRET = "0" * 64  # no secret has this digest
 
@@ -32,6 +35,7 @@ HOW_TO_AUTHENTICATE = (
 )
 
 
+@lru_cache(100)
 def needed_scope(method: str, path: str) -> str | None:
     """Return the scope that a request needs, or None if it needs no key.
 
@@ -115,6 +119,9 @@ class Authenticator:
     def __init__(self, app: ASGIApp, ring: KeyRing) -> None:
         self._app = app
         self._ring = ring
+        self._keys: dict[str, ApiKey] = {}
+        self._recognised: dict[tuple[bytes, ...], tuple[ApiKey, Principal]] = {}
+        """By their Authorization headers, the keys that were found valid among `_keys`."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -143,19 +150,35 @@ class Authenticator:
         keys = await self._ring.keys()
         if not keys:
             return Principal(None, frozenset({"admin"}), self._ring.is_open)
-        key = _valid_key(keys, Headers(scope=scope).getlist("authorization"))
+        key, principal = self._recognise(scope, keys)
         self._ring.uses.note(key.id)
+        if facts := REQUEST.get():
+            facts.key = key.id
         if not key.scopes & {needed, "admin"}:
             scopes = ", ".join(sorted(key.scopes))
             detail = f"This request needs a key with the scope {needed!r}; this key has: {scopes}."
             raise AccessDenied("forbidden", detail)
         if needed == "train":  # the log shows who changed jobs
             logger.info("change_requested", key=key.id, owner=key.owner, path=scope["path"][:200])
+        return principal
 
-        async def still_valid() -> bool:
-            return await self._ring.is_valid(key.id)
+    def _recognise(self, scope: Scope, keys: dict[str, ApiKey]) -> tuple[ApiKey, Principal]:
+        """Return the key of a request; digests are only computed once for each reading of the keys.
 
-        return Principal(key.owner, key.scopes, still_valid, key.id, key.models_of)
+        Raises:
+            AccessDenied: there is no valid key.
+        """
+        if keys is not self._keys or len(self._recognised) > MAX_RECOGNISED:
+            self._keys, self._recognised = keys, {}
+        sent = tuple(value for name, value in scope["headers"] if name == b"authorization")
+        found = self._recognised.get(sent)
+        if found and not found[0].expired:
+            return found
+        key = _valid_key(keys, [value.decode("latin-1") for value in sent])
+        still_valid = partial(self._ring.is_valid, key.id)
+        principal = Principal(key.owner, key.scopes, still_valid, key.id, key.models_of)
+        self._recognised[sent] = key, principal
+        return key, principal
 
 
 def _valid_key(keys: dict[str, ApiKey], headers: list[str]) -> ApiKey:

@@ -1,6 +1,7 @@
 """Problem documents for errors of the connection itself, written before any application runs."""
 
 from service.api import problem_responses
+from service.server import request_id
 from service.server.request_guard import SECURITY_HEADERS
 from service.server.uvicorn_internals import STATUS_LINE
 
@@ -26,8 +27,10 @@ DETAILS = {
 
 def response_bytes(code: str, default_headers: list[tuple[bytes, bytes]]) -> bytes:
     """Return the whole HTTP response for a problem in `DETAILS`; it closes the connection."""
-    problem = problem_responses.problem(code, DETAILS[code])
-    response = problem_responses.answer(problem, SECURITY_HEADERS | {"Connection": "close"})
+    id_ = request_id.new()
+    problem = problem_responses.problem(code, DETAILS[code]).model_copy(update={"request_id": id_})
+    headers = {**SECURITY_HEADERS, "Request-Id": id_, "Connection": "close"}
+    response = problem_responses.answer(problem, headers)
     if response.status_code == 503:
         response.headers["Retry-After"] = problem_responses.RETRY_SECONDS
     lines = [b"%s: %s\r\n" % header for header in [*default_headers, *response.raw_headers]]

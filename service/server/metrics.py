@@ -1,24 +1,28 @@
-"""Request and job metrics in Prometheus's text format."""
+"""Metrics of requests and predictions, in Prometheus's text format."""
 
-from collections.abc import Iterable, Sequence
-from functools import cache
-from time import perf_counter
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable
+from itertools import accumulate
+from time import monotonic
 
-import structlog
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
-    Gauge,
-    Histogram,
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
+from service.domain.request_facts import RequestFacts
 from service.server.admission import Admission
-from service.store.jobs import JobStore
 
 METHODS, SCHEMES = ("GET", "POST", "DELETE", "HEAD", "OPTIONS"), ("http", "https")
 """All other methods and schemes share one label. Clients choose them, and each value would create
@@ -26,71 +30,160 @@ time series of its own."""
 REQUEST_LABELS = ("http_request_method", "url_scheme")
 RESPONSE_LABELS = ("http_route", "http_response_status_code", "error_type")
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
+MAX_MODELS = 50
+"""Most models with a time series of their own; the others are counted together."""
+IDLE_SECONDS = 3600
+"""A model that has not predicted for so long makes room for another."""
 
-logger = structlog.get_logger(__name__)
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library leaves it untyped
 
+Labels = tuple[str, ...]
 
-class Metrics:
-    """Measures requests under OpenTelemetry's names; counts jobs and refusals when they are read.
+
+class Metrics(Collector):
+    """Measures requests under OpenTelemetry's names, and counts what is predicted and refused.
 
     FastAPI's own telemetry measures the same with OpenTelemetry's SDK, which would take a sixth of
-    the time of a short request.
+    the time of a short request; the counters of prometheus_client take a lock for each number. Here
+    only the event loop counts, in plain dictionaries, which are copied when they are read.
     """
 
-    def __init__(self, jobs: JobStore, admission: Admission) -> None:
-        self._registry = registry = CollectorRegistry()
-        active = Gauge(
-            "http_server_active_requests",
-            "Number of active HTTP server requests.",
-            REQUEST_LABELS,
-            registry=registry,
-        )
-        duration = Histogram(
-            "http_server_request_duration_seconds",
-            "Duration of HTTP server requests.",
-            REQUEST_LABELS + RESPONSE_LABELS,
-            buckets=BUCKETS,
-            registry=registry,
-        )
-        self._active, self._duration = cache(active.labels), cache(duration.labels)
-        registry.register(ServiceCollector(jobs, admission))
+    def __init__(self, admission: Admission, *others: Collector) -> None:
+        """Also publish what `admission` has refused, and the metrics of `others`."""
+        self._admission = admission
+        self._registry = CollectorRegistry()
+        self._active: Counter[Labels] = Counter()
+        self._durations: dict[Labels, Durations] = {}
+        self._models = ModelCounts()
+        self._warnings: Counter[str] = Counter()
+        self._refusals: Counter[str] = Counter()
+        for collector in (self, *others):
+            self._registry.register(collector)
 
     def page(self) -> tuple[bytes, str]:
         """Return all metrics as text, and the media type of the text."""
         return generate_latest(self._registry), CONTENT_TYPE_LATEST
 
-    def measure(self, app: ASGIApp) -> ASGIApp:
-        """Return `app` with its requests counted and timed."""
+    def begin(self, scope: Scope) -> Labels:
+        """Count a request as active; return what `end` needs."""
+        method, scheme = scope["method"], scope["scheme"]
+        labels = (
+            method if method in METHODS else "_OTHER",
+            scheme if scheme in SCHEMES else "_OTHER",
+        )
+        self._active[labels] += 1
+        return labels
 
-        async def measured(scope: Scope, receive: Receive, send: Send) -> None:
-            if scope["type"] != "http":
-                await app(scope, receive, send)
-                return
-            status, error = "", "ConnectionError"  # until the response is complete
+    def end(
+        self,
+        begun: Labels,
+        scope: Scope,
+        facts: RequestFacts,
+        status: int,
+        error: str,
+        seconds: float,
+    ) -> None:
+        """Count a request that has ended; the status is 0 if there was no answer."""
+        self._active[begun] -= 1
+        labels = (*begun, route_template(scope), str(status or ""), error)
+        durations = self._durations.get(labels)
+        if durations is None:
+            durations = self._durations[labels] = Durations()
+        durations.add(seconds)
+        if facts.model:
+            self._models.add(facts.model, facts.predictions)
+        if facts.warnings:
+            self._warnings.update(facts.warnings)
+        if facts.refusals:
+            self._refusals.update(facts.refusals)
 
-            async def observed_send(message: Message) -> None:
-                nonlocal status, error
-                if message["type"] == "http.response.start":
-                    status = str(message["status"])
-                await send(message)
-                if message["type"] == "http.response.body" and not message.get("more_body"):
-                    error = status if status >= "500" else ""
+    def collect(self) -> Iterable[Metric]:
+        active = GaugeMetricFamily(
+            "http_server_active_requests",
+            "Number of active HTTP server requests.",
+            labels=REQUEST_LABELS,
+        )
+        for labels, count in self._active.copy().items():
+            active.add_metric(labels, count)
+        durations = HistogramMetricFamily(
+            "http_server_request_duration_seconds",
+            "Duration of HTTP server requests.",
+            labels=REQUEST_LABELS + RESPONSE_LABELS,
+        )
+        for labels, found in self._durations.copy().items():
+            durations.add_metric(labels, found.buckets(), found.sum)
+        yield from (active, durations)
+        yield _counter(
+            "mlp_predictions",
+            "Images predicted, by the job that trained the network.",
+            "model",
+            self._models.counts(),
+        )
+        yield _counter(
+            "mlp_prediction_warnings",
+            "Warnings about predicted images, by code.",
+            "code",
+            self._warnings.copy(),
+        )
+        yield _counter(
+            "mlp_refusals",
+            "Requests, and images among others, that were refused, by reason.",
+            "reason",
+            self._refusals + Counter(overloaded=self._admission.refused),
+        )
+        yield CounterMetricFamily(
+            "mlp_predictions_refused",
+            "Predictions refused because too many were in progress.",
+            value=self._admission.refused,
+        )
 
-            request = _label(scope["method"], METHODS), _label(scope["scheme"], SCHEMES)
-            self._active(*request).inc()
-            started = perf_counter()
-            try:
-                await app(scope, receive, observed_send)
-            except BaseException as exc:
-                error = type(exc).__qualname__
-                raise
-            finally:
-                seconds = perf_counter() - started
-                self._duration(*request, route_template(scope), status, error).observe(seconds)
-                self._active(*request).dec()
 
-        return measured
+class Durations:
+    """How many requests took how long."""
+
+    __slots__ = ("_counts", "sum")
+
+    def __init__(self) -> None:
+        self._counts = [0] * (len(BUCKETS) + 1)
+        self.sum = 0.0
+        """All durations together, in seconds."""
+
+    def add(self, seconds: float) -> None:
+        self._counts[bisect_left(BUCKETS, seconds)] += 1
+        self.sum += seconds
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Return the upper bounds, and how many requests took at most so long."""
+        bounds = [*map(str, map(float, BUCKETS)), "+Inf"]
+        return list(zip(bounds, accumulate(self._counts), strict=True))
+
+
+class ModelCounts:
+    """Counts predictions by model, in a limited number of time series."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._used_at: dict[str, float] = {}
+
+    def add(self, model: str, predictions: int) -> None:
+        if model not in self._used_at and not self._has_room():
+            model = "other"
+        else:
+            self._used_at[model] = monotonic()
+        self._counts[model] += predictions
+
+    def _has_room(self) -> bool:
+        """Return whether another model may be counted, which may take the place of an idle one."""
+        if len(self._used_at) < MAX_MODELS:
+            return True
+        oldest = min(self._used_at, key=self._used_at.__getitem__)
+        if monotonic() < self._used_at[oldest] + IDLE_SECONDS:
+            return False
+        del self._used_at[oldest], self._counts[oldest]
+        return True
+
+    def counts(self) -> Counter[str]:
+        return self._counts.copy()
 
 
 def route_template(scope: Scope) -> str:
@@ -98,29 +191,8 @@ def route_template(scope: Scope) -> str:
     return str(getattr(scope.get("route"), "path_format", ""))
 
 
-def _label(value: str, known: Sequence[str]) -> str:
-    return value if value in known else "_OTHER"
-
-
-class ServiceCollector(Collector):
-    """Counts jobs by state, and refused predictions, whenever the metrics are read."""
-
-    def __init__(self, jobs: JobStore, admission: Admission) -> None:
-        self._jobs = jobs
-        self._admission = admission
-
-    def collect(self) -> Iterable[Metric]:
-        yield CounterMetricFamily(
-            "mlp_predictions_refused",
-            "Predictions refused because too many were in progress.",
-            value=self._admission.refused,
-        )
-        try:
-            counts = self._jobs.counts()
-        except Exception as exc:  # the other metrics can still be read
-            logger.error("jobs_not_counted", error=str(exc))
-            return
-        jobs = GaugeMetricFamily("mlp_jobs", "Jobs in each state.", labels=["state"])
-        for state, count in counts.items():
-            jobs.add_metric([state], count)
-        yield jobs
+def _counter(name: str, text: str, label: str, counts: Counter[str]) -> CounterMetricFamily:
+    family = CounterMetricFamily(name, text, labels=[label])
+    for value, count in counts.items():
+        family.add_metric([value], count)
+    return family

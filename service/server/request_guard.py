@@ -1,4 +1,4 @@
-"""Checks of Host and Origin, and security headers on every response."""
+"""Checks of Host and Origin, and the security headers that every response gets."""
 
 import re
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from functools import lru_cache
 from ipaddress import ip_address
 
 from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mlp_client.records import Problem
 from service.api import problem_responses
@@ -17,11 +17,12 @@ POLICY = (
 )
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 """These methods change nothing."""
-PROBES = ("/livez", "/readyz", "/livez/", "/readyz/")
+PROBES = ("/livez", "/readyz")
 """Orchestrators and load balancers ask for these by address, by other names, or without a name."""
 ORIGIN_ALLOWED = "origin_allowed"
 """Key that marks the scope of a request from a page whose origin MLP_ALLOWED_ORIGINS lists."""
 HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_][a-z0-9._-]*)(?::[0-9]*)?")
+BROWSERS_HEADERS = (b"origin", b"sec-fetch-site")
 PRINTED_ORIGIN = re.compile(r"[!-~]{1,200}")
 MAX_HOST_BYTES = 300
 KEPT_HOSTS = 1000
@@ -38,10 +39,9 @@ RAW_SECURITY_HEADERS = [
 
 class RequestGuard:
     """Refuses foreign Host headers (DNS rebinding) and changes that pages of other sites request
-    (cross-site request forgery); adds security headers to responses.
+    (cross-site request forgery).
 
-    It is pure ASGI, so the body of a refused request is never read. Since it surrounds everything
-    that responds, it also turns the plain-text response of FastAPI's body limit into a problem.
+    It is pure ASGI, so the body of a refused request is never read.
     """
 
     def __init__(self, app: ASGIApp, allowed_hosts: Sequence[str]) -> None:
@@ -55,31 +55,11 @@ class RequestGuard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-
-        replaced = False
-
-        async def send_with_headers(message: Message) -> None:
-            nonlocal replaced
-            if message["type"] == "http.response.start":
-                if message["status"] == 413 and not _is_problem(message):
-                    replaced = True
-                    problem = problem_responses.too_large(scope)
-                    response = problem_responses.answer(problem, SECURITY_HEADERS)
-                    await response(scope, receive, send)
-                else:
-                    present = {name for name, _ in message["headers"]}
-                    missing = [
-                        header for header in RAW_SECURITY_HEADERS if header[0] not in present
-                    ]
-                    message["headers"] = [*message["headers"], *missing]
-            if not replaced:
-                await send(message)
-
         problem = self._foreign_host(scope) or _cross_site(scope)
         if problem:
-            await problem_responses.refuse(scope, receive, send_with_headers, problem)
+            await problem_responses.refuse(scope, receive, send, problem)
         else:
-            await self._app(scope, receive, send_with_headers)
+            await self._app(scope, receive, send)
 
     def _foreign_host(self, scope: Scope) -> Problem | None:
         """Return the problem of a Host header that is not allowed, or None."""
@@ -104,10 +84,6 @@ class RequestGuard:
             return False
         host = found[1]
         return host in self._names or host.endswith(self._suffixes) or _is_ip_address(host)
-
-
-def _is_problem(start: Message) -> bool:
-    return Headers(raw=start["headers"]).get("content-type") == problem_responses.MEDIA_TYPE
 
 
 def _cross_site(scope: Scope) -> Problem | None:
@@ -139,12 +115,12 @@ def _is_sent_by_another_site(scope: Scope) -> bool:
     Sec-Fetch-Site is more reliable: a proxy may have replaced the name in Host. Browsers omit it
     where neither TLS nor localhost is used; then a proxy can pass the name in X-Forwarded-Host.
     """
+    if not any(name in BROWSERS_HEADERS for name, _ in scope["headers"]):
+        return False
     headers = Headers(scope=scope)
     sites, origins = headers.getlist("sec-fetch-site"), headers.getlist("origin")
     if sites:
         return any(site not in ("same-origin", "none") for site in sites)
-    if not origins:
-        return False
     host = origins[0].lower().partition("://")[2]
     own = [headers.get("host", "").strip().lower(), *forwarded_hosts(scope)]
     return len(origins) > 1 or not host or host not in own

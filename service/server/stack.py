@@ -12,9 +12,11 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
 from service.api.dependencies import Services
+from service.server.access_log import AccessLog
 from service.server.address_normalization import normalize_addresses
 from service.server.admission import Admission
 from service.server.auth import Authenticator, KeyRing
+from service.server.body_limit import BodyLimitProblems
 from service.server.broken_streams import IgnoreBrokenStream
 from service.server.buffered_protocol import BufferedProtocol
 from service.server.content_encoding import ContentEncoding
@@ -23,6 +25,7 @@ from service.server.forwarded import Forwarded
 from service.server.head_and_options import HeadAndOptions
 from service.server.http_protocol import HttpProtocol
 from service.server.metrics import Metrics
+from service.server.observation import Observation
 from service.server.quick_predict import QuickPredict
 from service.server.request_guard import RequestGuard
 from service.server.root_path import RootPath
@@ -39,6 +42,7 @@ def layers(
     *,
     admission: Admission,
     metrics: Metrics,
+    access_log: AccessLog | None,
     keys: KeyRing,
     services: Services,
     allowed_hosts: Sequence[str],
@@ -57,18 +61,23 @@ def layers(
         normalize_addresses,
         # When no slot is free, predictions are refused before they cost anything.
         admission.refuse_when_full,
-        # Everything else is counted and timed, also what the next layers refuse.
-        metrics.measure,
-        # Host, Origin and security headers: around all responses, before any body is read.
+        # Everything else gets an id and standard headers, and is timed, counted and logged, also
+        # what the next layers refuse.
+        partial(Observation, metrics=metrics, access_log=access_log),
+        # Host and Origin, before any body is read.
         partial(RequestGuard, allowed_hosts=allowed_hosts),
         # No body is read without a valid key, and no slot is taken without one.
         partial(Authenticator, ring=keys),
         # Packed bodies are unpacked, so that the next layers know how large they are.
         ContentEncoding,
-        # Each prediction takes a slot, and waits for its turn of the event loop.
-        admission.limit,
+        # Each prediction waits for its turn of the event loop.
+        admission.begin,
         # Most single digits are answered here, without FastAPI's routing and parameters.
         partial(QuickPredict, services=services),
+        # Each of the others takes a slot.
+        admission.limit,
+        # FastAPI refuses large bodies in plain text; here that becomes a problem.
+        BodyLimitProblems,
         # The routes know neither HEAD nor OPTIONS.
         HeadAndOptions,
     ]

@@ -60,9 +60,11 @@ def quantile(values: Sequence[float], part: float) -> float:
     return ordered[min(len(ordered) - 1, int(part * len(ordered)))] if ordered else 0.0
 
 
-def post(path: str, body: bytes, media_type: str) -> str:
+def post(path: str, body: bytes, media_type: str, key: str | None = None) -> str:
+    authorization = f"Authorization: Bearer {key}\r\n" if key else ""
     head = (
         f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {media_type}\r\n"
+        f"{authorization}"
         f"Content-Length: {len(body)}\r\n\r\n"
     )
     return base64.b64encode(head.encode() + body).decode()

@@ -5,7 +5,6 @@ import sqlite3
 import threading
 from contextlib import suppress
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from starlette.types import Message, Send
 from mlp_client.job_state import State
 from service.server.admission import Admission
 from service.server.metrics import Metrics
+from service.server.observation import Observation
 from service.store.jobs import JobStore
 from service.store.sql.database import Database
 from tests.service.api.test_jobs import submit
@@ -151,11 +151,10 @@ def test_the_metrics_count_how_answers_ended(
     async def client(_: Any) -> Any:
         under_way.append(metrics.page()[0].decode())
 
-    jobs: Any = SimpleNamespace(counts=dict)
-    metrics, under_way = Metrics(jobs, Admission(1)), list[str]()
-    scope = {"type": "http", "method": "ODD", "scheme": "http", "http_version": "1.1"}
+    metrics, under_way = Metrics(Admission(1)), list[str]()
+    scope = {"type": "http", "method": "ODD", "scheme": "http", "headers": []}
     with suppress(ZeroDivisionError):
-        serve: Any = metrics.measure(app)
+        serve: Any = Observation(app, metrics, None)
         asyncio.run(serve(scope, None, client))
     text = metrics.page()[0].decode()
     [timed] = [

@@ -23,7 +23,6 @@ from service.server.auth import KeyRing
 from service.server.content_encoding import ContentEncoding
 from service.server.metrics import Metrics
 from service.store.api_keys import ApiKey, ApiKeyStore
-from service.store.jobs import JobStore
 
 PREDICT = "/v1/models/latest/predict"
 
@@ -47,11 +46,11 @@ class Stacked:
         self.reached: list[str] = []
         self.keys = FakeKeys()
         self.admission = Admission(slots)
-        jobs = cast(JobStore, SimpleNamespace(counts=dict))
-        self.metrics = Metrics(jobs, self.admission)
+        self.metrics = Metrics(self.admission)
         layers = stack.layers(
             admission=self.admission,
             metrics=self.metrics,
+            access_log=None,
             keys=KeyRing(cast(ApiKeyStore, self.keys)),
             services=cast(Services, SimpleNamespace(seen_by_owner=lambda *_: None)),
             allowed_hosts=["localhost"],
