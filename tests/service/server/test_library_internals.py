@@ -127,14 +127,6 @@ def test_uvicorn_has_status_lines_and_default_headers() -> None:
     assert ServerState().default_headers == []
 
 
-def test_uvicorns_access_line_has_the_arguments_that_access_log_looks_at() -> None:
-    source = " ".join(inspect.getsource(RequestResponseCycle.send).split())
-    assert (
-        '\'%s - "%s %s HTTP/%s" %d\', get_client_addr(self.scope), self.scope["method"], '
-        'get_path_with_query_string(self.scope), self.scope["http_version"], status_code,'
-    ) in source
-
-
 # --- Starlette and FastAPI: service/server/metrics.py, service/api/problem_responses.py ---
 # (Where FastAPI puts middleware: test_stack.py.)
 
