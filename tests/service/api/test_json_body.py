@@ -67,7 +67,7 @@ def test_of_two_fields_with_the_same_name_the_last_one_counts() -> None:
 def test_jobs_and_predictions_refuse_an_encoding_alike(reader: TestClient, name: str) -> None:
     text = '{"name": "\xe9", "inputs": [{"dataset": "\xe9"}]}'.encode(FOREIGN[name])
     answers = [
-        reader.post(path, content=text, headers=JSON)
+        reader.post(path, content=text, headers={**JSON, "Request-Id": "same"})
         for path in ("/v1/jobs", "/v1/models/latest/predict")
     ]
     assert answers[0].json() == answers[1].json()

@@ -14,6 +14,7 @@ import pytest
 from starlette.testclient import TestClient
 from starlette.types import Message, Receive, Scope, Send
 
+from service.api.predict import MAX_BODY_BYTES
 from service.server.content_encoding import ContentEncoding
 from service.store.api_keys import ApiKeyStore
 from service.store.sql.database import Database
@@ -142,7 +143,9 @@ def test_what_can_not_be_unpacked_is_refused_with_the_reason(
 
 
 @pytest.mark.parametrize(
-    ("path", "limit"), [("/v1/jobs", 256 * 1024), (PREDICT, 10 * 1024**2)], ids=["jobs", "predict"]
+    ("path", "limit"),
+    [("/v1/jobs", 256 * 1024), (PREDICT, MAX_BODY_BYTES)],
+    ids=["jobs", "predict"],
 )
 def test_the_limit_is_that_of_the_unpacked_body(reader: TestClient, path: str, limit: int) -> None:
     at_limit = reader.post(path, content=gzip.compress(b" " * limit), headers=packed_as("gzip"))
