@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from service.inference import flat_paper
+
 Floats = NDArray[np.float32]
 Box = tuple[int, int, int, int]
 """Left, top, width, height in pixels."""
@@ -62,9 +64,15 @@ def find(image: Image.Image) -> Scene | None:
     """Separate ink from paper in a grey picture; return None if nothing stands out."""
     step = math.ceil(max(image.size) / GRID)
     cells = image.reduce(step)
-    sign = _sign(cells)
-    paper = _paper(cells, sign)
-    ink = sign * (np.asarray(cells, np.float32) - paper)
+    levels = np.asarray(cells, np.float32)
+    flat = flat_paper.find(levels)
+    if flat is None:
+        sign = _sign(cells)
+        paper = _paper(cells, sign)
+    else:
+        sign = flat.sign
+        paper = np.full_like(levels, flat.level)
+    ink = sign * (levels - paper)
     noise = _noise(ink)
     seen = ink[ink > max(5 * noise, FAINTEST)]
     if not seen.size:
