@@ -17,7 +17,10 @@ UNEVEN = 0.02
 """The largest deviation of most of the paper from its level, as a share of the contrast."""
 SHADED = 0.05
 """A larger deviation, at a part of the picture's border, is a shadow."""
+BEYOND = 0.15
+"""Nothing lies further beyond the level of flat paper, as seen from the ink."""
 MOST, PART = 0.7, 0.12
+"""The share of the paper that must be even, and of the border that may be shaded."""
 STEEP = 0.03
 """Neighbouring cells that differ by more than this share of the contrast belong to an edge."""
 NEAR = 1 / 8
@@ -50,7 +53,8 @@ def find(cells: Floats) -> FlatPaper | None:
     known = cells[far] if far.mean() >= ENOUGH else plateaus
     uneven = np.quantile(np.abs(known - level), MOST) > UNEVEN * contrast
     shaded = _border(far & (np.abs(cells - level) > SHADED * contrast)).mean() > PART
-    return None if uneven or shaded else FlatPaper(level, sign)
+    beyond = sign * (level - (high if sign < 0 else low)) > BEYOND * contrast
+    return None if uneven or shaded or beyond else FlatPaper(level, sign)
 
 
 def is_paper(mask: Mask) -> bool:
@@ -78,7 +82,8 @@ def _range(cells: Floats) -> Floats:
     """Return by how much the 3x3 cells around each cell differ."""
     image = Image.fromarray(cells)
     most, least = image.filter(ImageFilter.MaxFilter(3)), image.filter(ImageFilter.MinFilter(3))
-    return np.asarray(most) - np.asarray(least)
+    difference: Floats = np.asarray(most) - np.asarray(least)
+    return difference
 
 
 def _eroded(mask: Mask, distance: int) -> Mask:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
+from PIL import Image
 
 from service.domain.errors import BadImage
-from service.inference import ink_detection
+from service.inference import ink_detection, stroke_width
 from service.inference.grey_levels import Grey
 from service.inference.image_decoding import MNIST_SIDE
 from service.inference.ink_detection import Box, Floats
@@ -32,10 +32,6 @@ WEAK = bytes(range(128))
 BLOCK = 250
 """Pictures examined together; their pixels fit into the processor's cache."""
 
-FINE = 4
-"""Strokes are measured and thickened on a grid this many times as fine as the result's."""
-STROKE = 1.6
-"""The least width of a stroke, in pixels of the result (MNIST's median is 1.8)."""
 FAINTEST = 20.0
 """Anything that differs less from its background, in grey levels of 255, is not ink."""
 FAINT = 48.0
@@ -165,49 +161,35 @@ def _extents(inked: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.int
 
 
 def _redrawn(image: Image.Image) -> Normalized:
-    """Crop to the ink, thicken it if necessary, fit it into 20x20 and centre its mass."""
+    """Crop to the ink, give its strokes a usual width, fit it into 20x20 and centre its mass."""
     scene = ink_detection.find(image)
     box = scene and ink_detection.box(scene)
     if not scene or not box:
         raise _blank()
-    drawn = scene.ink(box, ink_detection.fit(box[2], box[3], FINE * INK_SIDE))
+    drawn = scene.ink(box, ink_detection.fit(box[2], box[3], stroke_width.SIDE))
     contrast = ink_detection.strength(drawn)
     if contrast < FAINTEST:
         raise _blank()
-    # Ink counts as full a little below its strength, so that uneven light does not dim a part.
-    strokes, thin = _thickened(np.minimum(drawn / (0.8 * contrast), 1) * np.float32(255))
-    pixels, side, shift = _centred(strokes)
+    strokes = stroke_width.adjusted(drawn / np.float32(contrast))
+    pixels, side, shift = _centred(strokes.ink)
     found = {
         "low_contrast": contrast < FAINT,
-        "thin_strokes": thin,
+        "thin_strokes": strokes.thickened,
         "several_shapes": scene.several,
-        "touches_border": _touches_border(box, image.size),
+        "touches_border": _is_cut_off(box, image.size),
     }
     report = Report(False, scene.sign < 0, box, side / max(box[2:]), shift, round(contrast, 1))
     return Normalized(pixels, report, tuple(code for code, holds in found.items() if holds))
 
 
-def _touches_border(box: Box, size: tuple[int, int]) -> bool:
-    """Return whether the ink reaches an edge of the picture, where part of it may be missing."""
+def _is_cut_off(box: Box, size: tuple[int, int]) -> bool:
+    """Return whether the ink reaches an edge of the picture, where part of it may be missing.
+
+    A picture that was trimmed to its ink has all four edges touched, and nothing is missing.
+    """
     left, top, width, height = box
-    return left <= 0 or top <= 0 or left + width >= size[0] or top + height >= size[1]
-
-
-def _thickened(strokes: Floats) -> tuple[Floats, bool]:
-    """Widen strokes thinner than STROKE; also return whether that was necessary."""
-    missing = round(STROKE * FINE - _stroke_width(strokes > 127))
-    if missing < 2:
-        return strokes, False
-    grow = missing // 2
-    padded = Image.fromarray(np.pad(np.rint(strokes).astype(np.uint8), grow))
-    return np.asarray(padded.filter(ImageFilter.MaxFilter(2 * grow + 1)), np.float32), True
-
-
-def _stroke_width(inked: NDArray[np.bool_]) -> float:
-    """Return the mean width of the strokes in pixels: their area over half their outline."""
-    padded = np.pad(inked, 1)
-    sides, ends = padded[:, 1:] != padded[:, :-1], padded[1:] != padded[:-1]
-    return 2 * float(inked.sum()) / max(1.0, float(sides.sum() + ends.sum()))
+    reached = (left <= 0, top <= 0, left + width >= size[0], top + height >= size[1])
+    return any(reached) and not all(reached)
 
 
 def _centred(strokes: Floats) -> tuple[Grey, int, tuple[float, float]]:

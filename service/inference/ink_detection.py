@@ -128,12 +128,26 @@ def _noise(above: Floats) -> float:
 def _shapes(ink: Floats, threshold: float) -> list[Shape]:
     """Return the connected shapes (row and column of each cell), heaviest first.
 
-    Specks are left out, and so is what is faint compared with the digit: a shadow, or a ruled line.
+    Specks and frames are left out, and so is what is faint compared with the digit: a shadow, or a
+    ruled line.
     """
-    shapes = sorted(_connected(ink > threshold), key=lambda shape: -_mass(ink, shape))
+    found = list(_connected(ink > threshold))
+    inside = [shape for shape in found if not _is_frame(shape)]
+    shapes = sorted(inside or found, key=lambda shape: -_mass(ink, shape))
     mass = _mass(ink, shapes[0])
     faintest = 0.6 * mass / len(shapes[0])
     return [s for s in shapes if _mass(ink, s) >= max(0.05 * mass, faintest * len(s))]
+
+
+def _is_frame(shape: Shape) -> bool:
+    """Return whether a shape fills all four corners of its large box, but little of the box."""
+    cells = set(shape)
+    rows, columns = ({cell[axis] for cell in shape} for axis in (0, 1))
+    height, width = len(rows), len(columns)
+    corners = {
+        (row, column) for row in (min(rows), max(rows)) for column in (min(columns), max(columns))
+    }
+    return corners <= cells and min(height, width) > GRID / 2 and len(shape) < 0.3 * height * width
 
 
 def _mass(ink: Floats, shape: Shape) -> float:

@@ -1,0 +1,102 @@
+"""Gives strokes about the width that they have in MNIST, where the median is 1.8 pixels.
+
+Strokes lie on a grid that is FINE times as fine as MNIST's: the longer side of the digit is
+FINE times 20 cells. All widths are in pixels of MNIST.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+Floats = NDArray[np.float32]
+
+FINE = 4
+SIDE = 20 * FINE
+THINNEST, BROADEST = 1.6, 2.7
+"""Strokes of other widths are thickened or thinned."""
+THINNED = 2.4
+"""The width to which broad strokes are thinned."""
+CLOSE = 1.15
+"""Strokes broader than THINNED by less than this factor are left as they are."""
+FULL = 0.8
+"""Ink counts as full a little below its strength, so that uneven light does not dim a part."""
+RAMP = 0.35
+"""Ink from this far below the level at which strokes are narrow enough, to as far above it, stays
+grey, as MNIST's edges are."""
+HALVINGS = 7
+FAINT = 0.05
+"""Less ink than this does not count when strokes that were thinned are cropped."""
+
+
+@dataclass(frozen=True)
+class Strokes:
+    """The ink of a digit in its box."""
+
+    ink: Floats
+    """(h, w), from 0 to 255; the longer side is SIDE."""
+    thickened: bool
+    """The strokes were thinner than THINNEST."""
+
+
+def adjusted(ink: Floats) -> Strokes:
+    """Return strokes of a usual width from ink (h, w), where 1 is as strong as the digit's."""
+    drawn = np.minimum(ink / np.float32(FULL), 1)
+    if _width(drawn > 0.5) <= BROADEST:
+        return _thickened(drawn)
+    # In a blurred picture broad strokes have narrow cores; strokes with sharp edges are eroded.
+    return _thickened(_fitted(_eroded(_fitted(_cores(ink)))))
+
+
+def _width(inked: NDArray[np.bool_]) -> float:
+    """Return the mean width of the strokes: their area over half their outline."""
+    padded = np.pad(inked, 1)
+    sides, ends = padded[:, 1:] != padded[:, :-1], padded[1:] != padded[:-1]
+    return 2 * float(inked.sum()) / max(1.0, float(sides.sum() + ends.sum())) / FINE
+
+
+def _cores(ink: Floats) -> Floats:
+    """Return the ink above the level at which strokes are as wide as THINNED."""
+    low, high = 0.4, 0.85
+    for _ in range(HALVINGS):
+        level = (low + high) / 2
+        low, high = (level, high) if _width(ink > level) > THINNED else (low, level)
+    cores: Floats = np.clip((ink - (low + high) / 2) / (2 * RAMP) + 0.5, 0, 1)
+    return cores
+
+
+def _eroded(drawn: Floats) -> Floats:
+    """Remove the edges of strokes that are too broad, so that they are THINNED once enlarged."""
+    excess = _width(drawn > 0.5) - THINNED
+    distance = round(excess * FINE / 2 / (1 - THINNED * FINE / SIDE))
+    if excess <= (CLOSE - 1) * THINNED or distance < 1:
+        return drawn
+    eroded = _filtered(drawn, distance, ImageFilter.MinFilter)
+    return eroded if eroded.max() > 0.5 else drawn
+
+
+def _fitted(drawn: Floats) -> Floats:
+    """Crop to what is not faint and enlarge that to SIDE."""
+    rows, columns = (np.flatnonzero((drawn > FAINT).any(axis=axis)) for axis in (1, 0))
+    part = drawn[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    factor = SIDE / max(part.shape)
+    height, width = (max(1, round(length * factor)) for length in part.shape)
+    image = Image.fromarray(np.ascontiguousarray(part))
+    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+
+
+def _thickened(drawn: Floats) -> Strokes:
+    """Widen strokes that are thinner than THINNEST."""
+    distance = round((THINNEST - _width(drawn > 0.5)) * FINE) // 2
+    if distance < 1:
+        return Strokes(255 * drawn, False)
+    return Strokes(255 * _filtered(drawn, distance, ImageFilter.MaxFilter), True)
+
+
+def _filtered(
+    drawn: Floats, distance: int, rule: type[ImageFilter.MinFilter | ImageFilter.MaxFilter]
+) -> Floats:
+    """Apply a minimum or maximum over all cells within a distance, with blank cells around."""
+    levels = Image.fromarray(np.pad(np.rint(255 * drawn).astype(np.uint8), distance))
+    return np.asarray(levels.filter(rule(2 * distance + 1)), np.float32) / np.float32(255)
