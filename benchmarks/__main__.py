@@ -7,7 +7,17 @@ import time
 
 from benchmarks.report import keep
 
-PARTS = ("training", "serving", "reading", "jobs", "pictures", "memory", "accuracy", "drawn")
+PARTS = (
+    "training",
+    "serving",
+    "reading",
+    "jobs",
+    "pictures",
+    "memory",
+    "accuracy",
+    "drawn",
+    "ink",
+)
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 

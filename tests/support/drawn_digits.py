@@ -22,6 +22,11 @@ def mnist(name: str) -> NDArray[np.uint8]:
     return np.frombuffer(data, np.uint8, offset=16).reshape(-1, 28, 28)
 
 
+def mnist_labels(name: str) -> NDArray[np.uint8]:
+    data = gzip.decompress((MNIST / f"{name}-labels-idx1-ubyte.gz").read_bytes())
+    return np.frombuffer(data, np.uint8, offset=8)
+
+
 def encoded(picture: Any, format: str = "PNG", **options: object) -> bytes:
     file = io.BytesIO()
     (Image.fromarray(picture) if isinstance(picture, np.ndarray) else picture).save(

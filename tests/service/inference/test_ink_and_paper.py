@@ -1,0 +1,153 @@
+"""Ink is found whatever the width of its strokes, its margin, its size and its colours."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from service.domain.errors import BadImage
+from service.inference import image_decoding, image_normalization
+from service.inference.image_normalization import Normalized
+from tests.support import ink_masks
+from tests.support.drawn_digits import encoded, likeness, mnist, mnist_labels, normalized
+from tests.support.ink_masks import Mask, Pixels
+
+COUNT = 20
+
+
+class Reader:
+    """Reads digits by their nearest neighbours among 6000 of MNIST's training images."""
+
+    def __init__(self) -> None:
+        self._known, self._labels = self._vectors(mnist("train")[:6000]), mnist_labels("train")
+
+    def wrong(self, pictures: list[Pixels]) -> int:
+        nearest = (self._vectors(np.stack(pictures)) @ self._known.T).argmax(axis=1)
+        return int((self._labels[nearest] != mnist_labels("t10k")[: len(pictures)]).sum())
+
+    @staticmethod
+    def _vectors(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+        flat = pictures.reshape(len(pictures), -1).astype(np.float32)
+        vectors: NDArray[np.float32] = flat / np.linalg.norm(flat, axis=1, keepdims=True)
+        return vectors
+
+
+@pytest.fixture(scope="module")
+def reader() -> Reader:
+    return Reader()
+
+
+@pytest.fixture(scope="module")
+def digits() -> NDArray[np.uint8]:
+    return mnist("t10k")[:COUNT]
+
+
+def read(picture: Pixels, format: str = "PNG") -> Normalized:
+    return image_normalization.normalize(image_decoding.decode(encoded(picture, format)))
+
+
+def looks(mask: Mask) -> list[Pixels]:
+    return [
+        ink_masks.painted(mask, (0, 0, 0), (255, 255, 255)),
+        ink_masks.painted(mask, (255, 255, 255), (0, 0, 0)),
+        ink_masks.transparent(mask, (30, 60, 160)),
+        ink_masks.transparent(mask, (255, 255, 255), opacity=0.5),
+    ]
+
+
+@pytest.mark.parametrize("width", [0.06, 0.12, 0.22])
+def test_as_many_digits_are_read_as_if_their_ink_were_known(
+    reader: Reader, digits: NDArray[np.uint8], width: float
+) -> None:
+    masks = [ink_masks.broadened(digit, width) for digit in digits]
+    for side, margin in [(120, None), (28, 0.0), (200, 0.1), (280, 0.4), (500, 0.25)]:
+        known = [m if margin is None else ink_masks.placed(m, side, margin) for m in masks]
+        plainly = reader.wrong([ink_masks.plainly_normalized(mask) for mask in known])
+        for found in zip(*([read(look) for look in looks(mask)] for mask in known), strict=True):
+            # One digit may fall either way, where thinning made all others better.
+            assert reader.wrong([each.pixels for each in found]) <= plainly + 1, (side, margin)
+
+
+COLOURS = {
+    "red on green": ((255, 0, 0), (0, 128, 0)),
+    "magenta on grey": ((255, 0, 255), (105, 105, 105)),
+    "navy on black": ((0, 0, 128), (0, 0, 0)),
+    "yellow on white": ((255, 255, 0), (255, 255, 255)),
+    "orange on sky blue": ((255, 165, 0), (135, 206, 235)),
+    "green on brown": ((0, 160, 0), (139, 90, 43)),
+}
+
+
+@pytest.mark.parametrize("pair", COLOURS)
+@pytest.mark.parametrize(("format", "alike"), [("PNG", 0.95), ("JPEG", 0.85)])
+def test_colours_of_equal_lightness_are_told_apart(
+    digits: NDArray[np.uint8], pair: str, format: str, alike: float
+) -> None:
+    for digit in digits[:5]:
+        mask = ink_masks.placed(ink_masks.broadened(digit, 0.12), 200, 0.15)
+        black = read(ink_masks.painted(mask, (0, 0, 0), (255, 255, 255)))
+        result = read(ink_masks.painted(mask, *COLOURS[pair]), format)
+        assert likeness(result.pixels, black.pixels) > alike
+        assert "low_contrast" not in result.warnings
+
+
+@pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255)])
+@pytest.mark.parametrize("width", [10, 30, 60])
+def test_a_transparent_one_trimmed_to_its_box_is_a_bar(colour: tuple[int, ...], width: int) -> None:
+    bar = Image.new("L", (width, 240))
+    ImageDraw.Draw(bar).rounded_rectangle((0, 0, width - 1, 239), width / 2, 255)
+    result = read(ink_masks.transparent(np.asarray(bar, np.float32) / np.float32(255), colour))
+    rows, columns = np.nonzero(result.pixels > 127)
+    assert np.ptp(rows) >= 17
+    assert np.ptp(columns) <= 5
+    assert result.report.inverted == (colour == (0, 0, 0))
+    assert result.warnings in ((), ("thin_strokes",))
+
+
+def test_an_opaque_picture_with_an_alpha_channel_shows_its_own_ink() -> None:
+    mask = ink_masks.placed(ink_masks.broadened(mnist("t10k")[0], 0.12), 200, 0.15)
+    picture = ink_masks.painted(mask, (200, 30, 30), (240, 240, 240))
+    opaque = np.dstack([picture, np.full((200, 200), 255, np.uint8)])
+    assert (read(opaque).pixels == read(picture).pixels).all()
+
+
+def test_an_empty_page_with_rounded_corners_is_blank() -> None:
+    page = Image.new("RGBA", (200, 200))
+    ImageDraw.Draw(page).rounded_rectangle((0, 0, 199, 199), 20, (250, 250, 250, 255))
+    with pytest.raises(BadImage) as refused:
+        normalized(page)
+    assert refused.value.code == "blank_image"
+
+
+def test_sixteen_bits_that_hold_eight_are_read_as_eight() -> None:
+    mask = ink_masks.placed(ink_masks.broadened(mnist("t10k")[0], 0.12), 200, 0.15)
+    levels = np.rint(255 * mask)
+    wide = read(levels.astype(np.uint16))
+    assert (wide.pixels == read(levels.astype(np.uint8)).pixels).all()
+    assert "low_contrast" not in wide.warnings
+
+
+def test_broad_strokes_become_narrower_than_plain_scaling_leaves_them() -> None:
+    mask = ink_masks.broadened(mnist("t10k")[0], 0.2)
+    result = read(ink_masks.painted(ink_masks.placed(mask, 200, 0.1), (0, 0, 0), (255, 255, 255)))
+    assert result.pixels.sum() < 0.75 * ink_masks.plainly_normalized(mask).sum()
+    assert result.warnings == ()
+
+
+@pytest.mark.parametrize("resampling", [Image.Resampling.BICUBIC, Image.Resampling.NEAREST])
+def test_a_digit_enlarged_from_eight_pixels_is_read(
+    reader: Reader, resampling: Image.Resampling
+) -> None:
+    small = [Image.fromarray(image[4:24, 4:24]).resize((8, 8), 4) for image in mnist("t10k")[:200]]
+    found = [read(np.asarray(image.resize((96, 96), resampling))).pixels for image in small]
+    assert reader.wrong(found) <= 20  # 6 % more than of the images themselves
+
+
+def test_a_frame_around_a_digit_is_left_out() -> None:
+    mask = ink_masks.placed(ink_masks.broadened(mnist("t10k")[0], 0.12), 280, 0.25)
+    picture = ink_masks.painted(mask, (0, 0, 0), (255, 255, 255))
+    alone = read(picture)
+    framed = Image.fromarray(picture)
+    ImageDraw.Draw(framed).rectangle((0, 0, 279, 279), None, (0, 0, 0), 3)
+    assert normalized(framed).report.box == alone.report.box
+    assert normalized(framed).warnings == ()
