@@ -294,3 +294,19 @@ def test_a_picture_with_exif_is_not_read_on_the_event_loop() -> None:
     file = io.BytesIO()
     Image.new("L", (28, 28)).save(file, "PNG", exif=exif)
     assert not image_decoding.is_small_png(file.getvalue())
+
+
+def test_an_answer_of_low_probability_has_a_warning_on_every_path(
+    reader: TestClient, images: NDArray[np.uint8]
+) -> None:
+    """The quick path, a picture that is redrawn, the endpoint and a batch."""
+    halves = [image // 2 + other // 2 for image, other in zip(images, images[1:], strict=False)]
+    pictures = [image.tobytes() for image in images] + [image.tobytes() for image in halves]
+    found = [only(ask(reader, body, "application/octet-stream")) for body in pictures]
+    found += [
+        only(ask(reader, encoded(image), "image/png", normalize="always")) for image in halves
+    ]
+    found += ask(reader, b"".join(pictures), "application/octet-stream").json()["predictions"]
+    unsure = ["unsure" in prediction["warnings"] for prediction in found]
+    assert unsure == [prediction["probability"] < 0.9 for prediction in found]
+    assert 0 < sum(unsure) < len(unsure)
