@@ -51,8 +51,8 @@ class Prediction(SparseRecord):
     warnings: list[str] = Field(
         [],
         description="Reasons to doubt the prediction: `low_contrast`, `thin_strokes`, "
-        "`several_shapes`, `touches_border` say what is wrong with the image; `ambiguous_range`, that "
-        "its numbers fit 0-1 as well as 0-255; `unsure`, that the probability is below 0.9.",
+        "`several_shapes`, `touches_border` say what is wrong with the image; `ambiguous_range`, "
+        "that its numbers fit 0-1 as well as 0-255; `unsure`, that the probability is below 0.9.",
     )
     problem: Problem | None = Field(
         None, description="Why this image could not be read; absent if it could."

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -300,7 +301,7 @@ def test_an_answer_of_low_probability_has_a_warning_on_every_path(
     reader: TestClient, images: NDArray[np.uint8]
 ) -> None:
     """The quick path, a picture that is redrawn, the endpoint and a batch."""
-    halves = [image // 2 + other // 2 for image, other in zip(images, images[1:], strict=False)]
+    halves = [image // 2 + other // 2 for image, other in itertools.pairwise(images)]
     pictures = [image.tobytes() for image in images] + [image.tobytes() for image in halves]
     found = [only(ask(reader, body, "application/octet-stream")) for body in pictures]
     found += [
