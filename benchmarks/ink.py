@@ -29,7 +29,7 @@ from tests.support.ink_masks import (
     trimmed,
 )
 
-COUNT, SEED, SIDE = 200, 15, 280
+COUNT, SEED, SIDE = 1000, 15, 280
 WIDTHS = (0.04, 0.08, 0.14, 0.22)
 MARGINS = (0.0, 0.1, 0.25, 0.4)
 SIZES = (20, 28, 64, 1000, 2000)
@@ -134,9 +134,9 @@ def sizes_and_colours(networks: Contenders) -> Iterator[Figure]:
 
 def blurred(networks: Contenders) -> Iterator[Figure]:
     """Measure MNIST's test digits, 20x20 counted down to 8x8 and enlarged to 96x96."""
-    labels = mnist_labels("t10k")[: 5 * COUNT]
+    labels = mnist_labels("t10k")[:COUNT]
     for how in (Image.Resampling.BICUBIC, Image.Resampling.BILINEAR, Image.Resampling.NEAREST):
-        pictures = [seen(_coarse(digit, how)) for digit in mnist("t10k")[: 5 * COUNT]]
+        pictures = [seen(_coarse(digit, how)) for digit in mnist("t10k")[:COUNT]]
         for (name, network), least in zip(networks.items(), (96.0, 97.5), strict=True):
             right = 100 - wrong(network, pictures, labels)
             yield figure(
