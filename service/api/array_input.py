@@ -21,7 +21,12 @@ MAX_HEADER_BYTES = 500
 hostile header makes expensive."""
 MAX_UNPACKED_BYTES = 32 * 1024**2
 """The most bytes that an .npz file may unpack to."""
-MAX_MEMBERS = 20
+ENTRY_START = b"PK\1\2"
+"""The first bytes of each entry in the directory of a ZIP archive."""
+MAX_ENTRIES = 20
+"""The most entries of an .npz file, which has one; Python would make an object for each."""
+COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""What NumPy writes. Python unpacks other compressions without a limit, whatever is asked for."""
 SIDE, ROW = 28, 784
 LARGEST = 4_000_000
 """The most pixels of a picture that comes as numbers."""
@@ -84,7 +89,9 @@ def from_array(array: NDArray[Any], name: str = "an array") -> Pictures:
 
 def check_count(count: int) -> None:
     if not 1 <= count <= MAX_INPUTS:
-        raise BadImage("too_many_images", f"The array must hold 1 to {MAX_INPUTS:,} images.")
+        raise BadImage(
+            "too_many_images", f"A request may hold 1 to {MAX_INPUTS:,} images, not {count:,}."
+        )
 
 
 def _check_size(count: int, height: int, width: int) -> None:
@@ -183,6 +190,8 @@ def from_npy(data: bytes) -> Pictures:
 
 def from_npz(data: bytes) -> Pictures:
     """Return the pictures in an .npz file with one array; its directory is checked first."""
+    if data.count(ENTRY_START) > MAX_ENTRIES:
+        raise BadImage("unusable_array", "The archive must hold one array; send one .npy file.")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return from_npy(_only_array(archive))
@@ -191,12 +200,17 @@ def from_npz(data: bytes) -> Pictures:
 
 
 def _only_array(archive: zipfile.ZipFile) -> bytes:
-    names = [info.filename for info in archive.infolist()[:MAX_MEMBERS]]
+    names = archive.namelist()
     if len(names) != 1 or not names[0].endswith(".npy"):
         shown = ", ".join(repr(name[:30]) for name in names[:5]) or "nothing"
         raise BadImage(
             "unusable_array",
             f"The archive must hold one array and holds {shown}; send one .npy file.",
+        )
+    if archive.infolist()[0].compress_type not in COMPRESSIONS:
+        raise BadImage(
+            "unusable_array",
+            "The array is compressed in an unusual way; save it with numpy.savez_compressed.",
         )
     with archive.open(names[0]) as file:
         unpacked = file.read(MAX_UNPACKED_BYTES + 1)

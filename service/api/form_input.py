@@ -20,6 +20,8 @@ from service.inference.predict import Image, Options
 MAX_FILES = 500
 """Most files in a form. Each becomes a temporary file, and all other requests wait meanwhile."""
 MAX_FIELDS = 10
+MAX_ARCHIVES = 4
+"""Most .npz files in a form. A small one can hold as much as a whole request may unpack to."""
 MAX_TEXT_BYTES = image_decoding.MAX_IMAGE_BYTES * 3 // 2
 """The most bytes of a field without a file, which may hold one in base64."""
 NAMES = {"image", "images", "img", "file", "files", "photo", "picture", "data", "base64", "b64"}
@@ -40,10 +42,10 @@ async def parts_of(request: Request) -> list[Part]:
     async with request.form(
         max_files=MAX_FILES, max_fields=MAX_FIELDS, max_part_size=MAX_TEXT_BYTES
     ) as form:
-        return [Part(name, await _content(value)) for name, value in form.multi_items()]
+        return [Part(name, await _value(value)) for name, value in form.multi_items()]
 
 
-async def _content(value: UploadFile | str) -> bytes | str:
+async def _value(value: UploadFile | str) -> bytes | str:
     if isinstance(value, UploadFile):
         return await value.read()
     # A file that was sent without a name is read as text: as Latin-1, because it is no UTF-8.
@@ -82,14 +84,34 @@ def from_form(parts: Sequence[Part], options: Options) -> tuple[Pictures, Option
         raise HTTPException(
             422, "The form has no file: add one in any field, for example one named 'image'."
         )
-    found = [_read(part, _place(part, index, len(files))) for index, part in enumerate(files)]
-    return _joined(found), options
+    contents = [_content(part) for part in files]
+    if sum(map(_is_archive, contents)) > MAX_ARCHIVES:
+        raise BadImage(
+            "too_many_images",
+            f"A form may hold {MAX_ARCHIVES} .npz files; send several requests, or .npy files.",
+        )
+    places = [_place(part, index, len(files)) for index, part in enumerate(files)]
+    joined = _joined(list(map(_read, contents, places)))
+    array_input.check_count(len(joined.images))
+    return joined, options
 
 
 def _holds_file(part: Part) -> bool:
     """Return whether a text is a file in base64."""
     name = part.name.lower().removesuffix("[]")
     return name in NAMES or str(part.value)[:5].lower() == "data:"
+
+
+def _content(part: Part) -> bytes | BadImage:
+    """Return the bytes of a file, or why they can't be read."""
+    try:
+        return part.value if isinstance(part.value, bytes) else base64_input.decoded(part.value)
+    except BadImage as exc:
+        return exc
+
+
+def _is_archive(content: bytes | BadImage) -> bool:
+    return isinstance(content, bytes) and content.startswith(image_formats.ZIP_START)
 
 
 def _options(texts: Sequence[Part]) -> dict[str, Any]:
@@ -111,19 +133,21 @@ def _place(part: Part, index: int, count: int) -> str:
     return name if count == 1 else f"{name} (file {index + 1})"
 
 
-def _read(part: Part, place: str) -> Pictures:
+def _read(content: bytes | BadImage, place: str) -> Pictures:
     """Return the pictures in a file of a form, which may be an array of several."""
     try:
-        data = part.value if isinstance(part.value, bytes) else base64_input.decoded(part.value)
-        if data.startswith(image_formats.NPY_START):
-            found = array_input.from_npy(data)
-        elif data.startswith(image_formats.ZIP_START):
-            found = array_input.from_npz(data)
-        else:
-            found = Pictures([data])
+        found = _pictures(content)
     except BadImage as exc:
         found = Pictures([exc.at(place)])
     return Pictures(found.images, found.ambiguous, [place] * len(found.images))
+
+
+def _pictures(content: bytes | BadImage) -> Pictures:
+    if isinstance(content, BadImage):
+        raise content
+    if content.startswith(image_formats.NPY_START):
+        return array_input.from_npy(content)
+    return array_input.from_npz(content) if _is_archive(content) else Pictures([content])
 
 
 def _joined(found: Sequence[Pictures]) -> Pictures:

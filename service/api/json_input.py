@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from service.api import array_input, base64_input
 from service.api.array_input import ROW, SIDE, Pictures
-from service.api.predict_schema import MAX_INPUTS, ImageInput, PredictOptions, PredictRequest
+from service.api.predict_schema import ImageInput, PredictOptions, PredictRequest
 from service.domain.errors import BadImage, DatasetNotFound
 from service.inference.grey_levels import Grey
 from service.inference.predict import Image, Options
@@ -85,6 +85,7 @@ def validated(
 
 
 def _pictures(found: Found) -> Pictures:
+    array_input.check_count(len(found))
     images, places = [image for image, _, _ in found], [place for _, place, _ in found]
     return Pictures(images, [at for at, (_, _, doubt) in enumerate(found) if doubt], places)
 
@@ -178,8 +179,7 @@ def _values(value: Any, place: str, datasets: DatasetStore, depth: int = 0) -> F
     if isinstance(value, list) and (array := _as_array(value)) is not None:
         return _from_numbers(array, place, depth)
     if isinstance(value, list) and value and depth < 2:
-        if len(value) > MAX_INPUTS:
-            raise BadImage("too_many_images", f"{place} has more than {MAX_INPUTS:,} images.")
+        array_input.check_count(len(value))
         parts = enumerate(value)
         return list(
             chain.from_iterable(_each(it, f"{place}/{at}", datasets, depth) for at, it in parts)
@@ -261,7 +261,8 @@ def _is_open_inference(inputs: Any) -> bool:
 def _open_inference(inputs: list[Any], datasets: DatasetStore) -> Pictures:
     """Return the images in tensors: flat or nested numbers, or files in base64."""
     found: Found = []
-    for index, tensor in enumerate(inputs[:MAX_INPUTS]):
+    array_input.check_count(len(inputs))
+    for index, tensor in enumerate(inputs):
         found += _tensor(tensor, f"#/inputs/{index}", datasets)
     return _pictures(found)
 

@@ -306,6 +306,9 @@ def packed() -> Iterator[Bomb]:
         for number in range(20_000):
             archive.writestr(f"{number}.npy", b"")
     yield Bomb("npz of 20000 files", many.getvalue(), "application/x-npz")
+    yield Bomb("npz of half a million entries", *_zip_directory(500_000))
+    for name, method in (("bzip2", zipfile.ZIP_BZIP2), ("lzma", zipfile.ZIP_LZMA)):
+        yield Bomb(f"npz packed by {name}", zeros_in_npz(method, 200), "application/x-npz")
     yield Bomb("csv of one row", b"1," * 2 * MANY, "text/csv")
     yield Bomb("csv of empty rows", b"1\n" * MANY, "text/csv")
     yield Bomb("urlencoded", b"a=%41&" * MANY, "application/x-www-form-urlencoded")
@@ -324,6 +327,22 @@ def packed() -> Iterator[Bomb]:
 
 
 # --- JSON ---
+
+
+def zeros_in_npz(method: int, megabytes: int) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive, archive.open("a.npy", "w") as array:
+        for _ in range(megabytes):
+            array.write(bytes(MANY))
+    return file.getvalue()
+
+
+def _zip_directory(entries: int) -> tuple[bytes, str]:
+    """Return a ZIP archive with a long directory and nothing else, and its media type."""
+    directory = (b"PK\1\2" + bytes(42)) * entries
+    number = entries & 0xFFFF
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, number, number, len(directory), 4, 0)
+    return b"PK\3\4" + directory + end, "application/x-npz"
 
 
 def one(given: object) -> bytes:

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import zipfile
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -17,6 +18,7 @@ from starlette.testclient import TestClient
 from service.api import base64_input, predict_input
 from service.domain.errors import BadImage
 from tests.service.api.test_hostile_bodies import check_cheap, check_problem
+from tests.support.bombs import zeros_in_npz
 from tests.support.image_requests import PATH, SEVEN, ask, ask_json, check, encoded, npy, only
 from tests.support.live_service import Live, train
 from tests.support.live_service import settings as service_settings
@@ -232,6 +234,25 @@ def test_a_form_may_hold_an_array_and_base64(
     predictions = answer.json()["predictions"]
     for prediction, probabilities in zip(predictions, expected[:3], strict=True):
         check(prediction, probabilities)
+
+
+def test_a_form_may_hold_only_a_few_packed_arrays(reader: TestClient, images: Grey) -> None:
+    one = ("a", ("a.npz", npz(image=images[0])))
+    assert len(reader.post(PATH, files=[one] * 4).json()["predictions"]) == 4
+    refused = reader.post(PATH, files=[one] * 5).json()
+    assert (refused["reason"], "4 .npz files" in refused["detail"]) == ("too_many_images", True)
+
+
+def test_a_form_has_no_more_images_than_any_other_request(reader: TestClient) -> None:
+    one = ("a", ("a.npy", npy(np.zeros((5001, 784), np.uint8))))
+    refused = reader.post(PATH, files=[one] * 2).json()
+    assert (refused["status"], refused["reason"]) == (422, "too_many_images")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_an_npz_file_packed_in_an_unusual_way_is_refused(reader: TestClient, method: int) -> None:
+    refused = ask(reader, zeros_in_npz(method, 1), "application/x-npz").json()
+    assert "numpy.savez_compressed" in refused["detail"]
 
 
 # --- Reasons and pointers ---

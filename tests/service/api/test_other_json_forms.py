@@ -187,3 +187,17 @@ def test_the_refusal_of_an_array_says_what_came(
     check_problem(answer, 422)
     assert answer.json()["reason"] == "unusable_array"
     assert [part for part in parts if part not in answer.json()["detail"]] == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"instances": [["!"] * 5001, ["!"] * 5001], "normalize": "never"},
+        {"inputs": [{"datatype": "BYTES", "data": ["!", "!"]}] * 5001},
+    ],
+    ids=["nested texts", "tensors"],
+)
+def test_no_form_holds_more_images_than_a_request_may(reader: TestClient, body: Any) -> None:
+    refused = reader.post(PATH, json=body).json()
+    assert (refused["status"], refused["reason"]) == (422, "too_many_images")
+    assert "10,000" in refused["detail"]
