@@ -126,7 +126,7 @@ def _query_fields(route: APIRoute) -> dict[str, Any]:
 def problem_items(errors: Sequence[Any], route: APIRoute | None) -> list[ProblemItem]:
     """Return pydantic's errors with a pointer and perhaps a hint, and nothing of the input."""
     query_names = list(_query_fields(route)) if route else []
-    predicts = route is not None and route.path.endswith(predict_route.PATH)
+    predicts = route is not None and predict_route.is_prediction("POST", route.path)
     owners = PREDICT_OWNERS if predicts else OWNERS
     return [_item(error, query_names, owners) for error in errors[:MAX_ITEMS]]
 
