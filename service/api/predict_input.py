@@ -83,7 +83,12 @@ def is_large(headers: Mapping[str, str]) -> bool:
 
 
 def check_type(media_type: str) -> None:
-    """Refuse a media type that is not supported, before the body is read."""
+    """Refuse a media type that is not supported, which is possible before the body is read.
+
+    Raises:
+        HTTPException: it is not supported.
+
+    """
     if media_type in GENERAL or media_type in KNOWN or "/" not in media_type:
         return
     if media_type.startswith("image/") or media_type.endswith("+json"):
@@ -104,7 +109,12 @@ def actual_type(media_type: str, body: bytes) -> str:
 
     Media types are often missing, general or wrong, and signatures can't be: JSON, text and forms
     have none. The answer is one of JSON, FORM, NPY, NPZ, CSV, RAW, TEXT, URLENCODED and IMAGE.
+
+    Raises:
+        HTTPException: the media type is not supported.
+
     """
+    check_type(media_type)
     if media_type == FORM:
         return FORM
     # The most frequent first: JSON, raw pixels of a digit with a black edge, and PNG.

@@ -146,6 +146,20 @@ def test_the_quick_path_and_the_endpoint_give_the_same_answers(
             assert prediction["probability"] == pytest.approx(expected["probability"], abs=1e-6)
 
 
+@pytest.mark.parametrize("query", [{}, {"normalize": "auto"}], ids=["quick path", "endpoint"])
+@pytest.mark.parametrize("media_type", ["application/pdf", "text/html", "video/mp4"])
+def test_a_media_type_that_is_no_picture_is_refused_on_either_path(
+    reader: TestClient, images: NDArray[np.uint8], media_type: str, query: dict[str, str]
+) -> None:
+    assert ask(reader, encoded(images[0]), "image/png").status_code == 200  # it is cached now
+    check_problem(ask(reader, encoded(images[0]), media_type, **query), 415)
+
+
+def test_hints_of_the_route_of_arrays_come_from_its_own_fields(reader: TestClient) -> None:
+    answer = reader.post(f"{PATH}.npy", json={"inputs": [{"dataset": "mnist", "idex": 0}]})
+    assert answer.json()["errors"][0]["hint"] == "did you mean 'index'?"
+
+
 def test_the_answer_matches_its_schema(reader: TestClient, images: NDArray[np.uint8]) -> None:
     blank, negative = np.zeros((28, 28), np.uint8), 255 - images[1]
     pictures = np.stack([images[0], blank, negative])
