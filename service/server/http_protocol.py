@@ -81,7 +81,7 @@ class HttpProtocol(UvicornProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # narrower, as in uvicorn
         super().connection_made(transport)
-        self.client = _client(self.client)
+        self.client = _client(self.client, transport.get_extra_info("socket").family)
         transport.set_write_buffer_limits(0)  # send the next piece when the client has read one
         self._waiting_since = self.loop.time()
         self._check_timer = self.loop.call_later(CHECK_INTERVAL_SECONDS, self._check_deadlines)
@@ -310,7 +310,15 @@ class HttpProtocol(UvicornProtocol):
         self.transport.write_eof()
 
 
-def _client(client: tuple[str, int] | None) -> tuple[str, int]:
-    """Return a client's address; IPv4 on a socket for IPv6 is written as IPv4."""
-    host, port = client or (LOCAL_CLIENT, 0)
+def _client(client: tuple[str, int] | None, family: int) -> tuple[str, int] | None:
+    """Return a client's address; IPv4 on a socket for IPv6 is written as IPv4.
+
+    None is a client that has gone already. It must not pass for one of a UNIX socket, because those
+    are trusted as proxies.
+    """
+    if family == socket.AF_UNIX:
+        return LOCAL_CLIENT, 0
+    if client is None:
+        return None
+    host, port = client
     return host.removeprefix("::ffff:") if "." in host else host, port

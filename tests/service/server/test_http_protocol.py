@@ -1,13 +1,18 @@
 """Offers of other protocols, and how long connections stay open. ../../attack tests the limits."""
 
+import asyncio
 import re
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import uvicorn
 
+from service.server.stack import connection_protocol
 from tests.support.raw_requests import received
 from tests.support.server_process import Server
 
@@ -222,3 +227,31 @@ def test_a_client_in_the_middle_of_a_request_has_no_more_time_than_before(
             assert 5 < time.monotonic() - started < 9
     finally:
         server.stop()
+
+
+def client_of_a_request_that_was_reset() -> Any:
+    """Return the client of a request whose connection is reset before the server accepts it."""
+    clients = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        clients.append(scope["client"])
+        server.should_exit = True
+
+    config = uvicorn.Config(
+        app,
+        http=connection_protocol,  # type: ignore[arg-type]  # called like a protocol class
+        lifespan="off",
+        log_config=None,
+    )
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        with socket.create_connection(listener.getsockname()) as connection:
+            connection.sendall(CLOSE)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        asyncio.run(asyncio.wait_for(server.serve(sockets=[listener]), 10))
+    [client] = clients
+    return client
+
+
+def test_a_client_that_has_gone_does_not_pass_for_one_of_a_unix_socket() -> None:
+    assert client_of_a_request_that_was_reset() is None
