@@ -31,8 +31,7 @@ def normalize_addresses(app: ASGIApp) -> ASGIApp:
 def _remove_slash(scope: Scope) -> None:
     """Remove one slash from the end of the path; not if it is the root, doubled or escaped."""
     path, raw = scope["path"], scope.get("raw_path", b"/")
-    is_root = path == f"{scope.get('root_path', '')}/"
-    if not is_root and not path.endswith("//") and raw.endswith(b"/"):
+    if path != "/" and not path.endswith("//") and raw.endswith(b"/"):
         scope["path"], scope["raw_path"] = path[:-1], raw[:-1]
 
 

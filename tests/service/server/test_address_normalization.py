@@ -57,8 +57,9 @@ def test_an_escaped_slash_is_part_of_a_name() -> None:
 
 
 def test_the_root_of_a_service_behind_a_prefix_stays_as_it_is() -> None:
-    assert normalized("/mlp/", root_path="/mlp")[0] == "/mlp/"
-    assert normalized("/mlp/livez/", root_path="/mlp")[0] == "/mlp/livez"
+    """The layer in front has removed the prefix."""
+    assert normalized("/", root_path="/mlp")[0] == "/"
+    assert normalized("/livez/", root_path="/mlp")[0] == "/livez"
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,10 @@ def test_a_repeated_submission_gets_links_with_todays_prefix(
         ("GET", "/v1/jobs", "read"),
         ("POST", "/v1/jobs", "train"),
         ("POST", "/v1/models/latest/predict", "predict"),
+        ("POST", "/v1/models/latest/predict.npy", "predict"),
         ("GET", "/livez", None),
+        ("GET", "/", None),
+        ("GET", "", None),
         ("GET", f"{PREFIX}/v1/jobs", "read"),
     ],
 )
