@@ -14,6 +14,8 @@ from functools import cache
 import numpy as np
 from PIL import Image
 
+from tests.support.npz_bombs import described, npy, npz_files
+
 MANY = 1_000_000
 
 
@@ -232,18 +234,6 @@ def tiffs() -> dict[str, bytes]:
 # --- Arrays ---
 
 
-def npy(
-    header: str | bytes, data: bytes = b"", version: int = 1, length: int | None = None
-) -> bytes:
-    text = header.encode() if isinstance(header, str) else header
-    size = struct.pack("<H" if version == 1 else "<I", length if length is not None else len(text))
-    return b"\x93NUMPY" + bytes([version, 0]) + size + text + data
-
-
-def described(shape: str, kind: str = "'|u1'", order: str = "False") -> str:
-    return f"{{'descr': {kind}, 'fortran_order': {order}, 'shape': {shape}}}\n"
-
-
 def arrays() -> dict[str, bytes]:
     return {
         "16 GB": npy(described("(20408163, 28, 28)")),
@@ -292,23 +282,8 @@ def packed() -> Iterator[Bomb]:
         yield Bomb(f"gzip as {media_type}", zipped, media_type)
         yield Bomb(f"gzip encoding of {media_type}", zipped, media_type, "gzip")
     yield Bomb("npz as application/zip", file.getvalue(), "application/zip")
-    for title, name, content in (
-        ("60 MB", "a.npy", npy(described("(76530, 784)"), bytes(60 * MANY))),
-        ("objects", "a.npy", npy(described("(1, 28, 28)", "'|O'"), b"cos\nsystem\n(S'id'\ntR.")),
-        ("another name", "a.txt", bytes(30 * MANY)),
-    ):
-        one = io.BytesIO()
-        with zipfile.ZipFile(one, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr(name, content)
-        yield Bomb(f"npz of {title}", one.getvalue(), "application/x-npz")
-    many = io.BytesIO()
-    with zipfile.ZipFile(many, "w") as archive:
-        for number in range(20_000):
-            archive.writestr(f"{number}.npy", b"")
-    yield Bomb("npz of 20000 files", many.getvalue(), "application/x-npz")
-    yield Bomb("npz of half a million entries", *_zip_directory(500_000))
-    for name, method in (("bzip2", zipfile.ZIP_BZIP2), ("lzma", zipfile.ZIP_LZMA)):
-        yield Bomb(f"npz packed by {name}", zeros_in_npz(method, 200), "application/x-npz")
+    for title, body in npz_files():
+        yield Bomb(f"npz of {title}", body, "application/x-npz")
     yield Bomb("csv of one row", b"1," * 2 * MANY, "text/csv")
     yield Bomb("csv of empty rows", b"1\n" * MANY, "text/csv")
     yield Bomb("urlencoded", b"a=%41&" * MANY, "application/x-www-form-urlencoded")
@@ -327,22 +302,6 @@ def packed() -> Iterator[Bomb]:
 
 
 # --- JSON ---
-
-
-def zeros_in_npz(method: int, megabytes: int) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", method) as archive, archive.open("a.npy", "w") as array:
-        for _ in range(megabytes):
-            array.write(bytes(MANY))
-    return file.getvalue()
-
-
-def _zip_directory(entries: int) -> tuple[bytes, str]:
-    """Return a ZIP archive with a long directory and nothing else, and its media type."""
-    directory = (b"PK\1\2" + bytes(42)) * entries
-    number = entries & 0xFFFF
-    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, number, number, len(directory), 4, 0)
-    return b"PK\3\4" + directory + end, "application/x-npz"
 
 
 def one(given: object) -> bytes:

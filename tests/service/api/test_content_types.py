@@ -18,10 +18,10 @@ from starlette.testclient import TestClient
 from service.api import base64_input, predict_input
 from service.domain.errors import BadImage
 from tests.service.api.test_hostile_bodies import check_cheap, check_problem
-from tests.support.bombs import zeros_in_npz
 from tests.support.image_requests import PATH, SEVEN, ask, ask_json, check, encoded, npy, only
 from tests.support.live_service import Live, train
 from tests.support.live_service import settings as service_settings
+from tests.support.npz_bombs import zeros_in_npz
 
 Grey = NDArray[np.uint8]
 Expected = list[NDArray[np.float64]]
