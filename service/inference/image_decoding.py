@@ -2,6 +2,7 @@
 
 import io
 import math
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -26,6 +27,10 @@ MAX_OTHER_PIXELS = 16_000_000
 JPEG_COST = 4
 """Decoding this many pixels of a large JPEG takes as long as one of other formats."""
 ORIENTATION = 0x0112
+
+# Pillow warns of each odd field of a file. A hostile file has thousands of them, which would all be
+# written to the log.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 def decode(data: bytes, spend: Callable[[int], None] = lambda pixels: None) -> Grey:

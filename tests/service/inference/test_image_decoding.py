@@ -368,3 +368,21 @@ def test_without_the_extra_heic_is_refused_by_name(monkeypatch: pytest.MonkeyPat
     with pytest.raises(BadImage, match=r"HEIC.*JPEG or PNG.*heic") as refused:
         image_decoding.decode(data)
     assert refused.value.code == "unsupported_format"
+
+
+def with_odd_exif(fields: int) -> bytes:
+    """Return a JPEG whose Exif data has fields that are longer than all of it."""
+    entries = b"".join(struct.pack("<HHII", tag + 1, 7, 60_000, 8) for tag in range(fields))
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, fields) + entries + bytes(4)
+    plain = encoded(np.asarray(seven()), "JPEG")
+    return plain[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + plain[2:]
+
+
+def test_odd_fields_of_a_picture_do_not_fill_the_log() -> None:
+    """In a process of its own, because the tests turn warnings into errors."""
+    code = "import sys; from service.inference.image_decoding import decode; "
+    code += "print(decode(sys.stdin.buffer.read()).shape)"
+    found = subprocess.run(
+        [sys.executable, "-c", code], input=with_odd_exif(5000), capture_output=True, check=True
+    )
+    assert (found.stdout, found.stderr) == (b"(400, 500)\n", b"")
