@@ -17,8 +17,6 @@ from mlp_client.image_parts import ImagePart, PreparedImage, split
 from mlp_client.npy import MAGIC
 from mlp_client.photos import prepared_file, prepared_picture
 
-SIDE = 28
-
 
 @runtime_checkable
 class PillowImage(Protocol):
@@ -162,7 +160,7 @@ def _of_bytes(data: bytes) -> PreparedImage:
 def _of_numbers(image: Sequence[Any]) -> PreparedImage:
     """Return an image of 784 numbers, or of rows of numbers."""
     rows = [_as_list(row) for row in image] if _is_grid(image) else [_as_list(image)]
-    if len(rows) == 1 and len(rows[0]) != SIDE * SIDE:
+    if len(rows) == 1 and len(rows[0]) != array_images.SIDE**2:
         raise ImageUnusable(
             "An array must hold 28x28 or 784 numbers, or the rows of a picture, all of equal "
             "length. Send other images as pictures, for example with PIL.Image.fromarray."
@@ -207,4 +205,6 @@ def _is_grid(image: Sequence[Any]) -> bool:
     if not (len(image) > 0 and _is_row(image[0])):
         return False
     width = len(image[0])
-    return width != SIDE * SIDE and all(_is_row(row) and len(row) == width for row in image)
+    return width != array_images.SIDE**2 and all(
+        _is_row(row) and len(row) == width for row in image
+    )

@@ -14,6 +14,7 @@ from PIL import Image as Pillow
 from service.api.predict_schema import MAX_INPUTS
 from service.domain.errors import BadImage
 from service.inference.grey_levels import Grey, grey_of
+from service.inference.image_decoding import MNIST_SIDE
 from service.inference.predict import Images
 
 MAX_HEADER_BYTES = 500
@@ -27,7 +28,7 @@ MAX_ENTRIES = 20
 """The most entries of an .npz file, which has one; Python would make an object for each."""
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """What NumPy writes. Python unpacks other compressions without a limit, whatever is asked for."""
-SIDE, ROW = 28, 784
+SIDE, ROW = MNIST_SIDE, MNIST_SIDE**2
 LARGEST = 4_000_000
 """The most pixels of a picture that comes as numbers."""
 CHANNELS = (3, 4)

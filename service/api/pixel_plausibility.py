@@ -12,7 +12,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-SIDE, ROW = 28, 784
+from service.api.array_input import ROW, SIDE
+
 SAMPLE = 48 * 1024
 """Bytes that are looked at, so that many pictures take no longer; a multiple of all item sizes."""
 FEW = 8
