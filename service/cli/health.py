@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from httpx2 import HTTPTransport
 
 
+SOCKET_SCHEMES = ("unix:", "http+unix:")
+
+
 def health(as_json: Json = False, url: Url = None) -> None:
     """Ask a server whether it is ready. The exit code is 0 if it is, else 1."""
     name, address, transport = _target(url)
@@ -43,6 +46,8 @@ def _target(url: str | None) -> tuple[str, str, "HTTPTransport"]:
     """
     from httpx2 import HTTPTransport
 
+    if url is not None and url.startswith(SOCKET_SCHEMES):
+        return _socket_target(url)
     if url is not None:
         url = url if "://" in url else f"http://{url}"
         return url, url, HTTPTransport()
@@ -50,3 +55,17 @@ def _target(url: str | None) -> tuple[str, str, "HTTPTransport"]:
     if settings.uds:
         return f"unix:{settings.uds}", "http://localhost", HTTPTransport(uds=str(settings.uds))
     return local_url(settings), local_url(settings), HTTPTransport()
+
+
+def _socket_target(url: str) -> tuple[str, str, "HTTPTransport"]:
+    from httpx2 import HTTPTransport
+
+    from mlp_client.address import parse
+    from mlp_client.errors import AddressUnusable
+
+    try:
+        address = parse(url)
+    except AddressUnusable as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+    return address.shown, address.url, HTTPTransport(uds=address.socket)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx2
 import pytest
@@ -75,6 +76,9 @@ def test_a_server_on_a_socket_is_used_like_any_other(tmp_path: Path, datasets_di
             assert http.get(f"/v1/jobs/{job}", headers={"Host": "evil.example"}).status_code == 400
         health = command(tmp_path, "health", MLP_UDS="mlp.sock")
         assert (health.returncode, health.stdout) == (0, "unix:mlp.sock is ready\n")
+        for address in (f"unix:{path}", f"http+unix://{quote(str(path), safe='')}"):
+            health = command(tmp_path, "health", MLP_SERVICE_URL=address)
+            assert (health.returncode, health.stdout) == (0, f"{address} is ready\n")
         text = log.read_text()
         assert re.search(r"listening .*uds=mlp\.sock", text)
         assert f'203.0.113.9:0 - "GET /v1/jobs/{job} HTTP/1.1" 200' in text

@@ -50,6 +50,12 @@ def test_health_fails_if_the_server_is_not_ready() -> None:
     assert (result.exit_code, result.stderr) == (1, f"{url} is not ready: 503 no\n")
 
 
+def test_health_says_what_is_wrong_with_the_address_of_a_socket() -> None:
+    result = run("health", "--url", "unix:mlp.sock")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "must begin with /" in result.stderr
+
+
 def test_health_fails_if_there_is_no_server() -> None:
     result = run("health", "--url", f"http://127.0.0.1:{free_port()}")
     assert result.exit_code == 1
