@@ -16,6 +16,8 @@ from service.api.array_input import ROW, SIDE
 
 SAMPLE = 48 * 1024
 """Bytes that are looked at, so that many pictures take no longer; a multiple of all item sizes."""
+PERIOD = 24
+"""A multiple of all item sizes: a blank margin repeats itself after this many bytes."""
 FEW = 8
 """Fewer numbers than this prove nothing."""
 LANES = 3
@@ -34,49 +36,67 @@ Reading = tuple[str, str, str]
 
 def other_reading(data: bytes) -> str | None:
     """Return what bytes look like if that is not grey pixels of 28x28, with what to declare."""
-    sample = np.frombuffer(data[:SAMPLE], np.uint8)
+    telling = data[_end_of_margin(data) :]
+    sample = np.frombuffer(telling[:SAMPLE], np.uint8)
     for size, looks_like in CHECKS:
         items = len(data) // size
         if len(data) % size or not (items % ROW == 0 or (is_square(items) and items > ROW)):
             continue
         rows = sample[: len(sample) - len(sample) % size].reshape(-1, size)
         if found := looks_like(rows):
-            return _remedy(found, _side(data, items, size))
-    return _one_large_picture(data)
+            return _remedy(found, _side(telling, items, size), items)
+    return _one_large_picture(telling, len(data))
+
+
+def _end_of_margin(data: bytes) -> int:
+    """Return where the first item stands that differs from those before it: a margin tells nothing.
+
+    The result is a multiple of PERIOD, or 0 if all items are the same.
+    """
+    pixels = np.frombuffer(data, np.uint8)
+    for end in (SAMPLE, len(data)):
+        differs = pixels[PERIOD:end] != pixels[:end][:-PERIOD]
+        if differs.any():
+            return (int(differs.argmax()) + PERIOD) // PERIOD * PERIOD
+    return 0
 
 
 def is_square(count: int) -> bool:
     return count == math.isqrt(count) ** 2
 
 
-def _side(data: bytes, items: int, size: int) -> int:
+def _side(telling: bytes, items: int, size: int) -> int:
     """Return the side of one square picture, or 28 for pictures of 28x28."""
     side = math.isqrt(items)
-    if items % ROW or (side**2 == items and _is_one_picture(data, side * size, SIDE * size)):
+    if items % ROW or (side**2 == items and _is_one_picture(telling, side * size, SIDE * size)):
         return side
     return SIDE
 
 
-def _is_one_picture(data: bytes, width: int, usual: int) -> bool:
+def _is_one_picture(telling: bytes, width: int, usual: int) -> bool:
     """Return whether rows of `width` bytes are more alike than rows of the usual width."""
     if width <= usual:
         return False
-    pixels = np.frombuffer(data, np.uint8)[: max(SAMPLE, width * SIDE)].astype(np.int16)
+    if len(telling) < 2 * width:
+        return False
+    pixels = np.frombuffer(telling[: max(SAMPLE, width * SIDE)], np.uint8).astype(np.int16)
     as_one, as_many = (float(np.abs(pixels[w:] - pixels[:-w]).mean()) for w in (width, usual))
     return as_one < as_many / 2
 
 
-def _remedy(reading: Reading, side: int) -> str:
+def _remedy(reading: Reading, side: int, items: int) -> str:
     name, dtype, channels = reading
     shape = f"shape={side},{side}{channels}" if channels or side != SIDE else ""
     declared = "&".join(part for part in (f"dtype={dtype}" if dtype else "", shape) if part)
-    return f"{name}; declare it with ?{declared}"
+    other = f", or with ?{f'dtype={dtype}&' if dtype else ''}shape=HEIGHT,WIDTH{channels}"
+    # Several pictures of 28x28 have as many numbers as one of, say, 560x420.
+    return f"{name}; declare it with ?{declared}{other if side == SIDE and items > ROW else ''}"
 
 
-def _one_large_picture(data: bytes) -> str | None:
+def _one_large_picture(telling: bytes, size: int) -> str | None:
     """Recognise one square picture by its rows, which are more alike than those of 28 pixels."""
-    side = math.isqrt(len(data))
-    if side**2 == len(data) and _is_one_picture(data, side, SIDE):
+    side = math.isqrt(size)
+    if side**2 == size and _is_one_picture(telling, side, SIDE):
         return f"one picture of {side}x{side}; declare it with ?shape={side},{side}"
     return None
 
