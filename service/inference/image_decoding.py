@@ -4,11 +4,12 @@ import io
 import math
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from service.domain.errors import BadImage, ImageFault
+from service.domain.errors import BadImage
 from service.inference import image_formats, image_structure
 from service.inference.grey_levels import Grey, grey_of
 from service.inference.image_formats import AVIF, HEIF, JPEG, PNG_START, WEBP, Format
@@ -27,6 +28,19 @@ MAX_OTHER_PIXELS = 16_000_000
 JPEG_COST = 4
 """Decoding this many pixels of a large JPEG takes as long as one of other formats."""
 ORIENTATION = 0x0112
+SIDEWAYS = (5, 6, 7, 8)
+"""Orientations that exchange width and height."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A picture out of a file, upright."""
+
+    grey: Grey
+    """(h, w), of a large picture at a reduced size."""
+    size: tuple[int, int]
+    """Width and height before it was reduced."""
+
 
 # Pillow warns of each odd field of a file. A hostile file has thousands of them, which would all be
 # written to the log.
@@ -34,7 +48,12 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 def decode(data: bytes, spend: Callable[[int], None] = lambda pixels: None) -> Grey:
-    """Return the picture in `data`, upright, as grey (h, w).
+    """Return the picture in `data`, upright, as grey (h, w); `decode_sized` says more."""
+    return decode_sized(data, spend).grey
+
+
+def decode_sized(data: bytes, spend: Callable[[int], None] = lambda pixels: None) -> Decoded:
+    """Return the picture in `data`, upright, as grey (h, w), and its full size.
 
     The format, the size and the number of frames are read from the header and checked before any
     pixel is decoded. Pictures of more than FULL_PIXELS are reduced. Transparent parts become paper;
@@ -60,13 +79,16 @@ def decode(data: bytes, spend: Callable[[int], None] = lambda pixels: None) -> G
             pixels = image.width * image.height
             large = pixels > FULL_PIXELS
             spend(pixels // JPEG_COST if large and form is JPEG else pixels)
+            size = _upright_size(image) if large else None
             upright = _reduced(image, form) if large else image
             ImageOps.exif_transpose(upright, in_place=True)
-            return grey_of(upright)
+            return Decoded(grey_of(upright), size or upright.size)
     except BadImage:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise _too_many_pixels(form) from None
+        raise BadImage(
+            "too_many_pixels", f"The picture is far too large. {_limits(form)}"
+        ) from None
     except Exception:
         # A decoder may raise anything on garbage, and its message may quote the file: drop both.
         raise BadImage(
@@ -93,16 +115,20 @@ def too_many_bytes() -> BadImage:
 
 
 def _unsupported(form: Format) -> BadImage:
-    code: ImageFault = "unsupported_format"
     if form in image_formats.NOT_A_FORMAT:
-        code = "undecodable_image"
-    return BadImage(code, f"The bytes are {form.name}, which can't be read: {form.remedy}.")
+        return BadImage("undecodable_image", f"This is {form.name}: {form.remedy}.")
+    return BadImage(
+        "unsupported_format", f"This is {form.name}, which can't be read: {form.remedy}."
+    )
 
 
 def _check_header(image: Image.Image, form: Format, data: bytes) -> None:
     pixels = image.width * image.height
     if pixels > _most_pixels(form, data):
-        raise _too_many_pixels(form)
+        raise BadImage(
+            "too_many_pixels",
+            f"The picture has too many pixels: {image.width}x{image.height}. {_limits(form)}",
+        )
     if form is JPEG:
         image_structure.check_scans(data, pixels)
     elif getattr(image, "is_animated", False):
@@ -115,18 +141,22 @@ def _most_pixels(form: Format, data: bytes) -> int:
     return MAX_PIXELS.get(form, MAX_OTHER_PIXELS)
 
 
-def _too_many_pixels(form: Format) -> BadImage:
+def _limits(form: Format) -> str:
+    """Return how many pixels a picture may have, as a sentence, and what to do."""
     limits = {JPEG: f"or {MAX_OTHER_PIXELS:,} if it is progressive"}
     more = limits.get(form, f"and a JPEG {MAX_PIXELS[JPEG]:,}")
     most = MAX_PIXELS.get(form, MAX_OTHER_PIXELS)
-    return BadImage(
-        "too_many_pixels",
-        f"The picture has too many pixels: {form.name} may have {most:,}, {more}. Scale it down; "
-        "500x500 is plenty.",
-    )
+    name = form.name[0].upper() + form.name[1:]
+    return f"{name} may have {most:,}, {more}. Scale it down; 500x500 is plenty."
 
 
 # --- Large pictures -------------------------------------------------------------------------------
+
+
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    """Return the width and height that a picture has once it is turned upright."""
+    width, height = image.size
+    return (height, width) if image.getexif().get(ORIENTATION) in SIDEWAYS else (width, height)
 
 
 def _reduced(image: Image.Image, form: Format) -> Image.Image:

@@ -53,8 +53,12 @@ HTML = Format(
 SVG = Format("an SVG drawing", remedy="draw it into a PNG first")
 VIDEO = Format("a video", remedy="send a single frame of it as a JPEG or PNG")
 RAW_PHOTO = Format("a raw photograph of a camera", remedy="export it as a JPEG")
-EMPTY = Format("nothing: there are no bytes", remedy="send the whole file")
-TEXT = Format("text", remedy="send the bytes of a picture")
+EMPTY = Format("an empty file", remedy="send all of its bytes")
+TEXT = Format(
+    "text",
+    remedy="send a picture; JSON, CSV and base64 are read as the body of a request, with "
+    "Content-Type application/json, text/csv and text/plain",
+)
 UNKNOWN = Format(
     "no complete picture of a known format",
     remedy="send the whole file, unchanged, as PNG, JPEG, WebP, AVIF, GIF, BMP or TIFF",

@@ -1,8 +1,8 @@
 """The one way from images to predictions: normalise them, then run them through a network."""
 
 import math
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -11,7 +11,7 @@ from mlp_core import predict_probabilities, scaled
 from service.domain.errors import BadImage, NetworkDiverged
 from service.inference import image_decoding, small_png
 from service.inference.grey_levels import Grey
-from service.inference.image_decoding import MNIST_SIDE
+from service.inference.image_decoding import MNIST_SIDE, Decoded
 from service.inference.image_normalization import (
     Normalized,
     Report,
@@ -153,19 +153,20 @@ def _has_shape(image: Image) -> bool:
 def _normalized(images: Images, normalize: Normalize, *, quick: bool) -> NormalizedBatch:
     """Bring all images into MNIST's form."""
     if len(images) == 1:
-        return _normalized_one(_decoded(images[0]), normalize, quick=quick)
+        return _normalized_one(images[0], normalize, quick=quick)
     return _normalized_all(images, normalize, quick=quick)
 
 
-def _normalized_one(grey: Grey, normalize: Normalize, *, quick: bool) -> NormalizedBatch:
+def _normalized_one(image: Image, normalize: Normalize, *, quick: bool) -> NormalizedBatch:
     """Bring a single image into MNIST's form, or raise the error that concerns it."""
-    if normalize == "auto" and (batch := _single_digit(grey)):
+    picture = _decoded(image)
+    if normalize == "auto" and (batch := _single_digit(picture.grey)):
         return batch
-    batch = _normalized_all([grey], normalize, quick=quick)
-    error = batch.others.get(0)
-    if isinstance(error, BadImage):
-        raise error
-    return batch
+    batch = _normalized_all([picture.grey], normalize, quick=quick)
+    found = batch.others.get(0)
+    if isinstance(found, BadImage):
+        raise found
+    return replace(batch, others={0: _at_full_size(found, picture)}) if found else batch
 
 
 def _normalized_all(images: Images, normalize: Normalize, *, quick: bool) -> NormalizedBatch:
@@ -242,11 +243,8 @@ def _normalized_or_bad(
         return image
     try:
         budget.check()
-        if isinstance(image, bytes):
-            grey = image_decoding.decode(image, budget.spend)
-        else:
-            grey = image
-            budget.spend(grey.size)
+        picture = _decoded(image, budget.spend)
+        grey = picture.grey
         if normalize == "never":
             return _not_normalized(grey)
         found = to_mnist_form(grey, always=normalize == "always")
@@ -254,16 +252,31 @@ def _normalized_or_bad(
             budget.spend(max(0, REDRAWING_PIXELS - grey.size))
     except BadImage as exc:
         return exc
-    return found
+    return _at_full_size(found, picture)
 
 
-def _decoded(image: Image) -> Grey:
+def _decoded(image: Image, spend: Callable[[int], None] = lambda pixels: None) -> Decoded:
     if isinstance(image, BadImage):
         raise image
-    if not isinstance(image, bytes):
-        return image
-    small = small_png.decoded(image)
-    return image_decoding.decode(image) if small is None else small
+    if isinstance(image, bytes):
+        small = small_png.decoded(image)
+        if small is None:
+            return image_decoding.decode_sized(image, spend)
+        image = small
+    spend(image.size)
+    height, width = image.shape
+    return Decoded(image, (width, height))
+
+
+def _at_full_size(found: Normalized, picture: Decoded) -> Normalized:
+    """Return what was done, with the box in the pixels of the picture before it was reduced."""
+    height, width = picture.grey.shape
+    if picture.size == (width, height):
+        return found
+    across, down = picture.size[0] / width, picture.size[1] / height
+    left, top, wide, high = found.report.box
+    box = (round(left * across), round(top * down), round(wide * across), round(high * down))
+    return replace(found, report=replace(found.report, box=box))
 
 
 def _not_normalized(grey: Grey) -> Normalized:

@@ -23,6 +23,7 @@ from tests.conftest import QUICK
 from tests.service.api.test_hostile_bodies import check_problem
 from tests.service.api.test_jobs import submit
 from tests.service.conftest import World
+from tests.support.drawn_digits import seven
 from tests.support.image_requests import (
     BLANK,
     PATH,
@@ -166,6 +167,22 @@ def test_the_answer_matches_its_schema(reader: TestClient, images: NDArray[np.ui
     body = {"inputs": [{"pixels": image.tolist()} for image in pictures], "return_pixels": True}
     answer = reader.post(PATH, json=body).json()
     assert Predictions.model_validate(answer).model_dump(exclude_none=True) == answer
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("format", ["JPEG", "PNG"])
+def test_the_box_is_in_pixels_of_the_picture_that_was_sent(
+    reader: TestClient, format: str, count: int
+) -> None:
+    page = np.asarray(seven((2400, 2000), (1300, 500, 1900, 1500), pen=120))
+    assert page.size > image_decoding.FULL_PIXELS
+    rows, columns = np.nonzero(page < 128)
+    answer = reader.post(PATH, files=[("photo", encoded(page, format))] * count)
+    for prediction in answer.json()["predictions"]:
+        left, top, width, height = prediction["input"]["box"]
+        assert (left, top) == pytest.approx((columns.min(), rows.min()), abs=8)
+        assert left + width == pytest.approx(columns.max() + 1, abs=8)
+        assert top + height == pytest.approx(rows.max() + 1, abs=8)
 
 
 def test_a_digit_is_answered_without_a_thread(

@@ -289,6 +289,19 @@ def test_a_large_photograph_is_turned_upright(format: str) -> None:
     assert np.abs(upright.astype(int) - small).mean() < 2
 
 
+@pytest.mark.parametrize("format", ["JPEG", "PNG"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_the_full_size_of_a_large_photograph_is_that_of_the_upright_picture(
+    format: str, orientation: int
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    found = image_decoding.decode_sized(encoded(photo(2400, 1800), format, exif=exif))
+    assert found.size == ((2400, 1800) if orientation < 5 else (1800, 2400))
+    height, width = found.grey.shape
+    assert width / height == pytest.approx(found.size[0] / found.size[1], rel=0.01)
+
+
 @pytest.mark.parametrize(
     ("format", "size", "options"),
     [

@@ -39,7 +39,7 @@ OTHERS = {
     "BigTIFF": encoded(seven(), "TIFF", big_tiff=True),
     "lost bytes": encoded(seven()).translate(None, b"\r\n\0"),
     "text": b"seven",
-    "no bytes": b"",
+    "an empty file": b"",
     "no complete picture of a known format": b"\xfe\xdc\xba" + bytes(50),
 }
 
