@@ -132,7 +132,9 @@ class HttpProtocol(UvicornProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._count_header(len(name) + len(value), 1)
-        super().on_header(name, value)
+        # What comes after the body is no header: proxies and checks have not seen it.
+        if not self._in_body:
+            super().on_header(name, value)
 
     def _count_header(self, size: int, lines: int) -> None:
         self._header_bytes += size

@@ -164,6 +164,14 @@ def test_what_follows_an_offer_is_the_next_request_and_no_other_protocol(idle: S
     assert answers(idle, request, preface) == [200, 400]
 
 
+def test_what_comes_after_a_chunked_body_is_no_header(idle: Server) -> None:
+    head = b"POST /livez HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    trailer = b"\r\nHost: evil.com\r\nOrigin: http://evil.com\r\n\r\n"
+    assert answers(idle, head + b"0" + trailer + CLOSE) == [405, 200]
+    nameless = head.replace(b"Host: localhost\r\n", b"").replace(b"livez", b"v1/jobs")
+    assert answers(idle, nameless + b"0\r\nHost: localhost\r\n\r\n" + CLOSE)[0] == 400
+
+
 def test_the_limits_of_headers_hold_for_offers(idle: Server) -> None:
     many = b"".join(b"X-%d: 1\r\n" % number for number in range(120))
     assert answers(idle, post(OFFERS["java"] + many, b"")) == [431]
