@@ -2,6 +2,7 @@
 
 import os
 import re
+import stat
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,6 +12,7 @@ from dotenv import dotenv_values
 ENV_FILE = Path(".env")
 ENCODING = "utf-8-sig"
 """UTF-8, with or without the mark that Windows editors put in front."""
+MAX_BYTES = 1_000_000
 PREFIX = "MLP_"
 NO_SETTINGS = ("MLP_API_KEY", "MLP_SERVICE_URL", "MLP_ARTIFACTS_DIR")
 """Variables that the clients and the workers read."""
@@ -31,7 +33,7 @@ def check(path: Path = ENV_FILE) -> None:
         UnreadableEnvFile: it is no text in UTF-8, no file, or not permitted to be read.
     """
     try:
-        content = path.read_bytes()
+        content = _content(path)
     except FileNotFoundError:
         return
     except IsADirectoryError:
@@ -48,6 +50,21 @@ def check(path: Path = ENV_FILE) -> None:
         raise UnreadableEnvFile(
             f"{path} is not text in UTF-8 (older PowerShells write UTF-16); save it as UTF-8"
         )
+
+
+def _content(path: Path) -> bytes:
+    """Return the content of the file; a pipe would make the command wait, and a device fill memory.
+
+    Raises:
+        UnreadableEnvFile: it is neither a file nor a directory, or much too long.
+        OSError: it can't be read.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+        raise UnreadableEnvFile(f"{path} is a pipe or a device, not a file of settings; remove it")
+    if found.st_size > MAX_BYTES:
+        raise UnreadableEnvFile(f"{path} has more than {MAX_BYTES:,} bytes; it holds no settings")
+    return path.read_bytes()
 
 
 def unknown_names(settings: Iterable[str], path: Path = ENV_FILE) -> list[str]:

@@ -61,6 +61,20 @@ def test_a_directory_is_refused(tmp_path: Path) -> None:
         check(tmp_path)
 
 
+def test_a_pipe_or_device_is_refused_without_reading_it(tmp_path: Path) -> None:
+    pipe, device = tmp_path / "pipe", tmp_path / "device"
+    os.mkfifo(pipe)
+    device.symlink_to("/dev/zero")
+    for path in (pipe, device):
+        with pytest.raises(UnreadableEnvFile, match="is a pipe or a device"):
+            check(path)
+
+
+def test_a_file_of_many_megabytes_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableEnvFile, match="more than 1,000,000 bytes"):
+        check(written(tmp_path, b"#" * 1_000_001))
+
+
 def test_a_file_that_can_not_be_read_is_refused(tmp_path: Path) -> None:
     loop = tmp_path / ".env"
     loop.symlink_to(loop)  # root could read a file without permissions
