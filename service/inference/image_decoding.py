@@ -1,5 +1,6 @@
 """Decodes image files from other apps to grey pixels, without trusting anything in them."""
 
+import ctypes
 import io
 import math
 import warnings
@@ -7,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, _imaging
 
 from service.domain.errors import BadImage
 from service.inference import image_formats, image_structure
@@ -25,6 +26,8 @@ MAX_PIXELS = {JPEG: 52_000_000, HEIF: 25_000_000, AVIF: 13_000_000, WEBP: 8_000_
 of the others hold the whole picture, and some of them several copies."""
 MAX_OTHER_PIXELS = 16_000_000
 """The same for the other formats, and for progressive JPEGs, whose decoder holds all of it too."""
+MAX_ROWS = 1_000_000
+"""Pillow keeps a pointer for each row, so 16 million rows of one pixel would take 300 MB."""
 JPEG_COST = 4
 """Decoding this many pixels of a large JPEG takes as long as one of other formats."""
 ORIENTATION = 0x0112
@@ -45,6 +48,10 @@ class Decoded:
 # Pillow warns of each odd field of a file. A hostile file has thousands of them, which would all be
 # written to the log.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
+# libtiff writes about each damaged row on standard error: a gigabyte for one hostile file.
+if set_handler := getattr(ctypes.CDLL(_imaging.__file__), "TIFFSetErrorHandler", None):
+    set_handler(None)
 
 
 def decode(data: bytes, spend: Callable[[int], None] = lambda pixels: None) -> Grey:
@@ -129,6 +136,8 @@ def _check_header(image: Image.Image, form: Format, data: bytes) -> None:
             "too_many_pixels",
             f"The picture has too many pixels: {image.width}x{image.height}. {_limits(form)}",
         )
+    if image.height > MAX_ROWS:
+        raise BadImage("too_many_pixels", f"The picture has more than {MAX_ROWS:,} rows.")
     if form is JPEG:
         image_structure.check_scans(data, pixels)
     elif getattr(image, "is_animated", False):

@@ -4,6 +4,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -351,6 +352,21 @@ def test_a_scanned_fax_is_read() -> None:
     page = seven().convert("1")
     grey = image_decoding.decode(encoded(page, "TIFF", compression="group4"))
     assert (grey == np.asarray(page) * 255).all()
+
+
+def test_a_damaged_fax_writes_nothing_on_standard_error(capfd: pytest.CaptureFixture[str]) -> None:
+    whole = encoded(Image.new("1", (64, 400)), "TIFF", compression="group3")
+    at = 8 if whole[4:8] != b"\x08\0\0\0" else 400
+    damaged = whole[:at] + bytes(b ^ 0x5A for b in whole[at : at + 600]) + whole[at + 600 :]
+    with suppress(BadImage):
+        image_decoding.decode(damaged)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_picture_of_millions_of_rows_is_refused() -> None:
+    with pytest.raises(BadImage, match="1,000,000 rows") as refused:
+        image_decoding.decode(png_of(1, 4_000_000))
+    assert refused.value.code == "too_many_pixels"
 
 
 @pytest.mark.parametrize("compression", ["jpeg", "zstd", "lzma"])
