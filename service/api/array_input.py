@@ -195,9 +195,12 @@ def from_npz(data: bytes) -> Pictures:
         raise BadImage("unusable_array", "The archive must hold one array; send one .npy file.")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            return from_npy(_only_array(archive))
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as exc:
+            unpacked = _only_array(archive)
+    except BadImage:
+        raise
+    except Exception as exc:  # garbage may raise anything, such as zlib's own errors
         raise BadImage("unusable_array", "The body is not a complete .npz file.") from exc
+    return from_npy(unpacked)
 
 
 def _only_array(archive: zipfile.ZipFile) -> bytes:

@@ -11,8 +11,10 @@ MAX_CHARACTERS = image_decoding.MAX_IMAGE_BYTES * 4 // 3 + 4
 MAX_PERCENTS = 250_000
 """The most bytes that may be percent-encoded; decoding a million takes a second."""
 LOOKS_LIKE = re.compile(rb"[A-Za-z0-9+/_-]{40}")
-FOREIGN = re.compile(r"[^A-Za-z0-9+/]")
-STANDARD = str.maketrans("-_", "+/")
+ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+STANDARD = bytes.maketrans(b"-_", b"+/")
+BLANKS = b" \t\n\v\f\r\x1c\x1d\x1e\x1f"
+OTHER_BLANKS = "\x85\xa0\u2028\u2029\u202f\u3000\ufeff"
 
 
 def is_text_of_a_file(data: bytes) -> bool:
@@ -57,26 +59,38 @@ def unquoted(data: bytes) -> bytes:
 
 
 def _leniently(text: str) -> bytes:
-    """Read base64 in any alphabet, with white space anywhere and with padding or without."""
-    compact = "".join(text.split())
+    """Read base64 in any alphabet, with white space anywhere and with padding or without.
+
+    It is read as bytes: in a text of many megabytes, each piece between blanks would be an object.
+    """
+    encoded = _as_ascii(text)
+    compact = encoded.translate(STANDARD, BLANKS)
     if len(compact) > MAX_CHARACTERS:
         raise image_decoding.too_many_bytes()
-    compact = compact.translate(STANDARD).rstrip("=")
-    if wrong := FOREIGN.search(compact):
-        raise _invalid(_about(wrong.group(), text))
+    compact = compact.rstrip(b"=")
+    if wrong := compact.translate(None, ALPHABET):
+        raise _invalid(_about(encoded.translate(STANDARD).index(wrong[:1]), text))
     if len(compact) % 4 == 1:
         raise _invalid("its length shows that a part is missing; send the whole text")
-    return binascii.a2b_base64(compact + "=" * (-len(compact) % 4))
+    return binascii.a2b_base64(compact + b"=" * (-len(compact) % 4))
 
 
-def _about(character: str, text: str) -> str:
+def _as_ascii(text: str) -> bytes:
+    """Return a text of the same length, with `?` for each character that base64 can't have."""
+    if not text.isascii():
+        for blank in OTHER_BLANKS:
+            text = text.replace(blank, " ")
+    return text.encode("ascii", "replace")
+
+
+def _about(place: int, text: str) -> str:
     if re.match(r"\s*[a-z]+://", text):
         return "it is an address, and the service fetches nothing; send the file itself"
+    character = text[place]
     if character == "=":
         return "there is padding ('=') in the middle; send one file in each text"
     shown = repr(character) if character.isprintable() else "a character that can't be shown"
-    place = text.translate(STANDARD).index(character) + 1
-    return f"character {place:,} is {shown}"
+    return f"character {place + 1:,} is {shown}"
 
 
 def _invalid(why: str) -> BadImage:

@@ -228,6 +228,14 @@ def tiffs() -> dict[str, bytes]:
         "tiff of large fields": tiff(*[(40_000 + n, 7, 90_000, 8) for n in range(150)])
         + bytes(100_000),
         "tiff in an old JPEG": tiff(*wide, (259, 3, 1, 6)),
+        "tiff of one column": tiff(
+            (256, 4, 1, 1),
+            (257, 4, 1, 16 * MANY),
+            (259, 3, 1, 3),
+            (273, 4, 1, 8),
+            (279, 4, 1, MANY),
+        )
+        + b"\x93\xd1" * (MANY // 2),
     }
 
 
@@ -284,6 +292,10 @@ def packed() -> Iterator[Bomb]:
     yield Bomb("npz as application/zip", file.getvalue(), "application/zip")
     for title, body in npz_files():
         yield Bomb(f"npz of {title}", body, "application/x-npz")
+    yield Bomb("escapes in a form", b"%41" * MANY, "application/x-www-form-urlencoded")
+    yield Bomb("percent signs", b"%" * 3 * MANY, "application/x-www-form-urlencoded")
+    yield Bomb("escapes in a data URL", b"data:image/png," + b"%411" * MANY, "text/plain")
+    yield Bomb("base64 of short lines", b"QUFB" * 20 + b"aa\n" * MANY, "text/plain")
     yield Bomb("csv of one row", b"1," * 2 * MANY, "text/csv")
     yield Bomb("csv of empty rows", b"1\n" * MANY, "text/csv")
     yield Bomb("urlencoded", b"a=%41&" * MANY, "application/x-www-form-urlencoded")

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from functools import partial
@@ -303,6 +304,52 @@ def test_a_photograph_of_fifty_megapixels_is_answered(
 
 
 # --- Anything ---
+
+
+def squeezed(method: int, damaged: bool = False) -> bytes:
+    """Return an archive with the picture in it."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive:
+        archive.writestr("image.npy", npy(np.arange(784, dtype=np.uint8).reshape(28, 28)))
+    whole = file.getvalue()
+    at = whole.index(b"image.npy") + 12
+    return whole[:at] + b"\xff" * 30 + whole[at + 30 :] if damaged else whole
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        squeezed(zipfile.ZIP_DEFLATED, damaged=True),
+        squeezed(zipfile.ZIP_LZMA, damaged=True),
+        squeezed(zipfile.ZIP_LZMA),
+        squeezed(zipfile.ZIP_BZIP2),
+    ],
+    ids=["damaged", "damaged lzma", "lzma", "bzip2"],
+)
+def test_an_archive_that_is_damaged_or_none_of_numpys_is_refused(
+    reader: TestClient, body: bytes
+) -> None:
+    answer = ask(reader, body, "application/x-npz")
+    check_problem(answer, 422)
+    assert answer.json()["reason"] == "unusable_array"
+
+
+@pytest.mark.parametrize("blank", ["\xa0", "\u2028", "\ufeff", " ", "\v"])
+def test_base64_may_have_any_usual_blanks(blank: str) -> None:
+    text = base64.b64encode(bytes(range(99))).decode()
+    assert base64_input.decoded(blank + blank.join(text)) == bytes(range(99))
+
+
+def test_base64_in_millions_of_pieces_takes_little_memory() -> None:
+    text = "aa " * 1_000_000
+    tracemalloc.start()
+    try:
+        base64_input.decoded(text)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 5 * len(text)
+
 
 TYPES = [*GENERAL, "image/png", "application/json", "application/x-npy", "application/x-npz"]
 STARTS = [b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"II*\0", b"\x93NUMPY\1\0", b"PK\3\4"]
