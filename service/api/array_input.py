@@ -168,7 +168,9 @@ def _unusable(array: NDArray[Any], name: str, advice: str) -> BadImage:
     """Return the error about an array, with its shape, type and range."""
     found = f"shape {array.shape[:8]} and type {array.dtype}"
     if array.size and array.dtype.kind in "biuf":
-        found += f" with values from {array.min():g} to {array.max():g}"
+        finite = bool(np.isfinite(array).all())
+        values = f"values from {array.min():g} to {array.max():g}" if finite else "NaN or infinity"
+        found += f" with {values}"
     return BadImage("unusable_array", f"The request has {name} of {found}. {advice}.")
 
 

@@ -39,6 +39,12 @@ class Part:
 
 async def parts_of(request: Request) -> list[Part]:
     """Return the fields of a multipart form, in their order."""
+    if "boundary=" not in request.headers.get("content-type", "").lower():
+        raise HTTPException(
+            400,
+            "Content-Type names no boundary between the parts of the form. Leave the header out: "
+            "the library that builds the form sets it, as fetch does for a FormData.",
+        )
     async with request.form(
         max_files=MAX_FILES, max_fields=MAX_FIELDS, max_part_size=MAX_TEXT_BYTES
     ) as form:

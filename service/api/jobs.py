@@ -97,10 +97,11 @@ async def _json_only(request: Request) -> None:
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     kind, _, subtype = media_type.partition("/")
     if kind != "application" or not (subtype == "json" or subtype.endswith("+json")):
-        sent = media_type[:100] or "none"
+        sent = f", not {media_type[:100]}" if media_type else ""
         raise HTTPException(
             415,
-            f"Send the spec with Content-Type: application/json (`curl --json`), not {sent}.",
+            "Send the spec as a JSON body with Content-Type: application/json (`curl --json`)"
+            f"{sent}. The body {{}} takes every default.",
         )
 
 

@@ -14,6 +14,7 @@ from service.api import array_input, base64_input
 from service.api.array_input import ROW, SIDE, Pictures
 from service.api.predict_schema import ImageInput, PredictOptions, PredictRequest
 from service.domain.errors import BadImage, DatasetNotFound
+from service.inference import image_formats
 from service.inference.grey_levels import Grey
 from service.inference.predict import Image, Options
 from service.store.datasets import DatasetStore
@@ -24,7 +25,16 @@ NAMES = ("instances", "images", "image", "img", "input", "input_data", "data", "
 IGNORED = {"signature_name", "id", "outputs", "parameters", "model_name", "model_version"}
 """Fields of TensorFlow Serving and of the Open Inference Protocol that say nothing of images."""
 OWN = set(ImageInput.model_fields)
+OPTIONS = set(PredictOptions.model_fields)
 MAX_DEPTH = 5
+ODD_CELLS = {
+    bool: "true or false",
+    type(None): "null",
+    str: "a text",
+    list: "a list",
+    dict: "an object",
+}
+"""What stands in place of a number, by its type."""
 NUMBERS = {int, float, bool}
 OPEN_TYPES = {"BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64"}
 OPEN_TYPES |= {"FP16", "FP32", "FP64", "BYTES"}
@@ -44,11 +54,13 @@ def from_json(parsed: Any, options: Options, datasets: DatasetStore) -> tuple[Pi
         BadImage: the only image can't be read.
 
     """
-    if isinstance(parsed, list):
+    if isinstance(parsed, list | str):
         return _pictures(_values(parsed, "#", datasets)), options
     if not isinstance(parsed, dict) or _is_own(parsed):
         return _own(parsed, options, datasets)
-    if name := next((each for each in ("inputs", *NAMES) if each in parsed), None):
+    if _is_typed_array(parsed):
+        return _pictures(_values(list(parsed.values()), "#", datasets)), options
+    if name := next((each for each in ("inputs", *NAMES) if each in parsed), _file_field(parsed)):
         rest = {key: it for key, it in parsed.items() if key != name and key not in IGNORED}
         options = with_options(options, rest)
         if name == "inputs" and _is_open_inference(parsed[name]):
@@ -82,6 +94,21 @@ def validated(
         found = exc.errors(include_url=False, include_context=True)
         errors = [{**error, "loc": ("body", *loc, *error["loc"])} for error in found]
         raise RequestValidationError(errors) from exc
+
+
+def _file_field(parsed: Mapping[str, Any]) -> str | None:
+    """Return the one field beside the options, whatever its name, if its text is a file."""
+    fields = parsed.keys() - OPTIONS - IGNORED
+    name = next(iter(fields)) if len(fields) == 1 else None
+    if name is None or name in OWN or not isinstance(parsed[name], str):
+        return None
+    is_file = base64_input.is_text_of_a_file(parsed[name][:200].encode("utf-8", "replace"))
+    return name if is_file else None
+
+
+def _is_typed_array(value: Mapping[str, Any]) -> bool:
+    """Return whether this is what JavaScript's JSON.stringify makes of a typed array."""
+    return "0" in value and all(name == str(at) for at, name in enumerate(value))
 
 
 def _pictures(found: Found) -> Pictures:
@@ -150,15 +177,29 @@ def _cells(cells: list[Any], kind: str, highest: int) -> np.ndarray:
     if not _is_grid(rows):
         raise BadImage(
             "unusable_array",
-            f"send 784 {kind} from 0 to {highest}, or rows of them, all of equal length.",
+            f"send 784 {kind} from 0 to {highest}, or rows of them, all of equal length; "
+            f"{_what_came(cells)}.",
         )
     if len(rows) * len(rows[0]) > array_input.LARGEST:
         raise BadImage("too_many_pixels", f"it has more than {array_input.LARGEST:,} pixels.")
     array = np.array(rows)
     beyond = highest == 1 and not ((array >= 0) & (array <= 1)).all()  # others are checked later
     if array.dtype.kind == "O" or beyond:
-        raise BadImage("unusable_array", f"all numbers must lie between 0 and {highest}.")
+        seen = f"; these lie between {array.min()} and {array.max()}" if array.size else ""
+        raise BadImage("unusable_array", f"all numbers must lie between 0 and {highest}{seen}.")
     return array.reshape(SIDE, SIDE) if flat else array
+
+
+def _what_came(cells: list[Any]) -> str:
+    """Return what keeps cells from being rows of numbers."""
+    rows = [row if isinstance(row, list) else [row] for row in cells]
+    odd = next((it for it in chain.from_iterable(rows) if type(it) in ODD_CELLS), 0)
+    if type(odd) in ODD_CELLS:
+        return f"one of these is {ODD_CELLS[type(odd)]}"
+    if not any(isinstance(row, list) for row in cells):
+        return f"this is a list of {len(cells):,}"
+    lengths = sorted(map(len, rows))
+    return f"these {len(rows):,} rows have {lengths[0]:,} to {lengths[-1]:,} numbers"
 
 
 def _is_grid(rows: list[Any]) -> bool:
@@ -177,7 +218,7 @@ def _is_grid(rows: list[Any]) -> bool:
 def _values(value: Any, place: str, datasets: DatasetStore, depth: int = 0) -> Found:
     """Return the images in a value that may be a file in base64, numbers, or a list of these."""
     if isinstance(value, list) and (array := _as_array(value)) is not None:
-        return _from_numbers(array, place, depth)
+        return _from_numbers(array, place)
     if isinstance(value, list) and value and depth < 2:
         array_input.check_count(len(value))
         parts = enumerate(value)
@@ -206,6 +247,10 @@ def _each(value: Any, place: str, datasets: DatasetStore, depth: int) -> Found:
 
 
 def _from_object(value: dict[str, Any], place: str, datasets: DatasetStore, depth: int) -> Found:
+    if _is_typed_array(value) and depth < MAX_DEPTH:
+        return _values(list(value.values()), place, datasets, depth + 1)
+    if value.keys() == {"type", "data"} and value["type"] == "Buffer":  # of Node.js
+        value = {"data": value["data"]}
     if value.keys() & OWN or len(value) != 1 or depth > 2:
         loc = tuple(int(it) if it.isdigit() else it for it in place.split("/")[1:])
         return [_image(datasets, validated(ImageInput, value, loc), place)]
@@ -213,7 +258,9 @@ def _from_object(value: dict[str, Any], place: str, datasets: DatasetStore, dept
     return _values(inner, f"{place}/{name}"[:200], datasets, depth + 1)
 
 
-def _from_numbers(array: np.ndarray, place: str, depth: int) -> Found:
+def _from_numbers(array: np.ndarray, place: str) -> Found:
+    if file := _file_of(array):
+        return [(file, place, False)]
     try:
         found = array_input.from_array(array)
     except BadImage as exc:
@@ -223,6 +270,14 @@ def _from_numbers(array: np.ndarray, place: str, depth: int) -> Found:
         (image, place if one else f"{place}/{at}", at in found.ambiguous)
         for at, image in enumerate(found.images)
     ]
+
+
+def _file_of(array: np.ndarray) -> bytes | None:
+    """Return the file whose bytes an array lists, as a list of a program's bytes does."""
+    if array.ndim != 1 or not ((array >= 0) & (array <= 255)).all():
+        return None
+    data = array.astype(np.uint8).tobytes()
+    return data if (array % 1 == 0).all() and image_formats.surely_known(data) else None
 
 
 def _as_array(value: list[Any]) -> np.ndarray | None:
@@ -289,8 +344,8 @@ def _tensor(tensor: Any, place: str, datasets: DatasetStore) -> Found:
     if array.size != int(np.prod(sizes, dtype=object)):
         raise BadImage(
             "unusable_array",
-            f"{place}/data has {array.size:,} numbers, which is not what shape {list(sizes)[:9]} "
-            "says.",
+            f"{place}/data must have as many numbers as shape {list(sizes)[:9]} says, and has "
+            f"{array.size:,}.",
             f"{place}/data",
         )
-    return _from_numbers(array.reshape(sizes), place, 0)
+    return _from_numbers(array.reshape(sizes), place)

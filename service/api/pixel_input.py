@@ -6,8 +6,10 @@ something else; a body of 784 bytes is one picture in any case.
 
 import math
 import re
+from typing import Annotated
 
 import numpy as np
+from pydantic import BeforeValidator, WithJsonSchema
 
 from service.api.array_input import ROW, SIDE, Pictures, check_count, from_array
 from service.api.pixel_plausibility import is_square, other_reading
@@ -16,6 +18,31 @@ from service.domain.errors import BadImage
 DTYPE = r"^[<>=|]?(bool|u?int(8|16|32|64)|float(16|32|64)|b1|[iu][1248]|f[248])$"
 SHAPE = r"^\(?\d{1,5}([,x]\d{1,5}){0,3},?\)?$"
 """Patterns of the query parameters."""
+
+
+def _dtype_name(text: str) -> str:
+    """Return a type's name as NumPy spells it, also if it is spelt as in `Float32Array` or FP32."""
+    name = re.sub(r"^([<>=|]?)fp(?=\d)", r"\1float", text.lower())
+    if not re.match(DTYPE, name):
+        raise ValueError("must be the name of a type, such as uint8, float32 or >i4 (big-endian)")
+    return name
+
+
+def _shape_text(text: str) -> str:
+    if not re.match(SHAPE, text):
+        raise ValueError(
+            "must be the sizes of one picture or of all, such as 28,28,3 or 100,28,28; the number "
+            "of pictures may be left out"
+        )
+    return text
+
+
+DtypeName = Annotated[
+    str, BeforeValidator(_dtype_name), WithJsonSchema({"type": "string", "pattern": DTYPE})
+]
+ShapeText = Annotated[
+    str, BeforeValidator(_shape_text), WithJsonSchema({"type": "string", "pattern": SHAPE})
+]
 
 
 def from_bytes(data: bytes, dtype: str | None = None, shape: str | None = None) -> Pictures:

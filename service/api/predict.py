@@ -40,15 +40,13 @@ router = APIRouter(prefix=predict_route.PREFIX, tags=["models"])
 
 class ArrayQuery(QueryParameters):
     normalize: Normalize = Field("auto", description=DESCRIPTIONS["normalize"])
-    dtype: str | None = Field(
+    dtype: pixel_input.DtypeName | None = Field(
         None,
-        pattern=pixel_input.DTYPE,
         description="NumPy's name for the type of raw numbers in the body, such as `float32` or "
         "`>i4` (big-endian); `uint8` if only `shape` is given.",
     )
-    shape: str | None = Field(
+    shape: pixel_input.ShapeText | None = Field(
         None,
-        pattern=pixel_input.SHAPE,
         description="The shape of raw numbers in the body, of one picture or of all: `28,28,3` is "
         "RGB. By default each picture has 28x28.",
     )

@@ -127,7 +127,8 @@ def actual_type(media_type: str, body: bytes) -> str:
     if found := _signature(media_type, body):
         return SIGNATURES.get(found, IMAGE)
     if media_type in KNOWN:
-        return OTHER_NAMES.get(media_type, media_type)
+        named = OTHER_NAMES.get(media_type, media_type)
+        return JSON if named == CSV and JSON_STARTS.match(body) else named
     if media_type.endswith("+json"):
         return JSON
     return _guessed(media_type, body)
@@ -145,7 +146,7 @@ def _guessed(media_type: str, body: bytes) -> str:
     if JSON_STARTS.match(body) and _ends_like_json(body):
         return JSON
     if media_type.startswith("image/"):
-        return IMAGE
+        return TEXT if base64_input.is_text_of_a_file(body) else IMAGE
     if len(body) % array_input.ROW == 0 and not body[:200].isascii():
         return RAW
     if media_type == URLENCODED and (FIELD.match(body) or body.startswith(b"%")):

@@ -92,7 +92,7 @@ def too_large(scope: Scope) -> Problem:
     """Return the problem of a body that is too large, with the limit for its route and type."""
     limit, advice = scope[MAX_BODY_SIZE_SCOPE_KEY], "send less, or raise MLP_MAX_BODY_BYTES"
     if is_prediction(scope["method"], scope["path"]):
-        advice = "send fewer images per request"
+        advice = "send fewer images in a request, or smaller ones"
         if Headers(scope=scope).get("content-type", "").lower().startswith("image/"):
             limit, advice = min(limit, MAX_IMAGE_BYTES), "send a smaller picture"
     return problem("too-large", f"A body like this may have at most {limit:,} bytes: {advice}.")

@@ -21,6 +21,7 @@ MAX_WORD = 64
 MAX_ITEMS = 20
 
 NOT_AN_OBJECT = ("model_attributes_type", "model_type", "dict_type")
+CHOICES = ("literal_error", "enum")
 WORDING = {
     **dict.fromkeys(NOT_AN_OBJECT, "must be an object"),
     **dict.fromkeys(("int_type", "int_from_float", "int_parsing"), "must be a whole number"),
@@ -33,7 +34,7 @@ WORDING = {
     "greater_than_equal": "must be {ge} or more",
     "less_than": "must be less than {lt}",
     "less_than_equal": "must be {le} or less",
-    **dict.fromkeys(("literal_error", "enum"), "must be {expected}"),
+    **dict.fromkeys(CHOICES, "must be {expected}"),
     "string_too_short": "must not be empty",
     "string_too_long": "must have {max_length} characters or fewer",
     "string_pattern_mismatch": "has characters that are not allowed here, such as a line break",
@@ -47,6 +48,14 @@ FORMS = {
     "augmentation": 'for example {} or {"rotation": 5}; null leaves the images as they are',
 }
 """Examples for fields that take an object."""
+TYPED_ARRAY = "in JavaScript, Array.from(…) makes a list of a typed array"
+LEAVE_OUT = "leave the field out to take its default"
+"""Many programs write null for a field that is not set."""
+MISSING: dict[tuple[str | int, ...], str] = {
+    ("body", "inputs"): 'for example {"inputs": [{"base64": "iVBORw0…"}]}',
+    ("body",): "send a JSON body with Content-Type: application/json; {} takes every default",
+}
+"""What to send, by the place where something is missing."""
 SYNONYMS = {"lr": "learning_rate", "layers": "hidden"}
 """Names that other libraries use for some of the fields."""
 OPTIMIZERS = ("sgd", "adamw")
@@ -187,15 +196,15 @@ def _hint(error: Mapping[str, Any], query_names: list[str], owners: Owners) -> s
         return _did_you_mean(str(error["loc"][-1]), query_names)
     if kind == "extra_forbidden":
         return _hint_for_unknown_field(error, owners)
-    if kind in ("literal_error", "enum") and isinstance(given, str):
+    if kind in CHOICES and isinstance(given, str):
         return _did_you_mean(given, re.findall(r"'([^']*)'", error["ctx"]["expected"]))
+    if kind == "list_type" and isinstance(given, Mapping) and "0" in given:
+        return TYPED_ARRAY
+    if given is None and len(error["loc"]) > 1 and (kind.endswith("_type") or kind in CHOICES):
+        return LEAVE_OUT
     if kind in NOT_AN_OBJECT:
         return FORMS.get(str(error["loc"][-1]))
-    if kind == "missing" and error["loc"] == ("body", "inputs"):
-        return 'for example {"inputs": [{"base64": "iVBORw0…"}]}'
-    if kind == "missing" and error["loc"] == ("body",):
-        return "send a JSON body with Content-Type: application/json; {} takes every default"
-    return None
+    return MISSING.get(error["loc"]) if kind == "missing" else None
 
 
 def _hint_for_unknown_field(error: Mapping[str, Any], owners: Owners) -> str | None:

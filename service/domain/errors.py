@@ -51,7 +51,8 @@ class NotFound(ServiceError):
 class JobNotFound(NotFound):
     def __init__(self, ref: str) -> None:
         self.ref = ref
-        super().__init__(f"There is no job {ref!r}.")
+        latest = " `latest` means the newest network, in /v1/models/latest; jobs are named by id."
+        super().__init__(f"There is no job {ref!r}.{latest if ref.lower() == 'latest' else ''}")
 
 
 class NoLatestModel(JobNotFound):

@@ -65,7 +65,7 @@ class Operation:
             return None
         if self.method == "GET":
             return "read"
-        return "predict" if self.template.endswith("/predict") else "train"
+        return "predict" if self.template.endswith(("/predict", "/predict.npy")) else "train"
 
     def send(self, client: Any, job: str, key: str | None) -> Any:
         values = {name: self._value(name, job) for name in self.parameters}

@@ -78,6 +78,50 @@ def test_a_wrong_image_type_does_not_matter(
     check(only(ask(reader, encoded(images[SEVEN]), media_type)), expected[SEVEN])
 
 
+def test_json_and_base64_are_recognised_behind_a_label_of_pictures_or_tables(
+    reader: TestClient, images: Grey, expected: Expected
+) -> None:
+    json, text = BODIES["json"](images[SEVEN]), text64(images[SEVEN])
+    for body, media_type in ((json, "text/csv"), (json, "image/png"), (text, "image/png")):
+        check(only(ask(reader, body, media_type)), expected[SEVEN])
+
+
+def test_a_form_without_a_boundary_is_refused_with_the_way_out(
+    reader: TestClient, images: Grey
+) -> None:
+    answer = ask(reader, encoded(images[SEVEN]), "multipart/form-data")
+    check_problem(answer, 400)
+    assert "Leave the header out" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("name", ["Float32", "FP32", "fp32", "float32", "f4", "<f4"])
+def test_a_type_may_be_named_as_in_other_languages(
+    reader: TestClient, images: Grey, expected: Expected, name: str
+) -> None:
+    body = (images[SEVEN] / 255).astype("<f4").tobytes()
+    check(only(ask(reader, body, "application/octet-stream", dtype=name)), expected[SEVEN])
+
+
+@pytest.mark.parametrize(
+    ("query", "example"),
+    [
+        ({"dtype": "object"}, ">i4"),
+        ({"dtype": "float128"}, ">i4"),
+        ({"shape": "-1,28,28"}, "100,28,28"),
+        ({"shape": "28 28"}, "28,28,3"),
+        ({"shape": "1," * 9}, "28,28,3"),
+    ],
+)
+def test_a_declaration_that_is_not_understood_is_refused_with_examples(
+    reader: TestClient, query: dict[str, str], example: str
+) -> None:
+    answer = ask(reader, bytes(784), "application/octet-stream", **query)
+    check_problem(answer, 422)
+    [error] = answer.json()["errors"]
+    assert error["pointer"] == f"?{next(iter(query))}"
+    assert example in error["detail"]
+
+
 def test_a_png_of_a_multiple_of_784_bytes_is_a_png(
     reader: TestClient, images: Grey, expected: Expected
 ) -> None:

@@ -19,6 +19,11 @@ def b64(grey: Grey) -> str:
     return base64.b64encode(encoded(grey)).decode()
 
 
+def typed(numbers: list[Any]) -> dict[str, Any]:
+    """Return what JSON.stringify makes of a Uint8Array or Float32Array."""
+    return {str(at): number for at, number in enumerate(numbers)}
+
+
 def forms(grey: Grey) -> dict[str, Any]:
     row, rows = grey.ravel().tolist(), grey.tolist()
     floats = (grey / 255).tolist()
@@ -38,7 +43,15 @@ def forms(grey: Grey) -> dict[str, Any]:
         "values": {"values": floats, "top_k": 3},
         "base64": {"base64": b64(grey)},
         "inputs of numbers": {"inputs": [row]},
-        "a bare row": row,
+        "a picture's bytes": {"image": list(encoded(grey))},
+        "Node's Buffer": {"images": [{"type": "Buffer", "data": list(encoded(grey))}]},
+        "a typed array": {"image": typed(row)},
+        "a typed array of floats": {"data": [typed((grey.ravel() / 255).tolist())]},
+        "a typed array alone": typed(row),
+        "a field of any name": {"imageBase64": b64(grey), "top_k": 3},
+        "a data URL of any name": {"canvas": "data:image/png;base64," + b64(grey)},
+        "a text": "data:image/png;base64," + b64(grey),
+        "a row": row,
         "bare rows": rows,
         "a bare batch": [rows],
         "fractions of 255.0": {"inputs": [{"pixels": [[float(it) for it in r] for r in rows]}]},
@@ -61,6 +74,51 @@ def test_other_forms_are_read(
     prediction = only(answer)
     check(prediction, expected[SEVEN])
     assert prediction["warnings"] == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"imageBase64": "A" * 60, "other": "A" * 60},
+        {"imageBase64": "A" * 60, "topk": 3},
+        {"text": "seven"},
+        {"0": 1, "2": 1},
+    ],
+)
+def test_a_field_whose_meaning_is_not_plain_is_refused_by_name(
+    reader: TestClient, body: dict[str, Any]
+) -> None:
+    answer = reader.post(PATH, json=body)
+    check_problem(answer, 422)
+    pointers = {item["pointer"] for item in answer.json()["errors"]}
+    assert pointers == {"#/inputs", *(f"#/{name}" for name in body)}
+
+
+@pytest.mark.parametrize(
+    ("cells", "seen"),
+    [
+        ([0] * 783, "this is a list of 783."),
+        ([[1, 2], [3]], "these 2 rows have 1 to 2 numbers."),
+        ([None] * 784, "one of these is null."),
+        ([[1, "2"]], "one of these is a text."),
+        ([[True, False]], "one of these is true or false."),
+        ([[[0, 0, 0]]], "one of these is a list."),
+        ([[{}]], "one of these is an object."),
+        ([[0, 300]], "must lie between 0 and 255; these lie between 0 and 300."),
+    ],
+)
+def test_the_refusal_of_pixels_says_what_came(
+    reader: TestClient, cells: list[Any], seen: str
+) -> None:
+    answer = reader.post(PATH, json={"inputs": [{"pixels": cells}]})
+    check_problem(answer, 422)
+    assert answer.json()["errors"][0]["detail"].endswith(seen)
+
+
+def test_the_refusal_of_a_typed_array_in_pixels_has_a_hint(reader: TestClient) -> None:
+    answer = reader.post(PATH, json={"inputs": [{"pixels": typed([0] * 784)}]})
+    check_problem(answer, 422)
+    assert "Array.from" in answer.json()["errors"][0]["hint"]
 
 
 def test_a_batch_is_answered_in_its_order(

@@ -5,7 +5,6 @@ import pytest
 from numpy.typing import NDArray
 from starlette.testclient import TestClient
 
-from service.api.predict_schema import REQUEST_BODY
 from tests.service.api.test_hostile_bodies import check_problem
 from tests.support.image_requests import PATH, SEVEN, ask, ask_json, check, encoded, only
 
@@ -93,8 +92,8 @@ def test_the_numbers_of_a_json_body_may_have_a_decimal_point(reader: TestClient)
     answers = [reader.post(path, content=body, headers=headers) for body in (whole, point)]
     assert answers[0].status_code == 200
     assert answers[0].content == answers[1].content
-    fields = REQUEST_BODY["content"]["application/json"]["schema"]["properties"]
-    index = fields["inputs"]["items"]["properties"]["index"]["anyOf"][0]
+    schemas = reader.get("/openapi.json").json()["components"]["schemas"]
+    index = schemas["ImageInput"]["properties"]["index"]["anyOf"][0]
     assert index == {"type": "integer", "minimum": 0, "maximum": 2**31}
     half = reader.post(path, content=point.replace(b"7.0", b"7.5"), headers=headers)
     assert "must be a whole number" in half.json()["detail"]

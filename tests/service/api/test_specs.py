@@ -97,6 +97,12 @@ def test_the_answer_to_a_value_of_another_type_points_to_it(
     assert list(flaws(api, {field: value})) == [f"#/{field}"]
 
 
+@pytest.mark.parametrize("field", ["epochs", "hidden", "activation", "optimizer", "dataset"])
+def test_a_field_that_is_null_may_be_left_out(api: TestClient, field: str) -> None:
+    hint = flaws(api, {field: None})[f"#/{field}"]["hint"]
+    assert hint == "leave the field out to take its default"
+
+
 @pytest.mark.parametrize(
     ("spec", "detail"),
     [
