@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
+
+from service.inference import morphology
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -49,7 +50,7 @@ def find(cells: Floats) -> FlatPaper | None:
     if not plateaus.size:
         return FlatPaper(high if sign < 0 else low, sign)
     level, contrast = float(np.median(plateaus)), high - low
-    far = _eroded(paper, round(NEAR * max(cells.shape)))
+    far = morphology.eroded(paper, round(NEAR * max(cells.shape)))
     known = cells[far] if far.mean() >= ENOUGH else plateaus
     uneven = np.quantile(np.abs(known - level), MOST) > UNEVEN * contrast
     shaded = _border(far & (np.abs(cells - level) > SHADED * contrast)).mean() > PART
@@ -80,13 +81,4 @@ def _border(mask: Mask) -> Mask:
 
 def _range(cells: Floats) -> Floats:
     """Return by how much the 3x3 cells around each cell differ."""
-    image = Image.fromarray(cells)
-    most, least = image.filter(ImageFilter.MaxFilter(3)), image.filter(ImageFilter.MinFilter(3))
-    difference: Floats = np.asarray(most) - np.asarray(least)
-    return difference
-
-
-def _eroded(mask: Mask, distance: int) -> Mask:
-    """Return the true cells that have no false cell within a distance."""
-    image = Image.fromarray(mask).convert("L").filter(ImageFilter.MinFilter(2 * distance + 1))
-    return np.asarray(image) > 0
+    return morphology.dilated(cells, 1) - morphology.eroded(cells, 1)

@@ -27,10 +27,15 @@ def grey_of(image: Image.Image) -> Grey:
     if image.mode.startswith("I"):  # I;16, I;16B, …: Pillow's own conversion clips, not scales
         return _of_many_levels(image)
     if image.has_transparency_data:
-        return _of_transparent(image.convert("RGBA"))
+        return _of_transparent(_in_mode("RGBA", image))
     if image.mode in ("1", "L"):
-        return np.array(image.convert("L"))
-    return _of_colours(image.convert("RGB"))
+        return np.asarray(_in_mode("L", image))
+    return _of_colours(_in_mode("RGB", image))
+
+
+def _in_mode(mode: str, image: Image.Image) -> Image.Image:
+    """Return a picture in a mode; `convert` would copy one that has it already."""
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _of_many_levels(image: Image.Image) -> Grey:
@@ -54,15 +59,26 @@ def _of_colours(image: Image.Image) -> Grey:
     Red on green may be equally light. The differences between all colours of a picture are greatest
     along one direction of colour space, the first principal axis, which becomes the grey level.
     """
-    colours = np.asarray(image.reduce(_step(image)), np.float64).reshape(-1, 3)
-    spreads, axes = np.linalg.eigh(np.cov(colours, rowvar=False, bias=True))
+    channels = image.reduce(_step(image)).split()
+    colours = np.array([np.asarray(channel) for channel in channels], np.float64).reshape(3, -1)
     # A step of 1 in all three channels is a step of 1 in lightness and of sqrt(3) in space.
-    if math.sqrt(max(0.0, spreads[-1]) / 3) <= COLOURFUL * float((colours @ LIGHTNESS).std()):
-        return np.array(image.convert("L"))
-    axis = axes[:, -1] * math.copysign(1 / math.sqrt(3), axes[:, -1] @ LIGHTNESS)
+    enough = 3 * (COLOURFUL * float((LIGHTNESS @ colours).std())) ** 2
+    axis = _main_axis(colours, enough)
+    if axis is None:
+        return np.asarray(image.convert("L"))
+    axis = axis * math.copysign(1 / math.sqrt(3), axis @ LIGHTNESS)
     # The darkest corner of colour space becomes 0; the lightest is 255 at most.
     weights = (*axis.tolist(), -255 * float(np.minimum(axis, 0).sum()))
-    return np.array(image.convert("L", weights))
+    return np.asarray(image.convert("L", weights))
+
+
+def _main_axis(colours: Floats, enough: float) -> Floats | None:
+    """Return the direction in which colours (3, n) vary most, if they vary more than `enough`."""
+    if colours.var(axis=1).sum() <= enough:  # along all three axes together, and so along any
+        return None
+    spreads, axes = np.linalg.eigh(np.cov(colours, bias=True))
+    main: Floats = axes[:, -1]
+    return main if spreads[-1] > enough else None
 
 
 def _step(image: Image.Image) -> int:

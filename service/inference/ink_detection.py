@@ -1,21 +1,17 @@
 """Separates ink from paper in a picture of a digit: light or dark, clean, unevenly lit or noisy."""
 
-import itertools
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from service.inference import flat_paper
+from service.inference import flat_paper, ink_shapes, morphology
 
 Floats = NDArray[np.float32]
 Box = tuple[int, int, int, int]
 """Left, top, width, height in pixels."""
-Shape = list[tuple[int, int]]
-"""The cells (row, column) of one connected shape."""
 
 GRID = 64
 """Ink is searched for on at most 64x64 cells: they are few, and their means have little noise."""
@@ -77,14 +73,14 @@ def find(image: Image.Image) -> Scene | None:
     seen = ink[ink > max(5 * noise, FAINTEST)]
     if not seen.size:
         return None
-    shapes = _shapes(np.maximum(ink, 0), max(5 * noise, 0.3 * float(np.percentile(seen, 80))))
+    threshold = max(5 * noise, 0.3 * float(np.percentile(seen, 80)))
+    shapes = ink_shapes.find(ink, threshold)
     digit = np.zeros(ink.shape, np.uint8)
     for shape in shapes:
-        digit[tuple(np.transpose(shape))] = 255
-    grown = Image.fromarray(digit).filter(ImageFilter.MaxFilter(3))
-    return Scene(
-        image, step, Image.fromarray(paper), sign, noise * step, grown, _side_by_side(ink, shapes)
-    )
+        digit[shape.cells] = 255
+    grown = Image.fromarray(np.ascontiguousarray(morphology.dilated(digit, 1)))
+    several = ink_shapes.side_by_side(shapes)
+    return Scene(image, step, Image.fromarray(paper), sign, noise * step, grown, several)
 
 
 def _sign(cells: Image.Image) -> int:
@@ -123,59 +119,6 @@ def _noise(above: Floats) -> float:
     """
     steps = np.concatenate([np.diff(above, axis=0).ravel(), np.diff(above, axis=1).ravel()])
     return 1.4826 / math.sqrt(2) * float(np.median(np.abs(steps))) if steps.size else 0.0
-
-
-def _shapes(ink: Floats, threshold: float) -> list[Shape]:
-    """Return the connected shapes (row and column of each cell), heaviest first.
-
-    Specks and frames are left out, and so is what is faint compared with the digit: a shadow, or a
-    ruled line.
-    """
-    found = list(_connected(ink > threshold))
-    inside = [shape for shape in found if not _is_frame(shape)]
-    shapes = sorted(inside or found, key=lambda shape: -_mass(ink, shape))
-    mass = _mass(ink, shapes[0])
-    faintest = 0.6 * mass / len(shapes[0])
-    return [s for s in shapes if _mass(ink, s) >= max(0.05 * mass, faintest * len(s))]
-
-
-def _is_frame(shape: Shape) -> bool:
-    """Return whether a shape fills all four corners of its large box, but little of the box."""
-    cells = set(shape)
-    rows, columns = ({cell[axis] for cell in shape} for axis in (0, 1))
-    height, width = len(rows), len(columns)
-    corners = {
-        (row, column) for row in (min(rows), max(rows)) for column in (min(columns), max(columns))
-    }
-    return corners <= cells and min(height, width) > GRID / 2 and len(shape) < 0.3 * height * width
-
-
-def _mass(ink: Floats, shape: Shape) -> float:
-    return float(ink[tuple(np.transpose(shape))].sum())
-
-
-def _connected(mask: NDArray[np.bool_]) -> Iterator[Shape]:
-    left = {(int(row), int(column)) for row, column in np.argwhere(mask)}
-    while left:
-        edge = [left.pop()]
-        shape: Shape = []
-        while edge:
-            row, column = edge.pop()
-            shape.append((row, column))
-            near = {(row + i, column + j) for i in (-1, 0, 1) for j in (-1, 0, 1)} & left
-            left -= near
-            edge.extend(near)
-        yield shape
-
-
-def _side_by_side(ink: Floats, shapes: list[Shape]) -> bool:
-    """Return whether two heavy shapes share no column.
-
-    The separate bar of a 5 is above the rest of it; a second digit is to the left or right.
-    """
-    heavy = [s for s in shapes if _mass(ink, s) >= 0.3 * _mass(ink, shapes[0])]
-    spans = sorted((min(c for _, c in s), max(c for _, c in s)) for s in heavy)
-    return any(a[1] < b[0] for a, b in itertools.pairwise(spans))
 
 
 def _levelled(ink: Floats, noise: float) -> Floats:

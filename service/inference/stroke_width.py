@@ -4,13 +4,17 @@ Strokes lie on a grid that is FINE times as fine as MNIST's: the longer side of 
 FINE times 20 cells. All widths are in pixels of MNIST.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
+from PIL import Image
+
+from service.inference import morphology
 
 Floats = NDArray[np.float32]
+Levels = NDArray[np.uint8]
 
 FINE = 4
 SIDE = 20 * FINE
@@ -51,9 +55,13 @@ def adjusted(ink: Floats) -> Strokes:
 
 def _width(inked: NDArray[np.bool_]) -> float:
     """Return the mean width of the strokes: their area over half their outline."""
-    padded = np.pad(inked, 1)
-    sides, ends = padded[:, 1:] != padded[:, :-1], padded[1:] != padded[:-1]
-    return 2 * float(inked.sum()) / max(1.0, float(sides.sum() + ends.sum())) / FINE
+    area = int(np.count_nonzero(inked))
+    outline = sum(
+        int(np.count_nonzero(inked[0]) + np.count_nonzero(inked[-1]))
+        + int(np.count_nonzero(inked[1:] != inked[:-1]))
+        for inked in (inked, inked.T)
+    )
+    return 2 * area / max(1, outline) / FINE
 
 
 def _cores(ink: Floats) -> Floats:
@@ -72,7 +80,7 @@ def _eroded(drawn: Floats) -> Floats:
     distance = round(excess * FINE / 2 / (1 - THINNED * FINE / SIDE))
     if excess <= (CLOSE - 1) * THINNED or distance < 1:
         return drawn
-    eroded = _filtered(drawn, distance, ImageFilter.MinFilter)
+    eroded = _filtered(drawn, distance, morphology.eroded)
     return eroded if eroded.max() > 0.5 else drawn
 
 
@@ -91,12 +99,10 @@ def _thickened(drawn: Floats) -> Strokes:
     distance = round((THINNEST - _width(drawn > 0.5)) * FINE) // 2
     if distance < 1:
         return Strokes(255 * drawn, False)
-    return Strokes(255 * _filtered(drawn, distance, ImageFilter.MaxFilter), True)
+    return Strokes(255 * _filtered(drawn, distance, morphology.dilated), True)
 
 
-def _filtered(
-    drawn: Floats, distance: int, rule: type[ImageFilter.MinFilter | ImageFilter.MaxFilter]
-) -> Floats:
-    """Apply a minimum or maximum over all cells within a distance, with blank cells around."""
-    levels = Image.fromarray(np.pad(np.rint(255 * drawn).astype(np.uint8), distance))
-    return np.asarray(levels.filter(rule(2 * distance + 1)), np.float32) / np.float32(255)
+def _filtered(drawn: Floats, distance: int, rule: Callable[[Levels, int], Levels]) -> Floats:
+    """Grow or shrink the ink by a distance, with blank cells around it."""
+    levels = np.pad(np.rint(255 * drawn).astype(np.uint8), distance)
+    return rule(levels, distance).astype(np.float32) / np.float32(255)
