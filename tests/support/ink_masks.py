@@ -86,6 +86,6 @@ def painted(mask: Mask, ink: tuple[int, ...], paper: tuple[int, ...]) -> Pixels:
 
 def transparent(mask: Mask, ink: tuple[int, ...], opacity: float = 1) -> Pixels:
     """Return an RGBA picture (h, w, 4) of ink on nothing, with black under what is transparent."""
-    alpha = np.rint(255 * opacity * mask)[..., None]
-    colours = np.where(alpha > 0, np.asarray(ink), 0)
-    return np.concatenate([colours, alpha], axis=2).astype(np.uint8)
+    alpha = np.rint(255 * opacity * mask).astype(np.uint8)[..., None]
+    colours = np.where(alpha > 0, np.asarray(ink, np.uint8), np.uint8(0))
+    return np.concatenate([colours, alpha], axis=2)
