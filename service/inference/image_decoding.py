@@ -1,6 +1,7 @@
 """Decodes image files from other apps to grey pixels, without trusting anything in them."""
 
 import ctypes
+import functools
 import io
 import math
 import warnings
@@ -11,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageOps, _imaging
 
 from service.domain.errors import BadImage
-from service.inference import image_formats, image_structure
+from service.inference import image_formats, image_structure, sixteen_bits
 from service.inference.grey_levels import Grey, grey_of
 from service.inference.image_formats import AVIF, HEIF, JPEG, PNG_START, WEBP, Format
 
@@ -81,13 +82,14 @@ def decode_sized(data: bytes, spend: Callable[[int], None] = lambda pixels: None
         raise _unsupported(form)
     try:
         file = io.BytesIO(image_structure.checked(form, data))
-        with Image.open(file, formats=(form.decoder,)) as image:
+        reopened = functools.partial(Image.open, file, formats=(form.decoder,))
+        with reopened() as image:
             _check_header(image, form, data)
             pixels = image.width * image.height
             large = pixels > FULL_PIXELS
             spend(pixels // JPEG_COST if large and form is JPEG else pixels)
             size = _upright_size(image) if large else None
-            upright = _reduced(image, form) if large else image
+            upright = _reduced(image, form) if large else sixteen_bits.used_bytes(image, reopened)
             ImageOps.exif_transpose(upright, in_place=True)
             return Decoded(grey_of(upright), size or upright.size)
     except BadImage:

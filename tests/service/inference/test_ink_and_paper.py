@@ -1,5 +1,8 @@
 """Ink is found whatever the width of its strokes, its margin, its size and its colours."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -135,6 +138,42 @@ def test_sixteen_bits_that_hold_eight_are_read_as_eight() -> None:
     wide = read(levels.astype(np.uint16))
     assert (wide.pixels == read(levels.astype(np.uint8)).pixels).all()
     assert "low_contrast" not in wide.warnings
+
+
+@pytest.mark.parametrize("opaque", [255, 65535])
+@pytest.mark.parametrize("kind", ["RGB", "RGBA", "LA"])
+def test_colours_of_sixteen_bits_that_hold_eight_are_read_as_eight(kind: str, opaque: int) -> None:
+    mask = ink_masks.placed(ink_masks.broadened(mnist("t10k")[0], 0.12), 200, 0.15)
+    levels = np.rint(255 * mask).astype(np.uint8)
+    channels = {"L": levels, "R": levels, "G": levels, "B": levels, "A": np.full_like(levels, 255)}
+    wide = np.stack([channels[name].astype(np.uint16) for name in kind], axis=2)
+    if "A" in kind:
+        wide[..., -1] = opaque
+    found = image_normalization.normalize(image_decoding.decode(png_of_sixteen_bits(wide)))
+    assert (found.pixels == read(levels).pixels).all()
+    assert found.warnings == ()
+
+
+@pytest.mark.parametrize("kind", ["RGBA", "LA"])
+def test_black_ink_of_sixteen_bits_keeps_its_soft_edges(kind: str) -> None:
+    mask = ink_masks.placed(ink_masks.broadened(mnist("t10k")[0], 0.12), 200, 0.15)
+    wide = np.zeros((200, 200, len(kind)), np.uint16)
+    wide[..., -1] = np.rint(255 * mask).astype(np.uint16) << 8  # the lower bytes hold nothing
+    found = image_normalization.normalize(image_decoding.decode(png_of_sixteen_bits(wide)))
+    assert (found.pixels == read(ink_masks.transparent(mask, (0, 0, 0))).pixels).all()
+
+
+def png_of_sixteen_bits(levels: NDArray[np.uint16]) -> bytes:
+    """Write a PNG of grey with opacity, RGB or RGBA; Pillow can't."""
+    height, width, channels = levels.shape
+    size = struct.pack(">II", width, height)
+    header = size + bytes([16, {2: 4, 3: 2, 4: 6}[channels], 0, 0, 0])
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in levels)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
 
 
 def test_broad_strokes_become_narrower_than_plain_scaling_leaves_them() -> None:
