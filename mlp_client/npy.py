@@ -35,9 +35,14 @@ def split(array: ArraySource) -> Iterator[bytes]:
 
     Raises:
         OSError: the file can't be read.
+        ModuleNotFoundError: NumPy is not installed.
 
     """
-    import numpy as np
+    try:
+        import numpy as np
+    except ModuleNotFoundError:
+        message = "Arrays need NumPy, which is not installed: pip install numpy"
+        raise ModuleNotFoundError(message, name="numpy") from None
 
     if isinstance(array, str | os.PathLike):
         array = Path(array).read_bytes()

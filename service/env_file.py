@@ -1,5 +1,6 @@
 """The file `.env`, and names of environment variables that mean nothing to the service."""
 
+import io
 import os
 import re
 import stat
@@ -8,6 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 
 ENV_FILE = Path(".env")
 ENCODING = "utf-8-sig"
@@ -30,7 +32,8 @@ def check(path: Path = ENV_FILE) -> None:
     """Read the file if there is one.
 
     Raises:
-        UnreadableEnvFile: it is no text in UTF-8, no file, or not permitted to be read.
+        UnreadableEnvFile: it is no text in UTF-8, no file, or not permitted to be read, or a line
+            in it is no setting.
     """
     try:
         content = _content(path)
@@ -50,6 +53,11 @@ def check(path: Path = ENV_FILE) -> None:
         raise UnreadableEnvFile(
             f"{path} is not text in UTF-8 (older PowerShells write UTF-16); save it as UTF-8"
         )
+    for line in parse_stream(io.StringIO(text)):
+        if line.error:
+            raise UnreadableEnvFile(
+                f"{path}: line {line.original.line} is not NAME=value; correct or remove it"
+            )
 
 
 def _content(path: Path) -> bytes:

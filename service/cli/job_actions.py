@@ -127,14 +127,14 @@ def _outcome(job: "JobHandle", server: str) -> list[str]:
 def _description(job: "JobHandle") -> list[str]:
     """Return the lines of `show`; each begins with the name of what it says."""
     data, spec = job.data, job.spec
-    network = "-".join(str(width) for width in ("inputs", *spec.hidden, "outputs"))
+    widths = "-".join(map(str, spec.hidden))
     optimizer = spec.optimizer.type
     lines = {
         "job": job.id,
         "name": spec.name,
         "state": job.state.value + (f": {job.reason.message}" if job.reason else ""),
         "owner": data.owner or "",
-        "network": network + (f", {spec.activation}" if spec.hidden else ""),
+        "hidden": f"{widths} units, {spec.activation}" if spec.hidden else "no layer",
         "data set": spec.dataset,
         "training": f"{counted(spec.epochs, 'epoch')} of {optimizer}, learning rate "
         f"{spec.learning_rate:g}, batches of {spec.batch_size}, seed {spec.seed}",

@@ -33,6 +33,16 @@ Json = Annotated[
     bool,
     typer.Option("--json", help="Print each record as one line of JSON.", show_default="off"),
 ]
+FLAWS = {
+    **dict.fromkeys(("int_parsing", "int_from_float", "int_type"), "must be a whole number"),
+    "float_parsing": "must be a number",
+    "bool_parsing": "must be true or false",
+    "greater_than": "must be greater than {gt:g}",
+    "greater_than_equal": "must be {ge} or more",
+    "less_than_equal": "must be {le} or less",
+    "literal_error": "must be {expected}",
+}
+"""What is wrong with a setting, by pydantic's name for it."""
 JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="Id of a job, or its URL.")]
 
 
@@ -68,7 +78,8 @@ def read_settings(**options: Any) -> "Settings":
     except ValidationError as error:
         for flaw in error.errors(include_url=False, include_input=False):
             variable = "_".join(str(part) for part in ("MLP", *flaw["loc"][:1])).upper()
-            typer.echo(f"{variable}: {flaw['msg'].removeprefix('Value error, ')}", err=True)
+            wording = FLAWS.get(flaw["type"], flaw["msg"].removeprefix("Value error, "))
+            typer.echo(f"{variable}: {wording.format_map(flaw.get('ctx', {}))}", err=True)
     raise typer.Exit(2)
 
 

@@ -27,7 +27,9 @@ def predict(
         typer.Argument(exists=True, dir_okay=False, metavar="IMAGE", help="Pictures, .npy files."),
     ],
     model: Annotated[str, typer.Option(help="Id of a job, or latest.")] = "latest",
-    top_k: Annotated[int, typer.Option(help="Number of candidates for each image.")] = 3,
+    top_k: Annotated[
+        int, typer.Option(min=1, max=10, help="Number of candidates for each image.")
+    ] = 3,
     as_json: Json = False,
     url: Url = None,
 ) -> None:

@@ -35,6 +35,13 @@ def printable(text: str) -> str:
     )
 
 
+def _message(error: Exception) -> str:
+    """Return an error's text; that of the operating system begins with the name of the file."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
 @contextmanager
 def errors_as_messages() -> Iterator[None]:
     """Print errors of the client to stderr and exit with 1; on Ctrl-C exit with 130."""
@@ -43,7 +50,7 @@ def errors_as_messages() -> Iterator[None]:
     try:
         yield
     except (ClientError, OSError) as error:
-        typer.echo(printable(str(error)), err=True)
+        typer.echo(printable(_message(error)), err=True)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         typer.echo("Interrupted. A job that was already submitted continues.", err=True)

@@ -56,6 +56,37 @@ def test_a_file_that_is_no_text_in_utf_8_is_refused(content: bytes, tmp_path: Pa
         check(written(tmp_path, content))
 
 
+@pytest.mark.parametrize("line", ["hello world", "MLP_PORT 9000", "=5"])
+def test_a_line_that_is_no_setting_is_refused_by_its_number(line: str, tmp_path: Path) -> None:
+    with pytest.raises(UnreadableEnvFile, match=r"line 3 is not NAME=value; correct or remove it"):
+        check(written(tmp_path, f"# settings\nMLP_LOG_LEVEL=info\n{line}\n".encode()))
+
+
+def test_lines_of_all_kinds_are_accepted(tmp_path: Path) -> None:
+    lines = "\n\n# a\nexport MLP_PORT=1\nMLP_HOST = 'a b' # c\nOTHER=\nFLAG\nTWO=\"a\nb\"\n"
+    check(written(tmp_path, lines.encode()))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "flaw"),
+    [
+        ("MLP_IDLE_SECONDS", "60s", "must be a whole number"),
+        ("MLP_IDLE_SECONDS", "0", "must be 1 or more"),
+        ("MLP_PORT", "70000", "must be 65535 or less"),
+        ("MLP_INSECURE", "perhaps", "must be true or false"),
+        ("MLP_MAX_JOB_FLOPS", "many", "must be a number"),
+        ("MLP_MAX_JOB_FLOPS", "0", "must be greater than 0"),
+        ("MLP_LOG_LEVEL", "loud", "must be 'debug', 'info', 'warning' or 'error'"),
+        ("MLP_ROOT_PATH", "mlp", "'mlp' does not begin with a slash; write /mlp"),
+    ],
+)
+def test_a_value_that_is_not_valid_is_one_plain_line(
+    name: str, value: str, flaw: str, tmp_path: Path
+) -> None:
+    done = command(tmp_path, "keys", "list", **{name: value})
+    assert (done.returncode, done.stderr) == (2, f"{name}: {flaw}\n")
+
+
 def test_a_directory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnreadableEnvFile, match="is a directory, not a file of settings"):
         check(tmp_path)

@@ -40,7 +40,7 @@ def test_show_prints_what_is_known_about_a_job() -> None:
         "job        job_1",
         "name       a",
         "state      failed: It diverged.",
-        "network    inputs-30-20-outputs, relu",
+        "hidden     30-20 units, relu",
         "data set   mnist",
         "training   3 epochs of sgd, learning rate 0.1, batches of 64, seed 1",
         "progress   2 of 3 epochs, about 4 s left",

@@ -96,7 +96,7 @@ def test_an_invalid_setting_is_named_in_one_line(
     monkeypatch.setenv("MLP_PORT", "eighty")
     result = run(command)
     assert result.exit_code == 2
-    assert result.stderr.startswith("MLP_PORT: Input should be a valid integer")
+    assert result.stderr.startswith("MLP_PORT: must be a whole number")
     assert result.stderr.count("\n") == 1
 
 

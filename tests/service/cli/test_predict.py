@@ -99,6 +99,14 @@ def test_a_photo_is_made_smaller_before_it_is_sent(tmp_path: Path) -> None:
     assert Image.open(io.BytesIO(base64.b64decode(item["base64"]))).size == (1000, 667)
 
 
+@pytest.mark.parametrize("count", [0, 11])
+def test_a_number_of_candidates_that_is_out_of_range_is_a_wrong_option(count: int) -> None:
+    Image.new("L", (28, 28)).save("a.png")
+    result = run("predict", "a.png", "--top-k", count)
+    assert result.exit_code == 2
+    assert "--top-k" in result.stderr
+
+
 def test_a_missing_file_is_refused() -> None:
     result = run("predict", "absent.png")
     assert result.exit_code == 2

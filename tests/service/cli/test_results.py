@@ -76,6 +76,12 @@ def test_a_dash_writes_to_standard_output(command: str, content: bytes) -> None:
     assert not Path("-").exists()
 
 
+def test_a_file_that_can_not_be_written_is_named() -> None:
+    with serving(service_with_jobs()) as url:
+        result = run("curves", "job_1", "--out", "none/a.png", "--url", url)
+    assert (result.exit_code, result.stderr) == (1, "none/a.png: No such file or directory\n")
+
+
 @pytest.mark.parametrize(
     ("command", "known"),
     [("curves", ".png or .svg"), ("weights", ".safetensors or .npz or .json or .png or .svg")],
