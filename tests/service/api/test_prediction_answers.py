@@ -283,6 +283,13 @@ def test_a_network_that_has_diverged_is_a_problem_in_every_form(
         assert answer.json()["code"] == "network-diverged"
 
 
+@pytest.mark.parametrize("path", ["/v1/jobs/latest", "/v1/models/Latest/weights.npz"])
+def test_latest_where_it_means_nothing_is_explained(reader: TestClient, path: str) -> None:
+    answer = reader.get(path)
+    check_problem(answer, 404)
+    assert "/v1/models/latest" in answer.json()["detail"]
+
+
 def test_there_is_no_latest_model_before_a_job_has_succeeded(api: TestClient) -> None:
     submit(api)
     answer = api.post(PATH, json={"inputs": [BLANK]})

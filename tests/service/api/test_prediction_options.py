@@ -84,6 +84,14 @@ def test_a_faint_picture_is_answered_with_a_warning(
     assert "low_contrast" in only(ask(reader, faint, "image/png"))["warnings"]
 
 
+@pytest.mark.parametrize("path", [PATH, f"{PATH}.npy"])
+def test_hints_are_about_predictions_on_both_routes(reader: TestClient, path: str) -> None:
+    body = {"inputs": [{"dataset": "mnist", "index": 7}], "lr": 1, "top_j": 2}
+    errors = {it["pointer"]: it for it in reader.post(path, json=body).json()["errors"]}
+    assert "hint" not in errors["#/lr"]  # that of a job would be learning_rate
+    assert errors["#/top_j"]["hint"] == "did you mean 'top_k'?"
+
+
 def test_the_numbers_of_a_json_body_may_have_a_decimal_point(reader: TestClient) -> None:
     path = "/v1/models/latest/predict"
     whole = b'{"inputs": [{"dataset": "mnist", "index": 7}], "top_k": 2}'
