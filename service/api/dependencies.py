@@ -38,8 +38,8 @@ class Services:
     """Wakes the dispatcher after a change of the queue."""
     checks: dict[str, Callable[[], bool]]
     """The conditions for the service to be ready, by name."""
-    metrics: Callable[[], tuple[bytes, str]]
-    """Returns the metrics and their media type."""
+    metrics: Callable[[bool], tuple[bytes, str]]
+    """Returns the metrics and their media type; if asked for, with predictions by model."""
 
     def seen_by(self, principal: Principal) -> "Services":
         """Return the services restricted to the jobs and models that `principal` may see."""

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 from pydantic import Field
 
 from mlp_client.records import Record
-from service.api.dependencies import ServicesDep
+from service.api.dependencies import PrincipalDep, ServicesDep
 from service.api.openapi import TEXT
 
 router = APIRouter(tags=["service"])
@@ -53,7 +53,10 @@ def readyz(services: ServicesDep) -> Response:
     name="metrics",
     summary="Read metrics",
 )
-def metrics(services: ServicesDep) -> Response:
-    """Return counters and gauges in Prometheus's text format."""
-    body, media_type = services.metrics()
+def metrics(services: ServicesDep, principal: PrincipalDep) -> Response:
+    """Return counters and gauges in Prometheus's text format.
+
+    Predictions are counted by model for a key with the scope `admin`, and otherwise together.
+    """
+    body, media_type = services.metrics(principal.sees_everything)
     return Response(body, media_type=media_type)

@@ -51,18 +51,29 @@ class Metrics(Collector):
     def __init__(self, admission: Admission, *others: Collector) -> None:
         """Also publish what `admission` has refused, and the metrics of `others`."""
         self._admission = admission
-        self._registry = CollectorRegistry()
+        self._registries = {True: CollectorRegistry(), False: CollectorRegistry()}
         self._active: Counter[Labels] = Counter()
         self._durations: dict[Labels, Durations] = {}
         self._models = ModelCounts()
         self._warnings: Counter[str] = Counter()
         self._refusals: Counter[str] = Counter()
-        for collector in (self, *others):
-            self._registry.register(collector)
+        for by_model, registry in self._registries.items():
+            for collector in (self if by_model else WithoutModels(self), *others):
+                registry.register(collector)
 
-    def page(self) -> tuple[bytes, str]:
-        """Return all metrics as text, and the media type of the text."""
-        return generate_latest(self._registry), CONTENT_TYPE_LATEST
+    def page(self, by_model: bool) -> tuple[bytes, str]:
+        """Return all metrics as text, and the media type of the text.
+
+        Args:
+            by_model: count predictions by model. Its name is the id of a job, which the jobs'
+                owner alone should learn.
+
+        """
+        return generate_latest(self._registries[by_model]), CONTENT_TYPE_LATEST
+
+    def predictions(self) -> int:
+        """Return how many images have been predicted."""
+        return self._models.counts().total()
 
     def begin(self, scope: Scope) -> Labels:
         """Count a request as active; return what `end` needs."""
@@ -98,6 +109,10 @@ class Metrics(Collector):
             self._refusals.update(facts.refusals)
 
     def collect(self) -> Iterable[Metric]:
+        return self.families(self._models.counts())
+
+    def families(self, predictions: Counter[str]) -> Iterable[Metric]:
+        """Return the metrics with these numbers of predictions by model."""
         active = GaugeMetricFamily(
             "http_server_active_requests",
             "Number of active HTTP server requests.",
@@ -117,7 +132,7 @@ class Metrics(Collector):
             "mlp_predictions",
             "Images predicted, by the job that trained the network.",
             "model",
-            self._models.counts(),
+            predictions,
         )
         yield _counter(
             "mlp_prediction_warnings",
@@ -136,6 +151,16 @@ class Metrics(Collector):
             "Predictions refused because too many were in progress.",
             value=self._admission.refused,
         )
+
+
+class WithoutModels(Collector):
+    """The same metrics, with the predictions of all models in one number."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterable[Metric]:
+        return self._metrics.families(Counter(all=self._metrics.predictions()))
 
 
 class Durations:

@@ -106,6 +106,7 @@ def run_commands(guide: str, server: Server, directory: Path) -> str:
 def run_python(guide: str, server: Server, directory: Path) -> str:
     """Run a guide's Python blocks as one program, without those for PyTorch."""
     program = "\n".join(block for block in blocks(guide, "python") if "torch" not in block)
+    program = program.replace("localhost:8000", server.url.removeprefix("http://"))
     return run([sys.executable, "-c", program], server, directory)
 
 

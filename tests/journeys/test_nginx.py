@@ -229,7 +229,9 @@ def test_another_name_is_refused(proxied: Proxied) -> None:
 def test_the_service_knows_the_client_and_its_scheme(proxied: Proxied) -> None:
     proxied.http.get("/v1/jobs?limit=7")
     eventually(
-        lambda: f'{CLIENT}:0 - "GET /v1/jobs?limit=7 HTTP/1.1" 200' in proxied.server.log(),
+        lambda: re.search(
+            rf"method=GET path=/v1/jobs status=200 \S+ client={CLIENT} ", proxied.server.log()
+        ),
         "the line in the access log",
         5,
     )

@@ -162,7 +162,7 @@ def test_a_page_of_an_allowed_origin_can_read_errors_and_headers(
     trained: Server, folder: Path, page_port: int
 ) -> None:
     script = f"""async () => {{
-        const answer = await fetch("{trained.url}/v1/models/job_x/predict", {{method: "POST"}});
+        const answer = await fetch("{trained.url}/v1/jobs/job_x/cancel", {{method: "POST"}});
         const known = await fetch("{trained.url}/v1/models/latest/predict", {{
             method: "POST", headers: {{"Content-Type": "application/json"}},
             body: JSON.stringify({{inputs: [{{dataset: "mnist", index: 0}}]}}),

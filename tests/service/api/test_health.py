@@ -149,14 +149,14 @@ def test_the_metrics_count_how_answers_ended(
             raise error
 
     async def client(_: Any) -> Any:
-        under_way.append(metrics.page()[0].decode())
+        under_way.append(metrics.page(True)[0].decode())
 
     metrics, under_way = Metrics(Admission(1)), list[str]()
     scope = {"type": "http", "method": "ODD", "scheme": "http", "headers": []}
     with suppress(ZeroDivisionError):
         serve: Any = Observation(app, metrics, None)
         asyncio.run(serve(scope, None, client))
-    text = metrics.page()[0].decode()
+    text = metrics.page(True)[0].decode()
     [timed] = [
         sample
         for family in families(text)

@@ -104,7 +104,7 @@ def test_a_field_whose_meaning_is_not_plain_is_refused_by_name(
         ([[True, False]], "one of these is true or false."),
         ([[[0, 0, 0]]], "one of these is a list."),
         ([[{}]], "one of these is an object."),
-        ([[0, 300]], "must lie between 0 and 255; these lie between 0 and 300."),
+        ([[0, 300]], "with values from 0 to 300. Grey levels must lie in 0-1 or 0-255."),
     ],
 )
 def test_the_refusal_of_pixels_says_what_came(

@@ -31,7 +31,7 @@ SAMPLE = {"inputs": [{"dataset": "mnist", "index": 7}]}
 
 def predict_with(shared: SharedService, ref: str, query: str = "") -> Any:
     """Predict with the key of app: by the quick path, or by the endpoint if there is a query."""
-    headers = bearer(shared.key["app", "predict"])
+    headers = {**bearer(shared.key["app", "predict"]), "Request-Id": "same"}
     return shared.client.post(f"/v1/models/{ref}/predict{query}", json=SAMPLE, headers=headers)
 
 

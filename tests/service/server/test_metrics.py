@@ -99,7 +99,7 @@ def test_models_beyond_a_limit_are_counted_together_until_one_has_been_idle(
     def predict(model: int) -> dict[str, float]:
         facts = RequestFacts("id", model=f"job_{model}", predictions=1)
         metrics.end(metrics.begin(scope), scope, facts, 200, "", 0.001)
-        return counted(metrics.page()[0].decode(), "mlp_predictions_total", "model")
+        return counted(metrics.page(True)[0].decode(), "mlp_predictions_total", "model")
 
     for model in range(MAX_MODELS):
         predict(model)

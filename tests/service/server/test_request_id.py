@@ -50,7 +50,7 @@ def test_success_has_an_id(api: TestClient) -> None:
 REFUSED: list[tuple[str, str, int, dict[str, Any]]] = [
     ("GET", "/nowhere", 404, {}),
     ("PUT", "/v1/jobs", 405, {}),
-    ("GET", "/livez", 400, {"headers": {"Host": "evil.example"}}),
+    ("GET", "/docs", 400, {"headers": {"Host": "evil.example"}}),
     ("POST", "/v1/jobs", 403, {"headers": {"Origin": "http://evil.example"}}),
     ("POST", "/v1/jobs", 413, {"content": b"x" * 300_000}),
     ("POST", "/v1/jobs", 422, {"json": {"epochs": -1}}),

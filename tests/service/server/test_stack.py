@@ -65,7 +65,7 @@ class Stacked:
         await send({"type": "http.response.body", "body": b""})
 
     def measured(self) -> str:
-        return self.metrics.page()[0].decode()
+        return self.metrics.page(True)[0].decode()
 
 
 def named(name: str, passed: list[str]) -> stack.Layer:
