@@ -43,7 +43,7 @@ SHOWN = {
         r"^job_\S+ deleted$",
         "test accuracy",
         " is ready$",
-        r"^\w{10}  ada  ",
+        r"^\w{10}  -  ada  ",
         "revoked",
     ],
     "docs/deployment.md": [
@@ -53,7 +53,11 @@ SHOWN = {
         r"^Copied .*: 1 job, 1 checkpoint, ",
     ],
     "docs/jobs.md": ["^event: epoch$", '"epoch":3', '"state":"pausing"|"state":"paused"', "cancel"],
-    "docs/keys.md": ['"data":\\[\\]', "test accuracy", r"^\w{10}  grafana  read  expires "],
+    "docs/keys.md": [
+        '"data":\\[\\]',
+        "test accuracy",
+        r"^\w{10}  dashboard in the lab +grafana +read .* never  +expires ",
+    ],
     "docs/predictions.md": [r'("label":7\b.*\s*.*){3}', r"^\(5, 10\)$", '"pixels":\\[\\[0,'],
     "docs/python.md": [r"\(20, 10\)", "did you mean 'learning_rate'", "^invalid #/learing_rate$"],
     "docs/weights.md": [r"^7 0\.\d+$", "'activation': 'relu'"],
