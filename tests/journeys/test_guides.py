@@ -37,7 +37,7 @@ SHOWN = {
     "docs/cli.md": [
         "seven.png\t7\t",
         '^{"object":"job","id":"job_',
-        r"^latest +epoch 2: test accuracy \d\d\.\d\d%",
+        r"^latest +epoch [12]: test accuracy \d\d\.\d\d%",
         r"^job_\S+ cancell(ed|ing)$",
         r"^curves\.svg$",
         r"^job_\S+ deleted$",
