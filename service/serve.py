@@ -1,6 +1,7 @@
 """The server process: what it checks before it starts, how it runs, and how it stops."""
 
 import contextlib
+import ctypes
 import fcntl
 import gc
 import resource
@@ -35,6 +36,9 @@ from service.store.sql.migrate import is_outdated, migrate
 from service.work.drain import drain_workers
 from service.work.launchers.lock_watchdog import kill_frozen_lock_holders
 
+M_MMAP_THRESHOLD = -3
+"""glibc's number for the option of mallopt(3)."""
+LARGE_BLOCK_BYTES = 4 * 1024**2
 SHUTDOWN_SECONDS = 5
 """How long requests in progress may take after the server has been asked to stop."""
 IDLE_MARGIN_SECONDS = 0.5
@@ -206,6 +210,7 @@ def _is_loopback(host: str) -> bool:
 def _run(settings: Settings, log: logs.LogOutput) -> int:
     server = _server(settings, log)
     _raise_file_limit()
+    _return_large_blocks()
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn raises the signal again after its shutdown; by then the work is done.
         signal.signal(number, lambda *_: None)
@@ -276,6 +281,16 @@ def _raise_file_limit() -> None:
     """Allow as many open files as possible; each connection is one, and the default is 1024."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _return_large_blocks() -> None:
+    """Make the C library return large blocks of memory to the system when they are freed.
+
+    Otherwise glibc raises its threshold to the size of the largest block that was freed, up to
+    32 MiB, and the bodies of large requests remain in the process.
+    """
+    with contextlib.suppress(AttributeError, OSError):  # another C library
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES)
 
 
 def _freeze_objects() -> None:

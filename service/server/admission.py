@@ -6,11 +6,12 @@ import time
 from collections import deque
 from functools import cache
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.predict_input import is_large
 from service.api.predict_route import is_prediction
-from service.api.problem_responses import answer, problem
+from service.api.problem_responses import MEDIA_TYPE, problem
 from service.api.public_path import ROOT_PATH
 from service.domain.request_facts import current_id
 from service.server import request_id
@@ -184,7 +185,9 @@ class Refusal:
             headers["Connection"] = "close"
         place = request_id.new()
         found = problem("overloaded", DETAIL).model_copy(update={"request_id": place})
-        response = answer(found, headers)
+        # Not `answer`, which would write the id of the request that is being answered.
+        body = found.model_dump_json(exclude_none=True)
+        response = Response(body, found.status, headers, media_type=MEDIA_TYPE)
         self._status = response.status_code
         self._headers = [each for each in response.raw_headers if each[0] != b"content-length"]
         self._before, self._after = bytes(response.body).split(place.encode())

@@ -56,17 +56,26 @@ OLDEST_UNLEARNED = f"""
 SELECT {FINISHED_COLUMNS} FROM jobs WHERE learned = FALSE AND finish_number <= :until
 ORDER BY finish_number LIMIT :most
 """  # noqa: S608
-# Neither an owner's newest model nor the most accurate one, which is the newest of equal ones.
+# Neither an owner's newest model nor the most accurate one, which is the newest of equal ones. No
+# owner is a case of its own: the index on owners serves only comparisons by themselves.
 OLDEST_SURPASSED = f"""
-SELECT {FINISHED_COLUMNS} FROM (
-    SELECT {FINISHED_COLUMNS},
-        row_number() OVER (PARTITION BY owner ORDER BY finish_number DESC) AS age,
-        row_number() OVER (
-            PARTITION BY owner ORDER BY test_accuracy DESC, finish_number DESC
-        ) AS place
-    FROM jobs WHERE learned = TRUE
-) AS models WHERE age > 1 AND place > 1 AND finish_number <= :until
-ORDER BY finish_number LIMIT :most
+SELECT {FINISHED_COLUMNS} FROM jobs WHERE learned = TRUE AND finish_number <= :until AND (EXISTS (
+    SELECT 1 FROM jobs AS newer WHERE newer.owner = jobs.owner
+    AND newer.learned = TRUE AND newer.finish_number > jobs.finish_number
+) OR EXISTS (
+    SELECT 1 FROM jobs AS newer WHERE newer.owner IS NULL AND jobs.owner IS NULL
+    AND newer.learned = TRUE AND newer.finish_number > jobs.finish_number
+)) AND (EXISTS (
+    SELECT 1 FROM jobs AS better WHERE better.owner = jobs.owner
+    AND better.learned = TRUE AND (better.test_accuracy > jobs.test_accuracy OR (
+        better.test_accuracy = jobs.test_accuracy AND better.finish_number > jobs.finish_number
+    ))
+) OR EXISTS (
+    SELECT 1 FROM jobs AS better WHERE better.owner IS NULL AND jobs.owner IS NULL
+    AND better.learned = TRUE AND (better.test_accuracy > jobs.test_accuracy OR (
+        better.test_accuracy = jobs.test_accuracy AND better.finish_number > jobs.finish_number
+    ))
+)) ORDER BY finish_number LIMIT :most
 """  # noqa: S608
 DELETE = "DELETE FROM jobs WHERE id IN ({ids})"
 MAX_NUMBER = 2**63 - 1

@@ -81,8 +81,8 @@ def test_a_server_on_a_socket_is_used_like_any_other(tmp_path: Path, datasets_di
             assert (health.returncode, health.stdout) == (0, f"{address} is ready\n")
         text = log.read_text()
         assert re.search(r"listening .*uds=mlp\.sock", text)
-        assert f'203.0.113.9:0 - "GET /v1/jobs/{job} HTTP/1.1" 200' in text
-        assert 'unix:0 - "POST /v1/jobs HTTP/1.1" 201' in text
+        assert re.search(rf"path=/v1/jobs/{job} status=200 \S+ client=203\.0\.113\.9 ", text)
+        assert re.search(r"method=POST path=/v1/jobs status=201 \S+ client=unix ", text)
         process.terminate()
         assert process.wait(30) == 0
     assert not path.exists()

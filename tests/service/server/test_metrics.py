@@ -74,7 +74,7 @@ def test_refusals_are_counted_by_reason(reader: TestClient) -> None:
     blank = {"inputs": [{"pixels": [0] * 784}]}
     assert reader.post(PREDICT, json=blank).json()["reason"] == "blank_image"
     reader.get("/nowhere")
-    reader.get("/livez", headers={"Host": "evil.example"})
+    reader.get("/docs", headers={"Host": "evil.example"})
     reader.post(PREDICT, json={"inputs": []})
     grown = growth(before, counted(text_of(reader), name, label))
     assert grown == {"blank_image": 1, "not-found": 1, "host-not-allowed": 1, "invalid": 1}
