@@ -93,7 +93,7 @@ def test_a_fuzzer_finds_no_flaw_in_the_streams_of_finished_jobs(
     options = ["--phases=coverage,fuzzing", f"--include-path={STREAM}", "--max-examples=300"]
     run = fuzz(target, trained[1], tmp_path / "fuzz", *options, "--seed=7", share=0.9)
     check(run, target, campaign, "generated requests for streams", 300)
-    assert re.search(r'/events HTTP/1.1" 20[04]', target.log())
+    assert re.search(r"/events status=20[04] ", target.log())
 
 
 BODIES = (
@@ -179,7 +179,7 @@ def test_a_fuzzer_finds_only_answers_that_the_document_describes(
     check(run, target, campaign, "generated requests while nothing trains", least)
     assert "Selected: 23/24" in run.text
     for path in HIT:
-        assert re.search(rf'/v1/models/latest/{path}\S* HTTP/1.1" 200', target.log()), path
+        assert re.search(rf"path=/v1/models/latest/{path} status=200 ", target.log()), path
 
 
 def test_a_fuzzer_finds_no_flaw_while_workers_train_what_it_submits(

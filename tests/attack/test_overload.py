@@ -200,7 +200,7 @@ def test_a_refusal_names_the_reason_and_the_wait_and_is_counted(
     counted = re.search(r"^mlp_predictions_refused_total\S* (\S+)$", metrics, re.MULTILINE)
     assert counted, metrics
     assert float(counted[1]) >= 1
-    assert 'predict HTTP/1.1" 503' not in pinned.log()
+    assert "predict status=503" not in pinned.log()
 
 
 def test_retry_after_grows_while_many_are_refused_and_shrinks_again() -> None:
