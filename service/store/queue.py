@@ -116,7 +116,7 @@ class FinishedJob:
     owner: str | None
     state: State
     test_accuracy: float | None
-    """Of the last epoch of a job that has succeeded."""
+    """Accuracy after the last epoch, if the job has succeeded."""
     finished_at: datetime
     finish_number: int
     """Orders the jobs that have ended."""

@@ -39,7 +39,7 @@ class _Seen:
 
     epochs: int
     batches: int
-    """Of all epochs together."""
+    """Number of batches in all epochs so far."""
     lost_workers: int
 
 
