@@ -11,7 +11,7 @@ from mlp_core.checkpoint import Checkpoint, Cursor
 from mlp_core.dataset import Dataset, Split, scaled
 from mlp_core.errors import CheckpointError, CoreError, DatasetError, Diverged, ShapeError
 from mlp_core.fast.data_layout import BLOCK_ROWS, DataLayout, lay_out
-from mlp_core.fast.single_row import SingleRow
+from mlp_core.fast.single_rows import predict_single_rows
 from mlp_core.idx import read_idx
 from mlp_core.initializers import INITIALIZATIONS
 from mlp_core.metrics import Score, evaluate
@@ -43,12 +43,12 @@ __all__ = [
     "Recipe",
     "Score",
     "ShapeError",
-    "SingleRow",
     "Split",
     "Training",
     "evaluate",
     "lay_out",
     "predict_probabilities",
+    "predict_single_rows",
     "read_idx",
     "scaled",
 ]

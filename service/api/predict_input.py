@@ -246,13 +246,20 @@ def read(
         found, options = _from_urlencoded(parsed, options, datasets)
     else:
         found = READERS[media_type](parsed)
-    return found.images, replace(options, ambiguous=found.ambiguous, places=found.places)
+    return found.images, _described(options, found)
 
 
 def read_form(parts: Sequence[form_input.Part], options: Options) -> tuple[Images, Options]:
     """Return the images in a form, and the options with those in its fields."""
     found, options = form_input.from_form(parts, options)
-    return found.images, replace(options, ambiguous=found.ambiguous, places=found.places)
+    return found.images, _described(options, found)
+
+
+def _described(options: Options, found: Pictures) -> Options:
+    """Return the options with what the reader has noted about the pictures, mostly nothing."""
+    if not (found.ambiguous or found.places):
+        return options
+    return replace(options, ambiguous=found.ambiguous, places=found.places)
 
 
 def _declared(media_type: str, body: bytes, dtype: str | None, shape: str | None) -> Images:

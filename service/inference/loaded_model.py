@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from mlp_core import Network, SingleRow
+from mlp_core import Network
 from service.store.checkpoints import Arrays, CheckpointRef
 
 
@@ -23,8 +23,3 @@ class LoadedModel:
     def nbytes(self) -> int:
         """Memory that the parameters take, in bytes."""
         return sum(array.nbytes for array in self.arrays.values())
-
-    @cached_property
-    def single_row(self) -> SingleRow:
-        """Predicts single images; only for the event loop, because its buffers are not shared."""
-        return SingleRow(self.network)

@@ -1,6 +1,5 @@
 """The one way from images to predictions: normalise them, then run them through a network."""
 
-import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -15,7 +14,6 @@ from service.inference.image_decoding import MNIST_SIDE, Decoded
 from service.inference.image_normalization import (
     Normalized,
     Report,
-    mnist_box,
     mnist_boxes,
 )
 from service.inference.image_normalization import normalize as to_mnist_form
@@ -55,10 +53,6 @@ class Options:
         return self.places[index] if index < len(self.places) else None
 
 
-class TakesTooLong(Exception):
-    """Answering would take more time than `quick` allows."""
-
-
 @dataclass(frozen=True)
 class NormalizedBatch:
     """Images as the network sees them."""
@@ -96,51 +90,29 @@ class PredictedBatch:
         return labels.tolist(), probabilities.tolist()
 
 
-def predict(
-    model: LoadedModel, images: Images, options: Options, *, quick: bool = False
-) -> PredictedBatch:
+def predict(model: LoadedModel, images: Images, options: Options) -> PredictedBatch:
     """Return the model's predictions for the images.
-
-    Args:
-        quick: only answer if no image has to be redrawn and no large file decoded, so that one
-            image takes about 0.1 ms. Only one thread at a time may ask for that.
 
     Raises:
         BadImage: the only image can't be read, or too many must be redrawn.
         NetworkDiverged: the network's outputs are not finite.
-        TakesTooLong: `quick` was asked for and is not possible.
 
     """
-    if quick and not all(map(_is_small, images)):
-        raise TakesTooLong
-    batch = _normalized(images, options.normalize, quick=quick)
-    probabilities = _probabilities(model, batch.pixels, quick=quick)
-    if not math.isfinite(_total(probabilities)):  # which it is only if all of them are
+    batch = _normalized(images, options.normalize)
+    probabilities = _probabilities(model, batch.pixels)
+    if not np.isfinite(probabilities).all():
         raise NetworkDiverged(model.job)
     return PredictedBatch(model, batch, probabilities)
 
 
-def _probabilities(model: LoadedModel, pixels: np.ndarray, *, quick: bool) -> np.ndarray:
+def _probabilities(model: LoadedModel, pixels: np.ndarray) -> np.ndarray:
     rows = pixels.reshape(len(pixels), -1)
     with np.errstate(over="ignore", invalid="ignore"):  # `predict` looks for what is not finite
-        if quick and len(rows) == 1:
-            return model.single_row.probabilities(rows[0])
         parts = [
             predict_probabilities(model.network, scaled(rows[at : at + BLOCK]))
             for at in range(0, len(rows), BLOCK)
         ]
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-
-def _total(probabilities: np.ndarray) -> float:
-    if len(probabilities) == 1:  # Python is faster than NumPy with ten numbers
-        return float(sum(probabilities[0].tolist()))
-    return float(probabilities.sum())
-
-
-def _is_small(image: Image) -> bool:
-    """Return whether an image has MNIST's size, so that reading it takes little time."""
-    return image_decoding.is_small_png(image) if isinstance(image, bytes) else _has_shape(image)
 
 
 def _has_shape(image: Image) -> bool:
@@ -150,30 +122,28 @@ def _has_shape(image: Image) -> bool:
 # --- Normalising a batch --------------------------------------------------------------------------
 
 
-def _normalized(images: Images, normalize: Normalize, *, quick: bool) -> NormalizedBatch:
+def _normalized(images: Images, normalize: Normalize) -> NormalizedBatch:
     """Bring all images into MNIST's form."""
-    if len(images) == 1:
-        return _normalized_one(images[0], normalize, quick=quick)
-    return _normalized_all(images, normalize, quick=quick)
+    return (
+        _normalized_all(images, normalize)
+        if len(images) != 1
+        else _normalized_one(images[0], normalize)
+    )
 
 
-def _normalized_one(image: Image, normalize: Normalize, *, quick: bool) -> NormalizedBatch:
+def _normalized_one(image: Image, normalize: Normalize) -> NormalizedBatch:
     """Bring a single image into MNIST's form, or raise the error that concerns it."""
-    picture = _decoded(image)
-    if normalize == "auto" and (batch := _single_digit(picture.grey)):
-        return batch
-    batch = _normalized_all([picture.grey], normalize, quick=quick)
+    picture = decoded(image)
+    batch = _normalized_all([picture.grey], normalize)
     found = batch.others.get(0)
     if isinstance(found, BadImage):
         raise found
     return replace(batch, others={0: _at_full_size(found, picture)}) if found else batch
 
 
-def _normalized_all(images: Images, normalize: Normalize, *, quick: bool) -> NormalizedBatch:
+def _normalized_all(images: Images, normalize: Normalize) -> NormalizedBatch:
     pixels, boxes, fits = _examined(images)
     rest = np.flatnonzero(~fits if normalize == "auto" else np.ones_like(fits)).tolist()
-    if rest and quick:
-        raise TakesTooLong
     if normalize != "never":
         _check_redrawn(len(rest))
     budget = _Budget(MAX_PIXELS - MNIST_SIDE**2 * (len(images) - len(rest)))
@@ -189,12 +159,6 @@ def _check_redrawn(count: int) -> None:
             f"may have at most {MAX_REDRAWN:,} of them: send several requests, or use "
             "normalize=never.",
         )
-
-
-def _single_digit(grey: Grey) -> NormalizedBatch | None:
-    """Return the batch of one picture if it has MNIST's form: the most frequent case, kept fast."""
-    box = mnist_box(grey) if grey.shape == SHAPE else None
-    return NormalizedBatch(grey[np.newaxis], np.array([box]), {}) if box else None
 
 
 def _replaced(pixels: np.ndarray, others: dict[int, Normalized | BadImage]) -> np.ndarray:
@@ -243,7 +207,7 @@ def _normalized_or_bad(
         return image
     try:
         budget.check()
-        picture = _decoded(image, budget.spend)
+        picture = decoded(image, budget.spend)
         grey = picture.grey
         if normalize == "never":
             return _not_normalized(grey)
@@ -255,7 +219,7 @@ def _normalized_or_bad(
     return _at_full_size(found, picture)
 
 
-def _decoded(image: Image, spend: Callable[[int], None] = lambda pixels: None) -> Decoded:
+def decoded(image: Image, spend: Callable[[int], None] = lambda pixels: None) -> Decoded:
     if isinstance(image, BadImage):
         raise image
     if isinstance(image, bytes):

@@ -17,6 +17,8 @@ MAX_PATH = 200
 PLAIN = re.compile(r"[!#-\[\]-~]*")
 SAFE = "!#$%&'()*+,/:;<=>?@[]^`{|}~"
 """With letters and digits, all printable ASCII but the blank, the quote and the backslash."""
+KEPT = 1000
+"""Methods, paths and addresses are mostly those of earlier requests."""
 RETRY_SECONDS = 0.2
 """When to try again after the reader of the log has been too slow."""
 
@@ -95,12 +97,17 @@ def _client(scope: Scope) -> str | None:
     return _plain(client[0]) if client else None
 
 
+@lru_cache(KEPT)
+def _is_plain(text: str) -> bool:
+    return PLAIN.fullmatch(text) is not None and "mlp_" not in text
+
+
 def _plain(text: str) -> str:
     """Return what a client sent in a form that can neither forge a line or field nor hold a secret.
 
     Blanks, quotes, backslashes and everything that is not printable ASCII are percent-encoded.
     """
-    if len(text) <= MAX_PATH and PLAIN.fullmatch(text) and "mlp_" not in text:
+    if len(text) <= MAX_PATH and _is_plain(text):
         return text
     masked = mask(text)
     shortened = masked if len(masked) <= MAX_PATH else f"{masked[:MAX_PATH]}..."

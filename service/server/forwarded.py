@@ -17,17 +17,21 @@ class Forwarded:
     """
 
     def __init__(self, app: ASGIApp, proxies: Sequence[str]) -> None:
-        self._believe = ProxyHeaders(
+        self._app = app
+        self._believing_app = ProxyHeaders(
             app, list(proxies) if "*" in proxies else [*proxies, LOCAL_CLIENT]
         )
+        self._trusted = self._believing_app.trusted_hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         client = scope.get("client")
-        if client and client[0] in self._believe.trusted_hosts:
-            hosts = [value for name, value in scope["headers"] if name == b"x-forwarded-host"]
-            if hosts:
-                scope[FORWARDED_HOST] = b",".join(hosts).decode("latin-1")
-        await self._believe(scope, receive, send)
+        if not client or client[0] not in self._trusted:
+            await self._app(scope, receive, send)
+            return
+        hosts = [value for name, value in scope["headers"] if name == b"x-forwarded-host"]
+        if hosts:
+            scope[FORWARDED_HOST] = b",".join(hosts).decode("latin-1")
+        await self._believing_app(scope, receive, send)
 
 
 def forwarded_hosts(scope: Scope) -> list[str]:

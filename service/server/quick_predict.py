@@ -1,6 +1,8 @@
 """Answers the most frequent prediction, one digit in MNIST's form, without the web framework."""
 
 import asyncio
+from collections import defaultdict
+from dataclasses import dataclass
 from functools import lru_cache
 
 from starlette.responses import Response
@@ -12,7 +14,8 @@ from service.api.predict import route_of
 from service.api.predict_route import answers_with_array, is_prediction
 from service.domain.principal import Principal
 from service.inference.loaded_model import LoadedModel
-from service.inference.predict import Images, Options, PredictedBatch, predict
+from service.inference.predict import Images, Options, PredictedBatch
+from service.inference.predict_together import predict_together
 from service.server.admission import Replay
 from service.store.datasets import DatasetStore
 
@@ -21,12 +24,22 @@ MAX_LENGTH_DIGITS = 4
 MAX_MODEL_BYTES = 4 * 1024**2
 """Largest network that is answered here: its products take half a millisecond."""
 HEADERS = {b"content-type": "content-type", b"accept": "accept"}
+MOST_TOGETHER = 32
+"""Requests that wait for each other at most."""
 OWNERS = 100
 """Number of owners for whom a restricted view of the services is cached; a view holds no data."""
 
 
-Task = tuple["asyncio.Future[PredictedBatch]", LoadedModel, Images, Options]
-"""A prediction to make, and where to put it."""
+@dataclass(slots=True)
+class Task:
+    """A prediction to make, and where to put it."""
+
+    principal: Principal
+    ref: str
+    images: Images
+    options: Options
+    result: asyncio.Future[PredictedBatch | None]
+    """None if it can't be made here."""
 
 
 class QuickPredict:
@@ -39,10 +52,11 @@ class QuickPredict:
 
     def __init__(self, app: ASGIApp, services: Services) -> None:
         self._app = app
+        self._services = services
         self._seen_by_owner = lru_cache(OWNERS)(services.seen_by_owner)
-        self._found_now: dict[tuple[str | None, bool, str], LoadedModel] = {}
-        """The models looked up in this turn of the event loop."""
         self._waiting: list[Task] = []
+        self._seen_waiting = 0
+        """How many were waiting when `_predict_all` last looked."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not isinstance(receive, Replay) or not _is_small_prediction(scope):
@@ -54,64 +68,70 @@ class QuickPredict:
             await self._app(scope, receive, send)
 
     async def _answer(self, scope: Scope, message: Message | None) -> Response | None:
-        principal: Principal = scope["state"]["principal"]
-        model = self._model(principal, scope["path"].split("/")[3])
-        if not message or model is None or model.nbytes > MAX_MODEL_BYTES:
+        if not message:
             return None
         headers, body = _chosen_headers(scope), message.get("body", b"")
         try:
-            found = _read(headers, body, self._services(principal).datasets)
+            found = _read(headers, body, self._services.datasets)
             if found is None:
                 return None
             images, options = found
-            batch = await self._predicted(model, images, options)
+            batch = await self._predicted(scope, images, options)
+            if batch is None:
+                return None
             as_array = answers_with_array(scope["path"])
             return prediction_responses.response(batch, options, headers, as_array=as_array)
         except Exception:  # the endpoint meets the same error, and describes it
             return None
 
     async def _predicted(
-        self, model: LoadedModel, images: Images, options: Options
-    ) -> PredictedBatch:
-        """Return the predictions, computed together with those of other requests.
-
-        The forward passes displace all other code and data from the processor's caches. One after
-        the other, with nothing between them, they and everything else take two thirds of the time.
-        """
+        self, scope: Scope, images: Images, options: Options
+    ) -> PredictedBatch | None:
+        """Return the predictions, computed together with those of other requests."""
         loop = asyncio.get_running_loop()
         if not self._waiting:
             loop.call_soon(self._predict_all)
-        result: asyncio.Future[PredictedBatch] = loop.create_future()
-        self._waiting.append((result, model, images, options))
-        return await result
+        ref = scope["path"].split("/")[3]
+        task = Task(scope["state"]["principal"], ref, images, options, loop.create_future())
+        self._waiting.append(task)
+        return await task.result
 
     def _predict_all(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for result, model, images, options in waiting:
-            if result.cancelled():
-                continue
-            try:
-                result.set_result(predict(model, images, options, quick=True))
-            except Exception as exc:
-                result.set_exception(exc)
+        """Predict for all requests that wait, as soon as a turn of the loop brings no further one.
 
-    def _services(self, principal: Principal) -> Services:
-        return self._seen_by_owner(principal.models_owner, principal.sees_everything)
-
-    def _model(self, principal: Principal, ref: str) -> LoadedModel | None:
-        """Return the model if it is in memory; requests of one turn of the loop share a look-up.
-
-        All of them had arrived before the turn began, so none gets a model older than itself.
+        The forward passes displace all other code and data from the processor's caches. Reading all
+        requests, then predicting for all, then answering all takes two thirds of the time. The
+        requests also share the look-up of their model: none gets one older than itself.
         """
-        key = (principal.models_owner, principal.sees_everything, ref)
-        model = self._found_now.get(key)
-        if model is None:
-            model = self._services(principal).models.cached(ref)
-            if model is not None:  # otherwise the database may just have been busy
-                if not self._found_now:
-                    asyncio.get_running_loop().call_soon(self._found_now.clear)
-                self._found_now[key] = model
-        return model
+        if self._seen_waiting < len(self._waiting) < MOST_TOGETHER:
+            self._seen_waiting = len(self._waiting)
+            asyncio.get_running_loop().call_soon(self._predict_all)
+            return
+        waiting, self._waiting, self._seen_waiting = self._waiting, [], 0
+        by_view = defaultdict(list)
+        for task in waiting:
+            by_view[_view(task.principal), task.ref].append(task)
+        for (view, ref), tasks in by_view.items():
+            self._predict(self._model(*view, ref), [it for it in tasks if not it.result.done()])
+
+    def _predict(self, model: LoadedModel | None, tasks: list[Task]) -> None:
+        requests = [(task.images, task.options) for task in tasks]
+        try:
+            batches = predict_together(model, requests) if model else [None] * len(tasks)
+        except Exception:  # the endpoint meets the same error, and describes it
+            batches = [None] * len(tasks)
+        for task, batch in zip(tasks, batches, strict=True):
+            task.result.set_result(batch)
+
+    def _model(self, owner: str | None, everything: bool, ref: str) -> LoadedModel | None:
+        """Return the model if it is small and in memory; else the endpoint finds or loads it."""
+        model = self._seen_by_owner(owner, everything).models.cached(ref)
+        return model if model and model.nbytes <= MAX_MODEL_BYTES else None
+
+
+def _view(principal: Principal) -> tuple[str | None, bool]:
+    """Return whose models a client may use, and whether these are everybody's."""
+    return principal.models_owner, principal.sees_everything
 
 
 def _read(

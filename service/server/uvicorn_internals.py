@@ -7,8 +7,11 @@ pins its minor version, and tests/service/server/test_library_internals.py names
 from typing import Any
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from starlette.types import Message
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import (
+    HEADER_RE,
+    HEADER_VALUE_RE,
     STATUS_LINE,
     HttpToolsProtocol,
     RequestResponseCycle,
@@ -26,8 +29,64 @@ Cycle = RequestResponseCycle
 """One request and its response."""
 
 
+CONTENT_LENGTH = b"content-length"
 PROTOCOL_HEADERS = (b"upgrade", b"http2-settings")
 """Headers by which a client offers another protocol."""
+
+
+class WholeResponse:
+    """Calls an application with a `send` that writes a response in one piece if it comes as one.
+
+    uvicorn looks at each header by itself, and writes the head and the body one after the other,
+    each with a system call. All other responses are left to it.
+    """
+
+    def __init__(self, app: Any, cycle: Cycle) -> None:
+        self._app = app
+        self._cycle: Any = cycle  # whose types of messages are stricter than Starlette's
+        self._start: Message | None = None
+        """The start of a response that says how long its body is, until the body comes."""
+
+    async def __call__(self, scope: Any, receive: Any, _: Any) -> None:
+        await self._app(scope, receive, self._send)
+
+    async def _send(self, message: Message) -> None:
+        start, self._start = self._start, None
+        if start is None and _has_length(message):
+            self._start = message
+        elif start is not None and self._is_simple() and (whole := self._whole(start, message)):
+            self._write(whole)
+        else:
+            if start is not None:
+                await self._cycle.send(start)
+            await self._cycle.send(message)
+
+    def _is_simple(self) -> bool:
+        """Return whether nothing but writing the response remains to be done."""
+        cycle = self._cycle
+        if cycle.response_started or cycle.disconnected or cycle.flow.write_paused:
+            return False
+        return bool(cycle.keep_alive) and cycle.scope["method"] != "HEAD"
+
+    def _whole(self, start: Message, message: Message) -> bytes | None:
+        """Return the bytes of a response; None if its headers are wrong or its body goes on."""
+        headers, body = [*self._cycle.default_headers, *start["headers"]], message.get("body", b"")
+        if message.get("more_body") or (CONTENT_LENGTH, b"%d" % len(body)) not in headers:
+            return None
+        names, values = map(b"".join, zip(*headers, strict=True))
+        if b"connection" in names or HEADER_RE.search(names) or HEADER_VALUE_RE.search(values):
+            return None
+        lines = [b"%s: %s\r\n" % header for header in headers]
+        return b"".join((STATUS_LINE[start["status"]], *lines, b"\r\n", body))
+
+    def _write(self, whole: bytes) -> None:
+        """Write a response, and leave the cycle as uvicorn's `send` would."""
+        cycle = self._cycle
+        cycle.transport.write(whole)
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        cycle.message_event.set()
+        cycle.on_response()
 
 
 class UvicornProtocol(HttpToolsProtocol):
@@ -90,7 +149,7 @@ class UvicornProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: Cycle, app: Any) -> None:
         self.on_request_start(cycle)
-        super()._start_asgi_task(cycle, app)
+        super()._start_asgi_task(cycle, WholeResponse(app, cycle))
 
     def cancel_keep_alive_timer(self) -> None:
         """Keep uvicorn from closing the connection when it has been idle for long enough."""
@@ -110,6 +169,13 @@ class UvicornProtocol(HttpToolsProtocol):
     def expects_body(self) -> bool:
         """The body of the newest request has not arrived completely."""
         return self.cycle is not None and self.cycle.more_body
+
+
+def _has_length(message: Message) -> bool:
+    """Return whether this is the start of a response that says how long its body is."""
+    if message["type"] != "http.response.start":
+        return False
+    return any(name == CONTENT_LENGTH for name, _ in message["headers"])
 
 
 def disconnect(cycle: Cycle) -> None:

@@ -5,7 +5,7 @@ import re
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -237,13 +237,12 @@ def test_a_client_in_the_middle_of_a_request_has_no_more_time_than_before(
         server.stop()
 
 
-def client_of_a_request_that_was_reset() -> Any:
-    """Return the client of a request whose connection is reset before the server accepts it."""
-    clients = []
+def serve_one(listener: socket.socket, answer: Callable[[Any, Any], Awaitable[None]]) -> None:
+    """Serve one request, with `answer(scope, send)` as the application."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        clients.append(scope["client"])
         server.should_exit = True
+        await answer(scope, send)
 
     config = uvicorn.Config(
         app,
@@ -252,14 +251,95 @@ def client_of_a_request_that_was_reset() -> Any:
         log_config=None,
     )
     server = uvicorn.Server(config)
+    asyncio.run(asyncio.wait_for(server.serve(sockets=[listener]), 10))
+
+
+def client_of_a_request_that_was_reset() -> Any:
+    """Return the client of a request whose connection is reset before the server accepts it."""
+    clients = []
+
+    async def note_client(scope: Any, _: Any) -> None:
+        clients.append(scope["client"])
+
     with socket.create_server(("127.0.0.1", 0)) as listener:
         with socket.create_connection(listener.getsockname()) as connection:
             connection.sendall(CLOSE)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        asyncio.run(asyncio.wait_for(server.serve(sockets=[listener]), 10))
+        serve_one(listener, note_client)
     [client] = clients
     return client
 
 
 def test_a_client_that_has_gone_does_not_pass_for_one_of_a_unix_socket() -> None:
     assert client_of_a_request_that_was_reset() is None
+
+
+# --- Responses ---
+
+
+def test_a_response_with_a_length_arrives_in_one_piece(idle: Server) -> None:
+    with socket.create_connection(("127.0.0.1", idle.port), timeout=10) as connection:
+        for path in (b"/livez", b"/v1/jobs", b"/openapi.json", b"/nowhere") * 5:
+            connection.sendall(b"GET %s HTTP/1.1\r\n%s\r\n" % (path, HOST))
+            head, _, body = connection.recv(1024**2).partition(b"\r\n\r\n")
+            length = re.search(rb"content-length: (\d+)", head)
+            assert length
+            while len(body) < int(length[1]) and path == b"/openapi.json":  # larger than a packet
+                body += connection.recv(1024**2)
+            assert len(body) == int(length[1])
+
+
+def test_pipelined_and_closing_requests_are_answered_in_order(idle: Server) -> None:
+    get, head = (b"%s /livez HTTP/1.1\r\n%s\r\n" % (it, HOST) for it in (b"GET", b"HEAD"))
+    with socket.create_connection(("127.0.0.1", idle.port), timeout=10) as connection:
+        connection.sendall(get + head + get + CLOSE)
+        answer = received(connection)
+    assert answer.count(b"HTTP/1.1 200 OK\r\n") == 4
+    assert answer.count(b'{"status":"alive"}') == 3
+    assert answer.count(b"connection: close\r\n") == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        (b"location", b"/\r\nset-cookie: stolen=1"),
+        (b"location", b"/\nset-cookie: stolen=1"),
+        (b"set-cookie: stolen=1\r\nlocation", b"/"),
+        (b"location", b"\0set-cookie: stolen=1"),
+    ],
+)
+def test_no_header_smuggles_another_one_in(wrong: tuple[bytes, bytes]) -> None:
+    async def smuggle(_: Any, send: Any) -> None:
+        headers = [(b"content-length", b"2"), wrong]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname(), timeout=10) as connection,
+    ):
+        connection.sendall(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
+        serve_one(listener, smuggle)
+        assert b"set-cookie" not in received(connection)
+
+
+@pytest.mark.parametrize(
+    ("sent", "arrives"),
+    [([b"to", b"gether"], b"together"), ([b"", b"late", b"r"], b"later"), ([b""], b"")],
+)
+def test_a_body_in_several_messages_arrives_whole(sent: list[bytes], arrives: bytes) -> None:
+    async def answer(_: Any, send: Any) -> None:
+        headers = [(b"content-length", b"%d" % len(arrives))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        for part in sent[:-1]:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": sent[-1]})
+
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname(), timeout=10) as connection,
+    ):
+        connection.sendall(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
+        serve_one(listener, answer)
+        head, _, body = received(connection).partition(b"\r\n\r\n")
+    assert (head.startswith(b"HTTP/1.1 200 OK\r\n"), body) == (True, arrives)

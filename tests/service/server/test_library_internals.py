@@ -60,12 +60,16 @@ ATTRIBUTES = [
 REQUEST_ATTRIBUTES = [
     "default_headers",
     "disconnected",
+    "flow",
     "keep_alive",
     "message_event",
     "more_body",
+    "on_response",
     "response_complete",
     "response_started",
     "scope",
+    "transport",
+    "waiting_for_100_continue",
 ]
 
 
@@ -108,8 +112,16 @@ def test_uvicorns_flow_control_has_the_method(name: str) -> None:
     assert inspect.isfunction(getattr(FlowControl, name, None))
 
 
-def test_uvicorns_flow_control_says_whether_reading_is_paused() -> None:
-    assert "read_paused" in FlowControl.__init__.__code__.co_names
+@pytest.mark.parametrize("name", ["read_paused", "write_paused"])
+def test_uvicorns_flow_control_says_what_is_paused(name: str) -> None:
+    assert name in FlowControl.__init__.__code__.co_names
+
+
+def test_uvicorn_tells_wrong_headers_by_these_patterns() -> None:
+    assert httptools_impl.HEADER_RE.search(b"content-type") is None
+    assert httptools_impl.HEADER_RE.search(b"content type")
+    assert httptools_impl.HEADER_VALUE_RE.search(b"text/html") is None
+    assert httptools_impl.HEADER_VALUE_RE.search(b"a\r\nset-cookie: b")
 
 
 def test_uvicorns_protocol_keeps_the_address_of_the_request_being_parsed() -> None:
