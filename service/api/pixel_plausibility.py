@@ -36,7 +36,7 @@ Reading = tuple[str, str, str]
 
 def other_reading(data: bytes) -> str | None:
     """Return what bytes look like if that is not grey pixels of 28x28, with what to declare."""
-    telling = data[_end_of_margin(data) :]
+    telling = memoryview(data)[_end_of_margin(data) :]  # a copy of a large body takes long
     sample = np.frombuffer(telling[:SAMPLE], np.uint8)
     for size, looks_like in CHECKS:
         items = len(data) // size
@@ -65,7 +65,7 @@ def is_square(count: int) -> bool:
     return count == math.isqrt(count) ** 2
 
 
-def _side(telling: bytes, items: int, size: int) -> int:
+def _side(telling: memoryview, items: int, size: int) -> int:
     """Return the side of one square picture, or 28 for pictures of 28x28."""
     side = math.isqrt(items)
     if items % ROW or (side**2 == items and _is_one_picture(telling, side * size, SIDE * size)):
@@ -73,7 +73,7 @@ def _side(telling: bytes, items: int, size: int) -> int:
     return SIDE
 
 
-def _is_one_picture(telling: bytes, width: int, usual: int) -> bool:
+def _is_one_picture(telling: memoryview, width: int, usual: int) -> bool:
     """Return whether rows of `width` bytes are more alike than rows of the usual width."""
     if width <= usual:
         return False
@@ -93,7 +93,7 @@ def _remedy(reading: Reading, side: int, items: int) -> str:
     return f"{name}; declare it with ?{declared}{other if side == SIDE and items > ROW else ''}"
 
 
-def _one_large_picture(telling: bytes, size: int) -> str | None:
+def _one_large_picture(telling: memoryview, size: int) -> str | None:
     """Recognise one square picture by its rows, which are more alike than those of 28 pixels."""
     side = math.isqrt(size)
     if side**2 == size and _is_one_picture(telling, side, SIDE):
