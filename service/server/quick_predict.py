@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api import plain_pixels, predict_input, prediction_responses
 from service.api.dependencies import Services
 from service.api.predict import route_of
-from service.api.predict_route import answers_with_array, is_prediction
+from service.api.predict_route import answers_with_array
 from service.domain.principal import Principal
 from service.inference.loaded_model import LoadedModel
 from service.inference.predict import Images, Options, PredictedBatch
@@ -19,8 +19,7 @@ from service.inference.predict_together import predict_together
 from service.server.admission import Replay
 from service.store.datasets import DatasetStore
 
-MAX_LENGTH_DIGITS = 4
-"""Most digits of Content-Length, so that a body has 9999 bytes at most."""
+MAX_BODY_BYTES = 10_000
 MAX_MODEL_BYTES = 4 * 1024**2
 """Largest network that is answered here: its products take half a millisecond."""
 HEADERS = {b"content-type": "content-type", b"accept": "accept"}
@@ -59,18 +58,17 @@ class QuickPredict:
         """How many were waiting when `_predict_all` last looked."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not isinstance(receive, Replay) or not _is_small_prediction(scope):
-            await self._app(scope, receive, send)
-        elif answer := await self._answer(scope, receive.message):
+        # Of predictions, `Admission.begin` has read the bodies that are not large.
+        body = (receive.message or {}).get("body", b"") if isinstance(receive, Replay) else b""
+        small = 0 < len(body) <= MAX_BODY_BYTES and not scope["query_string"]
+        if small and (answer := await self._answer(scope, body)):
             scope["route"] = route_of(scope["path"])  # as the framework's router would have done
             await answer(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
-    async def _answer(self, scope: Scope, message: Message | None) -> Response | None:
-        if not message:
-            return None
-        headers, body = _chosen_headers(scope), message.get("body", b"")
+    async def _answer(self, scope: Scope, body: bytes) -> Response | None:
+        headers = _chosen_headers(scope)
         try:
             found = _read(headers, body, self._services.datasets)
             if found is None:
@@ -154,12 +152,3 @@ def _chosen_headers(scope: Scope) -> dict[str, str]:
         if name in HEADERS:
             found[HEADERS[name]] = value.decode("latin-1")
     return found
-
-
-def _is_small_prediction(scope: Scope) -> bool:
-    if scope["type"] != "http" or scope["query_string"]:
-        return False
-    if not is_prediction(scope["method"], scope["path"]):
-        return False
-    length = dict(scope["headers"]).get(b"content-length", b"")
-    return length.isdigit() and len(length) <= MAX_LENGTH_DIGITS
