@@ -10,9 +10,9 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import Field
 
 from service.api.dependencies import News, PrincipalDep, ServicesDep
+from service.api.event_schemas import EVENT_STREAM
 from service.api.job_records import progress
 from service.api.jobs import JobId
-from service.api.openapi import TEXT
 from service.api.validation import QueryParameters
 from service.domain.errors import StoreBroken
 from service.domain.job_state import FINAL, State
@@ -40,7 +40,8 @@ class StreamQuery(QueryParameters):
         alias="lastEventId",
         ge=0,
         le=2**31,
-        description="The same, from clients that can't set the header, which takes precedence.",
+        description="The id of the last event that the client has, from clients that can't set "
+        "the header, which takes precedence.",
     )
 
 
@@ -68,7 +69,7 @@ async def _news(
     "/jobs/{job}/events",
     response_class=EventSourceResponse,
     responses={
-        200: {"content": {"text/event-stream": TEXT}},
+        200: {"content": {"text/event-stream": EVENT_STREAM}},
         204: {"description": "The job is finished and the client has all its events."},
     },
     name="stream_events",

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from service.api import openapi_schemas
 from service.api.conditional import MEDIA_TYPES
 from service.api.content_negotiation import OCTETS
+from service.api.event_schemas import JobEvent
 from service.api.predict_schema import BINARY, PREDICT_FORM, PredictRequest
 
 JSON = "application/json"
@@ -336,7 +337,7 @@ def _describe_authentication(document: dict[str, Any], bearer: str) -> None:
 
 def _complete_schemas(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
-    schemas |= openapi_schemas.of_requests(PredictRequest)
+    schemas |= openapi_schemas.of_models(PredictRequest, JobEvent)
     schemas["PredictForm"] = PREDICT_FORM
     openapi_schemas.without_defaults(schemas)
     for item in document["paths"].values():

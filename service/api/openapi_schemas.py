@@ -24,8 +24,8 @@ def reference(name: str) -> Schema:
     return {"$ref": REFERENCE.format(model=name)}
 
 
-def of_requests(*models: type[BaseModel]) -> dict[str, Schema]:
-    """Return the schemas of request bodies and of what they consist of, by name."""
+def of_models(*models: type[BaseModel]) -> dict[str, Schema]:
+    """Return the schemas of what is sent, and of what it consists of, by name."""
     _, found = models_json_schema(
         [(model, "validation") for model in models], ref_template=REFERENCE
     )

@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from mlp_api import Client
-from mlp_api.api.jobs import act_on_job, create_job, get_job, list_epochs, list_jobs
+from mlp_api.api.jobs import (
+    act_on_job,
+    create_job,
+    get_job,
+    list_epochs,
+    list_jobs,
+    stream_events,
+)
 from mlp_api.api.models import get_weights, predict, predict_array
 from mlp_api.api.pictures import draw_job_curves
 from mlp_api.models import (
@@ -29,6 +36,7 @@ from mlp_api.models import (
     SpecOptimizerName,
     SpecPresetName,
     State,
+    StateEventData,
 )
 from mlp_api.types import File, Unset
 
@@ -90,6 +98,14 @@ ended = [State.SUCCEEDED, State.CANCELLING, State.CANCELLED]
 rest = ok(list_jobs.sync(client=client, after=page.last_id, state=ended))
 shown["pages"] = [len(page.data), page.has_more, len(rest.data)]
 shown["epochs"] = [each.epoch for each in ok(list_epochs.sync(job.id, client=client)).data]
+
+# The events of a job that has ended: the text of the stream, and types for the data in it.
+stream = ok(stream_events.sync(job.id, client=client))
+assert isinstance(stream, str)
+lines = stream.splitlines()
+data = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
+entered = [StateEventData.from_dict(data[number]).state.value for number in (0, 1, -1)]
+shown["events"] = [len(data), entered]
 
 # Predictions: from a form, from bytes without a type, from JSON, and as an array.
 picture = File(payload=io.BytesIO(Path(PICTURE).read_bytes()), file_name="seven.png")

@@ -101,6 +101,12 @@ def test_a_generated_python_client_reads_lists_page_by_page(shown: dict[str, Any
     assert shown["epochs"] == [1]
 
 
+def test_a_generated_python_client_reads_the_events_of_a_finished_job(
+    shown: dict[str, Any],
+) -> None:
+    assert shown["events"] == [4, ["queued", "running", "succeeded"]]
+
+
 def test_a_generated_python_client_predicts(shown: dict[str, Any]) -> None:
     assert shown["form"] == [7, 7]
     assert shown["bytes"] == shown["json"] == [7]

@@ -14,6 +14,14 @@ from starlette.testclient import TestClient
 
 from service.api.datasets import DatasetList, DatasetRecord, Sample
 from service.api.docs import ProblemType
+from service.api.event_schemas import (
+    EpochEvent,
+    ProgressEvent,
+    StateEvent,
+    StateEventData,
+    WarningEvent,
+    WarningEventData,
+)
 from service.api.health import Alive, Ready
 from service.api.jobs import EpochList, JobList, Preset, PresetList
 from service.api.predict_schema import ImageInput, PredictRequest
@@ -140,6 +148,7 @@ def own_fields() -> list[tuple[str, str, FieldInfo]]:
         *(JobList, EpochList, Preset, PresetList),
         *(DatasetRecord, DatasetList, Sample, Alive, Ready, ProblemType),
         *(PredictRequest, ImageInput),
+        *(StateEvent, EpochEvent, WarningEvent, ProgressEvent, StateEventData, WarningEventData),
     )
     return [(model.__name__, *each) for model in models for each in model.model_fields.items()]
 
