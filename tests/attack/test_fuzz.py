@@ -109,8 +109,8 @@ def fuzz(server: Server, jobs: list[str], folder: Path, *options: str, share: fl
 def check(run: Run, server: Server, campaign: Campaign, what: str, least: int) -> None:
     """Record and check that all answers were as documented, and that there were enough of them."""
     good = run.code == 0 and not run.server_errors and "Traceback" not in server.log()
-    counts = f"{run.cases} requests to {run.operations} operations"
-    measured = f"{counts}, {run.wrong} kinds of answers wrong, {run.server_errors} answers 5xx"
+    measured = f"{run.cases} requests, operations: {run.operations}, "
+    measured += f"kinds of wrong answers: {run.wrong}, answers 5xx: {run.server_errors}"
     target = f"≥ {least} requests, every answer as documented and below 500"
     campaign.figure(what, target=target, measured=measured, met=good and run.cases >= least)
     assert good, run.text[-5000:]
@@ -203,7 +203,7 @@ def test_requests_in_odd_forms_are_answered_or_refused_with_a_problem(
 def test_a_fuzzer_finds_only_answers_that_the_document_describes(
     target: Server, trained: tuple[Path, list[str]], tmp_path: Path, campaign: Campaign
 ) -> None:
-    examples = campaign.of(4, 1000)
+    examples = campaign.of(4, 1200)
     options = ["--phases=examples,coverage,fuzzing,stateful", "--seed=7"]
     options += [f"--exclude-path={STREAM}", f"--max-examples={examples}"]
     run = fuzz(target, trained[1], tmp_path / "fuzz", *options)
