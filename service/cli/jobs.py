@@ -41,7 +41,7 @@ def list_jobs(
     if as_json:
         print_json(jobs)
     else:
-        print_rows(COLUMNS, [_row(job) for job in jobs], wrapped="name")
+        print_rows(COLUMNS, [_row(job) for job in jobs], wrapped=["name"])
     if len(found) > limit:
         typer.echo(f"There are older jobs: list more with --limit {limit * 5}.", err=True)
     elif not jobs:

@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from service.cli.options import DataDir, Json, load_settings
 from service.cli.stored_data import database_of
+from service.cli.tables import print_rows
 
 if TYPE_CHECKING:
     from service.store.api_keys import ApiKey
@@ -18,6 +18,7 @@ app = typer.Typer(
     help="Create, list and revoke API keys in a data directory. Its server need not be running.",
     no_args_is_help=True,
 )
+COLUMNS = ("id", "name", "owner", "scopes", "created", "last used", "validity")
 
 
 @app.command()
@@ -90,7 +91,7 @@ def list_keys(
         for key in found:
             typer.echo(json.dumps(_record(key)))
     elif found:
-        _print_aligned([_row(key) for key in found])
+        print_rows(COLUMNS, [_row(key) for key in found], wrapped=COLUMNS[1:])
     else:
         typer.echo("There are no keys: everyone who can reach the server may use it.", err=True)
 
@@ -155,20 +156,8 @@ def _parse_duration(text: str) -> timedelta:
     return timedelta(**{units[found[2]]: int(found[1])})
 
 
-HEADINGS = ("id", "name", "owner", "scopes", "created", "last used", "validity")
-
-
-def _print_aligned(rows: list[tuple[str, ...]]) -> None:
-    """Print rows in columns, on a terminal with headings."""
-    shown = [HEADINGS, *rows] if sys.stdout.isatty() else rows
-    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
-    for row in shown:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        typer.echo("  ".join(cells).rstrip())
-
-
 def _row(key: "ApiKey") -> tuple[str, ...]:
-    scopes = ",".join(sorted(key.scopes))
+    scopes = ", ".join(sorted(key.scopes))
     return (
         key.id,
         key.name or "-",

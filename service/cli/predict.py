@@ -74,7 +74,7 @@ def _is_array(file: Path) -> bool:
 
 def _print_predictions(predictions: list[NamedPrediction]) -> None:
     rows = [(name, *_cells(prediction)) for name, prediction in predictions]
-    print_rows(COLUMNS, rows, wrapped="remarks", most=MAX_TABLE_ROWS)
+    print_rows(COLUMNS, rows, wrapped=["remarks"], most=MAX_TABLE_ROWS)
 
 
 def _json_line(name: str, prediction: "Prediction") -> str:

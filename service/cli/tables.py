@@ -2,7 +2,7 @@
 
 import csv
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import typer
@@ -25,7 +25,7 @@ def print_rows(
     columns: Sequence[str],
     rows: Sequence[Sequence[str]],
     *,
-    wrapped: str = "",
+    wrapped: Collection[str] = (),
     most: int | None = None,
 ) -> None:
     """Print rows as a table on a terminal, and as tab-separated lines elsewhere.
@@ -33,7 +33,7 @@ def print_rows(
     Args:
         columns: headings of the table; tab-separated lines have none.
         rows: the cells of each row.
-        wrapped: the column that gives way if the terminal is too narrow.
+        wrapped: the columns that give way if the terminal is too narrow.
         most: the largest number of rows that a table shows; further rows are only counted.
 
     """
@@ -47,14 +47,16 @@ def print_rows(
     writer.writerows(rows)
 
 
-def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], wrapped: str) -> None:
+def _print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], wrapped: Collection[str]
+) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table()
     for column in columns:
-        table.add_column(column, no_wrap=column != wrapped)
+        table.add_column(column, no_wrap=column not in wrapped, overflow="fold")
     for row in rows:
         # Text does not interpret markup: a job or a file may be named "[red]".
         table.add_row(*(Text(printable(cell)) for cell in row))

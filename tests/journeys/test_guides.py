@@ -43,7 +43,7 @@ SHOWN = {
         r"^job_\S+ deleted$",
         "test accuracy",
         " is ready$",
-        r"^\w{10}  -  ada  ",
+        r"^\w{10}\t-\tada\t",
         "revoked",
     ],
     "docs/deployment.md": [
@@ -56,7 +56,7 @@ SHOWN = {
     "docs/keys.md": [
         '"data":\\[\\]',
         "test accuracy",
-        r"^\w{10}  dashboard in the lab +grafana +read .* never  +expires ",
+        r"^\w{10}\tdashboard in the lab\tgrafana\tread\t.*\tnever\texpires ",
     ],
     "docs/predictions.md": [r'("label":7\b.*\s*.*){3}', r"^\(5, 10\)$", '"pixels":\\[\\[0,'],
     "docs/python.md": [r"\(20, 10\)", "did you mean 'learning_rate'", "^invalid #/learing_rate$"],

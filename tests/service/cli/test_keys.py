@@ -25,15 +25,15 @@ def test_a_key_is_printed_alone_and_listed_without_its_secret(tmp_path: Path) ->
     named = ("--name", "laptop of the lab")
     run("keys", "create", "--owner", "bob", *named, *limited, "--data-dir", tmp_path / "new")
     listed = run("keys", "list", "--data-dir", tmp_path / "new").stdout
-    first, second = (re.split("  +", line) for line in listed.splitlines())
-    assert (first[:4], first[5:]) == ([id_, "-", "ada", "predict,read,train"], ["never", "valid"])
+    first, second = (line.split("\t") for line in listed.splitlines())
+    assert (first[:4], first[5:]) == ([id_, "-", "ada", "predict, read, train"], ["never", "valid"])
     assert re.fullmatch(MINUTE, first[4])
-    assert second[1:4] == ["laptop of the lab", "bob", "predict,read"]
+    assert second[1:4] == ["laptop of the lab", "bob", "predict, read"]
     assert re.fullmatch(rf"expires {MINUTE} UTC", second[6])
     assert made.stdout.strip()[-43:] not in listed
     revoked = run("keys", "revoke", id_, "--data-dir", tmp_path / "new")
     assert (revoked.exit_code, revoked.stderr) == (0, f"{id_} is revoked\n")
-    assert "  revoked 20" in run("keys", "list", "--data-dir", tmp_path / "new").stdout
+    assert "\trevoked 20" in run("keys", "list", "--data-dir", tmp_path / "new").stdout
 
 
 def test_keys_are_listed_as_json(tmp_path: Path) -> None:
@@ -61,7 +61,21 @@ def test_keys_are_listed_as_json(tmp_path: Path) -> None:
     }
     [line] = run("keys", "list", "--data-dir", tmp_path).stdout.splitlines()
     assert "predict (models of teacher)" in line
-    assert "  2026-01-31 12:00  valid" in line
+    assert "\t2026-01-31 12:00\tvalid" in line
+
+
+def test_a_narrow_terminal_gets_a_table_with_every_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"TTY_COMPATIBLE": "1", "NO_COLOR": "1", "COLUMNS": "80"}.items():
+        monkeypatch.setenv(name, value)
+    options = ("--name", "laptop of the lab", "--expires", "90d", "--data-dir", tmp_path)
+    secret = run("keys", "create", "--owner", "ada", *options).stdout
+    table = run("keys", "list", "--data-dir", tmp_path).stdout
+    assert "last used" in table
+    assert f"│ {secret.split('_')[1]} │" in table
+    for word in ("laptop", "lab", "predict", "read", "train", "never", "expires", "UTC"):
+        assert word in table
 
 
 @pytest.mark.parametrize(
