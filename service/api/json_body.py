@@ -29,18 +29,62 @@ class NotJson(json.JSONDecodeError):
 
 
 def read_json(body: bytes) -> Any:
-    """Return the value in a body. Of several fields with the same name, the last one counts.
+    """Return the value in a body.
 
     The bytes decide, not the charset in Content-Type, which JSON does not have.
 
     Raises:
-        NotJson: the body is not JSON, or not in UTF-8.
+        NotJson: the body is not JSON in UTF-8, or an object in it has a field twice.
 
     """
+    body = body.removeprefix(BOM)
     try:
-        return from_json(body.removeprefix(BOM))
+        value = from_json(body)
+        if _may_have_more_names(body, _count_fields(value)):
+            json.loads(body, object_pairs_hook=_check_names)
     except ValueError as exc:
         raise NotJson(_foreign_encoding(body) or str(exc)) from exc
+    return value
+
+
+def _count_fields(value: Any) -> int:
+    """Return how many fields the objects in a value have, but not those in a list of numbers.
+
+    Looking at every pixel would take longer than reading them. So a list that begins with a number
+    or a text counts as one without objects.
+    """
+    count, found = 0, [value]
+    while found:
+        each = found.pop()
+        if isinstance(each, dict):
+            count += len(each)
+            found += each.values()
+        elif isinstance(each, list) and each and isinstance(each[0], list | dict):
+            found += each
+    return count
+
+
+def _may_have_more_names(body: bytes, fields: int) -> bool:
+    """Return whether a body names more fields than the value in it has.
+
+    A colon follows each name. Others stand in texts, which are left out if there are more colons.
+    """
+    at = -1
+    for _ in range(fields + 1):
+        at = body.find(b":", at + 1)
+        if at < 0:
+            return False
+    unescaped = body.replace(rb"\\", b"").replace(rb"\"", b"")
+    return b"".join(unescaped.split(b'"')[::2]).count(b":") != fields
+
+
+def _check_names(fields: list[tuple[str, Any]]) -> None:
+    """Check that an object has no field twice: parsers silently keep the last one."""
+    names: set[str] = set()
+    for name, _ in fields:
+        if name in names:
+            raise NotJson(f"the field {name[:100]!r} is given twice in an object; leave one out")
+        names.add(name)
 
 
 def _foreign_encoding(body: bytes) -> str | None:

@@ -222,4 +222,4 @@ async def _validation_error(request: Request, exc: Exception) -> Response:
 
 def _malformed_json(error: Mapping[str, Any]) -> Problem:
     reason = shortened(error["ctx"]["error"])
-    return problem("malformed-json", f"The body is not JSON: {reason}.")
+    return problem("malformed-json", f"The body can't be read as JSON: {reason}.")

@@ -15,7 +15,7 @@ PROBLEM_TYPES = {
         400, "The request can't be understood", "Fix the part of the request that `detail` names."
     ),
     "malformed-json": ProblemType(
-        400, "The body is not JSON", "Fix the JSON at the place that `detail` names."
+        400, "The body can't be read as JSON", "Fix the JSON at the place that `detail` names."
     ),
     "host-not-allowed": ProblemType(
         400,

@@ -1,5 +1,7 @@
 """One reader for all JSON bodies: a BOM is skipped, and other encodings are refused by name."""
 
+import json
+
 import pytest
 from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.testclient import TestClient
@@ -59,8 +61,54 @@ def test_bytes_of_zero_are_not_taken_for_an_encoding() -> None:
         read_json(bytes(100))
 
 
-def test_of_two_fields_with_the_same_name_the_last_one_counts() -> None:
-    assert read_json(b'{"a": 1, "a": 2}') == {"a": 2}
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"a": 1, "a": 2}',
+        b'{"a":1,"b":":","a":1}',
+        b'{"a": 1, "\\u0061": 2}',
+        b'{"b": "\\"a\\":", "a": {}, "a" \n:{}}',
+        b'{"b": "\\\\", "a": [], "a": "\\\\"}',
+        b'[[1, 2], [{"b": {"a": 0, "a": 0}}]]',
+        b'[1, "x", {"a": 1, "a": 1}]',
+        b'["x", {"b": ":", "a": 1, "a": 1}]',
+        b'{"inputs": [{"pixels": [0, {"a": 1, "a": 2}]}]}',
+    ],
+)
+def test_a_field_that_an_object_has_twice_is_refused_by_its_name(body: bytes) -> None:
+    with pytest.raises(NotJson, match="the field 'a' is given twice in an object"):
+        read_json(body)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": {"a": [{"a": 1}, {"a": 2}]}, "b": {"a": 1}}',
+        '{"url": "data:image/png;base64,AAAA", "x:y": ":::", "": "\\":\\"a\\":"}',
+        '[1, {"a": ":"}, "a:", {"a": 1}]',
+        '["\\\\", {"b": [[], {}, [{"b": ": \\\\"}]]}, ":"]',
+        '":"',
+    ],
+)
+def test_names_in_other_objects_and_colons_in_texts_are_none_that_are_given_twice(
+    text: str,
+) -> None:
+    assert read_json(text.encode()) == json.loads(text)
+
+
+def test_a_long_name_is_shown_in_part() -> None:
+    name = "n" * 10_000
+    with pytest.raises(NotJson) as refused:
+        read_json(f'{{"{name}": 1, "{name}": 2}}'.encode())
+    assert len(str(refused.value)) < 200
+
+
+def test_jobs_and_predictions_refuse_a_field_that_is_given_twice(reader: TestClient) -> None:
+    text = b'{"epochs": 5, "inputs": [{"dataset": "mnist"}], "epochs": 50}'
+    for path in ("/v1/jobs", "/v1/models/latest/predict"):
+        answer = reader.post(path, content=text, headers=JSON)
+        check_problem(answer, 400)
+        assert "'epochs' is given twice" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("name", FOREIGN)
