@@ -14,6 +14,9 @@ ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(\[[0-9a-f:.]+\]|[^\[\]/:@?#\\]*)(?:
 DEFAULT_PORTS = {"http": "80", "https": "443"}
 ANY, OPAQUE = "*", "null"
 """Any origin; the origin of pages without one, such as files and sandboxed frames."""
+UNLISTED = (ANY, OPAQUE)
+"""Origins that stand for pages of anybody. They count only once there are API keys, because without
+keys any page that an operator visits could use the service."""
 OWN_SEGMENTS = ("v1", "docs", "openapi.json", "livez", "readyz", "metrics", "vendor", "problems")
 """First segments of the service's own routes, which can't tell themselves from a prefix."""
 
@@ -112,7 +115,7 @@ def origins(values: list[str]) -> list[str]:
 
 def _origin(value: str) -> str:
     origin = value.lower()
-    if origin in (ANY, OPAQUE):
+    if origin in UNLISTED:
         return origin
     if "://" not in origin:
         bare = origin.lstrip("/")

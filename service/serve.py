@@ -18,11 +18,11 @@ import uvicorn
 from threadpoolctl import threadpool_limits
 
 from service import logs
+from service.address_settings import UNLISTED
 from service.api.public_path import ROOT_PATH
 from service.app import Components, check_writable, create_app
 from service.domain.errors import StoreBroken
 from service.domain.request_facts import current_id
-from service.server.cors import UNLISTED
 from service.server.listen_socket import listening_sockets, unix_socket
 from service.server.stack import connection_protocol
 from service.settings import Settings

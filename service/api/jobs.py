@@ -18,6 +18,7 @@ from service.api.heavy_answers import HEAVY_POOL
 from service.api.job_records import epoch_record, job_record, new_job, with_public_links
 from service.api.json_body import JsonRoute
 from service.api.openapi import NOT_MODIFIED, binary
+from service.api.predict_input import media_type
 from service.api.public_path import public_path
 from service.api.validation import NO_PARAMETERS, QueryParameters
 from service.domain import cost
@@ -94,14 +95,14 @@ class PresetList(Record):
 
 
 async def _json_only(request: Request) -> None:
-    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    kind, _, subtype = media_type.partition("/")
+    sent = media_type(request.headers)
+    kind, _, subtype = sent.partition("/")
     if kind != "application" or not (subtype == "json" or subtype.endswith("+json")):
-        sent = f", not {media_type[:100]}" if media_type else ""
+        other = f", not {sent[:100]}" if sent else ""
         raise HTTPException(
             415,
             "Send the spec as a JSON body with Content-Type: application/json (`curl --json`)"
-            f"{sent}. The body {{}} takes every default.",
+            f"{other}. The body {{}} takes every default.",
         )
 
 

@@ -12,6 +12,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.address_settings import ANY, UNLISTED
 from service.api import problem_responses
 from service.domain.errors import StoreBroken
 from service.server.auth import KeyRing
@@ -44,9 +45,6 @@ PREFLIGHT_VARY = (
     "Origin, Access-Control-Request-Method, Access-Control-Request-Headers, "
     "Access-Control-Request-Private-Network"
 )
-UNLISTED = ("*", "null")
-"""Entries that stand for pages of anybody. They count only once there are API keys, because
-without keys any page that an operator visits could use the service."""
 
 
 class Cors:
@@ -85,7 +83,7 @@ class Cors:
     async def _allows(self, origin: str) -> bool:
         if origin in self._allowed:
             return True
-        if not origin or not self._unlisted & {"*", origin}:
+        if not origin or not self._unlisted & {ANY, origin}:
             return False
         try:
             return not await self._ring.is_open()
