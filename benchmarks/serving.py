@@ -8,8 +8,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -83,8 +83,7 @@ def _use_key(server: Server) -> str:
     return key
 
 
-@contextmanager
-def _bare_application() -> Iterator["Peer"]:
+def _bare_application() -> AbstractContextManager["Peer"]:
     """Run uvicorn as this service does, around an application that does nothing."""
     port = free_port()
     module = "benchmarks.contenders.bare_asgi:app"
@@ -92,19 +91,24 @@ def _bare_application() -> Iterator["Peer"]:
     process = subprocess.Popen(
         ["taskset", "-c", str(CORE), *command, "--log-level", "error"], cwd=ROOT
     )
-    peer = Peer(BARE, process, port)
+    return _paused(Peer(BARE, process, port), _is_open)
+
+
+@contextmanager
+def _paused(peer: "Peer", is_ready: Callable[["Peer"], bool]) -> Iterator["Peer"]:
+    """Wait until a server is ready, yield it paused, and kill it at the end."""
     try:
-        eventually(lambda: _is_open(port), f"{BARE} to answer", 60)
+        eventually(lambda: is_ready(peer), f"{peer.name} to answer", 60)
         peer.pause()
         yield peer
     finally:
         peer.signal(signal.SIGKILL)
-        process.wait()
+        peer.process.wait()
 
 
-def _is_open(port: int) -> bool:
+def _is_open(peer: "Peer") -> bool:
     try:
-        return httpx2.get(f"http://127.0.0.1:{port}/").status_code == 200
+        return httpx2.get(f"http://127.0.0.1:{peer.port}/").status_code == 200
     except httpx2.TransportError:
         return False
 
@@ -140,11 +144,11 @@ class Peer:
     """Another model server on the same core, stopped by a signal while it is not measured."""
 
     def __init__(self, name: str, process: subprocess.Popen[bytes], port: int) -> None:
-        self.name, self._process, self.port = name, process, port
+        self.name, self.process, self.port = name, process, port
 
     @property
     def pids(self) -> set[int]:
-        return family(self._process.pid)
+        return family(self.process.pid)
 
     def signal(self, number: int) -> None:
         for pid in self.pids:
@@ -179,8 +183,7 @@ class Peer:
         return list(found["probabilities"] if isinstance(found, dict) else found)
 
 
-@contextmanager
-def _peer(name: str, weights: Path) -> Iterator[Peer]:
+def _peer(name: str, weights: Path) -> AbstractContextManager[Peer]:
     python, port = python_of(PEERS[name]), free_port()
     module = f"benchmarks.contenders.with_{PEERS[name]}"
     command = [python, "-m", module, str(port)]
@@ -201,14 +204,7 @@ def _peer(name: str, weights: Path) -> Iterator[Peer]:
             stdout=log,
             stderr=log,
         )
-    peer = Peer(name, process, port)
-    try:
-        eventually(lambda: _answers(peer), f"{name} to answer", 60)
-        peer.pause()
-        yield peer
-    finally:
-        peer.signal(signal.SIGKILL)
-        process.wait()
+    return _paused(Peer(name, process, port), _answers)
 
 
 def _answers(peer: Peer) -> bool:

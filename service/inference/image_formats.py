@@ -67,50 +67,39 @@ UNKNOWN = Format(
 NOT_A_FORMAT = (DAMAGED_PNG, EMPTY, TEXT, UNKNOWN)
 """What bytes may be that have no format of their own."""
 
-STARTS: tuple[tuple[bytes, Format], ...] = (
-    (PNG_START, PNG),
-    (b"\x89PNG", DAMAGED_PNG),
-    (JPEG_START, JPEG),
-    (b"GIF87a", GIF),
-    (b"GIF89a", GIF),
-    (b"II*\0", TIFF),
-    (b"MM\0*", TIFF),
-    (b"II+\0", Format("a BigTIFF picture", remedy=SAVE_AS_PNG)),
-    (b"MM\0+", Format("a BigTIFF picture", remedy=SAVE_AS_PNG)),
-    (NPY_START, NPY),
-    (ZIP_START, ZIP),
-    (b"PK\x05\x06", ZIP),
-    (b"%PDF-", Format("a PDF document", remedy="save its page as a PNG")),
-    (b"\x1f\x8b\x08", Format("data packed with gzip", remedy=NEVER_UNPACKED)),
-    (b"\xff\x0a", Format("a JPEG XL picture")),
-    (b"\0\0\0\x0cJXL \r\n\x87\n", Format("a JPEG XL picture")),
-    (b"\0\0\0\x0cjP  \r\n\x87\n", Format("a JPEG 2000 picture")),
-    (b"\xff\x4f\xff\x51", Format("a JPEG 2000 picture")),
-    (b"8BPS", Format("a Photoshop document", remedy=SAVE_AS_PNG)),
-    (b"gimp xcf", Format("a GIMP document", remedy="export it as a PNG")),
-    (b"%!PS", Format("a PostScript document", remedy=SAVE_AS_PNG)),
-    (b"\xc5\xd0\xd3\xc6", Format("a PostScript document", remedy=SAVE_AS_PNG)),
-    (b"\0\0\1\0", Format("an icon (.ico)", remedy=SAVE_AS_PNG)),
-    (b"\0\0\2\0", Format("a cursor (.cur)", remedy=SAVE_AS_PNG)),
-    (b"icns", Format("an icon (.icns)", remedy=SAVE_AS_PNG)),
-    (b"qoif", Format("a QOI picture", remedy=SAVE_AS_PNG)),
-    (b"\x76\x2f\x31\x01", Format("an OpenEXR picture", remedy=SAVE_AS_PNG)),
-    (b"SIMPLE  =", Format("a FITS picture", remedy=SAVE_AS_PNG)),
-    (b"FUJIFILM", RAW_PHOTO),
-    (b"IIRO", RAW_PHOTO),
-    (b"IIU\0", RAW_PHOTO),
-    (b"\x1aE\xdf\xa3", VIDEO),
-    (b"FLV\1", VIDEO),
-    (b"\x00\x00\x01\xba", VIDEO),
-    (b"OggS", Format("an Ogg recording", remedy=READ_IT_AS)),
-    (b"ID3", Format("an MP3 recording", remedy=READ_IT_AS)),
-    (b"BZh", Format("data packed with bzip2", remedy=NEVER_UNPACKED)),
-    (b"\xfd7zXZ\0", Format("data packed with xz", remedy=NEVER_UNPACKED)),
-    (b"\x28\xb5\x2f\xfd", Format("data packed with Zstandard", remedy=NEVER_UNPACKED)),
-    (b"7z\xbc\xaf\x27\x1c", Format("a 7z archive", remedy=NEVER_UNPACKED)),
-    (b"Rar!\x1a\x07", Format("a RAR archive", remedy=NEVER_UNPACKED)),
-    (b"\x80\x04\x95", Format("a Python pickle", remedy="send the array as .npy")),
-    (b"\x89HDF\r\n\x1a\n", Format("an HDF5 file", remedy="send the array as .npy")),
+STARTS: tuple[tuple[Format, *tuple[bytes, ...]], ...] = (
+    (PNG, PNG_START),
+    (DAMAGED_PNG, b"\x89PNG"),
+    (JPEG, JPEG_START),
+    (GIF, b"GIF87a", b"GIF89a"),
+    (TIFF, b"II*\0", b"MM\0*"),
+    (Format("a BigTIFF picture", remedy=SAVE_AS_PNG), b"II+\0", b"MM\0+"),
+    (NPY, NPY_START),
+    (ZIP, ZIP_START, b"PK\x05\x06"),
+    (Format("a PDF document", remedy="save its page as a PNG"), b"%PDF-"),
+    (Format("data packed with gzip", remedy=NEVER_UNPACKED), b"\x1f\x8b\x08"),
+    (Format("a JPEG XL picture"), b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"),
+    (Format("a JPEG 2000 picture"), b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"),
+    (Format("a Photoshop document", remedy=SAVE_AS_PNG), b"8BPS"),
+    (Format("a GIMP document", remedy="export it as a PNG"), b"gimp xcf"),
+    (Format("a PostScript document", remedy=SAVE_AS_PNG), b"%!PS", b"\xc5\xd0\xd3\xc6"),
+    (Format("an icon (.ico)", remedy=SAVE_AS_PNG), b"\0\0\1\0"),
+    (Format("a cursor (.cur)", remedy=SAVE_AS_PNG), b"\0\0\2\0"),
+    (Format("an icon (.icns)", remedy=SAVE_AS_PNG), b"icns"),
+    (Format("a QOI picture", remedy=SAVE_AS_PNG), b"qoif"),
+    (Format("an OpenEXR picture", remedy=SAVE_AS_PNG), b"\x76\x2f\x31\x01"),
+    (Format("a FITS picture", remedy=SAVE_AS_PNG), b"SIMPLE  ="),
+    (RAW_PHOTO, b"FUJIFILM", b"IIRO", b"IIU\0"),
+    (VIDEO, b"\x1aE\xdf\xa3", b"FLV\1", b"\x00\x00\x01\xba"),
+    (Format("an Ogg recording"), b"OggS"),
+    (Format("an MP3 recording"), b"ID3"),
+    (Format("data packed with bzip2", remedy=NEVER_UNPACKED), b"BZh"),
+    (Format("data packed with xz", remedy=NEVER_UNPACKED), b"\xfd7zXZ\0"),
+    (Format("data packed with Zstandard", remedy=NEVER_UNPACKED), b"\x28\xb5\x2f\xfd"),
+    (Format("a 7z archive", remedy=NEVER_UNPACKED), b"7z\xbc\xaf\x27\x1c"),
+    (Format("a RAR archive", remedy=NEVER_UNPACKED), b"Rar!\x1a\x07"),
+    (Format("a Python pickle", remedy="send the array as .npy"), b"\x80\x04\x95"),
+    (Format("an HDF5 file", remedy="send the array as .npy"), b"\x89HDF\r\n\x1a\n"),
 )
 PORTABLE = Format("a portable pixmap (PPM, PGM or PBM)", remedy=SAVE_AS_PNG)
 MARKUP = (
@@ -170,15 +159,17 @@ def reads_heif() -> bool:
 def _starts() -> dict[bytes, list[tuple[bytes, Format]]]:
     """Return the signatures by their first byte."""
     grouped: dict[bytes, list[tuple[bytes, Format]]] = {}
-    for start, found in STARTS:
-        grouped.setdefault(start[:1], []).append((start, found))
+    for found, *starts in STARTS:
+        for start in starts:
+            grouped.setdefault(start[:1], []).append((start, found))
     return grouped
 
 
 @cache
 def _chance() -> set[Format]:
     """Return the formats whose signature has fewer than four bytes that are not zero."""
-    short = {it for start, it in STARTS if not it.decoder and len(start.strip(b"\0")) < 4}
+    unread = (row for row in STARTS if not row[0].decoder)
+    short = {it for it, *starts in unread if min(len(each.strip(b"\0")) for each in starts) < 4}
     return short | {PORTABLE}
 
 
