@@ -13,7 +13,6 @@ from mlp_client import (
     JobFailed,
     NotFoundError,
     WaitTimeout,
-    job_changes,
 )
 from mlp_client.records import Event
 from tests.support.fake_service import (
@@ -31,9 +30,7 @@ T = TypeVar("T")
 DONE = make_job("job_1", "succeeded", done=3)
 
 
-@pytest.fixture(autouse=True)
-def _quick_polls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_changes, "POLL_SECONDS", 0.01)
+pytestmark = pytest.mark.usefixtures("quick_polls")
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

@@ -6,13 +6,11 @@ import sys
 import tomllib
 import venv
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import QUICK
 from tests.support.server_process import Server
 
 ROOT = Path(__file__).parents[2]
@@ -136,14 +134,6 @@ def with_client(client_wheel: Path, tmp_path_factory: pytest.TempPathFactory) ->
 def with_base(service_wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
     """An environment with the base install of the service: no extra."""
     return installed(service_wheel, tmp_path_factory.mktemp("base"))
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, datasets_dir: Path) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("trained") / "data", datasets_dir).start()
-    server.wait(server.submit(**QUICK), "succeeded")
-    yield server
-    server.stop()
 
 
 def own_service(folder: Path) -> None:

@@ -10,18 +10,8 @@ import pytest
 from PIL import Image
 
 from mlp_client import AsyncClient, Client
-from tests.conftest import QUICK
 from tests.support.server_process import Server
 from tests.support.socket_relay import relay
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, datasets_dir: Path) -> Iterator[Server]:
-    """A server whose model `latest` reads most digits."""
-    server = Server(tmp_path_factory.mktemp("trained") / "data", datasets_dir).start()
-    server.wait(server.submit(**QUICK), "succeeded")
-    yield server
-    server.stop()
 
 
 def pixels_of(client: Client, count: int) -> list[list[list[int]]]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
-from mlp_client import JobCancelled, JobFailed, NotFoundError, WaitTimeout, job_changes
+from mlp_client import JobCancelled, JobFailed, NotFoundError, WaitTimeout
 from mlp_client.records import Job
 from mlp_client.watch import follow
 from tests.support.fake_service import (
@@ -25,9 +25,7 @@ from tests.support.fake_service import (
 DONE = make_job("job_1", "succeeded", done=3)
 
 
-@pytest.fixture(autouse=True)
-def _quick_polls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_changes, "POLL_SECONDS", 0.01)
+pytestmark = pytest.mark.usefixtures("quick_polls")
 
 
 def follow_to_the_end(service: FakeService) -> list[Job]:
