@@ -67,14 +67,12 @@ SELECT {FINISHED_COLUMNS} FROM jobs WHERE learned = TRUE AND finish_number <= :u
     AND newer.learned = TRUE AND newer.finish_number > jobs.finish_number
 )) AND (EXISTS (
     SELECT 1 FROM jobs AS better WHERE better.owner = jobs.owner
-    AND better.learned = TRUE AND (better.test_accuracy > jobs.test_accuracy OR (
-        better.test_accuracy = jobs.test_accuracy AND better.finish_number > jobs.finish_number
-    ))
+    AND better.learned = TRUE
+    AND (better.test_accuracy, better.finish_number) > (jobs.test_accuracy, jobs.finish_number)
 ) OR EXISTS (
     SELECT 1 FROM jobs AS better WHERE better.owner IS NULL AND jobs.owner IS NULL
-    AND better.learned = TRUE AND (better.test_accuracy > jobs.test_accuracy OR (
-        better.test_accuracy = jobs.test_accuracy AND better.finish_number > jobs.finish_number
-    ))
+    AND better.learned = TRUE
+    AND (better.test_accuracy, better.finish_number) > (jobs.test_accuracy, jobs.finish_number)
 )) ORDER BY finish_number LIMIT :most
 """  # noqa: S608
 DELETE = "DELETE FROM jobs WHERE id IN ({ids})"

@@ -66,6 +66,9 @@ jobs = Table(
     Index("ix_jobs_owner_state_finish_number", "owner", "state", "finish_number"),
     Index("ix_jobs_learned_finish_number", "learned", "finish_number"),
     Index("ix_jobs_owner_learned_finish_number", "owner", "learned", "finish_number"),
+    Index(
+        "ix_jobs_owner_learned_test_accuracy", "owner", "learned", "test_accuracy", "finish_number"
+    ),
     sqlite_autoincrement=True,
 )
 

@@ -402,3 +402,5 @@ def test_jobs_to_prune_are_found_by_indexes(database: Database, statement: str) 
     plan = query(database, f"EXPLAIN QUERY PLAN {statement}", **values)
     steps = [row[-1] for row in plan]
     assert not [step for step in steps if step.startswith(("SCAN jobs", "USE TEMP"))], steps
+    compared = [step for step in steps if " newer " in step or " better " in step]
+    assert all("COVERING INDEX" in step for step in compared), "no row is read to be compared"
