@@ -88,7 +88,6 @@ class Components:
             jobs=self.jobs,
             models=ModelCache(self.jobs, CheckpointStore(artifacts)),
             datasets=DatasetStore(datasets_dir),
-            artifacts=artifacts,
             limits=_limits(settings),
             event_feed=self.event_feed,
             wake=self.dispatcher.wake,

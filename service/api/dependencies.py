@@ -9,7 +9,6 @@ from fastapi import Depends, Request
 from service.domain.cost import Limits
 from service.domain.principal import Principal
 from service.inference.model_cache import ModelCache
-from service.store.artifacts import Artifacts
 from service.store.datasets import DatasetStore
 from service.store.jobs import JobStore
 from service.store.stored_job import StoredEvent, StoredJob
@@ -31,7 +30,6 @@ class Services:
     jobs: JobStore
     models: ModelCache
     datasets: DatasetStore
-    artifacts: Artifacts
     limits: Limits
     event_feed: EventFeed
     wake: Callable[[], None]

@@ -213,7 +213,6 @@ def get_job(services: ServicesDep, request: Request, job: JobId) -> Response:
 def delete_job(services: ServicesDep, job: JobId) -> None:
     """Delete a job with its epochs and weights; the answer is 409 while it has a worker."""
     services.jobs.delete(job)
-    services.artifacts.delete_folder(job)
 
 
 class ActionConvertor(StringConvertor):

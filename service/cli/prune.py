@@ -69,11 +69,16 @@ def _expendable(queue: "Queue", artifacts: "LocalArtifacts", keep: int) -> Itera
 
 
 def _delete(queue: "Queue", artifacts: "LocalArtifacts", keep: int) -> Iterator[Pruned]:
-    while gone := queue.prune(keep):
-        for job in gone:  # its row is deleted, so nothing reads or writes its files any more
-            size = artifacts.folder_bytes(job.id)
+    from service.store.queue import PRUNED_TOGETHER
+
+    while going := queue.expendable(keep, most=PRUNED_TOGETHER):
+        # Measured first: once the rows are gone, a server deletes the files, too.
+        sizes = {job.id: artifacts.folder_bytes(job.id) for job in going}
+        gone = queue.prune(keep)
+        for job in gone:
             artifacts.delete_folder(job.id)
-            yield Pruned(job, size)
+            yield Pruned(job, sizes.get(job.id, 0))
+        queue.forget([job.id for job in gone])
 
 
 def _report(pruned: list[Pruned], keep: int, *, dry_run: bool, as_json: bool) -> None:

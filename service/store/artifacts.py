@@ -47,5 +47,5 @@ class Artifacts(Protocol):
         ...
 
     def delete_folder(self, job: str) -> None:
-        """Delete all artifacts of a job."""
+        """Delete all artifacts of a job durably."""
         ...

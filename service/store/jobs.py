@@ -11,6 +11,7 @@ from typing import Any
 from service.domain.errors import JobNotFound, NoLatestModel, WrongMove
 from service.domain.job_state import WITH_WORKER, State
 from service.store.checkpoints import CheckpointRef, checkpoint_refs
+from service.store.deletion import delete_jobs
 from service.store.idempotency import find_answer, keep_answer
 from service.store.job_list import newest_jobs
 from service.store.sql.connector import Connector
@@ -56,7 +57,6 @@ RETURNING {JOB_COLUMNS}
 """  # noqa: S608  names of our own
 FIND = "SELECT " + JOB_COLUMNS + " FROM jobs WHERE id = :id{own}"  # noqa: S608
 LOCK = lock_statement("id = :id{own}")
-DELETE = "DELETE FROM jobs WHERE number = :number"
 COUNT_AHEAD = "SELECT count(*) AS ahead FROM jobs WHERE state = 'queued' AND number < :number"
 COUNT_BY_STATE = "SELECT state, count(*) AS jobs FROM jobs WHERE 1 = 1{own} GROUP BY state"
 NEWS = "SELECT id, event_count, heartbeat, state FROM jobs WHERE id IN ({ids}){own}"
@@ -191,7 +191,7 @@ class JobStore:
             return _placed_job(transaction, self._find(transaction, id_))
 
     def delete(self, id_: str) -> None:
-        """Delete a job and everything stored about it.
+        """Delete a job and all its rows; the dispatcher deletes its artifacts.
 
         Raises:
             WrongMove: a worker trains it; cancel it first.
@@ -202,7 +202,7 @@ class JobStore:
             state = State(row["state"])
             if state in WITH_WORKER:
                 raise WrongMove("delete", row["state"], _allowed(state))
-            transaction.execute(DELETE, number=row["number"])
+            delete_jobs(transaction, [id_])
 
     def epochs(self, id_: str, after: int = 0, last: int = MAX_NUMBER) -> list[EpochRecord]:
         """Return the finished epochs with numbers above `after`, up to `last`."""

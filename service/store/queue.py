@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from service.domain.job_state import FINAL, WITH_WORKER, State
+from service.store.deletion import delete_jobs, deleted_jobs, forget_deleted
 from service.store.sql.connector import Connector
 from service.store.sql.transaction import Transaction
 from service.store.sql.values import in_list, now
@@ -75,7 +76,6 @@ SELECT {FINISHED_COLUMNS} FROM jobs WHERE learned = TRUE AND finish_number <= :u
     AND (better.test_accuracy, better.finish_number) > (jobs.test_accuracy, jobs.finish_number)
 )) ORDER BY finish_number LIMIT :most
 """  # noqa: S608
-DELETE = "DELETE FROM jobs WHERE id IN ({ids})"
 MAX_NUMBER = 2**63 - 1
 
 
@@ -215,15 +215,24 @@ class Queue:
     def prune(self, keep: int, until: int = MAX_NUMBER) -> list[FinishedJob]:
         """Delete the first few of the `expendable` jobs, and return them.
 
-        Their artifacts are to be deleted next.
+        Their artifacts are to be deleted next, which the dispatcher does.
         """
         if not self.expendable(keep, until, 1):
             return []
         with self._connector.write() as transaction:
             if gone := _expendable(transaction, keep, until, PRUNED_TOGETHER):
-                listed, parameters = in_list("id", [job.id for job in gone])
-                transaction.execute(DELETE.replace("{ids}", listed), **parameters)
+                delete_jobs(transaction, [job.id for job in gone])
         return gone
+
+    def deleted(self) -> list[str]:
+        """Return deleted jobs whose artifacts may still be there: at most a hundred."""
+        with self._connector.read() as transaction:
+            return deleted_jobs(transaction)
+
+    def forget(self, deleted: Collection[str]) -> None:
+        """Forget deleted jobs, because their artifacts are gone."""
+        with self._connector.write() as transaction:
+            forget_deleted(transaction, deleted)
 
 
 def _expendable(transaction: Transaction, keep: int, until: int, most: int) -> list[FinishedJob]:

@@ -6,15 +6,37 @@ from service.domain.errors import StoreBroken
 from service.store.artifacts import Artifacts
 from service.store.queue import Queue
 
+ADVICE = (
+    "The database does not know this job: the folder was copied here, the database was replaced, "
+    "or an earlier version was killed while it deleted the job. Delete the folder if nobody needs "
+    "it."
+)
+
 logger = structlog.get_logger(__name__)
 
 
+def delete_folders(queue: Queue, artifacts: Artifacts) -> None:
+    """Delete the artifacts of jobs that have been deleted, by this process or another one.
+
+    Raises:
+        StoreBroken: the database can't be read or written.
+
+    """
+    deleted = queue.deleted()
+    for job in deleted:
+        artifacts.delete_folder(job)
+    if deleted:
+        queue.forget(deleted)
+
+
 def collect_all(queue: Queue, artifacts: Artifacts) -> None:
-    """Collect the garbage of every job that has a folder.
+    """Collect the garbage of every job that has a folder, or had one when it was deleted.
 
     If the store fails, the rest of the garbage is left until the next start of a dispatcher.
     """
     try:
+        while queue.deleted():
+            delete_folders(queue, artifacts)
         for job in artifacts.folders():
             collect(queue, artifacts, job, delete_if_unknown=False)
     except (StoreBroken, OSError) as exc:
@@ -40,7 +62,7 @@ def collect(queue: Queue, artifacts: Artifacts, job: str, *, delete_if_unknown: 
         if delete_if_unknown:
             artifacts.delete_folder(job)
         else:
-            logger.warning("artifacts_of_unknown_job", job=job)
+            logger.warning("artifacts_of_unknown_job", job=job, advice=ADVICE)
         return
     attempt, final, named = known
     for key in keys:

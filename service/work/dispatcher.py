@@ -66,7 +66,7 @@ class Dispatcher:
         self._queue = queue
         self._launcher = launcher
         self._artifacts = artifacts
-        self._retention = None if keep_jobs is None else Retention(queue, artifacts, keep_jobs)
+        self._retention = None if keep_jobs is None else Retention(queue, keep_jobs)
         self._clock = clock
         self._lock_watchdog = lock_watchdog
         self._back_off = BackOff(clock)
@@ -155,6 +155,7 @@ class Dispatcher:
             self._sweep(active)
             if self._retention:
                 self._retention.sweep()
+            artifact_gc.delete_folders(self._queue, self._artifacts)
         self._claim_and_launch()
 
     def drain(self) -> None:

@@ -1,11 +1,10 @@
-"""Deletes the finished jobs beyond the number that is kept, with their artifacts."""
+"""Deletes the finished jobs beyond the number that is kept."""
 
 from collections import deque
 
 import structlog
 
-from service.store.artifacts import Artifacts
-from service.store.queue import FinishedJob, Queue
+from service.store.queue import Queue
 
 GRACE_SWEEPS = 15
 """A job that has just ended is left alone for so many sweeps, so that the clients that follow it
@@ -17,8 +16,8 @@ logger = structlog.get_logger(__name__)
 class Retention:
     """Deletes finished jobs beyond the first `keep`, a few in each sweep of the dispatcher."""
 
-    def __init__(self, queue: Queue, artifacts: Artifacts, keep: int) -> None:
-        self._queue, self._artifacts, self._keep = queue, artifacts, keep
+    def __init__(self, queue: Queue, keep: int) -> None:
+        self._queue, self._keep = queue, keep
         self._last_finishes: deque[int] = deque(maxlen=GRACE_SWEEPS + 1)
         """The number of the job that had ended last at each of the last sweeps, oldest first."""
 
@@ -31,13 +30,5 @@ class Retention:
         """
         self._last_finishes.append(self._queue.last_finish())
         if len(self._last_finishes) > GRACE_SWEEPS:
-            for job in prune(self._queue, self._artifacts, self._keep, self._last_finishes[0]):
+            for job in self._queue.prune(self._keep, self._last_finishes[0]):
                 logger.info("job_pruned", job=job.id, owner=job.owner, state=job.state)
-
-
-def prune(queue: Queue, artifacts: Artifacts, keep: int, until: int) -> list[FinishedJob]:
-    """Delete a few finished jobs as a client would: their rows first, then their artifacts."""
-    gone = queue.prune(keep, until)
-    for job in gone:
-        artifacts.delete_folder(job.id)
-    return gone

@@ -144,6 +144,7 @@ def dispatch(database: Database) -> None:
     queue.active()
     queue.lose(found.job, found.attempt, "no heartbeat")
     queue.prune(5)
+    queue.forget(queue.deleted())
     queue.named_artifacts(found.job)
 
 

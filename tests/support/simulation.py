@@ -141,7 +141,6 @@ class World:
         try:
             if action == "delete":
                 self.jobs.delete(job)
-                self.dataset_store.delete_folder(job)
             else:
                 self.jobs.act(action, job)
         except (WrongMove, JobNotFound, StoreFull) as exc:

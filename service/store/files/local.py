@@ -2,12 +2,13 @@
 
 import contextlib
 import hashlib
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from service.domain.errors import Damaged, StoreBroken
-from service.store.durable_files import make_directory, store_error, write_atomic
+from service.store.durable_files import make_directory, store_error, sync, write_atomic
 
 
 class LocalArtifacts:
@@ -58,13 +59,16 @@ class LocalArtifacts:
 
     def folder_bytes(self, job: str) -> int:
         total = 0
-        for path in (self._root / job).rglob("*"):
-            with contextlib.suppress(FileNotFoundError):  # a worker has replaced it meanwhile
-                total += path.stat().st_size if path.is_file() else 0
+        for folder, _, names in os.walk(self._root / job):
+            for name in names:
+                with contextlib.suppress(FileNotFoundError):  # replaced or deleted meanwhile
+                    total += Path(folder, name).stat().st_size
         return total
 
     def delete_folder(self, job: str) -> None:
         shutil.rmtree(self._root / job, ignore_errors=True)
+        with contextlib.suppress(OSError):  # nothing has been stored yet
+            sync(self._root)
 
     def _path(self, key: str) -> Path:
         path = self._root / key

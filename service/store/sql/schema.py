@@ -103,6 +103,12 @@ checkpoints = Table(
     sqlite_autoincrement=True,
 )
 
+deleted_jobs = Table(
+    "deleted_jobs",
+    metadata,
+    Column("id", String(64), primary_key=True, comment="its artifacts may still be there"),
+)
+
 events = Table(
     "events",
     metadata,

@@ -16,6 +16,7 @@ from service.store.sql.database import Database
 from tests.service.conftest import URL
 from tests.support.job_records import DEFAULT_SPEC, stored_epoch
 from tests.support.live_service import Live, claimed, epoch, fail, record, settings, succeed
+from tests.support.server_process import eventually
 
 JSON = {"Content-Type": "application/json"}
 
@@ -177,7 +178,7 @@ def test_a_deleted_job_and_its_files_no_longer_exist(api: TestClient, data_dir: 
     assert (answer.status_code, answer.content) == (204, b"")
     assert api.get(f"/v1/jobs/{job}").status_code == 404
     assert api.delete(f"/v1/jobs/{job}").status_code == 404
-    assert not folder.exists()
+    eventually(lambda: not folder.exists(), "the dispatcher to delete the files")
 
 
 def test_epochs_are_listed_from_the_one_that_follows_after(

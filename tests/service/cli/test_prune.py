@@ -2,6 +2,9 @@
 
 import json
 import re
+import subprocess
+import sys
+import time
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +14,10 @@ from alembic import command
 
 from service.store.files.local import LocalArtifacts
 from service.store.jobs import JobStore
+from service.store.queue import Queue
 from service.store.sql.database import Database
 from service.store.sql.migrate import migrations
+from service.work import artifact_gc
 from tests.support.command_line import run, usage_error
 from tests.support.job_records import in_state, query, succeed
 
@@ -78,6 +83,30 @@ def test_more_jobs_than_one_transaction_deletes_are_deleted(data: Data) -> None:
         in_state(data.database, "cancelled")
     assert run("jobs", "prune", "--keep", "0", "--data-dir", data.directory).exit_code == 0
     assert data.left() == {data.best, data.latest, data.running}
+
+
+def test_what_a_killed_command_leaves_is_deleted_by_the_next_server(data: Data) -> None:
+    artifacts = LocalArtifacts(data.directory / "jobs")
+    for _ in range(80):
+        artifacts.put(f"{in_state(data.database, 'cancelled')}/1/1-0.safetensors", b"x")
+    for _ in range(3):
+        kill_while_it_prunes(data, artifacts)
+    assert len(data.left()) > 3, "every command was killed before it was done"
+    artifact_gc.collect_all(Queue(data.database), artifacts)
+    rows = query(data.database, "SELECT id FROM jobs ORDER BY id")
+    assert artifacts.folders() == [id_ for (id_,) in rows]
+
+
+def kill_while_it_prunes(data: Data, artifacts: LocalArtifacts) -> None:
+    """Let a command delete the files of some jobs, and kill it at whatever line it is."""
+    before = len(artifacts.folders())
+    options = ("jobs", "prune", "--keep", "0", "--data-dir", str(data.directory))
+    process = subprocess.Popen([sys.executable, "-m", "service", *options])
+    while len(artifacts.folders()) == before:
+        assert process.poll() is None
+        time.sleep(0.001)
+    process.kill()
+    process.wait()
 
 
 def test_json_is_one_line_for_each_job(data: Data) -> None:

@@ -3,10 +3,13 @@
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from mlp_client.job_state import State
 from service.domain.errors import StoreBroken
 from service.store.attempts import FAILED, STOPPED, SUCCEEDED, Attempt
+from service.work.dispatcher import SWEEP_SECONDS
+from tests.conftest import submit
 from tests.support.dispatcher_harness import DispatcherHarness, run_and_stop
 from tests.support.job_records import BAD, SHUTDOWN, saved
 
@@ -94,12 +97,45 @@ def test_a_new_dispatcher_deletes_garbage_of_the_old_one(
     assert files_left(harness, over) == set()
 
 
-def test_a_new_dispatcher_leaves_folders_of_unknown_jobs_alone(
+def test_a_new_dispatcher_leaves_folders_of_unknown_jobs_alone_and_says_what_to_do(
     harness: DispatcherHarness, fast_polling: None
 ) -> None:
     harness.artifacts.put("job_of_another_database/1/0-1.safetensors", b"x")
-    run_and_stop(harness.with_new_dispatcher())
+    with capture_logs() as logs:
+        run_and_stop(harness.with_new_dispatcher())
     assert list(harness.artifacts.keys("job_of_another_database"))
+    [warning] = [line for line in logs if line["event"] == "artifacts_of_unknown_job"]
+    assert warning["job"] == "job_of_another_database"
+    assert "Delete the folder if nobody needs it" in warning["advice"]
+
+
+def test_files_of_a_deleted_job_are_deleted_by_whichever_dispatcher_comes_next(
+    harness: DispatcherHarness, fast_polling: None
+) -> None:
+    """More than it deletes in one sweep, as after a client that has deleted many."""
+    ids = [submit(harness.jobs) for _ in range(150)]
+    for job in ids:
+        harness.artifacts.put(f"{job}/1/0-1.safetensors", b"x")
+    for job in ids[1:]:
+        harness.jobs.delete(job)
+    harness.artifacts.put("job_of_another_database/1/0-1.safetensors", b"x")
+    with capture_logs() as logs:
+        run_and_stop(harness.with_new_dispatcher())
+    assert harness.artifacts.folders() == [ids[0], "job_of_another_database"]
+    assert [line["job"] for line in logs if "unknown" in line["event"]] == [
+        "job_of_another_database"
+    ]
+    assert harness.queue.deleted() == []
+
+
+def test_a_running_dispatcher_deletes_the_files_of_deleted_jobs(harness: DispatcherHarness) -> None:
+    kept, deleted = submit(harness.jobs), submit(harness.jobs)
+    for job in (kept, deleted):
+        harness.artifacts.put(f"{job}/1/0-1.safetensors", b"x")
+    harness.jobs.delete(deleted)
+    harness.step(SWEEP_SECONDS)
+    assert harness.artifacts.folders() == [kept]
+    assert harness.queue.deleted() == []
 
 
 def test_the_log_of_an_ended_job_is_kept(harness: DispatcherHarness, tmp_path: Path) -> None:
