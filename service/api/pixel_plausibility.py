@@ -20,6 +20,8 @@ PERIOD = 24
 """A multiple of all item sizes: a blank margin repeats itself after this many bytes."""
 FEW = 8
 """Fewer numbers than this prove nothing."""
+LONGISH = 2
+"""The most that one side of a large picture without a shape is longer than the other."""
 LANES = 3
 """A digit reaches at least this many of the columns in which numbers of several bytes begin."""
 SMALLEST, LARGEST = 2.0**-17, 256.0
@@ -75,13 +77,15 @@ def _side(telling: memoryview, items: int, size: int) -> int:
 
 def _is_one_picture(telling: memoryview, width: int, usual: int) -> bool:
     """Return whether rows of `width` bytes are more alike than rows of the usual width."""
-    if width <= usual:
-        return False
-    if len(telling) < 2 * width:
-        return False
-    pixels = np.frombuffer(telling[: max(SAMPLE, width * SIDE)], np.uint8).astype(np.int16)
-    as_one, as_many = (float(np.abs(pixels[w:] - pixels[:-w]).mean()) for w in (width, usual))
-    return as_one < as_many / 2
+    return width > usual and _unlike(telling, width, width) < _unlike(telling, usual, width) / 2
+
+
+def _unlike(telling: memoryview, width: int, widest: int) -> float:
+    """Return how much rows of `width` bytes differ; infinity if there are less than two rows."""
+    pixels = np.frombuffer(telling[: max(SAMPLE, widest * SIDE)], np.uint8).astype(np.int16)
+    if len(pixels) < 2 * widest:
+        return math.inf
+    return float(np.abs(pixels[width:] - pixels[:-width]).mean())
 
 
 def _remedy(reading: Reading, side: int, items: int) -> str:
@@ -94,11 +98,15 @@ def _remedy(reading: Reading, side: int, items: int) -> str:
 
 
 def _one_large_picture(telling: memoryview, size: int) -> str | None:
-    """Recognise one square picture by its rows, which are more alike than those of 28 pixels."""
-    side = math.isqrt(size)
-    if side**2 == size and _is_one_picture(telling, side, SIDE):
-        return f"one picture of {side}x{side}; declare it with ?shape={side},{side}"
-    return None
+    """Recognise one picture by its rows, which are more alike than those of 28 pixels."""
+    # Equal pictures of 28x28 are alike at any multiple of their size.
+    first, last = math.isqrt(size // LONGISH), math.isqrt(size * LONGISH)
+    widths = [w for w in range(max(first, SIDE + 1), last + 1) if size % w == 0 and w % ROW]
+    width = min(widths, key=lambda each: _unlike(telling, each, last), default=SIDE)
+    if not _is_one_picture(telling, width, SIDE):
+        return None
+    height = size // width
+    return f"one picture of {height}x{width}; declare it with ?shape={height},{width}"
 
 
 # --- Numbers --------------------------------------------------------------------------------------

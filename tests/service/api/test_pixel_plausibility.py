@@ -121,6 +121,24 @@ def test_a_large_canvas_is_recognised_although_it_begins_with_a_blank_margin(
     assert found.endswith(remedy)
 
 
+@pytest.mark.parametrize("shape", [(56, 84), (84, 56), (98, 80), (420, 560), (640, 392)])
+@pytest.mark.parametrize("inverted", [False, True])
+def test_a_grey_canvas_that_is_not_square_is_recognised(
+    shape: tuple[int, int], inverted: bool
+) -> None:
+    height, width = shape
+    box = (width * 0.3, height * 0.2, width * 0.7, height * 0.8)
+    canvas = np.asarray(seven((width, height), box, max(3, width // 14)))
+    found = other_reading((255 - canvas if inverted else canvas).tobytes())
+    assert found == f"one picture of {height}x{width}; declare it with ?shape={height},{width}"
+
+
+def test_the_same_digit_many_times_is_not_taken_for_one_picture() -> None:
+    for digit in mnist("t10k")[:200]:
+        for count in (2, 3, 6, 24, 96):
+            assert other_reading(digit.tobytes() * count) is None
+
+
 def test_several_pictures_may_also_be_one_that_is_not_square() -> None:
     canvas = np.asarray(seven((560, 420), (200, 100, 360, 300), 36))
     for pixels, remedy in (
