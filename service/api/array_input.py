@@ -32,6 +32,8 @@ SIDE, ROW = MNIST_SIDE, MNIST_SIDE**2
 LARGEST = 4_000_000
 """The most pixels of a picture that comes as numbers."""
 CHANNELS = (3, 4)
+SLENDER = 32
+"""The most that a picture is longer than wide: a thin 1, cut out along its edges, reaches 25."""
 ACCEPTED = (
     "Send uint8 0-255 or floats 0-1, of shape (28, 28), (784,), (n, 28, 28) or (n, 784); pictures "
     "of other sizes as (h, w) or (n, h, w), in colour as (h, w, 3) or (n, h, w, 3)"
@@ -102,7 +104,17 @@ def _check_size(count: int, height: int, width: int) -> None:
 
 
 def _layout(shape: tuple[int, ...]) -> Layout | None:
-    """Return what the axes are, or None if that is not plain."""
+    """Return what the axes are, or None if that is not plain.
+
+    Rows of, say, 3072 numbers are pictures whose shape nobody knows, and no lines of a picture.
+    """
+    layout = _axes(shape)
+    if layout and max(layout.shape[1:3]) > SLENDER * min(layout.shape[1:3]):
+        return None
+    return layout
+
+
+def _axes(shape: tuple[int, ...]) -> Layout | None:
     if len(shape) == 4 and 0 not in shape and (shape[3] in CHANNELS or shape[1] in CHANNELS):
         if shape[3] in CHANNELS:
             return Layout(shape)
@@ -115,11 +127,12 @@ def _layout(shape: tuple[int, ...]) -> Layout | None:
 def _of_three(shape: tuple[int, ...]) -> Layout | None:
     """Return the layout of (h, w, channels), (n, h, w) or (1, h, w).
 
-    (3, h, w) may be one picture in colour or three grey ones, unless h and w are 28.
+    (3, h, w) may be one picture in colour or three grey ones, unless h and w are 28. (28, 28, n)
+    is rather n pictures along the last axis than 28 pictures.
     """
     if shape[2] in CHANNELS:
         return Layout((1, *shape))
-    return None if shape[0] in CHANNELS else Layout(shape)
+    return None if shape[0] in CHANNELS or shape[:2] == (SIDE, SIDE) else Layout(shape)
 
 
 def _of_grey(shape: tuple[int, ...]) -> Layout | None:
