@@ -4,7 +4,7 @@ import os
 import shutil
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -22,6 +22,9 @@ from service.store.sql.database import Database
 from service.store.sql.migrate import migrate
 from tests.support.campaign import SUITES, Campaign
 from tests.support.server_process import Server
+
+if TYPE_CHECKING:
+    from tests.support.keyed_service import SharedService
 
 # One epoch of this takes a tenth of a second.
 QUICK = {"preset": "linear", "batch_size": 4096, "epochs": 1}
@@ -160,6 +163,19 @@ def idle_server(tmp_path: Path, datasets_dir: Path) -> Iterator[Server]:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="module")
+def shared(
+    tmp_path_factory: pytest.TempPathFactory, empty_database: Path, datasets_dir: Path
+) -> Iterator["SharedService"]:
+    """A service with keys of two owners, a job of each, and one of nobody."""
+    from tests.support.keyed_service import shared_service  # which imports this file
+
+    data_dir = tmp_path_factory.mktemp("shared")
+    shutil.copy(empty_database, data_dir)
+    with shared_service(data_dir, datasets_dir) as service:
+        yield service
 
 
 def submit(jobs: JobStore, **fields: Any) -> str:

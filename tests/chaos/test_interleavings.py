@@ -106,7 +106,7 @@ class Orders(RuleBasedStateMachine):
     @invariant()
     def all_is_right(self) -> None:
         if hasattr(self, "world"):
-            self.world.look()
+            self.world.rules.look()
 
     def teardown(self) -> None:
         if hasattr(self, "world"):

@@ -5,20 +5,16 @@ Real: the store, its transactions, the dispatchers. Played: the clock, the proce
 SQLite lets one transaction happen after the other, so actors take turns between transactions;
 a dispatcher's round may also be interrupted by other actors' turns, or by its own crash.
 
-It is longer than other files because all actors read and change the same world.
-
     .venv/bin/python -m tests.support.simulation 4711
 
 prints the story of seed 4711, and what is wrong with it, if anything is.
 """
 
-import json
 import random
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -27,13 +23,12 @@ from mlp_client.job_spec import Spec
 from mlp_client.job_state import FINAL, State
 from service.api.job_records import new_job
 from service.domain.cost import Cost
-from service.domain.errors import JobNotFound, NoLatestModel, Replaced, StoreFull, WrongMove
-from service.store.attempts import KEPT_CHECKPOINTS
+from service.domain.errors import JobNotFound, Replaced, StoreFull, WrongMove
 from service.store.jobs import JobStore
-from service.store.queue import MAX_LOST_WORKERS
 from service.work import lost_workers
 from service.work.dispatcher import Dispatcher
 from service.work.exit_codes import STORE_EXIT
+from tests.support.simulation_rules import ROWS, Rules
 from tests.support.stage import (
     BATCHES,
     EPOCHS,
@@ -58,29 +53,6 @@ DEADLY = 0.02
 SPEC = Spec(epochs=EPOCHS)
 FREE = Cost(parameters=1, bytes=1, flops=1.0, seconds=1.0)
 NEW_JOB = new_job(SPEC, FREE, BATCHES)
-# ARCHITECTURE.md, "The life of a job".
-MOVES = {
-    None: {"queued"},
-    "queued": {"running", "paused", "cancelled"},
-    "running": {"pausing", "cancelling", "queued", "succeeded", "failed"},
-    "pausing": {"running", "cancelling", "paused", "succeeded", "failed"},
-    "paused": {"queued", "cancelled"},
-    "cancelling": {"cancelled"},
-}
-ROWS = """SELECT number, id, state, attempt, lost_workers, epochs_done, batches_done, event_count,
-    json_extract(reason, '$.code'), heartbeat, handle FROM jobs"""
-EVENTS = "SELECT number, type, data FROM events WHERE job = ? AND number > ? ORDER BY number"
-
-
-@dataclass
-class Seen:
-    """What the last look found of a job."""
-
-    row: tuple[Any, ...]
-    state: str | None = None
-    attempt: int = 0
-    events: int = 0
-    epochs: int = 0
 
 
 class World:
@@ -98,7 +70,7 @@ class World:
         self.trained: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
         """The farthest cursor of each job, also of one whose client was told that it failed."""
         self._names: dict[str, int] = {}
-        self._seen: dict[str, Seen] = {}
+        self.rules = Rules(self)
         self._turns: list[int] = []  # the dispatchers whose rounds are under way
         self._calm = False
         self._deadly = self.rng.random() < DEADLY
@@ -272,7 +244,7 @@ class World:
         self.submit()
         for _ in range(steps):
             self.anything()
-            self.look()
+            self.rules.look()
         self.settle()
 
     def settle(self) -> None:
@@ -284,18 +256,18 @@ class World:
             self.round(turn, 1.0)
             while any(not worker.frozen for worker in self.machine.alive()):
                 self.work(0)
-            self.look()
+            self.rules.look()
             if self._is_settled():
                 break
         assert self._is_settled(), "faults have stopped, but the jobs do not come to their ends"
-        self._check_ends()
+        self.rules.check_ends()
 
     def _is_settled(self) -> bool:
         ends = (*FINAL, State.PAUSED)
         rows = self.stage.raw.execute("SELECT state FROM jobs").fetchall()
         return all(state in ends for (state,) in rows) and not self.machine.alive()
 
-    # --- What must hold ---
+    # --- What the others ask ---
 
     def is_current(self, worker: Worker) -> bool:
         return _is_current(worker, self.row(worker.job))
@@ -303,77 +275,9 @@ class World:
     def row(self, job: str) -> Any:
         return self.stage.raw.execute(f"{ROWS} WHERE id = ?", (job,)).fetchone()
 
-    def look(self) -> None:
-        """Check each job that has changed since the last look."""
-        for row in self.stage.raw.execute(ROWS).fetchall():
-            seen = self._seen.setdefault(row[1], Seen(()))
-            if row != seen.row:
-                self._check_row(row, seen)
-                self._check_events(row, seen)
-                seen.row = row
-
-    def _check_row(self, row: tuple[Any, ...], seen: Seen) -> None:
-        number, id_, state, _, lost_workers, epochs_done, batches_done, _, code, *_ = row
-        assert state in list(State)
-        assert 0 <= lost_workers <= MAX_LOST_WORKERS, f"{lost_workers} lost workers"
-        assert lost_workers < MAX_LOST_WORKERS or state == "failed", "five lost workers end a job"
-        if (state, code) == ("failed", "worker_lost"):
-            assert lost_workers == MAX_LOST_WORKERS, f"given up after {lost_workers} lost workers"
-        assert (epochs_done, batches_done) <= self.trained[id_], "ahead of what was trained"
-        found = self.stage.raw.execute("SELECT key FROM checkpoints WHERE job = ?", (number,))
-        keys = [key for (key,) in found]
-        assert len(keys) <= KEPT_CHECKPOINTS, f"{len(keys)} checkpoints"
-        assert set(keys) <= self.dataset_store.files.keys(), (
-            "a row names a checkpoint that is not there"
-        )
-
-    def _check_events(self, row: tuple[Any, ...], seen: Seen) -> None:
-        """Check the events since the last look: numbers, moves, attempts, epochs."""
-        number, _, state, attempt, _, _, _, count, *_ = row
-        for event, type_, data in self.stage.raw.execute(EVENTS, (number, seen.events)).fetchall():
-            assert event == seen.events + 1, f"event {event} comes after {seen.events}"
-            seen.events = event
-            if type_ == "epoch":
-                seen.epochs += 1
-                assert json.loads(data)["epoch"] == seen.epochs, "epochs come once and in order"
-            elif type_ == "state":
-                self._check_move(json.loads(data), seen)
-        assert (count, state, attempt) == (seen.events, seen.state, seen.attempt)
-
-    def _check_move(self, data: dict[str, Any], seen: Seen) -> None:
-        to, attempt = data["state"], data["attempt"]
-        assert to in MOVES.get(seen.state, ()), f"{seen.state} became {to}"
-        claimed = (seen.state, to) == ("queued", "running")
-        assert attempt == seen.attempt + claimed, f"{seen.state} to {to}: attempt {attempt}"
-        seen.state, seen.attempt = to, attempt
-        self.happened[" ".join((to, (data["reason"] or {}).get("code", ""))).strip()] += 1
-
     def accuracy(self, job: str) -> float:
         """Return how good the network of a job becomes, in every attempt: each third is no good."""
         return 0.1 if list(self.trained).index(job) % 3 == 2 else 0.5
-
-    def _check_latest(self) -> None:
-        """Check which jobs learned something, and that `latest` is the last of those that ended."""
-        asked = "SELECT id, learned FROM jobs WHERE state = 'succeeded' ORDER BY finish_number"
-        ended = self.stage.raw.execute(asked).fetchall()
-        assert ended == [(id_, self.accuracy(id_) == 0.5) for id_, _ in ended]
-        learned = [id_ for id_, verdict in ended if verdict]
-        try:
-            latest = self.jobs.latest()
-        except NoLatestModel:
-            assert not learned
-        else:
-            assert latest == learned[-1]
-
-    def _check_ends(self) -> None:
-        self._check_latest()
-        rows = self.stage.raw.execute(f"{ROWS} WHERE state = 'succeeded'").fetchall()
-        for number, id_, _, _, _, epochs_done, *_ in rows:
-            found = self.stage.raw.execute("SELECT number FROM epochs WHERE job = ?", (number,))
-            assert sorted(one for (one,) in found) == list(range(1, EPOCHS + 1))
-            assert epochs_done == EPOCHS
-            _, saved = self.jobs.with_checkpoints(id_)
-            assert (saved[0].epochs_done, saved[0].batches_done) == (EPOCHS, 0)
 
     # --- The story ---
 

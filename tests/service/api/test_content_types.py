@@ -2,7 +2,6 @@
 
 import base64
 import io
-import tracemalloc
 import zipfile
 from collections.abc import Callable
 from functools import partial
@@ -16,8 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from starlette.testclient import TestClient
 
-from service.api import base64_input, predict_input
-from service.domain.errors import BadImage
+from service.api import predict_input
 from tests.service.api.test_hostile_bodies import check_cheap, check_problem
 from tests.support.image_requests import PATH, SEVEN, ask, ask_json, check, encoded, npy, only
 from tests.support.live_service import Live, train
@@ -193,45 +191,6 @@ def test_declared_buffers_have_the_same_limits(reader: TestClient, size: int) ->
         check_problem(ask(reader, bytes(size), "application/octet-stream", **query), 422)
 
 
-# --- Base64 ---
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        lambda plain: "\n".join(plain[at : at + 76] for at in range(0, len(plain), 76)),
-        lambda plain: plain.replace("+", "-").replace("/", "_"),
-        lambda plain: plain.rstrip("="),
-        lambda plain: f"  {plain}\r\n",
-        lambda plain: f"data:image/png;base64,{plain}\n",
-        lambda plain: f" DATA:image/jpeg;charset=utf-8;BASE64, {plain}",
-        lambda plain: "data:;base64," + quote(plain),
-        lambda plain: "data:image/png," + quote(base64.b64decode(plain)),
-    ],
-)
-def test_base64_is_read_as_programs_write_it(text: Callable[[str], str]) -> None:
-    for data in (b"\xfb\xef\xbe" * 40, b"\xff\xfe" * 60, bytes(range(256))):
-        assert base64_input.decoded(text(base64.b64encode(data).decode())) == data
-
-
-@pytest.mark.parametrize(
-    ("text", "where"),
-    [
-        ("iVBORw0KGgo*AAAA", "character 12 is '*'"),
-        ("AAAAA", "a part is missing"),
-        ("AA==AAAA", "padding"),
-        ("https://example.org/7.png", "address"),
-        ("data:image/png;base64", "comma"),
-        ("AAAA\u0000", "can't be shown"),
-    ],
-)
-def test_an_error_in_base64_says_where_it_is(text: str, where: str) -> None:
-    with pytest.raises(BadImage, match="not valid base64") as refused:
-        base64_input.decoded(text)
-    assert refused.value.code == "invalid_base64"
-    assert where in str(refused.value)
-
-
 # --- Forms ---
 
 
@@ -376,23 +335,6 @@ def test_an_archive_that_is_damaged_or_none_of_numpys_is_refused(
     answer = ask(reader, body, "application/x-npz")
     check_problem(answer, 422)
     assert answer.json()["reason"] == "unusable_array"
-
-
-@pytest.mark.parametrize("blank", ["\xa0", "\u2028", "\ufeff", " ", "\v"])
-def test_base64_may_have_any_usual_blanks(blank: str) -> None:
-    text = base64.b64encode(bytes(range(99))).decode()
-    assert base64_input.decoded(blank + blank.join(text)) == bytes(range(99))
-
-
-def test_base64_in_millions_of_pieces_takes_little_memory() -> None:
-    text = "aa " * 1_000_000
-    tracemalloc.start()
-    try:
-        base64_input.decoded(text)
-        _, most = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert most < 5 * len(text)
 
 
 TYPES = [*GENERAL, "image/png", "application/json", "application/x-npy", "application/x-npz"]

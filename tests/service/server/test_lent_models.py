@@ -1,8 +1,5 @@
 """A key that predicts with the models of another owner, and does nothing else."""
 
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,19 +9,7 @@ from tests.support.keyed_service import (
     SharedService,
     bearer,
     operations_of,
-    shared_service,
 )
-
-
-@pytest.fixture(scope="module")
-def shared(
-    tmp_path_factory: pytest.TempPathFactory, empty_database: Path, datasets_dir: Path
-) -> Iterator[SharedService]:
-    data_dir = tmp_path_factory.mktemp("lent")
-    shutil.copy(empty_database, data_dir)
-    with shared_service(data_dir, datasets_dir) as service:
-        yield service
-
 
 SAMPLE = {"inputs": [{"dataset": "mnist", "index": 7}]}
 
