@@ -46,21 +46,7 @@ def configure(
     as_json = form == "json" or (form == "auto" and not _is_terminal())
     writer = LogWriter(sys.stderr, _describe_lost_in(as_json))
     atexit.register(writer.close)
-
-    def add_request_id(
-        _: object, __: str, event: MutableMapping[str, Any]
-    ) -> MutableMapping[str, Any]:
-        if id_ := request_id():
-            event["request_id"] = id_
-        return event
-
-    shared: list[Any] = [
-        structlog.stdlib.add_log_level,
-        add_request_id,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    if as_json:
-        shared.append(structlog.processors.format_exc_info)
+    shared = _shared_processors(as_json, request_id)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -71,20 +57,30 @@ def configure(
         cache_logger_on_first_use=True,
     )
     handler = LineHandler(writer)
+    remove = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    processors = [remove, *_renderers(as_json), _mask_secrets]
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *_renderers(as_json),
-                _mask_secrets,
-            ],
-        )
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=processors)
     )
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     informative = logging.getLogger().isEnabledFor(logging.INFO)
     return LogOutput(writer, as_json, informative)
+
+
+def _shared_processors(as_json: bool, request_id: Callable[[], str | None]) -> list[Any]:
+    """Return what is done first to the lines of the service and to those of its libraries."""
+
+    def add_request_id(
+        _: object, __: str, event: MutableMapping[str, Any]
+    ) -> MutableMapping[str, Any]:
+        if id_ := request_id():
+            event["request_id"] = id_
+        return event
+
+    time = structlog.processors.TimeStamper(fmt="iso", utc=True)
+    traceback = [structlog.processors.format_exc_info] if as_json else []
+    return [structlog.stdlib.add_log_level, add_request_id, time, *traceback]
 
 
 class LineHandler(logging.Handler):

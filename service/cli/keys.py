@@ -21,36 +21,38 @@ app = typer.Typer(
 COLUMNS = ("id", "name", "owner", "scopes", "created", "last used", "validity")
 
 
+Owner = Annotated[
+    str, typer.Option(help="Owner of the key's jobs: up to 64 letters, digits, '.', '_' or '-'.")
+]
+Name = Annotated[
+    str | None,
+    typer.Option(
+        help="A name by which you know the key, such as 'laptop at home'.", show_default="none"
+    ),
+]
+Scopes = Annotated[list[str], typer.Option(help="read, predict, train or admin; may be repeated.")]
+ModelsOf = Annotated[
+    str | None,
+    typer.Option(
+        metavar="OWNER",
+        help="Let the key predict with the models of another owner; needs --scope predict "
+        "and no other scope.",
+        show_default="only its own",
+    ),
+]
+Expires = Annotated[
+    str | None,
+    typer.Option(help="How long the key is valid: 90d, 12h, 30m.", show_default="it never expires"),
+]
+
+
 @app.command()
 def create(
-    owner: Annotated[
-        str,
-        typer.Option(help="Owner of the key's jobs: up to 64 letters, digits, '.', '_' or '-'."),
-    ],
-    name: Annotated[
-        str | None,
-        typer.Option(
-            help="A name by which you know the key, such as 'laptop at home'.", show_default="none"
-        ),
-    ] = None,
-    scope: Annotated[
-        list[str], typer.Option(help="read, predict, train or admin; may be repeated.")
-    ] = ["read", "predict", "train"],  # noqa: B006  (never changed)
-    models_of: Annotated[
-        str | None,
-        typer.Option(
-            metavar="OWNER",
-            help="Let the key predict with the models of another owner; needs --scope predict "
-            "and no other scope.",
-            show_default="only its own",
-        ),
-    ] = None,
-    expires: Annotated[
-        str | None,
-        typer.Option(
-            help="How long the key is valid: 90d, 12h, 30m.", show_default="it never expires"
-        ),
-    ] = None,
+    owner: Owner,
+    name: Name = None,
+    scope: Scopes = ["read", "predict", "train"],  # noqa: B006  (never changed)
+    models_of: ModelsOf = None,
+    expires: Expires = None,
     data_dir: DataDir = None,
 ) -> None:
     """Create an API key and print it; it can't be shown again.

@@ -16,7 +16,6 @@ from service.cli.terminal import counted, echo_lines, errors_as_messages, printa
 if TYPE_CHECKING:
     from mlp_client import JobHandle
 
-OF_THE_PRESET = "of the preset"
 ExtraFields = Annotated[
     list[str],
     typer.Option(
@@ -27,6 +26,11 @@ ExtraFields = Annotated[
         show_default="none",
     ),
 ]
+
+
+def _field(help_: str) -> Any:
+    """Return an option that sets a field of the spec."""
+    return typer.Option(help=help_, show_default="of the preset")
 
 
 class EachOptionOnce(TyperCommand):
@@ -54,32 +58,13 @@ def train(
         str | None, typer.Option(help="Name for lists and pictures.", show_default="none")
     ] = None,
     hidden: Annotated[
-        str | None,
-        typer.Option(
-            help="Units of each hidden layer, such as 128,64; '' is the linear model.",
-            show_default=OF_THE_PRESET,
-        ),
+        str | None, _field("Units of each hidden layer, such as 128,64; '' is the linear model.")
     ] = None,
-    activation: Annotated[
-        str | None,
-        typer.Option(help="relu, sigmoid or tanh.", show_default=OF_THE_PRESET),
-    ] = None,
-    epochs: Annotated[
-        int | None,
-        typer.Option(help="Passes over the training set.", show_default=OF_THE_PRESET),
-    ] = None,
-    batch_size: Annotated[
-        int | None,
-        typer.Option(help="Images in a mini-batch.", show_default=OF_THE_PRESET),
-    ] = None,
-    learning_rate: Annotated[
-        float | None,
-        typer.Option(help="Learning rate.", show_default=OF_THE_PRESET),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(help="Seed of all random numbers.", show_default=OF_THE_PRESET),
-    ] = None,
+    activation: Annotated[str | None, _field("relu, sigmoid or tanh.")] = None,
+    epochs: Annotated[int | None, _field("Passes over the training set.")] = None,
+    batch_size: Annotated[int | None, _field("Images in a mini-batch.")] = None,
+    learning_rate: Annotated[float | None, _field("Learning rate.")] = None,
+    seed: Annotated[int | None, _field("Seed of all random numbers.")] = None,
     extra: ExtraFields = [],  # noqa: B006  (never changed)
     no_wait: Annotated[
         bool, typer.Option("--no-wait", help="Submit the job and exit.", show_default="off")

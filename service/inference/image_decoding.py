@@ -78,20 +78,8 @@ def decode_sized(data: bytes, spend: Callable[[int], None] = lambda pixels: None
     if len(data) > MAX_IMAGE_BYTES:
         raise too_many_bytes()
     form = image_formats.identify(data)
-    if form.decoder is None:
-        raise _unsupported(form)
     try:
-        file = io.BytesIO(image_structure.checked(form, data))
-        reopened = functools.partial(Image.open, file, formats=(form.decoder,))
-        with reopened() as image:
-            _check_header(image, form, data)
-            pixels = image.width * image.height
-            large = pixels > FULL_PIXELS
-            spend(pixels // JPEG_COST if large and form is JPEG else pixels)
-            size = _upright_size(image) if large else None
-            upright = _reduced(image, form) if large else sixteen_bits.used_bytes(image, reopened)
-            ImageOps.exif_transpose(upright, in_place=True)
-            return Decoded(grey_of(upright), size or upright.size)
+        return _decoded(form, data, spend)
     except BadImage:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -99,12 +87,29 @@ def decode_sized(data: bytes, spend: Callable[[int], None] = lambda pixels: None
             "too_many_pixels", f"The picture is far too large. {_limits(form)}"
         ) from None
     except Exception:
-        # A decoder may raise anything on garbage, and its message may quote the file: drop both.
+        # The decoder's message may quote the file.
         raise BadImage(
             "undecodable_image",
             f"The bytes begin like {form.name}, but are not a complete one. Send the whole file, "
             "unchanged; with curl, use --data-binary, because -d drops line breaks.",
         ) from None
+
+
+def _decoded(form: Format, data: bytes, spend: Callable[[int], None]) -> Decoded:
+    """Decode a file of this format; on garbage, the decoder may raise anything."""
+    if form.decoder is None:
+        raise _unsupported(form)
+    file = io.BytesIO(image_structure.checked(form, data))
+    reopened = functools.partial(Image.open, file, formats=(form.decoder,))
+    with reopened() as image:
+        _check_header(image, form, data)
+        pixels = image.width * image.height
+        large = pixels > FULL_PIXELS
+        spend(pixels // JPEG_COST if large and form is JPEG else pixels)
+        size = _upright_size(image) if large else None
+        upright = _reduced(image, form) if large else sixteen_bits.used_bytes(image, reopened)
+        ImageOps.exif_transpose(upright, in_place=True)
+        return Decoded(grey_of(upright), size or upright.size)
 
 
 def is_small_png(data: bytes) -> bool:
