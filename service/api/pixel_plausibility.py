@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from service.api.array_input import ROW, SIDE
 
-SAMPLE = 48 * 1024
+SAMPLE = 12 * 1024
 """Bytes that are looked at, so that many pictures take no longer; a multiple of all item sizes."""
 PERIOD = 24
 """A multiple of all item sizes: a blank margin repeats itself after this many bytes."""
