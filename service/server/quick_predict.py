@@ -1,7 +1,7 @@
 """Answers the most frequent prediction, one digit in MNIST's form, without the web framework."""
 
 import asyncio
-from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -105,21 +105,29 @@ class QuickPredict:
             self._seen_waiting = len(self._waiting)
             asyncio.get_running_loop().call_soon(self._predict_all)
             return
-        waiting, self._waiting, self._seen_waiting = self._waiting, [], 0
-        by_view = defaultdict(list)
-        for task in waiting:
-            by_view[_view(task.principal), task.ref].append(task)
-        for (view, ref), tasks in by_view.items():
-            self._predict(self._model(*view, ref), [it for it in tasks if not it.result.done()])
+        waiting, self._waiting = self._waiting[:MOST_TOGETHER], self._waiting[MOST_TOGETHER:]
+        self._seen_waiting = 0
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._predict_all)
+        for model, tasks in self._by_model(waiting):
+            _predict(model, tasks)
 
-    def _predict(self, model: LoadedModel | None, tasks: list[Task]) -> None:
-        requests = [(task.images, task.options) for task in tasks]
-        try:
-            batches = predict_together(model, requests) if model else [None] * len(tasks)
-        except Exception:  # the endpoint meets the same error, and describes it
-            batches = [None] * len(tasks)
-        for task, batch in zip(tasks, batches, strict=True):
-            task.result.set_result(batch)
+    def _by_model(self, tasks: list[Task]) -> Iterable[tuple[LoadedModel, list[Task]]]:
+        """Return the requests of each model; those whose model is not in memory get None."""
+        found: dict[tuple[str | None, bool, str], LoadedModel] = {}
+        groups: dict[str, tuple[LoadedModel, list[Task]]] = {}
+        for task in tasks:
+            if task.result.done():  # its client has left
+                continue
+            asked = (task.principal.models_owner, task.principal.sees_everything, task.ref)
+            # What was not found is looked up again: the database may just have been busy.
+            model = found.get(asked) or self._model(*asked)
+            if model is None:
+                task.result.set_result(None)
+            else:
+                found[asked] = model
+                groups.setdefault(model.checkpoint.key, (model, []))[1].append(task)
+        return groups.values()
 
     def _model(self, owner: str | None, everything: bool, ref: str) -> LoadedModel | None:
         """Return the model if it is small and in memory; else the endpoint finds or loads it."""
@@ -127,9 +135,14 @@ class QuickPredict:
         return model if model and model.nbytes <= MAX_MODEL_BYTES else None
 
 
-def _view(principal: Principal) -> tuple[str | None, bool]:
-    """Return whose models a client may use, and whether these are everybody's."""
-    return principal.models_owner, principal.sees_everything
+def _predict(model: LoadedModel, tasks: list[Task]) -> None:
+    """Give each request its predictions, or None."""
+    try:
+        batches = predict_together(model, [(task.images, task.options) for task in tasks])
+    except Exception:  # the endpoint meets the same error, and describes it
+        batches = [None] * len(tasks)
+    for task, batch in zip(tasks, batches, strict=True):
+        task.result.set_result(batch)
 
 
 def _read(

@@ -185,3 +185,19 @@ def test_no_noise_is_taken_for_anything_else(count: int) -> None:
 def test_blank_pictures_are_taken_for_nothing_else() -> None:
     for level in range(0, 256, 5):
         assert other_reading(bytes([level]) * 784 * 24) is None
+
+
+@pytest.mark.parametrize("count", [5, 100, 4000])
+@pytest.mark.parametrize("period", [28, 56, 112, 196, 392, 784])
+def test_equal_pictures_with_stripes_are_not_one_large_picture(count: int, period: int) -> None:
+    stripe = np.random.default_rng(period).integers(0, 256, period, np.uint8).tobytes()
+    assert other_reading(stripe * (784 // period * count)) is None
+
+
+@pytest.mark.parametrize(("height", "width"), [(280, 280), (392, 392), (560, 420), (280, 196)])
+def test_a_canvas_with_a_straight_bar_is_one_picture(height: int, width: int) -> None:
+    canvas = np.zeros((height, width), np.uint8)
+    canvas[height // 5 : -height // 5, width // 2 - 10 : width // 2 + 10] = 255
+    found = other_reading(canvas.tobytes())
+    assert found is not None
+    assert f"one picture of {height}x{width}" in found
