@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from service.inference import morphology
+from service.inference import deblurring, ink_detection, morphology
 
 Floats = NDArray[np.float32]
 Levels = NDArray[np.uint8]
@@ -30,6 +30,10 @@ RAMP = 0.35
 """Ink from this far below the level at which strokes are narrow enough, to as far above it, stays
 grey, as MNIST's edges are."""
 HALVINGS = 7
+SOFTEST = 0.2
+"""Edges softer than this are blurred; those of MNIST's digits have at most 0.18."""
+BLUR = 12.0
+"""The standard deviation of a blur, in cells, for edges of softness 1."""
 FAINT = 0.05
 """Less ink than this does not count when strokes that were thinned are cropped."""
 
@@ -47,21 +51,42 @@ class Strokes:
 def adjusted(ink: Floats) -> Strokes:
     """Return strokes of a usual width from ink (h, w), where 1 is as strong as the digit's."""
     drawn = np.minimum(ink / np.float32(FULL), 1)
-    if _width(drawn > 0.5) <= BROADEST:
-        return _thickened(drawn)
+    softness = _softness(drawn)
+    if softness > SOFTEST:
+        ink = _sharpened(ink, BLUR * softness)
+        drawn = np.minimum(ink / np.float32(FULL), 1)
+    width = _width(drawn > 0.5)
+    if width <= BROADEST:
+        return _thickened(drawn, width)
     # In a blurred picture broad strokes have narrow cores; strokes with sharp edges are eroded.
-    return _thickened(_fitted(_eroded(_fitted(_cores(ink)))))
+    thinned = _fitted(_eroded(_fitted(_cores(ink))))
+    return _thickened(thinned, _width(thinned > 0.5))
 
 
 def _width(inked: NDArray[np.bool_]) -> float:
     """Return the mean width of the strokes: their area over half their outline."""
-    area = int(np.count_nonzero(inked))
-    outline = sum(
+    return 2 * int(np.count_nonzero(inked)) / _outline(inked) / FINE
+
+
+def _softness(drawn: Floats) -> float:
+    """Return how wide the edges of the strokes are: the area that is grey over the outline."""
+    return float(np.vdot(drawn, 1 - drawn)) / _outline(drawn > 0.5) / FINE
+
+
+def _outline(inked: NDArray[np.bool_]) -> int:
+    """Return the length of the outline in cells, at least 1."""
+    sides = (
         int(np.count_nonzero(inked[0]) + np.count_nonzero(inked[-1]))
         + int(np.count_nonzero(inked[1:] != inked[:-1]))
         for inked in (inked, inked.T)
     )
-    return 2 * area / max(1, outline) / FINE
+    return max(1, sum(sides))
+
+
+def _sharpened(ink: Floats, blur: float) -> Floats:
+    """Undo a blur of the ink, whose strokes then reach less far."""
+    sharp = deblurring.deblurred(np.pad(ink, FINE), blur)
+    return _fitted(sharp / np.float32(ink_detection.strength(sharp)))
 
 
 def _cores(ink: Floats) -> Floats:
@@ -94,9 +119,9 @@ def _fitted(drawn: Floats) -> Floats:
     return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
 
 
-def _thickened(drawn: Floats) -> Strokes:
-    """Widen strokes that are thinner than THINNEST."""
-    distance = round((THINNEST - _width(drawn > 0.5)) * FINE) // 2
+def _thickened(drawn: Floats, width: float) -> Strokes:
+    """Widen strokes if their width is less than THINNEST."""
+    distance = round((THINNEST - width) * FINE) // 2
     if distance < 1:
         return Strokes(255 * drawn, False)
     return Strokes(255 * _filtered(drawn, distance, morphology.dilated), True)
