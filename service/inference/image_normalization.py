@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from service.domain.errors import BadImage
-from service.inference import ink_detection, stroke_width
+from service.inference import coarse_pixels, ink_detection, stroke_width
 from service.inference.grey_levels import Grey
 from service.inference.image_decoding import MNIST_SIDE
 from service.inference.ink_detection import Box, Floats
@@ -85,7 +85,7 @@ def normalize(grey: Grey, *, always: bool = False) -> Normalized:
                 return Normalized(picture, report)
     if not grey.size or grey.min() == grey.max():
         raise _blank()
-    return _redrawn(Image.fromarray(np.ascontiguousarray(grey)))
+    return _redrawn(np.ascontiguousarray(grey))
 
 
 def _blank() -> BadImage:
@@ -160,9 +160,10 @@ def _extents(inked: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.int
 # --- Redrawing ------------------------------------------------------------------------------------
 
 
-def _redrawn(image: Image.Image) -> Normalized:
+def _redrawn(grey: Grey) -> Normalized:
     """Crop to the ink, give its strokes a usual width, fit it into 20x20 and centre its mass."""
-    scene = ink_detection.find(image)
+    smooth = coarse_pixels.smoothed(grey)
+    scene = ink_detection.find(smooth.image if smooth else Image.fromarray(grey))
     box = scene and ink_detection.box(scene)
     if not scene or not box:
         raise _blank()
@@ -172,23 +173,24 @@ def _redrawn(image: Image.Image) -> Normalized:
         raise _blank()
     strokes = stroke_width.adjusted(drawn / np.float32(contrast))
     pixels, side, shift = _centred(strokes.ink)
+    box = smooth.original(box) if smooth else box
     found = {
         "low_contrast": contrast < FAINT,
         "thin_strokes": strokes.thickened,
         "several_shapes": scene.several,
-        "touches_border": _is_cut_off(box, image.size),
+        "touches_border": _is_cut_off(box, grey.shape),
     }
     report = Report(False, scene.sign < 0, box, side / max(box[2:]), shift, round(contrast, 1))
     return Normalized(pixels, report, tuple(code for code, holds in found.items() if holds))
 
 
-def _is_cut_off(box: Box, size: tuple[int, int]) -> bool:
+def _is_cut_off(box: Box, shape: tuple[int, ...]) -> bool:
     """Return whether the ink reaches an edge of the picture, where part of it may be missing.
 
     A picture that was trimmed to its ink has all four edges touched, and nothing is missing.
     """
     left, top, width, height = box
-    reached = (left <= 0, top <= 0, left + width >= size[0], top + height >= size[1])
+    reached = (left <= 0, top <= 0, left + width >= shape[1], top + height >= shape[0])
     return any(reached) and not all(reached)
 
 
