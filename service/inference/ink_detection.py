@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from service.inference import flat_paper, ink_shapes, morphology
+from service.inference import flat_paper, frames, ink_shapes, morphology
 
 Floats = NDArray[np.float32]
 Box = tuple[int, int, int, int]
@@ -67,6 +67,9 @@ def find(image: Image.Image) -> Scene | None:
         paper = _paper(cells, sign)
     else:
         sign = flat.sign
+        clear = frames.cleared(image, levels, flat)
+        if clear:
+            image, levels = clear, np.asarray(clear.reduce(step), np.float32)
         paper = np.full_like(levels, flat.level)
     ink = sign * (levels - paper)
     noise = _noise(ink)
