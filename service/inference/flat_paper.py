@@ -25,7 +25,10 @@ MOST, PART = 0.7, 0.12
 STEEP = 0.03
 """Neighbouring cells that differ by more than this share of the contrast belong to an edge."""
 NEAR = 1 / 8
-"""The reach of a blurred edge, as a share of the picture's longer side."""
+"""The least reach of an edge, as a share of the picture's longer side."""
+REACH = 4.0
+"""A blurred edge reaches this many cells, divided by the share of the contrast that the steepest
+place has between neighbouring cells."""
 ENOUGH = 0.05
 """The least share of the cells that says something about the whole paper."""
 UNIFORM = 0.98
@@ -46,11 +49,14 @@ def find(cells: Floats) -> FlatPaper | None:
     low, high = float(cells.min()), float(cells.max())
     light = cells > (low + high) / 2
     paper, sign = (light, -1) if is_paper(light) else (~light, 1)
-    plateaus = cells[paper & (_range(cells) <= STEEP * (high - low))]
+    steps, contrast = _range(cells), high - low
+    plateaus = cells[paper & (steps <= STEEP * contrast)]
     if not plateaus.size:
         return FlatPaper(high if sign < 0 else low, sign)
-    level, contrast = float(np.median(plateaus)), high - low
-    far = morphology.eroded(paper, round(NEAR * max(cells.shape)))
+    level = float(np.median(plateaus))
+    steepest = float(steps.max()) / (contrast or 1)
+    reach = max(NEAR * max(cells.shape), REACH / (steepest or 1))
+    far = morphology.eroded(paper, round(reach))
     known = cells[far] if far.mean() >= ENOUGH else plateaus
     uneven = np.quantile(np.abs(known - level), MOST) > UNEVEN * contrast
     shaded = _border(far & (np.abs(cells - level) > SHADED * contrast)).mean() > PART

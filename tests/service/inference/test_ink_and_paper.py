@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from service.domain.errors import BadImage
-from service.inference import image_decoding, image_normalization
+from service.inference import flat_paper, image_decoding, image_normalization
 from service.inference.image_normalization import Normalized
 from tests.support import ink_masks
 from tests.support.drawn_digits import encoded, likeness, mnist, mnist_labels, normalized
@@ -183,13 +183,30 @@ def test_broad_strokes_become_narrower_than_plain_scaling_leaves_them() -> None:
     assert result.warnings == ()
 
 
-@pytest.mark.parametrize("resampling", [Image.Resampling.BICUBIC, Image.Resampling.NEAREST])
-def test_a_digit_enlarged_from_eight_pixels_is_read(
-    reader: Reader, resampling: Image.Resampling
-) -> None:
+def coarse(how: Image.Resampling | None) -> list[Pixels]:
+    """Return digits of 8x8 pixels, enlarged to 96x96 in a way, or as they are."""
     small = [Image.fromarray(image[4:24, 4:24]).resize((8, 8), 4) for image in mnist("t10k")[:200]]
-    found = [read(np.asarray(image.resize((96, 96), resampling))).pixels for image in small]
-    assert reader.wrong(found) <= 20  # 6 % more than of the images themselves
+    return [
+        np.asarray(image.resize((96, 96), how) if how is not None else image) for image in small
+    ]
+
+
+HOW = [Image.Resampling.BICUBIC, Image.Resampling.BILINEAR, Image.Resampling.NEAREST, None]
+
+
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_digit_of_eight_pixels_is_read(
+    reader: Reader, how: Image.Resampling | None, dark: bool
+) -> None:
+    found = [read(255 - picture if dark else picture).pixels for picture in coarse(how)]
+    assert reader.wrong(found) <= 16  # 9 of the images themselves
+
+
+def test_paper_is_flat_between_the_blurred_strokes_of_a_digit() -> None:
+    pictures = coarse(Image.Resampling.BILINEAR)
+    found = [flat_paper.find(np.asarray(p[::2, ::2], np.float32)) for p in pictures]
+    assert sum(paper is None for paper in found) <= 2
 
 
 def test_a_frame_around_a_digit_is_left_out() -> None:
