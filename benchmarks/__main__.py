@@ -17,6 +17,7 @@ PARTS = (
     "accuracy",
     "drawn",
     "ink",
+    "resolution",
 )
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 

@@ -1,4 +1,4 @@
-"""How many digits are misread because their ink was not found: strokes, margins, sizes, colours.
+"""How many digits are misread because their ink was not found: strokes, margins and colours.
 
 The peer is a plain normaliser that is told where the ink is: box, fit into 20x20, centre of mass.
 """
@@ -8,7 +8,6 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from benchmarks import drawn
 from benchmarks.report import Figure, figure
@@ -32,7 +31,6 @@ from tests.support.ink_masks import (
 COUNT, SEED, SIDE = 1000, 15, 280
 WIDTHS = (0.04, 0.08, 0.14, 0.22)
 MARGINS = (0.0, 0.1, 0.25, 0.4)
-SIZES = (20, 28, 64, 1000, 2000)
 LEAST_ROOM = 2.5
 """A digit needs room for this many strokes side by side."""
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
@@ -124,38 +122,12 @@ def matrix(networks: Contenders) -> Iterator[Figure]:
                 yield compared(what, networks, cut, labels, paint)
 
 
-def sizes_and_colours(networks: Contenders) -> Iterator[Figure]:
-    for side in SIZES:
-        masks, labels = enlarged(0.1, 0.1, side), SOURCES["MNIST enlarged"][1]
-        yield compared(f"{side}x{side}", networks, masks, labels, LOOKS["dark on light"])
+def colours(networks: Contenders) -> Iterator[Figure]:
     masks, labels = list(written(0.1, 0.15)), SOURCES["written"][1]
     for name, (ink, paper) in COLOURS.items():
         yield compared(name, networks, masks, labels, partial(painted, ink=ink, paper=paper))
 
 
-def blurred(networks: Contenders) -> Iterator[Figure]:
-    """Measure MNIST's test digits, 20x20 counted down to 8x8 and enlarged to 96x96."""
-    labels = mnist_labels("t10k")[:COUNT]
-    for how in (Image.Resampling.BICUBIC, Image.Resampling.BILINEAR, Image.Resampling.NEAREST):
-        pictures = [seen(_coarse(digit, how)) for digit in mnist("t10k")[:COUNT]]
-        for (name, network), least in zip(networks.items(), (96.0, 97.5), strict=True):
-            right = 100 - wrong(network, pictures, labels)
-            yield figure(
-                f"8x8 enlarged ({how.name.lower()}), {name}, read rightly",
-                right,
-                "%",
-                at_least=least,
-            )
-
-
-def _coarse(digit: Pixels, how: Image.Resampling) -> Pixels:
-    image = Image.fromarray(digit)
-    ink = image.crop(image.getbbox())
-    box = Image.new("L", (20, 20))
-    box.paste(ink, ((20 - ink.width) // 2, (20 - ink.height) // 2))
-    return np.asarray(box.resize((8, 8), Image.Resampling.BOX).resize((96, 96), how))
-
-
 def measure(contenders: Contenders | None = None) -> list[Figure]:
     networks = contenders or drawn.compared()
-    return [*blurred(networks), *sizes_and_colours(networks), *matrix(networks)]
+    return [*colours(networks), *matrix(networks)]
