@@ -32,6 +32,8 @@ grey, as MNIST's edges are."""
 HALVINGS = 7
 SOFTEST = 0.2
 """Edges softer than this are blurred; those of MNIST's digits have at most 0.18."""
+STEEPEST = 0.5
+"""Neighbouring cells of blurred ink differ by less than this; blocks of grey have sharp borders."""
 BLUR = 12.0
 """The standard deviation of a blur, in cells, for edges of softness 1."""
 FAINT = 0.05
@@ -52,7 +54,7 @@ def adjusted(ink: Floats) -> Strokes:
     """Return strokes of a usual width from ink (h, w), where 1 is as strong as the digit's."""
     drawn = np.minimum(ink / np.float32(FULL), 1)
     softness = _softness(drawn)
-    if softness > SOFTEST:
+    if softness > SOFTEST and _steepest(drawn) < STEEPEST:
         ink = _sharpened(ink, BLUR * softness)
         drawn = np.minimum(ink / np.float32(FULL), 1)
     width = _width(drawn > 0.5)
@@ -71,6 +73,11 @@ def _width(inked: NDArray[np.bool_]) -> float:
 def _softness(drawn: Floats) -> float:
     """Return how wide the edges of the strokes are: the area that is grey over the outline."""
     return float(np.vdot(drawn, 1 - drawn)) / _outline(drawn > 0.5) / FINE
+
+
+def _steepest(drawn: Floats) -> float:
+    """Return the greatest difference between neighbouring cells."""
+    return max(float(np.abs(np.diff(drawn, axis=axis)).max(initial=0)) for axis in (0, 1))
 
 
 def _outline(inked: NDArray[np.bool_]) -> int:

@@ -203,6 +203,12 @@ def test_a_digit_of_eight_pixels_is_read(
     assert reader.wrong(found) <= 16  # 9 of the images themselves
 
 
+def test_blocks_that_jpeg_has_changed_are_not_taken_for_a_blur(reader: Reader) -> None:
+    found = [read(picture, "JPEG") for picture in coarse(Image.Resampling.NEAREST)]
+    assert reader.wrong([each.pixels for each in found]) <= 14
+    assert sum("thin_strokes" in each.warnings for each in found) <= 1
+
+
 def test_paper_is_flat_between_the_blurred_strokes_of_a_digit() -> None:
     pictures = coarse(Image.Resampling.BILINEAR)
     found = [flat_paper.find(np.asarray(p[::2, ::2], np.float32)) for p in pictures]
