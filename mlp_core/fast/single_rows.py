@@ -1,4 +1,4 @@
-"""The forward pass for images that have nothing to do with each other."""
+"""The forward pass for images of different requests."""
 
 import numpy as np
 

@@ -67,7 +67,8 @@ def from_bytes(data: bytes, dtype: str | None = None, shape: str | None = None) 
             f"The body does not look like grey pixels of one byte, but like {other}.",
         )
     pixels = np.frombuffer(data, np.uint8).reshape(-1, SIDE, SIDE)
-    if pixels.max() > 1:  # 0 and 1 may be meant as black and white
+    # 0 and 1 may be meant as black and white. Nearly always the first picture tells.
+    if data[:ROW].strip(b"\0\1") or pixels.max() > 1:
         check_count(len(pixels))
         return Pictures(pixels)
     return from_array(pixels)

@@ -77,15 +77,19 @@ def _side(telling: memoryview, items: int, size: int) -> int:
 
 def _is_one_picture(telling: memoryview, width: int, usual: int) -> bool:
     """Return whether rows of `width` bytes are more alike than rows of the usual width."""
-    return width > usual and _unlike(telling, width, width) < _unlike(telling, usual, width) / 2
+    pixels = _levels(telling, width)
+    return width > usual and _unlike(pixels, width) < _unlike(pixels, usual) / 2
 
 
-def _unlike(telling: memoryview, width: int, widest: int) -> float:
-    """Return how much rows of `width` bytes differ; infinity if there are less than two rows."""
+def _levels(telling: memoryview, widest: int) -> NDArray[np.int16]:
+    """Return enough grey levels to compare rows of up to `widest` bytes; none if there are less."""
     pixels = np.frombuffer(telling[: max(SAMPLE, widest * SIDE)], np.uint8).astype(np.int16)
-    if len(pixels) < 2 * widest:
-        return math.inf
-    return float(np.abs(pixels[width:] - pixels[:-width]).mean())
+    return pixels if len(pixels) >= 2 * widest else pixels[:0]
+
+
+def _unlike(pixels: NDArray[np.int16], width: int) -> float:
+    """Return how much rows of `width` bytes differ; infinity if there are no pixels."""
+    return float(np.abs(pixels[width:] - pixels[:-width]).mean()) if len(pixels) else math.inf
 
 
 def _is_periodic(telling: memoryview, period: int) -> bool:
@@ -112,7 +116,8 @@ def _one_large_picture(telling: memoryview, size: int) -> str | None:
         return None
     first, last = math.isqrt(size // LONGISH), math.isqrt(size * LONGISH)
     widths = [w for w in range(max(first, SIDE + 1), last + 1) if size % w == 0 and w % ROW]
-    width = min(widths, key=lambda each: _unlike(telling, each, last), default=SIDE)
+    pixels = _levels(telling, last)
+    width = min(widths, key=lambda each: _unlike(pixels, each), default=SIDE)
     if not _is_one_picture(telling, width, SIDE):
         return None
     height = size // width

@@ -124,11 +124,9 @@ def _has_shape(image: Image) -> bool:
 
 def _normalized(images: Images, normalize: Normalize) -> NormalizedBatch:
     """Bring all images into MNIST's form."""
-    return (
-        _normalized_all(images, normalize)
-        if len(images) != 1
-        else _normalized_one(images[0], normalize)
-    )
+    if len(images) == 1:
+        return _normalized_one(images[0], normalize)
+    return _normalized_all(images, normalize)
 
 
 def _normalized_one(image: Image, normalize: Normalize) -> NormalizedBatch:
@@ -220,6 +218,12 @@ def _normalized_or_bad(
 
 
 def decoded(image: Image, spend: Callable[[int], None] = lambda pixels: None) -> Decoded:
+    """Return the grey pixels of an image; `spend` is called with their number before it is decoded.
+
+    Raises:
+        BadImage: it can't be read.
+
+    """
     if isinstance(image, BadImage):
         raise image
     if isinstance(image, bytes):

@@ -1,6 +1,7 @@
 """Predictions for small requests that wait at the same time, in a fraction of the usual time."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -12,7 +13,6 @@ from service.inference.image_normalization import mnist_box, mnist_boxes
 from service.inference.loaded_model import LoadedModel
 from service.inference.predict import (
     SHAPE,
-    Image,
     Images,
     NormalizedBatch,
     Options,
@@ -21,7 +21,6 @@ from service.inference.predict import (
     predict,
 )
 
-NO_BOX = (0, 0, 0, 0)
 FEW = 4
 """Up to so many pictures take less time one by one."""
 
@@ -34,34 +33,34 @@ def predict_together(
     None stands for a request that would take longer or fail: not all of its pictures have 28x28
     pixels and MNIST's form, or the network's outputs are not finite.
     """
-    pictures = [_small(*request) for request in requests]
-    single = [at for at, each in enumerate(pictures) if each is not None and len(each) == 1]
-    found = [
-        None if each is None or len(each) == 1 else _several(model, each, options)
-        for each, (_, options) in zip(pictures, requests, strict=True)
-    ]
-    if single:
-        pixels = np.concatenate([each for each in pictures if each is not None and len(each) == 1])
-        for at, batch in zip(single, _singles(model, pixels), strict=True):
+    found: list[PredictedBatch | None] = [None] * len(requests)
+    singles: dict[int, Grey] = {}
+    for at, (images, options) in enumerate(requests):
+        greys = _small(images) if options.normalize == "auto" else []
+        if len(greys) == 1:
+            singles[at] = greys[0]
+        elif greys:
+            found[at] = _several(model, np.array(greys), options)
+    if singles:
+        batches = _alone(model, np.array(list(singles.values())))
+        for at, batch in zip(singles, batches, strict=True):
             found[at] = batch
     return found
 
 
-def _small(images: Images, options: Options) -> np.ndarray | None:
-    """Return the pixels (n, 28, 28) of a request, or None if a picture must be redrawn."""
-    if options.normalize != "auto":
-        return None
-    try:
-        greys = [_small_grey(image) for image in images]
-    except BadImage:
-        return None
-    return None if any(grey is None for grey in greys) else np.array(greys)
-
-
-def _small_grey(image: Image) -> Grey | None:
-    if isinstance(image, bytes) and image_decoding.is_small_png(image):
-        image = decoded(image).grey
-    return image if isinstance(image, np.ndarray) and image.shape == SHAPE else None
+def _small(images: Images) -> list[Grey]:
+    """Return the pixels of all pictures; nothing if one of them is not 28x28 or can't be read."""
+    greys = []
+    for image in images:
+        if isinstance(image, bytes) and image_decoding.is_small_png(image):
+            try:
+                image = decoded(image).grey
+            except BadImage:
+                return []
+        if not isinstance(image, np.ndarray) or image.shape != SHAPE:
+            return []
+        greys.append(image)
+    return greys
 
 
 def _several(model: LoadedModel, pixels: np.ndarray, options: Options) -> PredictedBatch | None:
@@ -72,24 +71,23 @@ def _several(model: LoadedModel, pixels: np.ndarray, options: Options) -> Predic
         return None
 
 
-def _singles(model: LoadedModel, pixels: np.ndarray) -> list[PredictedBatch | None]:
-    """Return the predictions for pictures (n, 28, 28) of as many requests."""
-    boxes, fits = _boxes(pixels)
+def _alone(model: LoadedModel, pixels: np.ndarray) -> Iterator[PredictedBatch | None]:
+    """Yield the predictions for pictures (n, 28, 28), each of which is a request of its own."""
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is left out
         probabilities = predict_single_rows(model.network, pixels.reshape(len(pixels), -1))
-    good = fits & np.isfinite(probabilities).all(axis=1)
-    parts = [slice(at, at + 1) for at in range(len(pixels))]
-    return [
-        PredictedBatch(model, NormalizedBatch(pixels[at], boxes[at], {}), probabilities[at])
-        if is_good
-        else None
-        for at, is_good in zip(parts, good.tolist(), strict=True)
-    ]
+    rows = zip(_boxes(pixels), probabilities.tolist(), strict=True)
+    for at, (box, row) in enumerate(rows):
+        part = slice(at, at + 1)
+        if box is None or not math.isfinite(sum(row)):  # which it is only if all of them are
+            yield None
+        else:
+            images = NormalizedBatch(pixels[part], np.array([box]), {})
+            yield PredictedBatch(model, images, probabilities[part])
 
 
-def _boxes(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the boxes of the ink (n, 4), and which pictures have MNIST's form."""
-    if len(pixels) > FEW:
-        return mnist_boxes(pixels)
-    boxes = [mnist_box(picture) for picture in pixels]
-    return np.array([box or NO_BOX for box in boxes]), np.array([box is not None for box in boxes])
+def _boxes(pixels: np.ndarray) -> Sequence[Sequence[int] | None]:
+    """Return the box of the ink in each picture that has MNIST's form, and None for the others."""
+    if len(pixels) <= FEW:
+        return [mnist_box(picture) for picture in pixels]
+    boxes, fits = mnist_boxes(pixels)
+    return [box if fit else None for box, fit in zip(boxes.tolist(), fits.tolist(), strict=True)]

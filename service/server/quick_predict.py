@@ -1,4 +1,4 @@
-"""Answers the most frequent prediction, one digit in MNIST's form, without the web framework."""
+"""Answers the most frequent predictions, of digits in MNIST's form, without the web framework."""
 
 import asyncio
 from collections.abc import Iterable
@@ -20,25 +20,30 @@ from service.server.admission import Replay
 from service.store.datasets import DatasetStore
 
 MAX_BODY_BYTES = 10_000
+"""Largest body that is read here: twelve digits as raw pixels, or one as JSON."""
 MAX_MODEL_BYTES = 4 * 1024**2
 """Largest network that is answered here: its products take half a millisecond."""
 HEADERS = {b"content-type": "content-type", b"accept": "accept"}
 MOST_TOGETHER = 32
-"""Requests that wait for each other at most."""
+"""The most requests that are answered together; this many wait for no further ones."""
 OWNERS = 100
 """Number of owners for whom a restricted view of the services is cached; a view holds no data."""
+KNOWN_MODELS = 1000
+"""Number of references that are remembered because they name a model that is answered here."""
+
+Asked = tuple[str | None, bool, str]
+"""Whose models a client may use, whether these are everybody's, and the model that it names."""
 
 
 @dataclass(slots=True)
-class Task:
-    """A prediction to make, and where to put it."""
+class Waiting:
+    """A request that waits for its predictions."""
 
-    principal: Principal
-    ref: str
+    asked: Asked
     images: Images
     options: Options
     result: asyncio.Future[PredictedBatch | None]
-    """None if it can't be made here."""
+    """None if they can't be made here."""
 
 
 class QuickPredict:
@@ -53,12 +58,14 @@ class QuickPredict:
         self._app = app
         self._services = services
         self._seen_by_owner = lru_cache(OWNERS)(services.seen_by_owner)
-        self._waiting: list[Task] = []
+        self._known: set[Asked] = set()
+        """What named a model that is answered here; for anything else, no body is read in vain."""
+        self._waiting: list[Waiting] = []
         self._seen_waiting = 0
         """How many were waiting when `_predict_all` last looked."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # Of predictions, `Admission.begin` has read the bodies that are not large.
+        # Only `Admission.begin` makes a Replay, and only for predictions with small bodies.
         body = (receive.message or {}).get("body", b"") if isinstance(receive, Replay) else b""
         small = 0 < len(body) <= MAX_BODY_BYTES and not scope["query_string"]
         if small and (answer := await self._answer(scope, body)):
@@ -68,38 +75,38 @@ class QuickPredict:
             await self._app(scope, receive, send)
 
     async def _answer(self, scope: Scope, body: bytes) -> Response | None:
+        asked = _asked(scope)
+        if asked not in self._known and self._model(asked) is None:
+            return None
         headers = _chosen_headers(scope)
         try:
             found = _read(headers, body, self._services.datasets)
-            if found is None:
-                return None
-            images, options = found
-            batch = await self._predicted(scope, images, options)
-            if batch is None:
+            batch = await self._predicted(asked, *found) if found else None
+            if found is None or batch is None:
                 return None
             as_array = answers_with_array(scope["path"])
-            return prediction_responses.response(batch, options, headers, as_array=as_array)
+            return prediction_responses.response(batch, found[1], headers, as_array=as_array)
         except Exception:  # the endpoint meets the same error, and describes it
             return None
 
     async def _predicted(
-        self, scope: Scope, images: Images, options: Options
+        self, asked: Asked, images: Images, options: Options
     ) -> PredictedBatch | None:
         """Return the predictions, computed together with those of other requests."""
         loop = asyncio.get_running_loop()
         if not self._waiting:
             loop.call_soon(self._predict_all)
-        ref = scope["path"].split("/")[3]
-        task = Task(scope["state"]["principal"], ref, images, options, loop.create_future())
-        self._waiting.append(task)
-        return await task.result
+        request = Waiting(asked, images, options, loop.create_future())
+        self._waiting.append(request)
+        return await request.result
 
     def _predict_all(self) -> None:
         """Predict for all requests that wait, as soon as a turn of the loop brings no further one.
 
         The forward passes displace all other code and data from the processor's caches. Reading all
         requests, then predicting for all, then answering all takes two thirds of the time. The
-        requests also share the look-up of their model: none gets one older than itself.
+        requests share the look-up of their model. It comes after all of them have arrived, so no
+        request is answered with a model that was replaced before it arrived.
         """
         if self._seen_waiting < len(self._waiting) < MOST_TOGETHER:
             self._seen_waiting = len(self._waiting)
@@ -109,40 +116,54 @@ class QuickPredict:
         self._seen_waiting = 0
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._predict_all)
-        for model, tasks in self._by_model(waiting):
-            _predict(model, tasks)
+        for model, requests in self._by_model(waiting):
+            _predict(model, requests)
 
-    def _by_model(self, tasks: list[Task]) -> Iterable[tuple[LoadedModel, list[Task]]]:
+    def _by_model(self, waiting: list[Waiting]) -> Iterable[tuple[LoadedModel, list[Waiting]]]:
         """Return the requests of each model; those whose model is not in memory get None."""
-        found: dict[tuple[str | None, bool, str], LoadedModel] = {}
-        groups: dict[str, tuple[LoadedModel, list[Task]]] = {}
-        for task in tasks:
-            if task.result.done():  # its client has left
+        found: dict[Asked, LoadedModel] = {}
+        groups: dict[str, tuple[LoadedModel, list[Waiting]]] = {}
+        for request in waiting:
+            if request.result.done():  # it was cancelled, because its client has left
                 continue
-            asked = (task.principal.models_owner, task.principal.sees_everything, task.ref)
             # What was not found is looked up again: the database may just have been busy.
-            model = found.get(asked) or self._model(*asked)
+            model = found.get(request.asked) or self._model(request.asked)
             if model is None:
-                task.result.set_result(None)
+                request.result.set_result(None)
             else:
-                found[asked] = model
-                groups.setdefault(model.checkpoint.key, (model, []))[1].append(task)
+                found[request.asked] = model
+                groups.setdefault(model.checkpoint.key, (model, []))[1].append(request)
         return groups.values()
 
-    def _model(self, owner: str | None, everything: bool, ref: str) -> LoadedModel | None:
+    def _model(self, asked: Asked) -> LoadedModel | None:
         """Return the model if it is small and in memory; else the endpoint finds or loads it."""
-        model = self._seen_by_owner(owner, everything).models.cached(ref)
-        return model if model and model.nbytes <= MAX_MODEL_BYTES else None
+        owner, everything, ref = asked
+        try:
+            model = self._seen_by_owner(owner, everything).models.cached(ref)
+        except Exception:  # the endpoint meets the same error, and describes it
+            return None
+        if model is None or model.nbytes > MAX_MODEL_BYTES:
+            self._known.discard(asked)
+            return None
+        if len(self._known) >= KNOWN_MODELS:
+            self._known.clear()
+        self._known.add(asked)
+        return model
 
 
-def _predict(model: LoadedModel, tasks: list[Task]) -> None:
+def _asked(scope: Scope) -> Asked:
+    principal: Principal = scope["state"]["principal"]
+    return principal.models_owner, principal.sees_everything, scope["path"].split("/")[3]
+
+
+def _predict(model: LoadedModel, requests: list[Waiting]) -> None:
     """Give each request its predictions, or None."""
     try:
-        batches = predict_together(model, [(task.images, task.options) for task in tasks])
+        batches = predict_together(model, [(each.images, each.options) for each in requests])
     except Exception:  # the endpoint meets the same error, and describes it
-        batches = [None] * len(tasks)
-    for task, batch in zip(tasks, batches, strict=True):
-        task.result.set_result(batch)
+        batches = [None] * len(requests)
+    for request, batch in zip(requests, batches, strict=True):
+        request.result.set_result(batch)
 
 
 def _read(

@@ -4,6 +4,7 @@ uvicorn documents its command line and `Config`, not its protocol classes. pypro
 pins its minor version, and tests/service/server/test_library_internals.py names what is used here.
 """
 
+import re
 from typing import Any
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
@@ -30,12 +31,16 @@ Cycle = RequestResponseCycle
 
 
 CONTENT_LENGTH = b"content-length"
+LARGEST_WHOLE_BYTES = 64 * 1024
+"""A larger body takes longer to copy than to write by itself."""
+FRAMING = re.compile(rb"connection|transfer-encoding", re.IGNORECASE)
+"""Headers that decide how a response ends."""
 PROTOCOL_HEADERS = (b"upgrade", b"http2-settings")
 """Headers by which a client offers another protocol."""
 
 
 class WholeResponse:
-    """Calls an application with a `send` that writes a response in one piece if it comes as one.
+    """Calls an application with a `send` that writes a response at once if its body is one message.
 
     uvicorn looks at each header by itself, and writes the head and the body one after the other,
     each with a system call. All other responses are left to it.
@@ -48,18 +53,26 @@ class WholeResponse:
         """The start of a response that says how long its body is, until the body comes."""
 
     async def __call__(self, scope: Any, receive: Any, _: Any) -> None:
-        await self._app(scope, receive, self._send)
+        try:
+            await self._app(scope, receive, self._send)
+        except BaseException:
+            await self._send_start()  # as if it had not been held back
+            raise
 
     async def _send(self, message: Message) -> None:
-        start, self._start = self._start, None
-        if start is None and _has_length(message):
+        if self._start is None and _has_length(message):
             self._start = message
-        elif start is not None and self._is_simple() and (whole := self._whole(start, message)):
+        elif self._start and self._is_simple() and (whole := self._whole(self._start, message)):
+            self._start = None
             self._write(whole)
         else:
-            if start is not None:
-                await self._cycle.send(start)
+            await self._send_start()
             await self._cycle.send(message)
+
+    async def _send_start(self) -> None:
+        start, self._start = self._start, None
+        if start is not None:
+            await self._cycle.send(start)
 
     def _is_simple(self) -> bool:
         """Return whether nothing but writing the response remains to be done."""
@@ -71,10 +84,12 @@ class WholeResponse:
     def _whole(self, start: Message, message: Message) -> bytes | None:
         """Return the bytes of a response; None if its headers are wrong or its body goes on."""
         headers, body = [*self._cycle.default_headers, *start["headers"]], message.get("body", b"")
-        if message.get("more_body") or (CONTENT_LENGTH, b"%d" % len(body)) not in headers:
+        if message.get("more_body") or len(body) > LARGEST_WHOLE_BYTES:
+            return None
+        if (CONTENT_LENGTH, b"%d" % len(body)) not in headers:
             return None
         names, values = map(b"".join, zip(*headers, strict=True))
-        if b"connection" in names or HEADER_RE.search(names) or HEADER_VALUE_RE.search(values):
+        if HEADER_RE.search(names) or HEADER_VALUE_RE.search(values) or FRAMING.search(names):
             return None
         lines = [b"%s: %s\r\n" % header for header in headers]
         return b"".join((STATUS_LINE[start["status"]], *lines, b"\r\n", body))
@@ -175,6 +190,7 @@ def _has_length(message: Message) -> bool:
     """Return whether this is the start of a response that says how long its body is."""
     if message["type"] != "http.response.start":
         return False
+    message["headers"] = list(message.get("headers", ()))
     return any(name == CONTENT_LENGTH for name, _ in message["headers"])
 
 

@@ -28,6 +28,7 @@ OFFERS = {
 }
 """Headers by which clients offer another protocol."""
 HOST = b"Host: localhost\r\n"
+GET = b"GET / HTTP/1.1\r\n" + HOST + b"\r\n"
 CLOSE = b"GET /livez HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n"
 SPEC = b'{"preset": "linear", "name": "offered"}'
 
@@ -314,13 +315,18 @@ def test_no_header_smuggles_another_one_in(wrong: tuple[bytes, bytes]) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b"ok"})
 
+    assert b"set-cookie" not in response_to(GET, smuggle)
+
+
+def response_to(request: bytes, answer: Callable[[Any, Any], Awaitable[None]]) -> bytes:
+    """Return what a client receives from an application, `answer(scope, send)`, until the end."""
     with (
         socket.create_server(("127.0.0.1", 0)) as listener,
         socket.create_connection(listener.getsockname(), timeout=10) as connection,
     ):
-        connection.sendall(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
-        serve_one(listener, smuggle)
-        assert b"set-cookie" not in received(connection)
+        connection.sendall(request)
+        serve_one(listener, answer)
+        return received(connection)
 
 
 @pytest.mark.parametrize(
@@ -335,11 +341,49 @@ def test_a_body_in_several_messages_arrives_whole(sent: list[bytes], arrives: by
             await send({"type": "http.response.body", "body": part, "more_body": True})
         await send({"type": "http.response.body", "body": sent[-1]})
 
-    with (
-        socket.create_server(("127.0.0.1", 0)) as listener,
-        socket.create_connection(listener.getsockname(), timeout=10) as connection,
-    ):
-        connection.sendall(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
-        serve_one(listener, answer)
-        head, _, body = received(connection).partition(b"\r\n\r\n")
+    head, _, body = response_to(GET, answer).partition(b"\r\n\r\n")
     assert (head.startswith(b"HTTP/1.1 200 OK\r\n"), body) == (True, arrives)
+
+
+@pytest.mark.parametrize("name", [b"connection", b"Connection"])
+def test_an_application_can_close_the_connection(name: bytes) -> None:
+    async def answer(_: Any, send: Any) -> None:
+        headers = [(b"content-length", b"2"), (name, b"close")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    answered = response_to(GET + GET, answer)  # the second is not answered
+    assert answered.count(b"HTTP/1.1 200 OK\r\n") == 1
+    assert answered.lower().count(b"connection: close\r\n") == 1
+    assert answered.endswith(b"\r\n\r\nok")
+
+
+def test_a_body_that_is_sent_in_chunks_stays_so() -> None:
+    async def answer(_: Any, send: Any) -> None:
+        headers = iter([(b"content-length", b"2"), (b"transfer-encoding", b"chunked")])
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    assert response_to(GET, answer).endswith(b"2\r\nok\r\n0\r\n\r\n")
+
+
+def test_a_response_without_headers_is_sent() -> None:
+    async def answer(_: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 204})
+        await send({"type": "http.response.body"})
+
+    assert response_to(GET, answer).startswith(b"HTTP/1.1 204 No Content\r\n")
+
+
+def test_an_application_that_crashes_before_the_body_has_sent_its_start(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def crash(_: Any, send: Any) -> None:
+        headers = [(b"content-length", b"2")]
+        await send({"type": "http.response.start", "status": 201, "headers": headers})
+        raise RuntimeError("before the body")
+
+    answered = response_to(GET, crash)
+    assert answered.startswith(b"HTTP/1.1 201 Created\r\n")
+    assert answered.endswith(b"\r\n\r\n")
+    assert "before the body" in caplog.text

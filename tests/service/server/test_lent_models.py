@@ -12,6 +12,9 @@ from tests.support.keyed_service import (
 )
 
 SAMPLE = {"inputs": [{"dataset": "mnist", "index": 7}]}
+BAR = [[255 * (4 <= row < 24 and 12 <= column < 16) for column in range(28)] for row in range(28)]
+PLAIN = {"inputs": [{"pixels": BAR}]}
+"""A picture in MNIST's form, which the quick path reads."""
 
 
 def predict_with(shared: SharedService, ref: str, query: str = "") -> Any:
@@ -63,8 +66,8 @@ def test_the_quick_path_keeps_borrowers_and_owners_apart(shared: SharedService) 
     for _ in range(3):
         for owner, model in (("app", "ada"), ("bob", "bob"), ("ada", "ada")):
             headers = bearer(shared.key[owner, "predict"])
-            answer = shared.client.post("/v1/models/latest/predict", json=SAMPLE, headers=headers)
+            answer = shared.client.post("/v1/models/latest/predict", json=PLAIN, headers=headers)
             assert answer.json()["model"] == shared.trained[model]
     foreign = f"/v1/models/{shared.trained['ada']}/predict"
     headers = bearer(shared.key["bob", "predict"])
-    assert shared.client.post(foreign, json=SAMPLE, headers=headers).status_code == 404
+    assert shared.client.post(foreign, json=PLAIN, headers=headers).status_code == 404

@@ -1,12 +1,24 @@
 """Predictions that are computed together are told apart."""
 
 import asyncio
+from collections.abc import Coroutine
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import httpx2
 import numpy as np
+import pytest
 
+from mlp_core import Network
 from service.app import create_app
+from service.domain.principal import Principal
+from service.inference.loaded_model import LoadedModel
+from service.inference.predict_together import predict_together
+from service.server import quick_predict
+from service.server.admission import Replay
+from service.server.quick_predict import QuickPredict
+from service.store.checkpoints import CheckpointRef
 from tests.service.conftest import World
 from tests.service.server.test_stack import PREDICT
 from tests.support.live_service import settings
@@ -40,3 +52,167 @@ def test_requests_of_the_same_turn_get_the_answers_that_they_would_get_alone(
         assert one.json() == other.json()
     assert {answer.json()["model"] for answer in together[:31]} == {world.linear, world.deep}
     assert len({answer.headers["Request-Id"] for answer in (*alone, *together)}) == 64
+
+
+# --- The layer alone, with models that are in memory already ---
+
+
+class Models:
+    """A cache that knows the models of one owner."""
+
+    def __init__(self, **by_ref: LoadedModel | Exception) -> None:
+        self.by_ref = by_ref
+
+    def cached(self, ref: str) -> LoadedModel | None:
+        found = self.by_ref.get(ref)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+
+class Layer:
+    """QuickPredict around an endpoint that counts its requests."""
+
+    def __init__(self, **models: Models) -> None:
+        self.at_endpoint = 0
+
+        async def endpoint(scope: Any, receive: Any, send: Any) -> None:
+            self.at_endpoint += 1
+
+        def seen_by_owner(owner: str, _: bool) -> Any:
+            return SimpleNamespace(models=models[owner])
+
+        services: Any = SimpleNamespace(datasets=None, seen_by_owner=seen_by_owner)
+        self._app = QuickPredict(endpoint, services)
+
+    async def ask(self, owner: str, ref: str = "latest", body: bytes = b"") -> str | None:
+        """Predict for a key of an owner; return the model, or None for the endpoint."""
+        scope: dict[str, Any] = {
+            "type": "http",
+            "method": "POST",
+            "path": f"/v1/models/{ref}/predict",
+            "query_string": b"",
+            "headers": [(b"content-type", b"application/octet-stream")],
+            "state": {"principal": Principal(owner, frozenset({"predict"}), still_valid)},
+        }
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        message = {"type": "http.request", "body": body or DIGIT, "more_body": False}
+        await self._app(scope, Replay(message, nothing), send)
+        return dict(sent[0]["headers"])[b"model"].decode() if sent else None
+
+
+async def still_valid() -> bool:
+    return True
+
+
+async def nothing() -> Any:
+    raise AssertionError("the body has been read")
+
+
+def model(job: str, width: int = 8) -> LoadedModel:
+    rng = np.random.default_rng(len(job))
+    network = Network.random((784, width, 10), "relu", "he_normal", 0.1, rng)
+    checkpoint = CheckpointRef(job, 1, 1, 0, f"{job}/key", 1, "0" * 64)
+    return LoadedModel(job, "mnist", checkpoint, network, network.arrays())
+
+
+def bar() -> bytes:
+    """A picture in MNIST's form."""
+    picture = np.zeros((28, 28), np.uint8)
+    picture[4:24, 12:16] = 255
+    return picture.tobytes()
+
+
+DIGIT = bar()
+
+
+def run_all(*requests: Coroutine[Any, Any, Any]) -> list[Any]:
+    """Run requests that arrive in the same turn of the event loop; return their answers."""
+
+    async def gather() -> list[Any]:
+        return await asyncio.gather(*requests, return_exceptions=True)
+
+    return asyncio.run(asyncio.wait_for(gather(), 10))
+
+
+def test_a_digit_is_answered_without_the_endpoint() -> None:
+    layer = Layer(ada=Models(latest=model("job_a")))
+    assert run_all(*(layer.ask("ada") for _ in range(3))) == ["job_a"] * 3
+    assert layer.at_endpoint == 0
+
+
+def test_owners_that_ask_together_get_their_own_models_only() -> None:
+    ada, bob = model("job_a"), model("job_bb")
+    layer = Layer(ada=Models(latest=ada, job_a=ada), bob=Models(latest=bob, job_bb=bob))
+    asked = [("ada", "latest"), ("bob", "latest"), ("ada", "job_bb"), ("bob", "job_a")] * 8
+    for _ in range(3):  # also with what the layer remembers
+        expected = ["job_a", "job_bb", None, None] * 8
+        assert run_all(*(layer.ask(*each) for each in asked)) == expected
+    assert layer.at_endpoint == 3 * 16
+
+
+def test_a_request_that_is_cancelled_or_fails_leaves_the_others_alone() -> None:
+    models = Models(latest=model("job_a"), broken=model("job_b"))
+    layer = Layer(ada=models)
+    run_all(layer.ask("ada", "broken"))  # now the layer takes it for a model in memory
+    models.by_ref["broken"] = RuntimeError("of no kind that anybody expects")
+
+    async def cancel_itself() -> str | None:
+        task = asyncio.create_task(layer.ask("ada"))
+        await asyncio.sleep(0)
+        task.cancel()
+        return await task
+
+    requests = (layer.ask("ada"), cancel_itself(), layer.ask("ada", "broken"), layer.ask("ada"))
+    first, cancelled, broken, last = run_all(*requests)
+    assert isinstance(cancelled, asyncio.CancelledError)
+    assert (first, broken, last, layer.at_endpoint) == ("job_a", None, "job_a", 1)
+
+
+def test_no_more_requests_are_answered_together_than_the_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sizes: list[int] = []
+
+    def counted(model: LoadedModel, requests: Any) -> Any:
+        sizes.append(len(requests))
+        return predict_together(model, requests)
+
+    monkeypatch.setattr(quick_predict, "predict_together", counted)
+    layer = Layer(ada=Models(latest=model("job_a")))
+    assert run_all(*(layer.ask("ada") for _ in range(100))) == ["job_a"] * 100
+    assert sizes == [32, 32, 32, 4]
+
+
+def test_a_steady_flow_of_requests_keeps_none_waiting() -> None:
+    layer = Layer(ada=Models(latest=model("job_a")))
+    done: list[int] = []
+
+    async def ask(number: int) -> None:
+        assert await layer.ask("ada") == "job_a"
+        done.append(number)
+
+    async def flow() -> int:
+        tasks: list[asyncio.Task[None]] = []
+        while not done:  # one arrives in each turn
+            tasks.append(asyncio.create_task(ask(len(tasks))))
+            await asyncio.sleep(0)
+        await asyncio.gather(*tasks)
+        return len(tasks)
+
+    assert asyncio.run(asyncio.wait_for(flow(), 10)) < 40
+    assert done == sorted(done)
+
+
+def test_the_bodies_for_large_and_unknown_models_are_left_to_the_endpoint(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read: list[object] = []
+    monkeypatch.setattr(quick_predict, "_read", lambda *given: read.append(given))
+    layer = Layer(ada=Models(large=model("job_a", width=1400)))
+    assert run_all(layer.ask("ada", "large"), layer.ask("ada", "unknown")) == [None, None]
+    assert (layer.at_endpoint, read) == (2, [])
