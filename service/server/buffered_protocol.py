@@ -11,8 +11,8 @@ from service.server.http_protocol import HttpProtocol
 PIECE_BYTES = 16 * 1024
 """Size of each connection's own buffer; the headers of nearly all requests fit into it."""
 BODY_BUFFER = bytearray(256 * 1024)
-"""Receives the rest of a body that the application has asked for. All connections share it: what
-is read into it is copied out before anything else happens."""
+"""Receives the rest of a body that the application has asked for. All connections share it: the
+parser copies what is read into it before anything else happens."""
 
 
 class BufferedProtocol(asyncio.BufferedProtocol):
@@ -31,7 +31,7 @@ class BufferedProtocol(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         before = self._http.cycle
-        self._http.data_received(bytes(memoryview(self._buffer)[:nbytes]))
+        self._http.data_received(memoryview(self._buffer)[:nbytes])
         if self._http.cycle is not before and self._http.expects_body:
             self._http.flow.pause_reading()  # the application's `receive` resumes it
 

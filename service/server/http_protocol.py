@@ -99,7 +99,7 @@ class HttpProtocol(UvicornProtocol):
         if self._active_cycle:
             disconnect(self._active_cycle)
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, data: bytes | memoryview) -> None:
         if self._refusal_code:
             return
         self._overhead_bytes += len(data)

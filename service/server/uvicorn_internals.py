@@ -117,7 +117,7 @@ class UvicornProtocol(HttpToolsProtocol):
         self._offered_upgrade = False
         """The request being parsed offers another protocol; it begins again without the offer."""
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, data: bytes | memoryview) -> None:
         self._unset_keepalive_if_required()
         try:
             while data:
@@ -126,7 +126,7 @@ class UvicornProtocol(HttpToolsProtocol):
             self.logger.warning("Invalid HTTP request received.")
             self.send_400_response("")
 
-    def _parse(self, data: bytes) -> bytes:
+    def _parse(self, data: bytes | memoryview) -> bytes:
         """Feed the parser; return what is still to be fed, which begins with a request's head."""
         try:
             self.parser.feed_data(data)
@@ -135,7 +135,7 @@ class UvicornProtocol(HttpToolsProtocol):
             head, self._offered_upgrade = self._head_without_offer(), False
             self.parser = HttpRequestParser(self)
             self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-            return head + data[upgrade.args[0] :]
+            return head + bytes(data[upgrade.args[0] :])
 
     def _head_without_offer(self) -> bytes:
         version = self.parser.get_http_version().encode()
@@ -154,6 +154,12 @@ class UvicornProtocol(HttpToolsProtocol):
         self._offered_upgrade = self.parser.should_upgrade()
         if not self._offered_upgrade:
             super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        # uvicorn appends to a `bytearray`, and copies that when the application receives it.
+        if not (self.cycle.body or self.cycle.response_complete):
+            self.cycle.body, body = body, b""  # type: ignore[assignment]  # bytes do as well
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         if not self._offered_upgrade:

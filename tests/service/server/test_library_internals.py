@@ -58,6 +58,7 @@ ATTRIBUTES = [
     "transport",
 ]
 REQUEST_ATTRIBUTES = [
+    "body",
     "default_headers",
     "disconnected",
     "flow",
