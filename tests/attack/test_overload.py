@@ -150,7 +150,7 @@ def note_control(campaign: Campaign, when: str, controls: list[float]) -> float:
 def test_predictions_of_the_quick_path_are_never_refused_and_leave_room(
     campaign: Campaign, pinned: Server, predict: Predict
 ) -> None:
-    rounds, seconds = campaign.of((1, 3), (5, 8))
+    rounds, seconds = campaign.of((3, 1), (5, 8))
     clients = campaign.of(100, 1000)
     job = pinned.submit(preset="mlp-relu")
     parts, slowest, peaks = list[float](), list[float](), list[float]()
