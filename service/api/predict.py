@@ -1,5 +1,6 @@
 """The endpoint for predictions."""
 
+import traceback
 from typing import Annotated, cast
 
 from anyio import CapacityLimiter, to_thread
@@ -144,7 +145,23 @@ async def _answer(
         return prediction_responses.response(batch, chosen, headers, as_array=as_array)
 
     many = predict_input.is_large(headers) or count > MANY_IMAGES
-    return await to_thread.run_sync(answer, limiter=LARGE_THREADS if many else THREADS)
+    try:
+        return await to_thread.run_sync(answer, limiter=LARGE_THREADS if many else THREADS)
+    except Exception as exc:
+        body, parts = b"", []
+        _clear_frames(exc)
+        raise
+
+
+def _clear_frames(exc: BaseException | None) -> None:
+    """Clear the local variables of all functions that an error, or one before it, has passed.
+
+    They hold the body and the pictures, and often the error itself: such a cycle would keep tens of
+    megabytes until the garbage is collected.
+    """
+    while exc is not None:
+        traceback.clear_frames(exc.__traceback__)
+        exc = exc.__context__
 
 
 ROUTES = {cast(APIRoute, route).path: cast(APIRoute, route) for route in router.routes}

@@ -55,6 +55,16 @@ def check_still_predicts(target: Server, picture: bytes) -> None:
     assert answer.status_code == 200, answer.text
 
 
+def test_the_body_of_a_refused_request_is_not_kept(target: Server, bombs: list[Bomb]) -> None:
+    """The error refers to it, and is itself part of a reference cycle."""
+    [large] = [bomb for bomb in bombs if bomb.name == "jpeg: 20 megabytes of Exif"]
+    throw(target, large)
+    before = resident(target.pid)
+    for _ in range(6):
+        throw(target, large)
+    assert resident(target.pid) - before < len(large.body) / 1024**2 + MEGABYTES
+
+
 def test_a_decompression_bomb_is_answered_with_a_problem_quickly_and_leaves_no_trace(
     campaign: Campaign, target: Server, bombs: list[Bomb], picture: bytes
 ) -> None:
