@@ -49,6 +49,8 @@ def from_csv(data: bytes) -> Pictures:
     first = data[:MAX_HEADER_BYTES].split(b"\n", 1)[0].decode("utf-8", "replace").strip()
     delimiter = next((mark for mark in DELIMITERS if mark is None or mark in first), None)
     names = [name.strip(' "').lower() for name in first.split(delimiter)]
+    if len(names) < SIDE:  # which needs no reading of all rows
+        raise BadImage("unusable_array", _wrong_shape(len(data.splitlines()), len(names)))
     has_header = any(not _is_number(name) for name in names)
     table = _table(data, delimiter, skip=int(has_header))
     labels = [at for at, name in enumerate(names) if name in LABELS] if has_header else []
