@@ -26,6 +26,9 @@ MAX_MODEL_BYTES = 4 * 1024**2
 HEADERS = {b"content-type": "content-type", b"accept": "accept"}
 MOST_TOGETHER = 32
 """The most requests that are answered together; this many wait for no further ones."""
+PATIENCE_SECONDS = 0.002
+"""How long requests wait for further ones. A turn of the loop can take longer than that if it is
+busy with something else, which would delay them twice."""
 OWNERS = 100
 """Number of owners for whom a restricted view of the services is cached; a view holds no data."""
 KNOWN_MODELS = 1000
@@ -63,6 +66,8 @@ class QuickPredict:
         self._waiting: list[Waiting] = []
         self._seen_waiting = 0
         """How many were waiting when `_predict_all` last looked."""
+        self._waiting_since = 0.0
+        """When the first of them began to wait, by the loop's clock."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Only `Admission.begin` makes a Replay, and only for predictions with small bodies.
@@ -95,20 +100,21 @@ class QuickPredict:
         """Return the predictions, computed together with those of other requests."""
         loop = asyncio.get_running_loop()
         if not self._waiting:
+            self._waiting_since = loop.time()
             loop.call_soon(self._predict_all)
         request = Waiting(asked, images, options, loop.create_future())
         self._waiting.append(request)
         return await request.result
 
     def _predict_all(self) -> None:
-        """Predict for all requests that wait, as soon as a turn of the loop brings no further one.
+        """Predict for all requests that wait, unless further ones may come in the next turn.
 
         The forward passes displace all other code and data from the processor's caches. Reading all
         requests, then predicting for all, then answering all takes two thirds of the time. The
         requests share the look-up of their model. It comes after all of them have arrived, so no
         request is answered with a model that was replaced before it arrived.
         """
-        if self._seen_waiting < len(self._waiting) < MOST_TOGETHER:
+        if self._further_may_come():
             self._seen_waiting = len(self._waiting)
             asyncio.get_running_loop().call_soon(self._predict_all)
             return
@@ -118,6 +124,12 @@ class QuickPredict:
             asyncio.get_running_loop().call_soon(self._predict_all)
         for model, requests in self._by_model(waiting):
             _predict(model, requests)
+
+    def _further_may_come(self) -> bool:
+        """Return whether to wait for one more turn: not with one request, nor if turns are long."""
+        if not 1 < len(self._waiting) < MOST_TOGETHER or len(self._waiting) == self._seen_waiting:
+            return False
+        return asyncio.get_running_loop().time() - self._waiting_since < PATIENCE_SECONDS
 
     def _by_model(self, waiting: list[Waiting]) -> Iterable[tuple[LoadedModel, list[Waiting]]]:
         """Return the requests of each model; those whose model is not in memory get None."""

@@ -1,6 +1,7 @@
 """Predictions that are computed together are told apart."""
 
 import asyncio
+import time
 from collections.abc import Coroutine
 from pathlib import Path
 from types import SimpleNamespace
@@ -186,6 +187,24 @@ def test_no_more_requests_are_answered_together_than_the_limit(
     layer = Layer(ada=Models(latest=model("job_a")))
     assert run_all(*(layer.ask("ada") for _ in range(100))) == ["job_a"] * 100
     assert sizes == [32, 32, 32, 4]
+
+
+def test_requests_do_not_wait_for_each_other_while_turns_are_long() -> None:
+    layer = Layer(ada=Models(latest=model("job_a")))
+
+    async def turns_until_answered(busy_seconds: float, count: int) -> int:
+        tasks = [asyncio.create_task(layer.ask("ada")) for _ in range(count)]
+        turns = 0
+        while not all(task.done() for task in tasks):
+            time.sleep(busy_seconds)  # noqa: ASYNC251  # as other work on the loop would
+            await asyncio.sleep(0)
+            turns += 1
+        return turns
+
+    alone, together, busy = (
+        asyncio.run(turns_until_answered(*case)) for case in ((0.0, 1), (0.0, 2), (0.003, 2))
+    )
+    assert alone == busy == together - 1
 
 
 def test_a_steady_flow_of_requests_keeps_none_waiting() -> None:
