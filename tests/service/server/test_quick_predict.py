@@ -1,7 +1,6 @@
 """Predictions that are computed together are told apart."""
 
 import asyncio
-import time
 from collections.abc import Coroutine
 from pathlib import Path
 from types import SimpleNamespace
@@ -189,22 +188,22 @@ def test_no_more_requests_are_answered_together_than_the_limit(
     assert sizes == [32, 32, 32, 4]
 
 
-def test_requests_do_not_wait_for_each_other_while_turns_are_long() -> None:
+def test_requests_do_not_wait_for_each_other_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     layer = Layer(ada=Models(latest=model("job_a")))
 
-    async def turns_until_answered(busy_seconds: float, count: int) -> int:
+    async def turns_until_answered(count: int, patience: float) -> int:
+        monkeypatch.setattr(quick_predict, "PATIENCE_SECONDS", patience)
         tasks = [asyncio.create_task(layer.ask("ada")) for _ in range(count)]
         turns = 0
         while not all(task.done() for task in tasks):
-            time.sleep(busy_seconds)  # noqa: ASYNC251  # as other work on the loop would
             await asyncio.sleep(0)
             turns += 1
         return turns
 
-    alone, together, busy = (
-        asyncio.run(turns_until_answered(*case)) for case in ((0.0, 1), (0.0, 2), (0.003, 2))
+    alone, together, impatient = (
+        asyncio.run(turns_until_answered(*case)) for case in ((1, 60.0), (2, 60.0), (2, 0.0))
     )
-    assert alone == busy == together - 1
+    assert alone == impatient == together - 1
 
 
 def test_a_steady_flow_of_requests_keeps_none_waiting() -> None:
