@@ -92,18 +92,18 @@ class JobEvent(RootModel[AnyEvent]):
     """One event of the stream of a job."""
 
 
+FIRST_EPOCH = {
+    "epoch": 1,
+    "train_loss": 0.2985,
+    "train_accuracy": 0.9157,
+    "test_loss": 0.2906,
+    "test_accuracy": 0.9182,
+    "seconds": 0.13,
+}
 AT = "2026-01-31T12:00:00.300000+00:00"
 EXAMPLE_DATA: dict[str, dict[str, Any]] = {
     "state": {"state": "running", "attempt": 1, "reason": None, "at": AT},
-    "epoch": {
-        "epoch": 1,
-        "train_loss": 0.2985,
-        "train_accuracy": 0.9157,
-        "test_loss": 0.2906,
-        "test_accuracy": 0.9182,
-        "seconds": 0.13,
-        "at": AT,
-    },
+    "epoch": {**FIRST_EPOCH, "at": AT},
 }
 EVENT_STREAM: dict[str, Any] = {
     # OpenAPI 3.1 does not say whether the schema of a stream is that of its text or of an event.

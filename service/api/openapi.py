@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from service.api import openapi_schemas
 from service.api.conditional import MEDIA_TYPES
 from service.api.content_negotiation import OCTETS
-from service.api.event_schemas import JobEvent
+from service.api.event_schemas import FIRST_EPOCH, JobEvent
 from service.api.predict_schema import BINARY, PREDICT_FORM, PredictRequest
 
 JSON = "application/json"
@@ -60,14 +60,6 @@ SPEC = {
     "schedule": "constant",
     "augmentation": None,
     "seed": 1,
-}
-FIRST_EPOCH = {
-    "epoch": 1,
-    "train_loss": 0.2985,
-    "train_accuracy": 0.9157,
-    "test_loss": 0.2906,
-    "test_accuracy": 0.9182,
-    "seconds": 0.13,
 }
 LAST_EPOCH = {
     "epoch": 2,

@@ -133,10 +133,9 @@ async def _answer(
         if media_type == FORM:
             images, chosen = predict_input.read_form(parts, options)
         else:
-            parsed = predict_input.parse(media_type, body)
-            images, chosen = predict_input.read(
-                media_type, parsed, options, services.datasets, query.dtype, query.shape
-            )
+            parsed, datasets = predict_input.parse(media_type, body), services.datasets
+            declared = query.dtype, query.shape
+            images, chosen = predict_input.read(media_type, parsed, options, datasets, *declared)
         model = services.models.get(ref)
         try:
             batch = inference.predict(model, images, chosen)

@@ -47,13 +47,14 @@ class EachOptionOnce(TyperCommand):
         return super().parse_args(ctx, args)
 
 
+Preset = Annotated[
+    str | None,
+    typer.Option(help="linear, mlp-relu, mlp-sigmoid or mlp-augmented.", show_default="mlp-relu"),
+]
+
+
 def train(
-    preset: Annotated[
-        str | None,
-        typer.Option(
-            help="linear, mlp-relu, mlp-sigmoid or mlp-augmented.", show_default="mlp-relu"
-        ),
-    ] = None,
+    preset: Preset = None,
     name: Annotated[
         str | None, typer.Option(help="Name for lists and pictures.", show_default="none")
     ] = None,
