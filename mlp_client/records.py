@@ -72,6 +72,14 @@ class Progress(Record):
     )
 
 
+class Checkpoint(Record):
+    """The newest checkpoint of a job: the weights that predictions and pictures use."""
+
+    epochs_done: int = Field(description="Number of epochs that were finished by then.")
+    batches_done: int = Field(description="Number of batches of the next epoch by then.")
+    sha256: str = Field(description="SHA-256 of the checkpoint; it changes with the weights.")
+
+
 class Metrics(Record):
     """The job's most telling epochs."""
 
@@ -134,6 +142,9 @@ class Job(Record):
     spec_version: int = Field(description="Version of the spec's format.")
     cost: Cost = Field(description="The resources that the spec needs.")
     progress: Progress = Field(description="How far the training has come.")
+    checkpoint: Checkpoint | None = Field(
+        None, description="The newest checkpoint; null before the first, when there are no weights."
+    )
     queue_position: int | None = Field(
         None,
         description="Position in the queue, where 1 is next; null unless the job is queued, and "

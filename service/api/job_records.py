@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict
 
 from mlp_client.job_spec import SPEC_VERSION, Spec, StoredSpec
-from mlp_client.records import Cost, Epoch, Job, Links, Metrics, Progress, Reason
+from mlp_client.records import Checkpoint, Cost, Epoch, Job, Links, Metrics, Progress, Reason
 from service.api.public_path import ROOT_PATH, public_path
 from service.domain import cost as domain
 from service.domain.job_state import State
@@ -36,6 +36,7 @@ def job_record(job: StoredJob, root_path: str | None = None) -> Job:
         spec_version=job.spec_version,
         cost=Cost(**job.cost),
         progress=progress(job),
+        checkpoint=Checkpoint(**vars(job.checkpoint)) if job.checkpoint else None,
         queue_position=job.queue_position,
         metrics=Metrics(
             latest=latest,

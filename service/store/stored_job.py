@@ -20,6 +20,15 @@ class Reason:
 
 
 @dataclass(frozen=True)
+class NewestCheckpoint:
+    """The newest checkpoint of a job that counts, as far as clients read it."""
+
+    epochs_done: int
+    batches_done: int
+    sha256: str
+
+
+@dataclass(frozen=True)
 class NewJob:
     """A submitted spec, resolved and with its cost."""
 
@@ -56,11 +65,21 @@ class StoredJob:
     finished_at: datetime | None
     learned: bool | None
     """Whether the network beats the baseline of the test set; None until the job has succeeded."""
+    checkpoint: NewestCheckpoint | None
+    """None before the first, when there are no weights yet."""
     queue_position: int | None = None
     """1 is next; None unless it was asked for and the job is queued."""
 
 
-JOB_COLUMNS = ", ".join(field.name for field in fields(StoredJob) if field.name != "queue_position")
+COMPUTED = ("checkpoint", "queue_position")
+# One value, so that a row or a list of them takes one statement.
+NEWEST_CHECKPOINT = """(
+    SELECT epochs_done || ' ' || batches_done || ' ' || sha256 FROM checkpoints
+    WHERE checkpoints.job = jobs.number ORDER BY checkpoints.number DESC LIMIT 1
+) AS checkpoint"""
+JOB_COLUMNS = ", ".join(
+    [*(field.name for field in fields(StoredJob) if field.name not in COMPUTED), NEWEST_CHECKPOINT]
+)
 
 
 @dataclass(frozen=True)
@@ -84,5 +103,11 @@ class Page:
 def stored_job(row: Row, queue_position: int | None = None) -> StoredJob:
     """Return a job from its JOB_COLUMNS."""
     reason = row["reason"] and Reason(**row["reason"])
-    plain = row | {"state": State(row["state"]), "reason": reason}
+    checkpoint = row["checkpoint"] and _newest_checkpoint(row["checkpoint"])
+    plain = row | {"state": State(row["state"]), "reason": reason, "checkpoint": checkpoint}
     return StoredJob(**plain, queue_position=queue_position)
+
+
+def _newest_checkpoint(joined: str) -> NewestCheckpoint:
+    epochs_done, batches_done, sha256 = joined.split()
+    return NewestCheckpoint(int(epochs_done), int(batches_done), sha256)

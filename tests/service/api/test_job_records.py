@@ -8,7 +8,7 @@ from service.store.attempts import SUCCEEDED
 from service.store.jobs import JobStore
 from service.store.sql.database import Database
 from tests.conftest import submit
-from tests.support.job_records import DONE, epoch, in_state, saved, started, stored_epoch
+from tests.support.job_records import DONE, epoch, in_state, saved, started, stored_epoch, succeed
 
 
 def test_progress_is_worked_out_from_the_cursor(database: Database, jobs: JobStore) -> None:
@@ -54,3 +54,23 @@ def test_links_lead_to_the_job(jobs: JobStore) -> None:
     links = job_record(jobs.get(id_)).links
     assert (links.self, links.epochs) == (f"/v1/jobs/{id_}", f"/v1/jobs/{id_}/epochs")
     assert links.predict == f"/v1/models/{id_}/predict"
+
+
+def test_the_checkpoint_is_the_newest_that_counts(database: Database, jobs: JobStore) -> None:
+    attempt = started(database, epochs=3)
+    assert job_record(jobs.get(attempt.job)).checkpoint is None
+    for epochs_done, batches_done in [(0, 7), (1, 0), (1, 5)]:
+        attempt.commit(saved(attempt, epochs_done, batches_done), [])
+        checkpoint = job_record(jobs.get(attempt.job)).checkpoint
+        assert checkpoint
+        assert (checkpoint.epochs_done, checkpoint.batches_done) == (epochs_done, batches_done)
+        assert checkpoint.sha256 == "0" * 64
+
+
+def test_a_list_has_the_checkpoint_of_each_job(database: Database, jobs: JobStore) -> None:
+    trained = succeed(database, name="trained")
+    waiting = submit(jobs)
+    found = {job.id: job_record(job).checkpoint for job in jobs.page(10).jobs}
+    assert found.pop(waiting) is None
+    [(id_, checkpoint)] = found.items()
+    assert (id_, checkpoint and checkpoint.epochs_done) == (trained, 1)
