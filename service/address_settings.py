@@ -17,7 +17,9 @@ ANY, OPAQUE = "*", "null"
 UNLISTED = (ANY, OPAQUE)
 """Origins that stand for pages of anybody. They count only once there are API keys, because without
 keys any page that an operator visits could use the service."""
-OWN_SEGMENTS = ("v1", "docs", "openapi.json", "livez", "readyz", "metrics", "vendor", "problems")
+OWN_SEGMENTS = (
+    *("v1", "docs", "openapi.json", "livez", "readyz", "metrics", "vendor", "web", "problems"),
+)
 """First segments of the service's own routes, which can't tell themselves from a prefix."""
 
 

@@ -20,6 +20,7 @@ from service.api import (
     health,
     jobs,
     openapi,
+    page,
     predict,
     problem_responses,
     weights,
@@ -27,6 +28,7 @@ from service.api import (
 from service.api.dependencies import Services
 from service.api.request_bodies import refuse_unread
 from service.api.validation import refuse_repeated
+from service.api.web_files import WebFiles
 from service.domain.cost import Limits
 from service.domain.errors import StoreBroken
 from service.inference.model_cache import ModelCache
@@ -53,7 +55,7 @@ from service.work.dispatcher import Dispatcher
 from service.work.launchers.local import LocalLauncher
 from service.work.launchers.lock_watchdog import SqliteLockWatchdog
 
-ROUTERS = (health, jobs, events, curves, weights, predict, datasets, docs)
+ROUTERS = (health, jobs, events, curves, weights, predict, datasets, page, docs)
 """The router tries them in this order; probes and scrapers come more often than anything else."""
 DATABASE_WAIT_SECONDS = 5
 """How long a request waits for the database's lock; then its client is asked to try again."""
@@ -188,20 +190,22 @@ def create_app(
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.services, app.state.components = components.services, components
+    app.state.web = WebFiles()
     _add_routes(app)
     return app
 
 
 def _add_routes(app: FastAPI) -> None:
     for module in ROUTERS:
-        # Probes, scrapers and browsers may add any query parameter to these two.
-        strict = [] if module in (health, docs) else [Depends(refuse_repeated)]
+        # Probes, scrapers and browsers may add any query parameter to these three.
+        strict = [] if module in (health, page, docs) else [Depends(refuse_repeated)]
         app.include_router(
             module.router,
             responses=problem_responses.RESPONSES,
             dependencies=[*strict, Depends(refuse_unread)],
         )
-    app.add_route("/vendor/{name:path}", docs.vendored, include_in_schema=False)
+    for path in ("/web/{name:path}", "/vendor/{name:path}"):
+        app.add_route(path, page.web_file, include_in_schema=False)
     problem_responses.install(app)
     openapi.install(app, needed_scope, f"An API key. {HOW_TO_AUTHENTICATE}")
     app.add_exception_handler(events.StreamFinished, events.stream_finished)

@@ -14,7 +14,7 @@ PACKAGES = json.loads((VENDOR / "vendor.json").read_text())
 
 
 def folder(package: dict[str, Any]) -> Path:
-    return VENDOR / f"{package['package']}@{package['version']}"
+    return VENDOR / str(package["folder"])
 
 
 def sha256(content: bytes) -> str:

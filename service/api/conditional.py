@@ -14,6 +14,7 @@ MEDIA_TYPES = {
     "svg": "image/svg+xml",
     "csv": "text/csv; charset=utf-8; header=present",
     "json": "application/json",
+    "html": "text/html; charset=utf-8",
     "npz": "application/zip",
     "safetensors": OCTETS,
 }

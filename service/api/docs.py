@@ -1,31 +1,19 @@
-"""Serves the documentation without the internet: API docs, vendored files, problem types."""
+"""Serves the documentation without the internet: API docs and problem types."""
 
-import json
-import mimetypes
-import pathlib
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Path, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from pydantic import Field
-from starlette.types import Receive, Scope, Send
 
 from mlp_client.records import Record
 from service.api.problem_types import PROBLEM_TYPES
 from service.api.public_path import public_path
-from service.api.request_bodies import refuse_unread
+from service.api.web_files import VENDOR, WEB
 
 router = APIRouter(tags=["service"])
 
-VENDOR = pathlib.Path(__file__).parent.parent / "web" / "vendor"
-SWAGGER = next(VENDOR.glob("swagger-ui-dist@*")).name
-VENDORED = {
-    str(file.relative_to(VENDOR)): file.read_bytes() for file in VENDOR.rglob("*") if file.is_file()
-}
-"""Third-party files, in memory: reading one from the disk would take a thread for each piece."""
-PIECE_BYTES = 16 * 1024
-"""Most bytes of such a file that the service buffers for a client that does not read."""
-IMMUTABLE = "max-age=31536000, immutable"
+SWAGGER = next((WEB / VENDOR).glob("swagger-ui-dist@*")).name
 DOCS_POLICY = (
     "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'"
@@ -65,36 +53,3 @@ async def docs(request: Request) -> Response:
     )
     page.headers["Content-Security-Policy"] = DOCS_POLICY
     return page
-
-
-async def vendored(request: Request) -> Response:
-    """Return a third-party file; its address contains its version, so it never changes."""
-    await refuse_unread(request)
-    name = request.path_params["name"]
-    data = VENDORED.get(name)
-    if data is None:
-        raise HTTPException(404, "There is no such file.")
-    media_type = mimetypes.guess_type(name)[0] or "text/plain"
-    return InPieces(data, headers={"Cache-Control": IMMUTABLE}, media_type=media_type)
-
-
-class InPieces(Response):
-    """Sends its body in small pieces, as fast as the client reads them."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        start = {"status": self.status_code, "headers": self.raw_headers}
-        await send({"type": "http.response.start", **start})
-        body = memoryview(self.body)
-        size = len(body)
-        for at in range(0, size, PIECE_BYTES):
-            piece = body[at : at + PIECE_BYTES]
-            more = at + PIECE_BYTES < size
-            await send({"type": "http.response.body", "body": piece, "more_body": more})
-
-
-@router.get("/", include_in_schema=False)
-async def root(request: Request) -> Response:
-    links = {"service": request.app.title, "version": request.app.version}
-    pages = {"docs": "/docs", "openapi": "/openapi.json", "jobs": "/v1/jobs"}
-    links |= {name: public_path(path) for name, path in pages.items()}
-    return Response(json.dumps(links), media_type="application/json")

@@ -27,7 +27,7 @@ KEY_CACHE_SECONDS = 1.0
 BEARER = re.compile(r"(?i:bearer) +mlp_([a-z0-9]{8,12})_([A-Za-z0-9_-]{43})")
 MAX_RECOGNISED = 1000
 """Most Authorization headers that are remembered; one key can be written in several ways."""
-PUBLIC_PATHS = re.compile(r"/|/livez|/readyz|/docs|/openapi\.json|/(vendor|problems)/.*")
+PUBLIC_PATHS = re.compile(r"/|/livez|/readyz|/docs|/openapi\.json|/(vendor|web|problems)/.*")
 NO_SECRET = "0" * 64  # no secret has this digest
 
 HOW_TO_AUTHENTICATE = (
