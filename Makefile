@@ -6,10 +6,10 @@ DATA_DIR ?= data
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install serve test check fix bench chaos attack ci lock sbom audit clean
+.PHONY: help demo install serve test check check-web fix bench chaos attack ci lock sbom audit clean
 
 help:  ## List these targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 demo: .venv/.runtime  ## Train the three presets over REST, show the results, keep serving (EXIT=1 stops instead)
 	$(BIN)/mlp-service demo --host $(HOST) --port $(PORT) --data-dir $(DATA_DIR) $(if $(EXIT),--exit)
@@ -26,17 +26,22 @@ test: .venv/.dev  ## Run all tests and measure their coverage
 	$(BIN)/coverage report --include='mlp_core/*' --fail-under=100
 	$(BIN)/coverage report --include='service/*,mlp_client/*' --fail-under=90
 
-check: .venv/.dev  ## Check format, lint, types, imports, Dockerfile and compose file; changes nothing
+check: .venv/.dev  ## Check format, lint, types, imports, the page, Dockerfile and compose file; changes nothing
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	tests/web_check/check.sh
+
+check-web:  ## Check format, lint and types of the page's files (needs node and npm, else says so)
+	tests/web_check/check.sh
 
 fix: .venv/.dev  ## Format the code and fix what ruff can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	tests/web_check/check.sh fix
 
 bench: .venv/.dev  ## Compare the speed with other libraries (K=training: one part); writes docs/performance.*
 	$(BIN)/python -m benchmarks $(K)
