@@ -1,11 +1,151 @@
-import htm from "htm";
-import { h, render } from "preact";
+/** Joins the parts of the page: the bar, the three columns, the dialogs. */
+import { effect, signal } from "@preact/signals";
+import { render } from "preact";
+import { addressed, addressedSignal, startAddress } from "./address.js";
+import { ROOT } from "./api.js";
+import { copyText } from "./clipboard.js";
+import { html, lazy } from "./html.js";
+import { Jobs } from "./jobs.js";
+import { onKey, startKeyboard } from "./keyboard.js";
+import { Lab } from "./lab.js";
+import { Notices, notify } from "./notices.js";
+import { Room } from "./room.js";
+import * as state from "./state.js";
+import { reconnect, start } from "./stream.js";
+import { title } from "./words.js";
 
-const html = htm.bind(h);
-/** The prefix under which the service is published, with a slash at its end. */
-const root = new URL("../../", import.meta.url);
+const Help = lazy(() => import("./help.js"), "Help");
+const Calls = lazy(() => import("./calls.js"), "Calls");
+const NewJob = lazy(() => import("./submit.js"), "NewJob");
+const KeyNeeded = lazy(() => import("./session.js"), "KeyNeeded");
 
-render(
-  html`<h1>mlp-service</h1><p>The API is described in <a href=${new URL("docs", root).href}>the API docs</a>.</p>`,
-  /** @type {HTMLElement} */ (document.getElementById("app")),
-);
+const showsHelp = signal(false);
+const showsCalls = signal(false);
+/** Parts that the address hides, for lessons: `hide=new,calls,mistakes`. */
+const hidden = signal("");
+const hides = (/** @type {string} */ part) => hidden.value.split(",").includes(part);
+
+// --- The bar ------------------------------------------------------------------------------------
+
+const LINK_WORDS = {
+  connecting: "Connecting",
+  live: "Live",
+  reconnecting: "Reconnecting",
+  stopped: "Server stopped",
+  key: "Key needed",
+};
+
+function Connection() {
+  const { slots, jobs } = state.system.value ?? {};
+  const queued = jobs?.queued ? `, ${jobs.queued} queued` : "";
+  const busy = slots && state.link.value === "live" && `${slots.busy} of ${slots.total} busy${queued}`;
+  return html`<button class=${`connection ${state.link.value}`} onClick=${reconnect} title="Reconnect now">
+    <i></i>${LINK_WORDS[state.link.value]}${busy && html`<span class="wide"> · ${busy}</span>`}
+  </button>`;
+}
+
+function isDark() {
+  const chosen = document.documentElement.dataset.theme;
+  return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+}
+
+function switchTheme() {
+  const theme = isDark() ? "light" : "dark";
+  document.documentElement.dataset.theme = theme;
+  localStorage.setItem("theme", theme);
+  document.dispatchEvent(new Event("theme"));
+}
+
+async function share() {
+  if (navigator.share && matchMedia("(pointer: coarse)").matches) {
+    return navigator.share({ url: location.href }).catch(() => {});
+  }
+  if (await copyText(location.href)) notify({ text: "The address of this view is copied." });
+}
+
+function Bar() {
+  return html`<header class="top">
+    <h1 class="brand"><img src=${`${document.documentElement.dataset.web}/icon.svg`} alt="" width="20" height="20" />mlp-service</h1>
+    <${Connection} />
+    <span class="push"></span>
+    ${!hides("calls") && html`<button class="ghost wide" aria-pressed=${showsCalls.value} onClick=${() => toggle(showsCalls)} title="Every request of this page as curl">API calls</button>`}
+    <button class="ghost" onClick=${share} title="Copy the address of this view">Share</button>
+    <button class="ghost" onClick=${switchTheme} title="Light or dark">Theme</button>
+    <button class="ghost wide" onClick=${() => toggle(showsHelp)} title="Keyboard" aria-label="Help">?</button>
+    <a class="button ghost wide" href=${`${ROOT}/docs`}>API docs</a>
+  </header>`;
+}
+
+const PLACES = /** @type {const} */ ([["jobs", "Jobs"], ["lab", "Curves"], ["room", "Ask"]]);
+
+/** The places of a phone. */
+function Places() {
+  return html`<nav class="places" aria-label="Parts">
+    ${PLACES.map(([place, label]) => html`<button aria-current=${state.place.value === place ? "page" : undefined} onClick=${() => (state.place.value = place)}>${label}</button>`)}
+  </nav>`;
+}
+
+// --- The page -----------------------------------------------------------------------------------
+
+function Page() {
+  if (state.link.value === "key" && !state.system.value?.session) {
+    return html`<${Bar} /><${KeyNeeded} onOpen=${reconnect} />`;
+  }
+  return html`<a class="skip" href="#main">Skip to the curves</a>
+    <${Bar} />
+    <${Notices} onReconnect=${reconnect} />
+    <${Jobs} /><${Lab} hides=${hides} /><${Room} />
+    ${state.draft.value && html`<${NewJob} />`}
+    ${showsHelp.value && html`<${Help} onClose=${() => toggle(showsHelp)} />`}
+    ${showsCalls.value && html`<${Calls} onClose=${() => toggle(showsCalls)} />`}
+    <${Places} />`;
+}
+
+/** @param {import("@preact/signals").Signal<boolean>} flag */
+function toggle(flag) {
+  flag.value = !flag.value;
+}
+
+onKey("1", "jobs", () => goTo("jobs", ".jobs"));
+onKey("2", "curves", () => goTo("lab", "#main"));
+onKey("3", "ask", () => goTo("room", ".pad"));
+onKey("`", "API calls", () => toggle(showsCalls));
+onKey("t", "light or dark", switchTheme);
+onKey("?", "this help", () => toggle(showsHelp));
+
+/** @param {typeof state.place.value} place @param {string} selector of what gets the focus */
+function goTo(place, selector) {
+  state.place.value = place;
+  /** @type {HTMLElement | null} */ (document.querySelector(selector))?.focus();
+}
+
+addressed({
+  key: "jobs",
+  write: () => (state.follows.value ? null : state.selected.value.join(",") || null),
+  read: (text) => {
+    state.follows.value = text === null;
+    if (text !== null) state.selected.value = text.split(",");
+  },
+});
+addressedSignal("at", state.at, null, Number);
+addressedSignal("tab", state.tab, "weights", String);
+addressedSignal("place", state.place, "lab", String);
+addressedSignal("hide", hidden, "", String);
+
+const root = /** @type {HTMLElement} */ (document.getElementById("app"));
+startAddress();
+startKeyboard();
+root.replaceChildren();
+render(html`<${Page} />`, root);
+effect(() => {
+  root.dataset.place = state.place.value;
+});
+effect(() => {
+  const running = state.chosen.value.find((each) => each.state === "running");
+  const { epochs_done, epochs } = running?.progress ?? {};
+  document.title = running ? `${epochs_done}/${epochs} ${title(running)}` : "mlp-service";
+});
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  document.dispatchEvent(new Event("theme"));
+});
+start();

@@ -1,0 +1,77 @@
+/**
+ * The address of the page says what is shown, so that a copied address shows the same.
+ *
+ * Each module names the signals that belong into the address; here they are read and written. The
+ * hash is used because the server never sees it: it stays an API, and a 404 stays a 404.
+ *
+ * @import { Signal } from "@preact/signals"
+ */
+import { effect } from "@preact/signals";
+
+/**
+ * @typedef {object} Part of the address
+ * @property {string} key
+ * @property {() => string | null} write returns the text of the present value, or null for the default
+ * @property {(text: string | null) => void} read takes a value from the address
+ */
+
+/** @type {Part[]} */
+const parts = [];
+/** Keys that this page does not know, which are kept. @type {[string, string][]} */
+let unknown = [];
+
+/** Let a part of the state travel in the address. @param {Part} part */
+export function addressed(part) {
+  parts.push(part);
+}
+
+/**
+ * Let a signal travel in the address.
+ *
+ * @template T
+ * @param {string} key
+ * @param {Signal<T>} value
+ * @param {T} initial which is left out
+ * @param {(text: string) => T} parse
+ */
+export function addressedSignal(key, value, initial, parse) {
+  addressed({
+    key,
+    write: () => (value.value === initial ? null : String(value.value)),
+    read: (text) => {
+      value.value = text === null ? initial : parse(text);
+    },
+  });
+}
+
+function readAddress() {
+  const found = new URLSearchParams(location.hash.slice(1));
+  for (const part of parts) part.read(found.get(part.key));
+  const keys = new Set(parts.map((part) => part.key));
+  unknown = [...found].filter(([key]) => !keys.has(key));
+}
+
+function addressNow() {
+  const found = parts.map((part) => /** @type {const} */ ([part.key, part.write()]));
+  const pairs = [...found.filter(([, text]) => text !== null), ...unknown];
+  // Commas and colons may stand in a hash, and an address is to be read by people too.
+  const query = new URLSearchParams(/** @type {[string, string][]} */ (pairs)).toString();
+  return query.replaceAll("%2C", ",").replaceAll("%3A", ":");
+}
+
+/** Read the address, and write it from now on. */
+export function startAddress() {
+  readAddress();
+  window.addEventListener("hashchange", readAddress);
+  let jobs = new URLSearchParams(location.hash.slice(1)).get("jobs");
+  effect(() => {
+    const hash = addressNow();
+    if (hash === location.hash.slice(1)) return;
+    const address = hash ? `#${hash}` : location.pathname + location.search;
+    // Another selection is a step in the browser's history; everything else is none.
+    const before = jobs;
+    jobs = new URLSearchParams(hash).get("jobs");
+    if (before === jobs) history.replaceState(null, "", address);
+    else history.pushState(null, "", address);
+  });
+}

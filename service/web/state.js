@@ -1,0 +1,256 @@
+/**
+ * What the page knows about jobs, and what the user has chosen.
+ *
+ * Each piece of state is written here or by the one module that exports it; views only read it.
+ * Every job is a signal of its own, so that its news renders its own row and nothing else.
+ *
+ * @import { Signal } from "@preact/signals"
+ * @import { Columns, Epoch, Job, State, System } from "./records.d.ts"
+ */
+import { batch, computed, signal } from "@preact/signals";
+import { get } from "./api.js";
+
+export const COLUMNS = /** @type {const} */ ([
+  "train_loss",
+  "test_loss",
+  "train_accuracy",
+  "test_accuracy",
+  "seconds",
+]);
+/** @type {State[]} */
+export const FINAL = ["succeeded", "failed", "cancelled"];
+/** @param {Job} job */
+export const isFinal = (job) => FINAL.includes(job.state);
+
+// --- Jobs ---------------------------------------------------------------------------------------
+
+/** @type {Map<string, Signal<Job>>} */
+const jobs = new Map();
+/** Ids of all known jobs, newest first. @type {Signal<string[]>} */
+export const ids = signal([]);
+/** How far the list has been read; null before the first page, "" after the last one. */
+export const readUpTo = signal(/** @type {string | null} */ (null));
+
+/**
+ * Return a job; whoever asks in an effect or a view is told when it changes.
+ *
+ * @param {string} id
+ * @returns {Job | undefined}
+ */
+export function job(id) {
+  const known = jobs.get(id);
+  if (known) return known.value;
+  ids.value; // tells the caller when the job arrives
+  return undefined;
+}
+
+/** Take in whole jobs, or changed fields of known ones. @param {(Partial<Job> & {id: string})[]} found */
+export function put(...found) {
+  batch(() => {
+    const fresh = found.filter((record) => !jobs.has(record.id));
+    for (const record of found) {
+      const known = jobs.get(record.id);
+      if (known) known.value = { ...known.value, ...record };
+      else jobs.set(record.id, signal(/** @type {Job} */ (record)));
+    }
+    // Ids are UUIDv7, so their order is that of submission.
+    if (fresh.length) ids.value = [...jobs.keys()].sort().reverse();
+  });
+}
+
+/** @param {string} id */
+export function remove(id) {
+  if (!jobs.delete(id)) return;
+  epochs.delete(id);
+  batch(() => {
+    ids.value = ids.value.filter((other) => other !== id);
+    selected.value = selected.value.filter((other) => other !== id);
+  });
+}
+
+// --- The selection ------------------------------------------------------------------------------
+
+/** Ids of the chosen jobs; their order is that of the colours. @type {Signal<string[]>} */
+export const selected = signal([]);
+/** Whether the page selects what runs by itself. It does until the user chooses. */
+export const follows = signal(true);
+/** The job under the pointer, in the list or in a chart. @type {Signal<string | null>} */
+export const hovered = signal(null);
+/** The epoch whose network is shown and asked; null for the newest one. @type {Signal<number | null>} */
+export const at = signal(null);
+/** The tab under the curves. */
+export const tab = signal("weights");
+/** The part that a phone shows: `jobs`, `lab` or `room`. */
+export const place = signal("lab");
+
+/**
+ * The spec in the dialog for a new job, which is open unless this is null.
+ *
+ * @type {Signal<Record<string, any> | null>}
+ */
+export const draft = signal(null);
+
+export const chosen = computed(() =>
+  selected.value.map(job).filter((found) => found !== undefined),
+);
+/** The job whose weights are shown. */
+export const lead = computed(() => chosen.value[0]);
+/** The colour of each chosen job; from the seventh on the hues repeat, and markers tell them apart. */
+export const tints = computed(
+  () => new Map(selected.value.map((id, rank) => [id, `var(--c${(rank % 6) + 1})`])),
+);
+
+/** Show one job alone. @param {string} id */
+export function open(id) {
+  batch(() => {
+    follows.value = false;
+    selected.value = [id];
+    at.value = null;
+  });
+}
+
+/** Add a job to the comparison, or take it out. @param {string} id */
+export function toggle(id) {
+  const without = selected.value.filter((other) => other !== id);
+  batch(() => {
+    follows.value = false;
+    selected.value = without.length < selected.value.length ? without : [...selected.value, id];
+  });
+}
+
+/** Follow what runs, as the page does before the user chooses anything. */
+export function follow() {
+  batch(() => {
+    follows.value = true;
+    at.value = null;
+  });
+  chooseByItself();
+}
+
+/** Choose the running jobs, else the newest one that has been measured. */
+export function chooseByItself() {
+  if (!follows.value) return;
+  const known = ids.peek().map((id) => /** @type {Signal<Job>} */ (jobs.get(id)).peek());
+  const running = known.filter((each) => each.state === "running").slice(0, 6);
+  const measured = known.find((each) => each.metrics.latest) ?? known[0];
+  selected.value = running.length ? running.map((each) => each.id) : measured ? [measured.id] : [];
+}
+
+// --- The network that is shown and asked --------------------------------------------------------
+
+/** The job whose network is asked: the leading one, or another one if that has no weights yet. */
+export const asked = computed(() => {
+  const withWeights = chosen.value.find((each) => each.checkpoint);
+  if (withWeights || !chosen.value.length) return withWeights;
+  const other = ids.value.find((id) => job(id)?.checkpoint);
+  return other === undefined ? undefined : job(other);
+});
+/** Its name in addresses, `job_…` or `job_…@12`; null while there is no network. */
+export const ref = computed(() => {
+  if (!asked.value) return null;
+  return at.value === null ? asked.value.id : `${asked.value.id}@${at.value}`;
+});
+/** Changes whenever other weights are to be shown: the reference and the checkpoint's digest. */
+export const weightsKey = computed(() => {
+  if (ref.value === null) return null;
+  return at.value === null ? `${ref.value} ${asked.value?.checkpoint?.sha256}` : ref.value;
+});
+
+/** Counts the networks of epochs that were kept while the page listened. */
+export const keptNetworks = signal(0);
+
+// --- Epochs -------------------------------------------------------------------------------------
+
+/** Columns of the jobs whose curves are known. They grow in place, and `drawn` says so. @type {Map<string, Columns>} */
+export const epochs = new Map();
+/** Counts changes of the chosen jobs' columns, at most one for each frame. */
+export const drawn = signal(0);
+
+let frameAsked = false;
+function redraw() {
+  if (frameAsked) return;
+  frameAsked = true;
+  requestAnimationFrame(() => {
+    frameAsked = false;
+    drawn.value++;
+  });
+}
+
+/** Take in one finished epoch of a job. @param {string} id @param {Epoch} found */
+export function addEpoch(id, found) {
+  const known = jobs.get(id)?.peek();
+  if (known) put({ id, metrics: withEpoch(known.metrics, found) });
+  // A gap means that the columns were never read; `fill` reads them as soon as they are shown.
+  if (found.epoch !== lastKnown(id) + 1) return;
+  const columns = epochs.get(id) ?? { epoch: [], ...emptyColumns(), of: 0 };
+  epochs.set(id, columns);
+  columns.epoch.push(found.epoch);
+  for (const name of COLUMNS) columns[name].push(found[name]);
+  columns.of = found.epoch;
+  if (selected.peek().includes(id)) redraw();
+}
+
+/** Long histories arrive thinned, without their last epoch perhaps. @param {string} id */
+const lastKnown = (id) => epochs.get(id)?.of ?? 0;
+
+const emptyColumns = () =>
+  /** @type {Omit<Columns, "epoch">} */ (Object.fromEntries(COLUMNS.map((name) => [name, []])));
+
+/** @param {Job["metrics"]} metrics @param {Epoch} latest @returns {Job["metrics"]} */
+function withEpoch(metrics, latest) {
+  if (metrics.latest && metrics.latest.epoch >= latest.epoch) return metrics;
+  const isBest = !metrics.best || latest.test_accuracy > metrics.best.test_accuracy;
+  return { ...metrics, latest, best: isBest ? latest : metrics.best };
+}
+
+/** Read the missing columns of some jobs in one request. @param {string[]} wanted */
+export async function fill(wanted = selected.peek()) {
+  const missing = wanted.filter((id) => {
+    const known = jobs.get(id)?.peek();
+    return lastKnown(id) < (known?.metrics.latest?.epoch ?? 0);
+  });
+  if (!missing.length) return;
+  const answer = await get(`/v1/epochs?jobs=${missing.slice(0, 64).join(",")}`);
+  for (const [id, columns] of Object.entries(answer.data)) {
+    if (lastKnown(id) < columns.of) epochs.set(id, columns);
+  }
+  redraw();
+}
+
+// --- The server ---------------------------------------------------------------------------------
+
+/** What the server says about itself. @type {Signal<System | null>} */
+export const system = signal(null);
+/** Whether news arrives. @type {Signal<"connecting" | "live" | "reconnecting" | "stopped" | "key">} */
+export const link = signal("connecting");
+/** Whether the server has newer files of this page. */
+export const outdated = signal(false);
+
+/** @param {"read" | "predict" | "train"} scope @returns {boolean} whether the user may do it */
+export function may(scope) {
+  const scopes = system.value?.session.scopes ?? [];
+  return scopes.includes(scope) || scopes.includes("admin");
+}
+
+const PAGE = 100;
+/** Read the newest jobs again, for the page knows nothing yet or has missed something. */
+export async function load() {
+  const { data, has_more } = await get(`/v1/jobs?limit=${PAGE}`);
+  batch(() => {
+    const here = new Set(data.map((/** @type {Job} */ each) => each.id));
+    const oldest = has_more ? data.at(-1).id : "";
+    for (const id of ids.peek()) if (id >= oldest && !here.has(id)) remove(id);
+    put(...data);
+    readUpTo.value = has_more ? data.at(-1).id : "";
+    chooseByItself();
+  });
+  await fill();
+}
+
+/** Read the next page of older jobs. */
+export async function loadOlder() {
+  if (!readUpTo.peek()) return;
+  const { data, has_more } = await get(`/v1/jobs?limit=${PAGE}&after=${readUpTo.peek()}`);
+  put(...data);
+  readUpTo.value = has_more ? data.at(-1).id : "";
+}

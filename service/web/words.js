@@ -1,0 +1,37 @@
+/** How numbers, jobs and states are put into words. @import { Job, Spec } from "./records.d.ts" */
+
+/** @param {Spec} spec @returns {string} the sizes of the layers, such as 784-128-10 */
+export const shape = (spec) => [784, ...spec.hidden, 10].join("-");
+
+/** @param {Job} job @returns {string} its name, else its preset, else its shape */
+export const title = (job) => job.spec.name || job.spec.preset || shape(job.spec);
+
+/** @param {number | null | undefined} fraction @param {number} [digits] */
+export const percent = (fraction, digits = 2) =>
+  fraction == null ? "–" : `${(100 * fraction).toFixed(digits)} %`;
+
+/** @param {number} probability @returns {string} in words that never claim certainty */
+export function chance(probability) {
+  if (probability > 0.9995) return "over 99.9 %";
+  return probability < 0.0005 ? "under 0.1 %" : percent(probability, 1);
+}
+
+/** @param {number | null | undefined} seconds @returns {string} rounded as people say it */
+export function duration(seconds) {
+  if (seconds == null) return "";
+  if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  return `${(seconds / 3600).toFixed(1)} h`;
+}
+
+/** @param {number} number @returns {string} 1st, 2nd, 3rd, 4th, … */
+export function ordinal(number) {
+  const last = number % 100 > 10 && number % 100 < 14 ? 0 : number % 10;
+  return `${number}${["th", "st", "nd", "rd"][last] ?? "th"}`;
+}
+
+/** @param {number} bytes */
+export function size(bytes) {
+  const unit = bytes < 1e6 ? 1e3 : bytes < 1e9 ? 1e6 : 1e9;
+  return `${(bytes / unit).toPrecision(3)} ${{ 1e3: "kB", 1e6: "MB", 1e9: "GB" }[unit]}`;
+}
