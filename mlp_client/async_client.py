@@ -15,6 +15,7 @@ from mlp_client.client import Client
 from mlp_client.connection_settings import DEFAULT_MAX_RETRIES, DEFAULT_TIMEOUT, settings_of
 from mlp_client.documented_like import documented_like
 from mlp_client.pictures import Picture, PictureFormat
+from mlp_client.records import EpochColumns
 from mlp_client.server_calls import Preset, Sample
 
 
@@ -75,6 +76,18 @@ class AsyncClient:
     ) -> Picture:
         ids = [job if isinstance(job, str) else job.id for job in jobs]
         return await self._connection.send(server_calls.curves(ids, format), **options)
+
+    async def epochs(
+        self,
+        jobs: Sequence[AsyncJobHandle | str],
+        after: int = 0,
+        points: int = 1000,
+        **options: Unpack[CallOptions],
+    ) -> dict[str, EpochColumns]:
+        ids = [job if isinstance(job, str) else job.id for job in jobs]
+        return (
+            await self._connection.send(server_calls.epochs(ids, after, points), **options)
+        ).data
 
     async def wait_all(
         self,

@@ -18,6 +18,7 @@ from mlp_client.connection_settings import DEFAULT_URL as DEFAULT_URL
 from mlp_client.jobs import JobHandle, Jobs, wait_all
 from mlp_client.models import Models
 from mlp_client.pictures import Picture, PictureFormat
+from mlp_client.records import EpochColumns
 from mlp_client.server_calls import Preset, Sample
 
 
@@ -113,6 +114,27 @@ class Client:
         """
         ids = [job if isinstance(job, str) else job.id for job in jobs]
         return self._connection.send(server_calls.curves(ids, format), **options)
+
+    def epochs(
+        self,
+        jobs: Sequence[JobHandle | str],
+        after: int = 0,
+        points: int = 1000,
+        **options: Unpack[CallOptions],
+    ) -> dict[str, EpochColumns]:
+        """Return the epochs of up to 64 jobs as columns, by the ids of the jobs.
+
+        Jobs that do not exist are left out.
+
+        Args:
+            jobs: handles or ids.
+            after: number of the last epoch that is already known.
+            points: largest number of epochs of each job; of more, the most telling ones remain.
+            options: `timeout` and `max_retries` of the request.
+
+        """
+        ids = [job if isinstance(job, str) else job.id for job in jobs]
+        return self._connection.send(server_calls.epochs(ids, after, points), **options).data
 
     def wait_all(
         self,

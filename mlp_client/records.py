@@ -50,6 +50,29 @@ class Epoch(Record):
     )
 
 
+class EpochColumns(Record):
+    """The epochs of a job as columns of one length; numbers have six significant digits."""
+
+    epoch: list[int] = Field(description="Numbers of the epochs, in order.")
+    train_loss: list[float] = Field(
+        description="Mean cross-entropy on the training set, in nats, after each epoch."
+    )
+    train_accuracy: list[float] = Field(
+        description="Accuracy on the training set, from 0 to 1, after each epoch."
+    )
+    test_loss: list[float] = Field(
+        description="Mean cross-entropy on the test set, in nats, after each epoch."
+    )
+    test_accuracy: list[float] = Field(
+        description="Accuracy on the test set, from 0 to 1, after each epoch."
+    )
+    seconds: list[float] = Field(description="Wall-clock seconds of each epoch.")
+    of: int = Field(
+        description="Number of epochs that these were chosen from; more than there are in the "
+        "columns if only the most telling ones were returned."
+    )
+
+
 class Reason(Record):
     """Why the job is in its current state."""
 

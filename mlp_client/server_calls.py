@@ -7,7 +7,7 @@ from pydantic import Field
 
 from mlp_client.calls import Call, record
 from mlp_client.pictures import Picture, PictureFormat, picture
-from mlp_client.records import Record
+from mlp_client.records import EpochColumns, Record
 
 
 class Preset(Record):
@@ -32,12 +32,23 @@ class Sample(Record):
     pixels: list[list[int]] = Field(description="28x28 grey values, 0 to 255.")
 
 
+class EpochColumnsOfJobs(Record):
+    """The epochs of several jobs."""
+
+    data: dict[str, EpochColumns]
+
+
 def presets() -> Call[Presets]:
     return Call("GET", "/v1/presets", record(Presets))
 
 
 def curves(jobs: Sequence[str], format: PictureFormat) -> Call[Picture]:
     return Call("GET", f"/v1/curves.{format}", picture, {"params": {"jobs": ",".join(jobs)}})
+
+
+def epochs(jobs: Sequence[str], after: int, points: int) -> Call[EpochColumnsOfJobs]:
+    params = {"jobs": ",".join(jobs), "after": after, "points": points}
+    return Call("GET", "/v1/epochs", record(EpochColumnsOfJobs), {"params": params})
 
 
 def sample(dataset: str, split: str, index: int) -> Call[Sample]:

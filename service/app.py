@@ -16,6 +16,7 @@ from service.api import (
     curves,
     datasets,
     docs,
+    epoch_columns,
     events,
     health,
     jobs,
@@ -55,7 +56,18 @@ from service.work.dispatcher import Dispatcher
 from service.work.launchers.local import LocalLauncher
 from service.work.launchers.lock_watchdog import SqliteLockWatchdog
 
-ROUTERS = (health, jobs, events, curves, weights, predict, datasets, page, docs)
+ROUTERS = (
+    health,
+    jobs,
+    epoch_columns,
+    events,
+    curves,
+    weights,
+    predict,
+    datasets,
+    page,
+    docs,
+)
 """The router tries them in this order; probes and scrapers come more often than anything else."""
 DATABASE_WAIT_SECONDS = 5
 """How long a request waits for the database's lock; then its client is asked to try again."""

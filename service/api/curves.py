@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
 
@@ -10,6 +10,7 @@ from mlp_client.records import Job
 from service.api.conditional import conditional, unchanged
 from service.api.dependencies import Services, ServicesDep
 from service.api.heavy_answers import LimitedPool
+from service.api.job_ids import listed_ids
 from service.api.job_records import job_record
 from service.api.jobs import JobId
 from service.api.openapi import binary
@@ -81,10 +82,7 @@ async def draw_curves(
     query: Annotated[JobsCurvesQuery, Query()],
 ) -> Response:
     """Draw the learning curves of up to 16 jobs in one picture, in the order of `jobs`."""
-    ids = list(dict.fromkeys(part.strip() for part in query.jobs.split(",") if part.strip()))
-    if not 1 <= len(ids) <= MAX_JOBS:
-        raise HTTPException(422, f"?jobs takes 1 to {MAX_JOBS} ids, separated by commas.")
-    return await _draw(services, request, ids, format, query)
+    return await _draw(services, request, listed_ids(query.jobs, MAX_JOBS), format, query)
 
 
 async def _draw(

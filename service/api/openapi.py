@@ -242,6 +242,18 @@ SUCCESSES = {
         "The finished epochs.", {"object": "list", "data": [FIRST_EPOCH, LAST_EPOCH]}
     ),
     "get_epochs_csv": Success("A header line and one line for each epoch."),
+    "read_epoch_columns": Success(
+        "The epochs of each job.",
+        {
+            "object": "epoch_columns",
+            "data": {
+                JOB_ID: {
+                    **{name: [FIRST_EPOCH[name], LAST_EPOCH[name]] for name in LAST_EPOCH},
+                    "of": 2,
+                }
+            },
+        },
+    ),
     "list_presets": Success(
         "The presets.",
         {

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from service.pictures import palette, png
 from service.pictures.palette import Theme, as_hex
+from service.pictures.thinning import Floats, thinned
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 Format = Literal["png", "svg"]
-Floats = NDArray[np.float64]
 
 DPI = 100
 SHARPNESS = 2
@@ -194,29 +193,6 @@ def _safe(values: Sequence[float]) -> Floats:
     """Leave a gap where a loss is not finite, or too large for the arithmetic of axes."""
     floats = np.asarray(values, np.float64)
     return np.where(np.abs(floats) < 1e30, floats, np.nan)
-
-
-def thinned(values: Floats, columns: int) -> NDArray[np.intp]:
-    """Return the indices of the values to draw, if there are more than the columns can show.
-
-    Of the values that share a column, only the lowest and the highest are visible, and drawing ten
-    thousand takes seconds. The two ends stay, and so do gaps.
-    """
-    n = len(values)
-    if n <= 2 * columns:
-        return np.arange(n)
-    each = -(-n // columns)
-    table = np.full((-(-n // each), each), np.nan)  # a row for each column of pixels
-    table.flat[:n] = values
-    gaps = np.isnan(table)
-    lowest = np.where(gaps, np.inf, table).argmin(axis=1)
-    highest = np.where(gaps, -np.inf, table).argmax(axis=1)
-    first, last = gaps.argmax(axis=1), each - 1 - gaps[:, ::-1].argmax(axis=1)
-    holed = gaps.any(axis=1)
-    starts = each * np.arange(len(table))
-    places = [starts + lowest, starts + highest, (starts + first)[holed], (starts + last)[holed]]
-    kept = np.unique(np.concatenate([[0, n - 1], *places]))
-    return kept[kept < n]
 
 
 def _legend(labels: Sequence[str], theme: Theme) -> "list[tuple[str, Line2D]]":

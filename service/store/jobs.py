@@ -12,6 +12,7 @@ from service.domain.errors import JobNotFound, NoLatestModel, WrongMove
 from service.domain.job_state import WITH_WORKER, State
 from service.store.checkpoints import CheckpointRef, checkpoint_refs
 from service.store.deletion import delete_jobs
+from service.store.epoch_arrays import EpochArray, read_epoch_arrays
 from service.store.idempotency import find_answer, keep_answer
 from service.store.job_list import newest_jobs
 from service.store.sql.connector import Connector
@@ -60,6 +61,7 @@ LOCK = lock_statement("id = :id{own}")
 COUNT_AHEAD = "SELECT count(*) AS ahead FROM jobs WHERE state = 'queued' AND number < :number"
 COUNT_BY_STATE = "SELECT state, count(*) AS jobs FROM jobs WHERE 1 = 1{own} GROUP BY state"
 NEWS = "SELECT id, event_count, heartbeat, state FROM jobs WHERE id IN ({ids}){own}"
+LAST_EPOCHS = "SELECT id, number, latest FROM jobs WHERE id IN ({ids}){own}"
 LATEST = "SELECT id FROM jobs WHERE learned = TRUE{own} ORDER BY finish_number DESC LIMIT 1"
 NEWEST_SUCCEEDED = """
 SELECT id, state, test_accuracy FROM jobs WHERE state = 'succeeded'{own}
@@ -215,6 +217,20 @@ class JobStore:
         found = self.epochs(id_, last=last)
         return {name: [epoch[name] for epoch in found] for name in EPOCH_COLUMNS}
 
+    def last_epochs(self, ids: Sequence[str]) -> dict[str, int]:
+        """Return the number of the last finished epoch, or 0, of each job that exists."""
+        with self._connector.read() as transaction:
+            found = self._listed(transaction, LAST_EPOCHS, ids)
+        return {row["id"]: row["latest"]["epoch"] if row["latest"] else 0 for row in found}
+
+    def epoch_arrays(self, ids: Sequence[str], after: int = 0) -> dict[str, EpochArray]:
+        """Return the epochs with numbers above `after` of the jobs that exist, in their order."""
+        with self._connector.read() as transaction:
+            found = self._listed(transaction, LAST_EPOCHS, ids)
+            numbers = {row["id"]: row["number"] for row in found}
+            arrays = read_epoch_arrays(transaction, list(numbers.values()), after)
+        return {id_: arrays[numbers[id_]] for id_ in ids if id_ in numbers}
+
     def events(self, id_: str, after: int = 0) -> tuple[StoredJob, list[StoredEvent]]:
         """Return the job and its events with numbers above `after`, as of one moment."""
         with self._connector.read() as transaction:
@@ -224,11 +240,8 @@ class JobStore:
 
     def news(self, ids: Sequence[str]) -> dict[str, tuple[int, int, str]]:
         """Return (event count, heartbeat, state) of each job that still exists."""
-        if not ids:
-            return {}
-        listed, parameters = in_list("id", ids)
         with self._connector.read() as transaction:
-            found = self._rows(transaction, NEWS.replace("{ids}", listed), **parameters)
+            found = self._listed(transaction, NEWS, ids)
         return {row["id"]: (row["event_count"], row["heartbeat"], row["state"]) for row in found}
 
     def counts(self) -> dict[State, int]:
@@ -281,6 +294,13 @@ class JobStore:
         if not found:
             raise JobNotFound(id_)
         return found[0]
+
+    def _listed(self, transaction: Transaction, statement: str, ids: Sequence[str]) -> list[Row]:
+        """Execute a statement about the jobs `{ids}`."""
+        if not ids:
+            return []
+        listed, parameters = in_list("id", ids)
+        return self._rows(transaction, statement.replace("{ids}", listed), **parameters)
 
     def _rows(self, transaction: Transaction, statement: str, **values: Any) -> list[Row]:
         """Execute a statement about jobs, narrowed to those in this view."""

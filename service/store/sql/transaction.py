@@ -3,10 +3,13 @@
 A statement is SQL that SQLite and PostgreSQL both understand, with named parameters (`:name`).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from service.store.sql.values import Row, decode_rows, encode
+
+PIECE_ROWS = 10_000
+"""Rows that are in memory together, where a statement yields many."""
 
 
 class Transaction:
@@ -29,6 +32,13 @@ class Transaction:
         """Execute a statement and return its first row, or None if it yields none."""
         found = self.rows(statement, **values)
         return found[0] if found else None
+
+    def pieces(self, statement: str, /, **values: Any) -> Iterator[list[tuple[Any, ...]]]:
+        """Execute a statement that yields many rows of numbers, and yield them piece by piece."""
+        cursor = self._cursor
+        cursor.execute(self._translate(statement), encode(values))
+        while found := cursor.fetchmany(PIECE_ROWS):
+            yield found
 
     def execute(self, statement: str, /, **values: Any) -> None:
         """Execute a statement that yields no rows."""

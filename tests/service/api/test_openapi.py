@@ -39,6 +39,7 @@ USES = {
     ("get", "/v1/jobs/{job}"): (None, "/v1/jobs/{job}"),
     ("post", "/v1/jobs/{job}/{action}"): (None, "/v1/jobs/{job}/cancel"),
     ("get", "/v1/jobs/{job}/epochs"): (None, "/v1/jobs/{job}/epochs?after=1"),
+    ("get", "/v1/epochs"): (None, "/v1/epochs?jobs={job},unknown"),
     ("get", "/v1/jobs/{job}/epochs.csv"): (None, "/v1/jobs/{job}/epochs.csv"),
     ("get", "/v1/jobs/{job}/events"): (None, "/v1/jobs/{job}/events"),
     ("get", "/v1/jobs/{job}/curves.{format}"): (None, "/v1/jobs/{job}/curves.svg"),

@@ -223,30 +223,3 @@ def test_many_jobs_in_a_large_picture_have_fewer_points() -> None:
     alone, _ = line(svg([noisy()], width=2000, height=1500), "loss-test-1")
     shared, _ = line(svg([noisy()] * 16, width=2000, height=1500), "loss-test-16")
     assert len(shared) < len(alone) / 4
-
-
-def test_a_short_curve_is_drawn_point_by_point() -> None:
-    values = np.random.default_rng(0).random(300)
-    np.testing.assert_array_equal(curves.thinned(values, 150), np.arange(300))
-
-
-@pytest.mark.parametrize("n", [2001, 9999, 10_000])
-def test_each_column_keeps_its_lowest_and_highest_and_both_ends(n: int) -> None:
-    values = np.random.default_rng(n).random(n)
-    kept = curves.thinned(values, 200)
-    assert len(kept) <= 402
-    assert (kept[0], kept[-1]) == (0, n - 1)
-    for start in range(0, n, -(-n // 200)):
-        column = values[start : start + -(-n // 200)]
-        assert {start + column.argmin(), start + column.argmax()} <= set(kept.tolist())
-
-
-def test_gaps_in_a_long_curve_stay_gaps() -> None:
-    values = np.random.default_rng(0).random(10_000)
-    values[[0, 5000, 9_999]] = np.nan
-    values[2000:2500] = np.nan
-    kept = curves.thinned(values, 200)
-    missing = np.isnan(values[kept])
-    assert {0, 2000, 2499, 5000, 9999} <= set(kept[missing].tolist())
-    assert not [k for k in kept[~missing] if 2000 <= k < 2500]
-    assert curves.thinned(np.full(10_000, np.nan), 200).size <= 402

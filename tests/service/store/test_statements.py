@@ -15,6 +15,7 @@ from service.store import (
     backup,
     checkpoints,
     deletion,
+    epoch_arrays,
     idempotency,
     job_list,
     jobs,
@@ -28,7 +29,7 @@ from service.store.sql.database import Database
 from tests.support.job_records import query, succeed
 
 MODULES = (
-    api_keys, attempts, backup, checkpoints, deletion, idempotency, jobs, queue,
+    api_keys, attempts, backup, checkpoints, deletion, epoch_arrays, idempotency, jobs, queue,
     training_activity, transitions, migrate
 )  # fmt: skip
 VERB = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
