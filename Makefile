@@ -6,7 +6,7 @@ DATA_DIR ?= data
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install serve test check check-web fix bench chaos attack ci lock sbom audit clean
+.PHONY: help demo install serve page test check check-web fix bench chaos attack ci lock sbom audit clean
 
 help:  ## List these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -18,6 +18,9 @@ install: .venv/.runtime  ## Create .venv with the mlp-service command and the ex
 
 serve: .venv/.runtime  ## Serve on HOST:PORT (127.0.0.1:8000) with the data in DATA_DIR (./data)
 	$(BIN)/mlp-service serve --host $(HOST) --port $(PORT) --data-dir $(DATA_DIR)
+
+page: .venv/.dev  ## Serve the page with sample jobs (in data-page/), and changes of its files at the next reload
+	$(BIN)/python -m tests.support.sample_page --host $(HOST) --port $(PORT)
 
 test: .venv/.dev  ## Run all tests and measure their coverage
 	$(BIN)/coverage erase

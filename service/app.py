@@ -202,9 +202,13 @@ def create_app(
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.services, app.state.components = components.services, components
-    app.state.web = WebFiles()
+    app.state.web = WebFiles if settings.page_reload else partial(_same, WebFiles())
     _add_routes(app)
     return app
+
+
+def _same(files: WebFiles) -> WebFiles:
+    return files
 
 
 def _add_routes(app: FastAPI) -> None:

@@ -108,6 +108,11 @@ class Settings(BaseSettings):
         description="Maximum number of concurrent predictions; more are answered with 503.",
     )
 
+    page_reload: bool = Field(
+        False,
+        description="Read the page's files again for each request, for whoever changes them.",
+    )
+
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Lowest level that is logged."
     )

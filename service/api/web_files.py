@@ -3,7 +3,7 @@
 import gzip
 import hashlib
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -128,6 +128,6 @@ def _digest(files: Mapping[str, bytes]) -> str:
 
 
 def web_files(request: Request) -> WebFiles:
-    """Return the files that the application serves."""
-    found: WebFiles = request.app.state.web
-    return found
+    """Return the files that the application serves: read at its start, or just now."""
+    current: Callable[[], WebFiles] = request.app.state.web
+    return current()

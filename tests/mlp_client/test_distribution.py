@@ -84,6 +84,16 @@ def test_the_distribution_of_the_service_has_the_same_client(
     assert tops == {"mlp_client", "mlp_core", "service"}
 
 
+def test_the_distribution_of_the_service_has_every_file_of_the_page(service_wheel: Path) -> None:
+    web = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "service/web").rglob("*")
+        if path.is_file()
+    }
+    assert len(web) > 20
+    assert web <= contents(service_wheel)
+
+
 def test_both_distributions_require_the_same_for_the_client() -> None:
     client, service = project(ROOT / "mlp_client"), project(ROOT)
     assert set(client["dependencies"]) < set(service["dependencies"])

@@ -33,6 +33,7 @@ VARIABLES: dict[str, tuple[str, Any]] = {
     "MLP_MAX_BODY_BYTES": ("2048", 2048),
     "MLP_MAX_CONNECTIONS": ("50", 50),
     "MLP_MAX_PREDICTIONS": ("3", 3),
+    "MLP_PAGE_RELOAD": ("1", True),
     "MLP_LOG_LEVEL": ("debug", "debug"),
     "MLP_LOG_FORMAT": ("json", "json"),
 }
@@ -57,6 +58,7 @@ WRONG = {
     "MLP_MAX_BODY_BYTES": "1023",
     "MLP_MAX_CONNECTIONS": "9",
     "MLP_MAX_PREDICTIONS": "0",
+    "MLP_PAGE_RELOAD": "maybe",
     "MLP_LOG_LEVEL": "loud",
     "MLP_LOG_FORMAT": "xml",
 }
