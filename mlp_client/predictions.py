@@ -3,7 +3,7 @@
 from html import escape
 from typing import Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from mlp_client.records import Problem, Record, SparseRecord
 
@@ -29,7 +29,32 @@ class Input(SparseRecord):
     pixels: list[list[int]] | None = Field(
         None,
         description="The 28x28 grey values, 0 to 255, that the network was given; absent "
-        "unless `return_pixels` was set.",
+        "unless `return_pixels` was set or `return` named `pixels`.",
+    )
+
+
+class Contributions(Record):
+    """What each pixel adds to the difference of the logits of two digits."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    for_: int = Field(alias="for", description="The digit that is explained.")
+    against: int = Field(description="Its rival.")
+    pixels: list[float] = Field(
+        description="What each pixel of the 28x28 that the network was given adds, row by row: its "
+        "ink times the gradient. Positive numbers speak for the digit, negative ones against it."
+    )
+    bias: float = Field(
+        description="What all biases add: each times the gradient of the difference by it."
+    )
+    difference: float = Field(
+        description="The logit of the digit minus the logit of its rival: the logarithm of the "
+        "ratio of their probabilities."
+    )
+    exact: bool = Field(
+        description="Whether pixels and bias add up to the difference: true for networks without "
+        "hidden layers and with relu. With other activations, they say only what a little more "
+        "ink would change."
     )
 
 
@@ -53,6 +78,29 @@ class Prediction(SparseRecord):
         description="Reasons to doubt the prediction: `low_contrast`, `thin_strokes`, "
         "`several_shapes`, `touches_border` say what is wrong with the image; `ambiguous_range`, "
         "that its numbers fit 0-1 as well as 0-255; `unsure`, that the probability is below 0.9.",
+    )
+    probabilities: list[float] | None = Field(
+        None,
+        description="The probabilities of the digits 0 to 9; absent unless `return` named them.",
+    )
+    rival: int | None = Field(
+        None,
+        description="The digit against which votes and contributions speak: `against`, or the most "
+        "probable digit that is not explained. Absent unless `return` named one of them.",
+    )
+    activations: list[list[float]] | None = Field(
+        None,
+        description="The outputs of the units, a list for each hidden layer; absent unless "
+        "`return` named them.",
+    )
+    votes: list[float] | None = Field(
+        None,
+        description="What each unit of the last hidden layer adds to the difference of the logits "
+        "of the digit and its rival: its output times the difference of its weights to them. "
+        "Empty without hidden layers; absent unless `return` named them.",
+    )
+    contributions: Contributions | None = Field(
+        None, description="What each pixel adds to it; absent unless `return` named them."
     )
     problem: Problem | None = Field(
         None, description="Why this image could not be read; absent if it could."

@@ -18,6 +18,7 @@ from mlp_client.job_spec import PRESETS, AdamW, Augmentation, Sgd, Spec
 from mlp_client.job_state import State
 from mlp_client.predictions import Prediction, Predictions
 from mlp_client.records import Event, Job
+from service.api.predict_schema import Returned
 from service.api.problem_types import PROBLEM_TYPES
 from service.app import create_app
 from service.settings import Settings
@@ -170,6 +171,14 @@ def test_every_scope_is_described() -> None:
     assert tuple(first_cells("docs/keys.md", "Scopes")) == SCOPES
 
 
+ASKED_FOR = {"probabilities", "rival", "activations", "votes", "contributions"}
+"""The fields of a prediction that are absent unless `return` names them."""
+
+
+def test_every_value_of_return_is_described() -> None:
+    assert tuple(first_cells("docs/predictions.md", "Why this digit")) == get_args(Returned)
+
+
 def test_the_answer_to_a_prediction_is_described() -> None:
     fields = {*Predictions.model_fields, *Prediction.model_fields} - {"object", "predictions"}
     assert set(first_cells("docs/predictions.md", "One image")) == fields
@@ -180,7 +189,8 @@ def test_a_prediction_that_is_shown_has_the_form_of_an_answer(document: str) -> 
     [shown] = [block for block in blocks(document, "json") if '"predictions"' in block]
     answer = json.loads(shown)
     assert set(answer) == set(Predictions.model_fields)
-    assert set(answer["predictions"][0]) == set(Prediction.model_fields) - {"problem"}
+    fields = set(Prediction.model_fields) - {"problem", *ASKED_FOR}
+    assert set(answer["predictions"][0]) == fields
 
 
 # --- Errors ---------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from starlette.datastructures import UploadFile
 from service.api import array_input, base64_input
 from service.api.array_input import Pictures
 from service.api.json_input import with_options
-from service.api.predict_schema import PredictOptions
+from service.api.predict_schema import OPTIONS
 from service.domain.errors import BadImage
 from service.inference import image_decoding, image_formats
 from service.inference.predict import Image, Options
@@ -122,7 +122,7 @@ def _is_archive(content: bytes | BadImage) -> bool:
 
 def _options(texts: Sequence[Part]) -> dict[str, Any]:
     repeated = [name for name, times in Counter(it.name for it in texts).items() if times > 1]
-    if repeated and repeated[0] in PredictOptions.model_fields:
+    if repeated and repeated[0] in OPTIONS:
         error = {
             "type": "value_error",
             "loc": ("body", repeated[0]),

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from service.api import array_input, base64_input
 from service.api.array_input import ROW, SIDE, Pictures
-from service.api.predict_schema import ImageInput, PredictOptions, PredictRequest
+from service.api.predict_schema import OPTIONS, ImageInput, PredictOptions, PredictRequest
 from service.domain.errors import BadImage, DatasetNotFound
 from service.inference import image_formats
 from service.inference.grey_levels import Grey
@@ -25,7 +25,6 @@ NAMES = ("instances", "images", "image", "img", "input", "input_data", "data", "
 IGNORED = {"signature_name", "id", "outputs", "parameters", "model_name", "model_version"}
 """Fields of TensorFlow Serving and of the Open Inference Protocol that say nothing of images."""
 OWN = set(ImageInput.model_fields)
-OPTIONS = set(PredictOptions.model_fields)
 MAX_DEPTH = 5
 ODD_CELLS = {
     bool: "true or false",

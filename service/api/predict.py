@@ -4,7 +4,7 @@ import traceback
 from typing import Annotated, cast
 
 from anyio import CapacityLimiter, to_thread
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import Field
 
@@ -18,7 +18,15 @@ from service.api import (
 )
 from service.api.content_negotiation import OCTETS
 from service.api.dependencies import Services, ServicesDep
-from service.api.predict_schema import BINARY, DESCRIPTIONS, FORM, NPY, REQUEST_BODY
+from service.api.predict_schema import (
+    BINARY,
+    DESCRIPTIONS,
+    FORM,
+    NPY,
+    REQUEST_BODY,
+    Digit,
+    ReturnList,
+)
 from service.api.validation import QueryParameters
 from service.api.weights import Ref
 from service.domain.errors import BadImage
@@ -56,6 +64,9 @@ class ArrayQuery(QueryParameters):
 class PredictQuery(ArrayQuery):
     top_k: int = Field(3, ge=1, le=10, description=DESCRIPTIONS["top_k"])
     return_pixels: bool = Field(False, description=DESCRIPTIONS["return_pixels"])
+    return_: ReturnList = Field([], alias="return", description=DESCRIPTIONS["return"])
+    for_: Digit | None = Field(None, alias="for", description=DESCRIPTIONS["for"])
+    against: Digit | None = Field(None, description=DESCRIPTIONS["against"])
 
 
 @router.post(
@@ -81,8 +92,18 @@ async def predict(
     Options in a JSON body or a form take precedence over the query parameters of the same names. If
     the only image can't be read, the answer is an error; among several, each image that can't be
     read has a `problem` of its own.
+
+    `return` asks for the reasons, too. `votes` and `contributions` take apart the difference of the
+    logits of two digits, `for` and its rival: by units of the last hidden layer, and by pixels.
     """
-    options = Options(query.top_k, query.normalize, query.return_pixels)
+    options = Options(
+        query.top_k,
+        query.normalize,
+        query.return_pixels,
+        query.return_,
+        query.for_,
+        query.against,
+    )
     return await _answer(services, request, ref, query, options, as_array=False)
 
 
@@ -136,6 +157,7 @@ async def _answer(
             parsed, datasets = predict_input.parse(media_type, body), services.datasets
             declared = query.dtype, query.shape
             images, chosen = predict_input.read(media_type, parsed, options, datasets, *declared)
+        _check_digits(chosen)
         model = services.models.get(ref)
         try:
             batch = inference.predict(model, images, chosen)
@@ -150,6 +172,11 @@ async def _answer(
         body, parts = b"", []
         _clear_frames(exc)
         raise
+
+
+def _check_digits(options: Options) -> None:
+    if options.for_ is not None and options.for_ == options.against:
+        raise HTTPException(422, "`for` and `against` must be two different digits.")
 
 
 def _clear_frames(exc: BaseException | None) -> None:

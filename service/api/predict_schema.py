@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from mlp_client.job_spec import WHOLE, Label, WholeNumber
 from service.api.openapi_schemas import reference
@@ -17,9 +17,31 @@ DESCRIPTIONS = {
     "top_k": "How many labels to return for each image, most probable first.",
     "normalize": "Whether to bring pictures into MNIST's form: `auto` does so unless a picture has "
     "it already, `always` redraws every picture, `never` takes 28x28 pictures unchanged.",
-    "return_pixels": "Whether to return the 28x28 picture that the network saw.",
+    "return_pixels": "Whether to return the 28x28 picture that the network saw; the same as "
+    "`pixels` in `return`.",
+    "return": "What else to return for each image, as a list or separated by commas: `pixels`, the "
+    "28x28 picture that the network saw; `probabilities` of all digits; `activations`, the outputs "
+    "of each hidden layer; `votes` of the last hidden layer's units; `contributions` of the "
+    "pixels. The last three for at most 64 images.",
+    "for": "The digit that votes and contributions explain; by default the most probable one.",
+    "against": "Its rival; by default the most probable other digit.",
 }
 """Descriptions of the options, which are query parameters as well as fields of a JSON body."""
+
+Returned = Literal["pixels", "probabilities", "activations", "votes", "contributions"]
+
+
+def _separated(value: object) -> object:
+    """Return the parts of text, or of several texts, between commas; other values unchanged."""
+    parts = [value] if isinstance(value, str) else value
+    if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
+        return value
+    names = [name.strip() for part in parts for name in part.split(",")]
+    return [name for name in names if name]
+
+
+ReturnList = Annotated[list[Returned], Field(max_length=20), BeforeValidator(_separated)]
+Digit = Annotated[int, Field(ge=0, le=9), WHOLE]
 
 
 class ImageInput(BaseModel):
@@ -64,6 +86,13 @@ class PredictOptions(BaseModel):
     top_k: WholeNumber = Field(3, ge=1, le=10, description=DESCRIPTIONS["top_k"])
     normalize: Normalize = Field("auto", description=DESCRIPTIONS["normalize"])
     return_pixels: bool = Field(False, description=DESCRIPTIONS["return_pixels"])
+    return_: ReturnList = Field([], alias="return", description=DESCRIPTIONS["return"])
+    for_: Digit | None = Field(None, alias="for", description=DESCRIPTIONS["for"])
+    against: Digit | None = Field(None, description=DESCRIPTIONS["against"])
+
+
+OPTIONS = frozenset(field.alias or name for name, field in PredictOptions.model_fields.items())
+"""The names of the options in a body."""
 
 
 class PredictRequest(PredictOptions):

@@ -1,7 +1,7 @@
 """Writes the answer to a prediction request: JSON, or an array of probabilities."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from pydantic_core import to_json
 from mlp_client.predictions import Prediction
 from service.api import problem_responses
 from service.api.content_negotiation import accepts, type_for
+from service.api.explanation_parts import parts_of
 from service.api.network_headers import name_network
 from service.api.predict_schema import NPY
 from service.domain.errors import BadImage
@@ -83,11 +84,21 @@ def _predictions(batch: PredictedBatch, options: Options) -> list[dict[str, Any]
             found[index]["warnings"][:0] = other.warnings
     for index in options.ambiguous:
         found[index]["warnings"].append("ambiguous_range")
-    if options.return_pixels:
+    if options.return_:
+        _explain(found, batch, options.return_)
+    if options.return_pixels or "pixels" in options.return_:
         for prediction, pixels in zip(found, images.pixels, strict=True):
             if "input" in prediction:
                 prediction["input"]["pixels"] = pixels.tolist()
     return found
+
+
+def _explain(found: list[dict[str, Any]], batch: PredictedBatch, wanted: Collection[str]) -> None:
+    """Add the wanted parts of the explanation to each prediction, in place."""
+    for name, values in parts_of(batch, wanted).items():
+        for prediction, value in zip(found, values, strict=True):
+            if "problem" not in prediction:
+                prediction[name] = value
 
 
 def _prediction(labels: list[int], probabilities: list[float], box: list[int]) -> dict[str, Any]:

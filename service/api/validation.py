@@ -10,6 +10,7 @@ from fastapi import Depends, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict
+from pydantic.fields import FieldInfo
 
 from mlp_client.job_spec import AdamW, Augmentation, Sgd, Spec
 from mlp_client.records import ProblemItem
@@ -125,8 +126,13 @@ def _query_fields(route: APIRoute) -> dict[str, Any]:
         name: field.annotation
         for model in models
         if isinstance(model, type) and issubclass(model, QueryParameters)
-        for name, field in model.model_fields.items()
+        for name, field in _fields(model).items()
     }
+
+
+def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """Return a model's fields by the names that clients use."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 # --- Wording --------------------------------------------------------------------------------------
@@ -211,7 +217,7 @@ def _hint_for_unknown_field(error: Mapping[str, Any], owners: Owners) -> str | N
     name = str(error["loc"][-1])
     if error["loc"][1] == "optimizer" and error["input"] in OPTIMIZERS:
         return "did you mean 'type'?"
-    fields = {field for model in owners for field in model.model_fields}
+    fields = {field for model in owners for field in _fields(model)}
     if name in fields:
         return f"it belongs to {_owners(name, owners)}"
     if (meant := SYNONYMS.get(name)) in fields:
@@ -221,7 +227,7 @@ def _hint_for_unknown_field(error: Mapping[str, Any], owners: Owners) -> str | N
 
 def _owners(field: str, owners: Owners) -> str:
     """Return which parts of a body have this field."""
-    return " or ".join(name for model, name in owners.items() if field in model.model_fields)
+    return " or ".join(name for model, name in owners.items() if field in _fields(model))
 
 
 def _did_you_mean(word: str, known: Iterable[str]) -> str | None:

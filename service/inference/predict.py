@@ -6,9 +6,10 @@ from typing import Literal
 
 import numpy as np
 
-from mlp_core import predict_probabilities, scaled
+from mlp_core import Network, predict_probabilities, scaled
 from service.domain.errors import BadImage, NetworkDiverged
 from service.inference import image_decoding, small_png
+from service.inference.explain import Explanation, explain
 from service.inference.grey_levels import Grey
 from service.inference.image_decoding import MNIST_SIDE, Decoded
 from service.inference.image_normalization import (
@@ -34,6 +35,12 @@ picture may exceed it."""
 REDRAWING_PIXELS = 16_000
 """Redrawing even a small picture takes as long as decoding this many pixels."""
 MAX_REDRAWN = MAX_PIXELS // REDRAWING_PIXELS
+EXPLAINING = frozenset({"activations", "votes", "contributions"})
+"""What `return` may name that needs another pass through the network."""
+MAX_EXPLAINED = 64
+"""The most images of a request that are explained."""
+MAX_EXPLAINING_NUMBERS = 1_000_000
+"""The most numbers in their explanations, which take ten times as many bytes as JSON."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +50,21 @@ class Options:
     top_k: int = 3
     normalize: Normalize = "auto"
     return_pixels: bool = False
+    return_: Collection[str] = ()
+    """What else to return: `pixels`, `probabilities`, and what EXPLAINING has."""
+    for_: int | None = None
+    """The digit to explain, by default the most probable one."""
+    against: int | None = None
+    """Its rival, by default the most probable other one."""
     ambiguous: Collection[int] = ()
     """The indices of images whose numbers fit the range 0-1 as well as 0-255."""
     places: Sequence[str] = ()
     """Where each image stands in the request, if it can be said."""
+
+    @property
+    def explains(self) -> bool:
+        """Whether the answer needs an explanation."""
+        return not EXPLAINING.isdisjoint(self.return_)
 
     def place(self, index: int) -> str | None:
         """Return where an image stands in the request."""
@@ -78,6 +96,8 @@ class PredictedBatch:
     images: NormalizedBatch
     probabilities: np.ndarray
     """(n, classes) float32; meaningless for an image that can't be read."""
+    explanation: Explanation | None = None
+    """Of all images, if the options ask for one."""
 
     def top(self, k: int) -> tuple[list[list[int]], list[list[float]]]:
         """Return the k most probable labels of each image and their probabilities, both (n, k)."""
@@ -94,15 +114,40 @@ def predict(model: LoadedModel, images: Images, options: Options) -> PredictedBa
     """Return the model's predictions for the images.
 
     Raises:
-        BadImage: the only image can't be read, or too many must be redrawn.
+        BadImage: the only image can't be read, or too many must be redrawn or explained.
         NetworkDiverged: the network's outputs are not finite.
 
     """
+    if options.explains:
+        _check_explained(len(images), model.network)
     batch = _normalized(images, options.normalize)
     probabilities = _probabilities(model, batch.pixels)
     if not np.isfinite(probabilities).all():
         raise NetworkDiverged(model.job)
-    return PredictedBatch(model, batch, probabilities)
+    explanation = _explanation(model, batch, probabilities, options) if options.explains else None
+    return PredictedBatch(model, batch, probabilities, explanation)
+
+
+def _check_explained(count: int, network: Network) -> None:
+    numbers = sum(network.sizes) + max(network.sizes[1:])
+    most = min(MAX_EXPLAINED, max(1, MAX_EXPLAINING_NUMBERS // numbers))
+    if count > most:
+        raise BadImage(
+            "too_many_images",
+            f"Activations, votes and contributions are returned for at most {most} images of "
+            f"this network in a request, and these are {count:,}: send several requests.",
+        )
+
+
+def _explanation(
+    model: LoadedModel, batch: NormalizedBatch, probabilities: np.ndarray, options: Options
+) -> Explanation:
+    X = scaled(batch.pixels.reshape(len(batch.pixels), -1))
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = explain(model.network, X, probabilities, options.for_, options.against)
+    if not found.is_finite:
+        raise NetworkDiverged(model.job)
+    return found
 
 
 def _probabilities(model: LoadedModel, pixels: np.ndarray) -> np.ndarray:

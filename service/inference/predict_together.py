@@ -31,12 +31,12 @@ def predict_together(
     """Return for each request what `predict` returns for it alone, with the same bits.
 
     None stands for a request that would take longer or fail: not all of its pictures have 28x28
-    pixels and MNIST's form, or the network's outputs are not finite.
+    pixels and MNIST's form, it asks for explanations, or the network's outputs are not finite.
     """
     found: list[PredictedBatch | None] = [None] * len(requests)
     singles: dict[int, Grey] = {}
     for at, (images, options) in enumerate(requests):
-        greys = _small(images) if options.normalize == "auto" else []
+        greys = _small(images) if _is_usual(options) else []
         if len(greys) == 1:
             singles[at] = greys[0]
         elif greys:
@@ -46,6 +46,10 @@ def predict_together(
         for at, batch in zip(singles, batches, strict=True):
             found[at] = batch
     return found
+
+
+def _is_usual(options: Options) -> bool:
+    return options.normalize == "auto" and not options.explains
 
 
 def _small(images: Images) -> list[Grey]:

@@ -58,7 +58,13 @@ SHOWN = {
         "test accuracy",
         r"^\w{10}\tdashboard in the lab\tgrafana\tread\t.*\tnever\texpires ",
     ],
-    "docs/predictions.md": [r'("label":7\b.*\s*.*){3}', r"^\(5, 10\)$", '"pixels":\\[\\[0,'],
+    "docs/predictions.md": [
+        r'("label":7\b.*\s*.*){3}',
+        '"contributions":{"for":7,',
+        '"votes":\\[',
+        r"^\(5, 10\)$",
+        '"pixels":\\[\\[0,',
+    ],
     "docs/python.md": [r"\(20, 10\)", "did you mean 'learning_rate'", "^invalid #/learing_rate$"],
     "docs/weights.md": [r"^7 0\.\d+$", "'activation': 'relu'"],
 }
