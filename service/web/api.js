@@ -1,7 +1,7 @@
 /**
  * Requests to the API, each of them kept as the curl command that would do the same.
  *
- * @import { ProblemItem } from "./records.d.ts"
+ * @import { ProblemItem } from "./records.js"
  */
 import { signal } from "@preact/signals";
 
@@ -14,8 +14,9 @@ const PATIENCE_MS = 20_000;
  * @typedef {object} Call one request of the page
  * @property {string} method
  * @property {string} path
- * @property {unknown} body a Blob, something to be sent as JSON, or undefined
+ * @property {unknown} body what was sent as JSON; a file as `{type, base64}`; or undefined
  * @property {number} status 0 if no answer came
+ * @property {number} began in milliseconds since the page was opened
  * @property {number} ms until the answer came
  */
 
@@ -41,6 +42,7 @@ export class Problem extends Error {
  * @property {Record<string, string>} [headers]
  * @property {AbortSignal} [abort]
  * @property {boolean} [quiet] whether the request is left out of the record
+ * @property {boolean} [secret] whether the body is left out of the record
  */
 
 /**
@@ -54,13 +56,15 @@ export class Problem extends Error {
  * @throws {Problem} the service refused
  * @throws {TypeError} no answer came
  */
-export async function request(method, path, body, { headers, abort, quiet } = {}) {
+export async function request(method, path, body, { headers, abort, quiet, secret } = {}) {
   const began = performance.now();
   const isFile = body instanceof Blob;
   const type = isFile ? body.type : "application/json";
-  const record = (/** @type {number} */ status) => {
+  const record = async (/** @type {number} */ status) => {
     if (quiet || !recording.peek()) return;
-    const call = { method, path, body, status, ms: Math.round(performance.now() - began) };
+    const ms = Math.round(performance.now() - began);
+    const sent = secret ? { key: "mlp_…" } : isFile ? { type, base64: await base64Of(body) } : body;
+    const call = { method, path, body: sent, status, began, ms };
     calls.value = [...calls.peek().slice(1 - REMEMBERED_CALLS), call];
   };
   const answer = await fetch(ROOT + path, {
@@ -76,6 +80,14 @@ export async function request(method, path, body, { headers, abort, quiet } = {}
   if (answer.ok) return answer;
   const retryAfter = Number(answer.headers.get("Retry-After") ?? 0);
   throw new Problem(answer.status, await answer.json().catch(() => ({})), retryAfter);
+}
+
+/** @param {Blob} file @returns {Promise<string>} */
+export async function base64Of(file) {
+  const bytes = new Uint8Array(await file.arrayBuffer());
+  let text = "";
+  for (const byte of bytes) text += String.fromCharCode(byte);
+  return btoa(text);
 }
 
 /**

@@ -38,7 +38,8 @@ const LINK_WORDS = {
 function Connection() {
   const { slots, jobs } = state.system.value ?? {};
   const queued = jobs?.queued ? `, ${jobs.queued} queued` : "";
-  const busy = slots && state.link.value === "live" && `${slots.busy} of ${slots.total} busy${queued}`;
+  const busy =
+    slots && state.link.value === "live" && `${slots.busy} of ${slots.total} busy${queued}`;
   return html`<button class=${`connection ${state.link.value}`} onClick=${reconnect} title="Reconnect now">
     <i></i>${LINK_WORDS[state.link.value]}${busy && html`<span class="wide"> · ${busy}</span>`}
   </button>`;
@@ -76,7 +77,11 @@ function Bar() {
   </header>`;
 }
 
-const PLACES = /** @type {const} */ ([["jobs", "Jobs"], ["lab", "Curves"], ["room", "Ask"]]);
+const PLACES = /** @type {const} */ ([
+  ["jobs", "Jobs"],
+  ["lab", "Curves"],
+  ["room", "Ask"],
+]);
 
 /** The places of a phone. */
 function Places() {

@@ -25,7 +25,11 @@ export async function copyAndSay(text) {
 /** @param {string} text */
 function showSelected(text) {
   const dialog = document.createElement("dialog");
-  const box = Object.assign(document.createElement("textarea"), { value: text, readOnly: true, rows: 6 });
+  const box = Object.assign(document.createElement("textarea"), {
+    value: text,
+    readOnly: true,
+    rows: 6,
+  });
   const words = Object.assign(document.createElement("label"), { textContent: "Press Ctrl+C" });
   const close = Object.assign(document.createElement("button"), { textContent: "Close" });
   dialog.className = "copy-box";

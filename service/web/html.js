@@ -1,7 +1,8 @@
 /** Templates without a build step: htm bound to Preact. */
+
+import htm from "htm";
 import { h } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import htm from "htm";
 
 export const html = htm.bind(h);
 
@@ -20,4 +21,15 @@ export function lazy(load, name) {
     }, []);
     return Component ? html`<${Component} ...${props} />` : null;
   };
+}
+
+/**
+ * Load a style sheet of this folder with the first view that needs it.
+ *
+ * @param {string} name of the file
+ */
+export function useStyles(name) {
+  const href = `${document.documentElement.dataset.web}/${name}`;
+  if (document.querySelector(`link[href="${href}"]`)) return;
+  document.head.append(Object.assign(document.createElement("link"), { rel: "stylesheet", href }));
 }

@@ -27,7 +27,8 @@ export function toggleKeys() {
 function isForSomethingElse(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return true;
   const target = /** @type {Element} */ (event.target);
-  if (target.closest("input:not([type=checkbox], [type=range]), select, textarea, dialog")) return true;
+  if (target.closest("input:not([type=checkbox], [type=range]), select, textarea, dialog"))
+    return true;
   return event.key === " " && target.closest("button, a, input, [role=tab]") !== null;
 }
 

@@ -93,4 +93,19 @@ export interface ProblemItem {
   pointer: string;
   detail: string;
   hint?: string;
+  /** A value that would be right. */
+  suggestion?: number;
 }
+
+/** What the server thinks of a spec before it is submitted. */
+export interface Preview {
+  ok: boolean;
+  spec?: Spec;
+  cost?: Job["cost"];
+  network?: string;
+  queue_position?: number;
+  errors?: ProblemItem[];
+}
+
+/** Whether news arrives from the server. */
+export type Link = "connecting" | "live" | "reconnecting" | "stopped" | "key";

@@ -5,18 +5,11 @@
  * Every job is a signal of its own, so that its news renders its own row and nothing else.
  *
  * @import { Signal } from "@preact/signals"
- * @import { Columns, Epoch, Job, State, System } from "./records.d.ts"
+ * @import { Columns, Epoch, Job, Link, State, System } from "./records.js"
  */
 import { batch, computed, signal } from "@preact/signals";
 import { get } from "./api.js";
 
-export const COLUMNS = /** @type {const} */ ([
-  "train_loss",
-  "test_loss",
-  "train_accuracy",
-  "test_accuracy",
-  "seconds",
-]);
 /** @type {State[]} */
 export const FINAL = ["succeeded", "failed", "cancelled"];
 /** @param {Job} job */
@@ -182,10 +175,11 @@ export function addEpoch(id, found) {
   if (known) put({ id, metrics: withEpoch(known.metrics, found) });
   // A gap means that the columns were never read; `fill` reads them as soon as they are shown.
   if (found.epoch !== lastKnown(id) + 1) return;
-  const columns = epochs.get(id) ?? { epoch: [], ...emptyColumns(), of: 0 };
+  const columns = epochs.get(id) ?? emptyColumns(found);
   epochs.set(id, columns);
-  columns.epoch.push(found.epoch);
-  for (const name of COLUMNS) columns[name].push(found[name]);
+  for (const [name, value] of Object.entries(found)) {
+    columns[/** @type {keyof Epoch} */ (name)]?.push(value);
+  }
   columns.of = found.epoch;
   if (selected.peek().includes(id)) redraw();
 }
@@ -193,8 +187,12 @@ export function addEpoch(id, found) {
 /** Long histories arrive thinned, without their last epoch perhaps. @param {string} id */
 const lastKnown = (id) => epochs.get(id)?.of ?? 0;
 
-const emptyColumns = () =>
-  /** @type {Omit<Columns, "epoch">} */ (Object.fromEntries(COLUMNS.map((name) => [name, []])));
+/** @param {Epoch} first @returns {Columns} */
+const emptyColumns = (first) =>
+  /** @type {any} */ ({
+    ...Object.fromEntries(Object.keys(first).map((name) => [name, []])),
+    of: 0,
+  });
 
 /** @param {Job["metrics"]} metrics @param {Epoch} latest @returns {Job["metrics"]} */
 function withEpoch(metrics, latest) {
@@ -221,7 +219,7 @@ export async function fill(wanted = selected.peek()) {
 
 /** What the server says about itself. @type {Signal<System | null>} */
 export const system = signal(null);
-/** Whether news arrives. @type {Signal<"connecting" | "live" | "reconnecting" | "stopped" | "key">} */
+/** Whether news arrives. @type {Signal<Link>} */
 export const link = signal("connecting");
 /** Whether the server has newer files of this page. */
 export const outdated = signal(false);
@@ -232,25 +230,26 @@ export function may(scope) {
   return scopes.includes(scope) || scopes.includes("admin");
 }
 
-const PAGE = 100;
-/** Read the newest jobs again, for the page knows nothing yet or has missed something. */
+/** @param {string} after the id of a job @returns {Promise<Job[]>} up to a hundred older ones */
+async function readPage(after) {
+  const { data, has_more } = await get(`/v1/jobs?limit=100${after && `&after=${after}`}`);
+  put(...data);
+  readUpTo.value = has_more ? data.at(-1).id : "";
+  return data;
+}
+
+/** Read the newest jobs again, because the page knows nothing yet or has missed something. */
 export async function load() {
-  const { data, has_more } = await get(`/v1/jobs?limit=${PAGE}`);
+  const before = ids.peek();
+  const here = new Set((await readPage("")).map((each) => each.id));
   batch(() => {
-    const here = new Set(data.map((/** @type {Job} */ each) => each.id));
-    const oldest = has_more ? data.at(-1).id : "";
-    for (const id of ids.peek()) if (id >= oldest && !here.has(id)) remove(id);
-    put(...data);
-    readUpTo.value = has_more ? data.at(-1).id : "";
+    for (const id of before) if (id >= (readUpTo.peek() ?? "") && !here.has(id)) remove(id);
     chooseByItself();
   });
   await fill();
 }
 
-/** Read the next page of older jobs. */
+/** Read older jobs than those that are known. */
 export async function loadOlder() {
-  if (!readUpTo.peek()) return;
-  const { data, has_more } = await get(`/v1/jobs?limit=${PAGE}&after=${readUpTo.peek()}`);
-  put(...data);
-  readUpTo.value = has_more ? data.at(-1).id : "";
+  if (readUpTo.peek()) await readPage(readUpTo.peek() ?? "");
 }

@@ -7,9 +7,9 @@
  * asks the server how it is and opens the stream anew behind the last event.
  */
 import { batch } from "@preact/signals";
-import { ROOT, get, Problem } from "./api.js";
-import * as state from "./state.js";
+import { get, Problem, ROOT } from "./api.js";
 import { announce } from "./notices.js";
+import * as state from "./state.js";
 import { percent, title } from "./words.js";
 
 const FIRST_WAIT_MS = 500;
@@ -63,12 +63,14 @@ const ON_EVENT = {
   ping() {},
 };
 
-/** @param {import("./records.d.ts").Job} job @param {unknown} before */
+/** @param {import("./records.js").Job} job @param {unknown} before */
 function onStateChange(job, before) {
   state.chooseByItself();
   state.fill();
   if (!before || !state.isFinal(job)) return;
-  const accuracy = job.metrics.best ? `, test accuracy ${percent(job.metrics.best.test_accuracy)}` : "";
+  const accuracy = job.metrics.best
+    ? `, test accuracy ${percent(job.metrics.best.test_accuracy)}`
+    : "";
   announce(`${title(job)} ${job.state}${accuracy}`);
 }
 
@@ -76,7 +78,7 @@ function onStateChange(job, before) {
 
 /** @param {Message} message */
 function take({ kind, data, id }) {
-  batch(() => ON_EVENT[kind](data));
+  batch(() => ON_EVENT[kind]?.(data));
   if (id) cursor = id;
 }
 
@@ -147,7 +149,7 @@ export function reconnect() {
   else hold(true);
 }
 
-/** @param {typeof state.link.value} link */
+/** @param {import("./records.js").Link} link */
 function setLink(link) {
   state.link.value = link;
   tabs?.postMessage({ link });

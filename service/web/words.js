@@ -1,4 +1,4 @@
-/** How numbers, jobs and states are put into words. @import { Job, Spec } from "./records.d.ts" */
+/** How numbers, jobs and states are put into words. @import { Job, Spec } from "./records.js" */
 
 /** @param {Spec} spec @returns {string} the sizes of the layers, such as 784-128-10 */
 export const shape = (spec) => [784, ...spec.hidden, 10].join("-");
