@@ -219,8 +219,8 @@ export async function fill(wanted = selected.peek()) {
 
 /** What the server says about itself. @type {Signal<System | null>} */
 export const system = signal(null);
-/** Whether news arrives. @type {Signal<Link>} */
-export const link = signal("connecting");
+/** Whether news arrives. */
+export const link = signal(/** @type {Link} */ ("connecting"));
 /** Whether the server has newer files of this page. */
 export const outdated = signal(false);
 
