@@ -17,6 +17,7 @@ from mlp_client.documented_like import documented_like
 from mlp_client.pictures import Picture, PictureFormat
 from mlp_client.records import EpochColumns
 from mlp_client.server_calls import Preset, Sample
+from mlp_client.system_record import System
 
 
 @documented_like(Client)
@@ -64,6 +65,9 @@ class AsyncClient:
     def base_url(self) -> str:
         """Address of the server, without a slash at the end."""
         return self._connection.base_url
+
+    async def system(self, **options: Unpack[CallOptions]) -> System:
+        return await self._connection.send(server_calls.system(), **options)
 
     async def presets(self, **options: Unpack[CallOptions]) -> list[Preset]:
         return (await self._connection.send(server_calls.presets(), **options)).data

@@ -20,6 +20,7 @@ from mlp_client.models import Models
 from mlp_client.pictures import Picture, PictureFormat
 from mlp_client.records import EpochColumns
 from mlp_client.server_calls import Preset, Sample
+from mlp_client.system_record import System
 
 
 class Client:
@@ -90,6 +91,13 @@ class Client:
     def base_url(self) -> str:
         """Address of the server, without a slash at the end."""
         return self._connection.base_url
+
+    def system(self, **options: Unpack[CallOptions]) -> System:
+        """Return what the server is, what it is doing, and what this client may do there.
+
+        Without an API key, a server that requires one only tells its version.
+        """
+        return self._connection.send(server_calls.system(), **options)
 
     def presets(self, **options: Unpack[CallOptions]) -> list[Preset]:
         """Return the presets that the server knows."""

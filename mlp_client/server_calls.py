@@ -8,6 +8,7 @@ from pydantic import Field
 from mlp_client.calls import Call, record
 from mlp_client.pictures import Picture, PictureFormat, picture
 from mlp_client.records import EpochColumns, Record
+from mlp_client.system_record import System
 
 
 class Preset(Record):
@@ -40,6 +41,10 @@ class EpochColumnsOfJobs(Record):
 
 def presets() -> Call[Presets]:
     return Call("GET", "/v1/presets", record(Presets))
+
+
+def system() -> Call[System]:
+    return Call("GET", "/v1/system", record(System))
 
 
 def curves(jobs: Sequence[str], format: PictureFormat) -> Call[Picture]:

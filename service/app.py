@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from service.api import (
     page,
     predict,
     problem_responses,
+    system,
     weights,
 )
 from service.api.dependencies import Services
@@ -47,6 +48,8 @@ from service.store.artifacts import Artifacts
 from service.store.checkpoints import CheckpointStore
 from service.store.datasets import DatasetStore
 from service.store.files.local import LocalArtifacts
+from service.store.instance import instance_of
+from service.store.job_counts import count_jobs
 from service.store.jobs import JobStore
 from service.store.queue import Queue
 from service.store.sql.database import Database
@@ -58,6 +61,7 @@ from service.work.launchers.lock_watchdog import SqliteLockWatchdog
 
 ROUTERS = (
     health,
+    system,
     jobs,
     epoch_columns,
     events,
@@ -98,6 +102,7 @@ class Components:
         }
         activity = TrainingActivity(self.database)
         self.metrics = Metrics(self.admission, ServiceMetrics(self.jobs, activity, checks))
+        self.web = WebFiles if settings.page_reload else partial(_same, WebFiles())
         self.services = Services(
             jobs=self.jobs,
             models=ModelCache(self.jobs, CheckpointStore(artifacts)),
@@ -107,6 +112,10 @@ class Components:
             wake=self.dispatcher.wake,
             checks=checks,
             metrics=self.metrics.page,
+            counts=partial(count_jobs, self.database),
+            slots=self.dispatcher.slots,
+            instance=cache(partial(instance_of, settings.data_dir)),
+            web_digest=lambda: self.web().digest,
         )
         self.stack = stack.layers(
             admission=self.admission,
@@ -202,7 +211,7 @@ def create_app(
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.services, app.state.components = components.services, components
-    app.state.web = WebFiles if settings.page_reload else partial(_same, WebFiles())
+    app.state.web = components.web
     _add_routes(app)
     return app
 

@@ -29,6 +29,7 @@ from service.settings import Settings
 from service.store.api_keys import ApiKeyStore
 from service.store.datasets import MNIST, DatasetStore
 from service.store.durable_files import make_directory
+from service.store.instance import instance_of
 from service.store.queue import Queue
 from service.store.sql.database import Database
 from service.store.sql.engine import is_there
@@ -118,6 +119,7 @@ def prepare(settings: Settings) -> None:
     """
     make_directory(settings.data_dir.absolute())
     check_writable(settings.data_dir)
+    instance_of(settings.data_dir)
     DatasetStore(settings.resolved_datasets_dir()).data_layout(MNIST.name)
     url = settings.resolved_database_url()
     database = Database(url)

@@ -10,6 +10,7 @@ from service.domain.cost import Limits
 from service.domain.principal import Principal
 from service.inference.model_cache import ModelCache
 from service.store.datasets import DatasetStore
+from service.store.job_counts import Counts
 from service.store.jobs import JobStore
 from service.store.stored_job import StoredEvent, StoredJob
 
@@ -38,6 +39,14 @@ class Services:
     """The conditions for the service to be ready, by name."""
     metrics: Callable[[bool], tuple[bytes, str]]
     """Returns the metrics and their media type; if asked for, with predictions by model."""
+    counts: Callable[[], Counts]
+    """Counts the jobs of all owners."""
+    slots: int
+    """How many jobs can train concurrently."""
+    instance: Callable[[], str]
+    """Returns the identifier of the data directory."""
+    web_digest: Callable[[], str]
+    """Returns the digest of the page's files."""
 
     def seen_by(self, principal: Principal) -> "Services":
         """Return the services restricted to the jobs and models that `principal` may see."""

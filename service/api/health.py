@@ -8,6 +8,7 @@ from pydantic import Field
 from mlp_client.records import Record
 from service.api.dependencies import PrincipalDep, ServicesDep
 from service.api.openapi import TEXT
+from service.api.system import run_checks
 
 router = APIRouter(tags=["service"])
 
@@ -40,7 +41,7 @@ async def livez() -> Alive:
 )
 def readyz(services: ServicesDep) -> Response:
     """Check the database, the data directory and the dispatcher, for a readiness probe."""
-    checks = {name: check() for name, check in services.checks.items()}
+    checks = run_checks(services)
     good = all(checks.values())
     body = Ready(status="ready" if good else "not ready", checks=checks)
     return Response(body.model_dump_json(), 200 if good else 503, media_type="application/json")

@@ -11,6 +11,8 @@ from service.api.content_negotiation import OCTETS
 from service.api.event_schemas import FIRST_EPOCH, JobEvent
 from service.api.predict_schema import BINARY, PREDICT_FORM, PredictRequest
 
+ANY = "any"
+"""The scope of routes that every key opens, and that answer without one as well."""
 JSON = "application/json"
 TEXT: dict[str, Any] = {"schema": {"type": "string"}}
 TENSORS: dict[str, Any] = {
@@ -163,6 +165,34 @@ DATASET = {
     "license": "CC BY-SA 3.0",
     "attribution": "Yann LeCun and Corinna Cortes",
 }
+SYSTEM = {
+    "object": "system",
+    "version": "1.0.0",
+    "keys": {"required": False},
+    "instance": "5d0f3a1b2c4d9c3e",
+    "web": "4f0c2a6d1b7e",
+    "ready": True,
+    "checks": {"database": True, "data_dir": True, "dispatcher": True},
+    "slots": {"total": 2, "busy": 1},
+    "jobs": {
+        "queued": 3,
+        "running": 1,
+        "pausing": 0,
+        "paused": 0,
+        "cancelling": 0,
+        "succeeded": 5,
+        "failed": 0,
+        "cancelled": 1,
+    },
+    "limits": {
+        "layers": 16,
+        "width": 8192,
+        "parameters": 20_000_000,
+        "epochs": 10_000,
+        "batch_size": 8192,
+    },
+    "session": {"owner": None, "scopes": ["admin"], "expires_at": None},
+}
 VERTICAL_BAR = [
     [255 if 4 <= row < 24 and 13 <= column < 16 else 0 for column in range(28)] for row in range(28)
 ]
@@ -293,6 +323,7 @@ SUCCESSES = {
         },
     ),
     "metrics": Success("The metrics."),
+    "get_system": Success("The state of the server.", SYSTEM),
     "get_problem": Success(
         "The problem type.",
         {
@@ -383,8 +414,7 @@ def _describe_failures(operation: dict[str, Any], scope: str | None) -> None:
             "headers": AUTHENTICATE,
             "content": content,
         },
-        "403": {
-            "description": f"The key does not have the scope `{scope}`.",
-            "content": content,
-        },
     }
+    if scope != ANY:
+        description = f"The key does not have the scope `{scope}`."
+        operation["responses"]["403"] = {"description": description, "content": content}

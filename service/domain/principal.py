@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 
 async def _always() -> bool:
@@ -19,6 +20,18 @@ class Principal:
     key_id: str | None = None
     models_of: str | None = None
     """The owner whose models the key predicts with, if it is another one."""
+
+    expires_at: datetime | None = None
+    """When the key expires; None if it never does."""
+
+    @property
+    def is_stranger(self) -> bool:
+        """Whether the request came without a key, to a service that requires keys."""
+        return not self.scopes
+
+    def sees(self, owner: str | None) -> bool:
+        """Return whether the request may see the jobs of an owner."""
+        return self.sees_everything or (owner is not None and owner == self.owner)
 
     @property
     def sees_everything(self) -> bool:

@@ -12,6 +12,7 @@ from anyio import CapacityLimiter, to_thread
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api import problem_responses
+from service.api.openapi import ANY
 from service.api.predict_route import is_prediction
 from service.domain.errors import StoreBroken
 from service.domain.principal import ANONYMOUS, Principal
@@ -28,6 +29,8 @@ BEARER = re.compile(r"(?i:bearer) +mlp_([a-z0-9]{8,12})_([A-Za-z0-9_-]{43})")
 MAX_RECOGNISED = 1000
 """Most Authorization headers that are remembered; one key can be written in several ways."""
 PUBLIC_PATHS = re.compile(r"/|/livez|/readyz|/docs|/openapi\.json|/(vendor|web|problems)/.*")
+KEY_OPTIONAL = ("/v1/system",)
+"""Paths that answer with less if no key is sent; one that is sent must be valid."""
 NO_SECRET = "0" * 64  # no secret has this digest
 
 HOW_TO_AUTHENTICATE = (
@@ -45,6 +48,8 @@ def needed_scope(method: str, path: str) -> str | None:
     if method == "OPTIONS":
         return None
     if method in ("GET", "HEAD"):
+        if path in KEY_OPTIONAL:
+            return ANY
         return None if PUBLIC_PATHS.fullmatch(path) else "read"
     return "predict" if is_prediction(method, path) else "train"
 
@@ -150,14 +155,13 @@ class Authenticator:
         keys = await self._ring.keys()
         if not keys:
             return Principal(None, frozenset({"admin"}), self._ring.is_open)
+        if needed == ANY and not _has_key(scope):
+            return ANONYMOUS
         key, principal = self._recognise(scope, keys)
         self._ring.uses.note(key.id)
         if facts := REQUEST.get():
             facts.key = key.id
-        if not key.scopes & {needed, "admin"}:
-            scopes = ", ".join(sorted(key.scopes))
-            detail = f"This request needs a key with the scope {needed!r}; this key has: {scopes}."
-            raise AccessDenied("forbidden", detail)
+        _check_scope(key, needed)
         if needed == "train":  # the log shows who changed jobs
             logger.info("change_requested", key=key.id, owner=key.owner, path=scope["path"][:200])
         return principal
@@ -176,9 +180,23 @@ class Authenticator:
             return found
         key = _valid_key(keys, [value.decode("latin-1") for value in sent])
         still_valid = partial(self._ring.is_valid, key.id)
-        principal = Principal(key.owner, key.scopes, still_valid, key.id, key.models_of)
+        principal = Principal(
+            key.owner, key.scopes, still_valid, key.id, key.models_of, key.expires_at
+        )
         self._recognised[sent] = key, principal
         return key, principal
+
+
+def _has_key(scope: Scope) -> bool:
+    return any(name == b"authorization" for name, _ in scope["headers"])
+
+
+def _check_scope(key: ApiKey, needed: str) -> None:
+    """Raise AccessDenied if a key does not allow what a request needs."""
+    if needed != ANY and not key.scopes & {needed, "admin"}:
+        scopes = ", ".join(sorted(key.scopes))
+        detail = f"This request needs a key with the scope {needed!r}; this key has: {scopes}."
+        raise AccessDenied("forbidden", detail)
 
 
 def _valid_key(keys: dict[str, ApiKey], headers: list[str]) -> ApiKey:

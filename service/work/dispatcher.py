@@ -83,6 +83,11 @@ class Dispatcher:
         """The workers that are known to run, by job and attempt."""
         return MappingProxyType(self._tracked)
 
+    @property
+    def slots(self) -> int:
+        """How many jobs can train concurrently."""
+        return self._launcher.capacity()
+
     def start(self, on_death: Callable[[], None]) -> None:
         """Run in a thread of its own; `on_death` is called if the loop ends with an error."""
 

@@ -29,6 +29,7 @@ from tests.support.server_process import Server, eventually
 OWNERS = ("ada", "bob")
 SCOPES = ("read", "predict", "train")
 OPEN = ("/", "/livez", "/readyz", "/docs", "/openapi.json", "/problems/{code}")
+KEY_OPTIONAL = ("/v1/system",)
 BODY_BYTES = 10 * 1024**2
 # Values of path and query parameters; a new parameter fails the campaign until it is added here.
 PARAMETERS = {
@@ -54,6 +55,10 @@ class Operation:
     example: Any
     """A body, or None."""
 
+    def is_open_to(self, key: str | None) -> bool:
+        """Whether a request passes with a key that is not valid, or without one."""
+        return self.scope is None or (self.scope == "any" and key is None)
+
     @property
     def of_a_job(self) -> bool:
         return any(name in OF_A_JOB for name in self.parameters)
@@ -63,6 +68,8 @@ class Operation:
         """The scope that the design demands, found without the code under test."""
         if self.template in OPEN:
             return None
+        if self.template in KEY_OPTIONAL:
+            return "any"
         if self.method == "GET":
             return "read"
         return "predict" if self.template.endswith(("/predict", "/predict.npy")) else "train"

@@ -58,6 +58,7 @@ USES = {
     ("get", "/v1/datasets/{name}/samples.png"): (None, "/v1/datasets/mnist/samples.png"),
     ("get", "/v1/datasets/{name}/{split}/{index}.png"): (None, "/v1/datasets/mnist/test/1.png"),
     ("get", "/v1/datasets/{name}/{split}/{index}.json"): (None, "/v1/datasets/mnist/train/1.json"),
+    ("get", "/v1/system"): (None, "/v1/system"),
     ("get", "/livez"): (None, "/livez"),
     ("get", "/readyz"): (None, "/readyz"),
     ("get", "/metrics"): (None, "/metrics"),

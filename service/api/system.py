@@ -1,0 +1,63 @@
+"""Says what the server is and does, and what the client may do there."""
+
+from collections.abc import Mapping
+
+from fastapi import APIRouter
+
+import service
+from mlp_client.system_record import Keys, Session, Slots, SpecLimits, System
+from service.api.dependencies import PrincipalDep, Services, ServicesDep
+from service.api.validation import NO_PARAMETERS
+from service.domain.principal import Principal
+from service.store.job_counts import Counts, busy, seen
+
+router = APIRouter(prefix="/v1", tags=["service"])
+
+MAY_READ = {"read", "admin"}
+
+
+@router.get(
+    "/system",
+    response_model_exclude_unset=True,
+    dependencies=[NO_PARAMETERS],
+    name="get_system",
+    summary="Read the state of the server",
+)
+def get_system(services: ServicesDep, principal: PrincipalDep) -> System:
+    """Return what the server is, what it is doing, and what the client may do there.
+
+    A client without an API key only learns the version and that it needs a key.
+    """
+    if principal.is_stranger:
+        return System(object="system", version=service.__version__, keys=Keys(required=True))
+    return system_record(services, principal, services.counts(), run_checks(services))
+
+
+def run_checks(services: Services) -> dict[str, bool]:
+    """Return whether each check of `/readyz` passes."""
+    return {name: check() for name, check in services.checks.items()}
+
+
+def system_record(
+    services: Services, principal: Principal, counts: Counts, checks: Mapping[str, bool]
+) -> System:
+    """Return the whole record for a client with a valid key, or for anybody without keys."""
+    jobs = {}
+    if principal.scopes & MAY_READ:
+        jobs["jobs"] = seen(counts, principal.sees)
+    session = Session(
+        owner=principal.owner, scopes=sorted(principal.scopes), expires_at=principal.expires_at
+    )
+    return System(
+        object="system",
+        version=service.__version__,
+        keys=Keys(required=principal.key_id is not None),
+        instance=services.instance(),
+        web=services.web_digest(),
+        ready=all(checks.values()),
+        checks=dict(checks),
+        slots=Slots(total=services.slots, busy=busy(counts)),
+        limits=SpecLimits.model_validate(services.limits, from_attributes=True),
+        session=session,
+        **jobs,
+    )
