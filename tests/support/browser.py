@@ -1,0 +1,115 @@
+"""A real Chromium that shows the page, and notes everything that must not happen there."""
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from tests.support.external_programs import require_program
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page, Request
+
+OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
+"""No name can be looked up, so whatever the page needs must come from the service."""
+NOTE_VIOLATIONS = """
+window.violations = [];
+document.addEventListener('securitypolicyviolation', (event) => {
+  window.violations.push(`${event.violatedDirective}: ${event.blockedURI} ${event.sample}`);
+});
+"""
+CONNECTION_LOST = r"net::ERR_(CONNECTION_REFUSED|EMPTY_RESPONSE|CONNECTION_RESET|INCOMPLETE_CHUNK"
+CONNECTION_LOST += r"ED_ENCODING|NETWORK_CHANGED|ABORTED)"
+"""What Chromium writes into the console when a server is killed."""
+
+
+@contextmanager
+def chromium() -> Iterator["Browser"]:
+    """Start Debian's Chromium, without access to any other host."""
+    from playwright.sync_api import sync_playwright
+
+    program = require_program("chromium", "chromium-browser", "google-chrome", package="chromium")
+    with sync_playwright() as tools:
+        browser = tools.chromium.launch(
+            executable_path=program, args=["--no-sandbox", "--disable-dev-shm-usage", OFFLINE]
+        )
+        yield browser
+        browser.close()
+
+
+class WatchedPage:
+    """The page in one tab, and what it did that it must not do."""
+
+    def __init__(self, context: "BrowserContext", url: str) -> None:
+        self.url = url
+        self.faults: list[str] = []
+        self.requests: list[str] = []
+        """Method and path of every request, in order."""
+        self.tab: Page = context.new_page()
+        self._expected: list[str] = []
+        self._open: set[Request] = set()
+        self.tab.add_init_script(NOTE_VIOLATIONS)
+        self.tab.on("console", lambda said: self._note(said.type, said.text))
+        self.tab.on("pageerror", lambda error: self._note("page error", str(error)))
+        self.tab.on("request", self._begin)
+        self.tab.on("requestfinished", self._open.discard)
+        self.tab.on("requestfailed", self._open.discard)
+
+    def _note(self, kind: str, text: str) -> None:
+        if kind in ("log", "info", "debug"):
+            return
+        if not any(re.search(pattern, text) for pattern in self._expected):
+            self.faults.append(f"{kind}: {text}")
+
+    def _begin(self, request: "Request") -> None:
+        address = urlsplit(request.url)
+        if address.scheme in ("data", "blob"):
+            return
+        if address.netloc != urlsplit(self.url).netloc:
+            self.faults.append(f"foreign request: {request.url}")
+        query = f"?{address.query}" if address.query else ""
+        self.requests.append(f"{request.method} {address.path}{query}")
+        self._open.add(request)
+
+    def expect(self, pattern: str) -> None:
+        """Accept console messages that match `pattern`, which this test brings about."""
+        self._expected.append(pattern)
+
+    def open(self, path: str = "/") -> "WatchedPage":
+        """Load the page, and wait until it is live."""
+        self.tab.goto(self.url + path)
+        self.until("document.querySelector('.connection.live')", "the page to be live")
+        return self
+
+    def js(self, script: str, argument: object = None) -> Any:
+        """Return the value of a JavaScript expression or function in the page."""
+        return self.tab.evaluate(script, argument)
+
+    def until(self, script: str, what: str, seconds: float = 30) -> Any:
+        """Return the first truthy value of an expression; the policy forbids Playwright's waits."""
+        deadline = time.monotonic() + seconds
+        while not (found := self.tab.evaluate(f"Boolean({script}) && ({script}) && true")):
+            if time.monotonic() > deadline:
+                raise AssertionError(f"waited {seconds} s for {what}, in vain: {script}")
+            self.tab.wait_for_timeout(30)
+        return found
+
+    def text(self, selector: str) -> str:
+        """Return the visible text of the first element that matches, in one line."""
+        return " ".join(self.tab.locator(selector).first.inner_text().split())
+
+    def hanging(self) -> list[str]:
+        """Addresses of requests without an answer, other than the stream's."""
+        return [each.url for each in self._open if "/v1/events" not in each.url]
+
+    def assert_clean(self) -> None:
+        """Fail if anything happened that must never happen."""
+        for _ in range(100):
+            if not self.hanging():
+                break
+            self.tab.wait_for_timeout(50)
+        found = self.faults + [f"hanging request: {url}" for url in self.hanging()]
+        found += [f"policy violation: {each}" for each in self.js("window.violations ?? []")]
+        assert not found, "\n".join(found)
