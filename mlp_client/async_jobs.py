@@ -18,7 +18,7 @@ from mlp_client.model_calls import PredictionOptions
 from mlp_client.pictures import Picture, PictureFormat
 from mlp_client.predictions import Prediction
 from mlp_client.progress_display import display
-from mlp_client.records import Epoch, Event, Job
+from mlp_client.records import Epoch, Event, Job, JobPreview
 from mlp_client.spec_fields import SpecFields
 
 
@@ -113,6 +113,18 @@ class AsyncJobs:
         call = job_calls.create(preset, {**fields})
         job = await self._connection.send(call, timeout, max_retries)
         return AsyncJobHandle(self._connection, job)
+
+    async def preview(
+        self,
+        /,
+        preset: PresetName | None = None,
+        *,
+        timeout: float | None = None,
+        max_retries: int | None = None,
+        **fields: Unpack[SpecFields],
+    ) -> JobPreview:
+        call = job_calls.preview(preset, {**fields})
+        return await self._connection.send(call, timeout, max_retries)
 
     async def get(self, job_id: str, **options: Unpack[CallOptions]) -> AsyncJobHandle:
         job = await self._connection.send(job_calls.get(job_id), **options)

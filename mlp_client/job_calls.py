@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias
 
 from mlp_client.calls import Call, Calls, nothing, record
 from mlp_client.pictures import Picture, PictureFormat, picture
-from mlp_client.records import Epoch, Job, Record
+from mlp_client.records import Epoch, Job, JobPreview, Record
 from mlp_client.spec_json import spec_json
 
 PAGE_SIZE = 100
@@ -38,6 +38,12 @@ def create(preset: str | None, fields: dict[str, Any]) -> Call[Job]:
     # If the response is lost and the submission is sent again, the key prevents a second job.
     headers = {"Content-Type": "application/json", "Idempotency-Key": uuid.uuid4().hex}
     return Call("POST", "/v1/jobs", record(Job), {"content": spec_json(spec), "headers": headers})
+
+
+def preview(preset: str | None, fields: dict[str, Any]) -> Call[JobPreview]:
+    spec = fields if preset is None else {"preset": preset, **fields}
+    content = {"content": spec_json(spec), "headers": {"Content-Type": "application/json"}}
+    return Call("POST", "/v1/jobs/preview", record(JobPreview), content)
 
 
 def get(job: str) -> Call[Job]:

@@ -16,7 +16,7 @@ from mlp_client.models import Models
 from mlp_client.pictures import Picture, PictureFormat
 from mlp_client.predictions import Prediction
 from mlp_client.progress_display import display
-from mlp_client.records import Epoch, Event, Job
+from mlp_client.records import Epoch, Event, Job, JobPreview
 from mlp_client.spec_fields import SpecFields
 
 
@@ -192,6 +192,32 @@ class Jobs:
         """
         call = job_calls.create(preset, {**fields})
         return JobHandle(self._connection, self._connection.send(call, timeout, max_retries))
+
+    def preview(
+        self,
+        /,
+        preset: PresetName | None = None,
+        *,
+        timeout: float | None = None,
+        max_retries: int | None = None,
+        **fields: Unpack[SpecFields],
+    ) -> JobPreview:
+        """Return what `create` with the same arguments would submit and cost, or why it would not.
+
+        Nothing is stored.
+
+        Args:
+            preset: name of a preset.
+            timeout: seconds to wait for the next byte of the response.
+            max_retries: how often the request is repeated.
+            fields: fields of the spec; they override the preset.
+
+        Raises:
+            SpecUnusable: a field can't be written as JSON.
+
+        """
+        call = job_calls.preview(preset, {**fields})
+        return self._connection.send(call, timeout, max_retries)
 
     def get(self, job_id: str, **options: Unpack[CallOptions]) -> JobHandle:
         """Return the job with this id.

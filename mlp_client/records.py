@@ -25,9 +25,10 @@ def _optional_but_never_null(schema: dict[str, Any], record: type[BaseModel]) ->
     """Describe in the JSON schema that fields without a value are absent."""
     for name in (name for name, field in record.model_fields.items() if field.default is None):
         described = schema["properties"][name]
-        [form] = [form for form in described.pop("anyOf") if form != {"type": "null"}]
-        described.update(form)
-        schema["required"].remove(name)
+        forms = [form for form in described.pop("anyOf") if form != {"type": "null"}]
+        described.update(forms[0] if len(forms) == 1 else {"anyOf": forms})
+        if name in schema["required"]:
+            schema["required"].remove(name)
 
 
 class SparseRecord(Record):
@@ -209,6 +210,10 @@ class Event(Record):
     data: dict[str, Any] = Field(description="Details; their fields depend on the type.")
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class ProblemItem(SparseRecord):
     """One value of a request that needs a change."""
 
@@ -217,7 +222,15 @@ class ProblemItem(SparseRecord):
         "query parameter or a form's field, such as `?limit`."
     )
     detail: str = Field(description="What is wrong with the value.")
-    hint: str | None = Field(None, description="How to fix it, if the service has a suggestion.")
+    # A preview has these items in a record whose fields may well be null.
+    hint: str | None = Field(
+        None, exclude_if=_is_none, description="How to fix it, if the service knows."
+    )
+    suggestion: int | float | str | None = Field(
+        None,
+        exclude_if=_is_none,
+        description="A value that would be accepted in this place, if there is an obvious one.",
+    )
 
 
 class Problem(SparseRecord):
@@ -243,4 +256,25 @@ class Problem(SparseRecord):
     request_id: str | None = Field(
         None,
         description="Id of the request, as in the header `Request-Id` and in the service's log.",
+    )
+
+
+class JobPreview(Record):
+    """What would come of a spec if it were submitted now."""
+
+    object: Literal["job_preview"] = Field("job_preview", description="The type of this record.")
+    ok: bool = Field(description="Whether the spec would be accepted.")
+    spec: StoredSpec | None = Field(
+        None, description="The spec with all its fields; null if one of them is invalid."
+    )
+    network: str | None = Field(
+        None, description="The sizes of the network's layers, as in `784-128-10`; null like `spec`."
+    )
+    cost: Cost | None = Field(None, description="The resources that it needs; null like `spec`.")
+    queue_position: int | None = Field(
+        None, description="Position that the job would have in the queue; null if it is not `ok`."
+    )
+    errors: list[ProblemItem] = Field(
+        [],
+        description="The values that need a change, as in the problem that `create_job` answers.",
     )

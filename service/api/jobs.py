@@ -22,6 +22,7 @@ from service.api.predict_input import media_type
 from service.api.public_path import public_path
 from service.api.validation import NO_PARAMETERS, QueryParameters
 from service.domain import cost
+from service.domain.dataset_shape import Shape
 from service.domain.errors import DatasetNotFound, Flaw, SpecRefused
 from service.domain.job_recipe import recipe_of
 from service.domain.job_state import State
@@ -94,7 +95,7 @@ class PresetList(Record):
     data: list[Preset] = Field(description="The presets, the smallest first.")
 
 
-async def _json_only(request: Request) -> None:
+async def json_only(request: Request) -> None:
     sent = media_type(request.headers)
     kind, _, subtype = sent.partition("/")
     if kind != "application" or not (subtype == "json" or subtype.endswith("+json")):
@@ -110,7 +111,7 @@ async def _json_only(request: Request) -> None:
     "/jobs",
     status_code=201,
     response_model=Job,
-    dependencies=[NO_PARAMETERS, Depends(_json_only)],
+    dependencies=[NO_PARAMETERS, Depends(json_only)],
     name="create_job",
     summary="Submit a job",
 )
@@ -150,10 +151,7 @@ def create_job(
 
 
 def _submit(services: Services, spec: Spec, key: str | None, body: bytes) -> Submission:
-    try:
-        shape = services.datasets.describe(spec.dataset).shape
-    except DatasetNotFound as exc:
-        raise SpecRefused([Flaw("#/dataset", str(exc))]) from exc
+    shape = shape_of(services, spec)
     priced = cost.check(recipe_of(spec.model_dump()), shape, services.limits)
     batches_per_epoch = math.ceil(shape.train_rows / spec.batch_size)
     return services.jobs.submit(
@@ -163,6 +161,19 @@ def _submit(services: Services, spec: Spec, key: str | None, body: bytes) -> Sub
         key=key,
         body=body,
     )
+
+
+def shape_of(services: Services, spec: Spec) -> Shape:
+    """Return the shape of the data set that a spec names.
+
+    Raises:
+        SpecRefused: there is no such data set.
+
+    """
+    try:
+        return services.datasets.describe(spec.dataset).shape
+    except DatasetNotFound as exc:
+        raise SpecRefused([Flaw("#/dataset", str(exc))]) from exc
 
 
 class PageQuery(QueryParameters):

@@ -255,6 +255,18 @@ SUCCESSES = {
         QUEUED_JOB,
         CREATED,
     ),
+    "preview_job": Success(
+        "What would come of the spec: its cost, or what is wrong with it.",
+        {
+            "object": "job_preview",
+            "ok": True,
+            "spec": SPEC,
+            "network": "784-10",
+            "cost": QUEUED_JOB["cost"],
+            "queue_position": 1,
+            "errors": [],
+        },
+    ),
     "list_jobs": Success(
         "A page of jobs.",
         {

@@ -23,6 +23,7 @@ from service.api.validation import MAX_ITEMS, problem_items, shortened, worded
 from service.domain.errors import (
     BadImage,
     DatasetNotFound,
+    Flaw,
     JobNotFound,
     KeyReused,
     LayerNotFound,
@@ -101,12 +102,14 @@ def too_large(scope: Scope) -> Problem:
 def of(exc: ServiceError) -> Problem:
     """Return an error of the service as a problem."""
     code = next((CODES[kind] for kind in type(exc).__mro__ if kind in CODES), "internal")
-    items = [
-        ProblemItem(pointer=flaw.pointer, detail=flaw.detail, hint=flaw.hint)
-        for flaw in getattr(exc, "flaws", ())[:MAX_ITEMS]
-    ]
+    items = flaw_items(getattr(exc, "flaws", ()))
     found = problem(code, shortened(str(exc)), items)
     return found.model_copy(update=_about_image(exc)) if isinstance(exc, BadImage) else found
+
+
+def flaw_items(flaws: Sequence[Flaw]) -> list[ProblemItem]:
+    """Return what is wrong with a spec as items of a problem."""
+    return [ProblemItem(**vars(flaw)) for flaw in flaws[:MAX_ITEMS]]
 
 
 def _about_image(exc: BadImage) -> dict[str, Any]:

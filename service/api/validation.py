@@ -151,7 +151,12 @@ def _item(error: Mapping[str, Any], query_names: list[str], owners: Owners) -> P
     loc = error["loc"]
     unknown = "unknown parameter" if loc[0] == "query" else "unknown field"
     detail = unknown if error["type"] == "extra_forbidden" else shortened(worded(error))
-    return ProblemItem(pointer=pointer(loc), detail=detail, hint=_hint(error, query_names, owners))
+    return ProblemItem(
+        pointer=pointer(loc),
+        detail=detail,
+        hint=_hint(error, query_names, owners),
+        suggestion=_suggestion(error),
+    )
 
 
 def _without_tag(error: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -176,9 +181,13 @@ def worded(error: Mapping[str, Any]) -> str:
 
 def _plain(value: object) -> object:
     """Return 1000.0 as 1,000, and other values unchanged."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
+    value = _whole(value)
     return f"{value:,}" if isinstance(value, int) else value
+
+
+def _whole(value: Any) -> Any:
+    """Return 1000 for 1000.0, and other values unchanged."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def pointer(loc: Sequence[str | int]) -> str:
@@ -203,7 +212,7 @@ def _hint(error: Mapping[str, Any], query_names: list[str], owners: Owners) -> s
     if kind == "extra_forbidden":
         return _hint_for_unknown_field(error, owners)
     if kind in CHOICES and isinstance(given, str):
-        return _did_you_mean(given, re.findall(r"'([^']*)'", error["ctx"]["expected"]))
+        return _did_you_mean(given, _choices(error))
     if kind == "list_type" and isinstance(given, Mapping) and "0" in given:
         return TYPED_ARRAY
     if given is None and len(error["loc"]) > 1 and (kind.endswith("_type") or kind in CHOICES):
@@ -211,6 +220,23 @@ def _hint(error: Mapping[str, Any], query_names: list[str], owners: Owners) -> s
     if kind in NOT_AN_OBJECT:
         return FORMS.get(str(error["loc"][-1]))
     return MISSING.get(error["loc"]) if kind == "missing" else None
+
+
+def _suggestion(error: Mapping[str, Any]) -> int | float | str | None:
+    """Return the nearest value that is allowed, for programs; of an open range, the default."""
+    kind, context = error["type"], error.get("ctx", {})
+    found: int | float | None = None
+    if kind in ("less_than_equal", "greater_than_equal"):
+        found = _whole(context.get("le", context.get("ge")))
+    elif kind in ("less_than", "greater_than") and error["loc"] == ("body", "learning_rate"):
+        found = Spec.model_fields["learning_rate"].default
+    if kind in CHOICES and isinstance(error.get("input"), str):
+        return _closest(error["input"], _choices(error))
+    return found
+
+
+def _choices(error: Mapping[str, Any]) -> list[str]:
+    return re.findall(r"'([^']*)'", error["ctx"]["expected"])
 
 
 def _hint_for_unknown_field(error: Mapping[str, Any], owners: Owners) -> str | None:
@@ -231,9 +257,14 @@ def _owners(field: str, owners: Owners) -> str:
 
 
 def _did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    meant = _closest(word, known)
+    return f"did you mean {meant!r}?" if meant else None
+
+
+def _closest(word: str, known: Iterable[str]) -> str | None:
     by_lower = {name.lower(): name for name in sorted(known)}
     close = get_close_matches(word[:MAX_WORD].lower(), by_lower, n=1)
-    return f"did you mean {by_lower[close[0]]!r}?" if close else None
+    return by_lower[close[0]] if close else None
 
 
 # --- Text that may hold a client's bytes ----------------------------------------------------------

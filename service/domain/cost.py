@@ -1,7 +1,7 @@
 """Computes what a job costs before it runs, so that one that can't run is refused immediately."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from mlp_core import BLOCK_ROWS, IMAGES_PER_DEFORMATION, Recipe
@@ -126,11 +126,11 @@ def _field_flaws(recipe: Recipe, limits: Limits) -> Iterator[Flaw]:
         yield _over("#/hidden", f"{layers:,} hidden layers", f"{limits.layers:,}")
     for index, width in enumerate(recipe.hidden[: limits.layers]):
         if width > limits.width:
-            yield _over(f"#/hidden/{index}", f"{width:,} units", f"{limits.width:,}")
+            yield _too_many(f"#/hidden/{index}", f"{width:,} units", limits.width)
     if recipe.epochs > limits.epochs:
-        yield _over("#/epochs", f"{recipe.epochs:,} epochs", f"{limits.epochs:,}")
+        yield _too_many("#/epochs", f"{recipe.epochs:,} epochs", limits.epochs)
     if recipe.batch_size > limits.batch_size:
-        yield _over("#/batch_size", f"a batch of {recipe.batch_size:,}", f"{limits.batch_size:,}")
+        yield _too_many("#/batch_size", f"a batch of {recipe.batch_size:,}", limits.batch_size)
 
 
 def _total_flaws(recipe: Recipe, cost: Cost, limits: Limits) -> Iterator[Flaw]:
@@ -139,11 +139,20 @@ def _total_flaws(recipe: Recipe, cost: Cost, limits: Limits) -> Iterator[Flaw]:
     if cost.bytes > limits.job_bytes:
         yield _over("#/hidden", f"{cost.bytes:,} bytes of memory", f"{limits.job_bytes:,}")
     if cost.flops > limits.job_flops:
-        yield _over("#/epochs", f"{cost.flops:.1e} operations", f"{limits.job_flops:.1e}")
+        detail = f"{cost.flops:.1e} operations is over the limit of {limits.job_flops:.1e}"
+        fewer = int(recipe.epochs * limits.job_flops / cost.flops)
+        hint = f"use at most {fewer:,} epochs" if fewer else "use fewer hidden units"
+        yield Flaw("#/epochs", detail, hint, fewer or None)
     step_seconds = 6 * cost.parameters * recipe.batch_size / FLOPS_PER_SECOND
     if step_seconds > MAX_STEP_SECONDS:
         detail = f"one step would take about {step_seconds:.0f} s, over {MAX_STEP_SECONDS:.0f} s"
-        yield Flaw("#/batch_size", detail, "use a smaller batch_size or fewer hidden units")
+        smaller = int(recipe.batch_size * MAX_STEP_SECONDS / step_seconds)
+        hint = "use a smaller batch_size or fewer hidden units"
+        yield Flaw("#/batch_size", detail, hint, smaller or None)
+
+
+def _too_many(pointer: str, asked: str, limit: int) -> Flaw:
+    return replace(_over(pointer, asked, f"{limit:,}"), suggestion=limit)
 
 
 def _over(pointer: str, asked: str, limit: str) -> Flaw:

@@ -1,5 +1,6 @@
 """The sizes of a data set."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -11,3 +12,8 @@ class Shape:
     classes: int
     train_rows: int
     test_rows: int
+
+
+def architecture(shape: Shape, hidden: Sequence[int]) -> str:
+    """Return the sizes of a network's layers as people write them: 784-128-10."""
+    return "-".join(str(size) for size in (shape.inputs, *hidden, shape.classes))

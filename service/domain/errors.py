@@ -107,6 +107,8 @@ class Flaw:
     """JSON Pointer into the body, as a URI fragment: `#/hidden/0`."""
     detail: str
     hint: str | None = None
+    suggestion: int | None = None
+    """A value that would be accepted."""
 
 
 class SpecRefused(Refused):

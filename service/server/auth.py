@@ -31,6 +31,8 @@ MAX_RECOGNISED = 1000
 PUBLIC_PATHS = re.compile(r"/|/livez|/readyz|/docs|/openapi\.json|/(vendor|web|problems)/.*")
 KEY_OPTIONAL = ("/v1/system",)
 """Paths that answer with less if no key is sent; one that is sent must be valid."""
+CHANGES_NOTHING = {("POST", "/v1/jobs/preview")}
+"""Requests that are POST only because they have a body."""
 NO_SECRET = "0" * 64  # no secret has this digest
 
 HOW_TO_AUTHENTICATE = (
@@ -51,7 +53,9 @@ def needed_scope(method: str, path: str) -> str | None:
         if path in KEY_OPTIONAL:
             return ANY
         return None if PUBLIC_PATHS.fullmatch(path) else "read"
-    return "predict" if is_prediction(method, path) else "train"
+    if is_prediction(method, path):
+        return "predict"
+    return "read" if (method, path) in CHANGES_NOTHING else "train"
 
 
 class AccessDenied(Exception):

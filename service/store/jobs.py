@@ -59,6 +59,7 @@ RETURNING {JOB_COLUMNS}
 FIND = "SELECT " + JOB_COLUMNS + " FROM jobs WHERE id = :id{own}"  # noqa: S608
 LOCK = lock_statement("id = :id{own}")
 COUNT_AHEAD = "SELECT count(*) AS ahead FROM jobs WHERE state = 'queued' AND number < :number"
+COUNT_QUEUED = "SELECT count(*) AS ahead FROM jobs WHERE state = 'queued'"
 COUNT_BY_STATE = "SELECT state, count(*) AS jobs FROM jobs WHERE 1 = 1{own} GROUP BY state"
 NEWS = "SELECT id, event_count, heartbeat, state FROM jobs WHERE id IN ({ids}){own}"
 LAST_EPOCHS = "SELECT id, number, latest FROM jobs WHERE id IN ({ids}){own}"
@@ -250,6 +251,12 @@ class JobStore:
             found = self._rows(transaction, COUNT_BY_STATE)
         present = {row["state"]: row["jobs"] for row in found}
         return {state: present.get(state, 0) for state in State}
+
+    def queue_length(self) -> int:
+        """Return how many jobs are queued, whoever owns them."""
+        with self._connector.read() as transaction:
+            [counted] = transaction.rows(COUNT_QUEUED)
+        return int(counted["ahead"])
 
     def latest(self) -> str:
         """Return the id of the newest job whose network has learned something.

@@ -35,6 +35,7 @@ SAMPLE = {"inputs": [{"dataset": "mnist", "index": 7}]}
 # An example of each operation, in an order that works: (body, path with its names filled in).
 USES = {
     ("post", "/v1/jobs"): ({"preset": "linear"}, "/v1/jobs"),
+    ("post", "/v1/jobs/preview"): ({"preset": "linear"}, "/v1/jobs/preview"),
     ("get", "/v1/jobs"): (None, "/v1/jobs?limit=5&state=queued"),
     ("get", "/v1/jobs/{job}"): (None, "/v1/jobs/{job}"),
     ("post", "/v1/jobs/{job}/{action}"): (None, "/v1/jobs/{job}/cancel"),
