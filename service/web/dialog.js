@@ -18,7 +18,7 @@ export function Dialog({ title, onClose, wide, children }) {
   };
   return html`<dialog ref=${element} class=${wide ? "wide-dialog" : ""} aria-label=${title} onClose=${onClose} onMouseDown=${closeOutside}>
     <div class="dialog-body">
-      <header><h2>${title}</h2><button class="ghost push" onClick=${onClose}>Close</button></header>
+      <header><h2 tabindex="-1" autofocus>${title}</h2><button class="ghost push" onClick=${onClose}>Close</button></header>
       ${children}
     </div>
   </dialog>`;

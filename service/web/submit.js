@@ -50,6 +50,7 @@ async function askForPreview(spec, abort) {
     const found = await post("/v1/jobs/preview", spec, { abort });
     preview.value = found;
     if (found.spec) resolved.value = found.spec;
+    else if (!resolved.value.hidden) resolved.value = (await post("/v1/jobs/preview", {})).spec;
   } catch (error) {
     if (error instanceof Problem) refusal.value = error.message;
   }

@@ -1,5 +1,6 @@
 """Fixtures of the tests of the page: a real server, and real Chromium that reaches nothing else."""
 
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.browser import WatchedPage, chromium
+from tests.support.documents import ROOT
+from tests.support.external_programs import skip_or_fail
 from tests.support.server_process import Server
 
 if TYPE_CHECKING:
@@ -60,3 +63,14 @@ def new_page(context: "BrowserContext") -> Iterator[Callable[[Server], WatchedPa
 def page(new_page: Callable[[Server], WatchedPage], server: Server) -> WatchedPage:
     """The page of `server`, not opened yet."""
     return new_page(server)
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The source of axe-core, which finds what people with disabilities can't use."""
+    done = subprocess.run(
+        [ROOT / "tests/web_check/install.sh"], capture_output=True, text=True, timeout=200
+    )
+    if done.returncode:
+        skip_or_fail(f"axe-core is missing: {done.stderr.strip()}")
+    return (ROOT / ".venv/web/node_modules/axe-core/axe.min.js").read_text()

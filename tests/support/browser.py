@@ -100,6 +100,10 @@ class WatchedPage:
         """Return the visible text of the first element that matches, in one line."""
         return " ".join(self.tab.locator(selector).first.inner_text().split())
 
+    def has_stream(self) -> bool:
+        """Whether this tab, as opposed to another one, holds the stream of events."""
+        return any("/v1/events" in each.url for each in self._open)
+
     def hanging(self) -> list[str]:
         """Addresses of requests without an answer, other than the stream's."""
         return [each.url for each in self._open if "/v1/events" not in each.url]
