@@ -13,6 +13,7 @@ from service.store.sql.transaction import Transaction
 from service.store.sql.values import Row, now
 
 EventType = Literal["state", "epoch", "warning"]
+"""The types of the events that are numbered within their job."""
 NewEvent = tuple[EventType, dict[str, Any]]
 """The type and the data of an event that is about to be recorded."""
 
@@ -70,6 +71,27 @@ def _record(transaction: Transaction, row: Row, events: Sequence[NewEvent]) -> N
             for number, (type_, data) in numbered
         ],
     )
+
+
+def record_change(transaction: Transaction, job: int) -> None:
+    """Record that a row has changed in another way than by its work, such as a new name.
+
+    Who follows all jobs reads the job again. The event has no number within the job, so it is not
+    part of the job's own history.
+    """
+    _record_unnumbered(transaction, "change", job, {})
+
+
+def record_deletion(transaction: Transaction, id_: str, owner: str | None) -> None:
+    """Record that a job is deleted, with what decides who learns of it."""
+    _record_unnumbered(transaction, "deleted", None, {"id": id_, "owner": owner})
+
+
+def _record_unnumbered(
+    transaction: Transaction, type_: str, job: int | None, data: dict[str, Any]
+) -> None:
+    values = {"job": job, "number": None, "type": type_, "at": now(), "data": data}
+    transaction.execute(INSERT_EVENT, **values)
 
 
 def transition(

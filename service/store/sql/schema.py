@@ -15,6 +15,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
 )
 
 metadata = MetaData(
@@ -112,11 +113,14 @@ deleted_jobs = Table(
 events = Table(
     "events",
     metadata,
-    _of_job(primary_key=True),
-    Column("number", Integer, primary_key=True, comment="from 1"),
+    Column("seq", Integer, primary_key=True, comment="orders the events of all jobs"),
+    _of_job(comment="null for the deletion of a job"),
+    Column("number", Integer, comment="within the job, from 1; null if it is not part of that"),
     Column("type", String(16), nullable=False),
     Column("at", DateTime(timezone=True), nullable=False),
     Column("data", JSON, nullable=False),
+    UniqueConstraint("job", "number"),
+    sqlite_autoincrement=True,
 )
 
 idempotency_keys = Table(

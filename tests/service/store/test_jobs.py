@@ -194,7 +194,7 @@ def test_delete_removes_all_rows_of_the_job(database: Database, jobs: JobStore) 
     deleted, kept = succeed(database), succeed(database)
     jobs.delete(deleted)
     for table in ("epochs", "events", "checkpoints"):
-        numbers = query(database, f"SELECT DISTINCT job FROM {table}")
+        numbers = query(database, f"SELECT DISTINCT job FROM {table} WHERE job > 0")
         assert numbers == query(database, f"SELECT number FROM jobs WHERE id = '{kept}'")
 
 

@@ -16,7 +16,9 @@ from service.store import (
     checkpoints,
     deletion,
     epoch_arrays,
+    event_log,
     idempotency,
+    job_counts,
     job_list,
     jobs,
     queue,
@@ -29,8 +31,8 @@ from service.store.sql.database import Database
 from tests.support.job_records import query, succeed
 
 MODULES = (
-    api_keys, attempts, backup, checkpoints, deletion, epoch_arrays, idempotency, jobs, queue,
-    training_activity, transitions, migrate
+    api_keys, attempts, backup, checkpoints, deletion, epoch_arrays, event_log, idempotency,
+    job_counts, jobs, queue, training_activity, transitions, migrate
 )  # fmt: skip
 VERB = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
 BUILT = {

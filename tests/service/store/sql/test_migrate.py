@@ -1,5 +1,6 @@
 """Databases of older versions are brought to the newest schema, or left as they are."""
 
+import json
 import re
 import sqlite3
 import subprocess
@@ -226,3 +227,37 @@ def test_a_folder_that_cannot_be_made_is_broken(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreBroken, match="file"):
         migrate(f"sqlite:///{tmp_path / 'file' / 'jobs.sqlite3'}")
+
+
+def test_old_events_get_numbers_in_the_order_in_which_they_happened(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.sqlite3"
+    url = sqlite_url(path)
+    command.upgrade(migrations(url), "0007")
+    happened = [(2, 1, "late clock"), (1, 1, "a"), (1, 2, "b"), (2, 2, "c"), (1, 3, "d")]
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for number in (1, 2):
+            connection.execute(
+                "INSERT INTO jobs (number, id, state, attempt, lost_workers, spec, spec_version, "
+                "cost, heartbeat, batches_per_epoch, epochs_done, batches_done, bit_exact, "
+                "event_count, created_at) "
+                "VALUES (?, ?, 'queued', 1, 0, '{}', 1, '{}', 1, 1, 1, 0, 1, 2, '2026-01-01')",
+                [number, f"job_{number}"],
+            )
+        for job, number, what in happened:
+            at = "2026-12-31" if what == "late clock" else "2026-01-01"
+            connection.execute(
+                "INSERT INTO events (job, number, type, at, data) VALUES (?, ?, 'state', ?, ?)",
+                [job, number, at, json.dumps({"what": what})],
+            )
+    migrate(url)
+    found = query_of(path, "SELECT seq, job, number, data FROM events ORDER BY seq")
+    expected = [
+        (seq, job, number, json.dumps({"what": what}))
+        for seq, (job, number, what) in enumerate(happened, start=1)
+    ]
+    assert found == expected
+    with closing(Database(url)) as database:
+        JobStore(database).delete("job_2")
+        assert query(database, "SELECT seq, job, type FROM events ORDER BY seq") == [
+            (2, 1, "state"), (3, 1, "state"), (5, 1, "state"), (6, None, "deleted")
+        ]  # fmt: skip
