@@ -15,6 +15,7 @@ MEDIA_TYPES = {
     "csv": "text/csv; charset=utf-8; header=present",
     "json": "application/json",
     "html": "text/html; charset=utf-8",
+    "npy": "application/x-npy",
     "npz": "application/zip",
     "safetensors": OCTETS,
 }

@@ -230,6 +230,7 @@ NETWORK = {
     "Epochs-Done": _header("Number of epochs that the network was trained for.", "2"),
     "Checkpoint-Sha256": _header("SHA-256 of its checkpoint.", SHA256),
 }
+UNITS = {"Units": _header("How many units the layer has.", "128")}
 FILE_NAME = {
     "Content-Disposition": _header(
         "Suggests a file name.", f'attachment; filename="{JOB_ID}.safetensors"'
@@ -316,6 +317,7 @@ SUCCESSES = {
         FILE_NAME | NETWORK,
     ),
     "draw_weights": Success("The weights as a picture.", headers=NETWORK),
+    "get_layer": Success("The weights or biases as an array.", headers=NETWORK | UNITS),
     "predict": Success("The prediction for each image.", PREDICTIONS, NETWORK),
     "predict_array": Success("The probabilities as an array.", headers=NETWORK),
     "list_datasets": Success("The data sets.", {"object": "list", "data": [DATASET]}),

@@ -51,6 +51,10 @@ Ref = Annotated[
     ),
 ]
 
+LayerNumber = Annotated[
+    int, Path(ge=1, le=2**31, description="The layer's number, from 1.", examples=[1])
+]
+
 
 @router.get(
     "/{ref}/weights.{format}",
@@ -72,7 +76,7 @@ async def get_weights(
     The file says what it is: in the metadata of safetensors, as `metadata.json` in .npz, and under
     `__metadata__` in JSON.
     """
-    checkpoint, cached = await _newest(services, ref)
+    checkpoint, cached = await newest(services, ref)
     if answer := unchanged(request, format, (checkpoint,)):
         return answer
     return await HEAVY_POOL.run(
@@ -80,7 +84,7 @@ async def get_weights(
     )
 
 
-async def _newest(services: Services, ref: str) -> tuple[CheckpointRef, LoadedModel | None]:
+async def newest(services: Services, ref: str) -> tuple[CheckpointRef, LoadedModel | None]:
     """Return the checkpoint that `ref` names, and its model if that is in memory."""
     if cached := services.models.cached(ref):
         return cached.checkpoint, cached
@@ -170,9 +174,7 @@ async def draw_weights(
     services: ServicesDep,
     request: Request,
     ref: Ref,
-    layer: Annotated[
-        int, Path(ge=1, le=2**31, description="The layer's number, from 1.", examples=[1])
-    ],
+    layer: LayerNumber,
     format: Format,
     query: Annotated[TemplateQuery, Query()],
 ) -> Response:
@@ -183,7 +185,7 @@ async def draw_weights(
     caption: "256 of 1024 units".
     """
     looks = (layer, *query.model_dump().values())
-    checkpoint, cached = await _newest(services, ref)
+    checkpoint, cached = await newest(services, ref)
     if answer := unchanged(request, format, (checkpoint, *looks)):
         return answer
 
@@ -201,7 +203,14 @@ async def draw_weights(
 
 
 def _part(network: Network, layer: int, query: TemplateQuery) -> LayerPart:
-    """Return the units to draw.
+    """Return the units to draw; raises what `chosen_units` does."""
+    drawn = chosen_units(network, layer, query.offset, query.units)
+    W, is_output = network.weights[layer - 1], layer == len(network.weights)
+    return LayerPart(W[:, drawn], layer, query.offset, W.shape[1], is_output=is_output)
+
+
+def chosen_units(network: Network, layer: int, offset: int, most: int | None) -> slice:
+    """Return which units `offset` and `most` choose.
 
     Raises:
         LayerNotFound: the network has no such layer.
@@ -211,11 +220,10 @@ def _part(network: Network, layer: int, query: TemplateQuery) -> LayerPart:
     layers = len(network.weights)
     if layer > layers:
         raise LayerNotFound(layer, layers)
-    units = network.weights[layer - 1].shape[1]
-    W = network.weights[layer - 1][:, query.offset : query.offset + query.units]
-    if not W.size:
+    units = len(network.biases[layer - 1])
+    if offset >= units:
         raise HTTPException(404, f"Layer {layer} has {units} units: choose a lower offset.")
-    return LayerPart(W, layer, query.offset, units, is_output=layer == layers)
+    return slice(offset, units if most is None else min(units, offset + most))
 
 
 def _picture(

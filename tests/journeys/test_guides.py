@@ -66,7 +66,7 @@ SHOWN = {
         '"pixels":\\[\\[0,',
     ],
     "docs/python.md": [r"\(20, 10\)", "did you mean 'learning_rate'", "^invalid #/learing_rate$"],
-    "docs/weights.md": [r"^7 0\.\d+$", "'activation': 'relu'"],
+    "docs/weights.md": [r"^7 0\.\d+$", "'activation': 'relu'", r"^\(16, 784\) \(10,\)$"],
 }
 """Regular expressions that the output of each guide with commands must match."""
 

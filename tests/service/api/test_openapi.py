@@ -48,6 +48,10 @@ USES = {
     ("delete", "/v1/jobs/{job}"): (None, "/v1/jobs/{job}"),
     ("get", "/v1/presets"): (None, "/v1/presets"),
     ("get", "/v1/models/{ref}/weights.{format}"): (None, "/v1/models/latest/weights.npz"),
+    ("get", "/v1/models/{ref}/layers/{layer}/{part}.npy"): (
+        None,
+        "/v1/models/latest/layers/1/weights.npy?units=2",
+    ),
     ("get", "/v1/models/{ref}/layers/{layer}/weights.{format}"): (
         None,
         "/v1/models/latest/layers/1/weights.png",

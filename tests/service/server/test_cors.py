@@ -26,6 +26,8 @@ EXPOSED = (
     "checkpoint-sha256",
     "idempotent-replayed",
     "request-id",
+    "scale",
+    "units",
 )
 SENT_BY_APPS = (
     "authorization",

@@ -31,6 +31,7 @@ PATHS = (
     "/v1/models/latest/weights.npz",
     "/v1/models/{deep}/weights.safetensors",
     "/v1/models/{linear}/layers/1/weights.png",
+    "/v1/models/{linear}/layers/1/weights.npy",
     "/v1/datasets/mnist/samples.png",
     "/v1/datasets/mnist/test/7.json",
     "/v1/jobs/{linear}/events",
