@@ -4,7 +4,9 @@ The service grew from an assignment of a deep-learning course, whose report stat
 a training time for each of three networks. The demo compares its own results with them.
 """
 
+import os
 import time
+import webbrowser
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +63,7 @@ def run(server: DemoServer, out: Path, epochs: int | None, leave: bool) -> int:
     try:
         with sigterm_as_exit(), server.running() as process, Client(server.url) as client:
             console.print(f"Server: {server.url} (log: {server.log})")
+            show_page(console, server.url, open_it=not leave)
             passed = tour(client, console, out, epochs)
             console.print(f"\nTotal time: {time.monotonic() - began:.1f} s")
             if not leave:
@@ -75,6 +78,15 @@ def run(server: DemoServer, out: Path, epochs: int | None, leave: bool) -> int:
         console.print(f"\nServer stopped.{rest}")
         return 0 if passed else 130
     return 0 if passed else 1
+
+
+def show_page(console: Console, url: str, open_it: bool) -> None:
+    """Name the page's address, and open it in a browser where somebody can see it."""
+    console.print(f"Watch and draw: {url}/")
+    # Without a display, the standard library would start a browser in this terminal.
+    has_display = bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    if open_it and has_display and console.is_terminal:
+        webbrowser.open(f"{url}/")
 
 
 def tour(client: Client, console: Console, out: Path, epochs: int | None) -> bool:

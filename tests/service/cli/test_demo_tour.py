@@ -6,7 +6,7 @@ import httpx2
 import pytest
 from rich.console import Console
 
-from service.cli.demo_tour import draw_a_seven, shortfalls, tour
+from service.cli.demo_tour import draw_a_seven, shortfalls, show_page, tour
 from tests.support.fake_service import FakeService, make_job
 
 
@@ -89,3 +89,19 @@ def test_the_drawing_is_dark_on_light_and_off_centre() -> None:
     assert box is not None
     assert box[0] > 250
     assert box[3] < 300
+
+
+@pytest.mark.parametrize(
+    ("display", "terminal", "wanted", "opened"),
+    [(":0", True, True, True), ("", True, True, False), (":0", False, True, False),
+     (":0", True, False, False)],
+)  # fmt: skip
+def test_the_page_is_opened_only_where_somebody_can_see_it(
+    monkeypatch: pytest.MonkeyPatch, display: str, terminal: bool, wanted: bool, opened: bool
+) -> None:
+    addresses: list[str] = []
+    monkeypatch.setattr("webbrowser.open", addresses.append)
+    monkeypatch.setenv("DISPLAY", display)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    show_page(Console(force_terminal=terminal), "http://127.0.0.1:8000", open_it=wanted)
+    assert addresses == (["http://127.0.0.1:8000/"] if opened else [])
