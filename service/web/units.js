@@ -1,0 +1,160 @@
+/**
+ * Units of a layer: where each is drawn, and one of them enlarged, with what it does.
+ *
+ * @import { Signal } from "@preact/signals"
+ * @import { Weights as Layer } from "./layers.js"
+ * @import { Job } from "./records.js"
+ * @import { Palette } from "./tiles.js"
+ */
+import { computed } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
+import { html } from "./html.js";
+import { wantedNow, weightsOf } from "./layers.js";
+import * as state from "./state.js";
+import { density, drawTile, fit, palette, sideOf } from "./tiles.js";
+
+const GAP = 2;
+const LABEL = 20;
+const NARROW = 480;
+const WIDEST = 168;
+const ROW = { least: 3, most: 24, all: 360 };
+const SIDE = 168;
+const DIGITS = 10;
+
+/** @typedef {"number" | "size"} Order */
+
+// --- Order and place ------------------------------------------------------------------------------
+
+/**
+ * Return the units in the order in which they are shown.
+ *
+ * @param {Layer} weights
+ * @param {Order} [order]
+ * @returns {number[]} counted from the first one of `weights`
+ */
+export function ranked(weights, order = "number") {
+  const units = Array.from({ length: weights.units }, (_, unit) => unit);
+  if (order === "number") return units;
+  const sizes = units.map((unit) => sizeOf(weights, unit));
+  return units.sort((one, other) => sizes[other] - sizes[one]);
+}
+
+/** @param {Layer} weights @param {number} unit @returns {number} the sum of its squared weights */
+function sizeOf({ values, inputs }, unit) {
+  let sum = 0;
+  for (const value of values.subarray(unit * inputs, (unit + 1) * inputs)) sum += value * value;
+  return sum;
+}
+
+/**
+ * @typedef {object} Grid where each unit is drawn, in CSS pixels
+ * @property {number} columns
+ * @property {number} across from one column to the next
+ * @property {number} down from one row to the next
+ * @property {number} label height of the digits over their templates
+ * @property {number} height of all
+ */
+
+/** @param {Layer} weights @param {{width: number, isLinear: boolean}} place @returns {Grid} */
+export function gridOf(weights, { width, isLinear }) {
+  if (!sideOf(weights)) {
+    const down = Math.max(ROW.least, Math.min(ROW.most, ROW.all / weights.units));
+    return { columns: 1, across: width, down, label: 0, height: down * weights.units };
+  }
+  const most = isLinear ? 5 : width < NARROW ? 8 : 16;
+  const [columns, label] = [Math.min(most, weights.units), isLinear ? LABEL : 0];
+  const across = Math.min(width / columns, WIDEST);
+  const down = across + label;
+  return { columns, across, down, label, height: down * Math.ceil(weights.units / columns) };
+}
+
+/**
+ * Draw the templates of units.
+ *
+ * @param {CanvasRenderingContext2D} context
+ * @param {Layer} weights of the first layer
+ * @param {{grid: Grid, ink: string, name: Palette, units?: number[], marks?: Map<number | null, string>}} how
+ *   `units` in their order, and colours of frames around some of them
+ */
+export function drawTiles(context, weights, { grid, ink, name, units = ranked(weights), marks }) {
+  const { columns, across, down, label } = grid;
+  const side = across - GAP;
+  context.font = `600 13px ${getComputedStyle(document.body).fontFamily}`;
+  for (const [rank, unit] of units.entries()) {
+    const [x, y] = [(rank % columns) * across, Math.floor(rank / columns) * down + label];
+    drawTile(context, weights, unit, { x, y, side, name });
+    context.fillStyle = ink;
+    if (label) context.fillText(String(unit), x + 2, y - 6);
+    const colour = marks?.get(weights.offset + unit);
+    if (!colour) continue;
+    context.strokeStyle = colour;
+    context.lineWidth = 2;
+    context.strokeRect(x + 1, y + 1, side - 2, side - 2);
+  }
+}
+
+// --- One unit -------------------------------------------------------------------------------------
+
+/** The layer after the first one, as it is: what it does is not what it learned. */
+const next = weightsOf(
+  computed(() => {
+    const wanted =
+      state.tab.value === "weights" && state.asked.value?.spec.hidden.length && wantedNow(2);
+    return wanted ? { ...wanted, learned: false } : null;
+  }),
+);
+
+/** @param {{ weights: Layer, hovered: number | null, pinned: Signal<number | null> }} props */
+export function Unit({ weights, hovered, pinned }) {
+  if (!sideOf(weights)) return null;
+  const isLinear = !state.asked.value?.spec.hidden.length;
+  const unit = hovered ?? pinned.value ?? weights.offset;
+  const what = isLinear ? "Digit" : "Unit";
+  return html`<div class="unit">
+    <${Enlarged} weights=${weights} unit=${unit} />
+    <div>
+      <label>${what} <input type="number" min="0" max=${weights.offset + weights.units - 1} value=${unit}
+        onInput=${(/** @type {any} */ event) => (pinned.value = event.target.value === "" ? null : event.target.valueAsNumber)} /></label>
+      ${pinned.value !== null && html`<button class="small" onClick=${() => (pinned.value = null)}>Let go</button>`}
+    </div>
+    ${!isLinear && next.value && html`<${Outgoing} next=${next.value} unit=${unit} />`}
+  </div>`;
+}
+
+/** @param {{ weights: Layer, unit: number }} props */
+function Enlarged({ weights, unit }) {
+  const canvas = useRef(/** @type {HTMLCanvasElement | null} */ (null));
+  const [name, dots] = [palette.value, density.value];
+  useEffect(() => {
+    const context = fit(/** @type {HTMLCanvasElement} */ (canvas.current), SIDE, SIDE);
+    const place = unit - weights.offset;
+    if (place >= 0 && place < weights.units)
+      drawTile(context, weights, place, { x: 0, y: 0, side: SIDE, name });
+  }, [weights, unit, name, dots]);
+  return html`<canvas ref=${canvas} role="img" aria-label=${`Weights of unit ${unit}, enlarged`}></canvas>`;
+}
+
+/** @param {{ next: Layer, unit: number }} props */
+function Outgoing({ next, unit }) {
+  const { values, units, inputs, scale } = next;
+  const weights = Array.from({ length: units }, (_, to) => values[to * inputs + unit] * scale);
+  const most = 127 * scale;
+  const isLast = units === DIGITS;
+  return html`<figure class="outgoing">
+    <ol class=${isLast ? "labelled" : ""}>${weights.map(
+      (weight, to) => html`<li title=${`${to}: ${weight.toFixed(3)}`}>
+      <i class=${weight < 0 ? "against" : "for"} style=${{ height: `${(50 * Math.abs(weight)) / most}%` }}></i>
+      ${isLast && html`<b>${to}</b>`}
+    </li>`,
+    )}</ol>
+    <figcaption class="caption">${isLast ? "Its votes for the digits" : `Its weights to the ${units} units of layer 2`}</figcaption>
+  </figure>`;
+}
+
+/** Why there is no picture. @param {{ job: Job }} props */
+export function NoWeights({ job }) {
+  if (job.reason?.code === "diverged") {
+    return html`<p class="hatched"><span>diverged in epoch ${job.progress.epochs_done + 1}</span></p>`;
+  }
+  return html`<p class="hush">${state.isFinal(job) ? "It ended before its first checkpoint, so it has no weights." : "No weights yet: the first checkpoint comes half a second after the start."}</p>`;
+}
