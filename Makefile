@@ -6,7 +6,7 @@ DATA_DIR ?= data
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install serve page test check check-web fix bench chaos attack ci lock sbom audit clean
+.PHONY: help demo install serve page test check check-web fix screenshots bench chaos attack ci lock sbom audit clean
 
 help:  ## List these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -45,6 +45,9 @@ fix: .venv/.dev  ## Format the code and fix what ruff can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	tests/web_check/check.sh fix
+
+screenshots: .venv/.dev  ## Take pictures of all states of the page (into screenshots/); K=empty: one of them
+	$(BIN)/python -m tests.support.screenshots $(K)
 
 bench: .venv/.dev  ## Compare the speed with other libraries (K=training: one part); writes docs/performance.*
 	$(BIN)/python -m benchmarks $(K)
