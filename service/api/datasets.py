@@ -4,21 +4,22 @@ import json
 from typing import Annotated, Literal
 
 import numpy as np
-from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import Field
 
 from mlp_client.records import Record
 from service.api.conditional import conditional, unchanged
 from service.api.dependencies import Services, ServicesDep
 from service.api.heavy_answers import HEAVY_POOL, check_size
+from service.api.npy_file import npy_file
 from service.api.openapi import NOT_MODIFIED, binary
-from service.api.validation import NO_PARAMETERS, QueryParameters
+from service.api.sample_choice import SampleChoice, SplitName, check_row
+from service.api.validation import NO_PARAMETERS
 from service.pictures import contact_sheet
 from service.store.datasets import DatasetInfo
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
-SplitName = Literal["train", "test"]
 Name = Annotated[str, Path(description="The data set's name.", max_length=64, examples=["mnist"])]
 Split = Annotated[SplitName, Path(description="The training or the test set.")]
 Index = Annotated[
@@ -42,6 +43,9 @@ class DatasetRecord(Record):
     classes: list[str] = Field(description="Names of the classes, in the order of their labels.")
     train_rows: int = Field(description="Number of images in the training set.")
     test_rows: int = Field(description="Number of images in the test set.")
+    class_counts: dict[SplitName, list[int]] = Field(
+        description="Number of images of each class, in the order of the labels, by split."
+    )
     sha256: dict[str, str] = Field(description="SHA-256 of each of its files, by file name.")
     license: str = Field(description="The licence of the data.")
     attribution: str = Field(description="The authors of the data, as the licence requires.")
@@ -64,10 +68,8 @@ class Sample(Record):
     pixels: list[list[int]] = Field(description="Rows of grey levels from 0 to 255.")
 
 
-class SheetQuery(QueryParameters):
+class SheetQuery(SampleChoice):
     split: SplitName = Field("test", description="The split to draw from.")
-    limit: int = Field(50, ge=1, le=400, description="Maximum number of samples to draw.")
-    offset: int = Field(0, ge=0, le=2**31, description="Row of the first sample, counted from 0.")
     columns: int = Field(10, ge=1, le=50, description="Number of samples in each row.")
     tile: int = Field(56, ge=8, le=256, description="Width and height of each sample, in pixels.")
 
@@ -98,24 +100,79 @@ def get_dataset(services: ServicesDep, name: Name) -> DatasetRecord:
 async def draw_samples(
     services: ServicesDep, request: Request, name: Name, query: Annotated[SheetQuery, Query()]
 ) -> Response:
-    """Draw a contact sheet of samples with their labels."""
+    """Draw a contact sheet of samples with their labels.
+
+    Samples that were chosen by `indices` or `label` have their rows in their titles, too.
+    """
     info = services.datasets.describe(name)
-    _check_row(info, query.split, query.offset)
-    check_size(query.limit, query.tile)
+    query.check(info, query.split)
+    check_size(query.count, query.tile)
     source = (name, *query.model_dump().values())
     if answer := unchanged(request, "png", source):
         return answer
 
     def make() -> bytes:
         found = getattr(services.datasets.open(name), query.split)
-        rows = slice(query.offset, query.offset + query.limit)
+        rows = query.rows(found.labels)
         images = found.images[rows].reshape(-1, *info.image_shape)
         labels = [info.classes[label] for label in found.labels[rows]]
+        if query.is_explicit:
+            labels = [f"{label} · {row}" for label, row in zip(labels, rows, strict=True)]
         return contact_sheet.draw(
             images, labels=labels, columns=query.columns, tile_size=query.tile
         )
 
     return await HEAVY_POOL.run(request, lambda: conditional(request, "png", source, make))
+
+
+@router.get(
+    "/{name}/{split}.npy",
+    response_class=Response,
+    responses=binary("npy"),
+    name="get_samples",
+    summary="Download images as an array",
+)
+async def get_samples(
+    services: ServicesDep,
+    request: Request,
+    name: Name,
+    split: Split,
+    query: Annotated[SampleChoice, Query()],
+) -> Response:
+    """Return an `.npy` file with up to 400 images: uint8 (n, 28, 28), 0 is black.
+
+    `indices` names them; `label`, `limit` and `offset` choose a page, in the order of the rows.
+    """
+    info = services.datasets.describe(name)
+    query.check(info, split)
+    source = (name, split, *query.model_dump().values())
+    if answer := unchanged(request, "npy", source):
+        return answer
+
+    def make() -> bytes:
+        found = getattr(services.datasets.open(name), split)
+        return npy_file(found.images[query.rows(found.labels)].reshape(-1, *info.image_shape))
+
+    return await HEAVY_POOL.run(request, lambda: conditional(request, "npy", source, make))
+
+
+@router.get(
+    "/{name}/{split}/labels.npy",
+    response_class=Response,
+    responses=binary("npy"),
+    dependencies=[NO_PARAMETERS],
+    name="get_labels",
+    summary="Download all labels of a split",
+)
+def get_labels(services: ServicesDep, request: Request, name: Name, split: Split) -> Response:
+    """Return an `.npy` file with the label of each row: uint8 (n,)."""
+    services.datasets.describe(name)
+    return conditional(
+        request,
+        "npy",
+        (name, split, "labels"),
+        lambda: npy_file(getattr(services.datasets.open(name), split).labels),
+    )
 
 
 @router.get(
@@ -158,15 +215,9 @@ def get_sample(
 
 def _sample(services: Services, name: str, split: SplitName, index: int) -> Sample:
     info = services.datasets.describe(name)
-    _check_row(info, split, index)
+    check_row(info, split, index)
     found = getattr(services.datasets.open(name), split)
     pixels = found.images[index].reshape(info.image_shape).tolist()
     return Sample(
         dataset=name, split=split, index=index, label=int(found.labels[index]), pixels=pixels
     )
-
-
-def _check_row(info: DatasetInfo, split: SplitName, index: int) -> None:
-    rows = info.train_rows if split == "train" else info.test_rows
-    if index >= rows:
-        raise HTTPException(404, f"There is no row {index}; {split} has rows 0 to {rows - 1}.")

@@ -1,7 +1,6 @@
 """Serves the weights or biases of a layer as an array, whole or for some of its units."""
 
 import gzip
-import io
 import re
 from typing import Annotated, Literal
 
@@ -15,6 +14,7 @@ from service.api.conditional import conditional, unchanged
 from service.api.dependencies import ServicesDep
 from service.api.heavy_answers import HEAVY_POOL
 from service.api.network_headers import name_network
+from service.api.npy_file import npy_file
 from service.api.openapi import binary
 from service.api.validation import QueryParameters
 from service.api.weights import LayerNumber, Ref, chosen_units, newest
@@ -129,6 +129,5 @@ def as_int8(numbers: Floats, scale: float) -> NDArray[np.int8]:
 
 
 def _file(array: NDArray[np.generic], *, packed: bool) -> bytes:
-    file = io.BytesIO()
-    np.save(file, array)
-    return gzip.compress(file.getvalue(), PACKING_LEVEL, mtime=0) if packed else file.getvalue()
+    file = npy_file(array)
+    return gzip.compress(file, PACKING_LEVEL, mtime=0) if packed else file

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mlp_client.job_spec import WHOLE, Label, WholeNumber
+from service.api.comma_lists import SEPARATED
 from service.api.openapi_schemas import reference
 from service.inference.predict import Normalize
 
@@ -29,18 +30,7 @@ DESCRIPTIONS = {
 """Descriptions of the options, which are query parameters as well as fields of a JSON body."""
 
 Returned = Literal["pixels", "probabilities", "activations", "votes", "contributions"]
-
-
-def _separated(value: object) -> object:
-    """Return the parts of text, or of several texts, between commas; other values unchanged."""
-    parts = [value] if isinstance(value, str) else value
-    if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
-        return value
-    names = [name.strip() for part in parts for name in part.split(",")]
-    return [name for name in names if name]
-
-
-ReturnList = Annotated[list[Returned], Field(max_length=20), BeforeValidator(_separated)]
+ReturnList = Annotated[list[Returned], Field(max_length=20), SEPARATED]
 Digit = Annotated[int, Field(ge=0, le=9), WHOLE]
 
 

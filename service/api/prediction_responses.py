@@ -1,6 +1,5 @@
 """Writes the answer to a prediction request: JSON, or an array of probabilities."""
 
-import io
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ from service.api import problem_responses
 from service.api.content_negotiation import accepts, type_for
 from service.api.explanation_parts import parts_of
 from service.api.network_headers import name_network
+from service.api.npy_file import npy_file
 from service.api.predict_schema import NPY
 from service.domain.errors import BadImage
 from service.domain.request_facts import REQUEST
@@ -65,9 +65,7 @@ def _note(batch: PredictedBatch) -> None:
 def _npy(batch: PredictedBatch) -> bytes:
     """Return the probabilities (n, classes) as a file, with NaN for images that can't be read."""
     batch.probabilities[batch.images.bad] = np.nan
-    file = io.BytesIO()
-    np.save(file, batch.probabilities)
-    return file.getvalue()
+    return npy_file(batch.probabilities)
 
 
 def _predictions(batch: PredictedBatch, options: Options) -> list[dict[str, Any]]:

@@ -43,6 +43,8 @@ class DatasetInfo:
     classes: list[str]
     train_rows: int
     test_rows: int
+    class_counts: dict[str, list[int]]
+    """The number of images of each class, in the order of the labels, by split."""
     sha256: dict[str, str]
     """Digests by the names of the unpacked IDX files."""
     license: str
@@ -61,6 +63,10 @@ MNIST = DatasetInfo(
     classes=[str(digit) for digit in range(10)],
     train_rows=60_000,
     test_rows=10_000,
+    class_counts={
+        "train": [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949],
+        "test": [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009],
+    },
     sha256={
         "train-images-idx3-ubyte": (
             "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"

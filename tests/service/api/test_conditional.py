@@ -18,6 +18,8 @@ CONDITIONAL = [
     "/v1/models/{linear}/weights.safetensors",
     "/v1/models/latest/weights.json",
     "/v1/models/{deep}/layers/2/weights.png",
+    "/v1/datasets/mnist/train.npy?label=3",
+    "/v1/datasets/mnist/train/labels.npy",
     "/v1/models/{deep}/layers/2/weights.npy?dtype=int8",
     "/v1/datasets/mnist/samples.png",
     "/v1/datasets/mnist/test/3.png",

@@ -1,10 +1,13 @@
 """Data sets and their samples."""
 
+import io
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from httpx2 import Response
+from numpy.typing import NDArray
 from starlette.testclient import TestClient
 
 from tests.service.api.test_hostile_bodies import check_problem
@@ -96,8 +99,96 @@ def test_the_data_set_is_described_with_its_licence(reader: TestClient) -> None:
     assert len(listed["sha256"]) == 4
 
 
+@pytest.mark.parametrize(("split", "folder"), [("train", "train"), ("test", "t10k")])
+def test_the_samples_of_each_class_are_counted(
+    reader: TestClient, datasets_dir: Path, split: str, folder: str
+) -> None:
+    _, labels = split_of(datasets_dir, folder)
+    counts = reader.get("/v1/datasets/mnist").json()["class_counts"][split]
+    assert counts == np.bincount(labels).tolist()
+
+
+def array(answer: Response) -> NDArray[np.uint8]:
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["Content-Type"] == "application/x-npy"
+    found: NDArray[np.uint8] = np.load(io.BytesIO(answer.content))
+    return found
+
+
+@pytest.mark.parametrize(("split", "folder"), [("train", "train"), ("test", "t10k")])
+def test_all_labels_of_a_split_come_in_one_array(
+    reader: TestClient, datasets_dir: Path, split: str, folder: str
+) -> None:
+    _, labels = split_of(datasets_dir, folder)
+    found = array(reader.get(f"/v1/datasets/mnist/{split}/labels.npy"))
+    assert found.dtype == np.uint8
+    assert found.tobytes() == labels.tobytes()
+
+
+@pytest.mark.parametrize("query", ["indices=9999,3,3,0", "indices=9999&indices=3, 3&indices=0"])
+def test_images_come_in_the_order_of_their_indices(
+    reader: TestClient, datasets_dir: Path, query: str
+) -> None:
+    images, _ = split_of(datasets_dir, "t10k")
+    found = array(reader.get(f"/v1/datasets/mnist/test.npy?{query}"))
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, images[[9999, 3, 3, 0]])
+
+
+def test_images_come_in_pages_also_of_one_class(reader: TestClient, datasets_dir: Path) -> None:
+    images, labels = split_of(datasets_dir, "train")
+    path = "/v1/datasets/mnist/train.npy"
+    np.testing.assert_array_equal(array(reader.get(path)), images[:50])
+    page = array(reader.get(f"{path}?limit=400&offset=59900"))
+    np.testing.assert_array_equal(page, images[59900:])
+    fives = array(reader.get(f"{path}?label=5&limit=3&offset=5419"))
+    np.testing.assert_array_equal(fives, images[labels == 5][5419:])
+
+
+def test_a_sheet_shows_the_chosen_samples_with_their_rows(
+    reader: TestClient, datasets_dir: Path
+) -> None:
+    images, labels = split_of(datasets_dir, "t10k")
+    seven = int(np.flatnonzero(labels == 7)[5])
+    for query in (f"indices={seven}", "label=7&offset=5&limit=1"):
+        path = f"/v1/datasets/mnist/samples.png?{query}&tile=28"
+        pixels = np.asarray(picture(reader.get(path)).convert("L"))
+        np.testing.assert_array_equal(pixels[2:30, 2:30], images[seven])
+
+
+@pytest.mark.parametrize("path", ["test.npy?", "samples.png?split=test&"])
 @pytest.mark.parametrize(
-    "path", ["", "/samples.png", "/test/0.png", "/test/0.json"], ids=lambda path: path or "itself"
+    ("query", "status", "words"),
+    [
+        ("indices=3,10000", 404, "no row 10000; test has rows 0 to 9999"),
+        ("label=10", 404, "labels are 0 to 9"),
+        ("label=5&offset=892", 404, "892 samples of class 5 in test"),
+        ("indices=3&label=7", 422, "leave out ?label"),
+        ("indices=3&offset=0", 422, "leave out ?offset"),
+        ("indices=3,x", 422, "?indices/1: must be a whole number"),
+        ("indices=-1", 422, "?indices/0: must be 0 or more"),
+        ("indices=" + ",".join(["7"] * 401), 422, "must have 400 items or fewer"),
+    ],
+)
+def test_samples_that_do_not_exist_are_refused(
+    reader: TestClient, path: str, query: str, status: int, words: str
+) -> None:
+    answer = reader.get(f"/v1/datasets/mnist/{path}{query}")
+    check_problem(answer, status)
+    assert words in answer.json()["detail"]
+
+
+def test_the_most_samples_come_in_one_request(reader: TestClient, datasets_dir: Path) -> None:
+    images, _ = split_of(datasets_dir, "t10k")
+    rows = ",".join(map(str, range(9600, 10_000)))
+    found = array(reader.get(f"/v1/datasets/mnist/test.npy?indices={rows}"))
+    np.testing.assert_array_equal(found, images[9600:])
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["", "/samples.png", "/test/0.png", "/test/0.json", "/test.npy", "/test/labels.npy"],
+    ids=lambda path: path or "itself",
 )
 @pytest.mark.parametrize("name", ["fashion", "%00", "%2e%2e", "MNIST"])
 def test_an_unknown_data_set_is_not_found(reader: TestClient, name: str, path: str) -> None:

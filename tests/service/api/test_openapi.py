@@ -60,6 +60,11 @@ USES = {
     ("post", "/v1/models/{ref}/predict.npy"): (SAMPLE, "/v1/models/latest/predict.npy"),
     ("get", "/v1/datasets"): (None, "/v1/datasets"),
     ("get", "/v1/datasets/{name}"): (None, "/v1/datasets/mnist"),
+    ("get", "/v1/datasets/{name}/{split}.npy"): (
+        None,
+        "/v1/datasets/mnist/train.npy?indices=59999,0",
+    ),
+    ("get", "/v1/datasets/{name}/{split}/labels.npy"): (None, "/v1/datasets/mnist/test/labels.npy"),
     ("get", "/v1/datasets/{name}/samples.png"): (None, "/v1/datasets/mnist/samples.png"),
     ("get", "/v1/datasets/{name}/{split}/{index}.png"): (None, "/v1/datasets/mnist/test/1.png"),
     ("get", "/v1/datasets/{name}/{split}/{index}.json"): (None, "/v1/datasets/mnist/train/1.json"),
