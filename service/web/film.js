@@ -26,6 +26,8 @@ export const kept = signal([]);
 const subject = computed(() => state.asked.value?.id ?? null);
 const isGrowing = computed(() => !!state.asked.value && !state.isFinal(state.asked.value));
 const newest = computed(() => state.asked.value?.checkpoint?.epochs_done ?? 0);
+/** Whether the leading job has weights; until then, the dark room asks another one. */
+const isThere = computed(() => subject.value !== null && subject.value === state.lead.value?.id);
 /** Where the slider can stand: at epochs, and at null for the newest network. @type {ReadonlySignal<(number | null)[]>} */
 const stops = computed(() => [
   ...kept.value.map(({ epoch }) => epoch).filter((epoch) => epoch < newest.value),
@@ -184,7 +186,7 @@ function epochWords() {
 
 export function EpochSlider() {
   useStyles("learned.css");
-  if (subject.value === null) return null;
+  if (!isThere.value) return null;
   const last = stops.value.length - 1;
   const move = (/** @type {any} */ event) => {
     stop();
@@ -202,8 +204,14 @@ export function EpochSlider() {
   </div>`;
 }
 
+/** @param {FocusEvent} event */
+function closeMenu(event) {
+  const menu = /** @type {HTMLDetailsElement} */ (event.currentTarget);
+  if (!menu.contains(/** @type {Node | null} */ (event.relatedTarget))) menu.open = false;
+}
+
 function Menu() {
-  return html`<details class="menu">
+  return html`<details class="menu" onFocusOut=${closeMenu}>
     <summary class="button ghost" aria-label="More about the film" title="More">⋯</summary>
     <div>
       <button class="ghost" onClick=${save} disabled=${recorded.value !== null || kept.value.length < 2}>${recorded.value ?? "Save film"}</button>

@@ -7,9 +7,9 @@
  * @import { Palette } from "./tiles.js"
  */
 import { computed } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { html } from "./html.js";
-import { wantedNow, weightsOf } from "./layers.js";
+import { NOT_A_NUMBER, wantedNow, weightsOf } from "./layers.js";
 import * as state from "./state.js";
 import { density, drawTile, fit, palette, sideOf } from "./tiles.js";
 
@@ -17,6 +17,8 @@ const GAP = 2;
 const LABEL = 20;
 const NARROW = 480;
 const WIDEST = 168;
+/** So many units get larger pictures. */
+const FEW = 32;
 const ROW = { least: 3, most: 24, all: 360 };
 const SIDE = 168;
 const DIGITS = 10;
@@ -61,7 +63,7 @@ export function gridOf(weights, { width, isLinear }) {
     const down = Math.max(ROW.least, Math.min(ROW.most, ROW.all / weights.units));
     return { columns: 1, across: width, down, label: 0, height: down * weights.units };
   }
-  const most = isLinear ? 5 : width < NARROW ? 8 : 16;
+  const most = isLinear ? 5 : width < NARROW || weights.units <= FEW ? 8 : 16;
   const [columns, label] = [Math.min(most, weights.units), isLinear ? LABEL : 0];
   const across = Math.min(width / columns, WIDEST);
   const down = across + label;
@@ -104,17 +106,27 @@ const next = weightsOf(
   }),
 );
 
-/** @param {{ weights: Layer, hovered: number | null, pinned: Signal<number | null> }} props */
-export function Unit({ weights, hovered, pinned }) {
-  if (!sideOf(weights)) return null;
-  const isLinear = !state.asked.value?.spec.hidden.length;
+/** @param {Layer} weights @param {number} unit @param {number} input @returns {string} with its sign */
+export function weightAt({ values, inputs, scale }, unit, input) {
+  const value = values[unit * inputs + input];
+  if (value === NOT_A_NUMBER) return "no finite number";
+  return `${value < 0 ? "−" : "+"}${Math.abs(value * scale).toFixed(3)}`;
+}
+
+/**
+ * @param {{ weights: Layer, of: number, isLinear: boolean, hovered: number | null, pinned: Signal<number | null> }} props
+ */
+export function Unit({ weights, of, isLinear, hovered, pinned }) {
   const unit = hovered ?? pinned.value ?? weights.offset;
-  const what = isLinear ? "Digit" : "Unit";
+  const hold = (/** @type {any} */ event) => {
+    const { value, valueAsNumber } = event.target;
+    if (value === "" || event.target.validity.valid)
+      pinned.value = value === "" ? null : valueAsNumber;
+  };
   return html`<div class="unit">
     <${Enlarged} weights=${weights} unit=${unit} />
     <div>
-      <label>${what} <input type="number" min="0" max=${weights.offset + weights.units - 1} value=${unit}
-        onInput=${(/** @type {any} */ event) => (pinned.value = event.target.value === "" ? null : event.target.valueAsNumber)} /></label>
+      <label>${isLinear ? "Digit" : "Unit"} <input type="number" min="0" max=${of - 1} value=${unit} onInput=${hold} /></label>
       ${pinned.value !== null && html`<button class="small" onClick=${() => (pinned.value = null)}>Let go</button>`}
     </div>
     ${!isLinear && next.value && html`<${Outgoing} next=${next.value} unit=${unit} />`}
@@ -124,14 +136,25 @@ export function Unit({ weights, hovered, pinned }) {
 /** @param {{ weights: Layer, unit: number }} props */
 function Enlarged({ weights, unit }) {
   const canvas = useRef(/** @type {HTMLCanvasElement | null} */ (null));
+  const [pixel, setPixel] = useState(/** @type {number | null} */ (null));
   const [name, dots] = [palette.value, density.value];
+  const [place, tile] = [unit - weights.offset, sideOf(weights) ?? 1];
+  const isHere = place >= 0 && place < weights.units;
   useEffect(() => {
     const context = fit(/** @type {HTMLCanvasElement} */ (canvas.current), SIDE, SIDE);
-    const place = unit - weights.offset;
-    if (place >= 0 && place < weights.units)
-      drawTile(context, weights, place, { x: 0, y: 0, side: SIDE, name });
-  }, [weights, unit, name, dots]);
-  return html`<canvas ref=${canvas} role="img" aria-label=${`Weights of unit ${unit}, enlarged`}></canvas>`;
+    if (isHere) drawTile(context, weights, place, { x: 0, y: 0, side: SIDE, name });
+  }, [weights, place, name, dots]);
+  const point = (/** @type {PointerEvent} */ { offsetX, offsetY }) => {
+    const [x, y] = [offsetX, offsetY].map((at) =>
+      Math.max(0, Math.min(tile - 1, Math.floor((at / SIDE) * tile))),
+    );
+    setPixel(tile * y + x);
+  };
+  const where = pixel !== null && `Row ${Math.floor(pixel / tile)}, column ${pixel % tile}: `;
+  return html`<div>
+    <canvas ref=${canvas} role="img" aria-label=${`Weights of unit ${unit}, enlarged`} onPointerMove=${point} onPointerLeave=${() => setPixel(null)}></canvas>
+    <p class="caption">${isHere && pixel !== null ? `${where}${weightAt(weights, place, pixel)}` : "Point at a pixel to read it."}</p>
+  </div>`;
 }
 
 /** @param {{ next: Layer, unit: number }} props */
@@ -151,10 +174,26 @@ function Outgoing({ next, unit }) {
   </figure>`;
 }
 
-/** Why there is no picture. @param {{ job: Job }} props */
-export function NoWeights({ job }) {
-  if (job.reason?.code === "diverged") {
-    return html`<p class="hatched"><span>diverged in epoch ${job.progress.epochs_done + 1}</span></p>`;
-  }
-  return html`<p class="hush">${state.isFinal(job) ? "It ended before its first checkpoint, so it has no weights." : "No weights yet: the first checkpoint comes half a second after the start."}</p>`;
+/** @param {Job} job */
+const brokeIn = (job) =>
+  job.reason?.code === "diverged" && `diverged in epoch ${job.progress.epochs_done + 1}`;
+
+/** Why the weights are not the last ones, if so. */
+export function Trouble() {
+  const job = state.asked.value;
+  const words = job && brokeIn(job);
+  return words
+    ? html`<p class="caption">It ${words}; these are its last weights before that.</p>`
+    : null;
+}
+
+/** Why there is no picture. */
+export function NoWeights() {
+  const job = state.lead.value;
+  if (!job) return null;
+  if (brokeIn(job)) return html`<p class="hatched"><span>${brokeIn(job)}</span></p>`;
+  const words = state.isFinal(job)
+    ? "It ended before its first checkpoint, so it has no weights."
+    : "No weights yet: the first checkpoint comes half a second after the start.";
+  return html`<p class="hush">${words}</p>`;
 }

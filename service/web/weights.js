@@ -13,7 +13,7 @@ import { onKey } from "./keyboard.js";
 import { learned, PAGE, wantedNow, weightsOf } from "./layers.js";
 import * as state from "./state.js";
 import { density, drawMatrix, fit, palette, sideOf } from "./tiles.js";
-import { drawTiles, gridOf, NoWeights, ranked, Unit } from "./units.js";
+import { drawTiles, gridOf, NoWeights, ranked, Trouble, Unit, weightAt } from "./units.js";
 
 /** The layer that is shown, counted from 1. */
 const layer = signal(1);
@@ -25,10 +25,11 @@ const order = signal("number");
 export const hovered = signal(null);
 /** The unit of the first layer that is held, for the dark room to mark. @type {Signal<number | null>} */
 export const pinned = signal(null);
-addressedSignal("unit", pinned, null, Number);
+addressedSignal("unit", pinned, null, (text) => (/^\d{1,5}$/.test(text) ? Number(text) : null));
 
+const hidden = computed(() => state.asked.value?.spec.hidden);
 /** How many units each layer has, the output last. */
-const sizes = computed(() => [...(state.asked.value?.spec.hidden ?? []), 10]);
+const sizes = computed(() => [...(hidden.value ?? []), 10]);
 const isLinear = computed(() => sizes.value.length === 1);
 const shownLayer = computed(() => Math.min(layer.value, sizes.value.length));
 const wanted = computed(() =>
@@ -38,9 +39,14 @@ const shown = weightsOf(wanted);
 /** Whether the weights on the page belong to another network or epoch than the wanted ones. */
 const isOld = computed(() => shown.value?.ref !== wanted.value?.ref);
 
+/** Whether the leading job has weights; until then, the dark room asks another one. */
+const isThere = computed(() => state.asked.value?.id === state.lead.value?.id);
+const subject = computed(() => state.asked.value?.id);
+
 effect(() => {
-  state.asked.value?.id; // another job begins with its first units
-  offset.value = 0;
+  subject.value; // another job begins with its first units, or with the one that is held
+  const unit = pinned.value ?? 0;
+  offset.value = unit < sizes.peek()[0] ? unit - (unit % PAGE) : 0;
 });
 
 // --- Drawing --------------------------------------------------------------------------------------
@@ -109,7 +115,7 @@ function Sheet({ weights }) {
     };
   }, []);
   return html`<canvas ref=${canvas} class=${isOld.value ? "sheet old" : "sheet"} role="img" aria-label=${wordsFor(weights)}
-    onPointerMove=${(/** @type {PointerEvent} */ event) => (hovered.value = unitAt(event))}
+    onPointerMove=${read}
     onPointerLeave=${() => (hovered.value = null)} onClick=${pin}></canvas>`;
 }
 
@@ -157,27 +163,46 @@ function Layers() {
   </div>`;
 }
 
+/** The weight under the pointer in a matrix, in words. */
+const reading = signal("");
+
+/** @param {PointerEvent} event */
+function read(event) {
+  const weights = shown.peek();
+  hovered.value = unitAt(event);
+  if (!weights || sideOf(weights) || hovered.peek() === null) return;
+  const canvas = /** @type {HTMLCanvasElement} */ (event.target);
+  const input = Math.min(
+    weights.inputs - 1,
+    Math.floor((event.offsetX / canvas.clientWidth) * weights.inputs),
+  );
+  const unit = Number(hovered.peek());
+  const weight = weightAt(weights, unit - weights.offset, input);
+  reading.value = `Unit ${unit} gives unit ${input} of the layer before a weight of ${weight}.`;
+}
+
 /** @param {{ weights: Layer }} props */
 function Caption({ weights }) {
   const most = (weights.cut * weights.scale).toPrecision(2);
+  const scale = `The strongest colours stand for ±${most} and more; one weight in 200 is beyond that.`;
   const isStart = weights.learned && state.at.value === 0;
-  return html`<p class="caption">${isStart && "Nothing is learned yet. "}Red: ink speaks against the unit, blue: for it. The
-    strongest colours stand for ±${most} and more; one weight in 200 is beyond that.</p>`;
+  const rows =
+    "A row is a unit, a column is a unit of the layer before. Red: speaks against it, blue: for it.";
+  const tiles = "Red: ink speaks against the unit, blue: for it.";
+  return html`<p class="caption">${isStart ? "Nothing is learned yet." : `${sideOf(weights) ? tiles : rows} ${scale}`}</p>
+    ${!sideOf(weights) && html`<p class="caption">${reading.value || "Point at a weight to read it."}</p>`}
+    <${Trouble} />`;
 }
 
 export function Weights() {
   useStyles("learned.css");
-  const job = state.lead.value;
-  if (!job) return null;
-  if (state.asked.value?.id !== job.id) return html`<${NoWeights} job=${job} />`;
+  if (!isThere.value || !subject.value) return html`<${NoWeights} />`;
   const weights = shown.value;
+  const isTiled = weights && sideOf(weights) !== null;
   return html`<section class="learned" aria-label="What it learned">
     <${Tools} />
-    ${
-      weights &&
-      html`<div><${Sheet} weights=${weights} /><${Caption} weights=${weights} /></div>
-      <${Unit} weights=${weights} hovered=${hovered.value} pinned=${pinned} />`
-    }
+    ${weights && html`<div class=${isTiled ? "" : "whole"}><${Sheet} weights=${weights} /><${Caption} weights=${weights} /></div>`}
+    ${isTiled && html`<${Unit} weights=${weights} of=${sizes.value[0]} isLinear=${isLinear.value} hovered=${hovered.value} pinned=${pinned} />`}
   </section>`;
 }
 
