@@ -63,6 +63,7 @@ export interface Job {
   owner: string | null;
   reason: { code: string; message: string } | null;
   attempt: number;
+  lost_workers: number;
   spec: Spec;
   cost: { parameters: number; bytes: number; flops: number; seconds: number };
   progress: Progress;

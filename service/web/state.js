@@ -111,6 +111,14 @@ export function toggle(id) {
   });
 }
 
+/** Choose again what was chosen before. @param {string[]} before @param {boolean} follow */
+export function restore(before, follow) {
+  batch(() => {
+    follows.value = follow;
+    selected.value = before.filter((id) => jobs.has(id));
+  });
+}
+
 /** Follow what runs, as the page does before the user chooses anything. */
 export function follow() {
   batch(() => {
