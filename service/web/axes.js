@@ -4,6 +4,7 @@
  * @import { Line, Quantity } from "./plot.js"
  */
 import { zoom } from "./charts.js";
+import { showEpoch } from "./film.js";
 import { drawMarkers, drawShownEpoch, paint } from "./marks.js";
 import { isLog, MANY, widthOf } from "./plot.js";
 import * as state from "./state.js";
@@ -147,7 +148,7 @@ function listen(chart) {
   });
   chart.over.addEventListener("click", ({ clientX, offsetX }) => {
     const epoch = Math.round(chart.posToVal(offsetX, "x"));
-    if (Math.abs(clientX - pressedAt) < SHORTEST_DRAG && epoch >= 1) state.at.value = epoch;
+    if (Math.abs(clientX - pressedAt) < SHORTEST_DRAG && epoch >= 1) showEpoch(epoch);
   });
 }
 

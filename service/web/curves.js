@@ -9,6 +9,7 @@ import { effect, untracked } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { optionsOf } from "./axes.js";
 import { isLogarithmic, showAll, showsError, toggle, zoom } from "./charts.js";
+import { showEpoch } from "./film.js";
 import { html } from "./html.js";
 import { setAlphas } from "./marks.js";
 import { announce } from "./notices.js";
@@ -159,9 +160,7 @@ function onChartKey(event, chart, say) {
     ArrowRight: () => moveTo(now + 1),
     "+": () => zoomBy(0.5),
     "-": () => zoomBy(2),
-    Enter: () => {
-      state.at.value = Math.round(middle);
-    },
+    Enter: () => showEpoch(Math.round(middle)),
   };
   const act = acts[event.key];
   if (!act) return;

@@ -14,9 +14,14 @@ import { duration, percent, shape, title } from "./words.js";
 
 const Compare = lazy(() => import("./compare.js"), "Compare");
 const Empty = lazy(() => import("./empty.js"), "Empty");
+const EpochSlider = lazy(() => import("./film.js"), "EpochSlider");
 const Rename = lazy(() => import("./rename.js"), "Rename");
 const Spec = lazy(() => import("./spec.js"), "Spec");
-const TABS = /** @type {const} */ ([["spec", "Spec and files", "s", Spec]]);
+const Weights = lazy(() => import("./weights.js"), "Weights");
+const TABS = /** @type {const} */ ([
+  ["weights", "What it learned", "w", Weights],
+  ["spec", "Spec and files", "s", Spec],
+]);
 const MOST_NAMES = 12;
 const TABLE_MOST = 342;
 
@@ -220,6 +225,6 @@ export function Lab({ hides }) {
         : html`<${Head} job=${job} />`)
     }
     ${job && (others.length || job.metrics.latest ? html`<${Charts} />` : html`<${NoCurves} job=${job} />`)}
-    ${job && html`<${Legend} /><${Tabs} hides=${hides} />`}
+    ${job && html`<${Legend} /><div class="slider"><${EpochSlider} /></div><${Tabs} hides=${hides} />`}
   </main>`;
 }

@@ -46,7 +46,7 @@ export function showMenu(opener, id) {
   const job = state.job(id);
   if (!job) return;
   const menu = document.createElement("div");
-  menu.className = "menu";
+  menu.className = "job-menu";
   menu.popover = "auto";
   menu.setAttribute("role", "menu");
   menu.ariaLabel = opener.ariaLabel;
