@@ -12,6 +12,7 @@ from mlp_client.models import Models, prediction_options
 from mlp_client.npy import ArraySource, Probabilities
 from mlp_client.pictures import Picture, PictureFormat
 from mlp_client.predictions import Prediction
+from mlp_client.records import Snapshot
 
 
 @documented_like(Models)
@@ -84,6 +85,11 @@ class AsyncModels:
         calls = model_calls.probabilities(npy.split(array), ref, {"normalize": normalize})
         rows = [answer async for answer in self._connection.send_each(calls, **options)]
         return npy.concatenate([it.probabilities for it in rows])
+
+    async def snapshots(
+        self, ref: str = "latest", **options: Unpack[CallOptions]
+    ) -> list[Snapshot]:
+        return await self._connection.send(model_calls.snapshots(ref), **options)
 
     async def weights(
         self,

@@ -14,6 +14,7 @@ from mlp_client.image_parts import ImagePart
 from mlp_client.npy import Probabilities
 from mlp_client.pictures import Picture, PictureFormat, picture
 from mlp_client.predictions import Prediction, Predictions
+from mlp_client.records import Snapshot, Snapshots
 
 Normalize = Literal["auto", "always", "never"]
 """Whether images are converted to MNIST's form: if necessary, in any case, or not at all."""
@@ -62,7 +63,7 @@ def predict_images(
     for part in parts:
         call = _picture_call(part, f"/v1/models/{ref}/predict", options, many=many)
         answered = yield call
-        ref = answered.model or ref  # a moment later, `latest` may mean another network
+        ref = _same_model(answered.model, ref)
 
 
 def predict_array(parts: Iterator[bytes], ref: str, options: dict[str, Any]) -> Calls[Answered]:
@@ -70,7 +71,7 @@ def predict_array(parts: Iterator[bytes], ref: str, options: dict[str, Any]) -> 
     for part in parts:
         arguments = _array_arguments(part, options, "application/json")
         answered = yield Call("POST", f"/v1/models/{ref}/predict", _answered, arguments)
-        ref = answered.model or ref
+        ref = _same_model(answered.model, ref)
 
 
 def probabilities(parts: Iterator[bytes], ref: str, options: dict[str, Any]) -> Calls[Rows]:
@@ -78,7 +79,20 @@ def probabilities(parts: Iterator[bytes], ref: str, options: dict[str, Any]) -> 
     for part in parts:
         arguments = _array_arguments(part, options, npy.MEDIA_TYPE)
         rows = yield Call("POST", f"/v1/models/{ref}/predict", _rows, arguments)
-        ref = rows.model or ref
+        ref = _same_model(rows.model, ref)
+
+
+def _same_model(answered: str | None, ref: str) -> str:
+    """Return the reference of the network that answered; `latest` may soon mean another one."""
+    _, at, epoch = ref.partition("@")
+    return f"{answered}{at}{epoch}" if answered else ref
+
+
+def snapshots(ref: str) -> Call[list[Snapshot]]:
+    def parse(response: httpx2.Response) -> list[Snapshot]:
+        return Snapshots.model_validate_json(response.content).data
+
+    return Call("GET", f"/v1/models/{ref}/snapshots", parse)
 
 
 def weights(ref: str, format: WeightsFormat) -> Call[bytes]:

@@ -10,12 +10,14 @@ from mlp_client.model_calls import Normalize, WeightsFormat
 from mlp_client.npy import ArraySource, Probabilities
 from mlp_client.pictures import Picture, PictureFormat
 from mlp_client.predictions import Prediction
+from mlp_client.records import Snapshot
 
 
 class Models:
     """The networks of a server, reached as `client.models`.
 
     In all methods `ref` is the id of a job, or `latest`: the newest job that learned something.
+    `@` names the network after an epoch: `latest@12`, `latest@best`, or `latest@0` before training.
     They raise NotFoundError if there is no such job, and RefusedError if it has no checkpoint yet.
     """
 
@@ -144,6 +146,16 @@ class Models:
         calls = model_calls.probabilities(npy.split(array), ref, {"normalize": normalize})
         rows = list(self._connection.send_each(calls, **options))
         return npy.concatenate([it.probabilities for it in rows])
+
+    def snapshots(self, ref: str = "latest", **options: Unpack[CallOptions]) -> list[Snapshot]:
+        """Return the epochs whose networks a job keeps, to be named as `ref@epoch`.
+
+        Args:
+            ref: which job.
+            options: `timeout` and `max_retries` of the request.
+
+        """
+        return self._connection.send(model_calls.snapshots(ref), **options)
 
     def weights(
         self,

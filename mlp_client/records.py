@@ -198,6 +198,29 @@ class Job(Record):
     links: Links = Field(description="Paths of what belongs to the job.")
 
 
+class Snapshot(Record):
+    """The network after one epoch, which a job keeps."""
+
+    epoch: int = Field(description="Number of epochs done; 0 is the network before training.")
+    sha256: str | None = Field(
+        description="SHA-256 of the file, as in the header `Checkpoint-SHA256`; null for epoch 0, "
+        "which needs no file."
+    )
+    bytes: int = Field(description="Size of the file.")
+    test_accuracy: float | None = Field(
+        description="Accuracy on the test set, from 0 to 1; null if it has not been measured."
+    )
+    best: bool = Field(description="Whether no other epoch of the job is more accurate so far.")
+
+
+class Snapshots(Record):
+    """The networks that a job keeps, by epoch."""
+
+    object: Literal["list"] = Field("list", description="The type of this record.")
+    model: str = Field(description="The id of the job.")
+    data: list[Snapshot] = Field(description="One entry for each epoch that can be named.")
+
+
 class Event(Record):
     """Something that happened to a job: a change of state, a finished epoch or a warning."""
 

@@ -19,7 +19,7 @@ from mlp_core.network import Network, predict_probabilities
 from mlp_core.progress import Epoch, Progress
 from mlp_core.recipe import Recipe
 from mlp_core.schedules import SCHEDULES
-from mlp_core.training import ARITHMETIC, Training
+from mlp_core.training import ARITHMETIC, Training, initial_network
 
 __all__ = [
     "ACTIVATIONS",
@@ -46,6 +46,7 @@ __all__ = [
     "Split",
     "Training",
     "evaluate",
+    "initial_network",
     "lay_out",
     "predict_probabilities",
     "predict_single_rows",

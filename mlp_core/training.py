@@ -67,7 +67,7 @@ class Training:
         self._position = Position(recipe.epochs, math.ceil(self._rows / recipe.batch_size))
         self._record_time = time.perf_counter()
         if checkpoint is None:
-            self._write(_initial_network(recipe, dataset).arrays())
+            self._write(initial_network(recipe, dataset.n_in, dataset.classes).arrays())
         else:
             self._restore(checkpoint)
 
@@ -93,6 +93,15 @@ class Training:
     def copy_network(self) -> Network:
         """Return a copy of the network in training; like `make_checkpoint`, may move the cursor."""
         return Network.from_arrays(self.make_checkpoint().arrays, self._recipe.activation)
+
+    def copy_evaluated_network(self) -> Network:
+        """Return a copy of the network that the last epoch's record measured.
+
+        Allowed when an iteration has yielded that record: a moment later the copy that was
+        evaluated may be overwritten by the next one.
+        """
+        arrays = in_pixel_order(self._evaluation.network.arrays(), self._steps.input_order)
+        return Network.from_arrays(arrays, self._recipe.activation)
 
     def make_checkpoint(self) -> Checkpoint:
         """Return a copy of the run's whole state; allowed whenever an iteration has yielded.
@@ -201,9 +210,10 @@ class Training:
         return arrays
 
 
-def _initial_network(recipe: Recipe, dataset: Dataset) -> Network:
+def initial_network(recipe: Recipe, n_in: int, classes: int) -> Network:
+    """Return the network with which a run begins, as the seed of the recipe makes it."""
     return Network.random(
-        (dataset.n_in, *recipe.hidden, dataset.classes),
+        (n_in, *recipe.hidden, classes),
         recipe.activation,
         recipe.initialization,
         recipe.initial_bias,

@@ -26,6 +26,7 @@ from service.api import (
     page,
     predict,
     problem_responses,
+    snapshots,
     system,
     weights,
 )
@@ -72,6 +73,7 @@ ROUTERS = (
     layer_arrays,
     weights,
     predict,
+    snapshots,
     datasets,
     page,
     docs,
@@ -99,6 +101,7 @@ class Components:
         self.dispatcher = _dispatcher(settings, self.database, artifacts)
         self.event_feed = EventFeed(self.jobs)
         self.admission = Admission(settings.max_predictions)
+        datasets = DatasetStore(datasets_dir)
         checks: dict[str, Callable[[], bool]] = {
             "database": partial(_succeeds, partial(self.jobs.page, 1)),
             "data_dir": partial(_succeeds, partial(check_writable, settings.data_dir)),
@@ -109,8 +112,8 @@ class Components:
         self.web = WebFiles if settings.page_reload else partial(_same, WebFiles())
         self.services = Services(
             jobs=self.jobs,
-            models=ModelCache(self.jobs, CheckpointStore(artifacts)),
-            datasets=DatasetStore(datasets_dir),
+            models=ModelCache(self.jobs, CheckpointStore(artifacts), datasets),
+            datasets=datasets,
             limits=_limits(settings),
             event_feed=self.event_feed,
             wake=self.dispatcher.wake,
@@ -141,6 +144,8 @@ def _dispatcher(settings: Settings, database: Database, artifacts: Artifacts) ->
         "MLP_DATABASE_URL": sqlite_url(file.absolute()) if file else database.url,
         "MLP_ARTIFACTS_DIR": str(artifacts_dir),
         "MLP_DATASETS_DIR": str(settings.resolved_datasets_dir().absolute()),
+        "MLP_SNAPSHOTS": str(settings.snapshots),
+        "MLP_SNAPSHOT_BYTES": str(settings.snapshot_bytes),
     }
     launcher = LocalLauncher(artifacts_dir, worker_environment, settings.concurrent_jobs)
     dispatcher = Dispatcher(

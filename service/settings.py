@@ -81,6 +81,19 @@ class Settings(BaseSettings):
         None, ge=1, description="Finished jobs to keep; older ones are deleted; default: all."
     )
 
+    snapshots: int = Field(
+        24,
+        ge=0,
+        le=1000,
+        description="Networks that a job keeps, of epochs that lie ever further apart, of the best "
+        "one and of the last one; 0 keeps none.",
+    )
+    snapshot_bytes: int = Field(
+        16 * 1024**2,
+        ge=0,
+        description="Maximum bytes of the networks that a job keeps; a large network keeps fewer.",
+    )
+
     max_layers: int = Field(16, ge=1, description="Maximum number of hidden layers of a network.")
     max_width: int = Field(8192, ge=1, description="Maximum number of units in a hidden layer.")
     max_parameters: int = Field(

@@ -288,6 +288,29 @@ SUCCESSES = {
     "list_epochs": Success(
         "The finished epochs.", {"object": "list", "data": [FIRST_EPOCH, LAST_EPOCH]}
     ),
+    "list_snapshots": Success(
+        "The epochs that can be named.",
+        {
+            "object": "list",
+            "model": JOB_ID,
+            "data": [
+                {
+                    "epoch": 0,
+                    "sha256": None,
+                    "bytes": 0,
+                    "test_accuracy": None,
+                    "best": False,
+                },
+                {
+                    "epoch": 1,
+                    "sha256": SHA256,
+                    "bytes": 407440,
+                    "test_accuracy": 0.932,
+                    "best": True,
+                },
+            ],
+        },
+    ),
     "get_epochs_csv": Success("A header line and one line for each epoch."),
     "read_epoch_columns": Success(
         "The epochs of each job.",

@@ -22,7 +22,9 @@ from service.api.request_bodies import has_body
 from service.api.validation import MAX_ITEMS, problem_items, shortened, worded
 from service.domain.errors import (
     BadImage,
+    BadModelRef,
     DatasetNotFound,
+    EpochNotKept,
     Flaw,
     JobNotFound,
     KeyReused,
@@ -31,6 +33,7 @@ from service.domain.errors import (
     NotTrainedYet,
     ServiceError,
     SpecRefused,
+    StartUnknown,
     StoreBroken,
     StoreFull,
     WrongMove,
@@ -46,9 +49,12 @@ METHODS = ("GET", "HEAD", "POST", "DELETE", "OPTIONS")
 CODES: dict[type[Exception], str] = {
     JobNotFound: "job-not-found",
     DatasetNotFound: "dataset-not-found",
+    EpochNotKept: "epoch-not-kept",
+    BadModelRef: "epoch-not-kept",
     LayerNotFound: "layer-not-found",
     WrongMove: "wrong-move",
     NotTrainedYet: "no-checkpoint-yet",
+    StartUnknown: "start-unknown",
     NetworkDiverged: "network-diverged",
     SpecRefused: "spec-refused",
     KeyReused: "idempotency-key-reused",

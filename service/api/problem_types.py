@@ -48,6 +48,11 @@ PROBLEM_TYPES = {
     "dataset-not-found": ProblemType(
         404, "There is no such data set", "Choose one of `GET /v1/datasets`."
     ),
+    "epoch-not-kept": ProblemType(
+        404,
+        "The job does not keep the network after this epoch",
+        "Choose one of the epochs in `GET /v1/models/{ref}/snapshots`.",
+    ),
     "layer-not-found": ProblemType(
         404,
         "The network has no such layer",
@@ -72,6 +77,11 @@ PROBLEM_TYPES = {
         409,
         "The job has no weights yet",
         "Wait the number of seconds in `Retry-After`, if that header is present, and try again.",
+    ),
+    "start-unknown": ProblemType(
+        409,
+        "The network before training can't be made again here",
+        "Ask for an epoch from 1 on: the job began with another version of NumPy.",
     ),
     "network-diverged": ProblemType(
         409,

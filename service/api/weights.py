@@ -45,7 +45,8 @@ Ref = Annotated[
     Path(
         description="The id of the job that trained the network, or `latest`: the newest job that "
         "learned something. `latest` is for trying out, because another job may soon take its "
-        "place; an application should name a job.",
+        "place; an application should name a job. `@` names the network after an epoch: `@12`, "
+        "`@best`, `@last` (the newest), or `@0` (before training), as in `latest@best`.",
         max_length=64,
         examples=["latest"],
     ),

@@ -37,10 +37,11 @@ def backup(
         typer.echo(json.dumps({"destination": str(destination)} | asdict(copied)))
     else:
         rows = f"{counted(copied.jobs, 'job')}, {counted(copied.checkpoints, 'checkpoint')}"
+        rows += f", {counted(copied.snapshots, 'snapshot')}"
         typer.echo(f"Copied {source} to {destination}: {rows}, {copied.bytes / 1e6:.1f} MB")
     for key in copied.lost:
         typer.echo(
-            f"The checkpoint {key} is missing or damaged in the original, so the copy does not "
+            f"The file {key} is missing or damaged in the original, so the copy does not "
             "contain it.",
             err=True,
         )

@@ -5,12 +5,15 @@ ServiceError
 │   ├── JobNotFound          there is no such job
 │   │   └── NoLatestModel    no job has learned anything yet, so `latest` names nothing
 │   ├── DatasetNotFound      there is no such data set
+│   ├── EpochNotKept         the job does not keep the network after that epoch
+│   ├── BadModelRef          what follows the @ of a reference names no epoch
 │   ├── LayerNotFound        the network has no layer of that number
 │   └── KeyNotFound          there is no such API key
 ├── Refused
 │   ├── SpecRefused          the spec can't run here: one Flaw for each field
 │   ├── WrongMove            the job's state does not allow the action
 │   ├── NotTrainedYet        the job has no checkpoint to read weights from
+│   ├── StartUnknown         the network before training can't be made again here
 │   ├── NetworkDiverged      the network's outputs are not finite
 │   └── KeyReused            an Idempotency-Key was sent again with another body
 ├── BadImage                 the bytes or pixels do not show a digit
@@ -21,7 +24,7 @@ ServiceError
     └── Replaced             another attempt has replaced this worker's
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -84,6 +87,28 @@ class DatasetNotFound(NotFound):
         super().__init__(f"There is no data set {name!r}; there are: {', '.join(known)}.")
 
 
+class EpochNotKept(NotFound):
+    """The network that a reference names is not kept."""
+
+    def __init__(self, job: str, epoch: int, kept: Sequence[int], *, best: bool) -> None:
+        self.job, self.epoch, self.kept = job, epoch, tuple(kept)
+        named = f"epoch {epoch}, the best one," if best else f"epoch {epoch}"
+        listed = ", ".join(map(str, kept)) or "none"
+        super().__init__(
+            f"Job {job} does not keep the network after {named} so far; it keeps those of the "
+            f"epochs: {listed}. Without @ the newest network answers."
+        )
+
+
+class BadModelRef(NotFound):
+    def __init__(self, ref: str) -> None:
+        self.ref = ref
+        super().__init__(
+            f"{ref[:64]!r} names no network: after the @ comes the number of an epoch, `best` or "
+            "`last`, as in `latest@12`; GET /v1/models/JOB/snapshots lists the epochs."
+        )
+
+
 class LayerNotFound(NotFound):
     def __init__(self, layer: int, layers: int) -> None:
         self.layer, self.layers = layer, layers
@@ -131,6 +156,18 @@ class NotTrainedYet(Refused):
         if ended:
             when = "it ended before its first one, so it will never have any"
         super().__init__(f"Job {job} ({state}) has no checkpoint, hence no weights; {when}.")
+
+
+class StartUnknown(Refused):
+    def __init__(self, job: str, drawn: Mapping[str, object], here: Mapping[str, object]) -> None:
+        self.job = job
+        began, now = (f"NumPy {it['numpy']}, arithmetic {it['arithmetic']}" for it in (drawn, here))
+        if began == now:
+            began = "an unknown version, because the job was continued on another machine"
+        super().__init__(
+            f"The network before the training of job {job} can't be made again: it was drawn with "
+            f"{began}, and this service has {now}. Ask for an epoch from 1 on."
+        )
 
 
 class NetworkDiverged(Refused):

@@ -1,16 +1,23 @@
-"""Loads the network of a job's newest intact checkpoint, and keeps the last few in memory."""
+"""Loads networks from checkpoints and snapshots, and keeps the last few in memory."""
 
 import copy
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
 from concurrent.futures import Future
+from dataclasses import replace
+from typing import Literal
 
 from mlp_core import Network
-from service.domain.errors import NotTrainedYet, StoreBroken
+from service.domain.errors import EpochNotKept, NotTrainedYet, StoreBroken
 from service.domain.job_state import FINAL, State
+from service.domain.model_ref import model_ref
 from service.inference.loaded_model import LoadedModel
-from service.store.checkpoints import CheckpointRef, CheckpointStore, weights_only
+from service.inference.start_network import start_network
+from service.store.checkpoints import CheckpointRef, CheckpointStore, weights_only, weights_sha256
+from service.store.datasets import DatasetStore
 from service.store.jobs import JobStore
+from service.store.snapshots import Snapshot, start_key
 from service.store.stored_job import StoredJob
 
 CACHED = 8
@@ -20,10 +27,16 @@ READ_TRIES = 5
 
 
 class ModelCache:
-    """Trained networks, by job id or by `latest`: the newest job that learned something."""
+    """Networks by reference: a job's newest one, or with `@` the one after an epoch.
 
-    def __init__(self, jobs: JobStore, checkpoints: CheckpointStore) -> None:
+    In place of a job stands `latest`, the newest one that learned something.
+    """
+
+    def __init__(
+        self, jobs: JobStore, checkpoints: CheckpointStore, datasets: DatasetStore
+    ) -> None:
         self._jobs = jobs
+        self._datasets = datasets
         self._checkpoints = checkpoints
         self._cache: OrderedDict[str, LoadedModel] = OrderedDict()
         self._loading: dict[str, Future[LoadedModel]] = {}
@@ -40,15 +53,19 @@ class ModelCache:
         return view
 
     def newest_checkpoint(self, ref: str) -> CheckpointRef:
-        """Return the checkpoint that `get` will load if its file is intact; reads the row only.
+        """Return the checkpoint that `get` will load if its file is intact; reads rows only.
 
         Raises:
             JobNotFound: there is no such job.
             NotTrainedYet: it has no checkpoint yet.
+            EpochNotKept: it does not keep the network after this epoch.
+            StartUnknown: the network before training can't be made again here.
 
         """
-        _, checkpoints = self._job_and_checkpoints(ref)
-        return checkpoints[0]
+        job, candidates = self._candidates(ref)
+        if candidates[0].key == start_key(job.id):  # its digest is known once it has been made
+            return self._load(job, candidates[0]).checkpoint
+        return candidates[0]
 
     def get(self, ref: str) -> LoadedModel:
         """Return the model that `ref` names, also while its job is still training.
@@ -56,20 +73,22 @@ class ModelCache:
         Raises:
             JobNotFound: there is no such job.
             NotTrainedYet: it has no checkpoint yet.
+            EpochNotKept: it does not keep the network after this epoch.
+            StartUnknown: the network before training can't be made again here.
             StoreBroken: none of its checkpoints can be read.
 
         """
         for _ in range(READ_TRIES):
-            job, checkpoints = self._job_and_checkpoints(ref)
+            job, candidates = self._candidates(ref)
             try:
-                return self._newest_intact(job, checkpoints)
+                return self._newest_intact(job, candidates)
             except FileNotFoundError:
                 continue  # a newer checkpoint has just replaced it: read the row again
         raise StoreBroken(f"no checkpoint file of job {job.id} can be found")
 
     def cached(self, ref: str) -> LoadedModel | None:
         """Return what `get` would if it is in memory, else None; waits for a commit at most."""
-        key = self._jobs.newest_checkpoint_key(ref)
+        key = self._jobs.network_key(model_ref(ref))
         found = self._cache.get(key) if key else None
         if key and found and self._lock.acquire(blocking=False):
             if key in self._cache:
@@ -77,12 +96,33 @@ class ModelCache:
             self._lock.release()
         return found
 
-    def _job_and_checkpoints(self, ref: str) -> tuple[StoredJob, list[CheckpointRef]]:
-        id_ = self._jobs.latest() if ref == "latest" else ref
+    def _candidates(self, ref: str) -> tuple[StoredJob, list[CheckpointRef]]:
+        """Return the job, and what may be loaded in its place if it is damaged, best first."""
+        named = model_ref(ref)
+        id_ = self._jobs.latest() if named.is_latest else named.job
+        if named.at is not None:
+            job, kept = self.kept_networks(id_)
+            return job, [_network_after(job, kept, named.at)]
         job, checkpoints = self._jobs.with_checkpoints(id_)
         if not checkpoints:
             raise NotTrainedYet(id_, job.state, ended=job.state in FINAL)
         return job, checkpoints
+
+    def kept_networks(self, ref: str) -> tuple[StoredJob, dict[int, Snapshot]]:
+        """Return the job of a reference, and the networks it keeps by the number of epochs done.
+
+        Raises:
+            JobNotFound: there is no such job.
+
+        """
+        named = model_ref(ref)
+        id_ = self._jobs.latest() if named.is_latest else named.job
+        job, checkpoints, snapshots = self._jobs.with_snapshots(id_)
+        start = CheckpointRef(id_, 0, 0, 0, start_key(id_), 0, "")
+        after = [start, *(it for it in checkpoints if it.batches_done == 0)]
+        kept = {it.epochs_done: Snapshot(it, _accuracy(job, it.epochs_done)) for it in after}
+        kept |= {it.epoch: it for it in snapshots}
+        return job, dict(sorted(kept.items()))
 
     def _newest_intact(self, job: StoredJob, checkpoints: list[CheckpointRef]) -> LoadedModel:
         if job.state == State.SUCCEEDED:  # an earlier checkpoint is another network
@@ -118,9 +158,19 @@ class ModelCache:
         return model
 
     def _read(self, job: StoredJob, checkpoint: CheckpointRef) -> LoadedModel:
+        if checkpoint.key == start_key(job.id):
+            return self._make_start(job, checkpoint)
         arrays = weights_only(self._checkpoints.load(checkpoint).arrays)
         network = Network.from_arrays(arrays, job.spec["activation"])
         return LoadedModel(job.id, job.spec["dataset"], checkpoint, network, arrays)
+
+    def _make_start(self, job: StoredJob, checkpoint: CheckpointRef) -> LoadedModel:
+        """Return the network before the first step."""
+        dataset = job.spec["dataset"]
+        network = start_network(job, self._datasets.describe(dataset).shape)
+        arrays = network.arrays()
+        named = replace(checkpoint, sha256=weights_sha256(arrays))
+        return LoadedModel(job.id, dataset, named, network, arrays)
 
     def _keep(self, model: LoadedModel) -> None:
         with self._lock:
@@ -129,3 +179,31 @@ class ModelCache:
             while len(self._cache) > CACHED or (size > CACHED_BYTES and len(self._cache) > 1):
                 _, dropped = self._cache.popitem(last=False)
                 size -= dropped.nbytes
+
+
+def _network_after(
+    job: StoredJob, kept: Mapping[int, Snapshot], at: int | Literal["best"]
+) -> CheckpointRef:
+    """Return the network after an epoch, or after the best one.
+
+    Raises:
+        NotTrainedYet: no epoch is measured yet, so none is the best.
+        EpochNotKept: it is not kept.
+
+    """
+    is_best, epoch = at == "best", at
+    if at == "best":
+        if job.best is None:
+            raise NotTrainedYet(job.id, job.state, ended=job.state in FINAL)
+        epoch = job.best["epoch"]
+    if found := kept.get(int(epoch)):
+        return found.file
+    raise EpochNotKept(job.id, int(epoch), list(kept), best=is_best)
+
+
+def _accuracy(job: StoredJob, epoch: int) -> float | None:
+    """Return the test accuracy of an epoch, if the job's row has it."""
+    for record in (job.latest, job.best):
+        if record and record["epoch"] == epoch:
+            return float(record["test_accuracy"])
+    return None

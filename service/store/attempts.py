@@ -14,6 +14,7 @@ from service.domain.baseline import Baseline, advice
 from service.domain.errors import Replaced
 from service.domain.job_state import State
 from service.store.checkpoints import CheckpointRef, checkpoint_refs, name_checkpoint
+from service.store.snapshots import NewSnapshot, name_snapshots
 from service.store.sql.connector import Connector
 from service.store.sql.transaction import Transaction
 from service.store.sql.values import Row
@@ -33,7 +34,7 @@ INSERT INTO epochs
 (:job, :epoch, :train_loss, :train_accuracy, :test_loss, :test_accuracy, :seconds)
 """
 PROGRESS = "SELECT epochs_done, batches_done FROM jobs WHERE number = :job"
-TRAIN_LOSSES = "SELECT number, train_loss FROM epochs WHERE job = :job"
+RECORDED = "SELECT number, train_loss, test_accuracy FROM epochs WHERE job = :job"
 RESULT = "SELECT latest, spec FROM jobs WHERE number = :job"
 LAST_EPOCH = "SELECT max(number) AS last FROM epochs WHERE job = :job"
 
@@ -64,8 +65,12 @@ class TrainingTask:
     """Newest first."""
     train_losses: dict[int, float]
     """By epoch number, as earlier attempts recorded them; a re-run must repeat them."""
+    test_accuracies: dict[int, float]
+    """By epoch number, as earlier attempts recorded them."""
     environment: dict[str, Any] | None
     """The environment that decided the bits of earlier attempts."""
+    parameters: int
+    """Weights and biases of the network."""
     job_bytes: int
     """Memory that the job's arrays take: see Cost."""
 
@@ -90,10 +95,12 @@ class Attempt:
             if not checkpoints:
                 values["environment"] = environment
             update_row(transaction, row, values)
-            found = transaction.rows(TRAIN_LOSSES, **job)
+            found = transaction.rows(RECORDED, **job)
         losses = {epoch["number"]: epoch["train_loss"] for epoch in found}
-        job_bytes = task["cost"]["bytes"]
-        return TrainingTask(task["spec"], checkpoints, losses, task["environment"], job_bytes)
+        accuracies = {epoch["number"]: epoch["test_accuracy"] for epoch in found}
+        environment, cost = task["environment"], task["cost"]
+        needs = cost["parameters"], cost["bytes"]
+        return TrainingTask(task["spec"], checkpoints, losses, accuracies, environment, *needs)
 
     def heartbeat(self, cursor: Cursor, finished: Sequence[mlp_core.Epoch] = ()) -> State:
         """Record that the worker is alive and how far it is, with the epochs finished since.
@@ -112,14 +119,18 @@ class Attempt:
             update_row(transaction, row, values, [event])
 
     def commit(
-        self, saved: CheckpointRef, finished: Sequence[mlp_core.Epoch]
+        self,
+        saved: CheckpointRef,
+        finished: Sequence[mlp_core.Epoch],
+        snapshots: Sequence[NewSnapshot] = (),
     ) -> tuple[State, list[str]]:
-        """Make a checkpoint count, with the epochs before it.
+        """Make a checkpoint count, with the epochs and snapshots before it.
 
-        Returns the state, and the keys of older checkpoints that no longer count.
+        Returns the state, and the keys of the older checkpoints and snapshots that don't count.
         """
         with self._locked() as (transaction, row):
             dropped = _commit(transaction, row, saved, finished)
+            dropped += name_snapshots(transaction, row["number"], snapshots)
         return State(row["state"]), dropped
 
     def end(
@@ -130,8 +141,9 @@ class Attempt:
         finished: Sequence[mlp_core.Epoch] = (),
         weights_sha256: str | None = None,
         baseline: Baseline | None = None,
+        snapshots: Sequence[NewSnapshot] = (),
     ) -> State:
-        """Store the last checkpoint and epochs, and move the job to the state after its own.
+        """Store what is new and the last checkpoint, and move the job to the state after its own.
 
         Returns the new state; `moves` is one of SUCCEEDED, FAILED and STOPPED. A network that is
         trained to its end is compared with the `baseline` of the test set.
@@ -144,6 +156,7 @@ class Attempt:
                 [progress] = transaction.rows(PROGRESS, job=row["number"])
                 cursor = (progress["epochs_done"], progress["batches_done"])
                 _advance(transaction, row, max(cursor, (finished[-1].number, 0)), finished)
+            name_snapshots(transaction, row["number"], snapshots)
             row = self._lock(transaction)
             if to == State.SUCCEEDED and baseline:
                 reason = _judge(transaction, row, reason, baseline)

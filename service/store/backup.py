@@ -25,13 +25,20 @@ TRIES = 5
 DATABASE = "jobs.sqlite3"
 ARTIFACTS = "jobs"
 
-# Running jobs first, because their checkpoints are soon replaced.
+# Running jobs first, because their checkpoints and best networks are soon replaced.
 NAMED = f"""
-SELECT key, size, sha256 FROM checkpoints JOIN jobs ON jobs.number = checkpoints.job
-ORDER BY CASE WHEN state IN ({states(WITH_WORKER)}) THEN 0 ELSE 1 END, checkpoints.number
+SELECT kind, key, size, sha256 FROM (
+    SELECT 'checkpoint' AS kind, number, job, key, size, sha256 FROM checkpoints
+    UNION ALL SELECT 'snapshot' AS kind, number, job, key, size, sha256 FROM snapshots
+) AS named JOIN jobs ON jobs.number = named.job
+ORDER BY CASE WHEN state IN ({states(WITH_WORKER)}) THEN 0 ELSE 1 END, kind, named.number
 """  # noqa: S608  names of our own
-STILL_NAMED = "SELECT key FROM checkpoints WHERE key IN ({keys})"
-DELETE = "DELETE FROM checkpoints WHERE key IN ({keys})"
+STILL_NAMED = """
+SELECT key FROM checkpoints WHERE key IN ({keys})
+UNION ALL SELECT key FROM snapshots WHERE key IN ({keys})
+"""
+FORGET_CHECKPOINTS = "DELETE FROM checkpoints WHERE key IN ({keys})"
+FORGET_SNAPSHOTS = "DELETE FROM snapshots WHERE key IN ({keys})"
 
 
 @dataclass
@@ -40,6 +47,7 @@ class Copied:
 
     jobs: int = 0
     checkpoints: int = 0
+    snapshots: int = 0
     bytes: int = 0
     lost: list[str] = field(default_factory=list)
     """Keys of files that are missing or damaged in the original; no row of the copy names them."""
@@ -133,7 +141,8 @@ def _copy_artifacts(
             copied.lost.append(row["key"])
             continue
         target.put(row["key"], data)
-        copied.checkpoints += 1
+        copied.checkpoints += row["kind"] == "checkpoint"
+        copied.snapshots += row["kind"] == "snapshot"
         copied.bytes += row["size"]
     _forget(database, copied.lost)
 
@@ -142,7 +151,8 @@ def _forget(database: Database, keys: list[str]) -> None:
     if keys:
         listed, parameters = in_list("key", keys)
         with database.write() as transaction:
-            transaction.execute(DELETE.replace("{keys}", listed), **parameters)
+            for statement in (FORGET_CHECKPOINTS, FORGET_SNAPSHOTS):
+                transaction.execute(statement.replace("{keys}", listed), **parameters)
 
 
 def _take_from_workers(queue: Queue) -> None:

@@ -120,11 +120,18 @@ class CheckpointStore:
 
     def save(self, job: str, attempt: int, checkpoint: Checkpoint) -> CheckpointRef:
         """Write a checkpoint durably; it counts once a row names it."""
+        name = "-".join(map(str, checkpoint.cursor))
+        return self._put(f"{job}/{attempt}/{name}.safetensors", job, attempt, checkpoint)
+
+    def save_snapshot(self, job: str, attempt: int, epoch: int, arrays: Arrays) -> CheckpointRef:
+        """Write the parameters after an epoch durably; they count once a row names them."""
+        snapshot = Checkpoint(Cursor(epoch), dict(arrays), epoch_seconds=0.0)
+        return self._put(f"{job}/{attempt}/after-{epoch}.safetensors", job, attempt, snapshot)
+
+    def _put(self, key: str, job: str, attempt: int, checkpoint: Checkpoint) -> CheckpointRef:
         data = encode(checkpoint)
-        epochs_done, batches_done = checkpoint.cursor.epochs_done, checkpoint.cursor.batches_done
-        key = f"{job}/{attempt}/{epochs_done}-{batches_done}.safetensors"
         sha256 = self._artifacts.put(key, data)
-        return CheckpointRef(job, attempt, epochs_done, batches_done, key, len(data), sha256)
+        return CheckpointRef(job, attempt, *checkpoint.cursor, key, len(data), sha256)
 
     def load(self, saved: CheckpointRef) -> Checkpoint:
         """Read a checkpoint.

@@ -10,11 +10,13 @@ from typing import Any
 
 from service.domain.errors import JobNotFound, NoLatestModel, WrongMove
 from service.domain.job_state import WITH_WORKER, State
+from service.domain.model_ref import START, ModelRef
 from service.store.checkpoints import CheckpointRef, checkpoint_refs
 from service.store.deletion import delete_jobs
 from service.store.epoch_arrays import EpochArray, read_epoch_arrays
 from service.store.idempotency import find_answer, keep_answer
 from service.store.job_list import newest_jobs
+from service.store.snapshots import Snapshot, snapshots_of, start_key
 from service.store.sql.connector import Connector
 from service.store.sql.transaction import Transaction
 from service.store.sql.values import Row, in_list, now
@@ -88,6 +90,25 @@ SELECT key FROM checkpoints WHERE job = (
     SELECT number FROM jobs WHERE learned = TRUE{own} ORDER BY finish_number DESC LIMIT 1
 ) ORDER BY number DESC LIMIT 1
 """
+SNAPSHOT_KEY = """
+SELECT key FROM snapshots
+WHERE job = (SELECT number FROM jobs WHERE id = :id{own}) AND epoch = :epoch
+"""
+SNAPSHOT_KEY_OF_LATEST = """
+SELECT key FROM snapshots WHERE job = (
+    SELECT number FROM jobs WHERE learned = TRUE{own} ORDER BY finish_number DESC LIMIT 1
+) AND epoch = :epoch
+"""
+BEST_KEY = """
+SELECT key FROM snapshots JOIN jobs ON jobs.number = snapshots.job
+WHERE jobs.id = :id{own} AND snapshots.epoch = CAST(jobs.best ->> 'epoch' AS INTEGER)
+"""
+BEST_KEY_OF_LATEST = """
+SELECT key FROM snapshots JOIN jobs ON jobs.number = snapshots.job WHERE jobs.number = (
+    SELECT number FROM jobs WHERE learned = TRUE{own} ORDER BY finish_number DESC LIMIT 1
+) AND snapshots.epoch = CAST(jobs.best ->> 'epoch' AS INTEGER)
+"""
+ID = "SELECT id FROM jobs WHERE id = :id{own}"
 MAX_NUMBER = 2**63 - 1
 
 
@@ -271,17 +292,23 @@ class JobStore:
             newest = self._rows(transaction, NEWEST_SUCCEEDED) or self._rows(transaction, NEWEST)
         raise NoLatestModel(**newest[0]) if newest else NoLatestModel()
 
-    def newest_checkpoint_key(self, ref: str) -> str | None:
-        """Return the key of the newest checkpoint of a job, by its id or `latest`; never wait.
+    def network_key(self, ref: ModelRef) -> str | None:
+        """Return the key of the network that a reference names; never wait.
 
-        None also means that the database is busy. SQLite takes a reader's lock, so a commit is seen
-        either whole or not at all.
+        None also means that the database is busy, or that no row names such a network. SQLite takes
+        a reader's lock, so a commit is seen either whole or not at all.
         """
-        statement = NEWEST_KEY_OF_LATEST if ref == "latest" else NEWEST_KEY
-        statement = _narrowed(statement, self._everything)
-        values = {"id": ref, "owner": self._owner}
+        statement = _narrowed(_key_statement(ref), self._everything)
+        values = {"id": ref.job, "owner": self._owner, "epoch": ref.at}
         key: str | None = self._connector.try_value(statement, values)
-        return key
+        return start_key(key) if key and ref.at == START else key
+
+    def with_snapshots(self, id_: str) -> tuple[StoredJob, list[CheckpointRef], list[Snapshot]]:
+        """Return the job, its checkpoints (newest first) and its snapshots (by epoch)."""
+        with self._connector.read() as transaction:
+            row = self._find(transaction, id_)
+            snapshots = snapshots_of(transaction, row["number"], id_)
+            return stored_job(row), checkpoint_refs(transaction, row), snapshots
 
     def with_checkpoints(self, id_: str) -> tuple[StoredJob, list[CheckpointRef]]:
         """Return the job and the checkpoints that count, newest first: at most two."""
@@ -313,6 +340,17 @@ class JobStore:
         """Execute a statement about jobs, narrowed to those in this view."""
         statement = _narrowed(statement, self._everything)
         return transaction.rows(statement, owner=self._owner, **values)
+
+
+def _key_statement(ref: ModelRef) -> str:
+    """Return the statement that finds the key of a network, or the id of the job to begin with."""
+    if ref.at is None:
+        return NEWEST_KEY_OF_LATEST if ref.is_latest else NEWEST_KEY
+    if ref.at == "best":
+        return BEST_KEY_OF_LATEST if ref.is_latest else BEST_KEY
+    if ref.at == START:
+        return LATEST if ref.is_latest else ID
+    return SNAPSHOT_KEY_OF_LATEST if ref.is_latest else SNAPSHOT_KEY
 
 
 EPOCH_COLUMNS = ("epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds")

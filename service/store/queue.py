@@ -46,7 +46,9 @@ WHERE state IN ({states(WITH_WORKER)}) ORDER BY number
 # Workers are asked to leave before a migration, so these columns exist in every schema.
 HANDLES = f"SELECT handle FROM jobs WHERE state IN ({states(WITH_WORKER)})"  # noqa: S608
 FIND = "SELECT number, attempt, state FROM jobs WHERE id = :id"
-NAMED_KEYS = "SELECT key FROM checkpoints WHERE job = :job"
+NAMED_KEYS = """
+SELECT key FROM checkpoints WHERE job = :job UNION ALL SELECT key FROM snapshots WHERE job = :job
+"""
 FINISHED = "SELECT count(*) AS jobs FROM jobs WHERE finish_number <= :until"
 FINISHED_COLUMNS = "id, owner, state, test_accuracy, finished_at, finish_number"
 OLDEST_IN_STATE = f"""
@@ -192,7 +194,7 @@ class Queue:
             if row is None:
                 return None
             found = transaction.rows(NAMED_KEYS, job=row["number"])
-        named = {checkpoint["key"] for checkpoint in found}
+        named = {artifact["key"] for artifact in found}
         return row["attempt"], State(row["state"]) in FINAL, named
 
     def last_finish(self) -> int:

@@ -60,6 +60,8 @@ class StoredJob:
     best: EpochRecord | None
     weights_sha256: str | None
     bit_exact: bool
+    environment: dict[str, Any] | None
+    """The versions that decided the bits of the weights; None before the first attempt."""
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None

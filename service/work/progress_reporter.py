@@ -1,6 +1,7 @@
 """Writes a worker's progress to the store: heartbeats, finished epochs and checkpoints."""
 
 import logging
+from collections.abc import Sequence
 
 from mlp_core import Cursor, Epoch, Training
 from service.domain.baseline import Baseline
@@ -8,8 +9,10 @@ from service.domain.errors import StoreBroken
 from service.domain.job_state import State
 from service.store.attempts import Attempt
 from service.store.checkpoints import CheckpointRef, CheckpointStore
+from service.store.snapshots import NewSnapshot
 from service.work.clock import Clock
 from service.work.save_schedule import Intervals, SaveSchedule
+from service.work.snapshot_taker import SnapshotTaker
 
 logger = logging.getLogger("service.worker")
 
@@ -32,6 +35,7 @@ class ProgressReporter:
         """The state that the last write found in the job's row, which clients may have changed."""
         self._unrecorded: list[Epoch] = []
         """Finished epochs that are not in the database yet."""
+        self.snapshots = SnapshotTaker(attempt, checkpoints)
         self._written: CheckpointRef | None = None
         """The newest checkpoint file."""
         self._is_named = False
@@ -43,9 +47,10 @@ class ProgressReporter:
         """Begin to count the intervals, as training begins."""
         self._schedule = SaveSchedule(self._intervals, self._clock.monotonic())
 
-    def add_epoch(self, epoch: Epoch) -> None:
-        """Keep a finished epoch for the next heartbeat or save."""
+    def add_epoch(self, epoch: Epoch, training: Training) -> None:
+        """Keep a finished epoch for the next heartbeat or save, and perhaps its network."""
         self._unrecorded.append(epoch)
+        self.snapshots.add(epoch, training)
 
     def report_if_due(self, training: Training) -> None:
         """Give a heartbeat or save a checkpoint if it is time.
@@ -98,9 +103,11 @@ class ProgressReporter:
         self._schedule.note_save(started, self._clock.monotonic())
 
     def _commit(self, checkpoint: CheckpointRef) -> None:
-        self.job_state, dropped = self._attempt.commit(checkpoint, self._unrecorded)
+        snapshots = self.snapshots.write()
+        self.job_state, dropped = self._attempt.commit(checkpoint, self._unrecorded, snapshots)
         self._is_named = True
         self._unrecorded.clear()
+        self.snapshots.forget()
         for key in dropped:
             self._checkpoints.delete(key)
 
@@ -128,6 +135,7 @@ class ProgressReporter:
         checkpoint: CheckpointRef | None = None,
         weights_sha256: str | None = None,
         baseline: Baseline | None = None,
+        snapshots: Sequence[NewSnapshot] = (),
     ) -> State:
         """End the attempt with the move for the job's state; record the remaining epochs.
 
@@ -137,10 +145,13 @@ class ProgressReporter:
             checkpoint: the last checkpoint, if no row names it yet.
             weights_sha256: the digest of the weights of a job that has succeeded.
             baseline: that of the set on which the network of such a job was tested.
+            snapshots: those that no row may name yet.
 
         """
         epochs = self._unrecorded
-        return self._attempt.end(moves, reason, checkpoint, epochs, weights_sha256, baseline)
+        return self._attempt.end(
+            moves, reason, checkpoint, epochs, weights_sha256, baseline, snapshots
+        )
 
 
 def _position(cursor: Cursor) -> tuple[int, int]:

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +22,12 @@ from service.domain.baseline import Baseline
 from service.domain.errors import Damaged, Replaced, StoreBroken
 from service.domain.job_recipe import recipe_of
 from service.domain.job_state import State
+from service.domain.snapshot_plan import DEFAULT_LIMITS, SnapshotLimits, snapshot_plan
 from service.store.attempts import FAILED, STOPPED, SUCCEEDED, Attempt, TrainingTask
 from service.store.checkpoints import CheckpointRef, CheckpointStore, weights_sha256
 from service.store.datasets import DatasetStore
 from service.store.files.local import LocalArtifacts
+from service.store.snapshots import NewSnapshot
 from service.store.sql.driver import DriverConnector
 from service.store.sql.engine import engine_of
 from service.work.clock import Clock
@@ -55,12 +57,14 @@ class Worker:
         datasets: DatasetStore,
         clock: Clock = time,
         intervals: Intervals = DEFAULT_INTERVALS,
+        snapshot_limits: SnapshotLimits = DEFAULT_LIMITS,
     ) -> None:
         self._attempt = attempt
         self._checkpoints = checkpoints
         self._datasets = datasets
         self._clock = clock
         self._intervals = intervals
+        self._snapshot_limits = snapshot_limits
         self._reporter = ProgressReporter(attempt, checkpoints, clock, intervals)
         self._stop_requested = False
         self._is_bit_exact = True
@@ -96,7 +100,7 @@ class Worker:
         except (Replaced, StoreBroken):
             raise
         except Diverged as exc:
-            return self._fail("diverged", str(exc))
+            return self._fail("diverged", str(exc), self._reporter.snapshots.write())
         except MemoryError as exc:
             return self._fail("out_of_memory", f"The worker ran out of memory: {exc}")
         except Exception as exc:
@@ -110,7 +114,7 @@ class Worker:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for progress in training:
                 if progress.epoch:
-                    self._add_epoch(progress.epoch, task)
+                    self._add_epoch(progress.epoch, training, task)
                 self._reporter.report_if_due(training)
                 if self._should_stop():
                     return self._end_attempt(self._stop_early, training)
@@ -138,6 +142,8 @@ class Worker:
             self._warn_not_bit_exact(why)
         steps = TwoCoreSteps(recipe, dataset, layout, a_core_is_idle)
         training = Training(recipe, dataset, checkpoint, steps)
+        plan = snapshot_plan(recipe.epochs, task.parameters, self._snapshot_limits)
+        self._reporter.snapshots.begin(plan, task)
         logger.info("attempt %d begins at %s", self._attempt.number, training.cursor)
         return training
 
@@ -170,7 +176,7 @@ class Worker:
 
     # --- Epochs ---
 
-    def _add_epoch(self, epoch: Epoch, task: TrainingTask) -> None:
+    def _add_epoch(self, epoch: Epoch, training: Training, task: TrainingTask) -> None:
         """Pass a finished epoch on to be recorded; warn if an earlier attempt got another loss."""
         before = task.train_losses.get(epoch.number)
         if before not in (None, epoch.train_loss):
@@ -178,7 +184,7 @@ class Worker:
                 f"The training loss of epoch {epoch.number} was {before} in an earlier attempt "
                 f"and is {epoch.train_loss} in this one."
             )
-        self._reporter.add_epoch(epoch)
+        self._reporter.add_epoch(epoch, training)
 
     def _warn_not_bit_exact(self, why: str) -> None:
         """Record once for each attempt that its bits may differ from an undisturbed run's."""
@@ -218,7 +224,8 @@ class Worker:
         reason = ("shutdown", "The worker was asked to stop and has saved its work.")
         if not self._stop_requested:  # only recorded if a client has resumed the job meanwhile
             reason = ("user", "A client asked to pause and then to resume.")
-        return self._reporter.end(STOPPED, reason, saved)
+        snapshots = self._reporter.snapshots.write()
+        return self._reporter.end(STOPPED, reason, saved, snapshots=snapshots)
 
     def _await_pending_record(self, training: Training, deadline: float) -> None:
         """Wait for the evaluation of the last finished epoch, but no longer than the deadline.
@@ -228,7 +235,7 @@ class Worker:
         """
         for progress in training.complete_pending_record():
             if progress.epoch:
-                self._reporter.add_epoch(progress.epoch)
+                self._reporter.add_epoch(progress.epoch, training)
             if self._clock.monotonic() >= deadline:
                 break
 
@@ -237,11 +244,11 @@ class Worker:
         count = training.cursor.epochs_done
         message = "The only epoch is done." if count == 1 else f"All {count} epochs are done."
         sha256 = weights_sha256(training.copy_network().arrays())
-        reason = ("epochs_done", message)
-        return self._reporter.end(SUCCEEDED, reason, saved, sha256, self._baseline)
+        reason, snapshots = ("epochs_done", message), self._reporter.snapshots.write()
+        return self._reporter.end(SUCCEEDED, reason, saved, sha256, self._baseline, snapshots)
 
-    def _fail(self, code: str, message: str) -> State:
-        return self._reporter.end(FAILED, (code, message))
+    def _fail(self, code: str, message: str, snapshots: Sequence[NewSnapshot] = ()) -> State:
+        return self._reporter.end(FAILED, (code, message), snapshots=snapshots)
 
 
 def main() -> int:
@@ -252,11 +259,13 @@ def main() -> int:
     database = DriverConnector(engine_of(os.environ["MLP_DATABASE_URL"]))
     checkpoints = CheckpointStore(LocalArtifacts(Path(os.environ["MLP_ARTIFACTS_DIR"])))
     datasets = DatasetStore(Path(os.environ["MLP_DATASETS_DIR"]))
-    worker = Worker(Attempt(database, job, int(number)), checkpoints, datasets)
+    limits = _snapshot_limits(os.environ)
+    attempt = Attempt(database, job, int(number))
+    worker = Worker(attempt, checkpoints, datasets, snapshot_limits=limits)
     signal.signal(signal.SIGTERM, worker.request_stop)
     try:
         task = worker.begin()
-        limit_memory(task.job_bytes)
+        limit_memory(task.job_bytes + limits.bytes)
         state = worker.run(task)
     except Replaced as exc:
         logger.warning("%s", exc)
@@ -266,6 +275,13 @@ def main() -> int:
         return STORE_EXIT
     logger.info("the job is now %s", state)
     return 0
+
+
+def _snapshot_limits(environment: Mapping[str, str]) -> SnapshotLimits:
+    """Return the limits that the launcher passes; a worker that a person starts has none set."""
+    count = environment.get("MLP_SNAPSHOTS", DEFAULT_LIMITS.count)
+    size = environment.get("MLP_SNAPSHOT_BYTES", DEFAULT_LIMITS.bytes)
+    return SnapshotLimits(int(count), int(size))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import pytest
 
 from mlp_client.job_state import State
 from service.domain.errors import NoLatestModel
+from service.domain.model_ref import model_ref
 from service.store.attempts import SUCCEEDED, Attempt
 from service.store.jobs import JobStore
 from service.store.queue import Queue
@@ -167,8 +168,8 @@ def serve_to(jobs: JobStore) -> None:
     jobs.epochs(ids[0])
     jobs.news(ids)
     jobs.with_checkpoints(ids[0])
-    jobs.newest_checkpoint_key(ids[0])
-    jobs.newest_checkpoint_key("latest")
+    jobs.network_key(model_ref(ids[0]))
+    jobs.network_key(model_ref("latest"))
     jobs.act("pause", ids[0])
     jobs.act("cancel", ids[0])
     jobs.delete(ids[0])

@@ -23,6 +23,8 @@ VARIABLES: dict[str, tuple[str, Any]] = {
     "MLP_DATABASE_URL": ("sqlite:////srv/x.db", "sqlite:////srv/x.db"),
     "MLP_CONCURRENT_JOBS": ("0", 0),
     "MLP_KEEP_JOBS": ("2", 2),
+    "MLP_SNAPSHOTS": ("0", 0),
+    "MLP_SNAPSHOT_BYTES": ("0", 0),
     "MLP_MAX_LAYERS": ("3", 3),
     "MLP_MAX_WIDTH": ("4", 4),
     "MLP_MAX_PARAMETERS": ("5", 5),
@@ -48,6 +50,8 @@ WRONG = {
     "MLP_IDLE_SECONDS": "0",
     "MLP_CONCURRENT_JOBS": "-1",
     "MLP_KEEP_JOBS": "0",
+    "MLP_SNAPSHOTS": "-1",
+    "MLP_SNAPSHOT_BYTES": "-1",
     "MLP_MAX_LAYERS": "0",
     "MLP_MAX_WIDTH": "0",
     "MLP_MAX_PARAMETERS": "0",
@@ -108,6 +112,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
     assert settings.max_parameters == 20_000_000
     assert (settings.max_epochs, settings.max_batch_size) == (10_000, 8192)
     assert settings.concurrent_jobs is None
+    assert (settings.snapshots, settings.snapshot_bytes) == (24, 16 * 1024**2)
 
 
 def test_every_setting_has_a_description() -> None:

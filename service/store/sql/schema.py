@@ -104,6 +104,21 @@ checkpoints = Table(
     sqlite_autoincrement=True,
 )
 
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    _of_job(nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("epoch", Integer, nullable=False, comment="after which the network was like this"),
+    Column("planned", Boolean, nullable=False, comment="stays when a later epoch is better"),
+    Column("key", Text, nullable=False, comment="of the artifact"),
+    Column("size", Integer, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Index("ix_snapshots_job_epoch", "job", "epoch", unique=True),
+    sqlite_autoincrement=True,
+)
+
 deleted_jobs = Table(
     "deleted_jobs",
     metadata,

@@ -47,6 +47,7 @@ USES = {
     ("get", "/v1/curves.{format}"): (None, "/v1/curves.png?jobs={job}"),
     ("delete", "/v1/jobs/{job}"): (None, "/v1/jobs/{job}"),
     ("get", "/v1/presets"): (None, "/v1/presets"),
+    ("get", "/v1/models/{ref}/snapshots"): (None, "/v1/models/latest/snapshots"),
     ("get", "/v1/models/{ref}/weights.{format}"): (None, "/v1/models/latest/weights.npz"),
     ("get", "/v1/models/{ref}/layers/{layer}/{part}.npy"): (
         None,

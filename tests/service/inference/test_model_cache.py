@@ -13,6 +13,7 @@ from service.inference.loaded_model import LoadedModel
 from service.inference.model_cache import ModelCache
 from service.store.attempts import Attempt
 from service.store.checkpoints import CheckpointRef, CheckpointStore
+from service.store.datasets import DatasetStore
 from service.store.files.local import LocalArtifacts
 from service.store.jobs import JobStore
 from service.store.sql.database import Database
@@ -22,7 +23,7 @@ from tests.support.job_records import ENVIRONMENT, HANDLE, claim, finish, starte
 
 @pytest.fixture
 def networks(jobs: JobStore, checkpoints: CheckpointStore) -> ModelCache:
-    return ModelCache(jobs, checkpoints)
+    return ModelCache(jobs, checkpoints, DatasetStore(Path()))
 
 
 def save(checkpoints: CheckpointStore, attempt: Attempt, number: int) -> CheckpointRef:
@@ -137,7 +138,7 @@ def test_a_reader_that_finds_its_checkpoint_replaced_reads_the_row_again(
 
     save(checkpoints, attempt, 1), save(checkpoints, attempt, 2)
     jobs = Overtaken(database)
-    assert bias(ModelCache(jobs, checkpoints), attempt.job) == 4
+    assert bias(ModelCache(jobs, checkpoints, DatasetStore(Path())), attempt.job) == 4
     assert jobs.reads == 2
 
 
@@ -230,7 +231,7 @@ def test_concurrent_callers_share_one_read(
     attempt = started(database, preset="linear")
     save(checkpoints, attempt, 1)
     slow = Slow(tmp_path)
-    answers = load_concurrently(ModelCache(jobs, slow), slow, attempt.job)
+    answers = load_concurrently(ModelCache(jobs, slow, DatasetStore(Path())), slow, attempt.job)
     assert slow.reads == 1
     assert len(answers) == 4
     assert all(answer is answers[0] for answer in answers)
@@ -244,7 +245,7 @@ def test_concurrent_callers_all_get_the_error_of_a_damaged_file_and_can_try_agai
     whole = path.read_bytes()
     damage(path)
     slow = Slow(tmp_path)
-    networks = ModelCache(jobs, slow)
+    networks = ModelCache(jobs, slow, DatasetStore(Path()))
     answers = load_concurrently(networks, slow, attempt.job)
     assert slow.reads == 1
     assert [type(answer).__mro__.count(StoreBroken) for answer in answers] == [1] * 4

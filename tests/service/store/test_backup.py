@@ -4,20 +4,22 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from service.domain.errors import StoreBroken, StoreFull
 from service.store.artifacts import Artifacts
 from service.store.attempts import FAILED, Attempt
 from service.store.backup import backup
-from service.store.checkpoints import CheckpointRef
+from service.store.checkpoints import CheckpointRef, CheckpointStore
 from service.store.files.local import LocalArtifacts
 from service.store.jobs import JobStore
 from service.store.queue import Queue
+from service.store.snapshots import NewSnapshot
 from service.store.sql.database import Database
 from service.store.sql.migrate import migrate
 from service.store.sql.sqlite import SQLite, sqlite_url
-from tests.support.job_records import DONE, in_state, started
+from tests.support.job_records import DONE, epoch, in_state, started
 
 ORIGINAL = "The job was training on the original server when this backup was made."
 
@@ -38,7 +40,7 @@ def rows(copy: Path, statement: str) -> list[tuple[object, ...]]:
         return connection.execute(statement).fetchall()
 
 
-def files(copy: Path) -> set[str]:
+def files_of(copy: Path) -> set[str]:
     return {str(path.relative_to(copy / "jobs")) for path in (copy / "jobs").glob("*/*/*")}
 
 
@@ -51,11 +53,30 @@ def test_a_copy_has_all_jobs_and_the_files_that_rows_name(
     artifacts.put(f"{attempt.job}/1/9-9.safetensors", b"nobody names it")
     copied = backup(database.url, artifacts, tmp_path / "copies" / "first")
     assert (copied.jobs, copied.checkpoints, copied.bytes, copied.lost) == (1, 2, 16, [])
-    assert files(tmp_path / "copies" / "first") == set(kept)
+    assert files_of(tmp_path / "copies" / "first") == set(kept)
     assert [path.name for path in (tmp_path / "copies").iterdir()] == ["first"]
     restored = Database(f"sqlite:///{tmp_path / 'copies' / 'first' / 'jobs.sqlite3'}")
     assert JobStore(restored).get(attempt.job) == JobStore(database).get(attempt.job)
     restored.close()
+
+
+def test_a_copy_has_the_snapshots_that_rows_name_and_says_which_are_damaged(
+    database: Database, artifacts: Artifacts, tmp_path: Path
+) -> None:
+    attempt, store = started(database), CheckpointStore(artifacts)
+    files = [
+        store.save_snapshot(attempt.job, 1, number, {"layers.1.bias": np.full(3, number, "f4")})
+        for number in (1, 2)
+    ]
+    new = [NewSnapshot(epoch(it.epochs_done), planned=True, file=it) for it in files]
+    attempt.end(FAILED, DONE, None, [it.epoch for it in new], snapshots=new)
+    (tmp_path / "jobs" / files[1].key).write_bytes(b"not what was written")
+    copied = backup(database.url, artifacts, tmp_path / "copy")
+    assert (copied.checkpoints, copied.snapshots, copied.lost) == (0, 1, [files[1].key])
+    assert files_of(tmp_path / "copy") == {files[0].key}
+    assert rows(tmp_path / "copy", "SELECT key FROM snapshots") == [(files[0].key,)]
+    restored = CheckpointStore(LocalArtifacts(tmp_path / "copy" / "jobs"))
+    assert restored.load(files[0]).arrays["layers.1.bias"].tolist() == [1, 1, 1]
 
 
 @pytest.mark.parametrize(
@@ -91,7 +112,7 @@ def test_a_checkpoint_that_is_replaced_meanwhile_is_not_lost(
     monkeypatch.setattr(SQLite, "copy_to", overtaken)
     copied = backup(database.url, artifacts, tmp_path / "copy")
     assert (len(copies), copied.checkpoints, copied.lost) == (2, 2, [])
-    assert {Path(key).stem for key in files(tmp_path / "copy")} == {"3-0", "4-0"}
+    assert {Path(key).stem for key in files_of(tmp_path / "copy")} == {"3-0", "4-0"}
 
 
 def test_a_backup_fails_if_checkpoints_are_replaced_in_every_try(
@@ -124,7 +145,7 @@ def test_folders_may_have_any_name(tmp_path: Path) -> None:
     copied = backup(database.url, artifacts, copy)
     database.close()
     assert (copied.jobs, copied.checkpoints, copied.lost) == (1, 1, [one.key])
-    assert files(copy) == {two.key}
+    assert files_of(copy) == {two.key}
     assert rows(copy, "SELECT state FROM jobs") == [("queued",)]
     assert {path.name for path in tmp_path.iterdir()} == {original.name, copy.name}
 

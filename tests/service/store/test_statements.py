@@ -9,6 +9,7 @@ from types import ModuleType
 import pytest
 
 from mlp_client.job_state import State
+from service.domain.model_ref import model_ref
 from service.store import (
     api_keys,
     attempts,
@@ -22,6 +23,7 @@ from service.store import (
     job_list,
     jobs,
     queue,
+    snapshots,
     training_activity,
     transitions,
 )
@@ -32,7 +34,7 @@ from tests.support.job_records import query, succeed
 
 MODULES = (
     api_keys, attempts, backup, checkpoints, deletion, epoch_arrays, event_log, idempotency,
-    job_counts, jobs, queue, training_activity, transitions, migrate
+    job_counts, jobs, queue, snapshots, training_activity, transitions, migrate
 )  # fmt: skip
 VERB = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
 BUILT = {
@@ -113,13 +115,19 @@ def test_only_one_method_executes_statements_that_are_narrowed() -> None:
     assert direct == {"COUNT_QUEUED", "EPOCHS", "EVENTS"}
 
 
+QUICK = [
+    jobs.NEWEST_KEY, jobs.NEWEST_KEY_OF_LATEST, jobs.SNAPSHOT_KEY, jobs.SNAPSHOT_KEY_OF_LATEST,
+    jobs.BEST_KEY, jobs.BEST_KEY_OF_LATEST, jobs.ID,
+]  # fmt: skip
+
+
 @pytest.mark.parametrize("own", [False, True])
-@pytest.mark.parametrize("statement", [jobs.NEWEST_KEY, jobs.NEWEST_KEY_OF_LATEST])
+@pytest.mark.parametrize("statement", QUICK)
 def test_a_quick_look_up_looks_at_no_row_but_the_one_meant(
     database: Database, statement: str, own: bool
 ) -> None:
     narrowed = statement.replace("{own}", " AND owner = :owner" if own else "")
-    plan = query(database, f"EXPLAIN QUERY PLAN {narrowed}", id="job_1", owner="ada")
+    plan = query(database, f"EXPLAIN QUERY PLAN {narrowed}", id="job_1", owner="ada", epoch=3)
     steps = [row[-1] for row in plan]
     assert not [step for step in steps if step.startswith(("SCAN", "USE TEMP"))], steps
 
@@ -135,5 +143,5 @@ def test_a_quick_look_up_finds_only_what_the_owner_may_see(
     query(database, "UPDATE jobs SET owner = 'ada'")
     view = jobs.seen_by(owner, everything=everything)
     key = f"{job}/1/1-0.safetensors" if found else None
-    assert [view.newest_checkpoint_key(ref) for ref in (job, "latest")] == [key, key]
-    assert view.newest_checkpoint_key("job_2") is None
+    assert [view.network_key(model_ref(ref)) for ref in (job, "latest")] == [key, key]
+    assert view.network_key(model_ref("job_2")) is None

@@ -2,16 +2,19 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
 from mlp_client.job_state import State
 from service.domain.errors import StoreBroken
 from service.store.attempts import FAILED, STOPPED, SUCCEEDED, Attempt
+from service.store.checkpoints import CheckpointStore
+from service.store.snapshots import NewSnapshot
 from service.work.dispatcher import SWEEP_SECONDS
 from tests.conftest import submit
 from tests.support.dispatcher_harness import DispatcherHarness, run_and_stop
-from tests.support.job_records import BAD, SHUTDOWN, saved
+from tests.support.job_records import BAD, SHUTDOWN, epoch, saved
 
 
 def put_files(harness: DispatcherHarness, attempt: Attempt, *batches: int) -> list[str]:
@@ -175,3 +178,21 @@ def test_garbage_that_cannot_be_deleted_does_not_end_the_loop(
     with pytest.raises(StoreBroken):  # which does not end the loop: see test_dispatcher_loop
         harness.step()
     harness.step()
+
+
+def test_snapshots_that_rows_name_are_left_and_others_are_deleted(
+    harness: DispatcherHarness,
+) -> None:
+    job, first = harness.run_job()
+    store = CheckpointStore(harness.artifacts)
+    files = [
+        store.save_snapshot(job, 1, number, {"layers.1.bias": np.zeros(3, "f4")})
+        for number in (1, 2)
+    ]
+    named = NewSnapshot(epoch(1), planned=True, file=files[0])
+    first.commit(saved(first, 1), [epoch(1)], [named])
+    assert {it.key for it in files} <= files_left(harness, job)
+    end_and_reap(harness, job, 1)
+    harness.step()
+    end_and_reap(harness, job, 1)
+    assert files_left(harness, job) == {files[0].key}

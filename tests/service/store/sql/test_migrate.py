@@ -28,7 +28,7 @@ from service.store.sql.sqlite import sqlite_url
 from tests.conftest import submit
 from tests.support.job_records import query
 
-TABLES = ("api_keys", "checkpoints", "epochs", "events", "idempotency_keys", "jobs")
+TABLES = ("api_keys", "checkpoints", "epochs", "events", "idempotency_keys", "jobs", "snapshots")
 
 
 def shape_of(path: Path) -> dict[str, object]:
