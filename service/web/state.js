@@ -234,7 +234,8 @@ export const outdated = signal(false);
 
 /** @param {"read" | "predict" | "train"} scope @returns {boolean} whether the user may do it */
 export function may(scope) {
-  const scopes = system.value?.session.scopes ?? [];
+  if (!system.value) return true; // nobody has asked the server yet
+  const { scopes } = system.value.session;
   return scopes.includes(scope) || scopes.includes("admin");
 }
 
