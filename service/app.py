@@ -26,6 +26,7 @@ from service.api import (
     page,
     predict,
     problem_responses,
+    session,
     snapshots,
     system,
     weights,
@@ -41,10 +42,12 @@ from service.logs import LogOutput
 from service.server import stack
 from service.server.access_log import AccessLog
 from service.server.admission import Admission
-from service.server.auth import HOW_TO_AUTHENTICATE, KeyRing, needed_scope
+from service.server.auth import needed_scope
 from service.server.event_feed import EventFeed
+from service.server.key_ring import HOW_TO_AUTHENTICATE, KeyRing
 from service.server.metrics import Metrics
 from service.server.service_metrics import ServiceMetrics
+from service.server.sessions import Sessions
 from service.settings import Settings
 from service.store.api_keys import ApiKeyStore
 from service.store.artifacts import Artifacts
@@ -55,6 +58,7 @@ from service.store.instance import instance_of
 from service.store.job_counts import count_jobs
 from service.store.jobs import JobStore
 from service.store.queue import Queue
+from service.store.sessions import SessionSeal
 from service.store.sql.database import Database
 from service.store.sql.sqlite import sqlite_url
 from service.store.training_activity import TrainingActivity
@@ -65,6 +69,7 @@ from service.work.launchers.lock_watchdog import SqliteLockWatchdog
 ROUTERS = (
     health,
     system,
+    session,
     jobs,
     job_preview,
     epoch_columns,
@@ -98,6 +103,7 @@ class Components:
         self.database = Database(url, DATABASE_WAIT_SECONDS)
         self.jobs = JobStore(self.database)
         self.keys = KeyRing(ApiKeyStore(self.database))
+        self.sessions = Sessions(self.keys, SessionSeal(settings.data_dir))
         self.dispatcher = _dispatcher(settings, self.database, artifacts)
         self.event_feed = EventFeed(self.jobs)
         self.admission = Admission(settings.max_predictions)
@@ -129,6 +135,7 @@ class Components:
             metrics=self.metrics,
             access_log=AccessLog(log) if log else None,
             keys=self.keys,
+            sessions=self.sessions,
             services=self.services,
             allowed_hosts=settings.allowed_hosts,
             allowed_origins=settings.allowed_origins,

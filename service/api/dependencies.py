@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Protocol
 
 from fastapi import Depends, Request
+from starlette.types import Scope
 
 from service.domain.cost import Limits
 from service.domain.principal import Principal
@@ -22,6 +23,14 @@ class EventFeed(Protocol):
     """Sends the news of a job to its listeners; `service.server.event_feed` implements it."""
 
     def follow(self, id_: str, history: News, after: int) -> AsyncGenerator[News]: ...
+
+
+class Sessions(Protocol):
+    """Begins and ends sessions of browsers; `service.server.sessions` implements it."""
+
+    async def begin(self, scope: Scope, key: str) -> str: ...
+
+    def end(self, scope: Scope) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -74,3 +83,11 @@ async def _services(request: Request, principal: PrincipalDep) -> Services:
 
 ServicesDep = Annotated[Services, Depends(_services)]
 """The services restricted to what the client may see; endpoints reach jobs in no other way."""
+
+
+async def _sessions(request: Request) -> Sessions:
+    sessions: Sessions = request.app.state.components.sessions
+    return sessions
+
+
+SessionsDep = Annotated[Sessions, Depends(_sessions)]

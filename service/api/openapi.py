@@ -235,6 +235,12 @@ NETWORK = {
     "Checkpoint-Sha256": _header("SHA-256 of its checkpoint.", SHA256),
 }
 UNITS = {"Units": _header("How many units the layer has.", "128")}
+SET_COOKIE = {
+    "Set-Cookie": _header(
+        "The cookie, `HttpOnly` and `SameSite=Strict`; its name depends on the data directory.",
+        "mlp_5d0f3a=…; HttpOnly; SameSite=Strict; Path=/; Max-Age=43200",
+    )
+}
 FILE_NAME = {
     "Content-Disposition": _header(
         "Suggests a file name.", f'attachment; filename="{JOB_ID}.safetensors"'
@@ -367,6 +373,8 @@ SUCCESSES = {
     ),
     "metrics": Success("The metrics."),
     "get_system": Success("The state of the server.", SYSTEM),
+    "begin_session": Success("The browser has the cookie of a session.", headers=SET_COOKIE),
+    "end_session": Success("The browser has forgotten its session.", headers=SET_COOKIE),
     "get_problem": Success(
         "The problem type.",
         {

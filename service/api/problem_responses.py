@@ -27,6 +27,7 @@ from service.domain.errors import (
     EpochNotKept,
     Flaw,
     JobNotFound,
+    KeyRefused,
     KeyReused,
     LayerNotFound,
     NetworkDiverged,
@@ -36,6 +37,7 @@ from service.domain.errors import (
     StartUnknown,
     StoreBroken,
     StoreFull,
+    TooManyTries,
     WrongMove,
 )
 from service.domain.request_facts import REQUEST
@@ -43,6 +45,7 @@ from service.inference.image_decoding import MAX_IMAGE_BYTES
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = "1"
+AUTHENTICATE = {"WWW-Authenticate": "Bearer"}
 METHODS = ("GET", "HEAD", "POST", "DELETE", "OPTIONS")
 """The methods that the service supports at some address."""
 
@@ -58,6 +61,8 @@ CODES: dict[type[Exception], str] = {
     NetworkDiverged: "network-diverged",
     SpecRefused: "spec-refused",
     KeyReused: "idempotency-key-reused",
+    KeyRefused: "unauthenticated",
+    TooManyTries: "too-many-tries",
     BadImage: "bad-image",
     StoreBroken: "store-unavailable",
     StoreFull: "disk-full",
@@ -164,9 +169,15 @@ async def _service_error(_: Request, exc: Exception) -> Response:
     if found.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.error("request_failed", error=str(exc))
         return answer(found, {"Retry-After": RETRY_SECONDS})
+    return answer(found, _headers_of(exc))
+
+
+def _headers_of(exc: ServiceError) -> dict[str, str]:
     if isinstance(exc, NotTrainedYet) and not exc.ended:
-        return answer(found, {"Retry-After": RETRY_SECONDS})
-    return answer(found)
+        return {"Retry-After": RETRY_SECONDS}
+    if isinstance(exc, TooManyTries):
+        return {"Retry-After": str(exc.seconds)}
+    return AUTHENTICATE if isinstance(exc, KeyRefused) else {}
 
 
 async def _http_error(request: Request, exc: Exception) -> Response:

@@ -35,6 +35,11 @@ PROBLEM_TYPES = {
         "A page of another site may not do this",
         "Add the page's origin to `MLP_ALLOWED_ORIGINS`, or send the request from a program.",
     ),
+    "not-own-page": ProblemType(
+        403,
+        "A session works only for the service's own page",
+        "Use the page at `/`, or send the API key as `Authorization: Bearer mlp_…`.",
+    ),
     "not-found": ProblemType(
         404,
         "There is nothing at this address",
@@ -120,6 +125,11 @@ PROBLEM_TYPES = {
         422,
         "The image can't be read as a digit",
         "Send another picture; `detail` says what is wrong with this one.",
+    ),
+    "too-many-tries": ProblemType(
+        429,
+        "Too many wrong API keys were sent",
+        "Wait the number of seconds in `Retry-After`, and check the key.",
     ),
     "headers-too-large": ProblemType(
         431,

@@ -15,7 +15,9 @@ ServiceError
 │   ├── NotTrainedYet        the job has no checkpoint to read weights from
 │   ├── StartUnknown         the network before training can't be made again here
 │   ├── NetworkDiverged      the network's outputs are not finite
-│   └── KeyReused            an Idempotency-Key was sent again with another body
+│   ├── KeyReused            an Idempotency-Key was sent again with another body
+│   ├── KeyRefused           an API key is unknown, has expired or was revoked
+│   └── TooManyTries         a client has sent too many wrong API keys
 ├── BadImage                 the bytes or pixels do not show a digit
 └── Broken
     ├── StoreBroken          the database or a file can't be read or written
@@ -185,6 +187,18 @@ class KeyReused(Refused):
         super().__init__(
             f"The Idempotency-Key {key!r} was used before with another body; use a new key."
         )
+
+
+class KeyRefused(Refused):
+    """An API key is unknown, has expired or was revoked."""
+
+
+class TooManyTries(Refused):
+    """A client has sent too many wrong API keys and must wait."""
+
+    def __init__(self, seconds: int) -> None:
+        self.seconds = seconds
+        super().__init__(f"Too many wrong API keys: wait {seconds} s before you try again.")
 
 
 class BadImage(ServiceError):

@@ -1,43 +1,44 @@
 """Authentication by API keys, before anything of a request's body is read."""
 
-import asyncio
-import hmac
-import math
 import re
-import time
+from dataclasses import dataclass
 from functools import lru_cache, partial
 
 import structlog
-from anyio import CapacityLimiter, to_thread
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api import problem_responses
 from service.api.openapi import ANY
 from service.api.predict_route import is_prediction
-from service.domain.errors import StoreBroken
+from service.api.session import SESSION_PATH
+from service.domain.errors import KeyRefused, StoreBroken
 from service.domain.principal import ANONYMOUS, Principal
 from service.domain.request_facts import REQUEST
-from service.server.key_uses import KeyUses
-from service.store.api_keys import ApiKey, ApiKeyStore, sha256_of
+from service.server.key_ring import HOW_TO_AUTHENTICATE, KEY, KeyRing, check_valid, valid_key
+from service.server.request_guard import (
+    SAFE_METHODS,
+    has_origin,
+    is_sent_by_another_site,
+    is_sent_by_own_page,
+    not_own_page,
+)
+from service.server.sessions import Sessions, cookie_headers
+from service.store.api_keys import ApiKey
+from service.store.sessions import Session
 
 logger = structlog.get_logger(__name__)
 
-KEY_CACHE_SECONDS = 1.0
-"""How long keys are cached; a revoked key still works for up to this long."""
-
-BEARER = re.compile(r"(?i:bearer) +mlp_([a-z0-9]{8,12})_([A-Za-z0-9_-]{43})")
+BEARER = re.compile(rf"(?i:bearer) +({KEY.pattern})")
 MAX_RECOGNISED = 1000
-"""Most Authorization headers that are remembered; one key can be written in several ways."""
+"""Most headers that are remembered; one key can be written in several ways."""
+Sent = tuple[bytes, ...]
+Proof = tuple[bytes | None, ...]
+"""Authorization headers, or None and Cookie headers, so that one is never taken for the other."""
 PUBLIC_PATHS = re.compile(r"/|/livez|/readyz|/docs|/openapi\.json|/(vendor|web|problems)/.*")
 KEY_OPTIONAL = ("/v1/system",)
 """Paths that answer with less if no key is sent; one that is sent must be valid."""
 CHANGES_NOTHING = {("POST", "/v1/jobs/preview")}
 """Requests that are POST only because they have a body."""
-NO_SECRET = "0" * 64  # no secret has this digest
-
-HOW_TO_AUTHENTICATE = (
-    "Send `Authorization: Bearer mlp_…`; the operator creates keys with `mlp-service keys create`."
-)
 
 
 @lru_cache(100)
@@ -48,6 +49,8 @@ def needed_scope(method: str, path: str) -> str | None:
     only the methods of an address, and never reaches a route.
     """
     if method == "OPTIONS":
+        return None
+    if path == SESSION_PATH and method in ("POST", "DELETE"):
         return None
     if method in ("GET", "HEAD"):
         if path in KEY_OPTIONAL:
@@ -68,54 +71,18 @@ class AccessDenied(Exception):
         super().__init__(detail)
 
 
-class KeyRing:
-    """A cache of all keys, so that a running server notices changes within about a second."""
+@dataclass(frozen=True)
+class Recognised:
+    """The key that a request came with, and how."""
 
-    def __init__(self, store: ApiKeyStore) -> None:
-        self._store = store
-        self._keys: dict[str, ApiKey] = {}
-        self._failure: StoreBroken | None = None
-        self._read_at = -math.inf
-        self._reading: asyncio.Task[None] | None = None
-        # A thread of its own: requests that occupy all other threads must not block authentication.
-        self._thread = CapacityLimiter(1)
-        self.uses = KeyUses(store)
+    key: ApiKey
+    principal: Principal
+    session: Session | None
+    """The session whose cookie stands for the key; None if the key itself was sent."""
 
-    async def keys(self) -> dict[str, ApiKey]:
-        """Return the keys by id.
-
-        Raises:
-            StoreBroken: the keys can't be read; then no key is accepted.
-        """
-        oldest = time.monotonic() - KEY_CACHE_SECONDS
-        while self._read_at < oldest:
-            # All requests wait for the same read and share its result, also if it is an error.
-            # They continue together; with a lock, a thousand would continue one after another.
-            self._reading = self._reading or asyncio.create_task(self._read())
-            await asyncio.shield(self._reading)
-        if self._failure:
-            raise StoreBroken(str(self._failure))
-        return self._keys
-
-    async def _read(self) -> None:
-        started = time.monotonic()
-        try:
-            found = await to_thread.run_sync(self._store.all, limiter=self._thread)
-            self._keys, self._failure = {key.id: key for key in found}, None
-        except StoreBroken as exc:
-            self._failure = exc
-        finally:
-            self._reading = None
-        self._read_at = started
-
-    async def is_open(self) -> bool:
-        """Return whether no key was ever created."""
-        return not await self.keys()
-
-    async def is_valid(self, key_id: str) -> bool:
-        """Return whether there is a key with this id that has neither expired nor been revoked."""
-        key = (await self.keys()).get(key_id)
-        return key is not None and not _why_invalid(key)
+    @property
+    def has_ended(self) -> bool:
+        return self.key.expired or (self.session is not None and self.session.has_ended)
 
 
 class Authenticator:
@@ -125,12 +92,13 @@ class Authenticator:
     every request passes.
     """
 
-    def __init__(self, app: ASGIApp, ring: KeyRing) -> None:
+    def __init__(self, app: ASGIApp, ring: KeyRing, sessions: Sessions) -> None:
         self._app = app
         self._ring = ring
+        self._sessions = sessions
         self._keys: dict[str, ApiKey] = {}
-        self._recognised: dict[tuple[bytes, ...], tuple[ApiKey, Principal]] = {}
-        """By their Authorization headers, the keys that were found valid among `_keys`."""
+        self._recognised: dict[Proof, Recognised] = {}
+        """By what was sent as a proof, the keys that were found valid among `_keys`."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -142,7 +110,9 @@ class Authenticator:
 
     async def _authenticate(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            scope.setdefault("state", {})["principal"] = await self._principal(scope)
+            principal, session = await self._principal(scope)
+            if session:
+                send = self._sessions.renewing(scope, send, session)
         except AccessDenied as denied:
             await problem_responses.refuse(scope, receive, send, denied.problem, denied.headers)
         except StoreBroken as exc:
@@ -150,49 +120,74 @@ class Authenticator:
             headers = {"Retry-After": problem_responses.RETRY_SECONDS}
             await problem_responses.refuse(scope, receive, send, problem_responses.of(exc), headers)
         else:
+            scope.setdefault("state", {})["principal"] = principal
             await self._app(scope, receive, send)
 
-    async def _principal(self, scope: Scope) -> Principal:
+    async def _principal(self, scope: Scope) -> tuple[Principal, Session | None]:
         needed = needed_scope(scope["method"], scope["path"])
         if needed is None:
-            return ANONYMOUS
+            return ANONYMOUS, None
         keys = await self._ring.keys()
         if not keys:
-            return Principal(None, frozenset({"admin"}), self._ring.is_open)
-        if needed == ANY and not _has_key(scope):
-            return ANONYMOUS
-        key, principal = self._recognise(scope, keys)
+            return Principal(None, frozenset({"admin"}), self._ring.is_open), None
+        sent = _authorization(scope)
+        try:
+            found = self._recognise(scope, keys, sent)
+        except AccessDenied:
+            if needed == ANY and not sent:
+                return ANONYMOUS, None
+            raise
+        self._note(found, scope, needed)
+        return found.principal, found.session
+
+    def _note(self, found: Recognised, scope: Scope, needed: str) -> None:
+        """Note the use of a key, and check that it allows the request.
+
+        Raises:
+            AccessDenied: the key's scopes do not allow it, or a session may not do it.
+        """
+        key = found.key
         self._ring.uses.note(key.id)
         if facts := REQUEST.get():
             facts.key = key.id
+        if found.session:
+            _check_own_page(scope)
         _check_scope(key, needed)
         if needed == "train":  # the log shows who changed jobs
             logger.info("change_requested", key=key.id, owner=key.owner, path=scope["path"][:200])
-        return principal
 
-    def _recognise(self, scope: Scope, keys: dict[str, ApiKey]) -> tuple[ApiKey, Principal]:
+    def _recognise(self, scope: Scope, keys: dict[str, ApiKey], sent: Sent) -> Recognised:
         """Return the key of a request; digests are only computed once for each reading of the keys.
 
         Raises:
             AccessDenied: there is no valid key.
+            StoreBroken: there is a cookie, and the data directory can't be read.
         """
         if keys is not self._keys or len(self._recognised) > MAX_RECOGNISED:
             self._keys, self._recognised = keys, {}
-        sent = tuple(value for name, value in scope["headers"] if name == b"authorization")
-        found = self._recognised.get(sent)
-        if found and not found[0].expired:
+        # A cookie is not even looked at if there is an Authorization header.
+        proof: Proof = sent or (None, *cookie_headers(scope))
+        found = self._recognised.get(proof)
+        if found and not found.has_ended:
             return found
-        key = _valid_key(keys, [value.decode("latin-1") for value in sent])
-        still_valid = partial(self._ring.is_valid, key.id)
-        principal = Principal(
-            key.owner, key.scopes, still_valid, key.id, key.models_of, key.expires_at
-        )
-        self._recognised[sent] = key, principal
-        return key, principal
+        session = None if sent else self._sessions.of(scope)
+        key = _key_of_session(keys, session) if session else _valid_key(keys, sent)
+        found = Recognised(key, self._principal_of(key, session), session)
+        self._recognised[proof] = found
+        return found
+
+    def _principal_of(self, key: ApiKey, session: Session | None) -> Principal:
+        ends = [each.expires_at for each in (key, session) if each and each.expires_at]
+        still_valid = partial(self._still_valid, key.id, session)
+        expires_at = min(ends, default=None)
+        return Principal(key.owner, key.scopes, still_valid, key.id, key.models_of, expires_at)
+
+    async def _still_valid(self, key_id: str, session: Session | None) -> bool:
+        return not (session and session.has_ended) and await self._ring.is_valid(key_id)
 
 
-def _has_key(scope: Scope) -> bool:
-    return any(name == b"authorization" for name, _ in scope["headers"])
+def _authorization(scope: Scope) -> Sent:
+    return tuple(value for name, value in scope["headers"] if name == b"authorization")
 
 
 def _check_scope(key: ApiKey, needed: str) -> None:
@@ -203,30 +198,50 @@ def _check_scope(key: ApiKey, needed: str) -> None:
         raise AccessDenied("forbidden", detail)
 
 
-def _valid_key(keys: dict[str, ApiKey], headers: list[str]) -> ApiKey:
-    """Return the key in the Authorization header.
+def _check_own_page(scope: Scope) -> None:
+    """Raise AccessDenied if a page that is not the service's own may use a session here.
 
-    Only a client that knows the secret of a key learns that it has expired or was revoked.
+    Browsers send a cookie also with what the pages of other ports of the host request, so a cookie
+    alone allows only to read, and not with a script's cross-origin request.
+    """
+    is_change = scope["method"] not in SAFE_METHODS
+    is_refused = (
+        not is_sent_by_own_page(scope)
+        if is_change
+        else has_origin(scope) and is_sent_by_another_site(scope)
+    )
+    if is_refused:
+        problem = not_own_page()
+        raise AccessDenied(problem.code, problem.detail)
+
+
+def _key_of_session(keys: dict[str, ApiKey], session: Session) -> ApiKey:
+    """Return the key that a session stands for.
+
+    Raises:
+        AccessDenied: the key is no longer valid.
+    """
+    try:
+        key = keys.get(session.key_id)
+        if key is None:
+            raise KeyRefused("The key of this session is unknown.")
+        check_valid(key)
+    except KeyRefused as exc:
+        raise AccessDenied("unauthenticated", f"{exc} {HOW_TO_AUTHENTICATE}") from exc
+    return key
+
+
+def _valid_key(keys: dict[str, ApiKey], headers: Sent) -> ApiKey:
+    """Return the key in the Authorization header.
 
     Raises:
         AccessDenied: there is no header, or the key in it is unknown or invalid.
     """
-    sent = BEARER.fullmatch(headers[0]) if len(headers) == 1 else None
+    sent = BEARER.fullmatch(headers[0].decode("latin-1")) if len(headers) == 1 else None
     if sent is None:
         hint = "The Authorization header holds no key of this service. " if headers else ""
         raise AccessDenied("unauthenticated", f"{hint}{HOW_TO_AUTHENTICATE}")
-    key = keys.get(sent[1])
-    # Secrets are compared for unknown ids too, so that the time taken reveals nothing.
-    same = hmac.compare_digest(key.secret_sha256 if key else NO_SECRET, sha256_of(sent[2]))
-    if key is None or not same:
-        raise AccessDenied("unauthenticated", f"This key is unknown. {HOW_TO_AUTHENTICATE}")
-    if reason := _why_invalid(key):
-        detail = f"The key {key.id} {reason}. {HOW_TO_AUTHENTICATE}"
-        raise AccessDenied("unauthenticated", detail)
-    return key
-
-
-def _why_invalid(key: ApiKey) -> str | None:
-    if key.revoked_at:
-        return "was revoked"
-    return "has expired" if key.expired else None
+    try:
+        return valid_key(keys, sent[1])
+    except KeyRefused as exc:
+        raise AccessDenied("unauthenticated", f"{exc} {HOW_TO_AUTHENTICATE}") from exc

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.address_settings import ANY, UNLISTED
 from service.api import problem_responses
 from service.domain.errors import StoreBroken
-from service.server.auth import KeyRing
+from service.server.key_ring import KeyRing
 from service.server.request_guard import ORIGIN_ALLOWED, SECURITY_HEADERS, other_site
 
 METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
@@ -51,7 +51,8 @@ class Cors:
     """Answers preflights, marks requests of allowed origins, and adds CORS headers to responses.
 
     It is the outermost layer, so that the pages can also read the refusals of all others. It allows
-    no credentials of the browser (`Access-Control-Allow-Credentials`): the service has no cookies.
+    no credentials of the browser (`Access-Control-Allow-Credentials`): the cookie of a session is
+    for the service's own page, and pages of other origins send the key itself.
     """
 
     def __init__(self, app: ASGIApp, allowed: Sequence[str], ring: KeyRing) -> None:

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mlp_client.records import Problem
 from service.api import problem_responses
+from service.api.session import SESSION_PATH
 from service.server.forwarded import forwarded_hosts
 
 POLICY = (
@@ -91,9 +92,20 @@ def _cross_site(scope: Scope) -> Problem | None:
 
     The user of that page has not asked for the change.
     """
-    if scope["method"] in SAFE_METHODS or ORIGIN_ALLOWED in scope:
+    if scope["method"] in SAFE_METHODS or not is_sent_by_another_site(scope):
         return None
-    return other_site(scope) if _is_sent_by_another_site(scope) else None
+    if scope["path"] == SESSION_PATH:
+        return not_own_page()
+    return None if ORIGIN_ALLOWED in scope else other_site(scope)
+
+
+def not_own_page() -> Problem:
+    """Return the problem of a page that begins, ends or uses a session and may not."""
+    detail = (
+        "Sessions are for the service's own page, and the browser does not say that this request "
+        "is from it; send the API key as `Authorization: Bearer mlp_…` instead."
+    )
+    return problem_responses.problem("not-own-page", detail)
 
 
 def other_site(scope: Scope) -> Problem:
@@ -109,13 +121,26 @@ def other_site(scope: Scope) -> Problem:
     return problem_responses.problem("cross-site", f"{detail}{with_keys}.")
 
 
-def _is_sent_by_another_site(scope: Scope) -> bool:
+def is_sent_by_own_page(scope: Scope) -> bool:
+    """Return whether a browser says that this service's page, or its user, requests this."""
+    return _is_sent_by_browser(scope) and not is_sent_by_another_site(scope)
+
+
+def has_origin(scope: Scope) -> bool:
+    return any(name == b"origin" for name, _ in scope["headers"])
+
+
+def _is_sent_by_browser(scope: Scope) -> bool:
+    return any(name in BROWSERS_HEADERS for name, _ in scope["headers"])
+
+
+def is_sent_by_another_site(scope: Scope) -> bool:
     """Decide by Sec-Fetch-Site, or else by Origin; only browsers send them.
 
     Sec-Fetch-Site is more reliable: a proxy may have replaced the name in Host. Browsers omit it
     where neither TLS nor localhost is used; then a proxy can pass the name in X-Forwarded-Host.
     """
-    if not any(name in BROWSERS_HEADERS for name, _ in scope["headers"]):
+    if not _is_sent_by_browser(scope):
         return False
     headers = Headers(scope=scope)
     sites, origins = headers.getlist("sec-fetch-site"), headers.getlist("origin")

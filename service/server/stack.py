@@ -15,7 +15,7 @@ from service.api.dependencies import Services
 from service.server.access_log import AccessLog
 from service.server.address_normalization import normalize_addresses
 from service.server.admission import Admission
-from service.server.auth import Authenticator, KeyRing
+from service.server.auth import Authenticator
 from service.server.body_limit import BodyLimitProblems
 from service.server.broken_streams import IgnoreBrokenStream
 from service.server.buffered_protocol import BufferedProtocol
@@ -24,11 +24,13 @@ from service.server.cors import Cors
 from service.server.forwarded import Forwarded
 from service.server.head_and_options import HeadAndOptions
 from service.server.http_protocol import HttpProtocol
+from service.server.key_ring import KeyRing
 from service.server.metrics import Metrics
 from service.server.observation import Observation
 from service.server.quick_predict import QuickPredict
 from service.server.request_guard import RequestGuard
 from service.server.root_path import RootPath
+from service.server.sessions import Sessions
 
 Layer = Callable[[ASGIApp], ASGIApp]
 
@@ -44,6 +46,7 @@ def layers(
     metrics: Metrics,
     access_log: AccessLog | None,
     keys: KeyRing,
+    sessions: Sessions,
     services: Services,
     allowed_hosts: Sequence[str],
     allowed_origins: Sequence[str] = (),
@@ -67,7 +70,7 @@ def layers(
         # Host and Origin, before any body is read.
         partial(RequestGuard, allowed_hosts=allowed_hosts),
         # No body is read without a valid key, and no slot is taken without one.
-        partial(Authenticator, ring=keys),
+        partial(Authenticator, ring=keys, sessions=sessions),
         # Packed bodies are unpacked, so that the next layers know how large they are.
         ContentEncoding,
         # Each prediction waits for its turn of the event loop.

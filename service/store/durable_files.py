@@ -3,6 +3,8 @@
 import contextlib
 import errno
 import os
+import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 from service.domain.errors import StoreBroken, StoreFull
@@ -28,6 +30,31 @@ def write_atomic(path: Path, data: bytes) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise store_error(f"write {path.name}", exc) from exc
+
+
+def create_once(path: Path, make: Callable[[], bytes]) -> None:
+    """Create a file that only its owner may read, unless it exists.
+
+    It is complete before it has its name, so the process may die at any point, and of several
+    processes or threads one creates it for all.
+
+    Raises:
+        OSError: the file can't be written.
+    """
+    if path.exists():
+        return
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        temporary.touch(0o600, exist_ok=False)
+        with temporary.open("wb") as file:
+            file.write(make())
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):  # another process was faster
+            os.link(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync(path.parent)
 
 
 def sync(path: Path) -> None:

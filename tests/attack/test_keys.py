@@ -13,7 +13,7 @@ from urllib.parse import quote
 import httpx2
 import pytest
 
-from service.server import auth
+from service.server import key_ring
 from service.store.api_keys import ApiKeyStore
 from service.store.jobs import JobStore
 from service.store.sql.database import Database
@@ -40,7 +40,9 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW", "-"
 
 @pytest.fixture(scope="module")
 def operations(shared: SharedService) -> list[Operation]:
-    return operations_of(shared.client.get("/openapi.json").json())
+    """All but those of sessions, which take a key in the body."""
+    found = operations_of(shared.client.get("/openapi.json").json())
+    return [operation for operation in found if operation.template != "/v1/session"]
 
 
 def snapshot(shared: SharedService) -> list[Any]:
@@ -145,7 +147,7 @@ def test_secrets_are_compared_in_constant_time_for_unknown_ids_too(
     class Spy:
         compare_digest = staticmethod(compare)
 
-    monkeypatch.setattr(auth, "hmac", Spy)
+    monkeypatch.setattr(key_ring, "hmac", Spy)
     jobs = Operation("GET", "/v1/jobs", {}, None)
     for what, status in (("unknown id", 401), ("wrong secret", 401), ("revoked", 401)):
         assert jobs.send(shared.client, "", shared.refused[what]).status_code == status
@@ -200,7 +202,8 @@ def test_jobs_of_other_owners_do_not_exist_for_a_key(
         key = shared.key["bob", operation.scope or "read"]
         missing = "job_01999999-0000-7000-8000-000000000000"
         nothing = operation.send(shared.client, missing, key)
-        assert (nothing.status_code, nothing.json()["code"]) == (404, "job-not-found")
+        if operation.template != "/v1/epochs":  # it leaves out jobs that do not exist
+            assert (nothing.status_code, nothing.json()["code"]) == (404, "job-not-found")
         for owner in ("ada", None):
             job = shared.target(operation, owner)
             before = shared.jobs.get(job)

@@ -28,13 +28,14 @@ from tests.support.server_process import Server, eventually
 
 OWNERS = ("ada", "bob")
 SCOPES = ("read", "predict", "train")
-OPEN = ("/", "/livez", "/readyz", "/docs", "/openapi.json", "/problems/{code}")
+OPEN = ("/", "/livez", "/readyz", "/docs", "/openapi.json", "/problems/{code}", "/v1/session")
 KEY_OPTIONAL = ("/v1/system",)
 BODY_BYTES = 10 * 1024**2
 # Values of path and query parameters; a new parameter fails the campaign until it is added here.
 PARAMETERS = {
     "format": None,  # the first of its list
     "layer": "1",
+    "part": None,
     "action": "pause",
     "name": "mnist",
     "split": "test",
@@ -70,7 +71,7 @@ class Operation:
             return None
         if self.template in KEY_OPTIONAL:
             return "any"
-        if self.method == "GET":
+        if self.method == "GET" or self.template == "/v1/jobs/preview":
             return "read"
         return "predict" if self.template.endswith(("/predict", "/predict.npy")) else "train"
 

@@ -12,7 +12,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from service.domain.errors import StoreBroken
-from service.server import auth
+from service.server import key_ring
 from service.server.event_feed import EventFeed
 from service.store.api_keys import ApiKeyStore
 from service.store.attempts import Attempt
@@ -293,12 +293,12 @@ def test_a_stream_ends_when_its_key_can_not_be_looked_up_and_can_be_resumed(
         raise StoreBroken("the database failed")
 
     monkeypatch.setattr(ApiKeyStore, "all", broken)
-    time.sleep(auth.KEY_CACHE_SECONDS)
+    time.sleep(key_ring.KEY_CACHE_SECONDS)
     record(running.attempt, 1)
     listener.end()
     assert listener.numbers() == [1, 2]
     monkeypatch.undo()
-    time.sleep(auth.KEY_CACHE_SECONDS)
+    time.sleep(key_ring.KEY_CACHE_SECONDS)
     succeed(running.attempt)
     again = Listener(running.live, running.id, after=2)
     again.end()

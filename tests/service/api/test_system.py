@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 import mlp_client
 from mlp_client import Client
 from service.api.web_files import WebFiles
-from service.server import auth
+from service.server import key_ring
 from service.store.api_keys import ApiKeyStore
 from service.store.jobs import JobStore
 from service.store.sql.database import Database
@@ -23,7 +23,7 @@ from tests.support.server_process import eventually
 
 @pytest.fixture
 def keys(api_database: Database, monkeypatch: pytest.MonkeyPatch) -> ApiKeyStore:
-    monkeypatch.setattr(auth, "KEY_CACHE_SECONDS", 0.0)
+    monkeypatch.setattr(key_ring, "KEY_CACHE_SECONDS", 0.0)
     return ApiKeyStore(api_database)
 
 

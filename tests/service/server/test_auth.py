@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -10,16 +11,19 @@ from starlette.types import Message, Receive, Scope, Send
 
 from service.domain.errors import StoreBroken
 from service.domain.principal import Principal
-from service.server import auth
-from service.server.auth import Authenticator, KeyRing, needed_scope
+from service.server import key_ring
+from service.server.auth import Authenticator, needed_scope
+from service.server.key_ring import KeyRing
+from service.server.sessions import Sessions
 from service.store.api_keys import ApiKey, ApiKeyStore
+from service.store.sessions import SessionSeal
 from service.store.sql.database import Database
 from tests.service.api.test_hostile_bodies import check_problem
 
 
 @pytest.fixture
 def keys(api_database: Database, monkeypatch: pytest.MonkeyPatch) -> ApiKeyStore:
-    monkeypatch.setattr(auth, "KEY_CACHE_SECONDS", 0.0)
+    monkeypatch.setattr(key_ring, "KEY_CACHE_SECONDS", 0.0)
     return ApiKeyStore(api_database)
 
 
@@ -147,6 +151,10 @@ def ring_of(store: SlowKeys) -> KeyRing:
     return KeyRing(cast(ApiKeyStore, store))
 
 
+def sessions_of(ring: KeyRing, directory: Path) -> Sessions:
+    return Sessions(ring, SessionSeal(directory))
+
+
 def test_many_concurrent_requests_read_the_keys_once() -> None:
     store = SlowKeys()
 
@@ -188,7 +196,9 @@ def test_requests_that_waited_for_the_keys_continue_together() -> None:
     assert done[-1] - done[0] < 5
 
 
-def test_a_stream_begun_without_keys_ends_when_the_first_key_is_created(keys: ApiKeyStore) -> None:
+def test_a_stream_begun_without_keys_ends_when_the_first_key_is_created(
+    keys: ApiKeyStore, tmp_path: Path
+) -> None:
     came: list[Principal] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -196,7 +206,8 @@ def test_a_stream_begun_without_keys_ends_when_the_first_key_is_created(keys: Ap
 
     async def ask() -> None:
         scope = {"type": "http", "method": "GET", "path": "/v1/jobs", "headers": []}
-        await Authenticator(app, KeyRing(keys))(scope, unused, unused)
+        ring = KeyRing(keys)
+        await Authenticator(app, ring, sessions_of(ring, tmp_path))(scope, unused, unused)
         [principal] = came
         assert await principal.still_valid()
         keys.create("ada", ["read"])
@@ -205,12 +216,13 @@ def test_a_stream_begun_without_keys_ends_when_the_first_key_is_created(keys: Ap
     asyncio.run(ask())
 
 
-def test_a_web_socket_is_closed_and_never_reaches_the_application() -> None:
+def test_a_web_socket_is_closed_and_never_reaches_the_application(tmp_path: Path) -> None:
+    ring = ring_of(SlowKeys())
     sent: list[Message] = []
 
     async def send(message: Message) -> None:
         sent.append(message)
 
-    authenticator = Authenticator(unused, ring_of(SlowKeys()))
+    authenticator = Authenticator(unused, ring, sessions_of(ring, tmp_path))
     asyncio.run(authenticator({"type": "websocket"}, unused, send))
     assert sent == [{"type": "websocket.close"}]

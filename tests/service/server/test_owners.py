@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from service.server import auth
+from service.server import key_ring
 from tests.conftest import QUICK, submit
 from tests.support.keyed_service import (
     OWNERS,
@@ -50,7 +50,7 @@ def test_latest_is_the_owners_latest_model(shared: SharedService) -> None:
         )
         assert answer.json()["model"] == job
     newcomer = shared.keys.create("eve", SCOPES)
-    time.sleep(auth.KEY_CACHE_SECONDS)
+    time.sleep(key_ring.KEY_CACHE_SECONDS)
     headers = {"Authorization": f"Bearer {newcomer}"}
     answer = shared.client.get("/v1/models/latest/weights.npz", headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (404, "job-not-found")

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 from collections.abc import Coroutine
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -19,10 +20,12 @@ from service.app import Application
 from service.domain.errors import StoreBroken
 from service.server import stack
 from service.server.admission import Admission
-from service.server.auth import KeyRing
 from service.server.content_encoding import ContentEncoding
+from service.server.key_ring import KeyRing
 from service.server.metrics import Metrics
+from service.server.sessions import Sessions
 from service.store.api_keys import ApiKey, ApiKeyStore
+from service.store.sessions import SessionSeal
 
 PREDICT = "/v1/models/latest/predict"
 
@@ -47,11 +50,13 @@ class Stacked:
         self.keys = FakeKeys()
         self.admission = Admission(slots)
         self.metrics = Metrics(self.admission)
+        ring = KeyRing(cast(ApiKeyStore, self.keys))
         layers = stack.layers(
             admission=self.admission,
             metrics=self.metrics,
             access_log=None,
-            keys=KeyRing(cast(ApiKeyStore, self.keys)),
+            keys=ring,
+            sessions=Sessions(ring, SessionSeal(Path("no cookies are sent"))),
             services=cast(Services, SimpleNamespace(seen_by_owner=lambda *_: None)),
             allowed_hosts=["localhost"],
             **options,
