@@ -6,7 +6,7 @@
  *
  * @import { Signal } from "@preact/signals"
  */
-import { effect } from "@preact/signals";
+import { effect, signal } from "@preact/signals";
 
 /**
  * @typedef {object} Part of the address
@@ -15,14 +15,18 @@ import { effect } from "@preact/signals";
  * @property {(text: string | null) => void} read takes a value from the address
  */
 
-/** @type {Part[]} */
-const parts = [];
+/** @type {Signal<Part[]>} */
+const parts = signal([]);
 /** Keys that this page does not know, which are kept. @type {[string, string][]} */
 let unknown = [];
 
 /** Let a part of the state travel in the address. @param {Part} part */
 export function addressed(part) {
-  parts.push(part);
+  // A module that is loaded late finds its part among those that nobody knew before.
+  const early = unknown.find(([key]) => key === part.key);
+  unknown = unknown.filter((each) => each !== early);
+  if (early) part.read(early[1]);
+  parts.value = [...parts.peek(), part];
 }
 
 /**
@@ -46,13 +50,13 @@ export function addressedSignal(key, value, initial, parse) {
 
 function readAddress() {
   const found = new URLSearchParams(location.hash.slice(1));
-  for (const part of parts) part.read(found.get(part.key));
-  const keys = new Set(parts.map((part) => part.key));
+  for (const part of parts.peek()) part.read(found.get(part.key));
+  const keys = new Set(parts.peek().map((part) => part.key));
   unknown = [...found].filter(([key]) => !keys.has(key));
 }
 
 function addressNow() {
-  const found = parts.map((part) => /** @type {const} */ ([part.key, part.write()]));
+  const found = parts.value.map((part) => /** @type {const} */ ([part.key, part.write()]));
   const pairs = [...found.filter(([, text]) => text !== null), ...unknown];
   // Commas and colons may stand in a hash, and an address is to be read by people too.
   const query = new URLSearchParams(/** @type {[string, string][]} */ (pairs)).toString();

@@ -211,7 +211,7 @@ function closeMenu(event) {
 }
 
 function Menu() {
-  return html`<details class="menu" onFocusOut=${closeMenu}>
+  return html`<details class="film-menu" onFocusOut=${closeMenu}>
     <summary class="button ghost" aria-label="More about the film" title="More">⋯</summary>
     <div>
       <button class="ghost" onClick=${save} disabled=${recorded.value !== null || kept.value.length < 2}>${recorded.value ?? "Save film"}</button>

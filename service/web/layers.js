@@ -5,7 +5,7 @@
  */
 import { computed, effect, signal, untracked } from "@preact/signals";
 import { addressed } from "./address.js";
-import { getArray, Problem } from "./api.js";
+import { getArray, Problem, sleep } from "./api.js";
 import { complain } from "./notices.js";
 import * as state from "./state.js";
 
@@ -111,35 +111,52 @@ export function wantedNow(layer, offset = 0) {
 /**
  * Return a signal that holds the wanted weights; the last ones stay until the next ones are there.
  *
- * There is never more than one request under way, and the next one is for the newest wish.
- *
  * @param {ReadonlySignal<Wanted | null>} wanted
  * @returns {ReadonlySignal<Weights | null>}
  */
-export function weightsOf(wanted) {
-  const shown = /** @type {Signal<Weights | null>} */ (signal(null));
+export const weightsOf = (wanted) => newestOf(wanted, nameOf, readWeights);
+
+/**
+ * Return a signal that holds what was read for the newest wish; until then it holds the last one.
+ *
+ * There is never more than one request under way.
+ *
+ * @template Wish, Found
+ * @param {ReadonlySignal<Wish | null>} wanted null if nothing is to be shown
+ * @param {(wish: Wish) => string} name of the wish, by which equal ones are known
+ * @param {(wish: Wish) => Promise<Found>} read
+ * @param {number} [pauseMs] between two requests, for those that cost the server something
+ * @returns {ReadonlySignal<Found | null>}
+ */
+export function newestOf(wanted, name, read, pauseMs = 0) {
+  const shown = /** @type {Signal<Found | null>} */ (signal(null));
   let tried = "";
+  let shownName = "";
   let isBusy = false;
-  async function read() {
+  async function readOne(/** @type {Wish} */ wish) {
+    tried = name(wish);
+    try {
+      const found = await read(wish);
+      if (wanted.peek()) shown.value = found;
+      shownName = tried;
+    } catch (error) {
+      if (error instanceof Problem) complain(error);
+    }
+    if (pauseMs) await sleep(pauseMs);
+  }
+  async function readAll() {
     if (isBusy) return;
     isBusy = true;
-    for (let next = wanted.peek(); next && nameOf(next) !== tried; next = wanted.peek()) {
-      tried = nameOf(next);
-      try {
-        const weights = await readWeights(next);
-        if (wanted.peek()) shown.value = weights;
-      } catch (error) {
-        if (error instanceof Problem) complain(error);
-      }
+    for (let wish = wanted.peek(); wish && name(wish) !== tried; wish = wanted.peek()) {
+      await readOne(wish);
     }
     isBusy = false;
   }
   effect(() => {
-    const isLive = state.link.value === "live";
     // What failed while the server was away is tried again.
-    if (isLive && (!shown.peek() || nameOf(/** @type {Weights} */ (shown.peek())) !== tried))
-      tried = "";
-    if (wanted.value) untracked(read);
+    if (state.link.value === "live" && shownName !== tried) tried = "";
+    if (!wanted.value) tried = shownName = "";
+    if (wanted.value) untracked(readAll);
     else shown.value = null;
   });
   return shown;

@@ -176,6 +176,13 @@ export function paintDigit(canvas, pixels) {
   );
 }
 
+const board = document.createElement("canvas");
+/** @param {ArrayLike<number>} pixels of a square picture @returns {string} the address of that picture */
+export function digitUrl(pixels) {
+  paintDigit(board, pixels);
+  return board.toDataURL(); // many canvases on a page go blank on phones, images don't
+}
+
 /**
  * Paint signed numbers, such as contributions, at one pixel of the canvas each.
  *
