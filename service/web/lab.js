@@ -13,13 +13,17 @@ import * as state from "./state.js";
 import { duration, percent, shape, title } from "./words.js";
 
 const Compare = lazy(() => import("./compare.js"), "Compare");
+const Data = lazy(() => import("./datasets.js"), "Data");
 const Empty = lazy(() => import("./empty.js"), "Empty");
 const EpochSlider = lazy(() => import("./film.js"), "EpochSlider");
+const Mistakes = lazy(() => import("./evaluation.js"), "Mistakes");
 const Rename = lazy(() => import("./rename.js"), "Rename");
 const Spec = lazy(() => import("./spec.js"), "Spec");
 const Weights = lazy(() => import("./weights.js"), "Weights");
 const TABS = /** @type {const} */ ([
   ["weights", "What it learned", "w", Weights],
+  ["mistakes", "Mistakes", "m", Mistakes],
+  ["data", "Data", "d", Data],
   ["spec", "Spec and files", "s", Spec],
 ]);
 const MOST_NAMES = 12;
