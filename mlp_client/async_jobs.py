@@ -10,7 +10,7 @@ from mlp_client.async_models import AsyncModels
 from mlp_client.calls import CallOptions
 from mlp_client.documented_like import documented_like
 from mlp_client.images import Image, Images
-from mlp_client.job_calls import Action
+from mlp_client.job_calls import Action, Sort
 from mlp_client.job_spec import PresetName
 from mlp_client.job_view import JobView, raise_if_unsuccessful
 from mlp_client.jobs import JobHandle, Jobs
@@ -134,9 +134,14 @@ class AsyncJobs:
         self,
         state: Sequence[str] | str = (),
         limit: int | None = None,
+        *,
+        q: str = "",
+        tag: Sequence[str] | str = (),
+        sort: Sort | None = None,
         **options: Unpack[CallOptions],
     ) -> AsyncIterator[AsyncJobHandle]:
-        async for page in self._connection.send_each(job_calls.pages(state, limit), **options):
+        calls = job_calls.pages(state, limit, q, tag, sort)
+        async for page in self._connection.send_each(calls, **options):
             for job in page.data:
                 yield AsyncJobHandle(self._connection, job)
 

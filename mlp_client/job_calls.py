@@ -15,6 +15,9 @@ OUTAGE_SECONDS = 60.0
 Action: TypeAlias = Literal["cancel", "pause", "resume"]
 
 
+Sort: TypeAlias = Literal["-created", "created", "-best", "best", "name", "-name"]
+
+
 class JobPage(Record):
     """A part of a list of jobs."""
 
@@ -71,16 +74,30 @@ def curves(job: str, format: PictureFormat) -> Call[Picture]:
     return Call("GET", f"{path_of(job)}/curves.{format}", picture)
 
 
-def pages(state: Sequence[str] | str, limit: int | None) -> Calls[JobPage]:
-    """Yield the calls for a list of jobs, page after page, until the limit or the end."""
-    states = [state] if isinstance(state, str) else list(state)
+def pages(
+    state: Sequence[str] | str,
+    limit: int | None,
+    q: str = "",
+    tag: Sequence[str] | str = (),
+    sort: Sort | None = None,
+) -> Calls[JobPage]:
+    """Yield the calls for a list of jobs, page after page, until the limit or the end.
+
+    Parameters without a value are not sent: an older service refuses those that it does not know.
+    """
+    wanted: dict[str, Any] = {"q": q, "tag": _listed(tag), "sort": sort}
+    given = {name: value for name, value in wanted.items() if value}
     left = limit
     after: dict[str, str] = {}
     while left is None or left > 0:
         size = PAGE_SIZE if left is None else min(left, PAGE_SIZE)
-        params = {"limit": size, "state": states, **after}
+        params = {"limit": size, "state": _listed(state), **given, **after}
         page = yield Call("GET", "/v1/jobs", record(JobPage), {"params": params})
         if not page.has_more or page.last_id is None:
             return
         left = None if left is None else left - len(page.data)
         after = {"after": page.last_id}
+
+
+def _listed(values: Sequence[str] | str) -> list[str]:
+    return [values] if isinstance(values, str) else list(values)

@@ -8,7 +8,7 @@ from mlp_client import job_calls, watch
 from mlp_client.calls import CallOptions
 from mlp_client.connection import Connection
 from mlp_client.images import Image, Images
-from mlp_client.job_calls import Action
+from mlp_client.job_calls import Action, Sort
 from mlp_client.job_spec import PresetName
 from mlp_client.job_view import JobView, raise_if_unsuccessful
 from mlp_client.model_calls import PredictionOptions
@@ -232,20 +232,32 @@ class Jobs:
         self,
         state: Sequence[str] | str = (),
         limit: int | None = None,
+        *,
+        q: str = "",
+        tag: Sequence[str] | str = (),
+        sort: Sort | None = None,
         **options: Unpack[CallOptions],
     ) -> Iterator[JobHandle]:
-        """Yield jobs, newest first. A page is requested when the previous one is used up.
+        """Yield jobs, newest first unless `sort` says otherwise.
+
+        A page is requested when the previous one is used up.
 
         Args:
             state: yield only jobs in this state, or in one of these states.
             limit: largest number of jobs; None yields all.
+            q: words, each of which must occur in the name, the id, the layers (784-128-10), the
+                activation, the preset, the tags or the state.
+            tag: yield only jobs with this tag, or with all of these tags.
+            sort: `-created` (newest first), `created`, `-best` (by accuracy), `best`, `name` or
+                `-name`.
             options: `timeout` and `max_retries` of each request.
 
         Raises:
-            RefusedError: there is no such state.
+            RefusedError: there is no such state or order.
 
         """
-        for page in self._connection.send_each(job_calls.pages(state, limit), **options):
+        calls = job_calls.pages(state, limit, q, tag, sort)
+        for page in self._connection.send_each(calls, **options):
             yield from (JobHandle(self._connection, job) for job in page.data)
 
 

@@ -11,6 +11,7 @@ import pytest
 from mlp_client.job_spec import Spec
 from service.api.job_records import job_record, new_job
 from service.domain import cost
+from service.domain.dataset_shape import architecture
 from service.domain.job_recipe import recipe_of
 from service.store.artifacts import Artifacts
 from service.store.checkpoints import CheckpointStore
@@ -189,5 +190,5 @@ def submission(
     spec = Spec.model_validate(fields)
     batches = -(-MNIST.train_rows // spec.batch_size)
     priced = cost.cost_of(recipe_of(spec.model_dump()), MNIST.shape)
-    new = new_job(spec, priced, batches)
+    new = new_job(spec, priced, batches, architecture(MNIST.shape, spec.hidden))
     return jobs.submit(new, lambda job: job_record(job).model_dump_json(), key, body)

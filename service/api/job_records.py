@@ -11,13 +11,14 @@ from service.domain.job_state import State
 from service.store.stored_job import EpochRecord, NewJob, StoredJob
 
 
-def new_job(spec: Spec, cost: domain.Cost, batches_per_epoch: int) -> NewJob:
+def new_job(spec: Spec, cost: domain.Cost, batches_per_epoch: int, network: str) -> NewJob:
     """Return the job that the store saves for a resolved spec and its cost."""
     return NewJob(
         spec=spec.model_dump(mode="json"),
         spec_version=SPEC_VERSION,
         cost=asdict(cost),
         batches_per_epoch=batches_per_epoch,
+        network=network,
     )
 
 

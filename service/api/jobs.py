@@ -22,10 +22,9 @@ from service.api.predict_input import media_type
 from service.api.public_path import public_path
 from service.api.validation import NO_PARAMETERS, QueryParameters
 from service.domain import cost
-from service.domain.dataset_shape import Shape
+from service.domain.dataset_shape import Shape, architecture
 from service.domain.errors import DatasetNotFound, Flaw, SpecRefused
 from service.domain.job_recipe import recipe_of
-from service.domain.job_state import State
 from service.store.jobs import Submission
 from service.store.stored_job import EpochRecord
 
@@ -58,19 +57,6 @@ EXAMPLES: dict[str, Any] = {
         },
     },
 }
-
-
-class JobList(Record):
-    """One page of jobs, newest first."""
-
-    object: Literal["list"] = Field("list", description="The type of this record.")
-    data: list[Job] = Field(description="The jobs of this page.")
-    has_more: bool = Field(description="Whether there are older jobs after this page.")
-    first_id: str | None = Field(description="Id of the first job; null if the page is empty.")
-    last_id: str | None = Field(
-        description="Id of the last job, to be sent as `after` for the next page; null if the "
-        "page is empty."
-    )
 
 
 class EpochList(Record):
@@ -155,7 +141,7 @@ def _submit(services: Services, spec: Spec, key: str | None, body: bytes) -> Sub
     priced = cost.check(recipe_of(spec.model_dump()), shape, services.limits)
     batches_per_epoch = math.ceil(shape.train_rows / spec.batch_size)
     return services.jobs.submit(
-        new_job(spec, priced, batches_per_epoch),
+        new_job(spec, priced, batches_per_epoch, architecture(shape, spec.hidden)),
         # The answer may be sent again by a server that another proxy publishes.
         render=lambda job: job_record(job, root_path="").model_dump_json(),
         key=key,
@@ -174,29 +160,6 @@ def shape_of(services: Services, spec: Spec) -> Shape:
         return services.datasets.describe(spec.dataset).shape
     except DatasetNotFound as exc:
         raise SpecRefused([Flaw("#/dataset", str(exc))]) from exc
-
-
-class PageQuery(QueryParameters):
-    limit: int = Field(20, ge=1, le=100, description="Maximum number of jobs to return.")
-    after: str | None = Field(
-        None, max_length=64, description="`last_id` of the previous page, to continue after it."
-    )
-    state: list[State] = Field(
-        [], description="Return only jobs in this state; repeat the parameter for several states."
-    )
-
-
-@router.get("/jobs", name="list_jobs", summary="List jobs")
-def list_jobs(services: ServicesDep, query: Annotated[PageQuery, Query()]) -> JobList:
-    """Return one page of jobs, newest first."""
-    page = services.jobs.page(query.limit, query.after, query.state)
-    ids = [job.id for job in page.jobs]
-    return JobList(
-        data=[job_record(job) for job in page.jobs],
-        has_more=page.has_more,
-        first_id=ids[0] if ids else None,
-        last_id=ids[-1] if ids else None,
-    )
 
 
 @router.get(

@@ -279,7 +279,7 @@ SUCCESSES = {
         },
     ),
     "list_jobs": Success(
-        "A page of jobs.",
+        "A page of jobs, in full or in short.",
         {
             "object": "list",
             "data": [FINISHED_JOB],

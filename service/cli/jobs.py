@@ -1,7 +1,7 @@
 """`mlp-service jobs`: list jobs."""
 
 import itertools
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -10,6 +10,7 @@ from service.cli.tables import print_json, print_rows
 from service.cli.terminal import errors_as_messages, percent, printable
 
 if TYPE_CHECKING:
+    from mlp_client.job_calls import Sort
     from mlp_client.records import Job
 
 app = typer.Typer(help="List jobs, newest first.", invoke_without_command=True)
@@ -26,6 +27,23 @@ def list_jobs(
             show_default="all states",
         ),
     ] = [],  # noqa: B006  (never changed)
+    find: Annotated[
+        str,
+        typer.Option(
+            help="Only jobs in which these words occur: in the name, id, layers, tags, …",
+            show_default=False,
+        ),
+    ] = "",
+    tag: Annotated[
+        list[str],
+        typer.Option(help="Only jobs with this tag; may be repeated.", show_default="any tags"),
+    ] = [],  # noqa: B006  (never changed)
+    sort: Annotated[
+        str | None,
+        typer.Option(
+            help="-created, created, -best, best, name or -name.", show_default="-created"
+        ),
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Largest number of jobs to list.")] = 20,
     as_json: Json = False,
     url: Url = None,
@@ -36,16 +54,19 @@ def list_jobs(
     from mlp_client import Client
 
     with errors_as_messages(), Client(url) as client:
-        found = [job.data for job in itertools.islice(client.jobs.list(state), limit + 1)]
+        listed = client.jobs.list(state, q=find, tag=tag, sort=cast("Sort | None", sort))
+        found = [job.data for job in itertools.islice(listed, limit + 1)]
     jobs = found[:limit]
     if as_json:
         print_json(jobs)
     else:
         print_rows(COLUMNS, [_row(job) for job in jobs], wrapped=["name"])
     if len(found) > limit:
-        typer.echo(f"There are older jobs: list more with --limit {limit * 5}.", err=True)
+        typer.echo(f"There are more jobs: list them with --limit {limit * 5}.", err=True)
     elif not jobs:
-        typer.echo("There are no such jobs." if state else "There are no jobs.", err=True)
+        typer.echo(
+            "There are no such jobs." if state or find or tag else "There are no jobs.", err=True
+        )
 
 
 def _row(job: "Job") -> tuple[str, ...]:

@@ -191,7 +191,8 @@ def _advance(
     new = _unrecorded(transaction, row["number"], finished) if finished else []
     if new:
         transaction.execute_many(INSERT_EPOCH, [{"job": row["number"], **it} for it in new])
-        values |= {"latest": new[-1], "best": _best(row["best"], new)}
+        best = _best(row["best"], new)
+        values |= {"latest": new[-1], "best": best, "best_accuracy": best["test_accuracy"]}
     epochs_done, batches_done = cursor
     values |= {"epochs_done": epochs_done, "batches_done": batches_done}
     values["heartbeat"] = row["heartbeat"] + 1

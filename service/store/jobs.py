@@ -15,7 +15,13 @@ from service.store.checkpoints import CheckpointRef, checkpoint_refs
 from service.store.deletion import delete_jobs
 from service.store.epoch_arrays import EpochArray, read_epoch_arrays
 from service.store.idempotency import find_answer, keep_answer
-from service.store.job_list import newest_jobs
+from service.store.job_list import (
+    ALL_JOBS,
+    ORDERS,
+    JobFilter,
+    jobs_statement,
+    labels_of,
+)
 from service.store.snapshots import Snapshot, snapshots_of, start_key
 from service.store.sql.connector import Connector
 from service.store.sql.transaction import Transaction
@@ -53,12 +59,14 @@ Columns = Mapping[str, Sequence[float]]
 # `{own}` is the place where a statement is narrowed to the jobs of one owner: see `_narrowed`.
 INSERT = f"""
 INSERT INTO jobs (id, owner, state, attempt, lost_workers, spec, spec_version, cost,
-    batches_per_epoch, epochs_done, batches_done, bit_exact, heartbeat, event_count, created_at)
+    batches_per_epoch, epochs_done, batches_done, bit_exact, heartbeat, event_count, created_at,
+    title, search)
 VALUES (:id, :owner, :state, 0, 0, :spec, :spec_version, :cost,
-    :batches_per_epoch, 0, 0, :bit_exact, 0, 0, :created_at)
+    :batches_per_epoch, 0, 0, :bit_exact, 0, 0, :created_at, :title, :search)
 RETURNING {JOB_COLUMNS}
 """  # noqa: S608  names of our own
 FIND = "SELECT " + JOB_COLUMNS + " FROM jobs WHERE id = :id{own}"  # noqa: S608
+PLACE = "SELECT number, title, best_accuracy FROM jobs WHERE id = :id{own}"
 LOCK = lock_statement("id = :id{own}")
 COUNT_AHEAD = "SELECT count(*) AS ahead FROM jobs WHERE state = 'queued' AND number < :number"
 COUNT_QUEUED = "SELECT count(*) AS ahead FROM jobs WHERE state = 'queued'"
@@ -188,12 +196,15 @@ class JobStore:
         with self._connector.read() as transaction:
             return _placed_job(transaction, self._find(transaction, id_))
 
-    def page(self, limit: int, after: str | None = None, states: Sequence[State] = ()) -> Page:
-        """Return up to `limit` jobs, newest first, starting behind the job `after`."""
-        statement = newest_jobs(states, below=after is not None, own=not self._everything)
+    def page(self, limit: int, after: str | None = None, wanted: JobFilter = ALL_JOBS) -> Page:
+        """Return up to `limit` of the jobs wanted, starting behind the job `after`."""
+        statement = jobs_statement(wanted, beyond=after is not None, own=not self._everything)
+        values: dict[str, Any] = {"limit": limit + 1, **wanted.patterns}
         with self._connector.read() as transaction:
-            below = None if after is None else self._find(transaction, after)["number"]
-            found = transaction.rows(statement, owner=self._owner, below=below, limit=limit + 1)
+            if after is not None:
+                last = self._one(transaction, PLACE, after)
+                values |= {"below": last["number"], "place": ORDERS[wanted.order].place(last)}
+            found = transaction.rows(statement, owner=self._owner, **values)
         return Page([stored_job(row) for row in found[:limit]], has_more=len(found) > limit)
 
     def act(self, action: str, id_: str) -> StoredJob:
@@ -357,7 +368,9 @@ EPOCH_COLUMNS = ("epoch", "train_loss", "train_accuracy", "test_loss", "test_acc
 
 
 def _insert(transaction: Transaction, owner: str | None, job: NewJob) -> Row:
-    values = {"id": f"job_{_uuid7()}", "owner": owner, "state": State.QUEUED, **vars(job)}
+    id_, given = f"job_{_uuid7()}", dict(vars(job))
+    labels = labels_of(id_, job.spec, given.pop("network"))
+    values = {"id": id_, "owner": owner, "state": State.QUEUED, **given, **labels}
     [row] = transaction.rows(INSERT, **values, bit_exact=True, created_at=now())
     # The event changes nothing else in the row that is returned.
     transition(transaction, row | {"event_count": 0}, State.QUEUED, None)

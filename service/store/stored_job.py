@@ -36,6 +36,8 @@ class NewJob:
     spec_version: int
     cost: dict[str, Any]
     batches_per_epoch: int
+    network: str
+    """The sizes of its layers, as in 784-128-10."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from mlp_client.job_state import State
 from service.domain.errors import NoLatestModel
 from service.domain.model_ref import model_ref
 from service.store.attempts import SUCCEEDED, Attempt
+from service.store.job_list import JobFilter
 from service.store.jobs import JobStore
 from service.store.queue import Queue
 from service.store.sql.database import Database
@@ -160,8 +161,8 @@ def serve_to(jobs: JobStore) -> None:
     jobs.replay("key-1", b"")
     jobs.page(20)
     jobs.page(20, after=ids[2])
-    jobs.page(20, after=ids[2], states=[State.QUEUED])
-    jobs.page(20, after=ids[2], states=list(State))
+    jobs.page(20, after=ids[2], wanted=JobFilter((State.QUEUED,)))
+    jobs.page(20, after=ids[2], wanted=JobFilter(tuple(State)))
     with contextlib.suppress(NoLatestModel):  # of an owner without jobs
         jobs.latest()
     jobs.events(ids[0])

@@ -52,7 +52,7 @@ DEADLY = 0.02
 """The share of worlds whose workers die as soon as they are started, five times and more."""
 SPEC = Spec(epochs=EPOCHS)
 FREE = Cost(parameters=1, bytes=1, flops=1.0, seconds=1.0)
-NEW_JOB = new_job(SPEC, FREE, BATCHES)
+NEW_JOB = new_job(SPEC, FREE, BATCHES, "784-128-10")
 
 
 class World:

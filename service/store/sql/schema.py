@@ -59,6 +59,12 @@ jobs = Table(
     Column("finish_number", Integer, comment="orders the jobs that have ended"),
     Column("learned", Boolean, comment="set by success: whether the network beats the baseline"),
     Column("test_accuracy", Float, comment="of the last epoch of a job that has succeeded"),
+    Column("title", Text, nullable=False, server_default="", comment="by which lists are sorted"),
+    Column(
+        "search", Text, nullable=False, server_default="", comment="labels: see store/job_list.py"
+    ),
+    Column("best_accuracy", Float, comment="of `best`"),
+    Index("ix_jobs_best_accuracy_number", "best_accuracy", "number"),
     Index("ix_jobs_state_number", "state", "number"),
     Index("ix_jobs_owner_number", "owner", "number"),
     Index("ix_jobs_owner_state_number", "owner", "state", "number"),

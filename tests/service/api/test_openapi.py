@@ -23,7 +23,8 @@ from service.api.event_schemas import (
     WarningEventData,
 )
 from service.api.health import Alive, Ready
-from service.api.jobs import EpochList, JobList, Preset, PresetList
+from service.api.job_lists import JobList, JobSummaryList
+from service.api.jobs import EpochList, Preset, PresetList
 from service.api.predict_schema import ImageInput, PredictRequest
 from service.app import create_app
 from service.settings import Settings
@@ -36,7 +37,7 @@ SAMPLE = {"inputs": [{"dataset": "mnist", "index": 7}]}
 USES = {
     ("post", "/v1/jobs"): ({"preset": "linear"}, "/v1/jobs"),
     ("post", "/v1/jobs/preview"): ({"preset": "linear"}, "/v1/jobs/preview"),
-    ("get", "/v1/jobs"): (None, "/v1/jobs?limit=5&state=queued"),
+    ("get", "/v1/jobs"): (None, "/v1/jobs?limit=5&state=queued&fields=all&sort=-best"),
     ("get", "/v1/jobs/{job}"): (None, "/v1/jobs/{job}"),
     ("post", "/v1/jobs/{job}/{action}"): (None, "/v1/jobs/{job}/cancel"),
     ("get", "/v1/jobs/{job}/epochs"): (None, "/v1/jobs/{job}/epochs?after=1"),
@@ -162,7 +163,7 @@ def test_every_parameter_and_every_body_is_described(document: dict[str, Any]) -
 def own_fields() -> list[tuple[str, str, FieldInfo]]:
     """The fields of the records and requests that this package defines, not the client's."""
     models = (
-        *(JobList, EpochList, Preset, PresetList),
+        *(JobList, JobSummaryList, EpochList, Preset, PresetList),
         *(DatasetRecord, DatasetList, Sample, Alive, Ready, ProblemType),
         *(PredictRequest, ImageInput),
         *(StateEvent, EpochEvent, WarningEvent, ProgressEvent, StateEventData, WarningEventData),

@@ -53,7 +53,7 @@ def test_a_list_that_leaves_jobs_out_says_how_to_see_them() -> None:
         cut = run("jobs", "--limit", 2, "--url", url)
         whole = run("jobs", "--limit", 3, "--url", url)
     assert len(cut.stdout.splitlines()) == 2
-    assert cut.stderr == "There are older jobs: list more with --limit 10.\n"
+    assert cut.stderr == "There are more jobs: list them with --limit 10.\n"
     assert (len(whole.stdout.splitlines()), whole.stderr) == (3, "")
 
 

@@ -57,7 +57,7 @@ def test_a_refused_answer_stores_neither_job_nor_key(database: Database, jobs: J
         raise RuntimeError("can't be rendered")
 
     job = jobs.get(first.job)
-    new = NewJob(job.spec, job.spec_version, job.cost, job.batches_per_epoch)
+    new = NewJob(job.spec, job.spec_version, job.cost, job.batches_per_epoch, "784-128-10")
     with pytest.raises(RuntimeError):
         jobs.submit(new, fail, "key")
     assert query(database, "SELECT count(*) FROM jobs") == [(1,)]

@@ -38,11 +38,15 @@ MODULES = (
 )  # fmt: skip
 VERB = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
 BUILT = {
-    f"list of {len(states)} states, below={below}, own={own}": job_list.newest_jobs(
-        states, below=below, own=own
+    f"list of {len(states)} states, {order}, {len(words)} words, beyond={beyond}, own={own}": (
+        job_list.jobs_statement(
+            job_list.JobFilter(states, words, words, order), beyond=beyond, own=own
+        )
     )
     for states in ((), tuple(State))
-    for below in (False, True)
+    for order in job_list.ORDERS
+    for words in ((), ("a", "b"))
+    for beyond in (False, True)
     for own in (False, True)
 }
 STATEMENTS = {

@@ -8,6 +8,7 @@ import sys
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
@@ -171,6 +172,37 @@ def test_the_migration_judges_as_the_service_does(dataset_store: DatasetStore) -
     [threshold] = re.findall(r">= ([0-9.]+)", text)
     labels = dataset_store.open("mnist").test.labels
     assert float(threshold) == pytest.approx(Baseline.of(labels).least, abs=1e-9)
+
+
+def test_jobs_of_before_are_found_and_sorted_like_new_ones(
+    tmp_path: Path, jobs: JobStore, database: Database
+) -> None:
+    specs: list[dict[str, Any]] = [
+        {"name": "Größe", "tags": ["A b", "c"], "hidden": [64, 32], "activation": "tanh"},
+        {"preset": "linear"},
+        {},
+    ]
+    made = [jobs.get(submit(jobs, **spec)) for spec in specs]
+    best = [json.dumps({"epoch": 3, "test_accuracy": 0.93}), None, None]
+    path = tmp_path / "older.sqlite3"
+    url = sqlite_url(path)
+    command.upgrade(migrations(url), "0007")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.executemany(
+            "INSERT INTO jobs (id, state, attempt, lost_workers, spec, spec_version, cost, "
+            "heartbeat, batches_per_epoch, epochs_done, batches_done, bit_exact, event_count, "
+            "created_at, best) "
+            "VALUES (?, 'paused', 1, 0, ?, 1, '{}', 1, 1, 1, 0, 1, 0, '2026-01-01', ?)",
+            [(job.id, json.dumps(job.spec), of) for job, of in zip(made, best, strict=True)],
+        )
+    migrate(url)
+    columns = "SELECT title, search FROM jobs ORDER BY number"
+    assert query_of(path, columns) == query(database, columns)
+    assert query_of(path, "SELECT best_accuracy FROM jobs ORDER BY number") == [
+        (0.93,),
+        (None,),
+        (None,),
+    ]
 
 
 def query_of(path: Path, statement: str) -> list[object]:
