@@ -29,6 +29,7 @@ from service.api import (
     problem_responses,
     session,
     snapshots,
+    stream,
     system,
     weights,
 )
@@ -45,6 +46,7 @@ from service.server.access_log import AccessLog
 from service.server.admission import Admission
 from service.server.auth import needed_scope
 from service.server.event_feed import EventFeed
+from service.server.event_tail import EventTail
 from service.server.key_ring import HOW_TO_AUTHENTICATE, KeyRing
 from service.server.metrics import Metrics
 from service.server.service_metrics import ServiceMetrics
@@ -54,6 +56,7 @@ from service.store.api_keys import ApiKeyStore
 from service.store.artifacts import Artifacts
 from service.store.checkpoints import CheckpointStore
 from service.store.datasets import DatasetStore
+from service.store.event_log import EventLog
 from service.store.files.local import LocalArtifacts
 from service.store.instance import instance_of
 from service.store.job_counts import count_jobs
@@ -76,6 +79,7 @@ ROUTERS = (
     job_preview,
     epoch_columns,
     events,
+    stream,
     curves,
     layer_arrays,
     weights,
@@ -115,6 +119,9 @@ class Components:
             "data_dir": partial(_succeeds, partial(check_writable, settings.data_dir)),
             "dispatcher": self.dispatcher.is_alive,
         }
+        count = partial(count_jobs, self.database)
+        event_log = EventLog(self.database)
+        self.event_tail = EventTail(event_log, count, checks)
         activity = TrainingActivity(self.database)
         self.metrics = Metrics(self.admission, ServiceMetrics(self.jobs, activity, checks))
         self.web = WebFiles if settings.page_reload else partial(_same, WebFiles())
@@ -124,10 +131,12 @@ class Components:
             datasets=datasets,
             limits=_limits(settings),
             event_feed=self.event_feed,
+            event_tail=self.event_tail,
+            event_log=event_log,
             wake=self.dispatcher.wake,
             checks=checks,
             metrics=self.metrics.page,
-            counts=partial(count_jobs, self.database),
+            counts=count,
             slots=self.dispatcher.slots,
             instance=cache(partial(instance_of, settings.data_dir)),
             web_digest=lambda: self.web().digest,
@@ -210,6 +219,7 @@ def create_app(
         components.dispatcher.start(on_death)
         yield
         components.event_feed.close()
+        components.event_tail.close()
         components.dispatcher.stop()
         await asyncio.to_thread(components.dispatcher.join)
         await components.keys.uses.close()

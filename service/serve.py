@@ -69,6 +69,7 @@ class Server(uvicorn.Server):
         if self._components:
             self._components.dispatcher.stop()
             self._components.event_feed.close()
+            self._components.event_tail.close()
         await super().shutdown(sockets)
 
 

@@ -7,16 +7,26 @@ from typing import Annotated, Protocol
 from fastapi import Depends, Request
 from starlette.types import Scope
 
+from service.api.ticks import Listener
 from service.domain.cost import Limits
 from service.domain.principal import Principal
 from service.inference.model_cache import ModelCache
 from service.store.datasets import DatasetStore
+from service.store.event_log import EventLog
 from service.store.job_counts import Counts
 from service.store.jobs import JobStore
 from service.store.stored_job import StoredEvent, StoredJob
 
 News = tuple[StoredJob, list[StoredEvent]]
 """A job, and its new events."""
+
+
+class EventTail(Protocol):
+    """Tells listeners what happens to all jobs; `service.server.event_tail` implements it."""
+
+    async def join(self, principal: Principal) -> Listener: ...
+
+    def leave(self, listener: Listener) -> None: ...
 
 
 class EventFeed(Protocol):
@@ -42,6 +52,8 @@ class Services:
     datasets: DatasetStore
     limits: Limits
     event_feed: EventFeed
+    event_tail: EventTail
+    event_log: EventLog
     wake: Callable[[], None]
     """Wakes the dispatcher after a change of the queue."""
     checks: dict[str, Callable[[], bool]]

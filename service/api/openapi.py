@@ -10,6 +10,7 @@ from service.api.conditional import MEDIA_TYPES
 from service.api.content_negotiation import OCTETS
 from service.api.event_schemas import FIRST_EPOCH, JobEvent
 from service.api.predict_schema import BINARY, PREDICT_FORM, PredictRequest
+from service.api.stream_schemas import ServiceEvent
 
 ANY = "any"
 """The scope of routes that every key opens, and that answer without one as well."""
@@ -337,6 +338,7 @@ SUCCESSES = {
             "data": [{"name": "linear", "description": "784-10, no hidden layer", "spec": SPEC}],
         },
     ),
+    "stream_all_events": Success("The events as they happen, each with its data as JSON."),
     "stream_events": Success("The events as they happen, each with its data as JSON."),
     "draw_job_curves": Success("The curves as a picture."),
     "draw_curves": Success("The curves of all the jobs as a picture."),
@@ -425,7 +427,7 @@ def _describe_authentication(document: dict[str, Any], bearer: str) -> None:
 
 def _complete_schemas(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
-    schemas |= openapi_schemas.of_models(PredictRequest, JobEvent)
+    schemas |= openapi_schemas.of_models(PredictRequest, JobEvent, ServiceEvent)
     schemas["PredictForm"] = PREDICT_FORM
     openapi_schemas.without_defaults(schemas)
     for item in document["paths"].values():

@@ -10,6 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from service.api.dependencies import News
 from service.domain.errors import JobNotFound
 from service.domain.job_state import FINAL
+from service.server.listener_queue import put_or_end
 from service.store.jobs import JobStore
 
 POLL_SECONDS = 0.25
@@ -80,7 +81,7 @@ class EventFeed:
         self._closed = True
         for queues in self._listeners.values():
             for queue in queues:
-                _put(queue, None)
+                put_or_end(queue, None)
         if self._task:
             self._task.cancel()
 
@@ -123,13 +124,4 @@ class EventFeed:
 
     def _publish(self, id_: str, news: News | None) -> None:
         for queue in self._listeners.get(id_, ()):
-            _put(queue, news)
-
-
-def _put(queue: asyncio.Queue[News | None], news: News | None) -> None:
-    """Queue `news` for a listener; None, or news for a full queue, ends its stream."""
-    if queue.full():
-        while not queue.empty():
-            queue.get_nowait()
-        news = None
-    queue.put_nowait(news)
+            put_or_end(queue, news)

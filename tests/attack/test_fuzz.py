@@ -26,6 +26,8 @@ from tests.support.server_process import Server
 
 STREAM = "/v1/jobs/{job}/events"
 """The stream of a queued job does not end, so streams have a run of their own."""
+ENDLESS = "/v1/events"
+"""tests/service/api/test_stream.py sends it what the document allows, and what it does not."""
 # Excluded, because a valid value may be refused for its combination with others or for the state of
 # the job, and because a repeated submission gets the first answer even if its job was deleted.
 EXCLUDED = "positive_data_acceptance,ensure_resource_availability"
@@ -206,7 +208,8 @@ def test_a_fuzzer_finds_only_answers_that_the_document_describes(
 ) -> None:
     examples = campaign.of(4, 1200)
     options = ["--phases=examples,coverage,fuzzing,stateful", "--seed=7"]
-    options += [f"--exclude-path={STREAM}", f"--max-examples={examples}"]
+    options += [f"--exclude-path={path}" for path in (STREAM, ENDLESS)]
+    options += [f"--max-examples={examples}"]
     run = fuzz(target, trained[1], tmp_path / "fuzz", *options)
     least = campaign.of(800, 20_000)
     check(run, target, campaign, "generated requests while nothing trains", least)
@@ -224,7 +227,8 @@ def test_a_fuzzer_finds_no_flaw_while_workers_train_what_it_submits(
         pytest.skip("the small version sends its requests while nothing trains")
     limits = {"MLP_CONCURRENT_JOBS": "2", "MLP_KEEP_JOBS": "50", "MLP_MAX_JOB_FLOPS": "1e11"}
     server = Server(trained[0], datasets_dir, **limits, MLP_MAX_PARAMETERS="100000").start()
-    options = ["--phases=fuzzing,stateful", "--max-examples=150", f"--exclude-path={STREAM}"]
+    options = ["--phases=fuzzing,stateful", "--max-examples=150"]
+    options += [f"--exclude-path={path}" for path in (STREAM, ENDLESS)]
     run = fuzz(server, trained[1], tmp_path / "fuzz", *options, "--seed=7")
     server.stop()
     check(run, server, campaign, "generated requests while workers train", 2000)

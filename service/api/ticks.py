@@ -1,0 +1,49 @@
+"""What the event tail tells its listeners: one tick for everybody, of which each sees its part."""
+
+import asyncio
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from service.domain.principal import Principal
+from service.store.event_log import Logged
+from service.store.job_counts import Counts
+from service.store.stored_job import StoredJob
+
+
+@dataclass(frozen=True)
+class Tick:
+    """What one look at the store has found."""
+
+    logged: Logged
+    """The events since the tick before."""
+    cursor: int
+    """Number of the last event that there was."""
+    active: list[StoredJob]
+    """The jobs with a worker."""
+    saved: list[StoredJob]
+    """Those with a newer checkpoint than in the tick before."""
+    counts: Counts
+    checks: Mapping[str, bool]
+    """Whether each check of `/readyz` passes; looked at every few seconds."""
+    pings: bool = False
+    """Whether it is time to show that the stream lives."""
+    made: dict[Hashable, Any] = field(default_factory=dict, repr=False)
+    """Texts for listeners who see the same."""
+
+    def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """Return what `make` returns, which is called for the first listener with this key."""
+        if key not in self.made:
+            self.made[key] = make()
+        return self.made[key]
+
+
+@dataclass(frozen=True, eq=False)
+class Listener:
+    """A client of the stream of all jobs, while it is connected."""
+
+    principal: Principal
+    start: Tick
+    """The last tick before it came; the queue has all ticks after it."""
+    queue: asyncio.Queue[Tick | None]
+    """None ends the stream."""
