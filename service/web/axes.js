@@ -3,7 +3,7 @@
  *
  * @import { Line, Quantity } from "./plot.js"
  */
-import { zoom } from "./charts.js";
+import { showsError, zoom } from "./charts.js";
 import { showEpoch } from "./film.js";
 import { drawMarkers, drawShownEpoch, paint } from "./marks.js";
 import { isLog, MANY, widthOf } from "./plot.js";
@@ -111,14 +111,22 @@ function seriesOf(line) {
   };
 }
 
-/** The area between the lowest and the highest of jobs that differ in their seed. @param {Line[]} lines @returns {uPlot.Band[]} */
-function bandsOf(lines) {
-  return lines.flatMap((line, index) => {
-    if (line.part !== "high") return [];
-    const colour = paint(state.tints.peek().get(line.job.id) ?? "var(--ink)");
-    return [
-      { series: [index + 1, index], fill: colour.replace("rgb(", "rgba(").replace(")", ", 0.16)") },
-    ];
+/**
+ * The area between the lowest and the highest of jobs that differ in their seed.
+ *
+ * @param {Line[]} lines
+ * @param {Quantity} quantity
+ * @returns {uPlot.Band[]}
+ */
+function bandsOf(lines, quantity) {
+  // The highest accuracy is the lowest error, and uPlot fills downwards.
+  const top = quantity === "accuracy" && showsError.peek() ? "low" : "high";
+  return lines.flatMap(({ job, part }, index) => {
+    if (part !== top) return [];
+    const other = top === "high" ? index : index + 2;
+    const colour = paint(state.tints.peek().get(job.id) ?? "var(--ink)");
+    const fill = colour.replace("rgb(", "rgba(").replace(")", ", 0.16)");
+    return [{ series: /** @type {[number, number]} */ ([index + 1, other]), fill }];
   });
 }
 
@@ -167,7 +175,7 @@ export function optionsOf(quantity, lines, onRead) {
   };
   return {
     legend: { show: false },
-    padding: [10, 10, 0, 0],
+    padding: [10, 14, 0, 0],
     cursor: {
       sync: { key: "epochs" },
       points: { show: lines.length <= 2 * MANY, size: 6 },
@@ -176,7 +184,7 @@ export function optionsOf(quantity, lines, onRead) {
     },
     focus: { alpha: 1 },
     series: [{}, ...lines.map(seriesOf)],
-    bands: bandsOf(lines),
+    bands: bandsOf(lines, quantity),
     hooks: {
       ready: [listen],
       setSelect: [onSelect],

@@ -78,7 +78,12 @@ function startChart(box, quantity, tell) {
     lines = linesOf(quantity);
     const data = dataOf(lines, quantity, size.width);
     const look = [isLogarithmic, showsError, palette, density].map((each) => each.peek());
-    const next = JSON.stringify([look, lines.map(({ job, part, faint }) => [job.id, part, faint])]);
+    const tints = [...state.tints.peek()];
+    const next = JSON.stringify([
+      look,
+      tints,
+      lines.map(({ job, part, faint }) => [job.id, part, faint]),
+    ]);
     if (chart && next === key) {
       if (chart.width !== size.width || chart.height !== size.height) chart.setSize(size);
       chart.setData(data);

@@ -27,7 +27,7 @@ const TABS = /** @type {const} */ ([
   ["spec", "Spec and files", "s", Spec],
 ]);
 const MOST_NAMES = 12;
-const TABLE_MOST = 342;
+const TABLE_MOST = 320;
 
 // --- The head -----------------------------------------------------------------------------------
 
@@ -104,7 +104,7 @@ function Standing({ job }) {
       : "Cancelled before its first checkpoint.",
   };
   return html`<p class=${`standing ${now}`}>
-    ${now === "failed" && html`<b>Failed.</b> `}<span>${words[now]}</span>
+    <span>${now === "failed" && html`<b>Failed.</b> `}${words[now]}</span>
     ${!job.bit_exact && html`<span class="tag" title="The job went on with another build or kind of processor, so its numbers may differ from those of an undisturbed run.">not bit-exact: it changed its machine</span>`}
     ${!state.may("train") && html`<span class="tag">You may look, not train</span>`}
   </p>`;
@@ -143,9 +143,11 @@ function Head({ job }) {
 
 // --- Curves -------------------------------------------------------------------------------------
 
-/** A job without an epoch has no curves. @param {{ job: Job }} props */
-function NoCurves({ job }) {
-  if (job.state !== "failed" && job.state !== "cancelled") return html`<${Charts} />`;
+const Curves = () => html`<${Charts} /><${Legend} />`;
+
+/** @param {{ job: Job }} props */
+function CurvesOf({ job }) {
+  if (job.metrics.latest || !state.isFinal(job)) return html`<${Curves} />`;
   const rate = job.spec.optimizer.type === "adamw" ? 0.001 : 0.1;
   return html`<div class="empty small">
     <p>It ended before its first epoch, so there is nothing to draw.</p>
@@ -212,7 +214,7 @@ for (const [name, label, key] of TABS) {
 // --- All of it ----------------------------------------------------------------------------------
 
 /** The height of the table of so many jobs, so that nothing moves when it comes. @param {number} jobs */
-const compareHeight = (jobs) => `${Math.min(TABLE_MOST, 50 + 31 * jobs)}px`;
+const compareHeight = (jobs) => `${Math.min(TABLE_MOST, 28 + 35 * jobs)}px`;
 
 /** @param {{ hides: (part: string) => boolean }} props */
 export function Lab({ hides }) {
@@ -225,10 +227,10 @@ export function Lab({ hides }) {
       job &&
       (others.length
         ? html`<h2>${others.length + 1} jobs, side by side</h2>
-      <div style=${{ minHeight: compareHeight(others.length + 1) }}><${Compare} /></div>`
+      <div class="compared" style=${{ minHeight: compareHeight(others.length + 1) }}><${Compare} /></div>`
         : html`<${Head} job=${job} />`)
     }
-    ${job && (others.length || job.metrics.latest ? html`<${Charts} />` : html`<${NoCurves} job=${job} />`)}
-    ${job && html`<${Legend} /><div class="slider"><${EpochSlider} /></div><${Tabs} hides=${hides} />`}
+    ${job && (others.length ? html`<${Curves} />` : html`<${CurvesOf} job=${job} />`)}
+    ${job && html`<div class="slider"><${EpochSlider} /></div><${Tabs} hides=${hides} />`}
   </main>`;
 }
