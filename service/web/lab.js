@@ -105,9 +105,14 @@ function Standing({ job }) {
   };
   return html`<p class=${`standing ${now}`}>
     <span>${now === "failed" && html`<b>Failed.</b> `}${words[now]}</span>
+    ${job.checkpoint && html`<button class="small to-room" onClick=${goToRoom}>Draw one for it</button>`}
     ${!job.bit_exact && html`<span class="tag" title="The job went on with another build or kind of processor, so its numbers may differ from those of an undisturbed run.">not bit-exact: it changed its machine</span>`}
     ${!state.may("train") && html`<span class="tag">You may look, not train</span>`}
   </p>`;
+}
+
+function goToRoom() {
+  state.place.value = "room";
 }
 
 /** @param {Job} job @returns {string} how long it has trained, or has still to train */
