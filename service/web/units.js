@@ -23,7 +23,7 @@ const ROW = { least: 3, most: 24, all: 360 };
 const SIDE = 168;
 const DIGITS = 10;
 
-/** @typedef {"number" | "size"} Order */
+/** @typedef {"number" | "drawing" | "size"} Order */
 
 // --- Order and place ------------------------------------------------------------------------------
 
@@ -32,13 +32,16 @@ const DIGITS = 10;
  *
  * @param {Layer} weights
  * @param {Order} [order]
+ * @param {ArrayLike<number>} [says] what each unit of the layer says for or against the answer
  * @returns {number[]} counted from the first one of `weights`
  */
-export function ranked(weights, order = "number") {
+export function ranked(weights, order = "number", says = undefined) {
   const units = Array.from({ length: weights.units }, (_, unit) => unit);
-  if (order === "number") return units;
-  const sizes = units.map((unit) => sizeOf(weights, unit));
-  return units.sort((one, other) => sizes[other] - sizes[one]);
+  if (order === "number" || (order === "drawing" && !says)) return units;
+  const amounts = units.map((unit) =>
+    order === "size" ? sizeOf(weights, unit) : Math.abs(says?.[weights.offset + unit] ?? 0),
+  );
+  return units.sort((one, other) => amounts[other] - amounts[one]);
 }
 
 /** @param {Layer} weights @param {number} unit @returns {number} the sum of its squared weights */

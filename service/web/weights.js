@@ -8,6 +8,7 @@
 import { computed, effect, signal, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { addressedSignal } from "./address.js";
+import { answers } from "./ask.js";
 import { html, useStyles } from "./html.js";
 import { onKey } from "./keyboard.js";
 import { learned, PAGE, wantedNow, weightsOf } from "./layers.js";
@@ -43,6 +44,12 @@ const isOld = computed(() => shown.value?.ref !== wanted.value?.ref);
 const isThere = computed(() => state.asked.value?.id === state.lead.value?.id);
 const subject = computed(() => state.asked.value?.id);
 
+/** What each unit of the first layer says of the drawing: its votes if it has any, else its output. */
+const says = computed(() => {
+  const { activations, votes } = answers.value[0]?.prediction ?? {};
+  return activations?.length === 1 ? votes : activations?.[0];
+});
+
 effect(() => {
   subject.value; // another job begins with its first units, or with the one that is held
   const unit = pinned.value ?? 0;
@@ -65,7 +72,14 @@ function draw(canvas, width) {
     [pinned.value, style.outlineColor],
   ]);
   if (!sideOf(weights)) drawMatrix(context, weights, { width, height: grid.height, name });
-  else drawTiles(context, weights, { grid, ink, name, marks, units: ranked(weights, order.value) });
+  else
+    drawTiles(context, weights, {
+      grid,
+      ink,
+      name,
+      marks,
+      units: ranked(weights, order.value, says.value),
+    });
   canvas.dataset.drawn = `${weights.ref} ${weights.layer} ${weights.offset} ${weights.learned}`;
 }
 
@@ -77,7 +91,9 @@ function unitAt(event) {
   const place = { width: canvas.clientWidth, isLinear: isLinear.peek() };
   const { columns, across, down } = gridOf(weights, place);
   const column = Math.floor(event.offsetX / across);
-  const unit = ranked(weights, order.peek())[column + columns * Math.floor(event.offsetY / down)];
+  const unit = ranked(weights, order.peek(), says.peek())[
+    column + columns * Math.floor(event.offsetY / down)
+  ];
   return column >= columns || unit === undefined ? null : weights.offset + unit;
 }
 
@@ -122,8 +138,9 @@ function Sheet({ weights }) {
 // --- The tab --------------------------------------------------------------------------------------
 
 const ORDERS = /** @type {const} */ ([
-  ["number", "as they are numbered"],
-  ["size", "by the size of their weights"],
+  ["number", "as numbered"],
+  ["drawing", "by the drawing"],
+  ["size", "by size"],
 ]);
 
 function Tools() {
@@ -138,7 +155,7 @@ function Tools() {
     ${
       shownLayer.value === 1 &&
       !isLinear.value &&
-      html`<select aria-label="Order of the units" value=${order.value} onChange=${(/** @type {any} */ event) => (order.value = event.target.value)}>
+      html`<select aria-label="Order of the units" title="Order of the units" value=${order.value} onChange=${(/** @type {any} */ event) => (order.value = event.target.value)}>
       ${ORDERS.map(([value, label]) => html`<option value=${value}>${label}</option>`)}
     </select>`
     }
