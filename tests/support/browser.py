@@ -54,8 +54,8 @@ class WatchedPage:
         self.tab.on("console", lambda said: self._note(said.type, said.text))
         self.tab.on("pageerror", lambda error: self._note("page error", str(error)))
         self.tab.on("request", self._begin)
-        self.tab.on("requestfinished", self._open.discard)
-        self.tab.on("requestfailed", self._open.discard)
+        self.tab.on("requestfinished", self._end)
+        self.tab.on("requestfailed", self._end)
 
     def _note(self, kind: str, text: str) -> None:
         if kind in ("log", "info", "debug"):
@@ -72,6 +72,9 @@ class WatchedPage:
         query = f"?{address.query}" if address.query else ""
         self.requests.append(f"{request.method} {address.path}{query}")
         self._open.add(request)
+
+    def _end(self, request: "Request") -> None:
+        self._open.discard(request)
 
     def expect(self, pattern: str) -> None:
         """Accept console messages that match `pattern`, which this test brings about."""

@@ -33,7 +33,7 @@ def draw(page: WatchedPage, points: list[tuple[float, float]] = SEVEN) -> None:
     """Draw a line on the pad with the mouse."""
     if page.js("innerWidth") <= 720:
         page.tab.get_by_role("button", name="Ask", exact=True).click()
-    pad = page.tab.locator(".pad canvas").first
+    pad = page.tab.locator(".pad").first
     pad.scroll_into_view_if_needed()
     box = pad.bounding_box()
     assert box
