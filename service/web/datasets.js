@@ -98,7 +98,7 @@ export function Data() {
   const nameOf = (/** @type {number} */ row) => found.classes[labels.value?.data[row] ?? 0];
   return html`<section class="data" aria-label="Data">
     <p><b>${found.name}</b> ${found.description} <span class="caption">${found.attribution} Licence: ${found.license}.</span></p>
-    <div class="tools">
+    <div class="choices">
       <div class="switch" role="group" aria-label="Split">
         ${SPLITS.map((each) => html`<button class="small" aria-pressed=${split.value === each} onClick=${() => choose(split, each)}>${each}</button>`)}
       </div>

@@ -177,7 +177,7 @@ function Pictures() {
 
 /** @param {{ found: Evaluation }} props */
 function Classes({ found }) {
-  return html`<details class="numbers"><summary>Numbers of each digit</summary>
+  return html`<details class="per-digit"><summary>Numbers of each digit</summary>
     <table><thead><tr><th scope="col">digit</th><th scope="col" title="Of the digits that it reads as this one, how many are">precision</th><th scope="col" title="Of these digits, how many it reads">recall</th><th scope="col" title="The harmonic mean of both">F1</th><th scope="col">digits</th></tr></thead>
     <tbody>${found.classes.map(({ label, precision, recall, f1, rows }) => html`<tr><th scope="row">${label}</th><td>${percent(precision, 1)}</td><td>${percent(recall, 1)}</td><td>${percent(f1, 1)}</td><td>${rows}</td></tr>`)}</tbody></table>
   </details>`;

@@ -8,7 +8,7 @@
  */
 import { computed, effect, signal, untracked } from "@preact/signals";
 import { get, ROOT, sleep } from "./api.js";
-import { html, useStyles } from "./html.js";
+import { html } from "./html.js";
 import { onKey } from "./keyboard.js";
 import { learned, readWeights } from "./layers.js";
 import { complain } from "./notices.js";
@@ -185,7 +185,6 @@ function epochWords() {
 }
 
 export function EpochSlider() {
-  useStyles("learned.css");
   if (!isThere.value) return null;
   const last = stops.value.length - 1;
   const move = (/** @type {any} */ event) => {

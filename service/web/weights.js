@@ -9,7 +9,7 @@ import { computed, effect, signal, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { addressedSignal } from "./address.js";
 import { answers } from "./ask.js";
-import { html, useStyles } from "./html.js";
+import { html } from "./html.js";
 import { onKey } from "./keyboard.js";
 import { learned, PAGE, wantedNow, weightsOf } from "./layers.js";
 import * as state from "./state.js";
@@ -146,7 +146,7 @@ const ORDERS = /** @type {const} */ ([
 function Tools() {
   const count = sizes.value[shownLayer.value - 1];
   const last = Math.min(count, offset.value + PAGE);
-  return html`<div class="tools">
+  return html`<div class="choices">
     <div class="switch" role="group" aria-label="Which weights">
       <button class="small" aria-pressed=${learned.value} onClick=${() => (learned.value = true)} title="Minus the random weights at the start (g)">learned</button>
       <button class="small" aria-pressed=${!learned.value} onClick=${() => (learned.value = false)} title="With the random weights at the start (g)">as they are</button>
@@ -212,7 +212,6 @@ function Caption({ weights }) {
 }
 
 export function Weights() {
-  useStyles("learned.css");
   if (!isThere.value || !subject.value) return html`<${NoWeights} />`;
   const weights = shown.value;
   const isTiled = weights && sideOf(weights) !== null;
