@@ -18,6 +18,9 @@ from service.api.validation import NO_PARAMETERS
 from service.pictures import contact_sheet
 from service.store.datasets import DatasetInfo
 
+ROOM_FOR_BOTH = 56
+"""Width in pixels from which a tile has room for the label and the row of its sample."""
+
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
 Name = Annotated[str, Path(description="The data set's name.", max_length=64, examples=["mnist"])]
@@ -117,7 +120,7 @@ async def draw_samples(
         images = found.images[rows].reshape(-1, *info.image_shape)
         labels = [info.classes[label] for label in found.labels[rows]]
         if query.is_explicit:
-            labels = [f"{label} · {row}" for label, row in zip(labels, rows, strict=True)]
+            labels = _with_rows(labels, rows.tolist(), query.tile)
         return contact_sheet.draw(
             images, labels=labels, columns=query.columns, tile_size=query.tile
         )
@@ -211,6 +214,13 @@ def get_sample(
     sample = _sample(services, name, split, index)
     body = json.dumps(sample.model_dump()).encode()
     return conditional(request, "json", (body,), lambda: body)
+
+
+def _with_rows(labels: list[str], rows: list[int], tile: int) -> list[str]:
+    """Return titles with label and row, or with the row alone where tiles are too narrow."""
+    if tile < ROOM_FOR_BOTH:
+        return [str(row) for row in rows]
+    return [f"{label} · {row}" for label, row in zip(labels, rows, strict=True)]
 
 
 def _sample(services: Services, name: str, split: SplitName, index: int) -> Sample:
