@@ -31,6 +31,7 @@ from service.api import (
     snapshots,
     stream,
     system,
+    weight_pictures,
     weights,
 )
 from service.api.dependencies import Services
@@ -82,6 +83,7 @@ ROUTERS = (
     stream,
     curves,
     layer_arrays,
+    weight_pictures,
     weights,
     predict,
     snapshots,

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from service.pictures import png
+from service.pictures import lettering, png
 from service.pictures.palette import Rgb
 from service.pictures.tile_grid import (
     Bytes,
@@ -11,7 +11,7 @@ from service.pictures.tile_grid import (
     paste_tiles,
     resized,
     title_height,
-    write_titles,
+    title_texts,
 )
 
 PAPER: Rgb = (24, 24, 27)
@@ -26,7 +26,7 @@ def draw(
     columns, tile = min(columns, len(images)), fit(images[0], tile_size)
     grid = TileGrid(len(images), columns, tile, max(2, tile_size // 14), title)
     picture = paste_tiles(images, lambda part, _: part, grid, 0, PAPER)
-    write_titles(picture, grid, labels or (), tile[1], LABEL)
+    lettering.write(picture, title_texts(grid, labels or (), tile[1]), LABEL)
     return png.encode(picture)
 
 

@@ -3,13 +3,13 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
+from service.pictures.lettering import LETTER_WIDTH, Text
 from service.pictures.palette import Rgb
 
 Bytes = NDArray[np.uint8]
@@ -19,8 +19,6 @@ BAND = 500_000
 """Number of values that are coloured together."""
 CAPTION = 18
 """Height of a caption in pixels; its letters take two thirds of it."""
-LETTER_WIDTH = 0.55
-"""Mean width of a letter, as a part of the font's size."""
 
 
 @dataclass(frozen=True)
@@ -36,19 +34,23 @@ class TileGrid:
     """Height of a title, 0 for none."""
     caption: str = ""
     """A line above all tiles."""
+    left: int = 0
+    """Room on the left of all tiles."""
+    footer: int = 0
+    """Room below all tiles."""
 
     @property
     def size(self) -> tuple[int, int]:
         """Width and height of the whole picture."""
         left, top = self.corner(math.ceil(self.n / self.columns) * self.columns)
-        return left + self.columns * (self.tile[0] + self.gap), top
+        return left + self.columns * (self.tile[0] + self.gap), top + self.footer
 
     def corner(self, k: int) -> tuple[int, int]:
         """Return left and top of the place for tile k and its title."""
         row, column = divmod(k, self.columns)
         step = self.tile[1] + self.title + self.gap
         above = self.gap + (CAPTION if self.caption else 0)
-        return self.gap + column * (self.tile[0] + self.gap), above + row * step
+        return self.left + self.gap + column * (self.tile[0] + self.gap), above + row * step
 
     @property
     def font_size(self) -> int:
@@ -117,30 +119,17 @@ def paste_tiles(
     return picture
 
 
-def write_titles(
-    picture: Image.Image, grid: TileGrid, titles: Sequence[str], below: int, colour: Rgb
-) -> None:
-    """Write each title `below` pixels below the top of its tile's place, and the caption."""
+def title_texts(grid: TileGrid, titles: Sequence[str], below: int) -> list[Text]:
+    """Return the titles, each `below` pixels below the top of its tile's place."""
+    texts = []
     for k, title in enumerate(titles[: grid.n]):
         left, top = grid.corner(k)
-        ink, (x, y) = _lettering(grid.shortened(title), grid.font_size)
-        x, y = x + left + grid.tile[0] // 2, y + top + below + grid.title // 2 - 1
-        picture.paste(colour, (x, y), mask=ink)
-    if grid.caption:
-        large = ImageFont.load_default(CAPTION * 2 / 3)
-        place = (grid.gap, (grid.gap + CAPTION) / 2)
-        ImageDraw.Draw(picture).text(place, grid.caption, colour, large, "lm")
+        x, y = left + grid.tile[0] // 2, top + below + grid.title // 2 - 1
+        texts.append(Text(grid.shortened(title), x, y, grid.font_size, "middle"))
+    return texts
 
 
-@lru_cache(maxsize=64)
-def _lettering(line: str, size: int) -> tuple[Image.Image, tuple[int, int]]:
-    """Return a line as grey ink, and its left and top if its middle is (0, 0).
-
-    The same few lines are written again and again, and drawing one takes as long as colouring a
-    tile.
-    """
-    font = ImageFont.load_default(size)
-    left, top, right, bottom = map(round, font.getbbox(line, anchor="mm"))
-    ink = Image.new("L", (right - left, bottom - top))
-    ImageDraw.Draw(ink).text((-left, -top), line, 255, font, "mm")
-    return ink, (left, top)
+def caption_texts(grid: TileGrid) -> list[Text]:
+    """Return the line above all tiles, if there is one."""
+    place = grid.gap, (grid.gap + CAPTION) // 2
+    return [Text(grid.caption, *place, CAPTION * 2 // 3)] if grid.caption else []

@@ -14,7 +14,7 @@ from safetensors.numpy import load
 from starlette.testclient import TestClient
 
 import service
-from service.api import weights
+from service.pictures import weight_matrix
 from tests.service.api.test_hostile_bodies import check_problem
 from tests.service.api.test_jobs import submit
 from tests.service.conftest import World
@@ -27,9 +27,9 @@ def test_the_linear_models_weights_are_ten_named_templates(
     reader: TestClient, world: World
 ) -> None:
     path = f"/v1/models/{world.linear}/layers/1/weights"
-    assert texts(reader.get(f"{path}.svg")) == TEN
+    assert texts(reader.get(f"{path}.svg"))[:10] == TEN
     wide, high = picture(reader.get(f"{path}.png")).size
-    assert 2 < wide / high < 2.2  # five columns, two rows and their titles
+    assert 1.9 < wide / high < 2.1  # five columns, two rows with their titles, and the bar
 
 
 def test_templates_show_the_weights(reader: TestClient, world: World) -> None:
@@ -62,7 +62,7 @@ def test_a_part_of_the_units_can_be_drawn(
     reader: TestClient, world: World, query: str, titles: list[str]
 ) -> None:
     answer = reader.get(f"/v1/models/{world.linear}/layers/1/weights.svg?{query}")
-    assert texts(answer) == titles
+    assert [it for it in texts(answer) if it.startswith("Digit")] == titles
 
 
 def test_columns_and_tiles_decide_the_pictures_shape(reader: TestClient, world: World) -> None:
@@ -79,25 +79,52 @@ def test_a_scale_for_each_template_changes_the_tiles(reader: TestClient, world: 
     assert shared != each
 
 
-def test_a_hidden_layers_templates_have_no_titles_and_a_deeper_one_is_a_matrix(
+def numbers(first: int, count: int) -> list[str]:
+    return [str(number) for number in range(first, first + count)]
+
+
+def test_hidden_units_are_numbered_and_have_a_colour_scale_each_unless_one_is_asked_for(
+    reader: TestClient, world: World
+) -> None:
+    path = f"/v1/models/{world.deep}/layers/1/weights.svg"
+    each = ["12 units, each in its own colour scale", "-max", "max"]
+    assert texts(reader.get(path)) == numbers(0, 12) + each
+    assert texts(reader.get(f"{path}?scale=each")) == numbers(0, 12) + each
+    weights = load(reader.get(f"/v1/models/{world.deep}/weights.safetensors").content)
+    most = f"{np.abs(weights['layers.1.weight']).max():.2g}"
+    shared = ["12 units, in one colour scale", f"-{most}", most]
+    assert texts(reader.get(f"{path}?scale=shared")) == numbers(0, 12) + shared
+
+
+def test_a_deeper_layer_is_a_matrix_with_numbered_rows_and_columns(
     reader: TestClient, world: World
 ) -> None:
     path = f"/v1/models/{world.deep}/layers"
-    assert texts(reader.get(f"{path}/1/weights.svg")) == []
-    assert texts(reader.get(f"{path}/2/weights.svg")) == ["Layer 2: 12 inputs, 11 units (rows)"]
-    assert texts(reader.get(f"{path}/3/weights.svg")) == ["Layer 3: 11 inputs, 10 units (rows)"]
+    weights = load(reader.get(f"/v1/models/{world.deep}/weights.safetensors").content)
+    for layer, title, inputs, units in (
+        (2, "Layer 2: 11 units (rows), 12 inputs (columns)", 12, 11),
+        (3, "Layer 3: 10 digits (rows), 11 inputs (columns)", 11, 10),
+    ):
+        most = f"{np.abs(weights[f'layers.{layer}.weight']).max():.2g}"
+        expected = [title, *numbers(0, units), *numbers(0, inputs), f"units of layer {layer - 1}"]
+        found = texts(reader.get(f"{path}/{layer}/weights.svg"))
+        assert found == [*expected, f"-{most}", most]
+    part = texts(reader.get(f"{path}/2/weights.svg?units=5&offset=3"))
+    assert part[:6] == [
+        "Layer 2: 5 of 11 units, from 3 on (rows), 12 inputs (columns)",
+        *numbers(3, 5),
+    ]
 
 
 def test_a_picture_without_some_units_says_so(reader: TestClient, world: World) -> None:
-    path = f"/v1/models/{world.deep}/layers"
-    templates, whole = (reader.get(f"{path}/1/weights.svg?units={n}") for n in (8, 12))
-    assert texts(templates) == ["8 of 12 units"]
-    assert texts(whole) == []
-    later = reader.get(f"{path}/1/weights.svg?offset=4&theme=dark")
-    assert texts(later) == ["8 of 12 units, from 4 on"]
-    assert texts(reader.get(f"{path}/1/weights.svg?units=1&tile=28")) == []  # there is no room
-    matrix = reader.get(f"{path}/2/weights.svg?units=5")
-    assert texts(matrix) == ["Layer 2: 12 inputs, 5 of 11 units (rows)"]
+    path = f"/v1/models/{world.deep}/layers/1/weights.svg"
+    caption = "8 of 12 units, each in its own colour scale"
+    assert caption in texts(reader.get(f"{path}?units=8"))
+    later = texts(reader.get(f"{path}?offset=4&theme=dark"))
+    assert later[:9] == [*numbers(4, 8), "8 of 12 units, from 4 on, each in its own colour scale"]
+    narrow = texts(reader.get(f"{path}?units=2&tile=56"))
+    assert narrow == ["0", "1", "2 of 12 units"]  # there is no room for more
+    assert texts(reader.get(f"{path}?units=1&tile=28")) == ["0"]
 
 
 @pytest.mark.parametrize(
@@ -238,9 +265,9 @@ def test_weights_that_do_not_exist_yet_suggest_a_retry(api: TestClient, path: st
 
 
 @pytest.mark.parametrize(
-    ("n_in", "units", "pixels"), [(1000, 10, 8), (32, 10, 1), (448, 10, 4), (128, 500, 1)]
+    ("n_in", "units", "pixels"), [(1000, 10, 14), (32, 10, 1), (448, 10, 7), (128, 500, 1)]
 )
 def test_each_unit_of_a_wide_layer_has_a_row_that_can_be_seen(
     n_in: int, units: int, pixels: NDArray[np.uint8]
 ) -> None:
-    assert weights.row_height(n_in, units) == pixels
+    assert weight_matrix.row_height(n_in, units) == pixels

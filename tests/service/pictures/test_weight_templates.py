@@ -89,7 +89,7 @@ def test_ten_templates_are_drawn_at_112_pixels_with_their_titles_above() -> None
 
 def test_a_caption_above_the_tiles_moves_nothing_else() -> None:
     weights = np.random.default_rng(0).normal(size=(40, 28, 28)).astype(np.float32)
-    bare, written = (pixels(draw(weights, caption=text)) for text in ("", "40 units"))
+    bare, written = (pixels(draw(weights, captions=texts)) for texts in ([], ["40 units"]))
     above = len(written) - len(bare)
     assert above > 10
     assert (written[above:] == bare)[12:].all()
@@ -99,7 +99,43 @@ def test_a_caption_above_the_tiles_moves_nothing_else() -> None:
 def test_a_caption_wider_than_the_tiles_is_left_out() -> None:
     weights = np.zeros((1, 28, 28), np.float32)
     options: Any = {"tile_size": 28}
-    assert draw(weights, caption="c" * 40, **options) == draw(weights, **options)
+    assert draw(weights, captions=["c" * 40], **options) == draw(weights, **options)
+
+
+def test_the_first_caption_that_fits_is_written() -> None:
+    weights = np.zeros((4, 28, 28), np.float32)
+    options: Any = {"tile_size": 28}
+    chosen = draw(weights, captions=["c" * 40, "4 units", "4"], **options)
+    assert chosen == draw(weights, captions=["4 units"], **options)
+    assert chosen != draw(weights, captions=["4"], **options)
+
+
+def test_a_bar_below_the_tiles_runs_from_the_lowest_weight_to_the_highest() -> None:
+    weights = np.random.default_rng(0).normal(size=(10, 28, 28)).astype(np.float32)
+    bare, barred = (pixels(draw(weights, colour_bar=bar)) for bar in (False, True))
+    gap = 12
+    assert (barred[: len(bare) - gap] == bare[:-gap]).all()
+    colours = mpl.colormaps["RdBu"](np.arange(256), bytes=True)[:, :3].astype(int)
+    [line] = [row for row in barred[len(bare) - gap :] if (row == colours[0]).all(axis=1).any()][:1]
+    start = int(np.flatnonzero((line == colours[0]).all(axis=1))[0])
+    bar = line[start : start + 128]
+    assert np.abs(bar - colours[np.linspace(0, 255, 128).round().astype(int)]).max() <= 1
+
+
+@pytest.mark.parametrize(("scale", "ends"), [("shared", ["-4", "4"]), ("each", ["-max", "max"])])
+def test_the_bar_names_the_weights_at_its_ends_if_they_are_the_same_for_all(
+    scale: Literal["shared", "each"], ends: list[str]
+) -> None:
+    weights = np.zeros((10, 28, 28), np.float32)
+    weights[3, 2, 1], weights[4, 0, 0] = -4, 1.25
+    found = draw(weights, colour_bar=True, scale=scale, format="svg")
+    assert [text.text for text in ElementTree.fromstring(found).iter(f"{SVG}text")] == ends
+
+
+def test_a_picture_without_room_has_no_bar() -> None:
+    weights = np.zeros((2, 28, 28), np.float32)
+    options: Any = {"tile_size": 28}
+    assert draw(weights, colour_bar=True, **options) == draw(weights, **options)
 
 
 def test_128_tiles_form_a_grid_twice_as_wide_as_high() -> None:
