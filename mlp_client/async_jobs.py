@@ -1,7 +1,7 @@
 """Jobs, for asyncio: the same methods as in `jobs`, with the same arguments, results and errors."""
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Unpack, overload
 
 from mlp_client import async_watch, job_calls
@@ -10,7 +10,7 @@ from mlp_client.async_models import AsyncModels
 from mlp_client.calls import CallOptions
 from mlp_client.documented_like import documented_like
 from mlp_client.images import Image, Images
-from mlp_client.job_calls import Action, Sort
+from mlp_client.job_calls import Action, BulkAction, Sort
 from mlp_client.job_spec import PresetName
 from mlp_client.job_view import JobView, raise_if_unsuccessful
 from mlp_client.jobs import JobHandle, Jobs
@@ -18,7 +18,7 @@ from mlp_client.model_calls import PredictionOptions
 from mlp_client.pictures import Picture, PictureFormat
 from mlp_client.predictions import Prediction
 from mlp_client.progress_display import display
-from mlp_client.records import Epoch, Event, Job, JobPreview
+from mlp_client.records import Epoch, Event, Job, JobActionResult, JobPreview
 from mlp_client.spec_fields import SpecFields
 
 
@@ -83,6 +83,18 @@ class AsyncJobHandle(JobView):
     async def resume(self, **options: Unpack[CallOptions]) -> "AsyncJobHandle":
         return await self._act("resume", options)
 
+    async def label(
+        self,
+        name: str | None = None,
+        *,
+        tags: Sequence[str] | None = None,
+        metadata: Mapping[str, str | None] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> "AsyncJobHandle":
+        labels = {"name": name, "tags": tags, "metadata": metadata}
+        self.data = await self._connection.send(job_calls.label(self.id, labels), **options)
+        return self
+
     async def delete(self, **options: Unpack[CallOptions]) -> None:
         await self._connection.send(job_calls.delete(self.id), **options)
 
@@ -144,6 +156,15 @@ class AsyncJobs:
         async for page in self._connection.send_each(calls, **options):
             for job in page.data:
                 yield AsyncJobHandle(self._connection, job)
+
+    async def act(
+        self,
+        action: BulkAction,
+        jobs: Sequence[AsyncJobHandle | str],
+        **options: Unpack[CallOptions],
+    ) -> Sequence[JobActionResult]:
+        ids = [job if isinstance(job, str) else job.id for job in jobs]
+        return (await self._connection.send(job_calls.act_on_all(ids, action), **options)).data
 
 
 async def wait_all(

@@ -1,12 +1,12 @@
 """The calls that concern jobs."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 from mlp_client.calls import Call, Calls, nothing, record
 from mlp_client.pictures import Picture, PictureFormat, picture
-from mlp_client.records import Epoch, Job, JobPreview, Record
+from mlp_client.records import Epoch, Job, JobActionResult, JobPreview, Record
 from mlp_client.spec_json import spec_json
 
 PAGE_SIZE = 100
@@ -15,6 +15,7 @@ OUTAGE_SECONDS = 60.0
 Action: TypeAlias = Literal["cancel", "pause", "resume"]
 
 
+BulkAction: TypeAlias = Literal["cancel", "pause", "resume", "delete"]
 Sort: TypeAlias = Literal["-created", "created", "-best", "best", "name", "-name"]
 
 
@@ -24,6 +25,12 @@ class JobPage(Record):
     data: list[Job]
     has_more: bool
     last_id: str | None
+
+
+class ActionResults(Record):
+    """What became of each of several jobs."""
+
+    data: list[JobActionResult]
 
 
 class Epochs(Record):
@@ -60,6 +67,16 @@ def poll(job: str) -> Call[Job]:
 
 def act(job: str, action: Action) -> Call[Job]:
     return Call("POST", f"{path_of(job)}/{action}", record(Job))
+
+
+def act_on_all(jobs: Sequence[str], action: BulkAction) -> Call[ActionResults]:
+    body = {"json": {"action": action, "jobs": list(jobs)}}
+    return Call("POST", "/v1/jobs/actions", record(ActionResults), body)
+
+
+def label(job: str, labels: Mapping[str, Any]) -> Call[Job]:
+    given = {name: value for name, value in labels.items() if value is not None}
+    return Call("PATCH", path_of(job), record(Job), {"json": given})
 
 
 def delete(job: str) -> Call[None]:

@@ -57,6 +57,25 @@ Label = Annotated[str, Printable, StringConstraints(min_length=1, max_length=64)
 Note = Annotated[str, Printable, StringConstraints(max_length=512)]
 
 
+MAX_TAGS, MAX_NOTES = 16, 16
+
+
+class JobLabels(BaseModel):
+    """The fields of a spec that can be changed later, because no training depends on them."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    name: Name | None = Field(None, description="The new name; null for none.")
+    tags: list[Label] | None = Field(
+        None, max_length=MAX_TAGS, description="The new tags, all of them; null for none."
+    )
+    metadata: dict[Label, Note | None] | None = Field(
+        None,
+        max_length=2 * MAX_NOTES,
+        description="Notes to set, by key, and with null those to remove; null removes all.",
+    )
+
+
 class Sgd(BaseModel):
     """Mini-batch stochastic gradient descent, with PyTorch's formulas."""
 
@@ -176,8 +195,10 @@ class Spec(BaseModel):
         None, description="Preset that supplies the fields which are not given."
     )
     name: Name = Field("", description="Name for people; it appears in lists and pictures.")
-    tags: list[Label] = Field([], max_length=16, description="Labels of your own.")
-    metadata: dict[Label, Note] = Field({}, max_length=16, description="Notes of your own, by key.")
+    tags: list[Label] = Field([], max_length=MAX_TAGS, description="Labels of your own.")
+    metadata: dict[Label, Note] = Field(
+        {}, max_length=MAX_NOTES, description="Notes of your own, by key."
+    )
     dataset: Label = Field("mnist", description="Data set to train and test on.")
     hidden: list[Annotated[int, Field(ge=1, le=2**31), WHOLE]] = Field(
         [128],

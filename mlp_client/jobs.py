@@ -1,14 +1,14 @@
 """Jobs: submit them, find them, wait for them."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Unpack, overload
 
 from mlp_client import job_calls, watch
 from mlp_client.calls import CallOptions
 from mlp_client.connection import Connection
 from mlp_client.images import Image, Images
-from mlp_client.job_calls import Action, Sort
+from mlp_client.job_calls import Action, BulkAction, Sort
 from mlp_client.job_spec import PresetName
 from mlp_client.job_view import JobView, raise_if_unsuccessful
 from mlp_client.model_calls import PredictionOptions
@@ -16,7 +16,7 @@ from mlp_client.models import Models
 from mlp_client.pictures import Picture, PictureFormat
 from mlp_client.predictions import Prediction
 from mlp_client.progress_display import display
-from mlp_client.records import Epoch, Event, Job, JobPreview
+from mlp_client.records import Epoch, Event, Job, JobActionResult, JobPreview
 from mlp_client.spec_fields import SpecFields
 
 
@@ -145,6 +145,30 @@ class JobHandle(JobView):
         """
         return self._act("resume", options)
 
+    def label(
+        self,
+        name: str | None = None,
+        *,
+        tags: Sequence[str] | None = None,
+        metadata: Mapping[str, str | None] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> "JobHandle":
+        """Change the job's name, tags or notes, in any state. Returns this handle, up to date.
+
+        Args:
+            name: the new name; None keeps the name it has.
+            tags: all tags that the job shall have; None keeps those it has.
+            metadata: notes to set, by key; None in place of a note removes it.
+            options: `timeout` and `max_retries` of the request.
+
+        Raises:
+            RefusedError: a label is too long, or there are too many.
+
+        """
+        labels = {"name": name, "tags": tags, "metadata": metadata}
+        self.data = self._connection.send(job_calls.label(self.id, labels), **options)
+        return self
+
     def delete(self, **options: Unpack[CallOptions]) -> None:
         """Delete the job with its checkpoints and metrics.
 
@@ -259,6 +283,25 @@ class Jobs:
         calls = job_calls.pages(state, limit, q, tag, sort)
         for page in self._connection.send_each(calls, **options):
             yield from (JobHandle(self._connection, job) for job in page.data)
+
+    def act(
+        self,
+        action: BulkAction,
+        jobs: Sequence[JobHandle | str],
+        **options: Unpack[CallOptions],
+    ) -> Sequence[JobActionResult]:
+        """Cancel, pause, resume or delete up to 500 jobs, and return what became of each.
+
+        A job that does not allow the action has a `problem` in its result.
+
+        Args:
+            action: `cancel`, `pause`, `resume` or `delete`.
+            jobs: handles or ids; the `data` of handles is not updated.
+            options: `timeout` and `max_retries` of the request.
+
+        """
+        ids = [job if isinstance(job, str) else job.id for job in jobs]
+        return self._connection.send(job_calls.act_on_all(ids, action), **options).data
 
 
 def wait_all(

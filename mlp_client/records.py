@@ -327,17 +327,32 @@ class Problem(SparseRecord):
     code: str = Field(description="Machine-readable code, for example `job-not-found`.")
     reason: str | None = Field(
         None,
+        exclude_if=_is_none,
         description="Why an image can't be read, if `code` is `bad-image`: `blank_image`, "
         "`undecodable_image`, `unsupported_format`, `animated_image`, `too_many_pixels`, "
         "`too_many_bytes`, `too_many_images`, `invalid_base64`, `unusable_array` or "
         "`unknown_sample`.",
     )
     errors: list[ProblemItem] | None = Field(
-        None, description="The values that need a change, if the request had any."
+        None,
+        exclude_if=_is_none,
+        description="The values that need a change, if the request had any.",
     )
     request_id: str | None = Field(
         None,
+        exclude_if=_is_none,
         description="Id of the request, as in the header `Request-Id` and in the service's log.",
+    )
+
+
+class JobActionResult(Record):
+    """What became of one of many jobs: its new state, its deletion or a problem."""
+
+    id: str = Field(description="Id of the job.")
+    state: State | None = Field(None, description="The state that the job is in now.")
+    deleted: bool = Field(False, description="Whether the job is deleted.")
+    problem: Problem | None = Field(
+        None, description="Why nothing has changed; null if the action is done."
     )
 
 

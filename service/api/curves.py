@@ -1,7 +1,9 @@
 """Serves learning curves as pictures, of one job or of several, also while they train."""
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
+import numpy as np
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
@@ -16,10 +18,11 @@ from service.api.jobs import JobId
 from service.api.openapi import binary
 from service.api.validation import QueryParameters
 from service.pictures import curves
-from service.store.jobs import Columns
+from service.store.epoch_arrays import EPOCH_FIELDS, EpochArray
 
 router = APIRouter(prefix="/v1", tags=["pictures"])
 MAX_JOBS = 16
+Columns = Mapping[str, Sequence[float]]
 
 Format = Annotated[Literal["png", "svg"], Path(description="The picture's format.")]
 Theme = Literal["light", "dark"]
@@ -95,12 +98,13 @@ async def _draw(
     jobs = await run_in_threadpool(lambda: [job_record(services.jobs.get(id_)) for id_ in ids])
     # Finished epochs never change, so the number of the last one identifies them all.
     looks = query.width, query.height, query.theme
-    source = (tuple((job.id, _last(job)) for job in jobs), *looks)
+    source = (tuple((job.id, title(job), _last(job)) for job in jobs), *looks)
     if answer := unchanged(request, format, source):
         return answer
 
     def make() -> bytes:
-        columns = [services.jobs.epoch_columns(job.id, _last(job)) for job in jobs]
+        arrays = services.jobs.epoch_arrays(ids)
+        columns = [_columns(arrays.get(job.id), _last(job)) for job in jobs]
         alone = len(jobs) == 1
         return curves.draw(
             [_series(*pair) for pair in zip(jobs, columns, strict=True)],
@@ -118,6 +122,12 @@ async def _draw(
 def _last(job: Job) -> int:
     """Return the number of the last finished epoch."""
     return job.metrics.latest.epoch if job.metrics.latest else 0
+
+
+def _columns(epochs: EpochArray | None, last: int) -> Columns:
+    """Return the epochs up to `last`, by their fields; none of a job deleted meanwhile."""
+    shown = np.empty((0, len(EPOCH_FIELDS))) if epochs is None else epochs[:last]
+    return dict(zip(EPOCH_FIELDS, shown.T.tolist(), strict=True))
 
 
 def _series(job: Job, columns: Columns) -> curves.Series:

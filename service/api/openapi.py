@@ -267,6 +267,14 @@ SUCCESSES = {
         QUEUED_JOB,
         CREATED,
     ),
+    "label_job": Success("The job with its new labels.", FINISHED_JOB),
+    "act_on_jobs": Success(
+        "What became of each job.",
+        {
+            "object": "list",
+            "data": [{"id": JOB_ID, "state": "cancelled", "deleted": False, "problem": None}],
+        },
+    ),
     "preview_job": Success(
         "What would come of the spec: its cost, or what is wrong with it.",
         {

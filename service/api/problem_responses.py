@@ -46,7 +46,7 @@ from service.inference.image_decoding import MAX_IMAGE_BYTES
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = "1"
 AUTHENTICATE = {"WWW-Authenticate": "Bearer"}
-METHODS = ("GET", "HEAD", "POST", "DELETE", "OPTIONS")
+METHODS = ("GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS")
 """The methods that the service supports at some address."""
 
 CODES: dict[type[Exception], str] = {

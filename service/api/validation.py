@@ -12,7 +12,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
 
-from mlp_client.job_spec import AdamW, Augmentation, Sgd, Spec
+from mlp_client.job_spec import AdamW, Augmentation, JobLabels, Sgd, Spec
 from mlp_client.records import ProblemItem
 from service.api import predict_route
 from service.api.predict_schema import ImageInput, PredictRequest
@@ -73,6 +73,9 @@ PREDICT_OWNERS: dict[type[BaseModel], str] = {
     ImageInput: "an input",
 }
 """The same for predictions."""
+LABEL_OWNERS: dict[type[BaseModel], str] = {JobLabels: "the labels of a job"}
+"""The same for labels, the one kind of body that changes something in place."""
+KEEPS_ITS_SPEC = "a job keeps its spec, of which only name, tags and metadata can be changed"
 
 
 # --- Query parameters -----------------------------------------------------------------------------
@@ -141,9 +144,15 @@ def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
 def problem_items(errors: Sequence[Any], route: APIRoute | None) -> list[ProblemItem]:
     """Return pydantic's errors with a pointer and perhaps a hint, and nothing of the input."""
     query_names = list(_query_fields(route)) if route else []
-    predicts = route is not None and predict_route.is_prediction("POST", route.path)
-    owners = PREDICT_OWNERS if predicts else OWNERS
+    owners = _owners_at(route)
     return [_item(error, query_names, owners) for error in errors[:MAX_ITEMS]]
+
+
+def _owners_at(route: APIRoute | None) -> Owners:
+    """Return the models that the body of a route is made of."""
+    if route and predict_route.is_prediction("POST", route.path):
+        return PREDICT_OWNERS
+    return LABEL_OWNERS if route and "PATCH" in (route.methods or ()) else OWNERS
 
 
 def _item(error: Mapping[str, Any], query_names: list[str], owners: Owners) -> ProblemItem:
@@ -243,6 +252,8 @@ def _hint_for_unknown_field(error: Mapping[str, Any], owners: Owners) -> str | N
     name = str(error["loc"][-1])
     if error["loc"][1] == "optimizer" and error["input"] in OPTIMIZERS:
         return "did you mean 'type'?"
+    if owners is LABEL_OWNERS and name in Spec.model_fields:
+        return KEEPS_ITS_SPEC
     fields = {field for model in owners for field in _fields(model)}
     if name in fields:
         return f"it belongs to {_owners(name, owners)}"

@@ -90,6 +90,11 @@ def labels_of(id_: str, spec: Mapping[str, Any], network: str) -> dict[str, str]
     return {"title": title.casefold(), "search": "\n".join([*labels, tags]).casefold()}
 
 
+def network_of(search: str) -> str:
+    """Return the network that a job's labels name, as `labels_of` wrote it."""
+    return search.split("\n")[2]
+
+
 def escaped(text: str) -> str:
     """Return a text as it stands in a pattern of LIKE."""
     for special in "\\%_":

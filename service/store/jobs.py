@@ -3,7 +3,7 @@
 import secrets
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -22,6 +22,7 @@ from service.store.job_list import (
     jobs_statement,
     labels_of,
 )
+from service.store.relabelling import Labels, relabel
 from service.store.snapshots import Snapshot, snapshots_of, start_key
 from service.store.sql.connector import Connector
 from service.store.sql.transaction import Transaction
@@ -54,7 +55,6 @@ DONE: dict[str, tuple[State, ...]] = {
     "pause": (State.PAUSING, State.PAUSED),
     "resume": (State.QUEUED, State.RUNNING),
 }
-Columns = Mapping[str, Sequence[float]]
 
 # `{own}` is the place where a statement is narrowed to the jobs of one owner: see `_narrowed`.
 INSERT = f"""
@@ -83,7 +83,7 @@ SELECT id, state, test_accuracy FROM jobs WHERE number > 0{own} ORDER BY number 
 """
 EPOCHS = """
 SELECT number AS epoch, train_loss, train_accuracy, test_loss, test_accuracy, seconds
-FROM epochs WHERE job = :job AND number > :after AND number <= :last ORDER BY number
+FROM epochs WHERE job = :job AND number > :after ORDER BY number
 """
 EVENTS = """
 SELECT number, type, at, data FROM events WHERE job = :job AND number > :after ORDER BY number
@@ -117,7 +117,6 @@ SELECT key FROM snapshots JOIN jobs ON jobs.number = snapshots.job WHERE jobs.nu
 ) AND snapshots.epoch = CAST(jobs.best ->> 'epoch' AS INTEGER)
 """
 ID = "SELECT id FROM jobs WHERE id = :id{own}"
-MAX_NUMBER = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -239,16 +238,17 @@ class JobStore:
                 raise WrongMove("delete", row["state"], _allowed(state))
             delete_jobs(transaction, [id_])
 
-    def epochs(self, id_: str, after: int = 0, last: int = MAX_NUMBER) -> list[EpochRecord]:
-        """Return the finished epochs with numbers above `after`, up to `last`."""
+    def relabel(self, id_: str, change: Callable[[Labels], Labels]) -> StoredJob:
+        """Give a job the labels that `change` makes of those it has, in any state."""
+        with self._connector.write() as transaction:
+            relabel(transaction, self._lock(transaction, id_), change)
+            return _placed_job(transaction, self._find(transaction, id_))
+
+    def epochs(self, id_: str, after: int = 0) -> list[EpochRecord]:
+        """Return the finished epochs with numbers above `after`."""
         with self._connector.read() as transaction:
             job = self._find(transaction, id_)["number"]
-            return transaction.rows(EPOCHS, job=job, after=after, last=last)
-
-    def epoch_columns(self, id_: str, last: int) -> Columns:
-        """Return the finished epochs up to `last` as columns, named as the fields of `Epoch`."""
-        found = self.epochs(id_, last=last)
-        return {name: [epoch[name] for epoch in found] for name in EPOCH_COLUMNS}
+            return transaction.rows(EPOCHS, job=job, after=after)
 
     def last_epochs(self, ids: Sequence[str]) -> dict[str, int]:
         """Return the number of the last finished epoch, or 0, of each job that exists."""
@@ -362,9 +362,6 @@ def _key_statement(ref: ModelRef) -> str:
     if ref.at == START:
         return LATEST if ref.is_latest else ID
     return SNAPSHOT_KEY_OF_LATEST if ref.is_latest else SNAPSHOT_KEY
-
-
-EPOCH_COLUMNS = ("epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds")
 
 
 def _insert(transaction: Transaction, owner: str | None, job: NewJob) -> Row:

@@ -52,6 +52,8 @@ USES = {
     ("post", "/v1/jobs/preview"): ({"preset": "linear"}, "/v1/jobs/preview"),
     ("get", "/v1/jobs"): (None, "/v1/jobs?limit=5&state=queued&fields=all&sort=-best"),
     ("get", "/v1/jobs/{job}"): (None, "/v1/jobs/{job}"),
+    ("patch", "/v1/jobs/{job}"): ({"name": "new", "metadata": {"a": None}}, "/v1/jobs/{job}"),
+    ("post", "/v1/jobs/actions"): ({"action": "pause", "jobs": ["job_1"]}, "/v1/jobs/actions"),
     ("post", "/v1/jobs/{job}/{action}"): (None, "/v1/jobs/{job}/cancel"),
     ("get", "/v1/jobs/{job}/epochs"): (None, "/v1/jobs/{job}/epochs?after=1"),
     ("get", "/v1/epochs"): (None, "/v1/epochs?jobs={job},unknown"),

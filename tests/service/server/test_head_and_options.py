@@ -103,7 +103,7 @@ def test_a_connection_goes_on_after_head(live: Live) -> None:
         ("/livez", "GET, HEAD, OPTIONS"),
         ("/v1/jobs", "GET, HEAD, POST, OPTIONS"),
         ("/v1/jobs/", "GET, HEAD, POST, OPTIONS"),
-        ("/v1/jobs/x", "GET, HEAD, DELETE, OPTIONS"),
+        ("/v1/jobs/x", "GET, HEAD, PATCH, DELETE, OPTIONS"),
         ("/v1/jobs/x/resume", "POST, OPTIONS"),
         ("/v1/models/latest/predict", "POST, OPTIONS"),
         ("/vendor/vendor.json", "GET, HEAD, OPTIONS"),
@@ -133,4 +133,4 @@ def test_options_of_a_star_is_about_the_whole_service(live: Live) -> None:
         connection.sendall(b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n")
         answer = connection.recv(65536)
     assert answer.startswith(b"HTTP/1.1 204 ")
-    assert b"allow: GET, HEAD, POST, DELETE, OPTIONS\r\n" in answer
+    assert b"allow: GET, HEAD, POST, PATCH, DELETE, OPTIONS\r\n" in answer
