@@ -122,10 +122,15 @@ def _listeners(server: Server) -> list[Figure]:
             heard[name].append(asyncio.run(_listen(server, paths, LISTEN_SECONDS / PARTS)))
     for job in jobs:
         server.act(job, "cancel")
+    one, all_ = [[part.share for part in parts] for parts in heard.values()]
+    name = f"{LISTENERS} listeners to all jobs: processor time, against listeners to one job each"
     return [
-        found
-        for name, parts in heard.items()
-        for found in _heard_figures(f"{LISTENERS} {name}", parts, before, idle)
+        *(
+            found
+            for name, parts in heard.items()
+            for found in _heard_figures(f"{LISTENERS} {name}", parts, before, idle)
+        ),
+        figure(name, ratios(all_, one), "x", at_most=1),
     ]
 
 

@@ -68,6 +68,10 @@ class CheckpointOfJob(Checkpoint):
     """New weights of a job."""
 
     job: JobId
+    kept: bool = Field(
+        description="Whether the network of an epoch was kept since the event before, so that "
+        "`/v1/models/{job}/snapshots` has become longer."
+    )
 
 
 class Nothing(Record):

@@ -10,7 +10,7 @@ from service.api.dependencies import Services
 from service.api.job_records import job_record, progress
 from service.api.public_path import ROOT_PATH
 from service.api.system import system_record
-from service.api.ticks import Tick
+from service.api.ticks import Saved, Tick
 from service.domain.principal import Principal
 from service.store.event_log import JOB_EVENTS, Logged, LoggedEvent
 from service.store.stored_job import StoredJob
@@ -52,7 +52,8 @@ class StreamTexts:
 
     def now(self, tick: Tick) -> bytes:
         """Return how far the jobs are that train, and their checkpoints."""
-        return self._seen(_checkpoint_parts(tick.active)) + self._progress(tick)
+        saved = [Saved(job, kept=job.id in tick.kept) for job in tick.active]
+        return self._seen(_checkpoint_parts(saved)) + self._progress(tick)
 
     def news(self, tick: Tick) -> bytes:
         """Return everything that is new for this listener, which is often nothing."""
@@ -116,11 +117,12 @@ def _type_and_data(event: LoggedEvent, records: dict[str, str]) -> tuple[str, st
     return event.type, _json({"job": event.job, **event.data, "at": event.at.isoformat()})
 
 
-def _checkpoint_parts(jobs: Iterable[StoredJob]) -> list[Part]:
+def _checkpoint_parts(saved: Iterable[Saved]) -> list[Part]:
     return [
-        Part(job.owner, _message("checkpoint", _json({"job": job.id, **vars(job.checkpoint)})))
-        for job in jobs
+        Part(job.owner, _message("checkpoint", _json(values)))
+        for job, kept in saved
         if job.checkpoint
+        for values in [{"job": job.id, **vars(job.checkpoint), "kept": kept}]
     ]
 
 

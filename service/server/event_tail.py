@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 import structlog
 from fastapi.concurrency import run_in_threadpool
 
-from service.api.ticks import Listener, Tick
+from service.api.ticks import Listener, Saved, Tick
 from service.domain.errors import StoreBroken
 from service.domain.principal import Principal
-from service.server.listener_queue import end_now, put_or_end
+from service.server.listener_queue import end_now
 from service.store.event_log import JOB_EVENTS, EventLog, Logged
 from service.store.job_counts import Counts
 from service.store.stored_job import StoredJob
@@ -85,8 +85,8 @@ class EventTail:
     def close(self) -> None:
         """End all streams, because the server is about to stop."""
         self._closed = True
-        for listener in self._listeners:
-            end_now(listener.queue)
+        for listener in list(self._listeners):
+            self._end(listener)
         if self._task:
             self._task.cancel()
 
@@ -96,13 +96,27 @@ class EventTail:
                 await asyncio.sleep(POLL_SECONDS)
             try:
                 await self._end_invalid()
-                self._latest = await run_in_threadpool(self._next, self._latest)
+                before = self._latest
+                self._latest = await run_in_threadpool(self._next, before)
             except Exception as exc:  # try again, also if the database fails
                 logger.warning("event_tail_failed", error=repr(exc))
                 await asyncio.sleep(POLL_SECONDS)
             else:
-                for listener in self._listeners:
-                    put_or_end(listener.queue, self._latest)
+                self._publish(before, self._latest)
+
+    def _publish(self, before: Tick, tick: Tick) -> None:
+        if not tick.is_news_after(before):
+            return
+        for listener in list(self._listeners):
+            if listener.queue.full():
+                self._end(listener)
+            else:
+                listener.queue.put_nowait(tick)
+
+    def _end(self, listener: Listener) -> None:
+        """End a stream, whose listener does not get what is queued."""
+        end_now(listener.queue)
+        self.leave(listener)
 
     async def _end_invalid(self) -> None:
         """End the streams of keys that are no longer valid, or can't be looked up."""
@@ -112,13 +126,13 @@ class EventTail:
             except StoreBroken:  # the client reconnects, and gets 503 until the store works again
                 valid = False
             if not valid:
-                end_now(listener.queue)
-                self.leave(listener)
+                self._end(listener)
 
     def _first(self) -> Tick:
         cursor = self._log.newest()
         nothing, active = self._log.news(cursor, 0)
-        return Tick(nothing, cursor, active, [], self._count(), self._checked())
+        kept = self._log.newest_kept([job.id for job in active])
+        return Tick(nothing, cursor, active, [], kept, self._count(), self._checked())
 
     def _next(self, before: Tick) -> Tick:
         """Look at the store, in a thread."""
@@ -126,12 +140,15 @@ class EventTail:
         pings = time.monotonic() >= self._next_ping
         if pings:
             self._next_ping = time.monotonic() + PING_SECONDS
+        saved = _saved(before, logged, active)
+        kept = {**before.kept, **self._log.newest_kept([job.id for job in saved])}
         is_counted = any(event.type in COUNTED for event in logged.events)
         return Tick(
             logged,
             logged.events[-1].seq if logged.events else before.cursor,
             active,
-            _saved(before, logged, active),
+            [Saved(job, kept.get(job.id) != before.kept.get(job.id)) for job in saved],
+            {job.id: kept[job.id] for job in active if job.id in kept},
             self._count() if is_counted else before.counts,
             self._checked() if pings else before.checks,
             pings,

@@ -40,6 +40,10 @@ SELECT {JOB_COLUMNS}, CASE WHEN state = 'queued' THEN (
 ACTIVE = f"""
 SELECT {JOB_COLUMNS} FROM jobs WHERE state IN ({states(WITH_WORKER)}) ORDER BY number
 """  # noqa: S608
+NEWEST_KEPT = """
+SELECT jobs.id, max(snapshots.epoch) AS epoch
+FROM jobs JOIN snapshots ON snapshots.job = jobs.number WHERE jobs.id IN ({ids}) GROUP BY jobs.id
+"""
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,15 @@ class EventLog:
             logged = _between(transaction, after, 2**62, most)
             active = [stored_job(row) for row in transaction.rows(ACTIVE)]
         return logged, active
+
+    def newest_kept(self, ids: Collection[str]) -> dict[str, int]:
+        """Return the newest epoch whose network is kept, for those jobs that have any."""
+        if not ids:
+            return {}
+        listed, parameters = in_list("id", ids)
+        with self._connector.read() as transaction:
+            rows = transaction.rows(NEWEST_KEPT.replace("{ids}", listed), **parameters)
+        return {row["id"]: row["epoch"] for row in rows}
 
 
 def _between(transaction: Transaction, after: int, until: int, most: int) -> Logged:

@@ -49,11 +49,10 @@ class StreamListener:
     def wait_for(self, kind: str, **values: Any) -> dict[str, Any]:
         """Wait for an event of a kind with these values; return its data."""
 
-        def look() -> dict[str, Any] | None:
-            fitting = (it for it in self.of(kind) if {**it, **values} == it)
-            return next(fitting, None)
+        def look() -> list[dict[str, Any]]:
+            return [it for it in self.of(kind) if {**it, **values} == it]
 
-        return eventually(look, f"{kind} with {values}", 20) or {}
+        return eventually(look, f"{kind} with {values}", 20)[0]
 
     def end(self) -> None:
         assert self.ended.wait(20), self.messages[-3:]

@@ -15,12 +15,13 @@ from service.server import event_tail
 from service.server.event_tail import EventTail
 from service.store.api_keys import ApiKeyStore
 from service.store.event_log import EventLog
+from service.store.snapshots import NewSnapshot
 from service.store.transitions import record_change
 from tests.conftest import submit
 from tests.service.api.test_hostile_bodies import check_problem
 from tests.service.server.test_auth import bearer
 from tests.support.job_records import in_state, saved
-from tests.support.live_service import Live, claimed, fail, record, succeed
+from tests.support.live_service import Live, claimed, epoch, fail, record, succeed
 from tests.support.server_process import eventually
 from tests.support.stream_listener import StreamListener
 
@@ -125,7 +126,7 @@ def test_new_weights_are_announced_also_the_last_ones(live: Live, listener: Stre
     job = submit(live.jobs, epochs=50)
     attempt = claimed(live.database)
     attempt.commit(saved(attempt, 0, 7), [])
-    expected = {"job": job, "epochs_done": 0, "batches_done": 7, "sha256": "0" * 64}
+    expected = {"job": job, "epochs_done": 0, "batches_done": 7, "sha256": "0" * 64, "kept": False}
     assert listener.wait_for("checkpoint") == expected
     time.sleep(2 * event_tail.POLL_SECONDS)
     attempt.end({"running": "succeeded"}, ("epochs_done", "…"), saved(attempt, 50))  # type: ignore[dict-item]  # as text
@@ -133,6 +134,20 @@ def test_new_weights_are_announced_also_the_last_ones(live: Live, listener: Stre
         "epochs_done": 50, "batches_done": 0
     }  # fmt: skip
     assert len(listener.of("checkpoint")) == 2
+
+
+def test_a_checkpoint_says_whether_the_network_of_an_epoch_was_kept(
+    live: Live, listener: StreamListener
+) -> None:
+    submit(live.jobs, epochs=50)
+    attempt = claimed(live.database)
+    attempt.commit(saved(attempt, 0, 7), [])
+    assert listener.wait_for("checkpoint", batches_done=7)["kept"] is False
+    kept = NewSnapshot(epoch(1), planned=True, file=saved(attempt, 1))
+    attempt.commit(saved(attempt, 1, 8), [epoch(1)], [kept])
+    assert listener.wait_for("checkpoint", batches_done=8)["kept"] is True
+    attempt.commit(saved(attempt, 1, 9), [])
+    assert listener.wait_for("checkpoint", batches_done=9)["kept"] is False
 
 
 def test_who_comes_while_a_job_trains_learns_how_far_it_is(live: Live) -> None:
