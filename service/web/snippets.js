@@ -92,10 +92,10 @@ export function Snippets({ request }) {
       ${
         /** @type {(keyof typeof FORMS)[]} */ (Object.keys(FORMS)).map(
           (name) =>
-            html`<button class="small" aria-pressed=${name === form} onClick=${() => setForm(name)}>${name}</button>`,
+            html`<button type="button" class="small" aria-pressed=${name === form} onClick=${() => setForm(name)}>${name}</button>`,
         )
       }
-      <button class="small push" onClick=${() => copyAndSay(text)}>Copy</button>
+      <button type="button" class="small push" onClick=${() => copyAndSay(text)}>Copy</button>
     </div>
     <pre tabindex="0" aria-label=${`The request for ${form}`}>${text}</pre>
   </div>`;
@@ -110,7 +110,7 @@ export function CopyAs({ request }) {
   return html`${
     /** @type {const} */ (["curl", "Python"]).map(
       (name) =>
-        html`<button disabled=${!request} onClick=${() => request && copyAndSay(FORMS[name](request))}>Copy as ${name}</button>`,
+        html`<button type="button" disabled=${!request} onClick=${() => request && copyAndSay(FORMS[name](request))}>Copy as ${name}</button>`,
     )
   }`;
 }

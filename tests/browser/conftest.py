@@ -32,8 +32,7 @@ def server(tmp_path: Path, datasets_dir: Path) -> Iterator[Server]:
     """A service without jobs."""
     running = Server(tmp_path / "data", datasets_dir).start()
     yield running
-    if running.exit_code is None:
-        running.terminate()
+    running.stop()
 
 
 @pytest.fixture

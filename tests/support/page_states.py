@@ -207,7 +207,7 @@ class Sites:
 
     def stop(self) -> None:
         for server in self._servers.values():
-            server.terminate()
+            server.stop()
 
     def url(self, state: PageState) -> str:
         return self._servers[state.site].url
