@@ -1,10 +1,10 @@
 /**
  * Mistakes: which digits the network confuses, how often, and the pictures on which it does.
  *
- * @import { Signal } from "@preact/signals"
+ * @import { ReadonlySignal, Signal } from "@preact/signals"
  * @import { Job } from "./records.js"
  */
-import { computed, signal } from "@preact/signals";
+import { computed, effect, signal } from "@preact/signals";
 import { addressedSignal } from "./address.js";
 import { get } from "./api.js";
 import { html, useStyles } from "./html.js";
@@ -13,7 +13,8 @@ import { Sheet, samplesOf } from "./samples.js";
 import * as state from "./state.js";
 import { chance, percent, title } from "./words.js";
 
-const LIMIT = 60;
+const PAGE = 60;
+const MOST = 400;
 /** While a job trains, each checkpoint has other mistakes; they need not be counted each time. */
 const PAUSE_MS = 1000;
 const DIGITS = Array.from({ length: 10 }, (_, digit) => digit);
@@ -23,10 +24,12 @@ const DIGITS = Array.from({ length: 10 }, (_, digit) => digit);
  * @property {number} rows
  * @property {number} loss
  * @property {number} accuracy
+ * @property {number} mistakes
  * @property {number[][]} confusion rows are true digits, columns what the network says
  * @property {{label: number, precision: number | null, recall: number | null, f1: number | null, rows: number}[]} classes
  *
  * @typedef {{index: number, label: number, predicted: number, probability: number}} Mistake
+ * @typedef {{data: Mistake[], total: number}} Mistakes
  */
 
 /** The cell whose pictures are shown: the true digit and what the network says, such as "4-9". @type {Signal<string | null>} */
@@ -34,6 +37,15 @@ const cell = signal(null);
 addressedSignal("cell", cell, null, (text) => (/^\d-\d$/.test(text) ? text : null));
 /** @typedef {"all" | "first" | "second"} Readers @type {Signal<Readers>} */
 const readers = signal("all");
+const leading = computed(() => state.lead.value?.id);
+/** How many pictures are shown. */
+const limit = signal(PAGE);
+effect(() => {
+  cell.value; // another question begins with its surest pictures
+  readers.value;
+  leading.value;
+  limit.value = PAGE;
+});
 
 const isShown = computed(() => state.tab.value === "mistakes");
 const isThere = computed(
@@ -46,7 +58,7 @@ const network = computed(() => {
   const [ref, key] = [state.ref.value, state.weightsKey.value];
   return isShown.value && isThere.value && ref && key ? { ref, key } : null;
 });
-/** @type {import("@preact/signals").ReadonlySignal<(Evaluation & {ref: string}) | null>} */
+/** @type {ReadonlySignal<(Evaluation & {ref: string}) | null>} */
 const evaluation = newestOf(
   network,
   ({ key }) => key,
@@ -64,24 +76,24 @@ const question = computed(() => {
   const { ref, key } = network.value;
   const [label, predicted] = cell.value?.split("-") ?? [];
   const where = cell.value ? `&label=${label}&predicted=${predicted}` : "";
-  if (!rival.value || readers.value === "all")
-    return { key, path: `${ref}/mistakes?limit=${LIMIT}${where}` };
+  const query = `limit=${limit.value}${where}`;
+  if (!rival.value || readers.value === "all") return { key, path: `${ref}/mistakes?${query}` };
   // What only one of two networks reads is a mistake of the other one.
   const [wrong, right] = readers.value === "first" ? [rival.value, ref] : [ref, rival.value];
-  return { key, path: `${wrong}/mistakes?limit=${LIMIT}&unlike=${right}${where}` };
+  return { key, path: `${wrong}/mistakes?${query}&unlike=${right}` };
 });
-/** @type {import("@preact/signals").ReadonlySignal<Mistake[] | null>} */
+/** @type {ReadonlySignal<Mistakes | null>} */
 const mistakes = newestOf(
   question,
   ({ key, path }) => `${key} ${path}`,
-  async ({ path }) => (await get(`/v1/models/${path}`)).data,
+  ({ path }) => get(`/v1/models/${path}`),
   PAUSE_MS,
 );
 const pictures = samplesOf(
   computed(() => {
     if (!mistakes.value) return null;
     const dataset = state.lead.value?.spec.dataset ?? "mnist";
-    return { dataset, split: "test", indices: mistakes.value.map(({ index }) => index) };
+    return { dataset, split: "test", indices: mistakes.value.data.map(({ index }) => index) };
   }),
 );
 
@@ -161,8 +173,9 @@ function ReaderSwitch({ first, second }) {
 function Pictures() {
   const [found, shown] = [mistakes.value, pictures.value];
   if (!found || !shown) return html`<p class="hush">Looking for its mistakes…</p>`;
-  if (!found.length) return html`<p class="hush">There are none.</p>`;
-  const byIndex = new Map(found.map((each) => [each.index, each]));
+  const { data, total } = found;
+  if (!total) return html`<p class="hush">There are none.</p>`;
+  const byIndex = new Map(data.map((each) => [each.index, each]));
   const of = (/** @type {number} */ index) => byIndex.get(index);
   const label = (/** @type {number} */ index) =>
     `Test digit ${index}: a ${of(index)?.label}, read as ${of(index)?.predicted}`;
@@ -172,7 +185,9 @@ function Pictures() {
       mistake && html`${mistake.label} → ${mistake.predicted}<br />${chance(mistake.probability)}`
     );
   };
-  return html`<${Sheet} samples=${shown} label=${label} caption=${caption} />`;
+  const isMore = data.length < total && limit.value < MOST;
+  return html`<${Sheet} samples=${shown} label=${label} caption=${caption} />
+    <p class="caption">${data.length} of ${total}${isMore && html` <button class="small" onClick=${() => (limit.value = Math.min(MOST, limit.value + PAGE))}>More</button>`}</p>`;
 }
 
 /** @param {{ found: Evaluation }} props */
@@ -189,10 +204,9 @@ export function Mistakes() {
   const found = evaluation.value;
   if (!found) return html`<p class="hush">Reading the 10 000 test digits…</p>`;
   const [first, second] = state.chosen.value;
-  const wrong = Math.round((1 - found.accuracy) * found.rows);
   return html`<section class="mistakes" aria-label="Mistakes">
     <div class=${found.ref === network.value?.ref ? "" : "old"}>
-      <p class="summary"><b>${wrong}</b> of ${found.rows} test digits are read wrongly. <span class="hush">Accuracy ${percent(found.accuracy)}, loss ${found.loss.toFixed(4)}.</span></p>
+      <p class="summary"><b>${found.mistakes}</b> of ${found.rows} test digits are read wrongly. <span class="hush">Accuracy ${percent(found.accuracy)}, loss ${found.loss.toFixed(4)}.</span></p>
       <${Confusion} found=${found} />
       <${Classes} found=${found} />
     </div>
