@@ -6,9 +6,10 @@ from mlp_client import images, model_calls, npy
 from mlp_client.async_connection import AsyncConnection
 from mlp_client.calls import CallOptions
 from mlp_client.documented_like import documented_like
+from mlp_client.evaluations import Evaluation, Mistakes
 from mlp_client.images import Image, Images
-from mlp_client.model_calls import Normalize, WeightsFormat
-from mlp_client.models import Models, prediction_options
+from mlp_client.model_calls import Normalize, Split, WeightsFormat
+from mlp_client.models import Models, mistake_choice, prediction_options
 from mlp_client.npy import ArraySource, Probabilities
 from mlp_client.pictures import Picture, PictureFormat
 from mlp_client.predictions import Prediction
@@ -90,6 +91,25 @@ class AsyncModels:
         self, ref: str = "latest", **options: Unpack[CallOptions]
     ) -> list[Snapshot]:
         return await self._connection.send(model_calls.snapshots(ref), **options)
+
+    async def evaluation(
+        self, ref: str = "latest", split: Split = "test", **options: Unpack[CallOptions]
+    ) -> Evaluation:
+        return await self._connection.send(model_calls.evaluation(ref, split), **options)
+
+    async def mistakes(
+        self,
+        ref: str = "latest",
+        split: Split = "test",
+        label: int | None = None,
+        predicted: int | None = None,
+        unlike: str | None = None,
+        limit: int = 60,
+        after: int | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Mistakes:
+        chosen = mistake_choice(split, label, predicted, unlike, limit, after)
+        return await self._connection.send(model_calls.mistakes(ref, chosen), **options)
 
     async def weights(
         self,

@@ -10,6 +10,7 @@ import httpx2
 from mlp_client import npy
 from mlp_client.calls import Call, CallOptions, Calls, body
 from mlp_client.errors import ApiError
+from mlp_client.evaluations import Evaluation, Mistakes
 from mlp_client.image_parts import ImagePart
 from mlp_client.npy import Probabilities
 from mlp_client.pictures import Picture, PictureFormat, picture
@@ -18,6 +19,7 @@ from mlp_client.records import Snapshot, Snapshots
 
 Normalize = Literal["auto", "always", "never"]
 """Whether images are converted to MNIST's form: if necessary, in any case, or not at all."""
+Split = Literal["train", "test"]
 WeightsFormat = Literal["safetensors", "npz", "json"]
 BAD_IMAGE = "bad-image"
 """The code of the problem that a single image can't be read."""
@@ -93,6 +95,22 @@ def snapshots(ref: str) -> Call[list[Snapshot]]:
         return Snapshots.model_validate_json(response.content).data
 
     return Call("GET", f"/v1/models/{ref}/snapshots", parse)
+
+
+def evaluation(ref: str, split: Split) -> Call[Evaluation]:
+    def parse(response: httpx2.Response) -> Evaluation:
+        return Evaluation.model_validate_json(response.content)
+
+    path = f"/v1/models/{ref}/evaluation.json"
+    return Call("GET", path, parse, {"params": {"split": split}})
+
+
+def mistakes(ref: str, chosen: dict[str, Any]) -> Call[Mistakes]:
+    def parse(response: httpx2.Response) -> Mistakes:
+        return Mistakes.model_validate_json(response.content)
+
+    params = {name: value for name, value in chosen.items() if value is not None}
+    return Call("GET", f"/v1/models/{ref}/mistakes", parse, {"params": params})
 
 
 def weights(ref: str, format: WeightsFormat) -> Call[bytes]:

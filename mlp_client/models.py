@@ -5,8 +5,9 @@ from typing import Any, Unpack, overload
 from mlp_client import images, model_calls, npy
 from mlp_client.calls import CallOptions
 from mlp_client.connection import Connection
+from mlp_client.evaluations import Evaluation, Mistakes
 from mlp_client.images import Image, Images
-from mlp_client.model_calls import Normalize, WeightsFormat
+from mlp_client.model_calls import Normalize, Split, WeightsFormat
 from mlp_client.npy import ArraySource, Probabilities
 from mlp_client.pictures import Picture, PictureFormat
 from mlp_client.predictions import Prediction
@@ -157,6 +158,46 @@ class Models:
         """
         return self._connection.send(model_calls.snapshots(ref), **options)
 
+    def evaluation(
+        self, ref: str = "latest", split: Split = "test", **options: Unpack[CallOptions]
+    ) -> Evaluation:
+        """Return what a network says about all images of its data set, counted.
+
+        Args:
+            ref: which network.
+            split: the training or the test set.
+            options: `timeout` and `max_retries` of the request.
+
+        """
+        return self._connection.send(model_calls.evaluation(ref, split), **options)
+
+    def mistakes(
+        self,
+        ref: str = "latest",
+        split: Split = "test",
+        label: int | None = None,
+        predicted: int | None = None,
+        unlike: str | None = None,
+        limit: int = 60,
+        after: int | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Mistakes:
+        """Return images that a network misreads, the surest mistakes first.
+
+        Args:
+            ref: which network.
+            split: the training or the test set.
+            label: only images of this class.
+            predicted: only images that the network reads as this class.
+            unlike: only images that this other network reads.
+            limit: the highest number of mistakes.
+            after: the index of the last mistake of the page before.
+            options: `timeout` and `max_retries` of the request.
+
+        """
+        chosen = mistake_choice(split, label, predicted, unlike, limit, after)
+        return self._connection.send(model_calls.mistakes(ref, chosen), **options)
+
     def weights(
         self,
         ref: str = "latest",
@@ -195,3 +236,16 @@ class Models:
 def prediction_options(top_k: int, normalize: Normalize, return_pixels: bool) -> dict[str, Any]:
     """Return the options of a prediction as the server reads them."""
     return {"top_k": top_k, "normalize": normalize, "return_pixels": return_pixels}
+
+
+def mistake_choice(
+    split: Split,
+    label: int | None,
+    predicted: int | None,
+    unlike: str | None,
+    limit: int,
+    after: int | None,
+) -> dict[str, Any]:
+    """Return which mistakes are wanted, as the server reads it."""
+    wanted = {"label": label, "predicted": predicted, "unlike": unlike}
+    return {"split": split, "limit": limit, "after": after, **wanted}

@@ -15,7 +15,7 @@ from mlp_core.fast.single_rows import predict_single_rows
 from mlp_core.idx import read_idx
 from mlp_core.initializers import INITIALIZATIONS
 from mlp_core.metrics import Score, evaluate
-from mlp_core.network import Network, predict_probabilities
+from mlp_core.network import Network, predict_logits, predict_probabilities
 from mlp_core.progress import Epoch, Progress
 from mlp_core.recipe import Recipe
 from mlp_core.schedules import SCHEDULES
@@ -48,6 +48,7 @@ __all__ = [
     "evaluate",
     "initial_network",
     "lay_out",
+    "predict_logits",
     "predict_probabilities",
     "predict_single_rows",
     "read_idx",

@@ -173,11 +173,21 @@ def predict_probabilities(network: Network, X: Matrix) -> Matrix:
         ShapeError: X is not float32, or its width is not the network's number of inputs.
 
     """
+    probabilities = predict_logits(network, X)
+    softmax(probabilities)
+    return np.ascontiguousarray(probabilities)
+
+
+def predict_logits(network: Network, X: Matrix) -> Matrix:
+    """Return the logits (n, classes) of each class for each row of X (n, n_in).
+
+    Raises:
+        ShapeError: X is not float32, or its width is not the network's number of inputs.
+
+    """
     n_in = network.sizes[0]
     if X.ndim != 2 or X.shape[1] != n_in or X.dtype != np.float32:
         raise ShapeError("X", f"float32 (n, {n_in})", f"{X.dtype} {X.shape}")
     outputs = empty_outputs(network.sizes, len(X))
     forward(network, X, outputs)
-    probabilities = outputs[-1]
-    softmax(probabilities)
-    return np.ascontiguousarray(probabilities)
+    return outputs[-1]

@@ -17,6 +17,7 @@ from service.api import (
     datasets,
     docs,
     epoch_columns,
+    evaluation,
     events,
     health,
     job_actions,
@@ -25,6 +26,7 @@ from service.api import (
     job_preview,
     jobs,
     layer_arrays,
+    mistakes,
     openapi,
     page,
     predict,
@@ -42,6 +44,7 @@ from service.api.validation import refuse_repeated
 from service.api.web_files import WebFiles
 from service.domain.cost import Limits
 from service.domain.errors import StoreBroken
+from service.inference.evaluate import Evaluations
 from service.inference.model_cache import ModelCache
 from service.logs import LogOutput
 from service.server import stack
@@ -91,6 +94,8 @@ ROUTERS = (
     weights,
     predict,
     snapshots,
+    evaluation,
+    mistakes,
     datasets,
     page,
     docs,
@@ -135,6 +140,7 @@ class Components:
             jobs=self.jobs,
             models=ModelCache(self.jobs, CheckpointStore(artifacts), datasets),
             datasets=datasets,
+            evaluations=Evaluations(),
             limits=_limits(settings),
             event_feed=self.event_feed,
             event_tail=self.event_tail,

@@ -10,6 +10,7 @@ from starlette.types import Scope
 from service.api.ticks import Listener
 from service.domain.cost import Limits
 from service.domain.principal import Principal
+from service.inference.evaluate import Evaluations
 from service.inference.model_cache import ModelCache
 from service.store.datasets import DatasetStore
 from service.store.event_log import EventLog
@@ -50,6 +51,8 @@ class Services:
     jobs: JobStore
     models: ModelCache
     datasets: DatasetStore
+    evaluations: Evaluations
+    """What networks said about whole sets; reached with a network that the client may see."""
     limits: Limits
     event_feed: EventFeed
     event_tail: EventTail

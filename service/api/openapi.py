@@ -261,6 +261,13 @@ class Success(NamedTuple):
     headers: Mapping[str, Any] = {}
 
 
+ASKED = {
+    "model": JOB_ID,
+    "epochs_done": 12,
+    "checkpoint_sha256": SHA256,
+    "dataset": "mnist",
+    "split": "test",
+}
 SUCCESSES = {
     "create_job": Success(
         "The job, with its spec resolved to all fields, its cost and its place in the queue.",
@@ -302,6 +309,59 @@ SUCCESSES = {
     "act_on_job": Success("The job in its new state.", CANCELLED_JOB),
     "list_epochs": Success(
         "The finished epochs.", {"object": "list", "data": [FIRST_EPOCH, LAST_EPOCH]}
+    ),
+    "get_evaluation": Success(
+        "The figures, or the confusion matrix.",
+        {
+            "object": "evaluation",
+            **ASKED,
+            "rows": 10000,
+            "loss": 0.0787,
+            "accuracy": 0.9769,
+            "majority_accuracy": 0.1135,
+            "mistakes": 231,
+            "confusion": [[970, 10], [12, 1123]],
+            "classes": [
+                {
+                    "label": 0,
+                    "name": "0",
+                    "rows": 980,
+                    "predicted": 982,
+                    "precision": 0.9878,
+                    "recall": 0.9898,
+                    "f1": 0.9888,
+                }
+            ],
+            "calibration": {
+                "ece": 0.0041,
+                "bins": [
+                    {"from": 0.9, "to": 1.0, "rows": 9355, "confidence": 0.994, "accuracy": 0.993}
+                ],
+            },
+        },
+        NETWORK,
+    ),
+    "list_mistakes": Success(
+        "The mistakes, the surest first.",
+        {
+            "object": "list",
+            **ASKED,
+            "data": [
+                {
+                    "index": 2654,
+                    "label": 6,
+                    "predicted": 1,
+                    "probability": 0.9987,
+                    "second": 6,
+                    "unlike": None,
+                }
+            ],
+            "total": 231,
+            "unlike": None,
+            "reverse_total": None,
+            "has_more": True,
+        },
+        NETWORK,
     ),
     "list_snapshots": Success(
         "The epochs that can be named.",

@@ -176,7 +176,7 @@ class NetworkDiverged(Refused):
     def __init__(self, job: str) -> None:
         self.job = job
         super().__init__(
-            f"The network of job {job} has diverged: its outputs for this image are not finite. "
+            f"The network of job {job} has diverged: its outputs are not finite for all images. "
             "A lower learning_rate usually helps."
         )
 

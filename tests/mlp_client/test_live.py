@@ -36,6 +36,19 @@ def test_the_blocking_client_does_all_that_it_can(server: Server) -> None:
         assert client.models.picture().startswith(b"\x89PNG")
         assert client.contact_sheet(limit=5).startswith(b"\x89PNG")
         assert len(client.models.weights(format="npz")) > 1000
+        kept = client.models.snapshots(job.id)
+        assert [it.epoch for it in kept] == [0, 1, 2]
+        first = f"{job.id}@1"
+        earlier, later = (client.models.evaluation(ref) for ref in (first, job.id))
+        assert (earlier.epochs_done, later.epochs_done) == (1, 2)
+        assert earlier.accuracy == pytest.approx(kept[1].test_accuracy, abs=1e-4)
+        won = client.models.mistakes(first, unlike=job.id, limit=5)
+        assert won.total - (won.reverse_total or 0) == earlier.mistakes - later.mistakes
+        assert won.data[0].unlike is not None
+        assert won.data[0].unlike.predicted == won.data[0].label
+        many = np.array(pixels_of(client, 3) * 400, np.uint8)
+        first_labels = [it.label for it in client.models.predict_array(many, first)]
+        assert first_labels == client.models.probabilities(many, first).argmax(axis=1).tolist()
         job.delete()
         assert list(client.jobs.list()) == []
 
@@ -66,6 +79,11 @@ def test_the_asynchronous_client_does_the_same(server: Server) -> None:
             assert (await client.models.picture()).startswith(b"\x89PNG")
             assert (await client.contact_sheet(limit=5)).startswith(b"\x89PNG")
             assert len(await client.models.weights(format="npz")) > 1000
+            assert [it.epoch for it in await client.models.snapshots(job.id)] == [0, 1, 2]
+            evaluation = await client.models.evaluation(f"{job.id}@best")
+            mistakes = await client.models.mistakes(f"{job.id}@best", label=9)
+            recalled = evaluation.classes[9].recall or 0.0
+            assert mistakes.total == round((1 - recalled) * evaluation.classes[9].rows)
             assert "linear" in [preset.name for preset in await client.presets()]
             await job.delete()
             assert (await others[0].refresh()).state == "succeeded"
