@@ -3,7 +3,7 @@
 import re
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -77,10 +77,13 @@ class Operation:
             return "read"
         return "predict" if self.template.endswith(("/predict", "/predict.npy")) else "train"
 
-    def send(self, client: Any, job: str, key: str | None) -> Any:
+    def send(
+        self, client: Any, job: str, key: str | None, more: Mapping[str, str] | None = None
+    ) -> Any:
+        """Send it with a key, or with none but with other headers."""
         values = {name: self._value(name, job) for name in self.parameters}
         query = {n: v for n, v in values.items() if self.parameters[n]["in"] == "query"}
-        headers = {"Request-Id": "same"}  # so that answers can be compared
+        headers = {"Request-Id": "same", **(more or {})}  # so that answers can be compared
         headers |= {"Authorization": f"Bearer {key}"} if key else {}
         path = self.template.format(**values)
         if self.template in ENDLESS:
@@ -128,6 +131,7 @@ class SharedService:
     """Keys that must not work, by what is wrong with them."""
     trained: dict[str | None, str]
     """A job that has succeeded, by owner; the one without an owner succeeded last."""
+    data_dir: Path
 
     def jobs_of(self, owner: str | None) -> JobStore:
         return self.jobs.seen_by(owner, everything=owner is None)
@@ -151,7 +155,7 @@ def shared_service(data_dir: Path, datasets_dir: Path) -> Iterator[SharedService
     app = create_app(settings(data_dir, datasets_dir))
     with TestClient(app, base_url=URL, raise_server_exceptions=False) as client:
         jobs = JobStore(database)
-        yield SharedService(client, jobs, keys, created, refused_keys(keys), trained)
+        yield SharedService(client, jobs, keys, created, refused_keys(keys), trained, data_dir)
     database.close()
 
 

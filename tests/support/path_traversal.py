@@ -78,6 +78,8 @@ ADDRESSES = (
     ("GET", "/v1/datasets/mnist/{}/0.json"),
     ("GET", "/problems/{}"),
     ("GET", "/vendor/{}"),
+    ("GET", "/web/{}"),
+    ("GET", "/web/0123456789abcdef/{}"),
     ("GET", "/vendor/swagger-ui-dist/{}"),
     ("GET", "/{}"),
 )
