@@ -59,8 +59,8 @@ def new_page(context: "BrowserContext") -> Iterator[Callable[[Server], WatchedPa
 
 
 @pytest.fixture
-def page(new_page: Callable[[Server], WatchedPage], server: Server) -> WatchedPage:
-    """The page of `server`, not opened yet."""
+def page(server: Server, new_page: Callable[[Server], WatchedPage]) -> WatchedPage:
+    """The page of `server`, not opened yet; it is closed before the server."""
     return new_page(server)
 
 

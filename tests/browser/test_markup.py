@@ -1,5 +1,9 @@
 """Names, tags and notes with markup in them are shown as they are, and nothing in them runs."""
 
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
 import pytest
 
 from tests.attack.test_injection import MARKUP
@@ -13,23 +17,33 @@ FOREIGN = (
 )
 
 
-@pytest.mark.timeout(120)
-def test_markup_from_clients_is_text_on_the_page(page: WatchedPage, server: Server) -> None:
+@pytest.fixture
+def server(tmp_path: Path, datasets_dir: Path) -> Iterator[Server]:
+    """A service whose jobs wait, so that the page shows only what their specs say."""
+    running = Server(tmp_path / "data", datasets_dir, MLP_CONCURRENT_JOBS="0").start()
+    yield running
+    running.stop()
+
+
+def test_markup_from_clients_is_text_on_the_page(
+    server: Server, new_page: Callable[[Server], WatchedPage]
+) -> None:
     ids = [
         server.submit(**QUICK | {"name": text, "tags": [text], "metadata": {"note": text}})
         for text in MARKUP
     ]
-    for id_ in ids:
-        server.wait(id_, "succeeded")
+    page = new_page(server)
     page.tab.add_init_script(NOTE_ALERTS)
     page.open()
     page.until(f"document.querySelectorAll('.jobs li').length >= {len(ids)}", "all rows")
     shown = page.js("document.querySelector('.jobs').textContent")
     assert [text for text in MARKUP if text not in shown] == []
-    page.open(f"/#jobs={','.join(ids)}")
-    page.until("document.querySelector('.lab canvas')", "the charts")
-    for tab in ("spec", "mistakes", "weights"):
-        page.open(f"/#jobs={ids[0]}&tab={tab}")
-        page.tab.wait_for_timeout(200)
+    for id_, text in zip(ids, MARKUP, strict=True):
+        page.js(f"location.hash = '#jobs={id_}&tab=spec'")
+        page.until(
+            f"document.querySelector('.lab').textContent.includes({json.dumps(text)})",
+            "the name",
+            10,
+        )
     assert page.js("window.alerts") == []
     assert page.js(f"document.querySelectorAll('{FOREIGN}').length") == 0
