@@ -26,6 +26,7 @@ export const kept = signal([]);
 const subject = computed(() => state.asked.value?.id ?? null);
 const isGrowing = computed(() => !!state.asked.value && !state.isFinal(state.asked.value));
 const newest = computed(() => state.asked.value?.checkpoint?.epochs_done ?? 0);
+const latest = computed(() => state.asked.value?.metrics.latest);
 /** Whether the leading job has weights; until then, the dark room asks another one. */
 const isThere = computed(() => subject.value !== null && subject.value === state.lead.value?.id);
 /** Where the slider can stand: at epochs, and at null for the newest network. @type {ReadonlySignal<(number | null)[]>} */
@@ -56,8 +57,12 @@ async function readKept() {
   while (isOutdated) {
     isOutdated = false;
     const id = subject.peek();
+    // While a job trains, the list ends with its newest network, which is kept for a moment only.
+    const end = isGrowing.peek() ? newest.peek() : Number.POSITIVE_INFINITY;
     const answer = id && (await get(`/v1/models/${id}/snapshots`).catch(complain));
-    if (answer && id === subject.peek()) take(answer.data);
+    if (answer && id === subject.peek()) {
+      take(answer.data.filter((/** @type {Kept} */ { epoch }) => epoch < end));
+    }
   }
   isReading = false;
 }
@@ -72,13 +77,21 @@ function take(found) {
 }
 
 let known = "";
+/** Whether a network that was the newest one at the last look may be among those that stay. */
+let mayStay = false;
 effect(() => {
   const [id, grows] = [subject.value, isGrowing.value];
   state.keptNetworks.value;
   const isNews = grows || known !== `${id}`;
   known = grows ? `${id} grows` : `${id}`;
+  mayStay = grows;
   if (!id) kept.value = [];
   else if (isNews) untracked(readKept);
+});
+effect(() => {
+  newest.value;
+  if (mayStay) untracked(readKept);
+  mayStay = false;
 });
 
 // --- Moving -------------------------------------------------------------------------------------
@@ -179,9 +192,13 @@ async function save() {
 function epochWords() {
   const at = state.at.value;
   if (at === 0) return "before training";
-  const accuracy = kept.value.find(({ epoch }) => epoch === (at ?? newest.value))?.test_accuracy;
+  const shown = at ?? newest.value;
+  const accuracy =
+    latest.value?.epoch === shown
+      ? latest.value.test_accuracy
+      : kept.value.find(({ epoch }) => epoch === shown)?.test_accuracy;
   const reached = accuracy == null ? "" : ` · ${percent(accuracy)}`;
-  return `epoch ${at ?? newest.value}${reached}`;
+  return `epoch ${shown}${reached}`;
 }
 
 export function EpochSlider() {

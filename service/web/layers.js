@@ -90,7 +90,7 @@ async function fetchWeights(wanted) {
   try {
     return await fetchUnits(wanted);
   } catch (error) {
-    if (!(error instanceof Problem && error.status === 409)) throw error;
+    if (!(error instanceof Problem && error.code === "start-unknown")) throw error;
     startless.add(job);
     complain(error);
     return fetchWeights(wanted);
@@ -150,6 +150,7 @@ export function newestOf(wanted, name, read, pauseMs = 0) {
   let tried = "";
   let shownName = "";
   let isBusy = false;
+  let wasLive = false;
   async function readOne(/** @type {Wish} */ wish) {
     tried = name(wish);
     try {
@@ -170,9 +171,10 @@ export function newestOf(wanted, name, read, pauseMs = 0) {
     isBusy = false;
   }
   effect(() => {
-    // What failed while the server was away is tried again.
-    if (state.link.value === "live" && shownName !== tried) tried = "";
-    if (!wanted.value) tried = shownName = "";
+    // What failed while the server was away is tried again when it is back, and only then.
+    const isBack = state.link.value === "live" && !wasLive;
+    wasLive = state.link.value === "live";
+    if (!wanted.value || (isBack && shownName !== tried)) tried = "";
     if (wanted.value) untracked(readAll);
     else shown.value = null;
   });

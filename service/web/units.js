@@ -100,12 +100,14 @@ export function drawTiles(context, weights, { grid, ink, name, units = ranked(we
 
 // --- One unit -------------------------------------------------------------------------------------
 
+const hasNext = computed(
+  () => state.tab.value === "weights" && !!state.asked.value?.spec.hidden.length,
+);
 /** The layer after the first one, as it is: what it does is not what it learned. */
 const next = weightsOf(
   computed(() => {
-    const wanted =
-      state.tab.value === "weights" && state.asked.value?.spec.hidden.length && wantedNow(2);
-    return wanted ? { ...wanted, learned: false } : null;
+    const wanted = hasNext.value ? wantedNow(2) : null;
+    return wanted && { ...wanted, learned: false };
   }),
 );
 
