@@ -9,15 +9,23 @@ from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 from numpy.typing import NDArray
 from pydantic import Field
 
-from mlp_core import Network
 from service.api.conditional import conditional, unchanged
-from service.api.dependencies import ServicesDep
+from service.api.dependencies import Services, ServicesDep
 from service.api.heavy_answers import HEAVY_POOL
+from service.api.learned_units import (
+    MINUS_DESCRIPTION,
+    Floats,
+    Minus,
+    biases_of,
+    chosen_units,
+    weights_of,
+)
 from service.api.network_headers import name_network
 from service.api.npy_file import npy_file
 from service.api.openapi import binary
 from service.api.validation import QueryParameters
-from service.api.weights import LayerNumber, Ref, chosen_units, newest
+from service.api.weights import LayerNumber, Ref, newest
+from service.inference.loaded_model import LoadedModel
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
@@ -29,7 +37,6 @@ PACKING_LEVEL = 1
 """Of gzip: higher levels take many times as long and save little of such noise."""
 
 Part = Literal["weights", "biases"]
-Floats = NDArray[np.float32]
 
 
 class ArrayQuery(QueryParameters):
@@ -42,6 +49,7 @@ class ArrayQuery(QueryParameters):
         description="`int8` has a quarter of the bytes: whole numbers from -127 to 127, of which "
         "the header `Scale` says what 1 means; -128 stands for a weight that is not finite.",
     )
+    minus: Minus | None = Field(None, description=MINUS_DESCRIPTION)
 
 
 @router.get(
@@ -73,7 +81,7 @@ async def get_layer(
 
     def write() -> Response:
         model = cached or services.models.get(ref)
-        numbers = _numbers(model.network, layer, part, query)
+        numbers = _numbers(services, model, layer, part, query)
         scale = scale_of(numbers) if query.dtype == "int8" else None
         array = numbers if scale is None else as_int8(numbers, scale)
         made = conditional(
@@ -95,25 +103,31 @@ def _accepts_gzip(request: Request) -> bool:
     return any(re.fullmatch(r"gzip(;q=(1|0?\.\d*[1-9]).*)?", it) for it in accepted.split(","))
 
 
-def _numbers(network: Network, layer: int, part: Part, query: ArrayQuery) -> Floats:
+def _numbers(
+    services: Services, model: LoadedModel, layer: int, part: Part, query: ArrayQuery
+) -> Floats:
     """Return the weights (n, n_in) of some units of a layer, or their biases (n,).
 
     Raises:
         LayerNotFound: the network has no such layer.
         HTTPException: the layer has no such units, or they have too many weights for one answer.
+        StartUnknown: the weights before training can't be made again here.
 
     """
-    units = chosen_units(network, layer, query.offset, query.units)
+    units = chosen_units(model.network, layer, query.offset, query.units)
     if part == "biases":
-        return network.biases[layer - 1][units]
-    W = network.weights[layer - 1][:, units]
-    if W.size > MAX_NUMBERS:
+        return biases_of(services, model, layer, units, query.minus)
+    _check_count(units.stop - units.start, len(model.network.weights[layer - 1]))
+    return np.ascontiguousarray(weights_of(services, model, layer, units, query.minus).T)
+
+
+def _check_count(units: int, inputs: int) -> None:
+    if units * inputs > MAX_NUMBERS:
         raise HTTPException(
             422,
-            f"{W.shape[1]:,} units have {W.size:,} weights, and an answer may have "
-            f"{MAX_NUMBERS:,}: ask for {MAX_NUMBERS // len(W):,} units at a time.",
+            f"{units:,} units have {units * inputs:,} weights, and an answer may have "
+            f"{MAX_NUMBERS:,}: ask for {MAX_NUMBERS // inputs:,} units at a time.",
         )
-    return np.ascontiguousarray(W.T)
 
 
 def scale_of(numbers: Floats) -> float:

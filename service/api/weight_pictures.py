@@ -8,15 +8,16 @@ import numpy as np
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
-from mlp_core import Network
 from service.api.conditional import conditional, unchanged
 from service.api.curves import Format, Theme
-from service.api.dependencies import ServicesDep
+from service.api.dependencies import Services, ServicesDep
 from service.api.heavy_answers import HEAVY_POOL, check_size
+from service.api.learned_units import MINUS_DESCRIPTION, Minus, chosen_units, weights_of
 from service.api.network_headers import name_network
 from service.api.openapi import binary
 from service.api.validation import QueryParameters
-from service.api.weights import LayerNumber, Ref, chosen_units, newest
+from service.api.weights import LayerNumber, Ref, newest
+from service.inference.loaded_model import LoadedModel
 from service.pictures import weight_matrix, weight_templates
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
@@ -40,6 +41,7 @@ class TemplateQuery(QueryParameters):
         "default, digits share one, and hidden units have their own.",
     )
     theme: Theme = Field("light", description="Colours for a light or a dark page.")
+    minus: Minus | None = Field(None, description=MINUS_DESCRIPTION)
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class LayerPart:
     units: int
     """How many units the layer has."""
     is_output: bool
+    is_learned: bool
+    """Whether the weights before training were subtracted."""
 
     @property
     def counted(self) -> str:
@@ -71,10 +75,12 @@ class LayerPart:
 
     def captions(self, scale: Scale) -> list[str]:
         """What stands above the templates of a hidden layer, at full length and shorter."""
+        learned = "minus start" if self.is_learned else ""
         if self.is_output:
-            return []
+            return [learned]
         scales = "each in its own colour scale" if scale == "each" else "in one colour scale"
-        return [f"{self.counted}, {scales}", self.counted]
+        counted = ", ".join(filter(None, (self.counted, learned)))
+        return [f"{counted}, {scales}", counted]
 
 
 @router.get(
@@ -105,7 +111,7 @@ async def draw_weights(
 
     def draw() -> Response:
         model = cached or services.models.get(ref)
-        part = _part(model.network, layer, query)
+        part = _part(services, model, layer, query)
         check_size(part.W.shape[1] if layer == 1 else 1, query.tile or 0)
         image_shape = services.datasets.describe(model.dataset).image_shape
         picture = partial(_picture, part, image_shape, format, query)
@@ -116,11 +122,18 @@ async def draw_weights(
     return await HEAVY_POOL.run(request, draw)
 
 
-def _part(network: Network, layer: int, query: TemplateQuery) -> LayerPart:
-    """Return the units to draw; raises what `chosen_units` does."""
+def _part(services: Services, model: LoadedModel, layer: int, query: TemplateQuery) -> LayerPart:
+    """Return the units to draw; raises what `chosen_units` and `weights_of` do."""
+    network = model.network
     drawn = chosen_units(network, layer, query.offset, query.units)
-    W, is_output = network.weights[layer - 1], layer == len(network.weights)
-    return LayerPart(W[:, drawn], layer, query.offset, W.shape[1], is_output=is_output)
+    return LayerPart(
+        weights_of(services, model, layer, drawn, query.minus),
+        layer,
+        query.offset,
+        units=len(network.biases[layer - 1]),
+        is_output=layer == len(network.weights),
+        is_learned=query.minus is not None,
+    )
 
 
 def _picture(
@@ -148,7 +161,8 @@ def _picture(
 def _matrix(part: LayerPart, format: Literal["png", "svg"], query: TemplateQuery) -> bytes:
     return weight_matrix.draw(
         part.W.T,
-        title=f"Layer {part.layer}: {part.counted} (rows), {len(part.W)} inputs (columns)",
+        title=f"Layer {part.layer}: {part.counted} (rows), {len(part.W)} inputs (columns)"
+        + (", minus start" if part.is_learned else ""),
         inputs=f"units of layer {part.layer - 1}",
         first=part.offset,
         longer_side=query.tile,

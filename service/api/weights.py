@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, HTTPException, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from mlp_core import Network
 from service.api.conditional import Pieces, conditional, unchanged
 from service.api.dependencies import Services, ServicesDep
 from service.api.heavy_answers import HEAVY_POOL
@@ -21,7 +20,6 @@ from service.api.weight_files import (
     npz_pieces,
     safetensors_pieces,
 )
-from service.domain.errors import LayerNotFound
 from service.inference.loaded_model import LoadedModel
 from service.store.checkpoints import Arrays, CheckpointRef
 
@@ -101,20 +99,3 @@ WRITERS: dict[FileFormat, Callable[[Arrays, Description], bytes | Pieces]] = {
     "npz": npz_pieces,
     "json": json_object,
 }
-
-
-def chosen_units(network: Network, layer: int, offset: int, most: int | None) -> slice:
-    """Return which units `offset` and `most` choose.
-
-    Raises:
-        LayerNotFound: the network has no such layer.
-        HTTPException: the layer has no units from `offset` on.
-
-    """
-    layers = len(network.weights)
-    if layer > layers:
-        raise LayerNotFound(layer, layers)
-    units = len(network.biases[layer - 1])
-    if offset >= units:
-        raise HTTPException(404, f"Layer {layer} has {units} units: choose a lower offset.")
-    return slice(offset, units if most is None else min(units, offset + most))

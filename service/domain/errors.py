@@ -168,7 +168,8 @@ class StartUnknown(Refused):
             began = "an unknown version, because the job was continued on another machine"
         super().__init__(
             f"The network before the training of job {job} can't be made again: it was drawn with "
-            f"{began}, and this service has {now}. Ask for an epoch from 1 on."
+            f"{began}, and this service has {now}. Ask for an epoch from 1 on, or "
+            "leave out `minus`."
         )
 
 

@@ -2,6 +2,8 @@
 
 import gzip
 import io
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +13,12 @@ from numpy.typing import NDArray
 from safetensors.numpy import load
 from starlette.testclient import TestClient
 
+from mlp_core import ARITHMETIC, Network
 from service.api import layer_arrays
+from service.store.sql.database import Database
 from tests.service.api.test_hostile_bodies import check_problem
 from tests.service.conftest import World
+from tests.support.live_service import Live, train
 
 
 def array(answer: Response) -> NDArray[Any]:
@@ -138,3 +143,54 @@ def test_too_many_weights_for_one_answer_are_refused_with_the_number_of_units_to
     check_problem(answer, 422)
     assert "ask for 5 units at a time" in answer.json()["detail"]
     assert array(reader.get(f"{path}?units=5&offset=6")).shape == (5, 784)
+
+
+@pytest.mark.parametrize("layer", [1, 2, 3])
+def test_minus_start_subtracts_what_the_seed_gave_bit_for_bit(
+    reader: TestClient, world: World, layer: int
+) -> None:
+    path = f"/v1/models/{world.deep}/layers/{layer}"
+    spec = reader.get(f"/v1/jobs/{world.deep}").json()["spec"]
+    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([spec["seed"], 0, 0])))
+    sizes = (784, 12, 11, 10)
+    start = Network.random(sizes, "tanh", spec["initialization"], spec["initial_bias"], rng)
+    W, b = start.weights[layer - 1], start.biases[layer - 1]
+    for part, drawn in (("weights", W.T), ("biases", b)):
+        trained = array(reader.get(f"{path}/{part}.npy"))
+        learned = reader.get(f"{path}/{part}.npy?minus=start&offset=2&units=6")
+        assert array(learned).tobytes() == (trained - drawn)[2:8].tobytes()
+        assert np.abs(array(learned)).max() > 0
+
+
+def test_int8_has_a_scale_of_its_own_for_what_was_learned(reader: TestClient, world: World) -> None:
+    path = f"/v1/models/{world.linear}/layers/1/weights.npy?minus=start"
+    exact, levels = array(reader.get(path)), reader.get(f"{path}&dtype=int8")
+    scale = float(levels.headers["Scale"])
+    assert np.abs(array(levels) * scale - exact).max() <= scale * 0.5001
+    assert scale == pytest.approx(np.abs(exact).max() / 127)
+
+
+@pytest.mark.parametrize("path", ["weights.npy?", "biases.npy?", "weights.png?", "weights.svg?"])
+def test_a_start_that_another_numpy_drew_is_refused(
+    api: TestClient, data_dir: Path, datasets_dir: Path, api_database: Database, path: str
+) -> None:
+    job = train(data_dir, datasets_dir, hidden=[8], epochs=1, batch_size=4096)
+    environment = {"arithmetic": ARITHMETIC, "numpy": "1.25.0"}
+    with api_database.write() as transaction:
+        statement = "UPDATE jobs SET environment = :environment WHERE id = :job"
+        transaction.execute(statement, environment=json.dumps(environment), job=job)
+    answer = api.get(f"/v1/models/{job}/layers/1/{path}minus=start")
+    check_problem(answer, 409)
+    assert "NumPy 1.25.0" in answer.json()["detail"]
+    assert api.get(f"/v1/models/{job}/layers/1/{path}units=2").status_code == 200
+
+
+def test_an_unchanged_layer_is_not_sent_again_over_http(
+    live: Live, data_dir: Path, datasets_dir: Path
+) -> None:
+    job = train(data_dir, datasets_dir, hidden=[8], epochs=1, batch_size=4096)
+    path = f"/v1/models/{job}/layers/1/weights.npy?dtype=int8&minus=start"
+    answer = live.http.get(path)
+    assert (array(answer).shape, answer.headers["Content-Encoding"]) == ((8, 784), "gzip")
+    again = live.http.get(path, headers={"If-None-Match": answer.headers["ETag"]})
+    assert again.status_code == 304

@@ -116,6 +116,24 @@ def test_a_deeper_layer_is_a_matrix_with_numbered_rows_and_columns(
     ]
 
 
+def test_a_picture_of_what_was_learned_says_so_and_has_no_noise_outside_the_ink(
+    reader: TestClient, world: World
+) -> None:
+    deep, linear = (f"/v1/models/{job}/layers" for job in (world.deep, world.linear))
+    hidden = texts(reader.get(f"{deep}/1/weights.svg?minus=start"))
+    assert "12 units, minus start, each in its own colour scale" in hidden
+    assert texts(reader.get(f"{linear}/1/weights.svg?minus=start"))[10] == "minus start"
+    assert texts(reader.get(f"{deep}/2/weights.svg?minus=start"))[0].endswith(", minus start")
+    query = "tile=28&units=1&columns=1"
+    corners = [
+        np.asarray(picture(reader.get(f"{linear}/1/weights.png?{query}{minus}")).convert("L"))
+        for minus in ("", "&minus=start")
+    ]  # no digit has ink in the first row of pixels, so training leaves it as it began
+    rows = [image[-3 - 28, 3:31].astype(int) for image in corners]
+    assert np.ptp(rows[0]) > 20
+    assert np.ptp(rows[1]) <= 2
+
+
 def test_a_picture_without_some_units_says_so(reader: TestClient, world: World) -> None:
     path = f"/v1/models/{world.deep}/layers/1/weights.svg"
     caption = "8 of 12 units, each in its own colour scale"
