@@ -127,6 +127,43 @@ def check_gets_nothing(http: httpx2.Client, origin: str, secret: str) -> None:
         assert "Access-Control-Allow-Origin" not in answer.headers, origin
 
 
+def test_a_page_of_any_other_origin_gets_nothing_out_of_a_session(
+    keyed: tuple[Server, str], campaign: Campaign
+) -> None:
+    """Not even one of an allowed origin: such pages send the key itself."""
+    server, secret = keyed
+    begun = httpx2.post(f"{server.url}/v1/session", json={"key": secret})
+    cookie = begun.headers["Set-Cookie"].split(";")[0]
+    own = {"Cookie": cookie, "Origin": server.url}
+    assert server.http.get("/v1/jobs", headers=own).status_code == 200
+    texts = (*ALLOWED_ORIGINS, server.url)
+    origins = [*ALLOWED_ORIGINS, *FIXED_ORIGINS]
+    origins += lookalikes(texts, campaign.of(300, 20_000), seed=3)
+    with campaign.cases("origins of strangers that used a browser's session") as case:
+        for origin in origins:
+            # Browsers write hosts in lower case, as the comparison does; http or https is alike.
+            if origin.lower().partition("://")[2] != server.url.partition("://")[2]:
+                with case():
+                    check_session_is_useless(server.http, origin, cookie)
+    assert server.http.get("/v1/jobs", headers=own).json()["data"] == []
+
+
+def check_session_is_useless(http: httpx2.Client, origin: str, cookie: str) -> None:
+    page = [(b"Origin", origin.encode()), (b"Cookie", cookie.encode())]
+    try:
+        answers = [
+            http.get("/v1/jobs", headers=page),
+            http.post("/v1/jobs", headers=page, json={"preset": "linear"}),
+            http.delete("/v1/session", headers=page),
+        ]
+    except httpx2.LocalProtocolError:  # no client can send it
+        return
+    for answer in answers:
+        assert answer.status_code in (400, 403), origin
+        assert "Access-Control-Allow-Credentials" not in answer.headers
+        assert "Set-Cookie" not in answer.headers
+
+
 def test_no_other_name_reaches_the_service(keyed: tuple[Server, str], campaign: Campaign) -> None:
     server, _ = keyed
     names = (*ALLOWED_HOSTS[:2], f"evil{FAMILY}", FAMILY, "x.evil.com")
