@@ -1,5 +1,6 @@
 """Trained networks, for asyncio: the methods of `models`, with the same arguments and results."""
 
+from collections.abc import Sequence
 from typing import Any, Unpack, overload
 
 from mlp_client import images, model_calls, npy
@@ -8,9 +9,15 @@ from mlp_client.calls import CallOptions
 from mlp_client.documented_like import documented_like
 from mlp_client.evaluations import Evaluation, Mistakes
 from mlp_client.images import Image, Images
-from mlp_client.model_calls import Normalize, Split, WeightsFormat
-from mlp_client.models import Models, mistake_choice, prediction_options
-from mlp_client.npy import ArraySource, Probabilities
+from mlp_client.model_calls import Normalize, Returned, Split, WeightsFormat
+from mlp_client.models import (
+    Minus,
+    Models,
+    explanation_options,
+    mistake_choice,
+    prediction_options,
+)
+from mlp_client.npy import ArraySource, FloatArray, Probabilities
 from mlp_client.pictures import Picture, PictureFormat
 from mlp_client.predictions import Prediction
 from mlp_client.records import Snapshot
@@ -34,6 +41,9 @@ class AsyncModels:
         top_k: int = ...,
         normalize: Normalize = ...,
         return_pixels: bool = ...,
+        return_: Sequence[Returned] = ...,
+        for_: int | None = ...,
+        against: int | None = ...,
         **options: Unpack[CallOptions],
     ) -> Prediction: ...
     @overload
@@ -44,6 +54,9 @@ class AsyncModels:
         top_k: int = ...,
         normalize: Normalize = ...,
         return_pixels: bool = ...,
+        return_: Sequence[Returned] = ...,
+        for_: int | None = ...,
+        against: int | None = ...,
         **options: Unpack[CallOptions],
     ) -> list[Prediction]: ...
     async def predict(
@@ -53,10 +66,14 @@ class AsyncModels:
         top_k: int = 3,
         normalize: Normalize = "auto",
         return_pixels: bool = False,
+        return_: Sequence[Returned] = (),
+        for_: int | None = None,
+        against: int | None = None,
         **options: Unpack[CallOptions],
     ) -> Prediction | list[Prediction]:
         parts, many = images.parts_of(image)
         wanted = prediction_options(top_k, normalize, return_pixels)
+        wanted |= explanation_options(return_, for_, against)
         calls = model_calls.predict_images(parts, ref, wanted, many=many)
         answers = [answer async for answer in self._connection.send_each(calls, **options)]
         predictions = model_calls.flat(answers)
@@ -118,6 +135,30 @@ class AsyncModels:
         **options: Unpack[CallOptions],
     ) -> bytes:
         return await self._connection.send(model_calls.weights(ref, format), **options)
+
+    async def layer_weights(
+        self,
+        ref: str = "latest",
+        layer: int = 1,
+        units: int | None = None,
+        offset: int = 0,
+        minus: Minus | None = None,
+        **options: Unpack[CallOptions],
+    ) -> FloatArray:
+        chosen = {"units": units, "offset": offset, "minus": minus}
+        return await self._connection.send(
+            model_calls.layer_array(ref, layer, "weights", chosen), **options
+        )
+
+    async def layer_biases(
+        self,
+        ref: str = "latest",
+        layer: int = 1,
+        minus: Minus | None = None,
+        **options: Unpack[CallOptions],
+    ) -> FloatArray:
+        call = model_calls.layer_array(ref, layer, "biases", {"minus": minus})
+        return await self._connection.send(call, **options)
 
     async def picture(
         self,

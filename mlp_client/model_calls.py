@@ -12,7 +12,7 @@ from mlp_client.calls import Call, CallOptions, Calls, body
 from mlp_client.errors import ApiError
 from mlp_client.evaluations import Evaluation, Mistakes
 from mlp_client.image_parts import ImagePart
-from mlp_client.npy import Probabilities
+from mlp_client.npy import FloatArray, Probabilities
 from mlp_client.pictures import Picture, PictureFormat, picture
 from mlp_client.predictions import Prediction, Predictions
 from mlp_client.records import Snapshot, Snapshots
@@ -20,6 +20,8 @@ from mlp_client.records import Snapshot, Snapshots
 Normalize = Literal["auto", "always", "never"]
 """Whether images are converted to MNIST's form: if necessary, in any case, or not at all."""
 Split = Literal["train", "test"]
+Returned = Literal["pixels", "probabilities", "activations", "votes", "contributions"]
+"""What else a prediction can contain."""
 WeightsFormat = Literal["safetensors", "npz", "json"]
 BAD_IMAGE = "bad-image"
 """The code of the problem that a single image can't be read."""
@@ -31,6 +33,9 @@ class PredictionOptions(CallOptions, total=False):
     top_k: int
     normalize: Normalize
     return_pixels: bool
+    return_: Sequence[Returned]
+    for_: int | None
+    against: int | None
 
 
 @dataclass(frozen=True)
@@ -115,6 +120,14 @@ def mistakes(ref: str, chosen: dict[str, Any]) -> Call[Mistakes]:
 
 def weights(ref: str, format: WeightsFormat) -> Call[bytes]:
     return Call("GET", f"/v1/models/{ref}/weights.{format}", body)
+
+
+def layer_array(
+    ref: str, layer: int, part: Literal["weights", "biases"], options: dict[str, Any]
+) -> Call[FloatArray]:
+    arguments = {"params": {name: it for name, it in options.items() if it is not None}}
+    path = f"/v1/models/{ref}/layers/{layer}/{part}.npy"
+    return Call("GET", path, lambda response: npy.read_floats(response.content), arguments)
 
 
 def layer(ref: str, layer: int, format: PictureFormat) -> Call[Picture]:

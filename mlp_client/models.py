@@ -1,17 +1,20 @@
 """Trained networks: predict with them, download their weights, look at them."""
 
-from typing import Any, Unpack, overload
+from collections.abc import Sequence
+from typing import Any, Literal, Unpack, overload
 
 from mlp_client import images, model_calls, npy
 from mlp_client.calls import CallOptions
 from mlp_client.connection import Connection
 from mlp_client.evaluations import Evaluation, Mistakes
 from mlp_client.images import Image, Images
-from mlp_client.model_calls import Normalize, Split, WeightsFormat
-from mlp_client.npy import ArraySource, Probabilities
+from mlp_client.model_calls import Normalize, Returned, Split, WeightsFormat
+from mlp_client.npy import ArraySource, FloatArray, Probabilities
 from mlp_client.pictures import Picture, PictureFormat
 from mlp_client.predictions import Prediction
 from mlp_client.records import Snapshot
+
+Minus = Literal["start"]
 
 
 class Models:
@@ -36,6 +39,9 @@ class Models:
         top_k: int = ...,
         normalize: Normalize = ...,
         return_pixels: bool = ...,
+        return_: Sequence[Returned] = ...,
+        for_: int | None = ...,
+        against: int | None = ...,
         **options: Unpack[CallOptions],
     ) -> Prediction: ...
     @overload
@@ -46,6 +52,9 @@ class Models:
         top_k: int = ...,
         normalize: Normalize = ...,
         return_pixels: bool = ...,
+        return_: Sequence[Returned] = ...,
+        for_: int | None = ...,
+        against: int | None = ...,
         **options: Unpack[CallOptions],
     ) -> list[Prediction]: ...
     def predict(
@@ -55,6 +64,9 @@ class Models:
         top_k: int = 3,
         normalize: Normalize = "auto",
         return_pixels: bool = False,
+        return_: Sequence[Returned] = (),
+        for_: int | None = None,
+        against: int | None = None,
         **options: Unpack[CallOptions],
     ) -> Prediction | list[Prediction]:
         """Predict which digit an image shows, or each image of a list.
@@ -70,6 +82,10 @@ class Models:
             top_k: number of candidates to return for each image.
             normalize: whether to convert the images to MNIST's form first.
             return_pixels: also return the 28x28 grey values that the network was given.
+            return_: what else to return: `probabilities`, or for at most 64 images in a request
+                `activations`, `votes` and `contributions`.
+            for_: the digit that votes and contributions explain; by default the most probable one.
+            against: its rival; by default the most probable other digit.
             options: `timeout` and `max_retries` of each request.
 
         Returns:
@@ -83,6 +99,7 @@ class Models:
         """
         parts, many = images.parts_of(image)
         wanted = prediction_options(top_k, normalize, return_pixels)
+        wanted |= explanation_options(return_, for_, against)
         calls = model_calls.predict_images(parts, ref, wanted, many=many)
         predictions = model_calls.flat(list(self._connection.send_each(calls, **options)))
         return predictions if many else predictions[0]
@@ -214,6 +231,45 @@ class Models:
         """
         return self._connection.send(model_calls.weights(ref, format), **options)
 
+    def layer_weights(
+        self,
+        ref: str = "latest",
+        layer: int = 1,
+        units: int | None = None,
+        offset: int = 0,
+        minus: Minus | None = None,
+        **options: Unpack[CallOptions],
+    ) -> FloatArray:
+        """Return the weights of a layer: float32 (units, inputs).
+
+        Args:
+            ref: which network.
+            layer: number of the layer, counted from 1.
+            units: largest number of units; by default all of the layer.
+            offset: the first unit, counted from 0.
+            minus: `start` subtracts the weights before training.
+            options: `timeout` and `max_retries` of the request.
+
+        Raises:
+            RefusedError: another version of NumPy made the weights before training.
+
+        """
+        chosen = {"units": units, "offset": offset, "minus": minus}
+        return self._connection.send(
+            model_calls.layer_array(ref, layer, "weights", chosen), **options
+        )
+
+    def layer_biases(
+        self,
+        ref: str = "latest",
+        layer: int = 1,
+        minus: Minus | None = None,
+        **options: Unpack[CallOptions],
+    ) -> FloatArray:
+        """Return the biases of a layer: float32 (units,). See `layer_weights`."""
+        call = model_calls.layer_array(ref, layer, "biases", {"minus": minus})
+        return self._connection.send(call, **options)
+
     def picture(
         self,
         ref: str = "latest",
@@ -249,3 +305,11 @@ def mistake_choice(
     """Return which mistakes are wanted, as the server reads it."""
     wanted = {"label": label, "predicted": predicted, "unlike": unlike}
     return {"split": split, "limit": limit, "after": after, **wanted}
+
+
+def explanation_options(
+    return_: Sequence[Returned], for_: int | None, against: int | None
+) -> dict[str, Any]:
+    """Return the options of an explanation as the server reads them, without those not given."""
+    given = {"return": list(return_) or None, "for": for_, "against": against}
+    return {name: value for name, value in given.items() if value is not None}

@@ -18,6 +18,8 @@ ArraySource: TypeAlias = "str | os.PathLike[str] | bytes | NDArray[np.generic]"
 Probabilities: TypeAlias = "NDArray[np.float32]"
 """(n, 10): for each image the probabilities of the digits 0 to 9."""
 
+FloatArray: TypeAlias = "NDArray[np.float32]"
+
 MEDIA_TYPE = "application/x-npy"
 MAGIC = b"\x93NUMPY"
 """The first bytes of every `.npy` file."""
@@ -93,6 +95,21 @@ def read_probabilities(data: bytes) -> Probabilities:
     if digits != 10 or by_columns or dtype != np.float32:
         raise ValueError(f"expected a float32 array (n, 10), got {dtype} ({count}, {digits})")
     return rows
+
+
+def read_floats(data: bytes) -> FloatArray:
+    """Return the float32 array in an `.npy` response.
+
+    Raises:
+        ValueError: the response is not such an array.
+
+    """
+    import numpy as np
+
+    found = _read(data)
+    if found.dtype != np.float32 or not found.size:
+        raise ValueError("the response is not a float32 array")
+    return found.astype(np.float32, copy=False)
 
 
 def concatenate(parts: list[Probabilities]) -> Probabilities:

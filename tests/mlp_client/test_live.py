@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,6 +52,35 @@ def test_the_blocking_client_does_all_that_it_can(server: Server) -> None:
         assert first_labels == client.models.probabilities(many, first).argmax(axis=1).tolist()
         job.delete()
         assert list(client.jobs.list()) == []
+
+
+def test_both_clients_ask_for_reasons_and_for_weights_as_arrays(server: Server) -> None:
+    async def ask(job: str) -> tuple[Any, Any, Any]:
+        async with AsyncClient(server.url) as client:
+            models = client.models
+            return (
+                await models.predict(seven, job, return_=["contributions", "votes"], for_=7),
+                await models.layer_weights(job, 1, units=2, offset=3, minus="start"),
+                await models.layer_biases(job, 2),
+            )
+
+    with Client(server.url) as client:
+        job = client.jobs.create(hidden=[8], batch_size=4096, epochs=1)
+        job.wait()
+        seven = client.sample(0).pixels
+        found = job.predict(seven, return_=["contributions", "votes"], for_=7)
+        assert found.contributions is not None
+        why = found.contributions
+        assert (why.for_, why.against, found.activations) == (7, found.rival, None)
+        assert sum(why.pixels) + why.bias == pytest.approx(why.difference, abs=1e-4)
+        learned = client.models.layer_weights(job.id, 1, units=2, offset=3, minus="start")
+        trained, start = (client.models.layer_weights(ref) for ref in (job.id, f"{job.id}@0"))
+        assert learned.tobytes() == (trained - start)[3:5].tobytes()
+        biases = client.models.layer_biases(job.id, 2)
+        assert biases.shape == (10,)
+        by_async = asyncio.run(ask(job.id))
+    assert by_async[0] == found
+    assert (by_async[1].tobytes(), by_async[2].tobytes()) == (learned.tobytes(), biases.tobytes())
 
 
 def test_the_asynchronous_client_does_the_same(server: Server) -> None:
