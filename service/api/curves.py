@@ -17,6 +17,8 @@ from service.api.job_records import job_record
 from service.api.jobs import JobId
 from service.api.openapi import binary
 from service.api.validation import QueryParameters
+from service.domain.dataset_shape import Shape, architecture
+from service.domain.job_state import State
 from service.pictures import curves
 from service.store.epoch_arrays import EPOCH_FIELDS, EpochArray
 
@@ -38,6 +40,20 @@ class CurvesQuery(QueryParameters):
         420, ge=150, le=1500, description="Height in CSS pixels; a PNG has twice as many."
     )
     theme: Theme = Field("light", description="Colours for a light or a dark page.")
+    scale: curves.Scale = Field(
+        "linear", description="Scale of the loss and of the error; an accuracy is always linear."
+    )
+    quantity: curves.Quantity = Field(
+        "accuracy",
+        description="What is drawn beside the loss: the accuracy, or the error (100 % minus it).",
+    )
+    smooth: float = Field(
+        0.0,
+        ge=0,
+        le=0.99,
+        description="Draw a moving average, in which the epochs before have this weight; 0 for "
+        "none.",
+    )
 
 
 class JobsQuery(QueryParameters):
@@ -97,12 +113,14 @@ async def _draw(
 ) -> Response:
     jobs = await run_in_threadpool(lambda: [job_record(services.jobs.get(id_)) for id_ in ids])
     # Finished epochs never change, so the number of the last one identifies them all.
-    looks = query.width, query.height, query.theme
-    source = (tuple((job.id, title(job), _last(job)) for job in jobs), *looks)
+    look = {name: getattr(query, name) for name in CurvesQuery.model_fields}
+    shown = tuple((job.id, title(job), _last(job), _failure(job)) for job in jobs)
+    source = (shown, *look.values())
     if answer := unchanged(request, format, source):
         return answer
 
     def make() -> bytes:
+        shape = services.datasets.describe(jobs[0].spec.dataset).shape
         arrays = services.jobs.epoch_arrays(ids)
         columns = [_columns(arrays.get(job.id), _last(job)) for job in jobs]
         alone = len(jobs) == 1
@@ -110,10 +128,9 @@ async def _draw(
             [_series(*pair) for pair in zip(jobs, columns, strict=True)],
             caption=_caption(jobs[0], columns[0]) if alone else (),
             title=title(jobs[0]) if alone else "",
+            results=_results(jobs[0], shape) if alone else (),
             format=format,
-            width=query.width,
-            height=query.height,
-            theme=query.theme,
+            **look,
         )
 
     return await MATPLOTLIB_POOL.run(request, lambda: conditional(request, format, source, make))
@@ -132,7 +149,27 @@ def _columns(epochs: EpochArray | None, last: int) -> Columns:
 
 def _series(job: Job, columns: Columns) -> curves.Series:
     lines = {name: values for name, values in columns.items() if name not in ("epoch", "seconds")}
-    return curves.Series(label=title(job), epochs=columns["epoch"], **lines)
+    return curves.Series(label=title(job), epochs=columns["epoch"], failure=_failure(job), **lines)
+
+
+def _failure(job: Job) -> str:
+    """Return why and when a job failed; empty if it did not."""
+    if job.state != State.FAILED or job.reason is None:
+        return ""
+    last = _last(job)
+    when = f"after epoch {last}" if last else "before its first epoch was done"
+    return f"Failed {when}: {job.reason.message}"
+
+
+def _results(job: Job, shape: Shape) -> list[str]:
+    """Return the parts of the line under the title: what the network is and how good it is."""
+    spec, latest, best = job.spec, job.metrics.latest, job.metrics.best
+    network = architecture(shape, spec.hidden) + (f" {spec.activation}" if spec.hidden else "")
+    if latest is None or best is None:
+        return [network]
+    measured = f"test accuracy {latest.test_accuracy:.2%}, loss {latest.test_loss:.3g}"
+    peak = f"best {best.test_accuracy:.2%} in epoch {best.epoch}"
+    return [network, measured, *([peak] if best.epoch != latest.epoch else [])]
 
 
 def title(job: Job) -> str:

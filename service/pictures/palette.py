@@ -22,11 +22,14 @@ TEXT: dict[Theme, Rgb] = {"light": (31, 35, 40), "dark": (230, 237, 243)}
 MUTED: dict[Theme, Rgb] = {"light": (101, 109, 118), "dark": (145, 152, 161)}
 RULES: dict[Theme, Rgb] = {"light": (223, 227, 232), "dark": (48, 54, 61)}
 
-# Okabe and Ito's colours, which colour-blind people can tell apart. Each theme leaves out the one
-# too close to its paper and begins with a pair that stands out on it.
+BAD: dict[Theme, Rgb] = {"light": (179, 38, 30), "dark": (255, 144, 134)}
+"""Of words that say what went wrong."""
+
+# Searched for these papers: each has a contrast of 3 : 1 or more, and people who confuse red and
+# green, or blue and yellow, can tell them apart. From the seventh line on, markers help.
 LINES: dict[Theme, tuple[str, ...]] = {
-    "light": ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#8c8c8c"),
-    "dark": ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#d55e00", "#8c8c8c"),
+    "light": ("#206bb4", "#b5720a", "#8f3f6b", "#1f9d88", "#0b2a86", "#4f2f17"),
+    "dark": ("#45bcfa", "#fdc85e", "#c25fa6", "#9df9e8", "#7f8a00", "#c9988a"),
 }
 
 

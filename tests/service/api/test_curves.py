@@ -13,7 +13,7 @@ from service.store.sql.database import Database
 from tests.service.api.test_hostile_bodies import check_problem
 from tests.service.api.test_jobs import submit
 from tests.service.conftest import World
-from tests.support.live_service import Live, claimed, epoch, record
+from tests.support.live_service import Live, claimed, epoch, fail, record
 from tests.support.pictures import picture, texts
 
 
@@ -173,3 +173,49 @@ def test_curves_are_never_drawn_concurrently(live: Live, monkeypatch: pytest.Mon
     for thread in threads:
         thread.join()
     assert most == [1] * 12
+
+
+def test_a_picture_says_what_the_network_is_and_how_good(
+    api: TestClient, api_database: Database
+) -> None:
+    job = submit(api, hidden=[64], activation="tanh")
+    attempt = claimed(api_database)
+    path = f"/v1/jobs/{job}/curves.svg"
+    assert "784-64-10 tanh" in texts(api.get(path))
+    attempt.heartbeat((1, 0), [epoch(1, test_accuracy=0.9794)])
+    only = "784-64-10 tanh · test accuracy 97.94%, loss 1.5"
+    assert only in texts(api.get(path))
+    attempt.heartbeat((2, 0), [epoch(2, test_accuracy=0.95)])
+    both = "784-64-10 tanh · test accuracy 95.00%, loss 0.75 · best 97.94% in epoch 1"
+    assert both in texts(api.get(path))
+
+
+@pytest.mark.parametrize("epochs", [0, 2])
+def test_the_picture_of_a_failed_job_says_when_and_why(
+    api: TestClient, api_database: Database, epochs: int
+) -> None:
+    job = submit(api, name="wide")
+    attempt = claimed(api_database)
+    if epochs:
+        record(attempt, 1, 2)
+    path = f"/v1/jobs/{job}/curves.svg"
+    tag = api.get(path).headers["ETag"]
+    fail(attempt)
+    answer = api.get(path, headers={"If-None-Match": tag})
+    when = "after epoch 2" if epochs else "before its first epoch was done"
+    assert f"Failed {when}: the loss is not finite" in texts(answer)
+    assert picture(api.get(f"/v1/jobs/{job}/curves.png")).size == (2000, 840)
+
+
+def test_scale_quantity_and_smoothing_have_pictures_of_their_own(
+    reader: TestClient, world: World
+) -> None:
+    path = f"/v1/jobs/{world.linear}/curves.svg"
+    asked = ["", "?scale=log", "?quantity=error", "?smooth=0.5", "?scale=log&quantity=error"]
+    answers = [reader.get(path + query) for query in asked]
+    assert len({answer.headers["ETag"] for answer in answers}) == 5
+    assert len({answer.content for answer in answers}) == 5
+    for query in ("scale=ln", "quantity=loss", "smooth=1", "smooth=-0.1"):
+        answer = reader.get(f"{path}?{query}")
+        check_problem(answer, 422)
+        assert answer.json()["errors"][0]["pointer"] == "?" + query.split("=")[0]

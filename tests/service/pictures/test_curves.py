@@ -5,15 +5,18 @@ import math
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any, Literal
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from matplotlib.axis import Axis
+from matplotlib.figure import Figure
 from PIL import Image
 
-from service.pictures import curves
+from service.pictures import curves, palette
+from service.pictures.curve_panels import smoothed
 from service.pictures.palette import Theme
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -223,3 +226,142 @@ def test_many_jobs_in_a_large_picture_have_fewer_points() -> None:
     alone, _ = line(svg([noisy()], width=2000, height=1500), "loss-test-1")
     shared, _ = line(svg([noisy()] * 16, width=2000, height=1500), "loss-test-16")
     assert len(shared) < len(alone) / 4
+
+
+# --- Scales, error, and moving averages ---
+
+
+def test_a_logarithmic_axis_has_equal_steps_for_equal_factors() -> None:
+    points, _ = line(svg([job(epochs=8)], scale="log"), "loss-train-1")
+    heights = [points[number - 1][1] for number in (1, 2, 4, 8)]  # losses 1, 1/2, 1/4, 1/8
+    steps = np.diff(heights)
+    assert steps == pytest.approx(steps[0], rel=1e-3)
+
+
+def test_an_axis_within_one_decade_still_has_several_ticks() -> None:
+    words = texts(svg([job(epochs=5)], scale="log"))
+    assert {"0.2", "0.3", "0.5", "0.7", "1"} <= set(words)
+
+
+def test_the_error_is_what_is_missing_to_all() -> None:
+    accuracy, _ = line(svg([job()]), "accuracy-test-1")
+    root = svg([job()], quantity="error")
+    error, _ = line(root, "accuracy-test-1")
+    assert "Error (%)" in texts(root)
+    assert "Accuracy (%)" not in texts(root)
+    (low, high), (first, last) = ((y[0][1], y[-1][1]) for y in (accuracy, error))
+    assert low - high == pytest.approx(last - first, rel=0.02)
+
+
+def test_an_error_of_zero_leaves_a_gap_on_a_logarithmic_axis() -> None:
+    perfect = curves.Series("x", [1, 2, 3], [1, 0, 1], [1, 1, 1], [0.5, 1, 0.9], [1, 1, 1])
+    for format in ("png", "svg"):
+        assert curves.draw([perfect], scale="log", quantity="error", format=format)
+
+
+def test_a_moving_average_is_drawn_and_said() -> None:
+    losses, accuracies = [1.0, 3.0] * 4, [0.5] * 8
+    jagged = curves.Series("x", list(range(1, 9)), losses, losses, accuracies, accuracies)
+    raw, _ = line(svg([jagged]), "loss-test-1")
+    root = svg([jagged], smooth=0.5)
+    smooth, _ = line(root, "loss-test-1")
+    assert "moving average with weight 0.5" in texts(root)
+    # By hand: 1, (0.5 * 3 + 0.25) / 0.75 = 7/3, and (0.5 + 0.25 * 3 + 0.125) / 0.875 = 11/7.
+    average = [1.0, 7 / 3, 11 / 7]
+    heights = [y for _, y in smooth[:3]]
+    steps = (heights[1] - heights[0]) / (heights[2] - heights[1])
+    assert steps == pytest.approx((average[1] - average[0]) / (average[2] - average[1]), rel=1e-3)
+    assert len(smooth) == len(raw)
+
+
+def test_gaps_stay_gaps_in_a_moving_average() -> None:
+    found = smoothed(np.array([1.0, math.nan, 3.0]), 0.5)
+    assert found[[0, 2]].tolist() == pytest.approx([1.0, 7 / 3])
+    assert math.isnan(found[1])
+
+
+# --- Many jobs ---
+
+
+def test_sixteen_jobs_differ_in_colour_or_marker() -> None:
+    root = svg([job(str(k), 30) for k in range(16)])
+    looks = set()
+    for k in range(1, 17):
+        group = next(g for g in root.iter(f"{SVG}g") if g.get("id") == f"loss-test-{k}")
+        colour = re.findall("stroke: (#[0-9a-f]+)", group.find(f"{SVG}path").get("style"))[0]
+        marker = [use.get("{http://www.w3.org/1999/xlink}href") for use in group.iter(f"{SVG}use")][
+            :1
+        ]
+        looks.add((colour, *marker))
+    assert len(looks) == 16
+
+
+def contrast(one: Any, other: Any) -> Any:
+    """The contrast of two colours, as WCAG 2.2 defines it."""
+
+    def luminance(colour: Any) -> Any:
+        parts = np.array([int(colour[k : k + 2], 16) for k in (1, 3, 5)]) / 255
+        linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+        return linear @ [0.2126, 0.7152, 0.0722]
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_every_line_stands_out_from_its_paper(theme: Theme) -> None:
+    paper = palette.as_hex(palette.PAPER[theme])
+    assert len(set(palette.LINES[theme])) == 6
+    assert min(contrast(colour, paper) for colour in palette.LINES[theme]) >= 3
+
+
+# --- Failures ---
+
+
+@pytest.mark.parametrize("epochs", [0, 1, 3])
+def test_the_picture_of_a_failed_job_says_why(epochs: int) -> None:
+    failed = replace(job(epochs=epochs), failure="Failed: the loss is not finite.")
+    root = svg([failed], title="x")
+    words = texts(root)
+    assert "Failed: the loss is not finite." in words
+    assert words.count("It ended before its first epoch.") == (2 if epochs == 0 else 0)
+    if epochs:
+        group = next(g for g in root.iter(f"{SVG}g") if g.get("id") == "loss-test-1")
+        assert len(list(group.iter(f"{SVG}use"))) == 1
+
+
+def test_a_failed_job_among_others_is_marked_in_the_legend() -> None:
+    words = texts(svg([job("good"), replace(job("bad"), failure="why")]))
+    assert {"good", "bad (failed)"} <= set(words)
+
+
+def test_results_are_written_below_the_title() -> None:
+    words = texts(svg([job()], title="x", results=["784-128-10 relu", "test accuracy 97.94%"]))
+    assert words.index("784-128-10 relu · test accuracy 97.94%") > words.index("x")
+
+
+# --- Names in other scripts ---
+
+
+def test_any_name_stays_readable_in_an_svg() -> None:
+    names = ["数字", "한국어 🙂", "тест <&>", "مرحبا"]
+    words = texts(svg([job(name) for name in names], title="数字 1"))
+    assert {*names, "数字 1"} <= set(words)
+
+
+def test_a_png_says_that_its_font_lacks_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    write = Figure.text
+
+    def note(self: Any, x: float, y: float, s: str, **options: Any) -> Any:
+        written.append(s)
+        return write(self, x, y, s, **options)
+
+    monkeypatch.setattr(Figure, "text", note)
+    curves.draw([job()], title="数字 1")
+    assert "□□ 1" in written
+    assert any("font lacks" in text for text in written)
+    written.clear()
+    curves.draw([job()], title="тест 1")
+    assert "тест 1" in written
+    assert not any("font lacks" in text for text in written)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.pictures.thinning import Floats, thinned, thinned_together
@@ -52,6 +52,7 @@ def curves_of_one_length(draw: st.DrawFn) -> list[Floats]:
     return [np.array(draw(curve)) for _ in range(draw(st.integers(1, 4)))]
 
 
+@settings(deadline=None)
 @given(curves=curves_of_one_length(), most=st.integers(16, 120))
 def test_curves_thinned_together_keep_the_extremes_of_each_part_of_each_curve(
     curves: list[Floats], most: int
