@@ -1,7 +1,7 @@
 """Trained networks, for asyncio: the methods of `models`, with the same arguments and results."""
 
 from collections.abc import Sequence
-from typing import Any, Unpack, overload
+from typing import Any, Literal, Unpack, overload
 
 from mlp_client import images, model_calls, npy
 from mlp_client.async_connection import AsyncConnection
@@ -127,6 +127,18 @@ class AsyncModels:
     ) -> Mistakes:
         chosen = mistake_choice(split, label, predicted, unlike, limit, after)
         return await self._connection.send(model_calls.mistakes(ref, chosen), **options)
+
+    async def film(
+        self,
+        ref: str = "latest",
+        layer: int = 1,
+        units: int = 64,
+        seconds: float = 6.0,
+        minus: Literal["start"] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> bytes:
+        looks = {"layer": layer, "units": units, "seconds": seconds, "minus": minus}
+        return await self._connection.send(model_calls.film(ref, looks), **options)
 
     async def weights(
         self,

@@ -118,6 +118,11 @@ def mistakes(ref: str, chosen: dict[str, Any]) -> Call[Mistakes]:
     return Call("GET", f"/v1/models/{ref}/mistakes", parse, {"params": params})
 
 
+def film(ref: str, looks: dict[str, Any]) -> Call[bytes]:
+    params = {name: value for name, value in looks.items() if value is not None}
+    return Call("GET", f"/v1/models/{ref}/film.webp", body, {"params": params})
+
+
 def weights(ref: str, format: WeightsFormat) -> Call[bytes]:
     return Call("GET", f"/v1/models/{ref}/weights.{format}", body)
 

@@ -215,6 +215,29 @@ class Models:
         chosen = mistake_choice(split, label, predicted, unlike, limit, after)
         return self._connection.send(model_calls.mistakes(ref, chosen), **options)
 
+    def film(
+        self,
+        ref: str = "latest",
+        layer: int = 1,
+        units: int = 64,
+        seconds: float = 6.0,
+        minus: Literal["start"] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> bytes:
+        """Return a film of a layer's weights through the epochs that are kept: an animated WebP.
+
+        Args:
+            ref: which job.
+            layer: number of the layer, counted from 1.
+            units: the highest number of units.
+            seconds: how long the film takes.
+            minus: `start` shows only what was learned, without the weights before training.
+            options: `timeout` and `max_retries` of the request.
+
+        """
+        looks = {"layer": layer, "units": units, "seconds": seconds, "minus": minus}
+        return self._connection.send(model_calls.film(ref, looks), **options)
+
     def weights(
         self,
         ref: str = "latest",

@@ -12,6 +12,7 @@ from service.api.content_negotiation import OCTETS, type_for
 MEDIA_TYPES = {
     "png": "image/png",
     "svg": "image/svg+xml",
+    "webp": "image/webp",
     "csv": "text/csv; charset=utf-8; header=present",
     "json": "application/json",
     "html": "text/html; charset=utf-8",

@@ -341,6 +341,7 @@ SUCCESSES = {
         },
         NETWORK,
     ),
+    "draw_film": Success("The film."),
     "list_mistakes": Success(
         "The mistakes, the surest first.",
         {

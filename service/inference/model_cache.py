@@ -86,6 +86,17 @@ class ModelCache:
                 continue  # a newer checkpoint has just replaced it: read the row again
         raise StoreBroken(f"no checkpoint file of job {job.id} can be found")
 
+    def read(self, job: StoredJob, file: CheckpointRef) -> LoadedModel:
+        """Return one of the `kept_networks` of a job, which is not kept in memory for it.
+
+        Raises:
+            FileNotFoundError: a better one has just replaced it.
+            StartUnknown: the network before training can't be made again here.
+            StoreBroken: it can't be read.
+
+        """
+        return self._cache.get(file.key) or self._read(job, file)
+
     def cached(self, ref: str) -> LoadedModel | None:
         """Return what `get` would if it is in memory, else None; waits for a commit at most."""
         key = self._jobs.network_key(model_ref(ref))

@@ -72,6 +72,11 @@ def draw(
     return png.encode(picture)
 
 
+def arranged(templates: Floats, tile_size: int) -> TileGrid:
+    """Return the places of templates (n, rows, columns of pixels) in the frames of a film."""
+    return _grid(templates, None, tile_size, has_titles=False, captions=())
+
+
 def _grid(
     templates: Floats,
     columns: int | None,

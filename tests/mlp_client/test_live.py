@@ -43,6 +43,7 @@ def test_the_blocking_client_does_all_that_it_can(server: Server) -> None:
         earlier, later = (client.models.evaluation(ref) for ref in (first, job.id))
         assert (earlier.epochs_done, later.epochs_done) == (1, 2)
         assert earlier.accuracy == pytest.approx(kept[1].test_accuracy, abs=1e-4)
+        assert client.models.film(job.id, minus="start")[8:12] == b"WEBP"
         won = client.models.mistakes(first, unlike=job.id, limit=5)
         assert won.total - (won.reverse_total or 0) == earlier.mistakes - later.mistakes
         assert won.data[0].unlike is not None
@@ -110,6 +111,7 @@ def test_the_asynchronous_client_does_the_same(server: Server) -> None:
             assert (await client.contact_sheet(limit=5)).startswith(b"\x89PNG")
             assert len(await client.models.weights(format="npz")) > 1000
             assert [it.epoch for it in await client.models.snapshots(job.id)] == [0, 1, 2]
+            assert (await client.models.film(job.id, seconds=2))[8:12] == b"WEBP"
             evaluation = await client.models.evaluation(f"{job.id}@best")
             mistakes = await client.models.mistakes(f"{job.id}@best", label=9)
             recalled = evaluation.classes[9].recall or 0.0

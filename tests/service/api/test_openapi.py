@@ -65,6 +65,7 @@ USES = {
     ("delete", "/v1/jobs/{job}"): (None, "/v1/jobs/{job}"),
     ("get", "/v1/presets"): (None, "/v1/presets"),
     ("get", "/v1/models/{ref}/evaluation.{format}"): (None, "/v1/models/latest/evaluation.json"),
+    ("get", "/v1/models/{ref}/film.webp"): (None, "/v1/models/latest/film.webp"),
     ("get", "/v1/models/{ref}/mistakes"): (None, "/v1/models/latest/mistakes?limit=3"),
     ("get", "/v1/models/{ref}/snapshots"): (None, "/v1/models/latest/snapshots"),
     ("get", "/v1/models/{ref}/weights.{format}"): (None, "/v1/models/latest/weights.npz"),
