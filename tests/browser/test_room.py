@@ -1,0 +1,398 @@
+"""The dark room: whatever is drawn is read while it is drawn, and the answer is explained."""
+
+import base64
+import io
+import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.support.browser import WatchedPage
+from tests.support.pens import (
+    ONE,
+    PENS,
+    SEVEN,
+    bars,
+    copied_picture,
+    draw_with_mouse,
+    pixels,
+    settle,
+    verdict,
+)
+from tests.support.server_process import Server
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+READER = {"hidden": [32], "epochs": 4, "seed": 1, "name": "reader"}
+"""Trained in about two seconds, and reads plain digits."""
+ALL = "pixels,probabilities,activations,votes,contributions"
+OpenTab = Callable[[Server], WatchedPage]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, datasets_dir: Any) -> Iterator[Server]:
+    """A service with two networks: `linear`, and `reader`, which is newer."""
+    server = Server(tmp_path_factory.mktemp("room") / "data", datasets_dir).start()
+    server.wait(server.submit(preset="linear", name="linear", epochs=1), "succeeded")
+    server.wait(server.submit(**READER), "succeeded")
+    yield server
+    server.stop()
+
+
+def _id(server: Server, name: str) -> str:
+    jobs = server.http.get("/v1/jobs").json()["data"]
+    return str(next(job["id"] for job in jobs if job["spec"]["name"] == name))
+
+
+def _asked(server: Server, body: bytes | dict[str, Any], name: str, **query: Any) -> dict[str, Any]:
+    """Return what the API itself predicts, with reasons."""
+    sent: dict[str, Any] = {"content": body} if isinstance(body, bytes) else {"json": body}
+    if isinstance(body, bytes):
+        sent["headers"] = {"Content-Type": "image/png"}
+    path = f"/v1/models/{_id(server, name)}/predict"
+    answer = server.http.post(path, params={"return": ALL, **query}, **sent)
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json()["predictions"][0])
+
+
+def _sample(index: int) -> dict[str, Any]:
+    return {"inputs": [{"dataset": "mnist", "split": "test", "index": index}]}
+
+
+# --- Drawing --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pen", PENS)
+def test_a_seven_is_read_and_the_page_shows_exactly_what_the_api_answers(
+    trained: Server, new_page: OpenTab, pen: str
+) -> None:
+    page = new_page(trained).open()
+    PENS[pen](page, SEVEN)
+    assert verdict(page) == 7
+    settle(page)
+    expected = _asked(trained, copied_picture(page), "reader")
+    assert bars(page) == pytest.approx(expected["probabilities"], abs=1e-6)
+    seen = [grey for row in expected["input"]["pixels"] for grey in row]
+    assert pixels(page, 0) == [[grey] * 3 for grey in seen]
+
+
+def test_a_phone_does_not_scroll_while_a_finger_draws(trained: Server, browser: "Browser") -> None:
+    phone = browser.new_context(
+        viewport={"width": 390, "height": 600}, has_touch=True, is_mobile=True
+    )
+    page = WatchedPage(phone, trained.url).open("/#place=room")
+    assert page.js("document.documentElement.scrollHeight") > 600
+    PENS["finger"](page, [(0.5, 0.8), (0.5, 0.1)])
+    assert page.js("scrollY") == 0
+    assert verdict(page) == 1
+    page.assert_clean()
+    phone.close()
+
+
+def test_a_one_can_be_drawn_with_the_keyboard_alone(trained: Server, new_page: OpenTab) -> None:
+    page = new_page(trained).open()
+    keys = page.tab.keyboard
+    keys.press("3")
+    for _ in range(9):
+        keys.press("ArrowUp")
+    keys.press("Space")
+    for _ in range(18):
+        keys.press("ArrowDown")
+    keys.press("Space")
+    keys.press("ArrowRight")
+    assert verdict(page) == 1
+    page.until(
+        "document.querySelector('.unseen[role=status]').textContent.startsWith('It reads 1')",
+        "the verdict to be told to screen readers",
+    )
+
+
+def test_strokes_can_be_taken_back_and_a_blank_pad_has_no_answer(
+    trained: Server, new_page: OpenTab
+) -> None:
+    page = new_page(trained).open()
+    draw_with_mouse(page, SEVEN)
+    assert verdict(page) == 7
+    address = page.js("location.hash")
+    draw_with_mouse(page, [(0.2, 0.9), (0.8, 0.9)])
+    assert page.js("location.hash") != address
+    page.tab.keyboard.press("u")
+    assert page.js("location.hash") == address
+    page.tab.keyboard.press("Escape")
+    page.until("!document.querySelector('.verdict strong')", "the answer to go")
+    assert page.text(".verdict") == "Nothing to read yet."
+    assert bars(page) == [0.0] * 10
+    page.tab.keyboard.press("u")
+    assert verdict(page) == 7
+    assert page.js("location.hash") == address
+
+
+def test_an_address_carries_the_drawing(trained: Server, new_page: OpenTab) -> None:
+    page = new_page(trained).open()
+    draw_with_mouse(page, SEVEN)
+    settle(page)
+    address = page.js("location.hash")
+    assert len(re.findall("ink=([^&]+)", address)[0]) < 80
+    other = new_page(trained).open(f"/{address}")
+    verdict(other)
+    settle(other)
+    assert bars(other) == bars(page)
+    assert other.js("location.hash") == address
+
+
+def test_at_most_one_question_is_under_way_and_fifteen_are_asked_in_a_second(
+    trained: Server, new_page: OpenTab
+) -> None:
+    page = new_page(trained).open()
+    open_now: set[Any] = set()
+    most, began = 0, []
+
+    def begin(request: Any) -> None:
+        nonlocal most
+        if "/predict" in request.url:
+            open_now.add(request)
+            began.append(request.timing["startTime"])
+            most = max(most, len(open_now))
+
+    page.tab.on("request", begin)
+    page.tab.on("requestfinished", lambda request: open_now.discard(request))
+    for _ in range(6):
+        draw_with_mouse(page, SEVEN)
+    settle(page)
+    assert most == 1
+    gaps = np.diff(page.js(ASKED_AT))
+    assert len(gaps) > 3
+    assert gaps.min() > 1000 / 15 - 10
+
+
+ASKED_AT = """performance.getEntriesByType('resource')
+  .filter((each) => each.name.includes('/predict')).map((each) => each.startTime)"""
+
+
+def test_nothing_is_asked_while_nothing_changes(trained: Server, new_page: OpenTab) -> None:
+    page = new_page(trained).open()
+    draw_with_mouse(page, SEVEN)
+    settle(page)
+    before = len(page.requests)
+    page.tab.wait_for_timeout(5000)
+    assert page.requests[before:] == []
+
+
+# --- Reasons --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["reader", "linear"])
+def test_the_picture_of_reasons_is_blue_for_and_red_against(
+    trained: Server, new_page: OpenTab, name: str
+) -> None:
+    page = new_page(trained).open(f"/#jobs={_id(trained, name)}&pad=test:0")
+    page.tab.locator(".pad").focus()
+    assert verdict(page) == 7
+    page.tab.keyboard.press("2")
+    page.until("document.querySelector('.eye').innerText.includes('why 7, not 2')", "the rival 2")
+    expected = _asked(trained, _sample(0), name, against=2)["contributions"]
+    assert expected["exact"]
+    found = np.array(pixels(page, 1))
+    strong = np.abs(expected["pixels"]) > 0.1 * np.max(np.abs(expected["pixels"]))
+    is_blue = found[:, 2] > found[:, 0]
+    np.testing.assert_array_equal(is_blue[strong], (np.array(expected["pixels"]) > 0)[strong])
+    page.tab.get_by_role("button", name=re.compile("^2:")).click()
+    page.until("!location.hash.includes('rival')", "the rival to be chosen by itself again")
+
+
+def test_a_unit_under_the_pointer_shows_its_arithmetic(trained: Server, new_page: OpenTab) -> None:
+    page = new_page(trained).open("/#pad=test:0")
+    verdict(page)
+    settle(page)
+    expected = _asked(trained, _sample(0), "reader")
+    strongest = int(np.argmax(np.abs(expected["votes"])))
+    page.until("document.querySelector('.thought').ariaLabel.includes('unit')", "the units")
+    box = page.tab.locator(".thought").bounding_box()
+    assert box
+    columns, step = 11, box["width"] / 11  # 32 units fill the area best in three rows
+    top = box["width"] / 2 - 3 * step
+    x, y = (strongest % columns + 0.5) * step, top + (strongest // columns + 0.5) * step
+    page.tab.mouse.move(box["x"] + x, box["y"] + y)
+    page.until("document.querySelector('.enlarged')", "the unit enlarged")
+    output, vote = expected["activations"][0][strongest], expected["votes"][strongest]
+    words = page.text(".enlarged").replace("\u2212", "-")
+    assert words.startswith(
+        f"unit {strongest} {output:.2f} \u00d7 {vote / output:.2f} = {vote:.2f}"
+    )
+
+
+def test_two_networks_are_asked_about_the_same_digit(trained: Server, new_page: OpenTab) -> None:
+    names = ["reader", "linear"]
+    digits = {"inputs": [{"dataset": "mnist", "split": "test", "index": at} for at in range(60)]}
+    answers = {}
+    for name in names:
+        answer = trained.http.post(f"/v1/models/{_id(trained, name)}/predict", json=digits)
+        answers[name] = [each["label"] for each in answer.json()["predictions"]]
+    sample = "/v1/datasets/mnist/test/{}.json"
+    truths = [trained.http.get(sample.format(at)).json()["label"] for at in range(60)]
+    index = next(
+        at
+        for at, truth in enumerate(truths)
+        if answers["reader"][at] == truth != answers["linear"][at]
+    )
+    ids = ",".join(_id(trained, name) for name in names)
+    page = new_page(trained).open(f"/#jobs={ids}&pad=test:{index}")
+    page.until("document.querySelectorAll('.bars data').length === 20", "bars in pairs")
+    read, other, truth = answers["reader"][index], answers["linear"][index], truths[index]
+    expected = f"reader reads {read}, linear reads {other}. It is a {truth}: reader is right."
+    page.until("document.querySelector('.verdict p')", "the sentence")
+    assert page.text(".verdict p") == expected
+    pairs = np.reshape(bars(page), (10, 2)).T
+    for name, found in zip(names, pairs, strict=True):
+        shown = _asked(trained, _sample(index), name)["probabilities"]
+        np.testing.assert_allclose(found, shown, atol=1e-6)
+
+
+# --- Pictures of others ---------------------------------------------------------------------------
+
+
+def _picture(server: Server, index: int) -> bytes:
+    return server.http.get(f"/v1/datasets/mnist/test/{index}.png").content
+
+
+GIVE = """([kind, base64, type]) => {
+  const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+  const carried = new DataTransfer();
+  carried.items.add(new File([bytes], 'digit', { type }));
+  const event = kind === 'paste'
+    ? new ClipboardEvent('paste', { clipboardData: carried, bubbles: true, cancelable: true })
+    : new DragEvent('drop', { dataTransfer: carried, bubbles: true, cancelable: true });
+  document.querySelector('.lab').dispatchEvent(event);
+}"""
+
+
+def test_pictures_can_be_pasted_dropped_and_uploaded(trained: Server, new_page: OpenTab) -> None:
+    page = new_page(trained).open()
+    screenshot = Image.open(io.BytesIO(_picture(trained, 0))).resize((640, 640)).convert("RGB")
+    written = io.BytesIO()
+    screenshot.save(written, "PNG")
+    page.js(GIVE, ["paste", base64.b64encode(written.getvalue()).decode(), "image/png"])
+    assert verdict(page) == 7
+
+    photo = Image.eval(Image.open(io.BytesIO(_picture(trained, 2))).resize((400, 400)), _inverted)
+    written = io.BytesIO()
+    photo.save(written, "JPEG")
+    page.js(GIVE, ["drop", base64.b64encode(written.getvalue()).decode(), "image/jpeg"])
+    page.until("document.querySelector('.verdict strong').textContent === '1'", "the 1 to be read")
+    assert "inverted" in page.text(".eye figcaption")
+
+
+def _inverted(grey: int) -> int:
+    return 255 - grey
+
+
+def test_an_upload_that_is_no_picture_is_refused_in_the_words_of_the_server(
+    trained: Server, new_page: OpenTab
+) -> None:
+    page = new_page(trained).open()
+    page.expect("422")
+    noise = np.random.default_rng(1).integers(0, 256, 5_000_000, np.uint8).tobytes()
+    with page.tab.expect_file_chooser() as chooser:
+        page.tab.get_by_role("button", name="Upload").click()
+    chooser.value.set_files({"name": "noise.png", "mimeType": "image/png", "buffer": noise})
+    answer = trained.http.post(
+        f"/v1/models/{_id(trained, 'reader')}/predict",
+        content=noise,
+        headers={"Content-Type": "image/png"},
+    )
+    page.until("document.querySelector('.verdict p').textContent.length > 30", "the refusal")
+    assert page.text(".verdict") == " ".join(answer.json()["detail"].split())
+    assert bars(page) == [0.0] * 10
+
+
+def test_a_test_digit_comes_at_the_press_of_a_key(trained: Server, new_page: OpenTab) -> None:
+    page = new_page(trained).open()
+    page.tab.keyboard.press("r")
+    found = verdict(page)
+    settle(page)
+    [index] = re.findall(r"pad=test:(\d+)", page.js("location.hash"))
+    expected = _asked(trained, _sample(int(index)), "reader")
+    assert found == expected["label"]
+    assert bars(page) == pytest.approx(expected["probabilities"], abs=1e-6)
+
+
+# --- While the network changes, or the server is away ---------------------------------------------
+
+
+def test_the_answer_follows_the_network_while_it_learns(page: WatchedPage, server: Server) -> None:
+    job = server.submit(hidden=[64], epochs=100, learning_rate=0.01, name="learner")
+    page.open()
+    draw_with_mouse(page, SEVEN)
+    verdict(page)
+    before = bars(page)
+    page.until(f"JSON.stringify({HEIGHTS}) !== '{page.js(f'JSON.stringify({HEIGHTS})')}'", "news")
+    assert bars(page) != before
+    server.act(job, "cancel")
+    server.wait(job, "cancelled")
+    page.until("document.querySelector('.room .head').innerText.includes('learner')", "the head")
+
+
+HEIGHTS = "[...document.querySelectorAll('.bars data')].map((each) => each.value)"
+
+
+def test_a_server_that_is_killed_comes_back_to_the_same_ink(
+    page: WatchedPage, server: Server
+) -> None:
+    server.wait(server.submit(**READER), "succeeded")
+    page.open()
+    page.expect("net::ERR_")
+    draw_with_mouse(page, SEVEN)
+    verdict(page)
+    settle(page)
+    address, before = page.js("location.hash"), bars(page)
+    server.kill()
+    draw_with_mouse(page, ONE)
+    page.tab.keyboard.press("u")
+    server.start()
+    page.until("document.querySelector('.connection.live')", "the page to be live again", 60)
+    verdict(page)
+    settle(page)
+    assert page.js("location.hash") == address
+    assert bars(page) == before
+    server.stop()
+
+
+def test_a_busy_server_is_asked_again_later(trained: Server, new_page: OpenTab) -> None:
+    page = new_page(trained).open()
+    page.expect("503")
+    refused: list[str] = []
+
+    def refuse_once(route: Any) -> None:
+        if refused:
+            route.continue_()
+            return
+        refused.append(route.request.url)
+        route.fulfill(status=503, headers={"Retry-After": "1"}, json={"detail": "Busy."})
+
+    page.tab.route("**/predict*", refuse_once)
+    draw_with_mouse(page, SEVEN)
+    assert verdict(page) == 7
+    assert refused
+
+
+def test_a_job_without_a_network_says_so(page: WatchedPage, server: Server) -> None:
+    server.wait(server.submit(**READER), "succeeded")
+    broken = server.submit(hidden=[16], epochs=3, learning_rate=1000.0, name="broken")
+    server.wait(broken, "failed")
+    page.open(f"/#jobs={broken}")
+    page.until("document.querySelector('.room .head').innerText.includes('meanwhile')", "the words")
+    assert page.text(".room .head") == "Ask asking “reader” meanwhile"
+    draw_with_mouse(page, SEVEN)
+    assert verdict(page) == 7
+
+
+def test_without_any_network_the_pad_can_be_drawn_on(page: WatchedPage) -> None:
+    page.open()
+    assert page.text(".room .head") == "Ask no network yet"
+    draw_with_mouse(page, SEVEN)
+    assert "ink=" in page.js("location.hash")
+    assert page.text(".verdict") == "No network yet. Train one, and it reads what you draw."
