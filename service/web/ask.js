@@ -140,10 +140,10 @@ async function ask() {
   const asked = networks.peek();
   if (!isReady.peek() || isBlank()) return;
   isBusy = true;
-  earliest = performance.now() + (1000 * asked.length) / REQUESTS_A_SECOND;
   const drawn = ink.peek();
   try {
     const body = await bodyOf(drawn);
+    earliest = performance.now() + (1000 * asked.length) / REQUESTS_A_SECOND;
     take(await Promise.all(asked.map((network) => askOne(network, drawn, body))));
   } catch (error) {
     refuse(error);
