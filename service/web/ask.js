@@ -113,7 +113,7 @@ effect(() => {
   keys.value;
   rival.value;
   isReady.value;
-  untracked(isBlank() ? forget : askSoon);
+  untracked(isBlank() || !keys.peek() ? forget : askSoon);
 });
 
 /** There is nothing to read. */

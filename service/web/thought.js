@@ -215,8 +215,12 @@ export function Thought() {
     const { clientWidth } = /** @type {HTMLElement} */ (event.target);
     hovered.value = found && { ...found, isRight: event.offsetX > clientWidth / 2 };
   };
+  /** A finger has no hover: what it has touched stays. @param {PointerEvent} event */
+  const leave = (event) => {
+    if (event.pointerType !== "touch") hovered.value = null;
+  };
   return html`<canvas class=${isOld.value ? "thought old" : "thought"} ref=${ref} role="img"
       aria-label=${inWords(answers.value[0]?.prediction)}
-      onPointerMove=${look} onPointerDown=${look} onPointerLeave=${() => (hovered.value = null)}></canvas>
+      onPointerMove=${look} onPointerDown=${look} onPointerLeave=${leave}></canvas>
     <${Enlarged} />`;
 }
