@@ -71,7 +71,6 @@ def test_a_seven_is_read_and_the_page_shows_exactly_what_the_api_answers(
     page = new_page(trained).open()
     PENS[pen](page, SEVEN)
     assert verdict(page) == 7
-    settle(page)
     expected = _asked(trained, copied_picture(page), "reader")
     assert bars(page) == pytest.approx(expected["probabilities"], abs=1e-6)
     seen = [grey for row in expected["input"]["pixels"] for grey in row]
@@ -137,7 +136,6 @@ def test_an_address_carries_the_drawing(trained: Server, new_page: OpenTab) -> N
     assert len(re.findall("ink=([^&]+)", address)[0]) < 80
     other = new_page(trained).open(f"/{address}")
     verdict(other)
-    settle(other)
     assert bars(other) == bars(page)
     assert other.js("location.hash") == address
 
@@ -205,7 +203,6 @@ def test_the_picture_of_reasons_is_blue_for_and_red_against(
 def test_a_unit_under_the_pointer_shows_its_arithmetic(trained: Server, new_page: OpenTab) -> None:
     page = new_page(trained).open("/#pad=test:0")
     verdict(page)
-    settle(page)
     expected = _asked(trained, _sample(0), "reader")
     strongest = int(np.argmax(np.abs(expected["votes"])))
     page.until("document.querySelector('.thought').ariaLabel.includes('unit')", "the units")
@@ -310,7 +307,6 @@ def test_a_test_digit_comes_at_the_press_of_a_key(trained: Server, new_page: Ope
     page = new_page(trained).open()
     page.tab.keyboard.press("r")
     found = verdict(page)
-    settle(page)
     [index] = re.findall(r"pad=test:(\d+)", page.js("location.hash"))
     expected = _asked(trained, _sample(int(index)), "reader")
     assert found == expected["label"]

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.support.browser import WatchedPage
-from tests.support.pens import ONE, READER, SEVEN, bars, draw_with_mouse, settle, verdict
+from tests.support.pens import ONE, READER, SEVEN, bars, draw_with_mouse, verdict
 from tests.support.server_process import Server
 
 HEIGHTS = "[...document.querySelectorAll('.bars data')].map((each) => each.value)"
@@ -30,7 +30,6 @@ def test_a_server_that_is_killed_comes_back_to_the_same_ink(
     page.expect("net::ERR_")
     draw_with_mouse(page, SEVEN)
     verdict(page)
-    settle(page)
     address, before = page.js("location.hash"), bars(page)
     server.kill()
     draw_with_mouse(page, ONE)
@@ -38,7 +37,6 @@ def test_a_server_that_is_killed_comes_back_to_the_same_ink(
     server.start()
     page.until("document.querySelector('.connection.live')", "the page to be live again", 60)
     verdict(page)
-    settle(page)
     assert page.js("location.hash") == address
     assert bars(page) == before
     server.stop()
@@ -88,7 +86,6 @@ def test_everybody_can_use_the_dark_room(server: Server, page: WatchedPage, axe:
     blank = _violations(page, axe)
     draw_with_mouse(page, SEVEN)
     verdict(page)
-    settle(page)
     assert blank + _violations(page, axe) == []
 
 

@@ -78,12 +78,6 @@ PENS: dict[str, Callable[[WatchedPage, Sequence[Point]], None]] = {
 # --- What is seen ---------------------------------------------------------------------------------
 
 
-def verdict(page: WatchedPage) -> int:
-    """Wait for an answer about the ink on the pad, and return the digit that is read."""
-    page.until("document.querySelector('.verdict:not(.old) strong')", "a verdict")
-    return int(page.text(".verdict strong"))
-
-
 def bars(page: WatchedPage) -> list[float]:
     """Return the heights of the ten bars, from 0 to 1."""
     return [
@@ -104,6 +98,13 @@ def settle(page: WatchedPage) -> None:
             return
         before = now
     raise AssertionError("the bars never came to rest")
+
+
+def verdict(page: WatchedPage) -> int:
+    """Wait for the answer about the ink on the pad, and return the digit that is read."""
+    page.until("document.querySelector('.verdict:not(.old) strong')", "a verdict")
+    settle(page)
+    return int(page.text(".verdict strong"))
 
 
 def pixels(page: WatchedPage, which: int) -> list[list[int]]:
