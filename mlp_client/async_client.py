@@ -1,6 +1,7 @@
 """The client of one server, for asyncio."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from types import TracebackType
 from typing import Unpack
 
@@ -10,6 +11,7 @@ from mlp_client import server_calls
 from mlp_client.async_connection import AsyncConnection
 from mlp_client.async_jobs import AsyncJobHandle, AsyncJobs, wait_all
 from mlp_client.async_models import AsyncModels
+from mlp_client.async_watch import listen_to_all
 from mlp_client.calls import CallOptions
 from mlp_client.client import Client
 from mlp_client.connection_settings import DEFAULT_MAX_RETRIES, DEFAULT_TIMEOUT, settings_of
@@ -17,6 +19,7 @@ from mlp_client.documented_like import documented_like
 from mlp_client.pictures import Picture, PictureFormat
 from mlp_client.records import EpochColumns
 from mlp_client.server_calls import Preset, Sample
+from mlp_client.service_events import ServiceEvent
 from mlp_client.system_record import System
 
 
@@ -68,6 +71,11 @@ class AsyncClient:
 
     async def system(self, **options: Unpack[CallOptions]) -> System:
         return await self._connection.send(server_calls.system(), **options)
+
+    async def events(self, after: int | None = None) -> AsyncIterator[ServiceEvent]:
+        async with aclosing(listen_to_all(self._connection, after)) as found:
+            async for event in found:
+                yield event
 
     async def presets(self, **options: Unpack[CallOptions]) -> list[Preset]:
         return (await self._connection.send(server_calls.presets(), **options)).data

@@ -6,12 +6,13 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 
 import httpx2
 
-from mlp_client import job_calls, job_changes
+from mlp_client import job_calls, job_changes, service_events
 from mlp_client.async_connection import AsyncConnection
 from mlp_client.errors import WaitTimeout
 from mlp_client.job_changes import NO_MORE_EVENTS, STREAM_TIMEOUT_SECONDS
 from mlp_client.job_state import FINAL
 from mlp_client.records import Event, Job
+from mlp_client.service_events import SILENCE_SECONDS, ServiceEvent
 
 
 async def follow(connection: AsyncConnection, job_id: str) -> AsyncGenerator[Job]:
@@ -49,6 +50,23 @@ async def listen(connection: AsyncConnection, job_id: str, after: int) -> AsyncG
                         last = message.id
                         yield event
         await connection.send(job_calls.poll(job_id))
+        await asyncio.sleep(job_changes.POLL_SECONDS)
+
+
+async def listen_to_all(
+    connection: AsyncConnection, after: int | None
+) -> AsyncGenerator[ServiceEvent]:
+    """Yield what happens to all jobs, without an end; see `watch.listen_to_all`."""
+    last = "" if after is None else str(after)
+    while True:
+        with contextlib.suppress(httpx2.TransportError, ValueError):
+            async with connection.events(service_events.PATH, last, SILENCE_SECONDS) as messages:
+                async for message in messages:
+                    event = service_events.service_event(message)
+                    last = str(event.cursor)
+                    if event.type != service_events.PING:
+                        yield event
+        await connection.send(service_events.check_access())
         await asyncio.sleep(job_changes.POLL_SECONDS)
 
 

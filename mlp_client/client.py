@@ -1,6 +1,6 @@
 """The client of one server: its jobs, its networks and its data sets."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Unpack
 
@@ -20,7 +20,9 @@ from mlp_client.models import Models
 from mlp_client.pictures import Picture, PictureFormat
 from mlp_client.records import EpochColumns
 from mlp_client.server_calls import Preset, Sample
+from mlp_client.service_events import ServiceEvent
 from mlp_client.system_record import System
+from mlp_client.watch import listen_to_all
 
 
 class Client:
@@ -98,6 +100,22 @@ class Client:
         Without an API key, a server that requires one only tells its version.
         """
         return self._connection.send(server_calls.system(), **options)
+
+    def events(self, after: int | None = None) -> Iterator[ServiceEvent]:
+        """Yield what happens to all jobs that the key sees, without an end.
+
+        The first event, `hello`, says whether the stream continues where the client was (`reset`).
+        A connection that breaks is opened again behind the last event.
+
+        Args:
+            after: `cursor` of the last event that is known; None for what happens from now on.
+
+        Raises:
+            KeyRefused: the server requires an API key, or the key has ended.
+            ConnectionFailed: the server was unreachable for a minute.
+
+        """
+        return listen_to_all(self._connection, after)
 
     def presets(self, **options: Unpack[CallOptions]) -> list[Preset]:
         """Return the presets that the server knows."""

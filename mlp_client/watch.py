@@ -12,12 +12,13 @@ from collections.abc import Iterator, Sequence
 
 import httpx2
 
-from mlp_client import job_calls, job_changes
+from mlp_client import job_calls, job_changes, service_events
 from mlp_client.connection import Connection
 from mlp_client.errors import WaitTimeout
 from mlp_client.job_changes import NO_MORE_EVENTS, STREAM_TIMEOUT_SECONDS
 from mlp_client.job_state import FINAL
 from mlp_client.records import Event, Job
+from mlp_client.service_events import SILENCE_SECONDS, ServiceEvent
 
 
 def follow(connection: Connection, job_id: str, stop: threading.Event) -> Iterator[Job]:
@@ -77,6 +78,29 @@ def listen(connection: Connection, job_id: str, after: int) -> Iterator[Event]:
                     last = message.id
                     yield event
         connection.send(job_calls.poll(job_id))
+        time.sleep(job_changes.POLL_SECONDS)
+
+
+def listen_to_all(connection: Connection, after: int | None) -> Iterator[ServiceEvent]:
+    """Yield what happens to all jobs, without an end.
+
+    Raises:
+        KeyRefused: the key is missing or has ended.
+        ConnectionFailed: the server was unreachable for too long.
+
+    """
+    last = "" if after is None else str(after)
+    while True:
+        with (
+            contextlib.suppress(httpx2.TransportError, ValueError),
+            connection.events(service_events.PATH, last, SILENCE_SECONDS) as messages,
+        ):
+            for message in messages:
+                event = service_events.service_event(message)
+                last = str(event.cursor)
+                if event.type != service_events.PING:
+                    yield event
+        connection.send(service_events.check_access())
         time.sleep(job_changes.POLL_SECONDS)
 
 

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from service.api.dependencies import PrincipalDep, Services, ServicesDep
 from service.api.stream_schemas import SERVICE_EVENT_STREAM
-from service.api.stream_texts import RETRY, StreamTexts
+from service.api.stream_texts import StreamTexts
 from service.api.ticks import Listener
 from service.api.validation import QueryParameters
 from service.domain.errors import StoreBroken
@@ -96,7 +96,7 @@ async def _texts(
     now = listener.start.cursor
     reset = after is None or not now - KEPT_EVENTS <= after <= now
     begin = now if after is None or reset else after
-    yield RETRY + texts.hello(listener.start, begin, reset=reset)
+    yield texts.hello(listener.start, begin, reset=reset)
     with suppress(StoreBroken):  # the client reconnects, and gets 503 until the store works again
         async for text in _history(services, texts, begin, now):
             yield text

@@ -15,8 +15,9 @@ from service.domain.principal import Principal
 from service.store.event_log import JOB_EVENTS, Logged, LoggedEvent
 from service.store.stored_job import StoredJob
 
-RETRY = b"retry: 1000\n\n"
-"""How long a browser waits before it reconnects, in milliseconds."""
+RETRY_MILLISECONDS = 1000
+"""How long a browser waits before it reconnects. It is sent with the first event, because some
+clients take a text that only says this for an event without data."""
 
 
 class Part(NamedTuple):
@@ -44,7 +45,9 @@ class StreamTexts:
         data: dict[str, Any] = {"instance": self._services.instance()}
         data |= {"web": self._services.web_digest(), "cursor": cursor, "reset": reset}
         text = f'{_json(data)[:-1]},"system":{system.decode()}}}'
-        return format_sse_event(event="hello", data_str=text, id=str(cursor))
+        return format_sse_event(
+            event="hello", data_str=text, id=str(cursor), retry=RETRY_MILLISECONDS
+        )
 
     def history(self, logged: Logged) -> bytes:
         """Return events of the past."""

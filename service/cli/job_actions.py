@@ -17,6 +17,7 @@ from service.cli.terminal import (
     printable,
 )
 from service.cli.train import result_lines
+from service.cli.watch_all import watch_all
 
 if TYPE_CHECKING:
     from mlp_client import JobHandle
@@ -39,13 +40,23 @@ def show(job: JobArgument, as_json: Json = False, url: Url = None) -> None:
         echo_lines([printable(line) for line in _description(handle)])
 
 
-def watch(jobs: JobArguments, as_json: Json = False, url: Url = None) -> None:
+WatchedJobs = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="JOB...", help="Ids of jobs, or their URLs.", show_default="all jobs"),
+]
+
+
+def watch(jobs: WatchedJobs = None, as_json: Json = False, url: Url = None) -> None:
     """Show the progress of jobs until all have ended, and print where the results are.
 
-    Ctrl-C stops the watching, not the jobs. The exit code is 1 if a job failed or was cancelled.
+    Without a job, it prints what happens to all jobs, line by line, until Ctrl-C, which stops the
+    watching and not the jobs. The exit code is 1 if a job failed or was cancelled.
     """
     from mlp_client import Client, JobCancelled, JobFailed
 
+    if not jobs:
+        watch_all(url, as_json=as_json)
+        return
     failed = False
     with errors_as_messages(), Client(url) as client:
         handles = [client.jobs.get(job_id(job)) for job in jobs]

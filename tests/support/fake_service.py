@@ -131,6 +131,7 @@ class FakeService:
             ("GET /v1/jobs", self.list_jobs),
             (r"GET /v1/jobs/(\w+)", self.get_job),
             (r"GET /v1/jobs/(\w+)/events", self.open_stream),
+            ("GET /v1/events", lambda request: self.open_stream(request, "")),
             (r"GET /v1/jobs/(\w+)/epochs", self.list_epochs),
             (r"POST /v1/jobs/(\w+)/(cancel|pause|resume)", self.act),
             (r"DELETE /v1/jobs/(\w+)", self.delete_job),

@@ -7,7 +7,7 @@ import pytest
 from service.cli import job_actions
 from service.cli.options import job_id
 from tests.support.command_line import run
-from tests.support.fake_service import FakeService, make_job, serving
+from tests.support.fake_service import FakeService, make_job, message, problem, serving
 
 
 def service_with(**states: str) -> FakeService:
@@ -139,3 +139,43 @@ def test_delete_with_yes_does_not_ask(monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(service) as url:
         assert run("delete", "-y", "job_1", "--url", url).exit_code == 0
     assert service.jobs == {}
+
+
+def test_watch_without_a_job_prints_what_happens_to_all() -> None:
+    service = FakeService()
+    running = make_job("job_1", message="it\x1b began", name="seven").model_dump(mode="json")
+    epoch = {"job": "job_1", "epoch": 1, "test_accuracy": 0.9786, "test_loss": 0.0712}
+    service.streams.append(
+        [
+            message("hello", {"reset": True}, 1),
+            message("job", running, 2),
+            message("epoch", epoch, 3),
+            message("progress", {"job_1": {}}),
+            message("warning", {"job": "job_1", "message": "Look out."}, 4),
+            message("job", {"id": "job_1", "deleted": True}, 5),
+        ]
+    )
+
+    service.routes.insert(0, ("GET /v1/jobs", lambda _: problem(401, "The key was revoked.")))
+    with serving(service) as url:
+        result = run("watch", "--url", url)
+    assert result.stdout.splitlines() == [
+        "job_1  running (seven): it\N{REPLACEMENT CHARACTER} began",
+        "job_1  epoch 1: test accuracy 97.86%, loss 0.0712",
+        "job_1  warning: Look out.",
+        "job_1  deleted",
+    ]
+    assert result.exit_code == 1
+    assert "The key was revoked." in result.stderr
+
+
+def test_watch_prints_all_events_as_json() -> None:
+    service = FakeService()
+    service.streams.append([message("hello", {"reset": True}, 1), message("progress", {})])
+    service.routes.insert(0, ("GET /v1/jobs", lambda _: problem(401, "Revoked.")))
+    with serving(service) as url:
+        lines = run("watch", "--json", "--url", url).stdout.splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"type": "hello", "cursor": 1, "data": {"reset": True}},
+        {"type": "progress", "cursor": 1, "data": {}},
+    ]
