@@ -39,6 +39,7 @@ from service.api import (
     weight_pictures,
     weights,
 )
+from service.api.addresses import Addresses, refuse_wide_match
 from service.api.dependencies import Services
 from service.api.request_bodies import refuse_unread
 from service.api.validation import refuse_repeated
@@ -269,10 +270,11 @@ def _add_routes(app: FastAPI) -> None:
         app.include_router(
             module.router,
             responses=problem_responses.RESPONSES,
-            dependencies=[*strict, Depends(refuse_unread)],
+            dependencies=[Depends(refuse_wide_match), *strict, Depends(refuse_unread)],
         )
     for path in ("/web/{name:path}", "/vendor/{name:path}"):
         app.add_route(path, page.web_file, include_in_schema=False)
+    app.state.addresses = Addresses(app.routes)
     problem_responses.install(app)
     openapi.install(app, needed_scope, f"An API key. {HOW_TO_AUTHENTICATE}")
     app.add_exception_handler(events.StreamFinished, events.stream_finished)

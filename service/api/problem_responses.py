@@ -11,10 +11,10 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
 from starlette.requests import ClientDisconnect
-from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
 from mlp_client.records import Problem, ProblemItem
+from service.api.addresses import Addresses
 from service.api.predict_route import is_prediction
 from service.api.problem_types import PROBLEM_TYPES
 from service.api.public_path import public_path
@@ -196,13 +196,8 @@ async def _http_error(request: Request, exc: Exception) -> Response:
 
 def _methods(request: Request) -> list[str]:
     """Return the methods that an address supports; Starlette's list has those of one route only."""
-    scopes = [{**request.scope, "method": method} for method in METHODS]
-    declared = {
-        scope["method"]
-        for scope in scopes
-        for route in request.app.routes
-        if route.matches(scope)[0] == Match.FULL
-    }
+    addresses: Addresses = request.app.state.addresses
+    declared = addresses.methods(request.scope["path"])
     head = {"HEAD"} if "GET" in declared else set()
     return [method for method in METHODS if method in {*declared, *head, "OPTIONS"}]
 

@@ -118,8 +118,11 @@ def test_a_page_after_an_unknown_job_is_not_found(reader: TestClient, after: str
     [
         ("PUT", "/v1/jobs", "GET, HEAD, POST, OPTIONS"),
         ("DELETE", "/v1/jobs", "GET, HEAD, POST, OPTIONS"),
-        ("PATCH", "/v1/jobs/x", "GET, HEAD, DELETE, OPTIONS"),
-        ("POST", "/v1/jobs/x", "GET, HEAD, DELETE, OPTIONS"),
+        ("PUT", "/v1/jobs/x", "GET, HEAD, PATCH, DELETE, OPTIONS"),
+        ("POST", "/v1/jobs/x", "GET, HEAD, PATCH, DELETE, OPTIONS"),
+        ("GET", "/v1/jobs/preview", "POST, OPTIONS"),
+        ("PATCH", "/v1/jobs/preview", "POST, OPTIONS"),
+        ("DELETE", "/v1/jobs/actions/", "POST, OPTIONS"),
         ("GET", "/v1/jobs/x/cancel", "POST, OPTIONS"),
         ("GET", "/v1/models/latest/predict", "POST, OPTIONS"),
         ("POST", "/livez", "GET, HEAD, OPTIONS"),

@@ -104,6 +104,8 @@ def test_a_connection_goes_on_after_head(live: Live) -> None:
         ("/v1/jobs", "GET, HEAD, POST, OPTIONS"),
         ("/v1/jobs/", "GET, HEAD, POST, OPTIONS"),
         ("/v1/jobs/x", "GET, HEAD, PATCH, DELETE, OPTIONS"),
+        ("/v1/jobs/preview", "POST, OPTIONS"),
+        ("/v1/jobs/actions", "POST, OPTIONS"),
         ("/v1/jobs/x/resume", "POST, OPTIONS"),
         ("/v1/models/latest/predict", "POST, OPTIONS"),
         ("/vendor/vendor.json", "GET, HEAD, OPTIONS"),
