@@ -496,7 +496,9 @@ def _describe_authentication(document: dict[str, Any], bearer: str) -> None:
 
 def _complete_schemas(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
-    schemas |= openapi_schemas.of_models(PredictRequest, JobEvent, ServiceEvent)
+    # Events contain records that answers have, too, and always with all fields: these come first.
+    sent = openapi_schemas.of_models(PredictRequest, JobEvent, ServiceEvent)
+    schemas |= {name: schema for name, schema in sent.items() if name not in schemas}
     schemas["PredictForm"] = PREDICT_FORM
     openapi_schemas.without_defaults(schemas)
     for item in document["paths"].values():

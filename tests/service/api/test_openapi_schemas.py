@@ -96,7 +96,8 @@ def test_only_a_few_fields_of_requests_are_required(document: dict[str, Any]) ->
 def test_answers_have_every_field_of_a_spec(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     assert set(schemas["StoredSpec"]["required"]) == set(StoredSpec.model_fields)
-    for name in ("StoredSgd", "StoredAdamW", "StoredAugmentation", "Job", "Metrics", "Preset"):
+    records = ("Job", "Metrics", "Preset", "Checkpoint", "JobPreview", "Snapshot")
+    for name in ("StoredSgd", "StoredAdamW", "StoredAugmentation", *records):
         assert set(schemas[name]["required"]) == set(schemas[name]["properties"]), name
 
 
@@ -142,5 +143,5 @@ def test_nothing_in_the_document_is_newer_than_its_version(document: dict[str, A
 def test_a_key_is_optional_except_where_none_is_read(document: dict[str, Any]) -> None:
     assert document["security"] == [{"bearer": []}, {}]
     public = {each["operationId"] for each in operations(document) if each.get("security") == []}
-    assert public == {"livez", "readyz", "get_problem"}
+    assert public == {"livez", "readyz", "get_problem", "begin_session", "end_session"}
     assert not [each for each in operations(document) if each.get("security")]
