@@ -79,7 +79,8 @@ export async function act(action, jobs) {
 async function actOnMany(action, jobs) {
   const { data } = await post("/v1/jobs/actions", { action, jobs: jobs.map((job) => job.id) });
   const done = data.filter((/** @type {any} */ item) => !item.problem);
-  if (action !== "delete") state.put(...done);
+  const moved = done.map((/** @type {any} */ { id, state }) => ({ id, state }));
+  if (action !== "delete") state.put(...moved);
   const refused = data.find((/** @type {any} */ item) => item.problem);
   if (refused) complain(refused.problem.detail);
 }

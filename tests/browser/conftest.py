@@ -36,6 +36,14 @@ def server(tmp_path: Path, datasets_dir: Path) -> Iterator[Server]:
 
 
 @pytest.fixture
+def still_server(tmp_path: Path, datasets_dir: Path) -> Iterator[Server]:
+    """A service that trains nothing, so that a test can bring its jobs to any state."""
+    running = Server(tmp_path / "data", datasets_dir, MLP_CONCURRENT_JOBS="0").start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
 def context(browser: "Browser") -> Iterator["BrowserContext"]:
     """A browser profile without a history, 1440 x 900."""
     made = browser.new_context(viewport=DESKTOP, permissions=["clipboard-read", "clipboard-write"])
