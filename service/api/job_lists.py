@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response
 from pydantic import Field, ValidationInfo, field_validator
 
+from mlp_client.job_spec import Label, Printable
 from mlp_client.records import Job, JobSummary, Record
 from service.api.dependencies import ServicesDep
 from service.api.job_records import job_record
@@ -63,12 +64,13 @@ class PageQuery(QueryParameters):
     state: list[State] = Field(
         [], description="Return only jobs in this state; repeat the parameter for several states."
     )
-    tag: list[Annotated[str, Field(min_length=1, max_length=64)]] = Field(
+    tag: list[Label] = Field(
         [],
         max_length=16,
         description="Return only jobs with this tag; with all of them, if it is repeated.",
     )
-    q: str = Field(
+    # A pattern of LIKE would end at a NUL, and find everything.
+    q: Annotated[str, Printable] = Field(
         "",
         max_length=200,
         description="Return only jobs in which each of these words occurs: in the name, the id, "
