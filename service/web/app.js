@@ -2,7 +2,7 @@
 import { effect, signal } from "@preact/signals";
 import { render } from "preact";
 import { addressed, addressedSignal, startAddress } from "./address.js";
-import { ROOT } from "./api.js";
+import { calls, ROOT } from "./api.js";
 import { copyText } from "./clipboard.js";
 import { html, lazy } from "./html.js";
 import { Jobs } from "./jobs.js";
@@ -64,6 +64,12 @@ async function share() {
   if (await copyText(location.href)) notify({ text: "The address of this view is copied." });
 }
 
+async function copyLastCall() {
+  const last = calls.peek().at(-1);
+  const { curl } = await import("./snippets.js");
+  if (last && (await copyText(curl(last)))) notify({ text: `Copied: ${last.method} ${last.path}` });
+}
+
 function Bar() {
   return html`<header class="top">
     <h1 class="brand"><img src=${`${document.documentElement.dataset.web}/icon.svg`} alt="" width="20" height="20" />mlp-service</h1>
@@ -115,6 +121,7 @@ onKey("1", "jobs", () => goTo("jobs", ".jobs"));
 onKey("2", "curves", () => goTo("lab", "#main"));
 onKey("3", "ask", () => goTo("room", ".pad"));
 onKey("`", "API calls", () => toggle(showsCalls));
+onKey(".", "copy the last API call as curl", copyLastCall);
 onKey("t", "light or dark", switchTheme);
 onKey("?", "this help", () => toggle(showsHelp));
 
