@@ -79,6 +79,7 @@ function Bar() {
     <button class="ghost" onClick=${share} title="Copy the address of this view">Share</button>
     <button class="ghost" onClick=${switchTheme} title="Light or dark">Theme</button>
     <button class="ghost wide" onClick=${() => toggle(showsHelp)} title="Keyboard" aria-label="Help">?</button>
+    <${Session} />
     <a class="button ghost wide" href=${`${ROOT}/docs`}>API docs</a>
   </header>`;
 }
@@ -88,6 +89,14 @@ const PLACES = /** @type {const} */ ([
   ["lab", "Curves"],
   ["room", "Ask"],
 ]);
+
+/** Who has signed in, if anybody had to. */
+function Session() {
+  const { owner, scopes } = state.system.value?.session ?? {};
+  if (!owner) return null;
+  const signOut = async () => (await import("./session.js")).signOut();
+  return html`<button class="ghost" onClick=${signOut} title=${`${owner}: ${scopes?.join(", ")}`}>Sign out</button>`;
+}
 
 /** The places of a phone. */
 function Places() {
@@ -99,12 +108,14 @@ function Places() {
 // --- The page -----------------------------------------------------------------------------------
 
 function Page() {
-  if (state.link.value === "key" && !state.system.value?.session) {
+  const needsKey = state.link.value === "key";
+  if (needsKey && !state.system.value) {
     return html`<${Bar} /><${KeyNeeded} onOpen=${reconnect} />`;
   }
   return html`<a class="skip" href="#main">Skip to the curves</a>
     <${Bar} />
     <${Notices} onReconnect=${reconnect} />
+    ${needsKey && html`<${KeyNeeded} floats onOpen=${reconnect} />`}
     <${Jobs} /><${Lab} hides=${hides} /><${Room} />
     ${state.draft.value && html`<${NewJob} />`}
     ${showsHelp.value && html`<${Help} onClose=${() => toggle(showsHelp)} />`}

@@ -171,12 +171,12 @@ function followPointer(canvas) {
 
 /** @param {HTMLCanvasElement} canvas */
 function show(canvas) {
+  // All signals are read before anything returns, because an effect follows only what it has read.
+  const [drawn, pen] = [ink.value, keyPen.value, density.value];
   const side = canvas.clientWidth;
   if (!side) return; // the room is not on the screen
-  density.value;
   const context = fit(canvas, side, side);
-  paint(context, ink.value, side);
-  const pen = keyPen.value;
+  paint(context, drawn, side);
   if (!pen) return;
   const [x, y] = placeOf(pen);
   context.beginPath();

@@ -3,9 +3,12 @@ import { useState } from "preact/hooks";
 import { post, request } from "./api.js";
 import { html, useStyles } from "./html.js";
 import { complain } from "./notices.js";
+import { system } from "./state.js";
 
-/** @param {{ onOpen: () => void }} props */
-export function KeyNeeded({ onOpen }) {
+/**
+ * @param {{ onOpen: () => void, floats?: boolean }} props `floats` over what was there before
+ */
+export function KeyNeeded({ onOpen, floats = false }) {
   useStyles("dialogs.css");
   const [problem, setProblem] = useState("");
   const open = async (/** @type {SubmitEvent} */ event) => {
@@ -22,8 +25,13 @@ export function KeyNeeded({ onOpen }) {
       setProblem(error instanceof Error ? error.message : String(error));
     }
   };
-  return html`<main class="key-needed" id="main">
+  const why = system.value?.session?.owner
+    ? "Your key has ended."
+    : "This service asks for a key now.";
+  return html`<${floats ? "section" : "main"} class=${floats ? "key-needed floats" : "key-needed"}>
     <form onSubmit=${open}>
+      ${floats && html`<p role="alert">${why}</p>`}
+      <input name="username" autocomplete="username" value="API key" hidden readonly />
       <label for="key">API key</label>
       <div>
         <input id="key" name="key" type="password" required autocomplete="current-password"
@@ -33,7 +41,7 @@ export function KeyNeeded({ onOpen }) {
       ${problem && html`<p class="error" role="alert">${problem}</p>`}
       <p class="hush" id="key-words">Keys are made by <code>mlp-service keys create</code>.</p>
     </form>
-  </main>`;
+  <//>`;
 }
 
 /** @param {HTMLElement | null} element */

@@ -151,6 +151,7 @@ export function reconnect() {
 
 /** @param {import("./records.js").Link} link */
 function setLink(link) {
+  clearTimeout(impatience);
   state.link.value = link;
   tabs?.postMessage({ link });
 }

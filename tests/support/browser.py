@@ -12,8 +12,13 @@ from tests.support.external_programs import require_program
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page, Request
 
-OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
-"""No name can be looked up, so whatever the page needs must come from the service."""
+LAN_HOST = "lan.test"
+"""A name of this machine that, unlike localhost, browsers do not trust without https."""
+OFFLINE = (
+    f"--host-resolver-rules=MAP {LAN_HOST} 127.0.0.1, MAP * ~NOTFOUND, "
+    "EXCLUDE 127.0.0.1, EXCLUDE localhost"
+)
+"""No other name can be looked up, so whatever the page needs must come from the service."""
 NOTE_VIOLATIONS = """
 window.violations = [];
 document.addEventListener('securitypolicyviolation', (event) => {
