@@ -3,21 +3,21 @@ import { effect, signal } from "@preact/signals";
 import { render } from "preact";
 import { addressed, addressedSignal, startAddress } from "./address.js";
 import { calls, ROOT } from "./api.js";
-import { copyText } from "./clipboard.js";
+import { copyText } from "./dialogs/clipboard.js";
 import { html, lazy } from "./html.js";
-import { Jobs } from "./jobs.js";
+import { Jobs } from "./jobs/list.js";
 import { onKey, startKeyboard } from "./keyboard.js";
-import { Lab } from "./lab.js";
+import { Lab } from "./lab/lab.js";
 import { Notices, notify } from "./notices.js";
-import { Room } from "./room.js";
+import { Room } from "./room/room.js";
 import * as state from "./state.js";
 import { reconnect, start } from "./stream.js";
 import { title } from "./words.js";
 
-const Help = lazy(() => import("./help.js"), "Help");
-const Calls = lazy(() => import("./calls.js"), "Calls");
-const NewJob = lazy(() => import("./submit.js"), "NewJob");
-const KeyNeeded = lazy(() => import("./session.js"), "KeyNeeded");
+const Help = lazy(() => import("./dialogs/help.js"), "Help");
+const Calls = lazy(() => import("./dialogs/calls.js"), "Calls");
+const NewJob = lazy(() => import("./new_job/submit.js"), "NewJob");
+const KeyNeeded = lazy(() => import("./dialogs/session.js"), "KeyNeeded");
 
 const showsHelp = signal(false);
 const showsCalls = signal(false);
@@ -66,7 +66,7 @@ async function share() {
 
 async function copyLastCall() {
   const last = calls.peek().at(-1);
-  const { curl } = await import("./snippets.js");
+  const { curl } = await import("./dialogs/snippets.js");
   if (last && (await copyText(curl(last)))) notify({ text: `Copied: ${last.method} ${last.path}` });
 }
 
@@ -94,7 +94,7 @@ const PLACES = /** @type {const} */ ([
 function Session() {
   const { owner, scopes } = state.system.value?.session ?? {};
   if (!owner) return null;
-  const signOut = async () => (await import("./session.js")).signOut();
+  const signOut = async () => (await import("./dialogs/session.js")).signOut();
   return html`<button class="ghost" onClick=${signOut} title=${`${owner}: ${scopes?.join(", ")}`}>Sign out</button>`;
 }
 

@@ -21,8 +21,6 @@ export const isFinal = (job) => FINAL.includes(job.state);
 const jobs = new Map();
 /** Ids of all known jobs, newest first. @type {Signal<string[]>} */
 export const ids = signal([]);
-/** How far the list has been read; null before the first page, "" after the last one. */
-export const readUpTo = signal(/** @type {string | null} */ (null));
 
 /**
  * Return a job; whoever asks in an effect or a view is told when it changes.
@@ -237,28 +235,4 @@ export function may(scope) {
   if (!system.value) return true; // nobody has asked the server yet
   const { scopes } = system.value.session;
   return scopes.includes(scope) || scopes.includes("admin");
-}
-
-/** @param {string} after the id of a job @returns {Promise<Job[]>} up to a hundred older ones */
-async function readPage(after) {
-  const { data, has_more } = await get(`/v1/jobs?limit=100${after && `&after=${after}`}`);
-  put(...data);
-  readUpTo.value = has_more ? data.at(-1).id : "";
-  return data;
-}
-
-/** Read the newest jobs again, because the page knows nothing yet or has missed something. */
-export async function load() {
-  const before = ids.peek();
-  const here = new Set((await readPage("")).map((each) => each.id));
-  batch(() => {
-    for (const id of before) if (id >= (readUpTo.peek() ?? "") && !here.has(id)) remove(id);
-    chooseByItself();
-  });
-  await fill();
-}
-
-/** Read older jobs than those that are known. */
-export async function loadOlder() {
-  if (readUpTo.peek()) await readPage(readUpTo.peek() ?? "");
 }

@@ -9,6 +9,7 @@
 import { batch } from "@preact/signals";
 import { get, Problem, ROOT } from "./api.js";
 import { announce } from "./notices.js";
+import { load } from "./reading.js";
 import * as state from "./state.js";
 import { percent, title } from "./words.js";
 
@@ -33,7 +34,7 @@ const ON_EVENT = {
     state.outdated.value = !document.documentElement.dataset.web?.endsWith(hello.web);
     const isAnother = instance !== "" && instance !== hello.instance;
     // Without the events in between, the lists are all that tells what has happened.
-    if (cursor === null || hello.reset || isAnother) state.load();
+    if (cursor === null || hello.reset || isAnother) load();
     cursor = cursor === null || hello.reset ? String(hello.cursor) : cursor;
     instance = hello.instance;
     setLink("live");
@@ -197,5 +198,5 @@ export async function start() {
   window.addEventListener("pagehide", closeStream);
   if (!document.hidden) return hold(true);
   hold(false);
-  await state.load().catch(() => {});
+  await load().catch(() => {});
 }

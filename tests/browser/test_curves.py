@@ -156,7 +156,7 @@ def test_jobs_that_differ_in_their_seed_alone_have_a_mean(
     choose(page, ids)
     lines = page.js(
         f"""async () => {{
-          const {{ linesOf }} = await {MODULE % "plot"};
+          const {{ linesOf }} = await {MODULE % "curves/plot"};
           return linesOf('loss').map(({{ part, values }}) => [part, values[1]]);
         }}"""
     )
@@ -179,7 +179,7 @@ def test_thinned_curves_keep_the_lowest_and_the_highest_of_each_bucket(
         buckets = draw.randint(1, 300)
         thinned = page.js(
             f"""async ([epochs, values, first, each, buckets]) => {{
-              const {{ thin }} = await {MODULE % "plot"};
+              const {{ thin }} = await {MODULE % "curves/plot"};
               return thin(epochs, values, first, each, buckets);
             }}""",
             [epochs, values, first, each, buckets],
@@ -256,7 +256,7 @@ def test_fifty_jobs_with_a_thousand_epochs_are_drawn_within_the_budget(
     costs.sort()
     assert costs[rounds // 2] <= CROWD_BUDGET_MS, costs
     lines = page.js(
-        f"async () => (await {MODULE % 'plot'}).linesOf('loss').map(({{part}}) => part)"
+        f"async () => (await {MODULE % 'curves/plot'}).linesOf('loss').map(({{part}}) => part)"
     )
     assert lines == ["test"] * 50
 

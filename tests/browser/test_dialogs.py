@@ -133,7 +133,7 @@ def test_everything_that_a_spec_can_say_can_be_said(page: WatchedPage, server: S
 def test_every_field_of_a_spec_has_its_place_in_the_dialog() -> None:
     from mlp_client.job_spec import AdamW, Augmentation, Sgd, Spec
 
-    source = Path("service/web/fields.js").read_text()
+    source = Path("service/web/new_job/fields.js").read_text()
     shown = set(re.findall(r'path: "([\w.]+)"', source))
     wanted = set(Spec.model_fields) - {"preset", "hidden", "optimizer"}  # cards, chips, and a group
     wanted |= {f"optimizer.{name}" for name in (*Sgd.model_fields, *AdamW.model_fields)}

@@ -37,7 +37,7 @@ def test_a_shared_address_shows_the_same_to_somebody_else(
         if not box.is_checked():
             box.check()
     draw(page)
-    page.until("document.querySelector('.room').innerText.includes('%')", "the verdict")
+    page.until("document.querySelector('.room .verdict b, .room .verdict strong')", "the verdict")
     page.tab.get_by_role("tab", name="Mistakes").click()
     page.tab.wait_for_timeout(800)
     page.tab.get_by_role("button", name="Share").click()
@@ -46,7 +46,7 @@ def test_a_shared_address_shows_the_same_to_somebody_else(
     other_context = browser.new_context(viewport=DESKTOP)
     other = WatchedPage(other_context, page.url)
     other.tab.goto(address)
-    other.until("document.querySelector('.room').innerText.includes('%')", "the verdict there")
+    other.until("document.querySelector('.room .verdict b, .room .verdict strong')", "the verdict there")
     other.tab.wait_for_timeout(1500)
     page.tab.wait_for_timeout(500)
     for script in (

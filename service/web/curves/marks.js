@@ -1,0 +1,90 @@
+/**
+ * Colours of the page on a canvas, and what is drawn over the curves.
+ *
+ * @import { Line } from "./plot.js"
+ */
+
+import * as state from "../state.js";
+import { markers } from "./charts.js";
+import { bestOf, MANY } from "./plot.js";
+
+const FADED = 0.35;
+const MARKER_EVERY = 10;
+
+const probe = document.createElement("i");
+probe.hidden = true;
+
+/** Return a colour of the page as a canvas understands it. @param {string} colour */
+export function paint(colour) {
+  if (!probe.isConnected) document.body.append(probe);
+  probe.style.color = colour;
+  return getComputedStyle(probe).color;
+}
+
+/** The epoch that is shown and asked. @param {uPlot} chart */
+export function drawShownEpoch({ ctx, bbox, scales, valToPos }) {
+  const at = state.at.peek();
+  const { min, max } = scales.x;
+  if (at === null || min == null || max == null || at < min || at > max) return;
+  const x = valToPos(at, "x", true);
+  ctx.strokeStyle = paint("var(--ink)");
+  ctx.lineWidth = devicePixelRatio;
+  ctx.setLineDash([2 * devicePixelRatio, 3 * devicePixelRatio]);
+  ctx.beginPath();
+  ctx.moveTo(x, bbox.top);
+  ctx.lineTo(x, bbox.top + bbox.height);
+  ctx.stroke();
+}
+
+/** @param {uPlot} chart @param {Line[]} lines */
+export function drawMarkers(chart, lines) {
+  const { ctx, data, scales } = chart;
+  ctx.textAlign = "center";
+  ctx.textBaseline = "middle";
+  ctx.font = `${9 * devicePixelRatio}px sans-serif`;
+  const [from, to] = [scales.x.min ?? 1, scales.x.max ?? 2];
+  const put = (
+    /** @type {string} */ glyph,
+    /** @type {number} */ index,
+    /** @type {number} */ point,
+  ) => {
+    const value = data[index + 1][point];
+    if (value == null || data[0][point] < from || data[0][point] > to) return;
+    ctx.fillText(
+      glyph,
+      chart.valToPos(data[0][point], "x", true),
+      chart.valToPos(value, "y", true),
+    );
+  };
+  for (const [index, { job, part }] of lines.entries()) {
+    if (part !== "test") continue;
+    const glyph = markers.peek().get(job.id);
+    ctx.fillStyle = paint(state.tints.peek().get(job.id) ?? "var(--ink)");
+    ctx.globalAlpha = chart.series[index + 1].alpha ?? 1;
+    for (let point = 4; glyph && point < data[0].length; point += MARKER_EVERY)
+      put(glyph, index, point);
+    ctx.globalAlpha = 1;
+    if (job.state !== "failed") continue;
+    ctx.fillStyle = paint("var(--bad)");
+    put(
+      "✖",
+      index,
+      data[index + 1].findLastIndex((value) => value != null),
+    );
+  }
+}
+
+/** Let the job under the pointer stand out, and in a crowd the best one. @param {uPlot} chart @param {Line[]} lines */
+export function setAlphas(chart, lines) {
+  const jobs = [...new Set(lines.map((line) => line.job))];
+  const found = jobs.find((job) => job.id === state.hovered.peek());
+  const shown = found ?? (jobs.length > MANY ? bestOf(jobs) : undefined);
+  let isChanged = false;
+  for (const [index, { job, faint, part }] of lines.entries()) {
+    const stands = part === "mean" || part === "low" || part === "high" ? !found : job === shown;
+    const alpha = stands || (!shown && !faint) ? 1 : FADED;
+    isChanged ||= chart.series[index + 1].alpha !== alpha;
+    chart.series[index + 1].alpha = alpha;
+  }
+  if (isChanged) chart.redraw(false);
+}

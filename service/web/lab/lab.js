@@ -1,0 +1,248 @@
+/**
+ * The middle of the page: what happens in the chosen jobs, and what they have learned.
+ *
+ * @import { Job } from "../records.js"
+ */
+import { useMemo } from "preact/hooks";
+import { asTable, Charts, markers, toggle } from "../curves/charts.js";
+import { html, lazy } from "../html.js";
+import { act, again, can, renamed } from "../jobs/actions.js";
+import { openMenu } from "../jobs/row.js";
+import { onKey } from "../keyboard.js";
+import { readUpTo } from "../reading.js";
+import * as state from "../state.js";
+import { duration, percent, shape, title } from "../words.js";
+
+const Compare = lazy(() => import("./compare.js"), "Compare");
+const Data = lazy(() => import("./datasets.js"), "Data");
+const Empty = lazy(() => import("./empty.js"), "Empty");
+const EpochSlider = lazy(() => import("../weights/film.js"), "EpochSlider");
+const Mistakes = lazy(() => import("./evaluation.js"), "Mistakes");
+const Rename = lazy(() => import("../jobs/rename.js"), "Rename");
+const Spec = lazy(() => import("./spec.js"), "Spec");
+const Weights = lazy(() => import("../weights/weights.js"), "Weights");
+const TABS = /** @type {const} */ ([
+  ["weights", "What it learned", "w", Weights],
+  ["mistakes", "Mistakes", "m", Mistakes],
+  ["data", "Data", "d", Data],
+  ["spec", "Spec and files", "s", Spec],
+]);
+const MOST_NAMES = 12;
+const TABLE_MOST = 320;
+
+// --- The head -----------------------------------------------------------------------------------
+
+/** @param {Job} job @returns {string} how it learns, in one line */
+function specLine({ spec }) {
+  const {
+    hidden,
+    activation,
+    learning_rate,
+    batch_size,
+    seed,
+    optimizer,
+    schedule,
+    l2,
+    augmentation,
+  } = spec;
+  const parts = [
+    `${shape(spec)} ${hidden.length ? activation : "linear"}`,
+    `rate ${learning_rate}`,
+    `batch ${batch_size}`,
+    optimizer.type !== "sgd" && optimizer.type,
+    optimizer.momentum && `momentum ${optimizer.momentum}`,
+    schedule === "cosine" && schedule,
+    l2 && `l2 ${l2}`,
+    augmentation && "augmented",
+    `seed ${seed}`,
+  ];
+  return parts.filter(Boolean).join(" · ");
+}
+
+/** @param {{ job: Job }} props */
+function Name({ job }) {
+  if (renamed.value === job.id) return html`<${Rename} job=${job} />`;
+  return html`<h2>${title(job)}</h2>${job.spec.tags.map((tag) => html`<span class="tag">${tag}</span>`)}`;
+}
+
+/** @param {{ job: Job }} props */
+function Acts({ job }) {
+  const button = (
+    /** @type {"pause" | "resume" | "cancel"} */ action,
+    /** @type {string} */ label,
+  ) => can(action, job) && html`<button onClick=${() => act(action, [job])}>${label}</button>`;
+  return html`<div class="acts">
+    ${button("resume", "Resume")}${button("pause", "Pause")}${button("cancel", "Cancel")}
+    ${state.may("train") && html`<button onClick=${() => again(job)} title="The same with another seed (a)">Again</button>`}
+    <button aria-haspopup="menu" aria-label=${`More for ${title(job)}, in the head`} onClick=${(/** @type {MouseEvent} */ event) => openMenu(event, job.id)}>⋯</button>
+  </div>`;
+}
+
+/** What the job is doing, in a line that is always there, so that nothing below it moves. @param {{ job: Job }} props */
+function Standing({ job }) {
+  const { state: now, reason, progress, attempt, lost_workers } = job;
+  // The epoch at the time of the loss; the checkpoints after it are not what is meant.
+  const resumedAt = useMemo(() => job.checkpoint?.epochs_done ?? 0, [job.id, attempt]);
+  const epoch = `epoch ${progress.epochs_done}`;
+  /** @type {Record<Job["state"], string>} */
+  const words = {
+    queued: lost_workers
+      ? `The worker was lost; it goes on from ${epoch}.`
+      : "Starts when a worker is free.",
+    running: lost_workers
+      ? `Attempt ${attempt}: the worker was lost, it went on from epoch ${resumedAt}.`
+      : "Training.",
+    pausing: "Saving a checkpoint…",
+    cancelling: "Saving a checkpoint…",
+    paused: `Paused after ${epoch}; nothing is lost.`,
+    succeeded:
+      job.learned === false
+        ? "Succeeded, but it has learned nothing: try another learning rate."
+        : "Succeeded.",
+    failed: reason?.message ?? "",
+    cancelled: job.checkpoint
+      ? `Cancelled after ${epoch}; its network can be asked.`
+      : "Cancelled before its first checkpoint.",
+  };
+  return html`<p class=${`standing ${now}`}>
+    <span>${now === "failed" && html`<b>Failed.</b> `}${words[now]}</span>
+    ${job.checkpoint && html`<button class="small to-room" onClick=${goToRoom}>Draw one for it</button>`}
+    ${!job.bit_exact && html`<span class="tag" title="The job went on with another build or kind of processor, so its numbers may differ from those of an undisturbed run.">not bit-exact: it changed its machine</span>`}
+    ${!state.may("train") && html`<span class="tag">You may look, not train (${whose()})</span>`}
+  </p>`;
+}
+
+/** The owner and the scopes of the key with which the page was opened. */
+function whose() {
+  const { owner, scopes } = state.system.value?.session ?? { owner: "none", scopes: [] };
+  return `key: ${owner}, ${scopes.join(", ")}`;
+}
+
+function goToRoom() {
+  state.place.value = "room";
+}
+
+/** @param {Job} job @returns {string} how long it has trained, or has still to train */
+function timeOf(job) {
+  if (job.state === "running") return duration(job.progress.eta_seconds) || "…";
+  if (!state.isFinal(job)) return "–";
+  const columns = state.epochs.get(job.id);
+  if (!columns?.of) return "–";
+  // Of a long history only some epochs are known, and they stand for all.
+  const sum = columns.seconds.reduce((total, seconds) => total + seconds, 0);
+  return duration((sum * columns.of) / columns.epoch.length);
+}
+
+/** @param {{ job: Job }} props */
+function Facts({ job }) {
+  state.drawn.value; // tells when the columns have been read
+  const { metrics, progress } = job;
+  const { best, latest } = metrics;
+  return html`<dl class="facts">
+    <div><dt>best test accuracy</dt><dd>${percent(best?.test_accuracy)} ${best && html`<small>epoch ${best.epoch}</small>`}</dd></div>
+    <div><dt>test loss</dt><dd>${latest?.test_loss.toFixed(4) ?? "–"}</dd></div>
+    <div><dt>epoch</dt><dd>${progress.epochs_done} <small>of ${progress.epochs}</small></dd></div>
+    <div><dt>${state.isFinal(job) ? "trained in" : "time left"}</dt><dd>${timeOf(job)}</dd></div>
+  </dl>`;
+}
+
+/** @param {{ job: Job }} props */
+function Head({ job }) {
+  return html`<div class="head"><${Name} job=${job} /><${Acts} job=${job} /></div>
+    <p class="mono hush">${specLine(job)}</p>
+    <${Standing} job=${job} /><${Facts} job=${job} />`;
+}
+
+// --- Curves -------------------------------------------------------------------------------------
+
+const Curves = () => html`<${Charts} /><${Legend} />`;
+
+/** @param {{ job: Job }} props */
+function CurvesOf({ job }) {
+  if (job.metrics.latest || !state.isFinal(job)) return html`<${Curves} />`;
+  const rate = job.spec.optimizer.type === "adamw" ? 0.001 : 0.1;
+  return html`<div class="empty small">
+    <p>It ended before its first epoch, so there is nothing to draw.</p>
+    ${state.may("train") && job.state === "failed" && html`<button class="primary" onClick=${() => again(job, { learning_rate: rate, seed: job.spec.seed })}>Again with learning rate ${rate}</button>`}
+  </div>`;
+}
+
+function Legend() {
+  const jobs = state.chosen.value;
+  const point = (/** @type {string | null} */ id) => () => {
+    state.hovered.value = id;
+  };
+  return html`<p class="legend">
+    ${jobs.slice(0, MOST_NAMES).map(
+      (
+        job,
+      ) => html`<span style=${{ "--tint": state.tints.value.get(job.id) }} onPointerEnter=${point(job.id)} onPointerLeave=${point(null)}>
+        <i></i>${markers.value.get(job.id)} ${title(job)}</span>`,
+    )}
+    ${jobs.length > MOST_NAMES && html`<span>and ${jobs.length - MOST_NAMES} more</span>`}
+    <span class="hush"><i></i>test</span><span class="hush"><i class="dashed"></i>train</span>
+    <button class="small ghost push" aria-pressed=${asTable.value} onClick=${toggle(asTable)}>as table</button>
+  </p>`;
+}
+
+// --- Tabs ---------------------------------------------------------------------------------------
+
+/** @param {{ hides: (part: string) => boolean }} props */
+function Tabs({ hides }) {
+  const shown = TABS.filter(([name]) => !hides(name));
+  const [chosen, , , Panel] = shown.find(([name]) => name === state.tab.value) ?? shown[0] ?? [];
+  const choose = (/** @type {string} */ name) => {
+    state.tab.value = name;
+  };
+  const onKeyDown = (/** @type {KeyboardEvent} */ event) => {
+    const now = shown.findIndex(([name]) => name === chosen);
+    /** @type {Record<string, number>} */
+    const targets = { ArrowRight: now + 1, ArrowLeft: now - 1, Home: 0, End: -1 };
+    const next = shown.at(targets[event.key] % shown.length);
+    if (!(event.key in targets) || !next) return;
+    event.preventDefault();
+    choose(next[0]);
+    document.getElementById(`tab-${next[0]}`)?.focus();
+  };
+  return html`<div class="tabs" role="tablist" aria-label="About the network" onKeyDown=${onKeyDown}>
+      ${shown.map(
+        ([
+          name,
+          label,
+          key,
+        ]) => html`<button role="tab" id=${`tab-${name}`} aria-selected=${name === chosen} aria-controls="panel"
+          tabindex=${name === chosen ? 0 : -1} title=${`${label} (${key})`} onClick=${() => choose(name)}>${label}</button>`,
+      )}
+    </div>
+    <div class="panel" role="tabpanel" id="panel" aria-labelledby=${`tab-${chosen}`}>${Panel && html`<${Panel} key=${chosen} />`}</div>`;
+}
+
+for (const [name, label, key] of TABS) {
+  onKey(key, label.toLowerCase(), () => {
+    state.tab.value = name;
+  });
+}
+
+// --- All of it ----------------------------------------------------------------------------------
+
+/** The height of the table of so many jobs, so that nothing moves when it comes. @param {number} jobs */
+const compareHeight = (jobs) => `${Math.min(TABLE_MOST, 28 + 35 * jobs)}px`;
+
+/** @param {{ hides: (part: string) => boolean }} props */
+export function Lab({ hides }) {
+  const [job, ...others] = state.chosen.value;
+  const isEmpty = readUpTo.value === "" && state.ids.value.length === 0;
+  return html`<main class="lab" id="main" tabindex="-1">
+    ${isEmpty && html`<${Empty} />`}
+    ${!job && !isEmpty && readUpTo.value !== null && html`<p class="boot">Choose a job in the list.</p>`}
+    ${
+      job &&
+      (others.length
+        ? html`<h2>${others.length + 1} jobs, side by side</h2>
+      <div class="compared" style=${{ minHeight: compareHeight(others.length + 1) }}><${Compare} /></div>`
+        : html`<${Head} job=${job} />`)
+    }
+    ${job && (others.length ? html`<${Curves} />` : html`<${CurvesOf} job=${job} />`)}
+    ${job && html`<div class="slider"><${EpochSlider} /></div><${Tabs} hides=${hides} />`}
+  </main>`;
+}

@@ -1,0 +1,221 @@
+/**
+ * The dialog for a new job. Its draft holds the fields that the user has given; the server fills in
+ * the others, says what the job costs, and what is wrong with a field.
+ *
+ * @import { Field, Fields } from "./fields.js"
+ * @import { Job, Preview, ProblemItem } from "../records.js"
+ */
+import { signal } from "@preact/signals";
+import { useEffect, useState } from "preact/hooks";
+import { Problem, post, randomKey } from "../api.js";
+import { Dialog } from "../dialogs/dialog.js";
+import { Snippets } from "../dialogs/snippets.js";
+import { html } from "../html.js";
+import { draft, open, put, system } from "../state.js";
+import { duration, ordinal, size } from "../words.js";
+import { applies, MAIN_FIELDS, MORE_FIELDS, parsed, textOf, valueAt, withValue } from "./fields.js";
+import { Layers } from "./layer_chips.js";
+import { Mend } from "./mend.js";
+
+const PREVIEW_AFTER_MS = 120;
+const CARDS = /** @type {const} */ ({
+  linear: ["ten templates", "≈ 92.5 %"],
+  "mlp-relu": ["128 hidden units", "≈ 98 %"],
+  "mlp-sigmoid": ["the old way", "≈ 97.4 %"],
+  "mlp-augmented": ["deformed digits, 10 min", "≈ 99.4 %"],
+});
+
+/** What the server last said about the draft. */
+const preview = signal(/** @type {Preview | null} */ (null));
+/** The resolved spec of the last draft that was right. */
+const resolved = signal(/** @type {Fields} */ ({}));
+/** Why the last submission was refused. */
+const refusal = signal("");
+
+/** @param {Fields} changed */
+function change(changed) {
+  refusal.value = "";
+  draft.value = changed;
+}
+
+const close = () => {
+  draft.value = null;
+};
+
+// --- Asking the server --------------------------------------------------------------------------
+
+/** Ask what the server thinks of the draft. @param {Fields} spec @param {AbortSignal} abort */
+async function askForPreview(spec, abort) {
+  try {
+    const found = await post("/v1/jobs/preview", spec, { abort });
+    preview.value = found;
+    if (found.spec) resolved.value = found.spec;
+    else if (!resolved.value.hidden) resolved.value = (await post("/v1/jobs/preview", {})).spec;
+  } catch (error) {
+    if (error instanceof Problem) refusal.value = error.message;
+  }
+}
+
+/** @param {Fields} spec @param {string} key makes a second click harmless */
+async function train(spec, key) {
+  try {
+    const job = /** @type {Job} */ (
+      await post("/v1/jobs", spec, { headers: { "Idempotency-Key": key } })
+    );
+    put(job);
+    open(job.id);
+    close();
+  } catch (error) {
+    refusal.value = error instanceof Error ? error.message : String(error);
+  }
+}
+
+// --- The dialog ---------------------------------------------------------------------------------
+
+export function NewJob() {
+  const spec = draft.value ?? {};
+  const [key, setKey] = useState(randomKey);
+  const [isSending, setSending] = useState(false);
+  useEffect(() => {
+    const abort = new AbortController();
+    const timer = setTimeout(() => askForPreview(spec, abort.signal), PREVIEW_AFTER_MS);
+    setKey(randomKey());
+    return () => {
+      clearTimeout(timer);
+      abort.abort();
+    };
+  }, [spec]);
+  const submit = async (/** @type {SubmitEvent} */ event) => {
+    event.preventDefault();
+    setSending(true);
+    await train(spec, key);
+    setSending(false);
+  };
+  return html`<${Dialog} title="New job" wide onClose=${close}>
+    <form class="new-job" onSubmit=${submit} noValidate>
+      <div class="what">
+        <${Presets} spec=${spec} />
+        <${Layers} sizes=${spec.hidden ?? resolved.value.hidden ?? []} problem=${problemAt("hidden")}
+          onChange=${(/** @type {unknown[]} */ hidden) => change({ ...spec, hidden })} />
+        <div class="fields">${MAIN_FIELDS.map((field) => html`<${Entry} field=${field} spec=${spec} />`)}</div>
+        <details><summary>Everything else a spec can say</summary>
+          <div class="fields">${MORE_FIELDS.map((field) => html`<${Entry} field=${field} spec=${spec} />`)}</div>
+        </details>
+      </div>
+      <div class="aside">
+        <${Cost} />
+        <h3>The same by</h3>
+        <${Snippets} request=${{ method: "POST", path: "/v1/jobs", body: spec }} />
+        ${refusal.value && html`<p class="error" role="alert">${refusal.value}</p>`}
+        <div class="finish">
+          <button type="button" onClick=${close}>Not now</button>
+          <button class="primary" disabled=${isSending || !preview.value?.ok}>Train</button>
+        </div>
+      </div>
+    </form>
+  <//>`;
+}
+
+/** @param {{ spec: Fields }} props */
+function Presets({ spec }) {
+  const choose = (/** @type {string} */ preset) => {
+    const kept = ["name", "tags", "metadata", "seed"].filter((name) => name in spec);
+    change({ preset, ...Object.fromEntries(kept.map((name) => [name, spec[name]])) });
+  };
+  const chosen = spec.preset ?? (Object.keys(spec).length ? null : "mlp-relu");
+  return html`<div class="presets" role="group" aria-label="Presets">
+    ${Object.entries(CARDS).map(
+      ([preset, [words, accuracy]]) =>
+        html`<button type="button" aria-pressed=${preset === chosen} onClick=${() => choose(preset)}>
+          <b>${preset}</b><span>${words}</span><span>${accuracy}</span>
+        </button>`,
+    )}
+  </div>`;
+}
+
+/** What is wrong with a field or a part of it. @param {string} path @returns {ProblemItem | undefined} */
+function problemAt(path) {
+  const pointer = `#/${path.replaceAll(".", "/")}`;
+  const found = preview.value?.errors ?? [];
+  return found.find((item) => item.pointer === pointer || item.pointer.startsWith(`${pointer}/`));
+}
+
+/** One field with its label, its problem and the way out. @param {{ field: Field, spec: Fields }} props */
+function Entry({ field, spec }) {
+  const whole = { ...resolved.value, ...spec };
+  const isGroup = MORE_FIELDS.some((other) => other.path.startsWith(`${field.path}.`));
+  const problem = isGroup ? undefined : problemAt(field.path);
+  if (!applies(field, { ...whole, optimizer: { ...resolved.value.optimizer, ...spec.optimizer } }))
+    return null;
+  const value =
+    valueAt(spec, field.path) ??
+    (isCleared(spec, field) ? null : valueAt(resolved.value, field.path));
+  const set = (/** @type {unknown} */ changed) => change(changedSpec(spec, field, changed));
+  const id = `field-${field.path}`;
+  return html`<div class=${`field ${field.kind}`}>
+    <label for=${id}>${field.label}</label>
+    <${Control} id=${id} field=${field} value=${value} problem=${problem} onChange=${set} />
+    ${problem && html`<${Mend} id=${`${id}-problem`} problem=${problem} onChange=${set} />`}
+  </div>`;
+}
+
+/** @param {Fields} spec @param {Field} field */
+const isCleared = (spec, field) => valueAt(spec, field.path) === null;
+
+/** @param {Fields} spec @param {Field} field @param {unknown} value @returns {Fields} */
+function changedSpec(spec, field, value) {
+  if (field.path === "optimizer.type") return { ...spec, optimizer: { type: value } };
+  if (field.path === "augmentation") return { ...spec, augmentation: value ? {} : null };
+  return withValue(spec, field.path, value);
+}
+
+/**
+ * @param {{ id: string, field: Field, value: any, problem?: ProblemItem,
+ *   onChange: (value: unknown) => void }} props
+ */
+function Control({ id, field, value, problem, onChange }) {
+  const described = {
+    id,
+    "aria-invalid": problem !== undefined,
+    "aria-describedby": problem && `${id}-problem`,
+  };
+  const onInput = (/** @type {any} */ event) => onChange(parsed(field, event.target.value));
+  if (field.kind === "switch") {
+    const onSwitch = (/** @type {any} */ event) => onChange(event.target.checked);
+    return html`<input type="checkbox" ...${described} checked=${Boolean(value)} onChange=${onSwitch} />`;
+  }
+  if (field.kind === "choice") {
+    return html`<select ...${described} value=${value} onChange=${onInput}>
+      ${field.options?.map((option) => html`<option value=${option}>${option}</option>`)}
+    </select>`;
+  }
+  if (field.kind === "notes") {
+    return html`<textarea ...${described} rows="2" onChange=${onInput}>${textOf(field, value)}</textarea>`;
+  }
+  const mode = field.kind === "number" ? "decimal" : "text";
+  const event = field.kind === "words" ? { onChange: onInput } : { onInput };
+  return html`<input ...${described} ...${event} inputmode=${mode} value=${textOf(field, value)}
+    placeholder=${field.placeholder ?? ""} autocomplete="off" />`;
+}
+
+/** What the job takes on this machine. */
+function Cost() {
+  const found = preview.value;
+  const { cost, network, queue_position, ok } = found ?? {};
+  if (!found || (ok && !cost)) return html`<h3>What it takes here</h3><p class="hush">Asking…</p>`;
+  if (!ok || !cost)
+    return html`<h3>What it takes here</h3><p class="hush">Mend the fields in red.</p>`;
+  const busy = system.value?.slots.busy === system.value?.slots.total;
+  const place =
+    queue_position && (busy || queue_position > 1)
+      ? `${ordinal(queue_position)} in the queue`
+      : "starts at once";
+  return html`<h3>What it takes here</h3>
+    <dl class="cost">
+      <div><dt>network</dt><dd class="mono">${network}</dd></div>
+      <div><dt>parameters</dt><dd>${cost.parameters.toLocaleString("en")}</dd></div>
+      <div><dt>time on an idle core</dt><dd>about ${duration(cost.seconds)}</dd></div>
+      <div><dt>memory</dt><dd>${size(cost.bytes)}</dd></div>
+      <div><dt>start</dt><dd>${place}</dd></div>
+    </dl>`;
+}
