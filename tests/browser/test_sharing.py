@@ -46,7 +46,9 @@ def test_a_shared_address_shows_the_same_to_somebody_else(
     other_context = browser.new_context(viewport=DESKTOP)
     other = WatchedPage(other_context, page.url)
     other.tab.goto(address)
-    other.until("document.querySelector('.room .verdict b, .room .verdict strong')", "the verdict there")
+    other.until(
+        "document.querySelector('.room .verdict b, .room .verdict strong')", "the verdict there"
+    )
     other.tab.wait_for_timeout(1500)
     page.tab.wait_for_timeout(500)
     for script in (

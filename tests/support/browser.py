@@ -95,14 +95,23 @@ class WatchedPage:
         """Return the value of a JavaScript expression or function in the page."""
         return self.tab.evaluate(script, argument)
 
-    def until(self, script: str, what: str, seconds: float = 30) -> Any:
-        """Return the first truthy value of an expression; the policy forbids Playwright's waits."""
+    def until(self, script: str, what: str, seconds: float = 30) -> None:
+        """Wait until an expression is truthy; the policy forbids Playwright's own waits."""
         deadline = time.monotonic() + seconds
-        while not (found := self.tab.evaluate(f"Boolean({script}) && ({script}) && true")):
+        while not self._is_true(script):
             if time.monotonic() > deadline:
                 raise AssertionError(f"waited {seconds} s for {what}, in vain: {script}")
             self.tab.wait_for_timeout(30)
-        return found
+
+    def _is_true(self, script: str) -> bool:
+        from playwright.sync_api import Error
+
+        try:
+            return bool(self.tab.evaluate(f"Boolean({script})"))
+        except Error as error:
+            if "Execution context was destroyed" in str(error):
+                return False  # another page is being loaded
+            raise
 
     def text(self, selector: str) -> str:
         """Return the visible text of the first element that matches, in one line."""
