@@ -1,5 +1,6 @@
 """Addresses of the page: a copied one shows the same, files are cached, plain http works."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,13 +19,16 @@ SENT = """() => performance.getEntriesByType('resource').map((each) =>
 INK = "document.querySelector('canvas.pad').toDataURL()"
 
 
+def is_finished(server: Server, job: str) -> bool:
+    return bool(server.http.get(f"/v1/jobs/{job}").json()["finished_at"])
+
+
 @pytest.fixture
 def trained(server: Server) -> Server:
     """A service with two finished jobs."""
     for name in ("one", "two"):
         job = server.http.post("/v1/jobs", json={**SMALL, "name": name}).json()["id"]
-        path = f"/v1/jobs/{job}"
-        eventually(lambda path=path: server.http.get(path).json()["finished_at"], "the job")
+        eventually(partial(is_finished, server, job), "the job")
     return server
 
 
