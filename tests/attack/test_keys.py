@@ -219,6 +219,67 @@ def test_jobs_of_other_owners_do_not_exist_for_a_key(
     assert wrong == []
 
 
+def test_networks_of_others_do_not_exist_at_any_of_their_epochs(
+    shared: SharedService, operations: list[Operation]
+) -> None:
+    """A job is named in the path, with an epoch or not, and in ?unlike."""
+    missing, own = "job_01999999-0000-7000-8000-000000000000", shared.trained["bob"]
+    asked = 0
+    for operation in operations:
+        if "ref" not in operation.parameters:
+            continue
+        key = shared.key["bob", operation.scope or "read"]
+        for epoch in ("@0", "@1", "@best", "@last"):
+            assert operation.send(shared.client, own + epoch, key).is_success, operation
+            nothing = operation.send(shared.client, missing + epoch, key)
+            assert nothing.json()["code"] == "job-not-found"
+            for owner in ("ada", None):
+                job = shared.trained[owner]
+                answer = operation.send(shared.client, job + epoch, key)
+                assert answer.text.replace(job, missing) == nothing.text, operation
+                asked += 1
+    assert asked > 50
+
+
+def test_jobs_of_others_do_not_exist_in_queries_and_bodies(shared: SharedService) -> None:
+    client, missing = shared.client, "job_01999999-0000-7000-8000-000000000000"
+    own, reads = shared.trained["bob"], {**bearer(shared.key["bob", "read"]), "Request-Id": "same"}
+
+    def asked(job: str) -> list[str]:
+        epochs = client.get(f"/v1/epochs?jobs={job},{own}", headers=reads)
+        assert list(epochs.json()["data"]) == [own]
+        answers = [
+            client.get(f"/v1/models/{own}/mistakes?unlike={job}{epoch}", headers=reads)
+            for epoch in ("", "@1", "@best")
+        ]
+        answers += [client.get(f"/v1/jobs?after={job}&sort=-best", headers=reads)]
+        assert {it.status_code for it in answers} == {404}
+        found = client.get("/v1/jobs", params={"q": job, "fields": "summary"}, headers=reads)
+        assert found.json()["data"] == []
+        acts = bearer(shared.key["bob", "train"])
+        for action in ("cancel", "pause", "resume", "delete"):
+            body = {"action": action, "jobs": [job]}
+            acted = client.post("/v1/jobs/actions", json=body, headers=acts)
+            [result] = acted.json()["data"]
+            assert result["problem"]["code"] == "job-not-found"
+            answers.append(acted)
+        return [it.text.replace(job, missing) for it in [*answers, epochs, found]]
+
+    nothing, before = asked(missing), snapshot(shared)
+    for owner in ("ada", None):
+        assert asked(shared.trained[owner]) == nothing
+    assert snapshot(shared) == before
+
+
+def test_the_counts_of_the_server_are_those_of_ones_own_jobs(shared: SharedService) -> None:
+    for owner in ("ada", "bob"):
+        headers = bearer(shared.key[owner, "read"])
+        counted = shared.client.get("/v1/system", headers=headers).json()["jobs"]
+        listed = shared.client.get("/v1/jobs?limit=100", headers=headers).json()["data"]
+        assert sum(counted.values()) == len(listed)
+        assert sum(counted.values()) < len(snapshot(shared))
+
+
 def _names(answer: Any) -> set[str]:
     return {name.lower() for name in answer.headers}
 

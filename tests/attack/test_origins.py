@@ -154,6 +154,9 @@ def check_session_is_useless(http: httpx2.Client, origin: str, cookie: str) -> N
         answers = [
             http.get("/v1/jobs", headers=page),
             http.post("/v1/jobs", headers=page, json={"preset": "linear"}),
+            http.post("/v1/jobs/preview", headers=page, json={}),
+            http.patch("/v1/jobs/x", headers=page, json={"name": "x"}),
+            http.head("/v1/events", headers=page),
             http.delete("/v1/session", headers=page),
         ]
     except httpx2.LocalProtocolError:  # no client can send it

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.attack.test_injection import MARKUP
 from tests.conftest import QUICK
 from tests.support.browser import WatchedPage
+from tests.support.passive_answers import MARKUP
 from tests.support.server_process import Server
 
 NOTE_ALERTS = "window.alerts = []; window.alert = (text) => window.alerts.push(text);"

@@ -26,6 +26,7 @@ from mlp_api.models import (
     GetWeightsFormat,
     ImageInput,
     Job,
+    JobList,
     PredictForm,
     Predictions,
     PredictRequest,
@@ -92,10 +93,12 @@ shown["object"] = resolved(Spec(optimizer=adamw, activation=SpecActivation.TANH,
 shown["augmented"] = resolved(Spec(augmentation=Augmentation(rotation=5), hidden=[8]))
 shown["plain"] = resolved(Spec(preset=PRESET.MLP_AUGMENTED, hidden=[8], augmentation=None))
 
-# Lists, page by page.
+# Lists, page by page; with fields=summary they would be of type JobSummaryList.
 page = ok(list_jobs.sync(client=client, limit=3))
+assert isinstance(page, JobList)
 ended = [State.SUCCEEDED, State.CANCELLING, State.CANCELLED]
 rest = ok(list_jobs.sync(client=client, after=page.last_id, state=ended))
+assert isinstance(rest, JobList)
 shown["pages"] = [len(page.data), page.has_more, len(rest.data)]
 shown["epochs"] = [each.epoch for each in ok(list_epochs.sync(job.id, client=client)).data]
 

@@ -72,6 +72,27 @@ ADDRESSES = (
     ("GET", "/v1/models/{}/weights.npz"),
     ("GET", "/v1/models/{}/layers/1/weights.png"),
     ("POST", "/v1/models/{}/predict"),
+    ("PATCH", "/v1/jobs/{}"),
+    ("GET", "/v1/jobs?q={}"),
+    ("GET", "/v1/jobs?tag={}&sort=-best&fields=summary"),
+    ("GET", "/v1/jobs?sort={}"),
+    ("GET", "/v1/epochs?jobs={}"),
+    ("GET", "/v1/events?after={}"),
+    ("GET", "/v1/models/{}/snapshots"),
+    ("GET", "/v1/models/latest@{}/snapshots"),
+    ("GET", "/v1/models/latest@{}/layers/1/weights.npy"),
+    ("GET", "/v1/models/latest/layers/1/{}.npy"),
+    ("GET", "/v1/models/{}/evaluation.json"),
+    ("GET", "/v1/models/latest/evaluation.{}"),
+    ("GET", "/v1/models/latest/evaluation.svg?dataset={}"),
+    ("GET", "/v1/models/{}/mistakes"),
+    ("GET", "/v1/models/latest/mistakes?unlike={}"),
+    ("GET", "/v1/models/latest/mistakes?dataset={}"),
+    ("GET", "/v1/models/{}/film.webp"),
+    ("GET", "/v1/datasets/{}/test.npy"),
+    ("GET", "/v1/datasets/mnist/{}.npy"),
+    ("GET", "/v1/datasets/mnist/{}/labels.npy"),
+    ("GET", "/v1/datasets/mnist/test.npy?indices={}"),
     ("GET", "/v1/datasets/{}"),
     ("GET", "/v1/datasets/{}/samples.png"),
     ("GET", "/v1/datasets/{}/test/0.png"),
@@ -83,6 +104,8 @@ ADDRESSES = (
     ("GET", "/vendor/swagger-ui-dist/{}"),
     ("GET", "/{}"),
 )
+FOUND = ("/v1/jobs?q={}", "/v1/jobs?tag={}&sort=-best&fields=summary", "/v1/epochs?jobs={}")
+"""Searches among jobs: an answer with nothing in it is right as well."""
 
 
 def readable(text: bytes) -> str:
@@ -97,7 +120,14 @@ def in_bodies(server: Server, text: bytes) -> Iterator[tuple[int, bytes]]:
         {"preset": name},
         {"name": name, "tags": [name], "metadata": {name: name}},
     ):
-        yield raw(server, request(b"/v1/jobs", "POST", **sample), json.dumps(spec).encode())
+        for path in (b"/v1/jobs", b"/v1/jobs/preview"):
+            yield raw(server, request(path, "POST", **sample), json.dumps(spec).encode())
+    acted = json.dumps({"action": "delete", "jobs": [name[:64]]}).encode()
+    yield raw(server, request(b"/v1/jobs/actions", "POST", **sample), acted)
+    labels = json.dumps({"name": name, "tags": [name]}).encode()
+    yield raw(server, request(b"/v1/jobs/nobody", "PATCH", **sample), labels)
+    signed = json.dumps({"key": name}).encode()
+    yield raw(server, request(b"/v1/session", "POST", **sample), signed)
     key = {**sample, "Idempotency_Key": text}
     yield raw(server, request(b"/v1/jobs", "POST", **key), b'{"dataset": "none"}')
     asked = json.dumps({"inputs": [{"dataset": name, "index": 0}]}).encode()
