@@ -66,7 +66,6 @@ def test_nobody_is_kept_out_and_nothing_is_blank(
         found += [f"{theme}: {barrier}" for barrier in page.js(FIND_BARRIERS)]
         found += [f"{theme}: blank {canvas}" for canvas in page.js(BLANK_CANVASES)]
     too_wide = page.js(TOO_WIDE)
-    page.tab.context.set_offline(False)
     page.assert_clean()
     page.tab.context.close()
     assert found == []

@@ -13,7 +13,7 @@ const NAMES = /** @type {Record<string, string>} */ ({
 /** @param {{ onClose: () => void }} props */
 export function Help({ onClose }) {
   return html`<${Dialog} title="Keyboard" onClose=${onClose}>
-    <label class="choice"
+    <label class="switch-line"
       ><input type="checkbox" checked=${enabled.value} onChange=${toggleKeys} /> Single keys work
       outside fields</label
     >
