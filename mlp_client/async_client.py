@@ -1,6 +1,6 @@
 """The client of one server, for asyncio."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
 from types import TracebackType
 from typing import Unpack
@@ -16,6 +16,7 @@ from mlp_client.calls import CallOptions
 from mlp_client.client import Client
 from mlp_client.connection_settings import DEFAULT_MAX_RETRIES, DEFAULT_TIMEOUT, settings_of
 from mlp_client.documented_like import documented_like
+from mlp_client.npy import ByteArray
 from mlp_client.pictures import Picture, PictureFormat
 from mlp_client.records import EpochColumns
 from mlp_client.server_calls import Preset, Sample
@@ -118,13 +119,34 @@ class AsyncClient:
     ) -> Sample:
         return await self._connection.send(server_calls.sample(dataset, split, index), **options)
 
+    async def samples(
+        self,
+        indices: Iterable[int] | None = None,
+        label: int | None = None,
+        limit: int = 50,
+        offset: int = 0,
+        dataset: str = "mnist",
+        split: str = "test",
+        **options: Unpack[CallOptions],
+    ) -> ByteArray:
+        chosen = server_calls.chosen_samples(indices, label, limit, offset)
+        return await self._connection.send(server_calls.samples(dataset, split, chosen), **options)
+
+    async def labels(
+        self, dataset: str = "mnist", split: str = "test", **options: Unpack[CallOptions]
+    ) -> ByteArray:
+        return await self._connection.send(server_calls.labels(dataset, split), **options)
+
     async def contact_sheet(
         self,
         dataset: str = "mnist",
         split: str = "test",
         limit: int = 100,
         offset: int = 0,
+        label: int | None = None,
+        indices: Iterable[int] | None = None,
         **options: Unpack[CallOptions],
     ) -> Picture:
-        call = server_calls.contact_sheet(dataset, split, limit, offset)
+        chosen = server_calls.chosen_samples(indices, label, limit, offset)
+        call = server_calls.contact_sheet(dataset, split, chosen)
         return await self._connection.send(call, **options)

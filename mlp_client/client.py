@@ -1,6 +1,6 @@
 """The client of one server: its jobs, its networks and its data sets."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Unpack
 
@@ -17,6 +17,7 @@ from mlp_client.connection_settings import (
 from mlp_client.connection_settings import DEFAULT_URL as DEFAULT_URL
 from mlp_client.jobs import JobHandle, Jobs, wait_all
 from mlp_client.models import Models
+from mlp_client.npy import ByteArray
 from mlp_client.pictures import Picture, PictureFormat
 from mlp_client.records import EpochColumns
 from mlp_client.server_calls import Preset, Sample
@@ -192,12 +193,62 @@ class Client:
         """
         return self._connection.send(server_calls.sample(dataset, split, index), **options)
 
+    def samples(
+        self,
+        indices: Iterable[int] | None = None,
+        label: int | None = None,
+        limit: int = 50,
+        offset: int = 0,
+        dataset: str = "mnist",
+        split: str = "test",
+        **options: Unpack[CallOptions],
+    ) -> ByteArray:
+        """Return images of a data set as an array; NumPy must be installed.
+
+        Args:
+            indices: positions of up to 400 images, in the wanted order, instead of a page.
+            label: only images of this class.
+            limit: largest number of images, at most 400.
+            offset: the first image, counted from 0; among those of the class if there is `label`.
+            dataset: name of the data set.
+            split: `train` or `test`.
+            options: `timeout` and `max_retries` of the request.
+
+        Returns:
+            A uint8 array (n, 28, 28): grey values, 0 is the background.
+
+        Raises:
+            NotFoundError: there is no such data set, class or image.
+            ValueError: `indices` is empty.
+
+        """
+        chosen = server_calls.chosen_samples(indices, label, limit, offset)
+        return self._connection.send(server_calls.samples(dataset, split, chosen), **options)
+
+    def labels(
+        self, dataset: str = "mnist", split: str = "test", **options: Unpack[CallOptions]
+    ) -> ByteArray:
+        """Return the labels of all images of a data set as a uint8 array (n,), in their order.
+
+        Args:
+            dataset: name of the data set.
+            split: `train` or `test`.
+            options: `timeout` and `max_retries` of the request.
+
+        Raises:
+            NotFoundError: there is no such data set.
+
+        """
+        return self._connection.send(server_calls.labels(dataset, split), **options)
+
     def contact_sheet(
         self,
         dataset: str = "mnist",
         split: str = "test",
         limit: int = 100,
         offset: int = 0,
+        label: int | None = None,
+        indices: Iterable[int] | None = None,
         **options: Unpack[CallOptions],
     ) -> Picture:
         """Return a PNG that shows many images of a data set.
@@ -207,11 +258,15 @@ class Client:
             split: `train` or `test`.
             limit: number of images.
             offset: position of the first image, counted from 0.
+            label: only images of this class.
+            indices: positions of the images, instead of a page.
             options: `timeout` and `max_retries` of the request.
 
         Raises:
-            NotFoundError: there is no such data set.
+            NotFoundError: there is no such data set, class or image.
+            ValueError: `indices` is empty.
 
         """
-        call = server_calls.contact_sheet(dataset, split, limit, offset)
+        chosen = server_calls.chosen_samples(indices, label, limit, offset)
+        call = server_calls.contact_sheet(dataset, split, chosen)
         return self._connection.send(call, **options)

@@ -19,6 +19,7 @@ Probabilities: TypeAlias = "NDArray[np.float32]"
 """(n, 10): for each image the probabilities of the digits 0 to 9."""
 
 FloatArray: TypeAlias = "NDArray[np.float32]"
+ByteArray: TypeAlias = "NDArray[np.uint8]"
 
 MEDIA_TYPE = "application/x-npy"
 MAGIC = b"\x93NUMPY"
@@ -110,6 +111,21 @@ def read_floats(data: bytes) -> FloatArray:
     if found.dtype != np.float32 or not found.size:
         raise ValueError("the response is not a float32 array")
     return found.astype(np.float32, copy=False)
+
+
+def read_bytes(data: bytes) -> ByteArray:
+    """Return the uint8 array in an `.npy` response.
+
+    Raises:
+        ValueError: the response is not such an array.
+
+    """
+    import numpy as np
+
+    found = _read(data)
+    if found.dtype != np.uint8 or not found.size:
+        raise ValueError("the response is not a uint8 array")
+    return found.astype(np.uint8, copy=False)
 
 
 def concatenate(parts: list[Probabilities]) -> Probabilities:

@@ -1,11 +1,14 @@
 """The calls that concern the presets and the data sets of a server, and several jobs at once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+import httpx2
 from pydantic import Field
 
+from mlp_client import npy
 from mlp_client.calls import Call, record
+from mlp_client.npy import ByteArray
 from mlp_client.pictures import Picture, PictureFormat, picture
 from mlp_client.records import EpochColumns, Record
 from mlp_client.system_record import System
@@ -60,6 +63,37 @@ def sample(dataset: str, split: str, index: int) -> Call[Sample]:
     return Call("GET", f"/v1/datasets/{dataset}/{split}/{index}.json", record(Sample))
 
 
-def contact_sheet(dataset: str, split: str, limit: int, offset: int) -> Call[Picture]:
-    params = {"split": split, "limit": limit, "offset": offset}
+def samples(dataset: str, split: str, chosen: dict[str, Any]) -> Call[ByteArray]:
+    path = f"/v1/datasets/{dataset}/{split}.npy"
+    return Call("GET", path, _bytes, {"params": chosen})
+
+
+def labels(dataset: str, split: str) -> Call[ByteArray]:
+    return Call("GET", f"/v1/datasets/{dataset}/{split}/labels.npy", _bytes)
+
+
+def contact_sheet(dataset: str, split: str, chosen: dict[str, Any]) -> Call[Picture]:
+    params = {"split": split, **chosen}
     return Call("GET", f"/v1/datasets/{dataset}/samples.png", picture, {"params": params})
+
+
+def chosen_samples(
+    indices: Iterable[int] | None, label: int | None, limit: int, offset: int
+) -> dict[str, Any]:
+    """Return the parameters that choose samples: by their indices, or a page of all or of a class.
+
+    Raises:
+        ValueError: `indices` is empty; the server would send a page of all samples.
+
+    """
+    if indices is not None:
+        numbers = ",".join(str(int(index)) for index in indices)
+        if not numbers:
+            raise ValueError("indices is empty: leave it out to get a page of all images")
+        return {"indices": numbers}
+    page = {"limit": limit, "offset": offset}
+    return page if label is None else {"label": label, **page}
+
+
+def _bytes(response: httpx2.Response) -> ByteArray:
+    return npy.read_bytes(response.content)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mlp_client import AsyncClient, Client
+from mlp_client import AsyncClient, Client, NotFoundError
 from tests.support.server_process import Server
 from tests.support.socket_relay import relay
 
@@ -121,6 +121,40 @@ def test_the_asynchronous_client_does_the_same(server: Server) -> None:
             assert (await others[0].refresh()).state == "succeeded"
 
     asyncio.run(use())
+
+
+def test_both_clients_fetch_samples_by_index_and_by_class(server: Server) -> None:
+    async def fetch() -> tuple[Any, Any, Any, bytes]:
+        async with AsyncClient(server.url) as client:
+            return (
+                await client.samples(indices=np.array([9, 0, 9])),
+                await client.samples(label=7, limit=3, offset=1, split="train"),
+                await client.labels(split="train"),
+                await client.contact_sheet(label=7, limit=5),
+            )
+
+    with Client(server.url) as client:
+        chosen = client.samples(indices=[9, 0, 9])
+        sevens = client.samples(label=7, limit=3, offset=1, split="train")
+        labels = client.labels(split="train")
+        sheets = [client.contact_sheet(label=7, limit=5), client.contact_sheet(indices=[9])]
+        again = asyncio.run(fetch())
+        for one, other in zip((chosen, sevens, labels), again[:3], strict=True):
+            assert one.dtype == np.uint8
+            assert np.array_equal(one, other)
+        assert chosen.tolist() == [client.sample(index).pixels for index in (9, 0, 9)]
+        rows = np.flatnonzero(labels == 7)[1:4]
+        in_train = [client.sample(int(row), split="train") for row in rows]
+        assert sevens.tolist() == [sample.pixels for sample in in_train]
+        assert labels.shape == (60_000,)
+        assert client.samples().shape == (50, 28, 28)
+        assert (sheets[0], len({*sheets})) == (again[3], 2)
+        with pytest.raises(ValueError, match="indices is empty"):
+            client.samples(indices=[])
+        with pytest.raises(NotFoundError, match="There is no class 10"):
+            client.samples(label=10)
+        with pytest.raises(NotFoundError, match="There is no row 10000"):
+            client.contact_sheet(indices=[0, 10_000])
 
 
 def test_a_thousand_pictures_are_predicted_in_order(trained: Server, tmp_path: Path) -> None:

@@ -223,6 +223,16 @@ def test_a_response_that_is_not_an_array_is_reported_as_another_program(content:
         service.client().models.probabilities(np.zeros((28, 28), np.uint8))
 
 
+@pytest.mark.parametrize("content", [b"", b"nothing", npy(np.zeros((1, 28, 28), np.float32))])
+def test_samples_that_are_no_array_of_bytes_are_reported_as_another_program(content: bytes) -> None:
+    service = FakeService()
+    client = service.client()
+    for ask in (client.samples, client.labels):
+        service.faults.append(httpx2.Response(200, content=content))
+        with pytest.raises(UnexpectedAnswer, match="Is another program"):
+            ask()
+
+
 @pytest.mark.parametrize("image", [GREY, [GREY, GREY]])
 def test_a_response_with_another_number_of_predictions_is_unexpected(image: Any) -> None:
     service = FakeService()
