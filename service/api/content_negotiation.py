@@ -1,4 +1,4 @@
-"""What a client accepts, by its `Accept` header."""
+"""What a client accepts, by its headers `Accept` and `Accept-Encoding`."""
 
 from collections.abc import Mapping
 
@@ -11,6 +11,15 @@ def accepts(headers: Mapping[str, str], media_type: str) -> bool:
     if media_type not in accepted:
         return False
     return media_type in (each.split(";")[0].strip() for each in accepted.split(","))
+
+
+def accepts_gzip(headers: Mapping[str, str]) -> bool:
+    """Return whether a client names gzip in `Accept-Encoding` and does not refuse it by `q=0`."""
+    for each in headers.get("accept-encoding", "").lower().split(","):
+        coding, _, quality = (part.strip() for part in each.partition(";"))
+        if coding == "gzip":
+            return not quality or quality.removeprefix("q=").strip("0.") != ""
+    return False
 
 
 def type_for(headers: Mapping[str, str], media_type: str) -> str:

@@ -98,7 +98,8 @@ async def get_evaluation(
         return answer
 
     def write() -> Response:
-        asked = evaluated(services, cached or services.models.get(ref), query)
+        model = cached or services.models.get(ref)
+        asked = evaluated(services, model, query.dataset or model.dataset, query.split)
         made = conditional(
             request,
             format,
@@ -111,8 +112,8 @@ async def get_evaluation(
     return await HEAVY_POOL.run(request, write)
 
 
-def evaluated(services: Services, model: LoadedModel, query: SplitQuery) -> Evaluated:
-    """Return what a network says about all images of a set.
+def evaluated(services: Services, model: LoadedModel, name: str, split: SplitName) -> Evaluated:
+    """Return what a network says about all images of a split of the data set `name`.
 
     Raises:
         DatasetNotFound: there is no such data set.
@@ -120,7 +121,6 @@ def evaluated(services: Services, model: LoadedModel, query: SplitQuery) -> Eval
         NetworkDiverged: the network's outputs are not finite.
 
     """
-    name = query.dataset or model.dataset
     info = services.datasets.describe(name)
     sizes, shape = model.network.sizes, info.shape
     if (sizes[0], sizes[-1]) != (shape.inputs, shape.classes):
@@ -129,15 +129,14 @@ def evaluated(services: Services, model: LoadedModel, query: SplitQuery) -> Eval
             f"The data set {name!r} has {shape.inputs} pixels and {shape.classes} classes, and "
             f"this network {sizes[0]} and {sizes[-1]}: choose another one with ?dataset.",
         )
-    rows = shape.train_rows if query.split == "train" else shape.test_rows
+    rows = shape.train_rows if split == "train" else shape.test_rows
     if 2 * rows * sum(W.size for W in model.network.weights) > MAX_PRODUCTS:
         raise HTTPException(
             422, f"The network is too large to read {rows:,} images at once: ask for ?split=test."
         )
-    dataset = services.datasets.open(name)
-    split = dataset.train if query.split == "train" else dataset.test
-    found = services.evaluations.of(model, name, query.split, split)
-    return Evaluated(model, name, query.split, info.classes, found)
+    images = getattr(services.datasets.open(name), split)
+    found = services.evaluations.of(model, name, split, images)
+    return Evaluated(model, name, split, info.classes, found)
 
 
 def _json(asked: Evaluated, query: EvaluationQuery) -> bytes:

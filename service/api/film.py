@@ -18,7 +18,7 @@ from service.api.openapi import binary
 from service.api.validation import QueryParameters
 from service.api.weight_pictures import Scale
 from service.api.weights import Ref
-from service.domain.errors import NotTrainedYet, StartUnknown
+from service.domain.errors import JobNotFound, NotTrainedYet, StartUnknown
 from service.domain.job_state import FINAL
 from service.domain.model_ref import START
 from service.inference.start_network import check_start
@@ -102,6 +102,8 @@ def _frames(services: Services, ref: str, query: FilmQuery) -> tuple[StoredJob, 
 
 def _film(services: Services, job: StoredJob, kept: Kept, query: FilmQuery) -> bytes:
     frames = list(_drawn_weights(services, job, kept, query))
+    if not frames:  # it has just been deleted
+        raise JobNotFound(job.id)
     (n, height, width), is_output = frames[0].templates.shape, query.layer > len(job.spec["hidden"])
     longer = max(height, width)
     side = query.tile if query.layer == 1 else longer * max(1, MATRIX_PIXELS // longer)

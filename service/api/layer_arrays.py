@@ -1,7 +1,6 @@
 """Serves the weights or biases of a layer as an array, whole or for some of its units."""
 
 import gzip
-import re
 from typing import Annotated, Literal
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from service.api.conditional import conditional, unchanged
+from service.api.content_negotiation import accepts_gzip
 from service.api.dependencies import Services, ServicesDep
 from service.api.heavy_answers import HEAVY_POOL
 from service.api.learned_units import (
@@ -73,7 +73,7 @@ async def get_layer(
     before says for and against each digit. `units` and `offset` select the units; the header
     `Units` says how many the layer has.
     """
-    packed = query.dtype == "int8" and _accepts_gzip(request)
+    packed = query.dtype == "int8" and accepts_gzip(request.headers)
     source = (layer, part, *query.model_dump().values(), packed)
     checkpoint, cached = await newest(services, ref)
     if answer := unchanged(request, "npy", (checkpoint, *source)):
@@ -96,11 +96,6 @@ async def get_layer(
         return made
 
     return await HEAVY_POOL.run(request, write)
-
-
-def _accepts_gzip(request: Request) -> bool:
-    accepted = request.headers.get("accept-encoding", "").lower().replace(" ", "")
-    return any(re.fullmatch(r"gzip(;q=(1|0?\.\d*[1-9]).*)?", it) for it in accepted.split(","))
 
 
 def _numbers(

@@ -63,11 +63,12 @@ async def list_mistakes(
         return answer
 
     def write() -> Response:
-        asked = evaluated(services, cached or services.models.get(ref), query)
-        rival = query.unlike and evaluated(services, services.models.get(query.unlike), query)
+        model = cached or services.models.get(ref)
+        asked = evaluated(services, model, query.dataset or model.dataset, query.split)
+        rival = _rival(services, asked, query.unlike)
         checkpoints = (asked.model.checkpoint, rival.model.checkpoint if rival else None)
         made = conditional(
-            request, "json", (*checkpoints, *source), lambda: _mistakes(asked, rival or None, query)
+            request, "json", (*checkpoints, *source), lambda: _mistakes(asked, rival, query)
         )
         name_network(made, asked.model.checkpoint)
         return made
@@ -80,6 +81,13 @@ async def _other(services: Services, query: MistakesQuery) -> object:
     if query.unlike is None:
         return None
     return await run_in_threadpool(services.models.newest_checkpoint, query.unlike)
+
+
+def _rival(services: Services, asked: Evaluated, unlike: str | None) -> Evaluated | None:
+    """Return what the other network says about the same images, whatever it was trained on."""
+    if unlike is None:
+        return None
+    return evaluated(services, services.models.get(unlike), asked.dataset, asked.split)
 
 
 def _mistakes(asked: Evaluated, rival: Evaluated | None, query: MistakesQuery) -> bytes:

@@ -11,10 +11,10 @@ from functools import lru_cache
 from fastapi import APIRouter, Request, Response
 
 from service.api.conditional import conditional
-from service.api.content_negotiation import accepts
+from service.api.content_negotiation import accepts, accepts_gzip
 from service.api.public_path import public_path
 from service.api.request_bodies import refuse_unread
-from service.api.web_files import accepts_gzip, web_files
+from service.api.web_files import web_files
 
 router = APIRouter(tags=["service"])
 

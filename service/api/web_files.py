@@ -10,6 +10,7 @@ from functools import cached_property
 from fastapi import HTTPException, Request, Response
 from starlette.types import Receive, Scope, Send
 
+from service.api.content_negotiation import accepts_gzip
 from service.api.public_path import public_path
 
 WEB = pathlib.Path(__file__).parent.parent / "web"
@@ -104,15 +105,6 @@ class InPieces(Response):
             await send({"type": "http.response.body", "body": piece, "more_body": more})
         if not size:
             await send({"type": "http.response.body", "body": b""})
-
-
-def accepts_gzip(headers: Mapping[str, str]) -> bool:
-    """Return whether a client names gzip in `Accept-Encoding` and does not refuse it by `q=0`."""
-    for each in headers.get("accept-encoding", "").lower().split(","):
-        coding, _, quality = (part.strip() for part in each.partition(";"))
-        if coding == "gzip":
-            return not quality or quality.removeprefix("q=").strip("0.") != ""
-    return False
 
 
 def _is_vendored(name: str) -> bool:

@@ -11,7 +11,8 @@ LATEST = "latest"
 START = 0
 """The epoch of a network that has not been trained yet."""
 KEPT = 1000
-PATTERN = re.compile(r"(?P<job>[^@]*)(@(?P<at>[0-9]{1,9}|best|last))?")
+# A longer text would be kept in memory as well, and names no job.
+PATTERN = re.compile(r"(?P<job>[^@]{0,64})(@(?P<at>[0-9]{1,9}|best|last))?")
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ KEPT = 24
 """Evaluations in memory; one of 10 000 rows takes 80 kB, and one of 60 000 half a megabyte."""
 
 Labels = NDArray[np.uint8]
-Key = tuple[str, str, str]
+Key = tuple[str, str, str, str]
 
 
 class Bin(NamedTuple):
@@ -87,7 +87,7 @@ class Evaluation:
 
 
 class Evaluations:
-    """The last evaluations, by checkpoint, data set and split: facts that never change.
+    """The last evaluations, by network, data set and split: facts that never change.
 
     Who may ask for one is decided by who may see the network, which the caller has loaded.
     """
@@ -103,7 +103,8 @@ class Evaluations:
             NetworkDiverged: the network's outputs are not finite.
 
         """
-        key = model.checkpoint.sha256, dataset, name
+        # Before training, networks of one seed have the same weights, whatever their activation.
+        key = model.checkpoint.sha256, model.network.activation, dataset, name
         with self._lock:
             if found := self._kept.get(key):
                 self._kept.move_to_end(key)

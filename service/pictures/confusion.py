@@ -11,12 +11,12 @@ from PIL import Image, ImageDraw, ImageFont
 
 from service.pictures import palette, png
 from service.pictures.palette import Rgb, Theme
+from service.pictures.svg import FONT
 
 Format = Literal["png", "svg"]
 Counts = NDArray[np.int64]
 
 CELL, MARGIN, TITLE = 56, 64, 56
-FONT = "system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif"
 STRONGEST: Rgb = (178, 24, 43)
 """The colour of the most frequent mistake: the red of RdBu."""
 RIGHT: dict[Theme, Rgb] = {"light": (236, 239, 242), "dark": (40, 46, 54)}

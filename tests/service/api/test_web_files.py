@@ -7,7 +7,7 @@ import pytest
 from fastapi import HTTPException
 from starlette.testclient import TestClient
 
-from service.api.web_files import WebFiles, accepts_gzip
+from service.api.web_files import WebFiles
 from service.app import create_app
 from tests.service.conftest import URL
 from tests.support.live_service import Live, settings
@@ -64,23 +64,6 @@ def test_a_file_of_another_version_says_what_to_load(folder: Path) -> None:
         WebFiles(folder).file("web/0123456789abcdef/app.js")
     assert refused.value.status_code == 404
     assert "load / again" in refused.value.detail
-
-
-@pytest.mark.parametrize(
-    ("header", "accepted"),
-    [
-        ("gzip", True),
-        ("gzip, deflate, br, zstd", True),
-        ("br;q=1, GZIP;q=0.5", True),
-        ("gzip;q=0", False),
-        ("gzip; q=0.000", False),
-        ("br", False),
-        ("", False),
-        ("x-gzipped", False),
-    ],
-)
-def test_gzip_is_sent_to_whoever_names_it(header: str, accepted: bool) -> None:
-    assert accepts_gzip({"accept-encoding": header}) is accepted
 
 
 # --- Over HTTP ---

@@ -34,6 +34,7 @@ def test_a_reference_names_a_job_and_perhaps_an_epoch(text: str, meaning: ModelR
         "a@1\n",
         "a@\u0661",
         "a@9999999999",
+        "a" * 65,
     ],
 )
 def test_what_follows_the_at_must_name_an_epoch(text: str) -> None:

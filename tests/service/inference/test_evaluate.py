@@ -15,9 +15,9 @@ PIXELS = Split(np.eye(3, dtype=np.uint8)[[0, 1, 2, 0, 1]] * 255, np.array([0, 1,
 """Each image has one white pixel, so the logits are the rows of the weights."""
 
 
-def model(weights: object, sha256: str = "a") -> LoadedModel:
+def model(weights: object, sha256: str = "a", activation: str = "relu") -> LoadedModel:
     W = np.array(weights, np.float32)
-    network = Network((W,), (np.zeros(W.shape[1], np.float32),), "relu")
+    network = Network((W,), (np.zeros(W.shape[1], np.float32),), activation)
     saved = CheckpointRef("job_1", 1, 1, 0, "key", 1, sha256)
     return LoadedModel("job_1", "mnist", saved, network, network.arrays())
 
@@ -71,6 +71,14 @@ def test_the_last_evaluations_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     for sha256 in "abacab":
         kept.of(model(weights, sha256), "mnist", "test", PIXELS)
     assert computed == ["a", "b", "c", "b"], "`a` was used last when `c` came"
+
+
+def test_equal_weights_with_another_activation_are_another_network() -> None:
+    """Before training, networks of one seed and one initialization have the same weights."""
+    kept = Evaluations()
+    relu = kept.of(model(np.eye(3), activation="relu"), "mnist", "test", PIXELS)
+    tanh = kept.of(model(np.eye(3), activation="tanh"), "mnist", "test", PIXELS)
+    assert relu is not tanh
 
 
 def test_each_split_has_an_evaluation_of_its_own() -> None:
