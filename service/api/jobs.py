@@ -81,15 +81,19 @@ class PresetList(Record):
     data: list[Preset] = Field(description="The presets, the smallest first.")
 
 
+SPECS = ("create_job", "preview_job")
+"""The names of the routes that take a spec."""
+
+
 async def json_only(request: Request) -> None:
     sent = media_type(request.headers)
     kind, _, subtype = sent.partition("/")
     if kind != "application" or not (subtype == "json" or subtype.endswith("+json")):
         other = f", not {sent[:100]}" if sent else ""
+        empty = " The body {} takes every default." if request.scope["route"].name in SPECS else ""
         raise HTTPException(
             415,
-            "Send the spec as a JSON body with Content-Type: application/json (`curl --json`)"
-            f"{other}. The body {{}} takes every default.",
+            f"Send a JSON body with Content-Type: application/json (`curl --json`){other}.{empty}",
         )
 
 

@@ -2,11 +2,12 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Request, Response
+from fastapi import APIRouter, Body, Depends, Request, Response
 from pydantic import ConfigDict, Field
 
 from mlp_client.records import Record
 from service.api.dependencies import SessionsDep
+from service.api.jobs import json_only
 from service.api.json_body import JsonRoute
 from service.api.validation import NO_PARAMETERS
 
@@ -28,7 +29,7 @@ class SessionRequest(Record):
 @router.post(
     "/session",
     status_code=204,
-    dependencies=[NO_PARAMETERS],
+    dependencies=[NO_PARAMETERS, Depends(json_only)],
     name="begin_session",
     summary="Begin a session",
 )

@@ -54,7 +54,7 @@ LEAVE_OUT = "leave the field out to take its default"
 """Many programs write null for a field that is not set."""
 MISSING: dict[tuple[str | int, ...], str] = {
     ("body", "inputs"): 'for example {"inputs": [{"base64": "iVBORw0…"}]}',
-    ("body",): "send a JSON body with Content-Type: application/json; {} takes every default",
+    ("body",): "send a JSON body with Content-Type: application/json, at least {}",
 }
 """What to send, by the place where something is missing."""
 SYNONYMS = {"lr": "learning_rate", "layers": "hidden"}

@@ -158,6 +158,29 @@ def test_a_spec_of_another_type_is_refused_with_curls_option(
     assert "curl --json" in answer.json()["detail"]
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "takes_a_spec"),
+    [
+        ("POST", "/v1/jobs", True),
+        ("POST", "/v1/jobs/preview", True),
+        ("POST", "/v1/jobs/actions", False),
+        ("PATCH", "/v1/jobs/x", False),
+        ("POST", "/v1/session", False),
+    ],
+)
+def test_each_route_says_whether_an_empty_object_takes_all_defaults(
+    api: TestClient, method: str, path: str, takes_a_spec: bool
+) -> None:
+    for headers in ({}, {"Content-Type": "text/plain"}):
+        answer = api.request(method, path, content=b"{}", headers=headers)
+        check_problem(answer, 415)
+        assert ("takes every default" in answer.json()["detail"]) == takes_a_spec
+    answer = api.request(method, path, headers={"Content-Type": "application/json"})
+    check_problem(answer, 422)
+    hint = "send a JSON body with Content-Type: application/json, at least {}"
+    assert [error["hint"] for error in answer.json()["errors"]] == [hint]
+
+
 def test_every_route_whose_json_the_framework_reads_uses_this_reader(
     application: Application,
 ) -> None:
