@@ -116,7 +116,7 @@ function Page() {
     <${Bar} />
     <${Notices} onReconnect=${reconnect} />
     ${needsKey && html`<${KeyNeeded} floats onOpen=${reconnect} />`}
-    <${Jobs} /><${Lab} hides=${hides} /><${Room} />
+    <main class="columns"><${Jobs} /><${Lab} hides=${hides} /><${Room} /></main>
     ${state.draft.value && html`<${NewJob} />`}
     ${showsHelp.value && html`<${Help} onClose=${() => toggle(showsHelp)} />`}
     ${showsCalls.value && html`<${Calls} onClose=${() => toggle(showsCalls)} />`}

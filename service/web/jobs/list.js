@@ -137,13 +137,13 @@ function Footer() {
 export function Jobs() {
   const ids = filter.value === "best" ? best.value : state.ids.value;
   const isEmpty = state.ids.value.length === 0;
-  return html`<aside class="jobs" aria-label="Jobs" tabindex="-1">
+  return html`<section class="jobs" aria-label="Jobs" tabindex="-1">
     <div class="finding"><${Find} /><${Filters} /></div>
     <ol>${ids.map((id) => html`<${Row} key=${id} id=${id} isFound=${isFound} />`)}</ol>
     <p class="none hush">${isEmpty ? "No jobs yet." : "No job has that in it."}</p>
     ${readUpTo.value && html`<${Older} key=${readUpTo.value} />`}
     <${Bulk} /><${Footer} />
-  </aside>`;
+  </section>`;
 }
 
 // --- Keys ---------------------------------------------------------------------------------------

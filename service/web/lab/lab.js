@@ -232,7 +232,7 @@ const compareHeight = (jobs) => `${Math.min(TABLE_MOST, 28 + 35 * jobs)}px`;
 export function Lab({ hides }) {
   const [job, ...others] = state.chosen.value;
   const isEmpty = readUpTo.value === "" && state.ids.value.length === 0;
-  return html`<main class="lab" id="main" tabindex="-1">
+  return html`<section class="lab" aria-label="Curves" id="main" tabindex="-1">
     ${isEmpty && html`<${Empty} />`}
     ${!job && !isEmpty && readUpTo.value !== null && html`<p class="boot">Choose a job in the list.</p>`}
     ${
@@ -244,5 +244,5 @@ export function Lab({ hides }) {
     }
     ${job && (others.length ? html`<${Curves} />` : html`<${CurvesOf} job=${job} />`)}
     ${job && html`<div class="slider"><${EpochSlider} /></div><${Tabs} hides=${hides} />`}
-  </main>`;
+  </section>`;
 }
