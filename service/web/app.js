@@ -19,6 +19,7 @@ const Calls = lazy(() => import("./dialogs/calls.js"), "Calls");
 const NewJob = lazy(() => import("./new_job/submit.js"), "NewJob");
 const KeyNeeded = lazy(() => import("./dialogs/session.js"), "KeyNeeded");
 
+const isPhone = matchMedia("(max-width: 720px)");
 const showsHelp = signal(false);
 const showsCalls = signal(false);
 /** Parts that the address hides, for lessons: `hide=new,calls,mistakes`. */
@@ -152,7 +153,14 @@ addressed({
 });
 addressedSignal("at", state.at, null, Number);
 addressedSignal("tab", state.tab, "weights", String);
-addressedSignal("place", state.place, "lab", String);
+addressed({
+  key: "place",
+  // A wide screen shows all places at once.
+  write: () => (isPhone.matches && state.place.value !== "lab" ? state.place.value : null),
+  read: (text) => {
+    state.place.value = /** @type {typeof state.place.value} */ (text ?? "lab");
+  },
+});
 addressedSignal("hide", hidden, "", String);
 
 const root = /** @type {HTMLElement} */ (document.getElementById("app"));

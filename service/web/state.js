@@ -97,6 +97,7 @@ export function open(id) {
     follows.value = false;
     selected.value = [id];
     at.value = null;
+    place.value = "lab";
   });
 }
 

@@ -8,20 +8,20 @@ export const title = (job) => job.spec.name || job.spec.preset || shape(job.spec
 
 /** @param {number | null | undefined} fraction @param {number} [digits] */
 export const percent = (fraction, digits = 2) =>
-  fraction == null ? "–" : `${(100 * fraction).toFixed(digits)} %`;
+  fraction == null ? "–" : `${(100 * fraction).toFixed(digits)} %`;
 
 /** @param {number} probability @returns {string} in words that never claim certainty */
 export function chance(probability) {
-  if (probability > 0.9995) return "over 99.9 %";
-  return probability < 0.0005 ? "under 0.1 %" : percent(probability, 1);
+  if (probability > 0.9995) return "over 99.9 %";
+  return probability < 0.0005 ? "under 0.1 %" : percent(probability, 1);
 }
 
 /** @param {number | null | undefined} seconds @returns {string} rounded as people say it */
 export function duration(seconds) {
   if (seconds == null) return "";
-  if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
-  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
-  return `${(seconds / 3600).toFixed(1)} h`;
+  if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  return `${(seconds / 3600).toFixed(1)} h`;
 }
 
 /** @param {number} number @returns {string} 1st, 2nd, 3rd, 4th, … */
@@ -30,8 +30,11 @@ export function ordinal(number) {
   return `${number}${["th", "st", "nd", "rd"][last] ?? "th"}`;
 }
 
+/** @param {number} number @returns {string} with narrow spaces between thousands */
+export const whole = (number) => number.toLocaleString("en").replaceAll(",", "\u202f");
+
 /** @param {number} bytes */
 export function size(bytes) {
   const unit = bytes < 1e6 ? 1e3 : bytes < 1e9 ? 1e6 : 1e9;
-  return `${(bytes / unit).toPrecision(3)} ${{ 1e3: "kB", 1e6: "MB", 1e9: "GB" }[unit]}`;
+  return `${(bytes / unit).toPrecision(3)} ${{ 1e3: "kB", 1e6: "MB", 1e9: "GB" }[unit]}`;
 }

@@ -40,8 +40,9 @@ function valuesAt(chart, lines) {
     const value = chart.data[lines.indexOf(line) + 1][index];
     return value == null ? "" : `${line.part} ${Number(value.toPrecision(4))}`;
   });
-  const name = isMany && wanted.length ? `${nameOf(wanted[0])} · ` : "";
-  return `${name}epoch ${Math.floor(epoch)}  ${values.filter(Boolean).join("  ")}`;
+  // The name comes last: it is what is cut off where there is no room.
+  const name = isMany && wanted.length ? ` · ${nameOf(wanted[0])}` : "";
+  return `epoch ${Math.floor(epoch)}  ${values.filter(Boolean).join("  ")}${name}`;
 }
 
 /** @param {Quantity} quantity @param {Line[]} lines @returns {string} the chart for who can't see it */

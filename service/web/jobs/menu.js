@@ -37,7 +37,6 @@ function itemsOf(job) {
 /** @param {Job} job */
 function startRenaming(job) {
   state.open(job.id);
-  state.place.value = "lab";
   renamed.value = job.id;
 }
 

@@ -40,7 +40,7 @@ export function Empty() {
     ${
       state.may("train")
         ? html`<button class="primary big" disabled=${isSending} onClick=${train}>Train your first network${seconds && `, about ${duration(seconds)}`}</button>
-          <p class="hush">${seconds ? "The time is that of an idle core; or " : "Or "}<a href="#" onClick=${chooseLayers}>choose the layers yourself</a>.</p>`
+          <p class="hush">${seconds ? "That is the time on an idle core. " : ""}You can also <a href="#" onClick=${chooseLayers}>choose the layers yourself</a>.</p>`
         : html`<p class="hush">Your key allows to look and to ask, and someone else has to train.</p>`
     }
   </div>`;

@@ -10,7 +10,7 @@ import { get } from "../api.js";
 import { html, useStyles } from "../html.js";
 import * as state from "../state.js";
 import { newestOf } from "../weights/layers.js";
-import { chance, percent, title } from "../words.js";
+import { chance, percent, title, whole } from "../words.js";
 import { Sheet, samplesOf } from "./samples.js";
 
 const PAGE = 60;
@@ -206,7 +206,7 @@ export function Mistakes() {
   const [first, second] = state.chosen.value;
   return html`<section class="mistakes" aria-label="Mistakes">
     <div class=${found.ref === network.value?.ref ? "" : "old"}>
-      <p class="summary"><b>${found.mistakes}</b> of ${found.rows} test digits are read wrongly. <span class="hush">Accuracy ${percent(found.accuracy)}, loss ${found.loss.toFixed(4)}.</span></p>
+      <p class="summary"><b>${whole(found.mistakes)}</b> of ${whole(found.rows)} test digits are read wrongly. <span class="hush">Accuracy ${percent(found.accuracy)}, loss ${found.loss.toFixed(4)}.</span></p>
       <${Confusion} found=${found} />
       <${Classes} found=${found} />
     </div>

@@ -12,7 +12,7 @@ import { Dialog } from "../dialogs/dialog.js";
 import { Snippets } from "../dialogs/snippets.js";
 import { html } from "../html.js";
 import { draft, open, put, system } from "../state.js";
-import { duration, ordinal, size } from "../words.js";
+import { duration, ordinal, size, whole } from "../words.js";
 import { applies, MAIN_FIELDS, MORE_FIELDS, parsed, textOf, valueAt, withValue } from "./fields.js";
 import { Layers } from "./layer_chips.js";
 import { Mend } from "./mend.js";
@@ -213,7 +213,7 @@ function Cost() {
   return html`<h3>What it takes here</h3>
     <dl class="cost">
       <div><dt>network</dt><dd class="mono">${network}</dd></div>
-      <div><dt>parameters</dt><dd>${cost.parameters.toLocaleString("en")}</dd></div>
+      <div><dt>parameters</dt><dd>${whole(cost.parameters)}</dd></div>
       <div><dt>time on an idle core</dt><dd>about ${duration(cost.seconds)}</dd></div>
       <div><dt>memory</dt><dd>${size(cost.bytes)}</dd></div>
       <div><dt>start</dt><dd>${place}</dd></div>
