@@ -4,6 +4,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+ANY_KEY = "any"
+"""The scope of requests that every key allows, and that are answered without one as well."""
+
 
 async def _always() -> bool:
     return True

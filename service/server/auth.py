@@ -8,11 +8,10 @@ import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api import problem_responses
-from service.api.openapi import ANY
 from service.api.predict_route import is_prediction
 from service.api.session import SESSION_PATH
 from service.domain.errors import KeyRefused, StoreBroken
-from service.domain.principal import ANONYMOUS, Principal
+from service.domain.principal import ANONYMOUS, ANY_KEY, Principal
 from service.domain.request_facts import REQUEST
 from service.server.key_ring import HOW_TO_AUTHENTICATE, KEY, KeyRing, check_valid, valid_key
 from service.server.request_guard import (
@@ -54,7 +53,7 @@ def needed_scope(method: str, path: str) -> str | None:
         return None
     if method in ("GET", "HEAD"):
         if path in KEY_OPTIONAL:
-            return ANY
+            return ANY_KEY
         return None if PUBLIC_PATHS.fullmatch(path) else "read"
     if is_prediction(method, path):
         return "predict"
@@ -134,7 +133,7 @@ class Authenticator:
         try:
             found = self._recognise(scope, keys, sent)
         except AccessDenied:
-            if needed == ANY and not sent:
+            if needed == ANY_KEY and not sent:
                 return ANONYMOUS, None
             raise
         self._note(found, scope, needed)
@@ -192,7 +191,7 @@ def _authorization(scope: Scope) -> Sent:
 
 def _check_scope(key: ApiKey, needed: str) -> None:
     """Raise AccessDenied if a key does not allow what a request needs."""
-    if needed != ANY and not key.scopes & {needed, "admin"}:
+    if needed != ANY_KEY and not key.scopes & {needed, "admin"}:
         scopes = ", ".join(sorted(key.scopes))
         detail = f"This request needs a key with the scope {needed!r}; this key has: {scopes}."
         raise AccessDenied("forbidden", detail)

@@ -71,7 +71,7 @@ USES = {
     ("get", "/v1/models/{ref}/weights.{format}"): (None, "/v1/models/latest/weights.npz"),
     ("get", "/v1/models/{ref}/layers/{layer}/{part}.npy"): (
         None,
-        "/v1/models/latest/layers/1/weights.npy?units=2",
+        "/v1/models/latest/layers/1/weights.npy?units=2&dtype=int8",
     ),
     ("get", "/v1/models/{ref}/layers/{layer}/weights.{format}"): (
         None,
