@@ -1,6 +1,5 @@
 """Examples of answers, for the OpenAPI document."""
 
-
 JOB_ID = "job_019ac6a5-73f4-7b21-9c3e-5d0f3a1b2c4d"
 SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 SPEC = {

@@ -12,6 +12,7 @@ const PATIENCE_MS = 20_000;
 
 /**
  * @typedef {object} Call one request of the page
+ * @property {number} number that counts the requests
  * @property {string} method
  * @property {string} path
  * @property {unknown} body what was sent as JSON; a file as `{type, base64}`; or undefined
@@ -22,6 +23,7 @@ const PATIENCE_MS = 20_000;
 
 /** The last requests, oldest first. @type {import("@preact/signals").Signal<Call[]>} */
 export const calls = signal([]);
+let recorded = 0;
 /** Whether requests are being recorded. */
 export const recording = signal(true);
 
@@ -64,7 +66,7 @@ export async function request(method, path, body, { headers, abort, quiet, secre
     if (quiet || !recording.peek()) return;
     const ms = Math.round(performance.now() - began);
     const sent = secret ? { key: "mlp_…" } : isFile ? { type, base64: await base64Of(body) } : body;
-    const call = { method, path, body: sent, status, began, ms };
+    const call = { number: ++recorded, method, path, body: sent, status, began, ms };
     calls.value = [...calls.peek().slice(1 - REMEMBERED_CALLS), call];
   };
   const answer = await fetch(ROOT + path, {

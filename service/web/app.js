@@ -8,10 +8,11 @@ import { html, lazy } from "./html.js";
 import { Jobs } from "./jobs/list.js";
 import { onKey, startKeyboard } from "./keyboard.js";
 import { Lab } from "./lab/lab.js";
-import { Notices, notify } from "./notices.js";
+import { complain, Notices, notify } from "./notices.js";
 import { Room } from "./room/room.js";
 import * as state from "./state.js";
 import { reconnect, start } from "./stream.js";
+import { isDark } from "./weights/tiles.js";
 import { title } from "./words.js";
 
 const Help = lazy(() => import("./dialogs/help.js"), "Help");
@@ -44,11 +45,6 @@ function Connection() {
   return html`<button class=${`connection ${state.link.value}`} onClick=${reconnect} title="Reconnect now">
     <i></i>${LINK_WORDS[state.link.value]}${busy && html`<span class="wide"> · ${busy}</span>`}
   </button>`;
-}
-
-function isDark() {
-  const chosen = document.documentElement.dataset.theme;
-  return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
 }
 
 function switchTheme() {
@@ -151,18 +147,20 @@ addressed({
     if (text !== null) state.selected.value = text.split(",");
   },
 });
-addressedSignal("at", state.at, null, Number);
+addressedSignal("at", state.at, null, (text) => (/^\d{1,9}$/.test(text) ? Number(text) : null));
 addressedSignal("tab", state.tab, "weights", String);
 addressed({
   key: "place",
   // A wide screen shows all places at once.
   write: () => (isPhone.matches && state.place.value !== "lab" ? state.place.value : null),
   read: (text) => {
-    state.place.value = /** @type {typeof state.place.value} */ (text ?? "lab");
+    state.place.value = PLACES.find(([place]) => place === text)?.[0] ?? "lab";
   },
 });
 addressedSignal("hide", hidden, "", String);
 
+// A part of the page that can't be loaded is told like any other failure.
+window.addEventListener("unhandledrejection", ({ reason }) => complain(reason));
 const root = /** @type {HTMLElement} */ (document.getElementById("app"));
 startAddress();
 startKeyboard();

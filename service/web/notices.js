@@ -13,8 +13,9 @@ const SHORT_MS = 6000;
  * @property {() => void} [action] of its button
  */
 
-/** @type {import("@preact/signals").Signal<Notice[]>} */
+/** @type {import("@preact/signals").Signal<(Notice & {number: number})[]>} */
 const notices = signal([]);
+let shown = 0;
 /** The last thing that happened, for screen readers. */
 const news = signal("");
 
@@ -30,9 +31,10 @@ export function announce(text) {
  * @returns {() => void} removes it earlier
  */
 export function notify(notice) {
-  notices.value = [...notices.peek(), notice];
+  const number = ++shown;
+  notices.value = [...notices.peek(), { ...notice, number }];
   const close = () => {
-    notices.value = notices.peek().filter((other) => other !== notice);
+    notices.value = notices.peek().filter((other) => other.number !== number);
   };
   setTimeout(close, SHORT_MS);
   return close;
@@ -58,7 +60,7 @@ export function Notices({ onReconnect }) {
   return html`<div class="notices">
       ${isBroken && html`<${Bar} text=${CONNECTION[state]} bad=${state === "stopped"} label="Try now" action=${onReconnect} />`}
       ${outdated.value && html`<${Bar} text="This page is older than the server." label="Reload" action=${() => location.reload()} />`}
-      ${notices.value.map((notice) => html`<${Bar} ...${notice} />`)}
+      ${notices.value.map((notice) => html`<${Bar} key=${notice.number} ...${notice} />`)}
     </div>
     <p class="unseen" role="status">${news.value}</p>`;
 }

@@ -194,6 +194,15 @@ export function addEpoch(id, found) {
 /** Long histories arrive thinned, without their last epoch perhaps. @param {string} id */
 const lastKnown = (id) => epochs.get(id)?.of ?? 0;
 
+/** @param {string} id @returns {number | undefined} how long the epochs of a job took together */
+export function secondsOf(id) {
+  const columns = epochs.get(id);
+  if (!columns?.of) return undefined;
+  // Of a long history only some epochs are known, and they stand for all.
+  const sum = columns.seconds.reduce((total, seconds) => total + seconds, 0);
+  return (sum * columns.of) / columns.epoch.length;
+}
+
 /** @param {Epoch} first @returns {Columns} */
 const emptyColumns = (first) =>
   /** @type {any} */ ({

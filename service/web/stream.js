@@ -8,7 +8,7 @@
  */
 import { batch } from "@preact/signals";
 import { get, Problem, ROOT } from "./api.js";
-import { announce } from "./notices.js";
+import { announce, complain } from "./notices.js";
 import { load } from "./reading.js";
 import * as state from "./state.js";
 import { percent, title } from "./words.js";
@@ -23,6 +23,8 @@ const TRIES_BEFORE_STOPPED = 4;
 let cursor = /** @type {string | null} */ (null);
 let instance = "";
 let tries = 0;
+/** Whether the lists are still to be read, for the first time or because events are missing. */
+let isBehind = true;
 
 // --- What each event does -----------------------------------------------------------------------
 
@@ -34,10 +36,12 @@ const ON_EVENT = {
     state.outdated.value = !document.documentElement.dataset.web?.endsWith(hello.web);
     const isAnother = instance !== "" && instance !== hello.instance;
     // Without the events in between, the lists are all that tells what has happened.
-    if (cursor === null || hello.reset || isAnother) load();
+    isBehind ||= cursor === null || hello.reset || isAnother;
     cursor = cursor === null || hello.reset ? String(hello.cursor) : cursor;
     instance = hello.instance;
     setLink("live");
+    if (isBehind) catchUp();
+    else state.fill().catch(tell);
   },
   job(record) {
     if (record.deleted) return state.remove(record.id);
@@ -64,10 +68,25 @@ const ON_EVENT = {
   ping() {},
 };
 
+/** Read the lists; if that fails, the next stream begins with it. */
+async function catchUp() {
+  try {
+    await load();
+    isBehind = false;
+  } catch (error) {
+    tell(error);
+  }
+}
+
+/** Without an answer, the page says already that the connection is broken. @param {unknown} error */
+function tell(error) {
+  if (error instanceof Problem) complain(error);
+}
+
 /** @param {import("./records.js").Job} job @param {unknown} before */
 function onStateChange(job, before) {
   state.chooseByItself();
-  state.fill();
+  state.fill().catch(tell);
   if (!before || !state.isFinal(job)) return;
   const accuracy = job.metrics.best
     ? `, test accuracy ${percent(job.metrics.best.test_accuracy)}`
@@ -198,5 +217,5 @@ export async function start() {
   window.addEventListener("pagehide", closeStream);
   if (!document.hidden) return hold(true);
   hold(false);
-  await load().catch(() => {});
+  await catchUp();
 }

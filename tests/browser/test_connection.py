@@ -61,6 +61,22 @@ def test_a_killed_server_comes_back_without_a_reload_and_without_a_gap(
     assert history_requests(page) <= asked + 1
 
 
+def test_a_list_that_could_not_be_read_is_read_with_the_next_stream(
+    page: WatchedPage, server: Server
+) -> None:
+    page.expect("status of 500")
+    page.expect(CONNECTION_LOST)
+    job = submit(server, **SMALL)
+    page.tab.route("**/v1/jobs?limit=100", lambda route: route.fulfill(status=500), times=1)
+    page.open()
+    page.until("document.querySelector('.notice.bad')", "a word about the failure")
+    assert page.js("document.querySelectorAll('li.job').length") == 0
+    server.kill()
+    page.until("!document.querySelector('.connection.live')", "the loss to be noticed")
+    server.start()
+    page.until(f"document.querySelector('li[data-id={job}]')", "the job in the list")
+
+
 def test_a_server_that_hangs_is_noticed_by_its_silence(page: WatchedPage, server: Server) -> None:
     page.expect(CONNECTION_LOST)
     page.open()

@@ -261,6 +261,16 @@ def test_addresses_with_jobs_that_are_gone_say_so(page: WatchedPage, server: Ser
     page.until(f"location.hash === '#jobs={id_}'", "the address to be right")
 
 
+def test_a_hidden_or_unknown_tab_gives_way_to_one_that_is_seen(
+    page: WatchedPage, server: Server
+) -> None:
+    succeeded(server, submitted(server, epochs=1))
+    for address in ("/#hide=weights", "/#hide=weights&tab=nonsense"):
+        page.open(address)
+        page.until("document.querySelector('.mistakes .confusion')", "the mistakes")
+        page.tab.goto("about:blank")
+
+
 def test_tabs_follow_the_arrow_keys_and_can_be_hidden(page: WatchedPage, server: Server) -> None:
     id_ = submitted(server, epochs=1)
     succeeded(server, id_)

@@ -157,6 +157,30 @@ def test_ticked_jobs_are_moved_all_at_once(page: WatchedPage, server: Server) ->
     assert moves == ["POST /v1/jobs/actions", "POST /v1/jobs/actions"]
 
 
+def test_jobs_that_may_not_be_deleted_come_back(page: WatchedPage, server: Server) -> None:
+    """Between the click and the request, a job may have begun to train."""
+    kept, gone = (
+        server.http.post("/v1/jobs", json={**SMALL, "name": name}).json()["id"]
+        for name in ("kept", "gone")
+    )
+    answer = {
+        "data": [
+            {"id": kept, "problem": {"detail": "A running job can't be deleted."}},
+            {"id": gone, "deleted": True},
+        ]
+    }
+    page.tab.route("**/v1/jobs/actions", lambda route: route.fulfill(json=answer))
+    page.open()
+    page.until("document.querySelectorAll('.job.succeeded').length === 2", "both to end", 60)
+    for name in ("kept", "gone"):
+        page.tab.get_by_label(f"Compare {name}").check()
+    page.tab.locator(".bulk").get_by_role("button", name="Delete").click()
+    page.until("!document.querySelector('li.job')", "both to leave the list")
+    page.until(f"document.querySelector('li[data-id={kept}]')", "the one to come back")
+    assert "can't be deleted" in page.text(".notices")
+    assert page.js("document.querySelectorAll('li.job').length") == 1
+
+
 def test_the_place_in_the_queue_moves_up(page: WatchedPage, server: Server) -> None:
     slots = server.http.get("/v1/system").json()["slots"]["total"]
     names = [f"job {number}" for number in range(slots + 2)]

@@ -129,5 +129,6 @@ def copied_picture(page: WatchedPage) -> bytes:
         "[...document.querySelectorAll('.notice')].some((each) => /Copied/.test(each.innerText))"
     )
     page.until(copied, "the word that it is copied")
-    [text] = re.findall(r"base64 -d <<< '([^']+)'", page.js("navigator.clipboard.readText()"))
+    command = page.js("navigator.clipboard.readText()")
+    [text] = re.findall(r"printf %s '([^']+)' \| base64 -d", command)
     return base64.b64decode(text)

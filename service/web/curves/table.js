@@ -24,7 +24,7 @@ export function Table() {
     <table>
       <thead><tr>${jobs.length > 1 && html`<th scope="col">job</th>`}<th scope="col">epoch</th>${COLUMNS.map(([label]) => html`<th scope="col">${label}</th>`)}</tr></thead>
       <tbody>${rows.map(
-        ({ job, columns, epoch, index }) => html`<tr>
+        ({ job, columns, epoch, index }) => html`<tr key=${`${job.id} ${epoch}`}>
           ${jobs.length > 1 && html`<td>${title(job)}</td>`}<th scope="row">${epoch}</th>
           ${COLUMNS.map(([, name]) => html`<td>${shown(name, columns[name][index])}</td>`)}
         </tr>`,

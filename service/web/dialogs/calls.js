@@ -18,7 +18,7 @@ export function Calls({ onClose }) {
       <button class="small" onClick=${onClose}>Close</button>
     </header>
     <ol tabindex="0">
-      ${calls.value.map((call, index) => html`<${Line} key=${call.began} call=${call} line=${lines[index]} />`).reverse()}
+      ${calls.value.map((call, index) => html`<${Line} key=${call.number} call=${call} line=${lines[index]} />`).reverse()}
     </ol>
   </section>`;
 }

@@ -22,6 +22,9 @@ const isFile = (body) => typeof body === "object" && body !== null && "base64" i
 /** @param {string} text in single quotes, as POSIX shells read it */
 const quoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
 
+/** @param {File} file @returns {string} the command that writes its bytes */
+const bytesOf = ({ base64 }) => `printf %s ${quoted(base64)} | base64 -d`;
+
 /** @param {Request} request @returns {string} a command for a POSIX shell */
 export function curl({ method, path, body }) {
   const parts = ["curl -s"];
@@ -31,9 +34,7 @@ export function curl({ method, path, body }) {
   if (method !== (body === undefined ? "GET" : "POST")) parts.push(`-X ${method}`);
   if (needsKey()) parts.push(`-H "Authorization: Bearer $${KEY_VARIABLE}"`);
   parts.push(quoted(address(path)));
-  return isFile(body)
-    ? `base64 -d <<< ${quoted(body.base64)} | ${parts.join(" ")}`
-    : parts.join(" ");
+  return isFile(body) ? `${bytesOf(body)} | ${parts.join(" ")}` : parts.join(" ");
 }
 
 /** @param {Request} request @returns {string} a command for a POSIX shell */
@@ -41,7 +42,7 @@ export function httpie({ method, path, body }) {
   const key = needsKey() ? ` "Authorization: Bearer $${KEY_VARIABLE}"` : "";
   const call = `http ${method} ${quoted(address(path))}`;
   if (isFile(body)) {
-    return `base64 -d <<< ${quoted(body.base64)} | ${call} ${quoted(`Content-Type: ${body.type}`)}${key}`;
+    return `${bytesOf(body)} | ${call} ${quoted(`Content-Type: ${body.type}`)}${key}`;
   }
   // Without a body HTTPie would wait for one whenever its input is no terminal.
   if (body === undefined) return `${call}${key} --ignore-stdin`;

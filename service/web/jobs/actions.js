@@ -70,19 +70,21 @@ export async function act(action, jobs) {
     complain(error);
     // It was refused because the job is not in the state that the page believes it in.
     if (error instanceof Problem && error.status === 409) {
-      state.put(await get(`/v1/jobs/${fitting[0].id}`));
+      await get(`/v1/jobs/${fitting[0].id}`).then((job) => state.put(job), complain);
     }
   }
 }
 
-/** @param {Action} action @param {Job[]} jobs */
+/** @param {Action} action @param {Job[]} jobs @returns {Promise<Job[]>} those that stay as they are */
 async function actOnMany(action, jobs) {
   const { data } = await post("/v1/jobs/actions", { action, jobs: jobs.map((job) => job.id) });
   const done = data.filter((/** @type {any} */ item) => !item.problem);
   const moved = done.map((/** @type {any} */ { id, state }) => ({ id, state }));
   if (action !== "delete") state.put(...moved);
-  const refused = data.find((/** @type {any} */ item) => item.problem);
-  if (refused) complain(refused.problem.detail);
+  const refused = data.filter((/** @type {any} */ item) => item.problem);
+  if (refused.length) complain(refused[0].problem.detail);
+  const ids = refused.map((/** @type {any} */ { id }) => id);
+  return jobs.filter((job) => ids.includes(job.id));
 }
 
 /** @param {Job[]} jobs @returns {Promise<boolean>} */
@@ -156,7 +158,7 @@ function discard(jobs) {
 async function discardNow(jobs) {
   try {
     if (jobs.length === 1) await request("DELETE", `/v1/jobs/${jobs[0].id}`);
-    else await actOnMany("delete", jobs);
+    else state.put(...(await actOnMany("delete", jobs)));
   } catch (error) {
     complain(error);
     state.put(...jobs);

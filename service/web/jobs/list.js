@@ -10,7 +10,7 @@ import { onKey } from "../keyboard.js";
 import { complain } from "../notices.js";
 import { readUpTo } from "../reading.js";
 import * as state from "../state.js";
-import { shape, title } from "../words.js";
+import { shape } from "../words.js";
 import { act, can, change } from "./actions.js";
 import { Row, useObserved } from "./row.js";
 
@@ -32,7 +32,16 @@ function isFound(job) {
   if (filter.value === "running" && !WITH_WORKER.includes(job.state)) return false;
   if (filter.value === "failed" && job.state !== "failed") return false;
   const { spec } = job;
-  const text = `${title(job)} ${shape(spec)} ${spec.activation} ${job.state} ${spec.tags.join(" ")}`;
+  // The same labels as those in which the server looks.
+  const labels = [
+    spec.name,
+    spec.preset ?? "",
+    shape(spec),
+    spec.activation,
+    job.state,
+    ...spec.tags,
+  ];
+  const text = [job.id, ...labels].join(" ");
   const words = find.value.toLowerCase().split(/\s+/);
   return words.every((word) => text.toLowerCase().includes(word));
 }
@@ -72,7 +81,7 @@ function Find() {
     find.value = event.target.value;
   };
   return html`<div class="find">
-    <input type="search" placeholder="Find a job ( / )" aria-label="Find a job by name, shape, tag or state"
+    <input type="search" maxlength="200" placeholder="Find a job ( / )" aria-label="Find a job by name, shape, tag or state"
       value=${find.value} onInput=${onInput} />
     ${state.may("train") && html`<button class="primary" onClick=${() => change()} title="New job (n)">New</button>`}
   </div>`;

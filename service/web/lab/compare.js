@@ -50,15 +50,6 @@ const labelOf = (name) =>
     .replaceAll("_", " ")
     .replaceAll(".", " ");
 
-/** @param {Job} job @returns {number | undefined} seconds of its epochs */
-function trained({ id }) {
-  const columns = state.epochs.get(id);
-  if (!columns?.of) return undefined;
-  // Of a long history only some epochs are known, and they stand for all.
-  const sum = columns.seconds.reduce((total, seconds) => total + seconds, 0);
-  return (sum * columns.of) / columns.epoch.length;
-}
-
 /** @param {{ job: Job, names: string[], isBest: boolean }} props */
 function Row({ job, names, isBest }) {
   const { best, latest } = job.metrics;
@@ -73,7 +64,7 @@ function Row({ job, names, isBest }) {
     <td>${isBest ? html`<b>${accuracy}</b>` : accuracy}</td>
     <td>${percent(latest?.test_accuracy)}</td>
     <td>${latest?.test_loss.toFixed(4) ?? "–"}</td>
-    <td>${duration(trained(job)) || "–"}</td>
+    <td>${duration(state.secondsOf(job.id)) || "–"}</td>
     ${names.map((name) => html`<td>${shown(fields[name])}</td>`)}
   </tr>`;
 }

@@ -3,7 +3,7 @@
  *
  * @import { Job } from "../records.js"
  */
-import { useMemo } from "preact/hooks";
+import { useEffect, useMemo } from "preact/hooks";
 import { asTable, Charts, markers, toggle } from "../curves/charts.js";
 import { html, lazy } from "../html.js";
 import { act, again, can, renamed } from "../jobs/actions.js";
@@ -126,11 +126,7 @@ function goToRoom() {
 function timeOf(job) {
   if (job.state === "running") return duration(job.progress.eta_seconds) || "…";
   if (!state.isFinal(job)) return "–";
-  const columns = state.epochs.get(job.id);
-  if (!columns?.of) return "–";
-  // Of a long history only some epochs are known, and they stand for all.
-  const sum = columns.seconds.reduce((total, seconds) => total + seconds, 0);
-  return duration((sum * columns.of) / columns.epoch.length);
+  return duration(state.secondsOf(job.id)) || "–";
 }
 
 /** @param {{ job: Job }} props */
@@ -191,6 +187,9 @@ function Legend() {
 function Tabs({ hides }) {
   const shown = TABS.filter(([name]) => !hides(name));
   const [chosen, , , Panel] = shown.find(([name]) => name === state.tab.value) ?? shown[0] ?? [];
+  useEffect(() => {
+    if (chosen) state.tab.value = chosen; // what is hidden or unknown gives way to what is seen
+  });
   const choose = (/** @type {string} */ name) => {
     state.tab.value = name;
   };

@@ -3,7 +3,7 @@
  * the others, says what the job costs, and what is wrong with a field.
  *
  * @import { Field, Fields } from "./fields.js"
- * @import { Job, Preview, ProblemItem } from "../records.js"
+ * @import { Preview, ProblemItem } from "../records.js"
  */
 import { signal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
@@ -11,7 +11,8 @@ import { Problem, post, randomKey } from "../api.js";
 import { Dialog } from "../dialogs/dialog.js";
 import { Snippets } from "../dialogs/snippets.js";
 import { html } from "../html.js";
-import { draft, open, put, system } from "../state.js";
+import { submit } from "../jobs/actions.js";
+import { draft, open, system } from "../state.js";
 import { duration, ordinal, size, whole } from "../words.js";
 import { applies, MAIN_FIELDS, MORE_FIELDS, parsed, textOf, valueAt, withValue } from "./fields.js";
 import { Layers } from "./layer_chips.js";
@@ -59,11 +60,7 @@ async function askForPreview(spec, abort) {
 /** @param {Fields} spec @param {string} key makes a second click harmless */
 async function train(spec, key) {
   try {
-    const job = /** @type {Job} */ (
-      await post("/v1/jobs", spec, { headers: { "Idempotency-Key": key } })
-    );
-    put(job);
-    open(job.id);
+    open((await submit(spec, key)).id);
     close();
   } catch (error) {
     refusal.value = error instanceof Error ? error.message : String(error);
@@ -85,14 +82,14 @@ export function NewJob() {
       abort.abort();
     };
   }, [spec]);
-  const submit = async (/** @type {SubmitEvent} */ event) => {
+  const onSubmit = async (/** @type {SubmitEvent} */ event) => {
     event.preventDefault();
     setSending(true);
     await train(spec, key);
     setSending(false);
   };
   return html`<${Dialog} title="New job" wide onClose=${close}>
-    <form class="new-job" onSubmit=${submit} noValidate>
+    <form class="new-job" onSubmit=${onSubmit} noValidate>
       <div class="what">
         <${Presets} spec=${spec} />
         <${Layers} sizes=${spec.hidden ?? resolved.value.hidden ?? []} problem=${problemAt("hidden")}

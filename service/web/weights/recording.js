@@ -37,14 +37,19 @@ export async function saveFilm(job, epochs, tell) {
   const recorder = new MediaRecorder(stream, { mimeType: type, videoBitsPerSecond: 8e6 });
   const pieces = /** @type {Blob[]} */ ([]);
   recorder.ondataavailable = ({ data }) => pieces.push(data);
+  const track = /** @type {CanvasCaptureMediaStreamTrack} */ (stream.getVideoTracks()[0]);
   recorder.start();
-  for (const [index, epoch] of epochs.entries()) {
-    await drawFrame(canvas, job, epoch);
-    /** @type {CanvasCaptureMediaStreamTrack} */ (stream.getVideoTracks()[0]).requestFrame();
-    tell(index + 1);
-    await sleep(index === epochs.length - 1 ? END_MS : FRAME_MS);
+  try {
+    for (const [index, epoch] of epochs.entries()) {
+      await drawFrame(canvas, job, epoch);
+      track.requestFrame();
+      tell(index + 1);
+      await sleep(index === epochs.length - 1 ? END_MS : FRAME_MS);
+    }
+  } finally {
+    await stopped(recorder);
+    track.stop();
   }
-  await stopped(recorder);
   const ending = type.startsWith("video/mp4") ? "mp4" : "webm";
   download(new Blob(pieces, { type }), `${title(job)}.${ending}`);
 }

@@ -24,6 +24,7 @@ const STOPS = {
 };
 const HATCH = { paper: ["8d8a83", "d8d5ce"], night: ["6f757b", "2c3136"] };
 
+/** @returns {boolean} whether the page is dark, chosen by hand or by the system */
 export function isDark() {
   const chosen = document.documentElement.dataset.theme;
   return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
