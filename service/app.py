@@ -128,11 +128,7 @@ class Components:
         self.event_feed = EventFeed(self.jobs)
         self.admission = Admission(settings.max_predictions)
         datasets = DatasetStore(datasets_dir)
-        checks: dict[str, Callable[[], bool]] = {
-            "database": partial(_succeeds, partial(self.jobs.page, 1)),
-            "data_dir": partial(_succeeds, partial(check_writable, settings.data_dir)),
-            "dispatcher": self.dispatcher.is_alive,
-        }
+        checks = self._checks(settings)
         count = partial(count_jobs, self.database)
         event_log = EventLog(self.database)
         self.event_tail = EventTail(event_log, count, checks)
@@ -156,7 +152,17 @@ class Components:
             instance=cache(partial(instance_of, settings.data_dir)),
             web_digest=lambda: self.web().digest,
         )
-        self.stack = stack.layers(
+        self.stack = self._layers(settings, log)
+
+    def _checks(self, settings: Settings) -> dict[str, Callable[[], bool]]:
+        return {
+            "database": partial(_succeeds, partial(self.jobs.page, 1)),
+            "data_dir": partial(_succeeds, partial(check_writable, settings.data_dir)),
+            "dispatcher": self.dispatcher.is_alive,
+        }
+
+    def _layers(self, settings: Settings, log: LogOutput | None) -> list[stack.Layer]:
+        return stack.layers(
             admission=self.admission,
             metrics=self.metrics,
             access_log=AccessLog(log) if log else None,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
 
 from service.api.conditional import conditional
 from service.api.content_negotiation import accepts, accepts_gzip
@@ -82,4 +83,6 @@ def _links(request: Request) -> Response:
 async def web_file(request: Request) -> Response:
     """Return a file of the page or of another project; its address changes with its content."""
     await refuse_unread(request)
-    return web_files(request).file(request.scope["path"].removeprefix("/")).answer(request.headers)
+    file = web_files(request).file(request.scope["path"].removeprefix("/"))
+    # In a thread: to pack a large file for its first client takes a tenth of a second.
+    return await run_in_threadpool(file.answer, request.headers)

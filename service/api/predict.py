@@ -31,7 +31,8 @@ from service.api.validation import QueryParameters
 from service.api.weights import Ref
 from service.domain.errors import BadImage
 from service.inference import predict as inference
-from service.inference.predict import Normalize, Options
+from service.inference.loaded_model import LoadedModel
+from service.inference.predict import Images, Normalize, Options, PredictedBatch
 
 MAX_BODY_BYTES = 28 * 1024**2
 """A picture of 20 MB in base64, or in a form."""
@@ -158,11 +159,7 @@ async def _answer(
             declared = query.dtype, query.shape
             images, chosen = predict_input.read(media_type, parsed, options, datasets, *declared)
         _check_digits(chosen)
-        model = services.models.get(ref)
-        try:
-            batch = inference.predict(model, images, chosen)
-        except BadImage as exc:  # about the only image
-            raise exc.at(chosen.place(0)) from None
+        batch = _predicted(services.models.get(ref), images, chosen)
         return prediction_responses.response(batch, chosen, headers, as_array=as_array)
 
     many = predict_input.is_large(headers) or count > MANY_IMAGES
@@ -172,6 +169,13 @@ async def _answer(
         body, parts = b"", []
         _clear_frames(exc)
         raise
+
+
+def _predicted(model: LoadedModel, images: Images, options: Options) -> PredictedBatch:
+    try:
+        return inference.predict(model, images, options)
+    except BadImage as exc:  # about the only image
+        raise exc.at(options.place(0)) from None
 
 
 def _check_digits(options: Options) -> None:

@@ -16,34 +16,36 @@ if TYPE_CHECKING:
 app = typer.Typer(help="List jobs, newest first.", invoke_without_command=True)
 COLUMNS = ("job", "state", "epochs", "test accuracy", "submitted", "name")
 
+States = Annotated[
+    list[str],
+    typer.Option(
+        help="Only jobs in this state, such as running; may be repeated.", show_default="all states"
+    ),
+]
+Find = Annotated[
+    str,
+    typer.Option(
+        help="Only jobs in which these words occur: in the name, id, layers, tags, …",
+        show_default=False,
+    ),
+]
+Tags = Annotated[
+    list[str],
+    typer.Option(help="Only jobs with this tag; may be repeated.", show_default="any tags"),
+]
+Order = Annotated[
+    str | None,
+    typer.Option(help="-created, created, -best, best, name or -name.", show_default="-created"),
+]
+
 
 @app.callback()
 def list_jobs(
     context: typer.Context,
-    state: Annotated[
-        list[str],
-        typer.Option(
-            help="Only jobs in this state, such as running; may be repeated.",
-            show_default="all states",
-        ),
-    ] = [],  # noqa: B006  (never changed)
-    find: Annotated[
-        str,
-        typer.Option(
-            help="Only jobs in which these words occur: in the name, id, layers, tags, …",
-            show_default=False,
-        ),
-    ] = "",
-    tag: Annotated[
-        list[str],
-        typer.Option(help="Only jobs with this tag; may be repeated.", show_default="any tags"),
-    ] = [],  # noqa: B006  (never changed)
-    sort: Annotated[
-        str | None,
-        typer.Option(
-            help="-created, created, -best, best, name or -name.", show_default="-created"
-        ),
-    ] = None,
+    state: States = [],  # noqa: B006  (never changed)
+    find: Find = "",
+    tag: Tags = [],  # noqa: B006  (never changed)
+    sort: Order = None,
     limit: Annotated[int, typer.Option(min=1, help="Largest number of jobs to list.")] = 20,
     as_json: Json = False,
     url: Url = None,

@@ -113,7 +113,7 @@ function Page() {
     <${Bar} />
     <${Notices} onReconnect=${reconnect} />
     ${needsKey && html`<${KeyNeeded} floats onOpen=${reconnect} />`}
-    <main class="columns"><${Jobs} /><${Lab} hides=${hides} /><${Room} /></main>
+    <main class="columns"><${Jobs} hides=${hides} /><${Lab} hides=${hides} /><${Room} /></main>
     ${state.draft.value && html`<${NewJob} />`}
     ${showsHelp.value && html`<${Help} onClose=${() => toggle(showsHelp)} />`}
     ${showsCalls.value && html`<${Calls} onClose=${() => toggle(showsCalls)} />`}

@@ -274,10 +274,11 @@ def test_a_hidden_or_unknown_tab_gives_way_to_one_that_is_seen(
 def test_tabs_follow_the_arrow_keys_and_can_be_hidden(page: WatchedPage, server: Server) -> None:
     id_ = submitted(server, epochs=1)
     succeeded(server, id_)
-    page.open("/#hide=mistakes")
+    page.open("/#hide=mistakes,new")
     page.until("document.querySelector('[role=tab]')", "the tabs")
     names = page.tab.get_by_role("tab").all_inner_texts()
     assert names == ["What it learned", "Data", "Spec and files"]
+    assert page.tab.get_by_role("button", name="New", exact=True).count() == 0
     page.tab.get_by_role("tab", name="What it learned").focus()
     page.tab.keyboard.press("End")
     assert page.js("document.activeElement.innerText") == "Spec and files"

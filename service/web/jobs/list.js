@@ -76,14 +76,15 @@ effect(() => {
   );
 });
 
-function Find() {
+/** @param {{ canAdd: boolean }} props */
+function Find({ canAdd }) {
   const onInput = (/** @type {any} */ event) => {
     find.value = event.target.value;
   };
   return html`<div class="find">
     <input type="search" maxlength="200" placeholder="Find a job ( / )" aria-label="Find a job by name, shape, tag or state"
       value=${find.value} onInput=${onInput} />
-    ${state.may("train") && html`<button class="primary" onClick=${() => change()} title="New job (n)">New</button>`}
+    ${canAdd && html`<button class="primary" onClick=${() => change()} title="New job (n)">New</button>`}
   </div>`;
 }
 
@@ -143,11 +144,12 @@ function Footer() {
   </footer>`;
 }
 
-export function Jobs() {
+/** @param {{ hides: (part: string) => boolean }} props */
+export function Jobs({ hides }) {
   const ids = filter.value === "best" ? best.value : state.ids.value;
   const isEmpty = state.ids.value.length === 0;
   return html`<section class="jobs" aria-label="Jobs" tabindex="-1">
-    <div class="finding"><${Find} /><${Filters} /></div>
+    <div class="finding"><${Find} canAdd=${state.may("train") && !hides("new")} /><${Filters} /></div>
     <ol>${ids.map((id) => html`<${Row} key=${id} id=${id} isFound=${isFound} />`)}</ol>
     <p class="none hush">${isEmpty ? "No jobs yet." : "No job has that in it."}</p>
     ${readUpTo.value && html`<${Older} key=${readUpTo.value} />`}
