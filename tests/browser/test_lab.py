@@ -85,7 +85,9 @@ def test_one_click_on_an_empty_page_trains_a_network_and_shows_it(
     assert page.text(".head h2") == created["spec"]["name"] == "my first network"
     best = job(server, created["id"])["metrics"]["best"]["test_accuracy"]
     said = [news for news in page.js("window.news") if "succeeded" in news]
-    assert said == [f"my first network succeeded, test accuracy {100 * best:.2f} %"]
+    assert said == [
+        f"my first network succeeded, test accuracy {100 * best:.2f}\N{NO-BREAK SPACE}%"
+    ]
 
 
 def test_a_double_click_on_the_first_button_makes_one_job(

@@ -26,7 +26,7 @@ document.addEventListener('securitypolicyviolation', (event) => {
 });
 """
 CONNECTION_LOST = r"net::ERR_(CONNECTION_REFUSED|EMPTY_RESPONSE|CONNECTION_RESET|INCOMPLETE_CHUNK"
-CONNECTION_LOST += r"ED_ENCODING|NETWORK_CHANGED|ABORTED)"
+CONNECTION_LOST += r"ED_ENCODING|NETWORK_CHANGED|SOCKET_NOT_CONNECTED|ABORTED)"
 """What Chromium writes into the console when a server is killed."""
 
 
