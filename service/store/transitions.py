@@ -26,6 +26,7 @@ decide a transition."""
 INSERT_EVENT = """
 INSERT INTO events (job, number, type, at, data) VALUES (:job, :number, :type, :at, :data)
 """
+FORGET_CHANGES = "DELETE FROM events WHERE job = :job AND number IS NULL"
 UPDATE_ROW = "UPDATE jobs SET {columns} WHERE number = :locked"
 LAST_FINISH = "SELECT max(finish_number) AS last FROM jobs"
 
@@ -77,8 +78,10 @@ def record_change(transaction: Transaction, job: int) -> None:
     """Record that a row has changed in another way than by its work, such as a new name.
 
     Who follows all jobs reads the job again. The event has no number within the job, so it is not
-    part of the job's own history.
+    part of the job's own history. It takes the place of an earlier one: who has missed that reads
+    the same job after this one, and a client that renames for ever fills no disk.
     """
+    transaction.execute(FORGET_CHANGES, job=job)
     _record_unnumbered(transaction, "change", job, {})
 
 

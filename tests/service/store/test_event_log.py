@@ -117,6 +117,18 @@ def test_another_change_is_an_event_outside_of_the_jobs_own_history(
     assert own + [event.number for event in jobs.events(job, 1)[1]] == [1, 2]
 
 
+def test_only_the_last_change_of_a_job_is_kept_and_numbers_never_come_again(
+    database: Database, jobs: JobStore, log: EventLog
+) -> None:
+    job, other = submit(jobs), submit(jobs)
+    for changed in (job, other, job, job):
+        with database.write() as transaction:
+            record_change(transaction, jobs.get(changed).number)
+    kept = [(event.job, event.type, event.seq) for event in log.between(0, 2**62, 10).events]
+    expected = [(job, "state", 1), (other, "state", 2), (other, "change", 4), (job, "change", 6)]
+    assert kept == expected
+
+
 def test_a_reader_never_finds_an_event_below_one_that_it_has_seen(
     database: Database, jobs: JobStore, log: EventLog
 ) -> None:
