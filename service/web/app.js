@@ -104,12 +104,18 @@ function Places() {
 
 // --- The page -----------------------------------------------------------------------------------
 
+/** The hash is the address of what is shown, so the link must not write its own there. @param {Event} event */
+function skipToCurves(event) {
+  event.preventDefault();
+  goTo("lab", "#main");
+}
+
 function Page() {
   const needsKey = state.link.value === "key";
   if (needsKey && !state.system.value) {
     return html`<${Bar} /><${KeyNeeded} onOpen=${reconnect} />`;
   }
-  return html`<a class="skip" href="#main">Skip to the curves</a>
+  return html`<a class="skip" href="#main" onClick=${skipToCurves}>Skip to the curves</a>
     <${Bar} />
     <${Notices} onReconnect=${reconnect} />
     ${needsKey && html`<${KeyNeeded} floats onOpen=${reconnect} />`}
