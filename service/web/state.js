@@ -138,10 +138,10 @@ export function chooseByItself() {
 
 // --- The network that is shown and asked --------------------------------------------------------
 
-/** The job whose network is asked: the leading one, or another one if that has no weights yet. */
+/** The job whose network is asked: a chosen one, or the newest one if none of them has weights yet. */
 export const asked = computed(() => {
   const withWeights = chosen.value.find((each) => each.checkpoint);
-  if (withWeights || !chosen.value.length) return withWeights;
+  if (withWeights) return withWeights;
   const other = ids.value.find((id) => job(id)?.checkpoint);
   return other === undefined ? undefined : job(other);
 });

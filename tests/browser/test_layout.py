@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.browser.conftest import SMALL
 from tests.browser.test_curves import choose, plot, with_epochs
 from tests.support.browser import WatchedPage
@@ -12,6 +14,7 @@ from tests.support.server_process import Server
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+LONG_NAME = "a network whose name a student typed in a hurry"
 VERDICT = "/\\d/.test(document.querySelector('.verdict')?.innerText ?? '')"
 
 
@@ -42,13 +45,13 @@ def test_pointing_at_one_of_several_curves_moves_nothing(
 
 def test_the_answer_moves_nothing_in_the_dark_room(page: WatchedPage, server: Server) -> None:
     page.open()
-    before = tops(page, (".tools", ".bars"))
-    server.http.post("/v1/jobs", json={**SMALL, "activation": "sigmoid"})
+    before = tops(page, (".pad", ".tools", ".bars"))
+    server.http.post("/v1/jobs", json={**SMALL, "activation": "sigmoid", "name": LONG_NAME})
     page.until("document.querySelector('.job.succeeded')", "the network")
     draw(page)
     page.until(VERDICT, "an answer")
     page.until("document.querySelector('.eye .against')", "the words for its reasons")
-    assert tops(page, (".tools", ".bars")) == before
+    assert tops(page, (".pad", ".tools", ".bars")) == before
 
 
 def test_a_row_leads_to_its_curves_on_a_phone_and_a_wide_screen_has_no_places(
@@ -67,3 +70,16 @@ def test_a_row_leads_to_its_curves_on_a_phone_and_a_wide_screen_has_no_places(
     page.tab.keyboard.press("/")
     page.until("document.activeElement.type === 'search'", "the field to find a job")
     assert "place" not in page.js("location.hash")
+
+
+@pytest.mark.parametrize(("key", "part"), [("?", ".keys"), ("`", ".calls header")])
+def test_help_and_calls_fit_on_a_phone(page: WatchedPage, key: str, part: str) -> None:
+    page.tab.set_viewport_size({"width": 390, "height": 844})
+    page.open()
+    page.tab.keyboard.press(key)
+    page.until(f"document.querySelector('{part}')?.offsetWidth", "what the key opens")
+    rights = page.js(
+        "all => [...document.querySelectorAll(all)].map((e) => e.getBoundingClientRect().right)",
+        f"{part} *",
+    )
+    assert max(rights) <= 390

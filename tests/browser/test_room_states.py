@@ -72,6 +72,15 @@ def test_a_job_without_a_network_says_so(server: Server, page: WatchedPage) -> N
     assert verdict(page) == 7
 
 
+def test_with_no_job_chosen_the_newest_network_is_asked(server: Server, page: WatchedPage) -> None:
+    server.wait(server.submit(**READER), "succeeded")
+    page.open()
+    page.tab.get_by_role("checkbox", name="Compare reader").uncheck()
+    page.until("document.querySelector('.lab').innerText.includes('Choose a job')", "the words")
+    draw_with_mouse(page, SEVEN)
+    assert verdict(page) == 7
+
+
 def test_without_any_network_the_pad_can_be_drawn_on(page: WatchedPage) -> None:
     page.open()
     assert page.text(".room .head") == "Ask no network yet"

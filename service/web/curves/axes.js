@@ -20,8 +20,15 @@ const TICKS = [
   [1, 2, 5],
   [1, 1.5, 2, 3, 5, 7],
   [1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9],
+  evenly(0.2),
+  evenly(0.05),
 ];
 const LEAST_TICKS = 4;
+
+/** @param {number} step @returns {number[]} from 1 to below 10 */
+function evenly(step) {
+  return Array.from({ length: Math.round(9 / step) }, (_, index) => 1 + index * step);
+}
 
 /** @param {number} min @param {number} max @returns {number[]} ticks of a logarithmic axis */
 export function logTicks(min, max) {
@@ -51,8 +58,8 @@ function rangeOf(quantity) {
   };
 }
 
-/** @param {Quantity} quantity @returns {Partial<uPlot.Options>} */
-function axesOf(quantity) {
+/** @param {Quantity} quantity @param {boolean} isEmpty @returns {Partial<uPlot.Options>} */
+function axesOf(quantity, isEmpty) {
   const { fontFamily } = getComputedStyle(document.documentElement);
   const line = { stroke: paint("var(--line)"), width: 1 };
   const axis = {
@@ -85,7 +92,7 @@ function axesOf(quantity) {
         size: 30,
         space: 44,
         incrs: whole.sort((a, b) => a - b),
-        values: (_, splits) => splits.map(String),
+        values: (_, splits) => splits.map((epoch) => (isEmpty ? "" : String(epoch))),
       },
       {
         ...axis,
@@ -93,7 +100,9 @@ function axesOf(quantity) {
           Math.max(34, 12 + 7 * Math.max(0, ...(values ?? []).map((text) => text.length))),
         space: 30,
         values: (_, splits) =>
-          splits.map((tick) => (tick == null ? "" : String(Number(tick.toPrecision(4))))),
+          splits.map((tick) =>
+            isEmpty || tick == null ? "" : String(Number(tick.toPrecision(4))),
+          ),
         ...(isLog(quantity) && log),
       },
     ],
@@ -200,6 +209,6 @@ export function optionsOf(quantity, lines, onRead) {
         },
       ],
     },
-    ...axesOf(quantity),
+    ...axesOf(quantity, lines.length === 0),
   };
 }

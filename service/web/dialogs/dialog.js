@@ -11,6 +11,7 @@ export function Dialog({ title, onClose, wide, children }) {
   useEffect(() => {
     const opener = /** @type {HTMLElement | null} */ (document.activeElement);
     element.current?.showModal();
+    element.current?.querySelector("h2")?.focus();
     return () => opener?.focus();
   }, []);
   const closeOutside = (/** @type {MouseEvent} */ event) => {
@@ -18,7 +19,7 @@ export function Dialog({ title, onClose, wide, children }) {
   };
   return html`<dialog ref=${element} class=${wide ? "wide-dialog" : ""} aria-label=${title} onClose=${onClose} onMouseDown=${closeOutside}>
     <div class="dialog-body">
-      <header><h2 tabindex="-1" autofocus>${title}</h2><button class="ghost push" onClick=${onClose}>Close</button></header>
+      <header><h2 tabindex="-1">${title}</h2><button class="ghost push" onClick=${onClose}>Close</button></header>
       ${children}
     </div>
   </dialog>`;

@@ -9,6 +9,7 @@ import { get, getArray } from "../api.js";
 import { html, useStyles } from "../html.js";
 import * as state from "../state.js";
 import { newestOf } from "../weights/layers.js";
+import { whole } from "../words.js";
 import { Sheet, samplesOf } from "./samples.js";
 
 const PAGE = 120;
@@ -86,7 +87,7 @@ function Paging() {
   if (rows.value.length <= PAGE) return null;
   return html`<div class="paging">
     <button class="small" aria-label="Earlier pictures" disabled=${offset.value === 0} onClick=${() => (offset.value -= PAGE)}>‹</button>
-    <span>${offset.value + 1} – ${last} of ${rows.value.length}</span>
+    <span>${offset.value + 1} – ${last} of ${whole(rows.value.length)}</span>
     <button class="small" aria-label="Later pictures" disabled=${last === rows.value.length} onClick=${() => (offset.value += PAGE)}>›</button>
   </div>`;
 }

@@ -59,7 +59,7 @@ function whatWasDone({ prediction: { input, warnings } }) {
 function age(job) {
   const epoch = state.at.value ?? job.checkpoint?.epochs_done ?? 0;
   if (state.at.value === null && epoch < 1) return "in its first epoch";
-  return `epoch ${epoch}`;
+  return epoch === 0 ? "before training" : `epoch ${epoch}`;
 }
 
 /** Who is asked, and why not somebody else. */
