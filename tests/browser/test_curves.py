@@ -94,8 +94,9 @@ def test_four_jobs_are_compared_by_exactly_what_differs(
     assert headings[:5] == ["job", "best", "last", "test loss", "time"]
     assert sorted(headings[5:]) == ["activation", "hidden", "optimizer momentum"]
     assert page.tab.locator(".compare tbody th").all_inner_texts() == [s["name"] for s in specs]
-    legend = page.tab.locator(".legend span").all_inner_texts()
+    legend = page.tab.locator(".legend:not(.lead) span").all_inner_texts()
     assert [words.strip() for words in legend] == [*(s["name"] for s in specs), "test", "train"]
+    assert page.text(".legend.lead") == "The slider and the tabs show plain"
 
     marked = "document.querySelector('.job.marked .open')?.innerText"
     for step in range(60):
@@ -106,7 +107,7 @@ def test_four_jobs_are_compared_by_exactly_what_differs(
     name = page.js(marked)
     assert name in [spec["name"] for spec in specs]
     reading = page.text(".chart .reading")
-    assert re.fullmatch(rf"{name} · epoch \d test 0\.\d+ train 0\.\d+", reading)
+    assert re.fullmatch(rf"epoch \d test 0\.\d+ train 0\.\d+ · {name}", reading)
     assert page.js("document.querySelector('.compare tr.marked th').innerText") == name
 
 

@@ -220,7 +220,7 @@ def test_a_job_that_failed_later_keeps_its_curves_up_to_there(
     page = new_page(still_server).open()
     page.until(f"({SHARE_OF_INK})('.plot canvas') > 0.03", "its curves")
     assert page.text(".standing") == f"Failed. {BAD[1]}"
-    facts = page.tab.locator(".facts dd").all_inner_texts()
+    facts = [" ".join(fact.split()) for fact in page.tab.locator(".facts dd").all_inner_texts()]
     assert facts == ["90.00 % epoch 1", "0.1250", "8 of 20", "16 s"]
 
 

@@ -242,7 +242,7 @@ export function Lab({ hides }) {
         : html`<${Head} job=${job} />`)
     }
     ${job && (others.length ? html`<${Curves} />` : html`<${CurvesOf} job=${job} />`)}
-    ${others.length > 0 && html`<p class="legend"><span class="hush">The slider and the tabs show</span><span style=${{ "--tint": state.tints.value.get(job.id) }}><i></i>${title(job)}</span></p>`}
+    ${others.length > 0 && html`<p class="legend lead"><span class="hush">The slider and the tabs show</span><span style=${{ "--tint": state.tints.value.get(job.id) }}><i></i>${title(job)}</span></p>`}
     ${job && html`<div class="slider"><${EpochSlider} /></div><${Tabs} hides=${hides} />`}
   </section>`;
 }
