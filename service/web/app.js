@@ -11,6 +11,7 @@ import { Lab } from "./lab/lab.js";
 import { complain, Notices, notify } from "./notices.js";
 import { Room } from "./room/room.js";
 import * as state from "./state.js";
+import { store } from "./storage.js";
 import { reconnect, start } from "./stream.js";
 import { isDark } from "./weights/tiles.js";
 import { title } from "./words.js";
@@ -50,7 +51,7 @@ function Connection() {
 function switchTheme() {
   const theme = isDark() ? "light" : "dark";
   document.documentElement.dataset.theme = theme;
-  localStorage.setItem("theme", theme);
+  store("theme", theme);
   document.dispatchEvent(new Event("theme"));
 }
 

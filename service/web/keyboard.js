@@ -1,5 +1,6 @@
 /** Single keys for everything that is done often. They can be switched off (WCAG 2.1.4). */
 import { signal } from "@preact/signals";
+import { store, stored } from "./storage.js";
 
 const STORED_AS = "keys";
 
@@ -11,7 +12,7 @@ const STORED_AS = "keys";
 
 /** All keys, in the order in which the help lists them. @type {Map<string, Key>} */
 export const keys = new Map();
-export const enabled = signal(localStorage.getItem(STORED_AS) !== "off");
+export const enabled = signal(stored(STORED_AS) !== "off");
 
 /** @param {string} name as `KeyboardEvent.key` has it @param {string} label @param {() => void} act */
 export function onKey(name, label, act) {
@@ -20,7 +21,7 @@ export function onKey(name, label, act) {
 
 export function toggleKeys() {
   enabled.value = !enabled.value;
-  localStorage.setItem(STORED_AS, enabled.value ? "on" : "off");
+  store(STORED_AS, enabled.value ? "on" : "off");
 }
 
 /** @param {KeyboardEvent} event */

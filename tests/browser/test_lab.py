@@ -263,6 +263,16 @@ def test_addresses_with_jobs_that_are_gone_say_so(page: WatchedPage, server: Ser
     page.until(f"location.hash === '#jobs={id_}'", "the address to be right")
 
 
+def test_a_browser_that_keeps_nothing_shows_the_page(page: WatchedPage) -> None:
+    refusal = "get() { throw new DOMException('denied', 'SecurityError'); }"
+    page.tab.add_init_script(f"Object.defineProperty(window, 'localStorage', {{ {refusal} }})")
+    page.open()
+    paper = "getComputedStyle(document.documentElement).backgroundColor"
+    before = page.js(paper)
+    page.tab.get_by_role("button", name="Theme").click()
+    page.until(f"{paper} !== '{before}'", "the other theme")
+
+
 def test_a_hidden_or_unknown_tab_gives_way_to_one_that_is_seen(
     page: WatchedPage, server: Server
 ) -> None:
