@@ -17,10 +17,14 @@ class Order:
     descending: bool
     place: Callable[[Row], Any]
     """Returns what the column holds, of a job's number, title and best accuracy."""
+    indexed: str = ""
+    """The same order in SQL in words that an index knows, if there is one."""
 
     @property
     def by(self) -> str:
         """The order in SQL."""
+        if self.indexed:
+            return self.indexed
         direction = "DESC" if self.descending else "ASC"
         columns = dict.fromkeys((self.column, "number"))
         return ", ".join(f"{column} {direction}" for column in columns)
@@ -34,20 +38,22 @@ class Order:
         return f"({self.column} {sign} :place OR ({self.column} = :place AND number {sign} :below))"
 
 
-def _by_accuracy(unmeasured: int, *, descending: bool) -> Order:
+def _by_accuracy(unmeasured: int, *, descending: bool, indexed: str = "") -> Order:
     """Return an order by the best test accuracy; a job without one counts as `unmeasured`."""
 
     def place(row: Row) -> float:
         return unmeasured if row["best_accuracy"] is None else float(row["best_accuracy"])
 
-    return Order(f"coalesce(best_accuracy, {unmeasured})", descending, place)
+    return Order(f"coalesce(best_accuracy, {unmeasured})", descending, place, indexed)
 
 
 ORDERS: Mapping[str, Order] = {
     "-created": Order("number", descending=True, place=lambda row: row["number"]),
     "created": Order("number", descending=False, place=lambda row: row["number"]),
     # Jobs without an accuracy come last either way: all accuracies are between these two.
-    "-best": _by_accuracy(-1, descending=True),
+    "-best": _by_accuracy(
+        -1, descending=True, indexed="best_accuracy DESC NULLS LAST, number DESC"
+    ),
     "best": _by_accuracy(2, descending=False),
     "name": Order("title", descending=False, place=lambda row: row["title"]),
     "-name": Order("title", descending=True, place=lambda row: row["title"]),

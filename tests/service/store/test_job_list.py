@@ -257,3 +257,14 @@ def expected_ids(
     seen = [row for row in rows if owner in (None, row[2])]
     rest = [row[0] for row in seen].index(after) + 1 if after else 0
     return [row[0] for row in seen[rest:] if not states or row[1] in states]
+
+
+@pytest.mark.parametrize("beyond", [True, False])
+def test_the_best_jobs_are_the_end_of_an_index(database: Database, beyond: bool) -> None:
+    statement = jobs_statement(JobFilter(order="-best"), beyond=beyond, own=False)
+    plan = query(
+        database, f"EXPLAIN QUERY PLAN {statement}", owner=None, place=0.5, below=9, limit=3
+    )
+    steps = [row[-1] for row in plan]
+    assert [step for step in steps if "ix_jobs_best_accuracy_number" in step], steps
+    assert not [step for step in steps if step == "SCAN jobs"], steps
