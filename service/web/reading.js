@@ -5,7 +5,8 @@
  */
 import { batch, signal } from "@preact/signals";
 import { get } from "./api.js";
-import { chooseByItself, fill, ids, put, remove } from "./state.js";
+import { fill, forget } from "./epochs.js";
+import { chooseByItself, ids, put, remove } from "./state.js";
 
 /** How far the list has been read; null before the first page, "" after the last one. */
 export const readUpTo = signal(/** @type {string | null} */ (null));
@@ -23,7 +24,11 @@ export async function load() {
   const before = ids.peek();
   const here = new Set((await readPage("")).map((each) => each.id));
   batch(() => {
-    for (const id of before) if (id >= (readUpTo.peek() ?? "") && !here.has(id)) remove(id);
+    for (const id of before) {
+      if (id < (readUpTo.peek() ?? "") || here.has(id)) continue;
+      remove(id);
+      forget(id);
+    }
     chooseByItself();
   });
   await fill();

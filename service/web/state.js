@@ -5,10 +5,9 @@
  * Every job is a signal of its own, so that its news renders its own row and nothing else.
  *
  * @import { Signal } from "@preact/signals"
- * @import { Columns, Epoch, Job, Link, State, System } from "./records.js"
+ * @import { Job, Link, State, System } from "./records.js"
  */
 import { batch, computed, signal } from "@preact/signals";
-import { get } from "./api.js";
 
 /** @type {State[]} */
 export const FINAL = ["succeeded", "failed", "cancelled"];
@@ -35,11 +34,15 @@ export function job(id) {
   return undefined;
 }
 
+/** Ids of jobs that are about to be deleted, of which no news is wanted. @type {Set<string>} */
+const discarded = new Set();
+
 /** Take in whole jobs, or changed fields of known ones. @param {(Partial<Job> & {id: string})[]} found */
 export function put(...found) {
   batch(() => {
-    const fresh = found.filter((record) => !jobs.has(record.id));
-    for (const record of found) {
+    const wanted = found.filter((record) => !discarded.has(record.id));
+    const fresh = wanted.filter((record) => !jobs.has(record.id));
+    for (const record of wanted) {
       const known = jobs.get(record.id);
       if (known) known.value = { ...known.value, ...record };
       else jobs.set(record.id, signal(/** @type {Job} */ (record)));
@@ -49,10 +52,23 @@ export function put(...found) {
   });
 }
 
+/** Take jobs out before they are deleted. @param {Job[]} unwanted */
+export function discard(unwanted) {
+  for (const { id } of unwanted) {
+    discarded.add(id);
+    remove(id);
+  }
+}
+
+/** Take discarded jobs in again. @param {Job[]} wanted */
+export function takeBack(wanted) {
+  for (const { id } of wanted) discarded.delete(id);
+  put(...wanted);
+}
+
 /** @param {string} id */
 export function remove(id) {
   if (!jobs.delete(id)) return;
-  epochs.delete(id);
   batch(() => {
     ids.value = ids.value.filter((other) => other !== id);
     selected.value = selected.value.filter((other) => other !== id);
@@ -158,78 +174,6 @@ export const weightsKey = computed(() => {
 
 /** Counts the networks of epochs that were kept while the page listened. */
 export const keptNetworks = signal(0);
-
-// --- Epochs -------------------------------------------------------------------------------------
-
-/** Columns of the jobs whose curves are known. They grow in place, and `drawn` says so. @type {Map<string, Columns>} */
-export const epochs = new Map();
-/** Counts changes of the chosen jobs' columns, at most one for each frame. */
-export const drawn = signal(0);
-
-let frameAsked = false;
-function redraw() {
-  if (frameAsked) return;
-  frameAsked = true;
-  requestAnimationFrame(() => {
-    frameAsked = false;
-    drawn.value++;
-  });
-}
-
-/** Take in one finished epoch of a job. @param {string} id @param {Epoch} found */
-export function addEpoch(id, found) {
-  const known = jobs.get(id)?.peek();
-  if (known) put({ id, metrics: withEpoch(known.metrics, found) });
-  // A gap means that the columns were never read; `fill` reads them as soon as they are shown.
-  if (found.epoch !== lastKnown(id) + 1) return;
-  const columns = epochs.get(id) ?? emptyColumns(found);
-  epochs.set(id, columns);
-  for (const [name, value] of Object.entries(found)) {
-    columns[/** @type {keyof Epoch} */ (name)]?.push(value);
-  }
-  columns.of = found.epoch;
-  if (selected.peek().includes(id)) redraw();
-}
-
-/** Long histories arrive thinned, without their last epoch perhaps. @param {string} id */
-const lastKnown = (id) => epochs.get(id)?.of ?? 0;
-
-/** @param {string} id @returns {number | undefined} how long the epochs of a job took together */
-export function secondsOf(id) {
-  const columns = epochs.get(id);
-  if (!columns?.of) return undefined;
-  // Of a long history only some epochs are known, and they stand for all.
-  const sum = columns.seconds.reduce((total, seconds) => total + seconds, 0);
-  return (sum * columns.of) / columns.epoch.length;
-}
-
-/** @param {Epoch} first @returns {Columns} */
-const emptyColumns = (first) =>
-  /** @type {any} */ ({
-    ...Object.fromEntries(Object.keys(first).map((name) => [name, []])),
-    of: 0,
-  });
-
-/** @param {Job["metrics"]} metrics @param {Epoch} latest @returns {Job["metrics"]} */
-function withEpoch(metrics, latest) {
-  if (metrics.latest && metrics.latest.epoch >= latest.epoch) return metrics;
-  const isBest = !metrics.best || latest.test_accuracy > metrics.best.test_accuracy;
-  return { ...metrics, latest, best: isBest ? latest : metrics.best };
-}
-
-/** Read the missing columns of some jobs in one request. @param {string[]} wanted */
-export async function fill(wanted = selected.peek()) {
-  const missing = wanted.filter((id) => {
-    const known = jobs.get(id)?.peek();
-    return lastKnown(id) < (known?.metrics.latest?.epoch ?? 0);
-  });
-  if (!missing.length) return;
-  const answer = await get(`/v1/epochs?jobs=${missing.slice(0, 64).join(",")}`);
-  for (const [id, columns] of Object.entries(answer.data)) {
-    if (lastKnown(id) < columns.of) epochs.set(id, columns);
-  }
-  redraw();
-}
 
 // --- The server ---------------------------------------------------------------------------------
 

@@ -6,8 +6,10 @@
  * and tells the others. It never gives up: EventSource does after 401, 503 and 204, so a supervisor
  * asks the server how it is and opens the stream anew behind the last event.
  */
+
 import { batch } from "@preact/signals";
 import { get, Problem, ROOT } from "./api.js";
+import { addEpoch, fill, forget } from "./epochs.js";
 import { announce, complain } from "./notices.js";
 import { load } from "./reading.js";
 import * as state from "./state.js";
@@ -41,16 +43,19 @@ const ON_EVENT = {
     instance = hello.instance;
     setLink("live");
     if (isBehind) catchUp();
-    else state.fill().catch(tell);
+    else fill().catch(tell);
   },
   job(record) {
-    if (record.deleted) return state.remove(record.id);
+    if (record.deleted) {
+      forget(record.id);
+      return state.remove(record.id);
+    }
     const before = state.job(record.id);
     state.put(record);
     if (before?.state !== record.state) onStateChange(record, before);
   },
   epoch({ job, at: _, ...epoch }) {
-    state.addEpoch(job, epoch);
+    addEpoch(job, epoch);
   },
   progress(all) {
     for (const [id, progress] of Object.entries(all)) {
@@ -86,7 +91,7 @@ function tell(error) {
 /** @param {import("./records.js").Job} job @param {unknown} before */
 function onStateChange(job, before) {
   state.chooseByItself();
-  state.fill().catch(tell);
+  fill().catch(tell);
   if (!before || !state.isFinal(job)) return;
   const accuracy = job.metrics.best
     ? `, test accuracy ${percent(job.metrics.best.test_accuracy)}`

@@ -23,8 +23,8 @@ def submit(server: Server, **spec: Any) -> str:
 def known_epochs(page: WatchedPage, job: str) -> list[int]:
     """The numbers of the epochs that the page knows of a job."""
     script = """async (job) => {
-      const state = await import(`${document.documentElement.dataset.web}/state.js`);
-      return state.epochs.get(job)?.epoch ?? [];
+      const { epochs } = await import(`${document.documentElement.dataset.web}/epochs.js`);
+      return epochs.get(job)?.epoch ?? [];
     }"""
     return [int(number) for number in page.js(script, job)]
 

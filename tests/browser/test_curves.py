@@ -241,14 +241,14 @@ def test_fifty_jobs_with_a_thousand_epochs_are_drawn_within_the_budget(
         before = processor_ms()
         drawn = page.js(
             f"""async ([ids, number]) => {{
-              const state = await {MODULE % "state"};
-              const before = state.drawn.value;
+              const epochs = await {MODULE % "epochs"};
+              const before = epochs.drawn.value;
               const loss = {{ train_loss: 0.05, test_loss: 0.05 }};
               const accuracy = {{ train_accuracy: 0.95, test_accuracy: 0.95 }};
               const epoch = {{ epoch: 1001 + number, seconds: 1, ...loss, ...accuracy }};
-              for (const id of ids) state.addEpoch(id, epoch);
+              for (const id of ids) epochs.addEpoch(id, epoch);
               await new Promise((resolve) => setTimeout(resolve, 600));
-              return state.drawn.value - before;
+              return epochs.drawn.value - before;
             }}""",
             [ids, number],
         )

@@ -5,9 +5,11 @@
  *
  * @import { Signal } from "@preact/signals"
  */
+
 import { computed, effect, signal, untracked } from "@preact/signals";
 import { addressed } from "../address.js";
 import { get } from "../api.js";
+import { fill } from "../epochs.js";
 import { html, lazy } from "../html.js";
 import { onKey } from "../keyboard.js";
 import { complain, notify } from "../notices.js";
@@ -107,7 +109,7 @@ effect(() => {
   if (readUpTo.value === null) return;
   untracked(() =>
     findUnknown()
-      .then(() => state.fill())
+      .then(() => fill())
       .catch(complain),
   );
 });

@@ -5,8 +5,10 @@
  *
  * @import { Line, Quantity } from "./plot.js"
  */
+
 import { effect, untracked } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
+import { drawn } from "../epochs.js";
 import { html } from "../html.js";
 import { announce } from "../notices.js";
 import * as state from "../state.js";
@@ -119,7 +121,7 @@ function startChart(box, quantity, tell) {
       untracked(draw);
     }),
     effect(() => {
-      state.drawn.value;
+      drawn.value;
       untracked(drawLater);
     }),
     effect(() => {

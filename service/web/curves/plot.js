@@ -4,6 +4,7 @@
  * @import { Columns, Job } from "../records.js"
  */
 
+import { epochs } from "../epochs.js";
 import * as state from "../state.js";
 import { title } from "../words.js";
 import { isLogarithmic, showsError, zoom } from "./charts.js";
@@ -55,13 +56,13 @@ export function seedGroups(jobs) {
 
 /** @param {Quantity} quantity @returns {Line[]} the lines of the chosen jobs */
 export function linesOf(quantity) {
-  const jobs = state.chosen.peek().filter((job) => state.epochs.get(job.id)?.epoch.length);
+  const jobs = state.chosen.peek().filter((job) => epochs.get(job.id)?.epoch.length);
   const groups = seedGroups(jobs);
   const grouped = new Set(groups.flat());
   const isCrowd = jobs.length > MANY;
   const best = bestOf(jobs);
   const lines = jobs.flatMap((job) => {
-    const columns = /** @type {Columns} */ (state.epochs.get(job.id));
+    const columns = /** @type {Columns} */ (epochs.get(job.id));
     const parts = isCrowd || grouped.has(job) ? [TEST] : [TEST, TRAIN];
     const faint = grouped.has(job) || (isCrowd && job !== best);
     const { epoch } = columns;
@@ -92,7 +93,7 @@ export function bestOf(jobs) {
  * @returns {Line[]}
  */
 function meanLines(group, quantity) {
-  const found = group.map((job) => /** @type {Columns} */ (state.epochs.get(job.id)));
+  const found = group.map((job) => /** @type {Columns} */ (epochs.get(job.id)));
   // Of long histories each job has other epochs, whose mean would be none.
   if (found.some((columns) => columns.epoch.length < columns.of)) return [];
   const shortest = found.reduce((a, b) => (a.epoch.length < b.epoch.length ? a : b));

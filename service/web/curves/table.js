@@ -1,4 +1,5 @@
 /** The numbers of the curves as a table. */
+import { drawn, epochs } from "../epochs.js";
 import { html } from "../html.js";
 import * as state from "../state.js";
 import { percent, title } from "../words.js";
@@ -14,10 +15,10 @@ const COLUMNS = /** @type {const} */ ([
 const shown = (column, value) => (column.includes("loss") ? value.toPrecision(4) : percent(value));
 
 export function Table() {
-  state.drawn.value; // tells when the columns have grown
-  const jobs = state.chosen.value.filter(({ id }) => state.epochs.has(id));
+  drawn.value; // tells when the columns have grown
+  const jobs = state.chosen.value.filter(({ id }) => epochs.has(id));
   const rows = jobs.flatMap((job) => {
-    const columns = /** @type {import("../records.js").Columns} */ (state.epochs.get(job.id));
+    const columns = /** @type {import("../records.js").Columns} */ (epochs.get(job.id));
     return columns.epoch.map((epoch, index) => ({ job, columns, epoch, index })).reverse();
   });
   return html`<div class="card numbers" tabindex="0" role="region" aria-label="Epochs">

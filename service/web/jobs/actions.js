@@ -3,8 +3,10 @@
  *
  * @import { Job } from "../records.js"
  */
+
 import { signal } from "@preact/signals";
 import { get, Problem, post, randomKey, request } from "../api.js";
+import { fill } from "../epochs.js";
 import { onKey } from "../keyboard.js";
 import { complain, notify } from "../notices.js";
 import * as state from "../state.js";
@@ -137,7 +139,7 @@ function confirmed(question, yes, no) {
 function discard(jobs) {
   const { follows, selected } = state;
   const before = { follows: follows.peek(), selected: selected.peek() };
-  for (const job of jobs) state.remove(job.id);
+  state.discard(jobs);
   if (!selected.peek().length) state.follow();
   const what = jobs.length === 1 ? `“${title(jobs[0])}”` : `${jobs.length} jobs`;
   const timer = setTimeout(() => discardNow(jobs), UNDO_MS);
@@ -147,9 +149,9 @@ function discard(jobs) {
     action: () => {
       clearTimeout(timer);
       close();
-      state.put(...jobs);
+      state.takeBack(jobs);
       state.restore(before.selected, before.follows);
-      state.fill().catch(complain);
+      fill().catch(complain);
     },
   });
 }
@@ -158,10 +160,10 @@ function discard(jobs) {
 async function discardNow(jobs) {
   try {
     if (jobs.length === 1) await request("DELETE", `/v1/jobs/${jobs[0].id}`);
-    else state.put(...(await actOnMany("delete", jobs)));
+    else state.takeBack(await actOnMany("delete", jobs));
   } catch (error) {
     complain(error);
-    state.put(...jobs);
+    state.takeBack(jobs);
   }
 }
 

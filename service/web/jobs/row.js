@@ -8,10 +8,12 @@
  * @import { RefObject } from "preact"
  * @import { Job } from "../records.js"
  */
+
 import { batch, computed, signal, untracked, useComputed } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { get } from "../api.js";
 import { markers } from "../curves/charts.js";
+import { epochs } from "../epochs.js";
 import { html } from "../html.js";
 import { complain } from "../notices.js";
 import { loadOlder } from "../reading.js";
@@ -165,8 +167,7 @@ function spark(id) {
 
 /** A row has come into view. @param {string} id */
 function wantSpark(id) {
-  if (spark(id).peek() || state.epochs.get(id)?.epoch.length || !state.job(id)?.metrics.latest)
-    return;
+  if (spark(id).peek() || epochs.get(id)?.epoch.length || !state.job(id)?.metrics.latest) return;
   wanted.add(id);
   askSoon();
 }
@@ -203,7 +204,7 @@ function grow({ epoch, test_loss }, { metrics: { latest } }) {
 function sparkPath(job) {
   const few = spark(job.id).value;
   if (few) grow(few, job);
-  const points = few ?? state.epochs.get(job.id);
+  const points = few ?? epochs.get(job.id);
   if (!points?.epoch.length) return "";
   const step = Math.ceil(points.epoch.length / MOST_POINTS);
   const logs = points.test_loss.map((loss) => Math.log(Math.max(loss, 1e-6)));

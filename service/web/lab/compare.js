@@ -3,7 +3,9 @@
  *
  * @import { Job } from "../records.js"
  */
+
 import { markers } from "../curves/charts.js";
+import { drawn, secondsOf } from "../epochs.js";
 import { html } from "../html.js";
 import * as state from "../state.js";
 import { duration, percent, title } from "../words.js";
@@ -64,13 +66,13 @@ function Row({ job, names, isBest }) {
     <td>${isBest ? html`<b>${accuracy}</b>` : accuracy}</td>
     <td>${percent(latest?.test_accuracy)}</td>
     <td>${latest?.test_loss.toFixed(4) ?? "–"}</td>
-    <td>${duration(state.secondsOf(job.id)) || "–"}</td>
+    <td>${duration(secondsOf(job.id)) || "–"}</td>
     ${names.map((name) => html`<td>${shown(fields[name])}</td>`)}
   </tr>`;
 }
 
 export function Compare() {
-  state.drawn.value; // tells when the times have grown
+  drawn.value; // tells when the times have grown
   const jobs = state.chosen.value;
   const names = differing(jobs);
   const top = Math.max(...jobs.map((job) => job.metrics.best?.test_accuracy ?? 0));

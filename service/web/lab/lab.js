@@ -5,6 +5,7 @@
  */
 import { useEffect, useMemo } from "preact/hooks";
 import { asTable, Charts, markers, toggle } from "../curves/charts.js";
+import { drawn, secondsOf } from "../epochs.js";
 import { html, lazy } from "../html.js";
 import { act, again, can, renamed } from "../jobs/actions.js";
 import { openMenu } from "../jobs/row.js";
@@ -126,12 +127,12 @@ function goToRoom() {
 function timeOf(job) {
   if (job.state === "running") return duration(job.progress.eta_seconds) || "…";
   if (!state.isFinal(job)) return "–";
-  return duration(state.secondsOf(job.id)) || "–";
+  return duration(secondsOf(job.id)) || "–";
 }
 
 /** @param {{ job: Job }} props */
 function Facts({ job }) {
-  state.drawn.value; // tells when the columns have been read
+  drawn.value; // tells when the columns have been read
   const { metrics, progress } = job;
   const { best, latest } = metrics;
   return html`<dl class="facts">

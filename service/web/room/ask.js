@@ -138,15 +138,15 @@ async function ask() {
   timer = 0;
   isAgain = false;
   const asked = networks.peek();
-  if (!isReady.peek() || isBlank()) return;
-  isBusy = true;
   const drawn = ink.peek();
+  if (!isReady.peek() || isBlank() || unreadable.has(drawn)) return;
+  isBusy = true;
   try {
     const body = await bodyOf(drawn);
     earliest = performance.now() + (1000 * asked.length) / REQUESTS_A_SECOND;
     take(await Promise.all(asked.map((network) => askOne(network, drawn, body))));
   } catch (error) {
-    refuse(error);
+    refuse(error, drawn);
   }
   isBusy = false;
   if (isAgain) askSoon();
@@ -197,8 +197,11 @@ function take(found) {
   });
 }
 
-/** @param {unknown} error */
-function refuse(error) {
+/** Pictures that no network can read, so that none is sent twice. @type {WeakSet<Ink>} */
+const unreadable = new WeakSet();
+
+/** @param {unknown} error @param {Ink} drawn */
+function refuse(error, drawn) {
   const now = performance.now();
   if (!(error instanceof Problem)) {
     // No answer came. If the connection is broken, the page asks again as soon as it is back.
@@ -210,6 +213,7 @@ function refuse(error) {
     refusedSince ||= now;
     if (now - refusedSince > PATIENCE_MS) trouble.value = "Many are asking; yours is next.";
   } else {
+    if ([413, 415, 422].includes(error.status)) unreadable.add(drawn);
     batch(() => {
       answers.value = [];
       trouble.value = error.message;

@@ -1,0 +1,83 @@
+/**
+ * The epochs of jobs, as columns that grow while the jobs train.
+ *
+ * @import { Columns, Epoch, Job } from "./records.js"
+ */
+import { signal, untracked } from "@preact/signals";
+import { get } from "./api.js";
+import { job, put, selected } from "./state.js";
+
+/** Columns of the jobs whose curves are known. They grow in place, and `drawn` says so. @type {Map<string, Columns>} */
+export const epochs = new Map();
+/** Counts changes of the chosen jobs' columns, at most one for each frame. */
+export const drawn = signal(0);
+
+let frameAsked = false;
+function redraw() {
+  if (frameAsked) return;
+  frameAsked = true;
+  requestAnimationFrame(() => {
+    frameAsked = false;
+    drawn.value++;
+  });
+}
+
+/** Drop the columns of a job that is gone. @param {string} id */
+export function forget(id) {
+  epochs.delete(id);
+}
+
+/** Take in one finished epoch of a job. @param {string} id @param {Epoch} found */
+export function addEpoch(id, found) {
+  const known = untracked(() => job(id));
+  if (known) put({ id, metrics: withEpoch(known.metrics, found) });
+  // A gap means that the columns were never read; `fill` reads them as soon as they are shown.
+  if (found.epoch !== lastKnown(id) + 1) return;
+  const columns = epochs.get(id) ?? emptyColumns(found);
+  epochs.set(id, columns);
+  for (const [name, value] of Object.entries(found)) {
+    columns[/** @type {keyof Epoch} */ (name)]?.push(value);
+  }
+  columns.of = found.epoch;
+  if (selected.peek().includes(id)) redraw();
+}
+
+/** Long histories arrive thinned, without their last epoch perhaps. @param {string} id */
+const lastKnown = (id) => epochs.get(id)?.of ?? 0;
+
+/** @param {string} id @returns {number | undefined} how long the epochs of a job took together */
+export function secondsOf(id) {
+  const columns = epochs.get(id);
+  if (!columns?.of) return undefined;
+  // Of a long history only some epochs are known, and they stand for all.
+  const sum = columns.seconds.reduce((total, seconds) => total + seconds, 0);
+  return (sum * columns.of) / columns.epoch.length;
+}
+
+/** @param {Epoch} first @returns {Columns} */
+const emptyColumns = (first) =>
+  /** @type {any} */ ({
+    ...Object.fromEntries(Object.keys(first).map((name) => [name, []])),
+    of: 0,
+  });
+
+/** @param {Job["metrics"]} metrics @param {Epoch} latest @returns {Job["metrics"]} */
+function withEpoch(metrics, latest) {
+  if (metrics.latest && metrics.latest.epoch >= latest.epoch) return metrics;
+  const isBest = !metrics.best || latest.test_accuracy > metrics.best.test_accuracy;
+  return { ...metrics, latest, best: isBest ? latest : metrics.best };
+}
+
+/** Read the missing columns of some jobs in one request. @param {string[]} wanted */
+export async function fill(wanted = selected.peek()) {
+  const missing = wanted.filter((id) => {
+    const known = untracked(() => job(id));
+    return lastKnown(id) < (known?.metrics.latest?.epoch ?? 0);
+  });
+  if (!missing.length) return;
+  const answer = await get(`/v1/epochs?jobs=${missing.slice(0, 64).join(",")}`);
+  for (const [id, columns] of Object.entries(answer.data)) {
+    if (lastKnown(id) < columns.of) epochs.set(id, columns);
+  }
+  redraw();
+}
