@@ -26,7 +26,7 @@ Find = Annotated[
     str,
     typer.Option(
         help="Only jobs in which these words occur: in the name, id, layers, tags, …",
-        show_default=False,
+        show_default="all",
     ),
 ]
 Tags = Annotated[

@@ -51,6 +51,8 @@ def shown(browser: "Browser", sites: Sites, state: PageState, width: int) -> Wat
     # Colours that are still changing would be measured half-way.
     context = browser.new_context(viewport={"width": width, "height": 900}, reduced_motion="reduce")
     page = WatchedPage(context, sites.url(state))
+    if state.site == "keyed":
+        page.expect("status of 401")  # Chromium says so of every request without a key
     page.tab.goto(page.url)
     page.until("document.querySelector('.connection.live, .key-needed')", "the page")
     page.tab.wait_for_timeout(600)
@@ -70,7 +72,8 @@ def test_nobody_is_kept_out_and_nothing_is_blank(
         page.tab.emulate_media(color_scheme=theme)
         page.tab.wait_for_timeout(300)
         found += [f"{theme}: {barrier}" for barrier in page.js(FIND_BARRIERS)]
-        found += [f"{theme}: blank {canvas}" for canvas in page.js(BLANK_CANVASES)]
+        if state.name != "learned-nothing":  # most of its units have become zero
+            found += [f"{theme}: blank {canvas}" for canvas in page.js(BLANK_CANVASES)]
     too_wide = page.js(TOO_WIDE)
     page.assert_clean()
     page.tab.context.close()

@@ -182,7 +182,9 @@ def test_each_call_of_a_save_may_fail(
 def left_over(workers: WorkerHarness, job: str) -> set[str]:
     """Return the files that no row names and garbage collection leaves."""
     artifact_gc.collect(workers.queue, workers.artifacts, job, delete_if_unknown=True)
-    return set(workers.artifacts.keys(job)) - {saved.key for saved in workers.saved(job)}
+    _, saved, snapshots = workers.jobs.with_snapshots(job)
+    named = {file.key for file in (*saved, *(snapshot.file for snapshot in snapshots))}
+    return set(workers.artifacts.keys(job)) - named
 
 
 @pytest.mark.parametrize("happened", [True, False], ids=["but was done", "and was not done"])

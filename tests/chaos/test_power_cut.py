@@ -318,4 +318,8 @@ def order(ops: list[Op], rename: int) -> list[str]:
     begin = calls.index("write file")
     while "write file" in calls[begin + 1 : rename]:
         begin = calls.index("write file", begin + 1)
-    return [key for key, _ in itertools.groupby(calls[begin : end + 1])]
+    # One commit may name several files, each of which was saved like this one before it.
+    durable = calls.index("fsync folder", rename) + 1
+    commit = calls.index("create journal", durable)
+    own = calls[begin:durable] + calls[commit : end + 1]
+    return [key for key, _ in itertools.groupby(own)]

@@ -262,7 +262,8 @@ def check(copy: Path, acknowledged: list[str]) -> None:
     Ledger(copy).check_checkpoints()
     with closing(sqlite3.connect(copy / "jobs.sqlite3")) as connection:
         rows = connection.execute("SELECT id, state, handle FROM jobs").fetchall()
-        named = {key for (key,) in connection.execute("SELECT key FROM checkpoints")}
+        of_rows = "SELECT key FROM checkpoints UNION SELECT key FROM snapshots"
+        named = {key for (key,) in connection.execute(of_rows)}
     assert {job for job, _, _ in rows} >= set(acknowledged)
     assert {state for _, state, _ in rows} <= {"queued", "succeeded"}
     assert {handle for _, _, handle in rows} == {None}

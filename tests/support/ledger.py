@@ -65,7 +65,8 @@ class Ledger:
         """Return the artifacts that no row names."""
         root = self._data_dir / "jobs"
         found = {str(path.relative_to(root)) for path in root.glob("job_*/*/*")}
-        return found - {key for (key,) in self.query("SELECT key FROM checkpoints")}
+        named = "SELECT key FROM checkpoints UNION SELECT key FROM snapshots"
+        return found - {key for (key,) in self.query(named)}
 
     def is_whole(self) -> bool:
         return self.query("PRAGMA integrity_check") == [("ok",)]

@@ -20,7 +20,7 @@ def data(tmp_path: Path, empty_database: Path) -> Path:
 def test_the_data_directory_is_copied_and_counted(tmp_path: Path, data: Path) -> None:
     result = run("backup", tmp_path / "copy", "--data-dir", data)
     assert (result.exit_code, result.stderr) == (0, "")
-    counts = "0 jobs, 0 checkpoints, 0.0 MB"
+    counts = "0 jobs, 0 checkpoints, 0 snapshots, 0.0 MB"
     assert result.stdout == f"Copied {data} to {tmp_path}/copy: {counts}\n"
     assert (tmp_path / "copy" / "jobs.sqlite3").exists()
 
