@@ -108,7 +108,7 @@ def test_a_stream_that_is_refused_ten_times_is_asked_for_again(page: WatchedPage
         if page.js("document.querySelector('.connection')?.classList.contains('live')"):
             break
     assert page.js("document.querySelector('.connection').classList.contains('live')")
-    assert refusals == 11
+    assert refusals > 10
 
 
 def test_eight_tabs_share_one_stream_and_all_hear(

@@ -189,11 +189,10 @@ function Tabs({ hides }) {
   const shown = TABS.filter(([name]) => !hides(name));
   const [chosen, , , Panel] = shown.find(([name]) => name === state.tab.value) ?? shown[0] ?? [];
   useEffect(() => {
-    if (chosen) state.tab.value = chosen; // what is hidden or unknown gives way to what is seen
+    // What is hidden or unknown gives way to what is seen.
+    const isShown = shown.some(([name]) => name === state.tab.peek());
+    if (chosen && !isShown) state.tab.value = chosen;
   });
-  const choose = (/** @type {string} */ name) => {
-    state.tab.value = name;
-  };
   const onKeyDown = (/** @type {KeyboardEvent} */ event) => {
     const now = shown.findIndex(([name]) => name === chosen);
     /** @type {Record<string, number>} */
@@ -217,11 +216,12 @@ function Tabs({ hides }) {
     <div class="panel" role="tabpanel" id="panel" aria-labelledby=${`tab-${chosen}`}>${Panel && html`<${Panel} key=${chosen} />`}</div>`;
 }
 
-for (const [name, label, key] of TABS) {
-  onKey(key, label.toLowerCase(), () => {
-    state.tab.value = name;
-  });
+/** @param {string} name */
+function choose(name) {
+  state.tab.value = name;
 }
+
+for (const [name, label, key] of TABS) onKey(key, label.toLowerCase(), () => choose(name));
 
 // --- All of it ----------------------------------------------------------------------------------
 
