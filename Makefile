@@ -22,9 +22,13 @@ serve: .venv/.runtime  ## Serve on HOST:PORT (127.0.0.1:8000) with the data in D
 page: .venv/.dev  ## Serve the page with sample jobs (in data-page/), and changes of its files at the next reload
 	$(BIN)/python -m tests.support.sample_page --host $(HOST) --port $(PORT)
 
+# Hundreds of processes start, so what Python has compiled is kept for the next one. Files of tests
+# run in the order of their names: those of few, long tests come first, and one core is not idle
+# for minutes at the end.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: .venv/.dev  ## Run all tests and measure their coverage
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n 2 --dist loadfile
+	$(BIN)/coverage run -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --include='mlp_core/*' --fail-under=100
 	$(BIN)/coverage report --include='service/*,mlp_client/*' --fail-under=90

@@ -18,6 +18,7 @@ PARTS = (
     "drawn",
     "ink",
     "resolution",
+    "dataset_checks",
 )
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 

@@ -27,7 +27,7 @@ class Heard:
     """What 200 listeners cost the server for a while."""
 
     share: float
-    """Of a core, in percent."""
+    """The share of a core, in percent."""
     held: float
     """Memory of the server, in MiB."""
     events: int

@@ -23,8 +23,9 @@ from benchmarks.environments import ROOT, python_of
 from benchmarks.report import Figure, figure
 from mlp_core import Network, predict_probabilities, scaled
 from service.store.api_keys import ApiKeyStore
-from service.store.datasets import DatasetStore
+from service.store.dataset_files import DatasetFiles
 from service.store.sql.database import Database
+from service.store.stored_dataset import MNIST
 from tests.support.load import Load, Plan, Seen, get, post
 from tests.support.server_process import Server, eventually, free_port
 
@@ -46,8 +47,8 @@ PEERS = {"LitServe": "litserve", "MLServer": "mlserver", "BentoML": "bentoml"}
 def measure() -> list[Figure]:
     with ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        datasets = DatasetStore(place / "datasets")
-        digits = np.array(datasets.open("mnist").test.images)
+        datasets = DatasetFiles(place / "datasets")
+        digits = np.array(datasets.open(MNIST.sha256).test.images)
         server = stack.enter_context(served(place, MLP_LOG_FORMAT="json"))
         key = _use_key(server)
         bare = stack.enter_context(_bare_application())

@@ -17,14 +17,20 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mlp_client.async_client import AsyncClient
+    from mlp_client.async_datasets import AsyncDatasetHandle, AsyncDatasets
+    from mlp_client.async_evaluation_tasks import AsyncEvaluations
     from mlp_client.async_jobs import AsyncJobHandle, AsyncJobs
     from mlp_client.async_models import AsyncModels
     from mlp_client.client import Client
+    from mlp_client.datasets import DatasetHandle, Datasets
     from mlp_client.errors import (
         AddressUnusable,
         ApiError,
         ClientError,
         ConnectionFailed,
+        DatasetFailed,
+        DatasetUnusable,
+        EvaluationFailed,
         ImageUnusable,
         JobCancelled,
         JobFailed,
@@ -38,6 +44,7 @@ if TYPE_CHECKING:
         UnexpectedAnswer,
         WaitTimeout,
     )
+    from mlp_client.evaluation_tasks import Evaluations
     from mlp_client.jobs import JobHandle, Jobs, wait_all
     from mlp_client.models import Models
     from mlp_client.pictures import Picture
@@ -48,12 +55,21 @@ __all__ = [
     "AddressUnusable",
     "ApiError",
     "AsyncClient",
+    "AsyncDatasetHandle",
+    "AsyncDatasets",
+    "AsyncEvaluations",
     "AsyncJobHandle",
     "AsyncJobs",
     "AsyncModels",
     "Client",
     "ClientError",
     "ConnectionFailed",
+    "DatasetFailed",
+    "DatasetHandle",
+    "DatasetUnusable",
+    "Datasets",
+    "EvaluationFailed",
+    "Evaluations",
     "ImageUnusable",
     "JobCancelled",
     "JobFailed",
@@ -75,10 +91,16 @@ __all__ = [
 
 _MODULES = {
     "AsyncClient": "async_client",
+    "AsyncDatasetHandle": "async_datasets",
+    "AsyncDatasets": "async_datasets",
+    "AsyncEvaluations": "async_evaluation_tasks",
     "AsyncJobHandle": "async_jobs",
     "AsyncJobs": "async_jobs",
     "AsyncModels": "async_models",
     "Client": "client",
+    "DatasetHandle": "datasets",
+    "Datasets": "datasets",
+    "Evaluations": "evaluation_tasks",
     "JobHandle": "jobs",
     "Jobs": "jobs",
     "Models": "models",

@@ -9,6 +9,8 @@ import httpx2
 
 from mlp_client import server_calls
 from mlp_client.async_connection import AsyncConnection
+from mlp_client.async_datasets import AsyncDatasets
+from mlp_client.async_evaluation_tasks import AsyncEvaluations
 from mlp_client.async_jobs import AsyncJobHandle, AsyncJobs, wait_all
 from mlp_client.async_models import AsyncModels
 from mlp_client.async_watch import listen_to_all
@@ -19,7 +21,7 @@ from mlp_client.documented_like import documented_like
 from mlp_client.npy import ByteArray
 from mlp_client.pictures import Picture, PictureFormat
 from mlp_client.records import EpochColumns
-from mlp_client.server_calls import Preset, Sample
+from mlp_client.server_calls import Misfit, Preset, Sample
 from mlp_client.service_events import ServiceEvent
 from mlp_client.system_record import System
 
@@ -29,6 +31,8 @@ class AsyncClient:
     """A client of one server, for asyncio: the methods of `Client`, to be awaited.
 
     Attributes:
+        datasets: send and describe data sets.
+        evaluations: queue evaluations that are too large for one answer.
         jobs: submit, find and list jobs.
         models: predict with trained networks, and download their weights.
 
@@ -45,6 +49,8 @@ class AsyncClient:
         """Create a client; nothing is sent yet. The arguments are those of `Client`."""
         settings = settings_of(base_url, timeout, max_retries, api_key)
         self._connection = AsyncConnection(settings, transport)
+        self.datasets = AsyncDatasets(self._connection)
+        self.evaluations = AsyncEvaluations(self._connection)
         self.jobs = AsyncJobs(self._connection)
         self.models = AsyncModels(self._connection)
 
@@ -140,13 +146,14 @@ class AsyncClient:
     async def contact_sheet(
         self,
         dataset: str = "mnist",
-        split: str = "test",
+        split: str | None = None,
         limit: int = 100,
         offset: int = 0,
         label: int | None = None,
         indices: Iterable[int] | None = None,
+        misfit: Misfit | None = None,
         **options: Unpack[CallOptions],
     ) -> Picture:
         chosen = server_calls.chosen_samples(indices, label, limit, offset)
-        call = server_calls.contact_sheet(dataset, split, chosen)
+        call = server_calls.contact_sheet(dataset, split, chosen, misfit)
         return await self._connection.send(call, **options)

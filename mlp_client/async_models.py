@@ -5,16 +5,15 @@ from typing import Any, Literal, Unpack, overload
 
 from mlp_client import images, model_calls, npy
 from mlp_client.async_connection import AsyncConnection
+from mlp_client.async_model_evaluations import AsyncModelEvaluations
 from mlp_client.calls import CallOptions
 from mlp_client.documented_like import documented_like
-from mlp_client.evaluations import Evaluation, Mistakes
 from mlp_client.images import Image, Images
-from mlp_client.model_calls import Normalize, Returned, Split, WeightsFormat
+from mlp_client.model_calls import Normalize, Returned, WeightsFormat
 from mlp_client.models import (
     Minus,
     Models,
     explanation_options,
-    mistake_choice,
     prediction_options,
 )
 from mlp_client.npy import ArraySource, FloatArray, Probabilities
@@ -24,7 +23,7 @@ from mlp_client.records import Snapshot
 
 
 @documented_like(Models)
-class AsyncModels:
+class AsyncModels(AsyncModelEvaluations):
     """The networks of a server, reached as `client.models`; its methods are those of `Models`."""
 
     def __init__(self, connection: AsyncConnection) -> None:
@@ -44,6 +43,8 @@ class AsyncModels:
         return_: Sequence[Returned] = ...,
         for_: int | None = ...,
         against: int | None = ...,
+        abstain_below: float | None = ...,
+        calibrated: bool = ...,
         **options: Unpack[CallOptions],
     ) -> Prediction: ...
     @overload
@@ -57,6 +58,8 @@ class AsyncModels:
         return_: Sequence[Returned] = ...,
         for_: int | None = ...,
         against: int | None = ...,
+        abstain_below: float | None = ...,
+        calibrated: bool = ...,
         **options: Unpack[CallOptions],
     ) -> list[Prediction]: ...
     async def predict(
@@ -69,11 +72,13 @@ class AsyncModels:
         return_: Sequence[Returned] = (),
         for_: int | None = None,
         against: int | None = None,
+        abstain_below: float | None = None,
+        calibrated: bool = False,
         **options: Unpack[CallOptions],
     ) -> Prediction | list[Prediction]:
         parts, many = images.parts_of(image)
         wanted = prediction_options(top_k, normalize, return_pixels)
-        wanted |= explanation_options(return_, for_, against)
+        wanted |= explanation_options(return_, for_, against, abstain_below, calibrated)
         calls = model_calls.predict_images(parts, ref, wanted, many=many)
         answers = [answer async for answer in self._connection.send_each(calls, **options)]
         predictions = model_calls.flat(answers)
@@ -108,25 +113,6 @@ class AsyncModels:
         self, ref: str = "latest", **options: Unpack[CallOptions]
     ) -> list[Snapshot]:
         return await self._connection.send(model_calls.snapshots(ref), **options)
-
-    async def evaluation(
-        self, ref: str = "latest", split: Split = "test", **options: Unpack[CallOptions]
-    ) -> Evaluation:
-        return await self._connection.send(model_calls.evaluation(ref, split), **options)
-
-    async def mistakes(
-        self,
-        ref: str = "latest",
-        split: Split = "test",
-        label: int | None = None,
-        predicted: int | None = None,
-        unlike: str | None = None,
-        limit: int = 60,
-        after: int | None = None,
-        **options: Unpack[CallOptions],
-    ) -> Mistakes:
-        chosen = mistake_choice(split, label, predicted, unlike, limit, after)
-        return await self._connection.send(model_calls.mistakes(ref, chosen), **options)
 
     async def film(
         self,

@@ -6,8 +6,9 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 
 import httpx2
 
-from mlp_client import job_calls, job_changes, service_events
+from mlp_client import dataset_calls, job_calls, job_changes, service_events
 from mlp_client.async_connection import AsyncConnection
+from mlp_client.dataset_records import DatasetRecord
 from mlp_client.errors import WaitTimeout
 from mlp_client.job_changes import NO_MORE_EVENTS, STREAM_TIMEOUT_SECONDS
 from mlp_client.job_state import FINAL
@@ -68,6 +69,23 @@ async def listen_to_all(
                         yield event
         await connection.send(service_events.check_access())
         await asyncio.sleep(job_changes.POLL_SECONDS)
+
+
+async def listen_to_set(connection: AsyncConnection, name: str) -> AsyncGenerator[DatasetRecord]:
+    """Yield a data set as it is now and after each change; see `watch.listen_to_set`."""
+    path = f"{dataset_calls.path_of(name)}/events"
+    last: DatasetRecord | None = None
+    while True:
+        with contextlib.suppress(httpx2.TransportError, ValueError):
+            async with connection.events(path, "", STREAM_TIMEOUT_SECONDS) as messages:
+                async for message in messages:
+                    if (data := dataset_calls.changed(message, last)) is not None:
+                        yield (last := data)
+        if last is not None and last.state in dataset_calls.RESTING:
+            return
+        looked = await connection.send(dataset_calls.look(name))
+        if looked != last:
+            yield (last := looked)
 
 
 async def follow_all(

@@ -15,12 +15,14 @@ from mlp_client.connection_settings import (
     settings_of,
 )
 from mlp_client.connection_settings import DEFAULT_URL as DEFAULT_URL
+from mlp_client.datasets import Datasets
+from mlp_client.evaluation_tasks import Evaluations
 from mlp_client.jobs import JobHandle, Jobs, wait_all
 from mlp_client.models import Models
 from mlp_client.npy import ByteArray
 from mlp_client.pictures import Picture, PictureFormat
 from mlp_client.records import EpochColumns
-from mlp_client.server_calls import Preset, Sample
+from mlp_client.server_calls import Misfit, Preset, Sample
 from mlp_client.service_events import ServiceEvent
 from mlp_client.system_record import System
 from mlp_client.watch import listen_to_all
@@ -30,6 +32,8 @@ class Client:
     """A client of one server. It may be shared between threads.
 
     Attributes:
+        datasets: send and describe data sets.
+        evaluations: queue evaluations that are too large for one answer.
         jobs: submit, find and list jobs.
         models: predict with trained networks, and download their weights.
 
@@ -69,6 +73,8 @@ class Client:
         """
         settings = settings_of(base_url, timeout, max_retries, api_key)
         self._connection = Connection(settings, transport)
+        self.datasets = Datasets(self._connection)
+        self.evaluations = Evaluations(self._connection)
         self.jobs = Jobs(self._connection)
         self.models = Models(self._connection)
 
@@ -244,22 +250,25 @@ class Client:
     def contact_sheet(
         self,
         dataset: str = "mnist",
-        split: str = "test",
+        split: str | None = None,
         limit: int = 100,
         offset: int = 0,
         label: int | None = None,
         indices: Iterable[int] | None = None,
+        misfit: Misfit | None = None,
         **options: Unpack[CallOptions],
     ) -> Picture:
         """Return a PNG that shows many images of a data set.
 
         Args:
             dataset: name of the data set.
-            split: `train` or `test`.
+            split: `train`, `validation` or `test`, which is the default; with `misfit`, all are.
             limit: number of images.
             offset: position of the first image, counted from 0.
             label: only images of this class.
             indices: positions of the images, instead of a page.
+            misfit: only images that the report doubts for this reason, each before the one that
+                it equals.
             options: `timeout` and `max_retries` of the request.
 
         Raises:
@@ -268,5 +277,5 @@ class Client:
 
         """
         chosen = server_calls.chosen_samples(indices, label, limit, offset)
-        call = server_calls.contact_sheet(dataset, split, chosen)
+        call = server_calls.contact_sheet(dataset, split, chosen, misfit)
         return self._connection.send(call, **options)

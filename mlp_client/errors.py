@@ -13,13 +13,18 @@ ClientError
 ├── KeyUnusable          the API key contains spaces or characters outside ASCII
 ├── SpecUnusable         a field of the spec can't be written as JSON
 ├── ImageUnusable        the image can't be sent: unknown type, or array of the wrong shape
+├── DatasetUnusable      what is given can't be sent as a data set: an empty folder, no array
+├── DatasetFailed        the data set that was waited for could not be read (`dataset`)
+├── EvaluationFailed     the evaluation that was waited for can't be made (`evaluation`)
 ├── JobFailed            the job that was waited for failed (`job`)
 ├── JobCancelled         the job that was waited for was cancelled (`job`)
-└── WaitTimeout          the time given to `wait` is over; the jobs continue (`jobs`)
+└── WaitTimeout          the time given to `wait` is over; the jobs go on (`jobs`)
 """
 
 from collections.abc import Sequence
 
+from mlp_client.dataset_records import DatasetRecord, DatasetReport
+from mlp_client.evaluation_records import EvaluationTask
 from mlp_client.records import Job, Problem
 
 
@@ -135,6 +140,30 @@ class ImageUnusable(ClientError):
     """The image can't be sent: its type is unknown, or the array has the wrong shape."""
 
 
+class DatasetUnusable(ClientError):
+    """What is given can't be sent as a data set; the message says why."""
+
+
+class DatasetFailed(ClientError):
+    """The files of the data set that was waited for can't be used.
+
+    Attributes:
+        dataset: the data set in its final state.
+        report: what was found in its files, with everything that is wrong.
+
+    """
+
+    def __init__(self, dataset: DatasetRecord, report: DatasetReport) -> None:
+        self.dataset, self.report = dataset, report
+        why = dataset.reason.message if dataset.reason else "no reason given"
+        lines = [f"Data set {dataset.name} can't be used: {why}"]
+        for flaw in report.errors:
+            texts = (f"{flaw.place}:" if flaw.place else "", flaw.detail, flaw.hint)
+            line = " ".join(text for text in texts if text)
+            lines += [] if line == why else [f"  {line}"]
+        super().__init__("\n".join(lines))
+
+
 class JobFailed(ClientError):
     """The job that was waited for failed.
 
@@ -161,19 +190,33 @@ class JobCancelled(ClientError):
         super().__init__(f"Job {job.id} was cancelled: {_why(job)}")
 
 
-class WaitTimeout(ClientError, TimeoutError):
-    """The time given to `wait` is over; the jobs continue.
+class EvaluationFailed(ClientError):
+    """The evaluation that was waited for can't be made.
 
     Attributes:
-        jobs: ids of the jobs that have not ended.
+        evaluation: the evaluation in its final state.
 
     """
 
-    def __init__(self, jobs: Sequence[str], seconds: float) -> None:
+    def __init__(self, evaluation: EvaluationTask) -> None:
+        self.evaluation = evaluation
+        why = evaluation.reason.message if evaluation.reason else "no reason given"
+        super().__init__(f"Evaluation {evaluation.id} can't be made: {why}")
+
+
+class WaitTimeout(ClientError, TimeoutError):
+    """The time given to `wait` is over; what was waited for continues.
+
+    Attributes:
+        jobs: ids of the jobs that have not ended, or the name of the data set.
+
+    """
+
+    def __init__(
+        self, jobs: Sequence[str], seconds: float, goes_on: str = "The training continues."
+    ) -> None:
         self.jobs = tuple(jobs)
-        super().__init__(
-            f"Not finished after {seconds:g} s: {', '.join(jobs)}. The training continues."
-        )
+        super().__init__(f"Not finished after {seconds:g} s: {', '.join(jobs)}. {goes_on}")
 
 
 def _why(job: Job) -> str:

@@ -7,11 +7,12 @@ import base64
 import binascii
 import numbers
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from mlp_client import array_images
+from mlp_client.compact_json import compact
 from mlp_client.errors import ImageUnusable
 from mlp_client.image_parts import ImagePart, PreparedImage, split
 from mlp_client.npy import MAGIC
@@ -55,6 +56,7 @@ Image: TypeAlias = (
     | Array
     | Row
     | Rows
+    | Mapping[str, float]
 )
 Images: TypeAlias = Sequence[Any] | Iterator[Any]
 
@@ -68,11 +70,23 @@ def parts_of(given: object) -> tuple[Iterator[ImagePart], bool]:
         given: an image, or a list or an iterator of images, or a stack of them in one array. An
             image is a path, a data URL, the bytes of a file, an open file, a Pillow image, an
             array (h, w), (h, w, 3) or (h, w, 4), or 784 numbers. Whole numbers are grey values
-            0 to 255; floats are 0 to 1, or 0 to 255 if one of them is above 1.
+            0 to 255; floats are 0 to 1, or 0 to 255 if one of them is above 1. For a network that
+            was trained on a table, it is a mapping with a number for each column.
 
     """
     images, many = _listed(given)
     return split(_prepared_each(images) if many else map(_prepared, images)), many
+
+
+def single(given: object) -> PreparedImage:
+    """Return one image as it is sent; `parts_of` says what it may be.
+
+    Raises:
+        ImageUnusable: it is none of these.
+        OSError: the file can't be read.
+
+    """
+    return _prepared(given)
 
 
 def _prepared_each(images: Iterable[object]) -> Iterator[PreparedImage]:
@@ -118,8 +132,8 @@ def _prepared(image: object) -> PreparedImage:
         return prepared_picture(image)  # type: ignore[arg-type]  # the protocol's full class
     if _is_array(image):
         return array_images.prepared(array_images.as_array(image))
-    if isinstance(image, list | tuple):
-        return _of_numbers(image)
+    if isinstance(image, list | tuple | Mapping):
+        return _of_features(image) if isinstance(image, Mapping) else _of_numbers(image)
     raise ImageUnusable(
         f"An image of type {type(image).__name__} can't be sent. Pass a path, bytes, "
         "a Pillow image or an array."
@@ -177,6 +191,19 @@ def _of_numbers(image: Sequence[Any]) -> PreparedImage:
         return PreparedImage.of_numbers(field, numbers, len(flat))
     except ValueError:
         raise ImageUnusable("The numbers of an image must be finite.") from None
+
+
+def _of_features(row: Mapping[str, Any]) -> PreparedImage:
+    """Return a row of a table, as numbers by the names of its columns."""
+    values = dict(zip(map(str, row), _as_list(row.values()), strict=True))
+    try:
+        if not _is_row(list(values.values())):
+            raise TypeError
+        return PreparedImage(compact({"features": values}), pixels=len(values))
+    except (TypeError, ValueError):  # not finite, or not a number
+        raise ImageUnusable(
+            f"A row of type {type(row).__name__} must have a finite number for each column."
+        ) from None
 
 
 def _as_list(row: Iterable[Any]) -> list[Any]:

@@ -3,14 +3,18 @@
 The descriptions of the fields appear in the service's OpenAPI document.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
     StringConstraints,
+    Tag,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -54,6 +58,7 @@ WholeNumber = Annotated[int, WHOLE]
 Printable = StringConstraints(pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$")
 Name = Annotated[str, Printable, StringConstraints(max_length=64)]
 Label = Annotated[str, Printable, StringConstraints(min_length=1, max_length=64)]
+DatasetRef = Annotated[str, Printable, StringConstraints(min_length=1, max_length=160)]
 Note = Annotated[str, Printable, StringConstraints(max_length=512)]
 
 
@@ -141,7 +146,11 @@ ADAMW_RATE = 0.001
 
 
 class Augmentation(BaseModel):
-    """Random deformations of the training images; each epoch draws new ones."""
+    """Random deformations of the training images; each epoch draws new ones.
+
+    Pixels are those of images of 28x28. For others they grow or shrink with the shorter side.
+    The colours of a pixel move together. Rows of numbers can't be deformed.
+    """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -167,23 +176,37 @@ class Augmentation(BaseModel):
         ge=0,
         le=100,
         allow_inf_nan=False,
-        description="Largest translation along each axis, in pixels.",
+        description="Largest translation along each axis, in pixels of 28x28.",
     )
     elastic: float = Field(
         1.5,
         ge=0,
         le=100,
         allow_inf_nan=False,
-        description="Standard deviation of the elastic displacement, in pixels; 0 disables it.",
+        description="Standard deviation of the elastic displacement, in pixels of 28x28; 0 "
+        "disables it.",
     )
     smoothness: float = Field(
         4.5,
         ge=0.5,
         le=100,
         allow_inf_nan=False,
-        description="Standard deviation, in pixels, of the Gaussian that smooths the elastic "
-        "displacement.",
+        description="Standard deviation, in pixels of 28x28, of the Gaussian that smooths the "
+        "elastic displacement.",
     )
+
+
+def _form_of_weights(value: object) -> str:
+    return "weights" if isinstance(value, dict) else "balanced"
+
+
+Weight = Annotated[float, Field(ge=0, le=1e3, allow_inf_nan=False)]
+WeightByClass = Annotated[dict[Label, Weight], Field(title="Weights", min_length=1, max_length=256)]
+ClassWeights = Annotated[
+    Annotated[Literal["balanced"], Field(title="Balanced"), Tag("balanced")]
+    | Annotated[WeightByClass, Tag("weights")],
+    Discriminator(_form_of_weights),  # so that an error names one form, and not both
+]
 
 
 class Spec(BaseModel):
@@ -199,7 +222,11 @@ class Spec(BaseModel):
     metadata: dict[Label, Note] = Field(
         {}, max_length=MAX_NOTES, description="Notes of your own, by key."
     )
-    dataset: Label = Field("mnist", description="Data set to train and test on.")
+    dataset: DatasetRef = Field(
+        "mnist",
+        description="Data set to train and test on: its name, or `name@sha256:…` for this content "
+        "and no other.",
+    )
     hidden: list[Annotated[int, Field(ge=1, le=2**31), WHOLE]] = Field(
         [128],
         max_length=4096,
@@ -252,6 +279,13 @@ class Spec(BaseModel):
         description="Deformation of the training images; `{}` uses the defaults, null leaves the "
         "images unchanged. Both sets are always evaluated unchanged.",
     )
+    class_weights: ClassWeights | None = Field(
+        None,
+        description="How much the images of each class count in training: `balanced` lets each "
+        "class count the same, however many images it has; an object has weights by the names of "
+        "classes, and 1 for those it does not name. The reported losses and accuracies are never "
+        "weighted.",
+    )
     seed: WholeNumber = Field(
         1,
         ge=0,
@@ -268,9 +302,24 @@ class Spec(BaseModel):
             )
         return l2
 
-    @model_validator(mode="before")
+    _given: frozenset[str] = PrivateAttr(frozenset())
+
+    @property
+    def given(self) -> frozenset[str]:
+        """The names of the fields that were given, and not filled in."""
+        return self._given
+
+    @model_validator(mode="wrap")
     @classmethod
-    def _fill_from_preset(cls, given: object) -> object:
+    def _fill_from_preset(cls, given: object, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        spec = validate(cls._filled(given))
+        if isinstance(given, dict):
+            spec._given = frozenset(given)
+        return spec
+
+    @classmethod
+    def _filled(cls, given: object) -> object:
+        """Return what was given with the fields of the preset that it names."""
         if not isinstance(given, dict):
             return given
         if len(given) > MAX_FIELDS:
@@ -307,7 +356,11 @@ class StoredAdamW(AdamW):
 
 
 class StoredAugmentation(Augmentation):
-    """Random deformations of the training images; each epoch draws new ones."""
+    """Random deformations of the training images; each epoch draws new ones.
+
+    Pixels are those of images of 28x28. For others they grow or shrink with the shorter side.
+    The colours of a pixel move together. Rows of numbers can't be deformed.
+    """
 
     model_config = STORED
 
@@ -324,7 +377,7 @@ class StoredSpec(Spec):
         None, description="Deformation of the training images; null leaves them unchanged."
     )
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _fill_from_preset(cls, given: object) -> object:
-        return given
+    def _fill_from_preset(cls, given: object, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        return validate(given)  # everything was filled in before it was stored

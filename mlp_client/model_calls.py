@@ -8,9 +8,10 @@ from typing import Any, Literal
 import httpx2
 
 from mlp_client import npy
-from mlp_client.calls import Call, CallOptions, Calls, body
+from mlp_client.calls import Call, CallOptions, Calls, body, record
 from mlp_client.errors import ApiError
-from mlp_client.evaluations import Evaluation, Mistakes
+from mlp_client.evaluation_records import EvaluationTask
+from mlp_client.evaluations import Comparison, Evaluation, Misread
 from mlp_client.image_parts import ImagePart
 from mlp_client.npy import FloatArray, Probabilities
 from mlp_client.pictures import Picture, PictureFormat, picture
@@ -19,7 +20,8 @@ from mlp_client.records import Snapshot, Snapshots
 
 Normalize = Literal["auto", "always", "never"]
 """Whether images are converted to MNIST's form: if necessary, in any case, or not at all."""
-Split = Literal["train", "test"]
+Split = Literal["train", "validation", "test"]
+Form = Literal["never", "auto"]
 Returned = Literal["pixels", "probabilities", "activations", "votes", "contributions"]
 """What else a prediction can contain."""
 WeightsFormat = Literal["safetensors", "npz", "json"]
@@ -36,6 +38,8 @@ class PredictionOptions(CallOptions, total=False):
     return_: Sequence[Returned]
     for_: int | None
     against: int | None
+    abstain_below: float | None
+    calibrated: bool
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ def predict_images(
     for part in parts:
         call = _picture_call(part, f"/v1/models/{ref}/predict", options, many=many)
         answered = yield call
-        ref = _same_model(answered.model, ref)
+        ref = same_model(answered.model, ref)
 
 
 def predict_array(parts: Iterator[bytes], ref: str, options: dict[str, Any]) -> Calls[Answered]:
@@ -78,7 +82,7 @@ def predict_array(parts: Iterator[bytes], ref: str, options: dict[str, Any]) -> 
     for part in parts:
         arguments = _array_arguments(part, options, "application/json")
         answered = yield Call("POST", f"/v1/models/{ref}/predict", _answered, arguments)
-        ref = _same_model(answered.model, ref)
+        ref = same_model(answered.model, ref)
 
 
 def probabilities(parts: Iterator[bytes], ref: str, options: dict[str, Any]) -> Calls[Rows]:
@@ -86,13 +90,18 @@ def probabilities(parts: Iterator[bytes], ref: str, options: dict[str, Any]) -> 
     for part in parts:
         arguments = _array_arguments(part, options, npy.MEDIA_TYPE)
         rows = yield Call("POST", f"/v1/models/{ref}/predict", _rows, arguments)
-        ref = _same_model(rows.model, ref)
+        ref = same_model(rows.model, ref)
 
 
-def _same_model(answered: str | None, ref: str) -> str:
+def same_model(answered: str | None, ref: str) -> str:
     """Return the reference of the network that answered; `latest` may soon mean another one."""
     _, at, epoch = ref.partition("@")
     return f"{answered}{at}{epoch}" if answered else ref
+
+
+def evaluated_network(task: EvaluationTask) -> str:
+    """Return the reference of the network that a worker was asked about, which may train on."""
+    return task.links.evaluation.rpartition("/models/")[2].partition("/")[0]
 
 
 def snapshots(ref: str) -> Call[list[Snapshot]]:
@@ -102,20 +111,32 @@ def snapshots(ref: str) -> Call[list[Snapshot]]:
     return Call("GET", f"/v1/models/{ref}/snapshots", parse)
 
 
-def evaluation(ref: str, split: Split) -> Call[Evaluation]:
-    def parse(response: httpx2.Response) -> Evaluation:
-        return Evaluation.model_validate_json(response.content)
-
-    path = f"/v1/models/{ref}/evaluation.json"
-    return Call("GET", path, parse, {"params": {"split": split}})
+def evaluation(ref: str, asked: dict[str, Any]) -> Call[Evaluation]:
+    return Call("GET", f"/v1/models/{ref}/evaluation", record(Evaluation), _given(asked))
 
 
-def mistakes(ref: str, chosen: dict[str, Any]) -> Call[Mistakes]:
-    def parse(response: httpx2.Response) -> Mistakes:
-        return Mistakes.model_validate_json(response.content)
+def comparison(ref: str, asked: dict[str, Any]) -> Call[Comparison]:
+    path = f"/v1/models/{ref}/evaluation/comparison"
+    return Call("GET", path, record(Comparison), _given(asked))
 
-    params = {name: value for name, value in chosen.items() if value is not None}
-    return Call("GET", f"/v1/models/{ref}/mistakes", parse, {"params": params})
+
+def misread(ref: str, asked: dict[str, Any]) -> Call[Misread]:
+    path = f"/v1/models/{ref}/evaluation/misread.json"
+    return Call("GET", path, record(Misread), _given(asked))
+
+
+def evaluation_picture(ref: str, file: str, asked: dict[str, Any]) -> Call[Picture]:
+    return Call("GET", f"/v1/models/{ref}/evaluation/{file}", picture, _given(asked))
+
+
+def set_probabilities(ref: str, asked: dict[str, Any]) -> Call[Probabilities]:
+    path = f"/v1/models/{ref}/evaluation/predictions.npy"
+    return Call("GET", path, lambda response: npy.read_floats(response.content), _given(asked))
+
+
+def _given(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters that have a value, as arguments of a request."""
+    return {"params": {name: it for name, it in parameters.items() if it is not None}}
 
 
 def film(ref: str, looks: dict[str, Any]) -> Call[bytes]:
@@ -182,7 +203,8 @@ def _answered(response: httpx2.Response) -> Answered:
 
 
 def _rows(response: httpx2.Response) -> Rows:
-    return Rows(npy.read_probabilities(response.content), response.headers.get("Model"))
+    found = npy.read_probabilities(response.content, response.headers.get("Classes"))
+    return Rows(found, response.headers.get("Model"))
 
 
 def _array_arguments(array: bytes, options: dict[str, Any], accept: str) -> dict[str, Any]:

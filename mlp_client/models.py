@@ -6,9 +6,9 @@ from typing import Any, Literal, Unpack, overload
 from mlp_client import images, model_calls, npy
 from mlp_client.calls import CallOptions
 from mlp_client.connection import Connection
-from mlp_client.evaluations import Evaluation, Mistakes
 from mlp_client.images import Image, Images
-from mlp_client.model_calls import Normalize, Returned, Split, WeightsFormat
+from mlp_client.model_calls import Normalize, Returned, WeightsFormat
+from mlp_client.model_evaluations import ModelEvaluations
 from mlp_client.npy import ArraySource, FloatArray, Probabilities
 from mlp_client.pictures import Picture, PictureFormat
 from mlp_client.predictions import Prediction
@@ -17,7 +17,7 @@ from mlp_client.records import Snapshot
 Minus = Literal["start"]
 
 
-class Models:
+class Models(ModelEvaluations):
     """The networks of a server, reached as `client.models`.
 
     In all methods `ref` is the id of a job, or `latest`: the newest job that learned something.
@@ -42,6 +42,8 @@ class Models:
         return_: Sequence[Returned] = ...,
         for_: int | None = ...,
         against: int | None = ...,
+        abstain_below: float | None = ...,
+        calibrated: bool = ...,
         **options: Unpack[CallOptions],
     ) -> Prediction: ...
     @overload
@@ -55,6 +57,8 @@ class Models:
         return_: Sequence[Returned] = ...,
         for_: int | None = ...,
         against: int | None = ...,
+        abstain_below: float | None = ...,
+        calibrated: bool = ...,
         **options: Unpack[CallOptions],
     ) -> list[Prediction]: ...
     def predict(
@@ -67,9 +71,11 @@ class Models:
         return_: Sequence[Returned] = (),
         for_: int | None = None,
         against: int | None = None,
+        abstain_below: float | None = None,
+        calibrated: bool = False,
         **options: Unpack[CallOptions],
     ) -> Prediction | list[Prediction]:
-        """Predict which digit an image shows, or each image of a list.
+        """Predict to which class an image belongs, or each image of a list.
 
         A long list is sent in several requests, which all use the network that answered the first
         one. If Pillow is installed, pictures of more than a megapixel are sent smaller.
@@ -77,15 +83,19 @@ class Models:
         Args:
             image: a path, a data URL, the bytes of a file, an open file, a Pillow image, an array
                 (h, w) or (h, w, 3) of numbers (integers 0 to 255, or floats 0 to 1), 784 numbers,
-                or a list of these.
+                or a list of these. For a network that was trained on a table, a mapping with a
+                number for each column.
             ref: which network.
             top_k: number of candidates to return for each image.
-            normalize: whether to convert the images to MNIST's form first.
-            return_pixels: also return the 28x28 grey values that the network was given.
+            normalize: whether to convert the images to the form of the network's data set first.
+            return_pixels: also return the pixels that the network was given.
             return_: what else to return: `probabilities`, or for at most 64 images in a request
                 `activations`, `votes` and `contributions`.
-            for_: the digit that votes and contributions explain; by default the most probable one.
-            against: its rival; by default the most probable other digit.
+            for_: the class that votes and contributions explain; by default the most probable one.
+            against: its rival; by default the most probable other class.
+            abstain_below: the probability below which a prediction is `abstained`.
+            calibrated: whether to temper the probabilities, for which `evaluation` with
+                `calibrate="temperature"` must have been asked for once.
             options: `timeout` and `max_retries` of each request.
 
         Returns:
@@ -99,7 +109,7 @@ class Models:
         """
         parts, many = images.parts_of(image)
         wanted = prediction_options(top_k, normalize, return_pixels)
-        wanted |= explanation_options(return_, for_, against)
+        wanted |= explanation_options(return_, for_, against, abstain_below, calibrated)
         calls = model_calls.predict_images(parts, ref, wanted, many=many)
         predictions = model_calls.flat(list(self._connection.send_each(calls, **options)))
         return predictions if many else predictions[0]
@@ -113,18 +123,19 @@ class Models:
         return_pixels: bool = False,
         **options: Unpack[CallOptions],
     ) -> list[Prediction]:
-        """Predict which digits the images of an array show, with a request for every 1000.
+        """Predict to which classes the images of an array belong, with a request for every 1000.
 
         All requests use the network that answered the first one. If its job is still training,
         later requests may use a newer checkpoint.
 
         Args:
             array: a NumPy array, or the path or the bytes of an `.npy` file: one image or any
-                number, each 28x28 or 784 numbers, uint8 0 to 255 or float 0 to 1.
+                number, each in the shape of the network's data set, such as 28x28, or all its
+                numbers in a row; uint8 0 to 255 or float 0 to 1. Of a table, rows of its columns.
             ref: which network.
             top_k: number of candidates to return for each image.
-            normalize: whether to convert the images to MNIST's form first.
-            return_pixels: also return the 28x28 grey values that the network was given.
+            normalize: whether to convert the images to the form of the network's data set first.
+            return_pixels: also return the pixels that the network was given.
             options: `timeout` and `max_retries` of each request.
 
         Raises:
@@ -143,18 +154,18 @@ class Models:
         normalize: Normalize = "auto",
         **options: Unpack[CallOptions],
     ) -> Probabilities:
-        """Return the probabilities of the digits 0 to 9 for the images of an array.
+        """Return the probabilities of all classes for the images of an array.
 
         This is the fastest way to get predictions for many images.
 
         Args:
             array: the images, as for `predict_array`.
             ref: which network.
-            normalize: whether to convert the images to MNIST's form first.
+            normalize: whether to convert the images to the form of the network's data set first.
             options: `timeout` and `max_retries` of each request.
 
         Returns:
-            A float32 array (n, 10). If one of several images can't be read, its row is NaN.
+            A float32 array (n, classes). If one of several images can't be read, its row is NaN.
 
         Raises:
             OSError: the file can't be read.
@@ -174,46 +185,6 @@ class Models:
 
         """
         return self._connection.send(model_calls.snapshots(ref), **options)
-
-    def evaluation(
-        self, ref: str = "latest", split: Split = "test", **options: Unpack[CallOptions]
-    ) -> Evaluation:
-        """Return what a network says about all images of its data set, counted.
-
-        Args:
-            ref: which network.
-            split: the training or the test set.
-            options: `timeout` and `max_retries` of the request.
-
-        """
-        return self._connection.send(model_calls.evaluation(ref, split), **options)
-
-    def mistakes(
-        self,
-        ref: str = "latest",
-        split: Split = "test",
-        label: int | None = None,
-        predicted: int | None = None,
-        unlike: str | None = None,
-        limit: int = 60,
-        after: int | None = None,
-        **options: Unpack[CallOptions],
-    ) -> Mistakes:
-        """Return images that a network misreads, the surest mistakes first.
-
-        Args:
-            ref: which network.
-            split: the training or the test set.
-            label: only images of this class.
-            predicted: only images that the network reads as this class.
-            unlike: only images that this other network reads.
-            limit: the highest number of mistakes.
-            after: the index of the last mistake of the page before.
-            options: `timeout` and `max_retries` of the request.
-
-        """
-        chosen = mistake_choice(split, label, predicted, unlike, limit, after)
-        return self._connection.send(model_calls.mistakes(ref, chosen), **options)
 
     def film(
         self,
@@ -317,22 +288,14 @@ def prediction_options(top_k: int, normalize: Normalize, return_pixels: bool) ->
     return {"top_k": top_k, "normalize": normalize, "return_pixels": return_pixels}
 
 
-def mistake_choice(
-    split: Split,
-    label: int | None,
-    predicted: int | None,
-    unlike: str | None,
-    limit: int,
-    after: int | None,
-) -> dict[str, Any]:
-    """Return which mistakes are wanted, as the server reads it."""
-    wanted = {"label": label, "predicted": predicted, "unlike": unlike}
-    return {"split": split, "limit": limit, "after": after, **wanted}
-
-
 def explanation_options(
-    return_: Sequence[Returned], for_: int | None, against: int | None
+    return_: Sequence[Returned],
+    for_: int | None,
+    against: int | None,
+    abstain_below: float | None,
+    calibrated: bool,
 ) -> dict[str, Any]:
-    """Return the options of an explanation as the server reads them, without those not given."""
-    given = {"return": list(return_) or None, "for": for_, "against": against}
+    """Return the options that only some servers know, as they read them, if they are given."""
+    explained = {"return": list(return_) or None, "for": for_, "against": against}
+    given = {**explained, "abstain_below": abstain_below, "calibrated": calibrated or None}
     return {name: value for name, value in given.items() if value is not None}

@@ -26,7 +26,7 @@ def display(jobs: Sequence[Job], progress: bool | None) -> Iterator[Show]:
             notebook only, so that none is written into a file.
 
     """
-    console = _live_console()
+    console = live_console()
     if progress is False or (progress is None and console is None):
         yield lambda job: None
     elif console is not None:
@@ -36,7 +36,7 @@ def display(jobs: Sequence[Job], progress: bool | None) -> Iterator[Show]:
         yield _lines()
 
 
-def _live_console() -> "Console | None":
+def live_console() -> "Console | None":
     """Return a console for bars, or None without a terminal, a notebook or the package rich."""
     try:
         from rich.console import Console

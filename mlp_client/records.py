@@ -131,6 +131,31 @@ class Cost(Record):
     seconds: float = Field(description="Estimated run time on one core, in seconds.")
 
 
+class JobData(Record):
+    """What the network of a job expects, whatever has become of its data set since."""
+
+    input: Literal["digit", "image", "vector"] = Field(
+        description="What a row is: a `digit` of MNIST's form, any other `image`, or a `vector` of "
+        "numbers."
+    )
+    shape: list[int] = Field(
+        description="Height and width, then 3 for images in colour; the length of a vector."
+    )
+    invert: bool = Field(
+        description="Whether images were dark on light, and have been inverted; so are those that "
+        "the network is asked about."
+    )
+    class_count: int = Field(description="Number of classes.")
+    classes: list[str] | None = Field(
+        description="Names of the classes, in the order of their labels; null in lists and in the "
+        "stream of all jobs."
+    )
+    sha256: str = Field(
+        description="Digest of the data set that the job means, to be compared with that of the "
+        "set which has this name now."
+    )
+
+
 class Links(Record):
     """Paths of the job and of what belongs to it, relative to the server's address."""
 
@@ -164,6 +189,10 @@ class Job(Record):
     )
     spec: StoredSpec = Field(description="The spec with all its fields, as it was accepted.")
     spec_version: int = Field(description="Version of the spec's format.")
+    data: JobData | None = Field(
+        None,
+        description="What the network expects; null only in stored answers of older versions.",
+    )
     cost: Cost = Field(description="The resources that the spec needs.")
     progress: Progress = Field(description="How far the training has come.")
     checkpoint: Checkpoint | None = Field(

@@ -1,7 +1,7 @@
 """The calls that concern the presets and the data sets of a server, and several jobs at once."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import httpx2
 from pydantic import Field
@@ -12,6 +12,9 @@ from mlp_client.npy import ByteArray
 from mlp_client.pictures import Picture, PictureFormat, picture
 from mlp_client.records import EpochColumns, Record
 from mlp_client.system_record import System
+
+Misfit = Literal["leak", "duplicates", "two_labels", "blank", "rare_class"]
+"""Why a report doubts images."""
 
 
 class Preset(Record):
@@ -72,8 +75,11 @@ def labels(dataset: str, split: str) -> Call[ByteArray]:
     return Call("GET", f"/v1/datasets/{dataset}/{split}/labels.npy", _bytes)
 
 
-def contact_sheet(dataset: str, split: str, chosen: dict[str, Any]) -> Call[Picture]:
-    params = {"split": split, **chosen}
+def contact_sheet(
+    dataset: str, split: str | None, chosen: dict[str, Any], misfit: str | None = None
+) -> Call[Picture]:
+    given = {"split": split, "misfit": misfit}
+    params = {**{name: it for name, it in given.items() if it is not None}, **chosen}
     return Call("GET", f"/v1/datasets/{dataset}/samples.png", picture, {"params": params})
 
 

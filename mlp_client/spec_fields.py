@@ -58,4 +58,5 @@ class SpecFields(TypedDict, total=False):
     l2: Real
     schedule: Literal["constant", "cosine"]
     augmentation: AugmentationFields | None
+    class_weights: Literal["balanced"] | Mapping[str, Real] | None
     seed: Whole

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Sequence
 
 import httpx2
 
-from mlp_client import job_calls, job_changes, service_events
+from mlp_client import dataset_calls, job_calls, job_changes, service_events
 from mlp_client.connection import Connection
+from mlp_client.dataset_records import DatasetRecord
 from mlp_client.errors import WaitTimeout
 from mlp_client.job_changes import NO_MORE_EVENTS, STREAM_TIMEOUT_SECONDS
 from mlp_client.job_state import FINAL
@@ -102,6 +103,31 @@ def listen_to_all(connection: Connection, after: int | None) -> Iterator[Service
                     yield event
         connection.send(service_events.check_access())
         time.sleep(job_changes.POLL_SECONDS)
+
+
+def listen_to_set(connection: Connection, name: str) -> Iterator[DatasetRecord]:
+    """Yield a data set as it is now and after each change, until its check has ended.
+
+    Raises:
+        NotFoundError: the data set has been deleted.
+        ConnectionFailed: the server was unreachable for too long.
+
+    """
+    path = f"{dataset_calls.path_of(name)}/events"
+    last: DatasetRecord | None = None
+    while True:
+        with (
+            contextlib.suppress(httpx2.TransportError, ValueError),
+            connection.events(path, "", STREAM_TIMEOUT_SECONDS) as messages,
+        ):
+            for message in messages:
+                if (data := dataset_calls.changed(message, last)) is not None:
+                    yield (last := data)
+        if last is not None and last.state in dataset_calls.RESTING:
+            return
+        looked = connection.send(dataset_calls.look(name))
+        if looked != last:
+            yield (last := looked)
 
 
 def follow_all(

@@ -10,7 +10,15 @@ from mlp_core.augmentation import IMAGES_PER_DEFORMATION, Augmentation
 from mlp_core.checkpoint import Checkpoint, Cursor
 from mlp_core.dataset import Dataset, Split, scaled
 from mlp_core.errors import CheckpointError, CoreError, DatasetError, Diverged, ShapeError
-from mlp_core.fast.data_layout import BLOCK_ROWS, DataLayout, lay_out
+from mlp_core.fast.block_evaluation import evaluate_rows
+from mlp_core.fast.data_layout import (
+    BLOCK_ROWS,
+    Blocks,
+    DataLayout,
+    in_blocks,
+    lay_out,
+    similar_rows,
+)
 from mlp_core.fast.single_rows import predict_single_rows
 from mlp_core.idx import read_idx
 from mlp_core.initializers import INITIALIZATIONS
@@ -29,6 +37,7 @@ __all__ = [
     "INITIALIZATIONS",
     "SCHEDULES",
     "Augmentation",
+    "Blocks",
     "Checkpoint",
     "CheckpointError",
     "CoreError",
@@ -46,6 +55,8 @@ __all__ = [
     "Split",
     "Training",
     "evaluate",
+    "evaluate_rows",
+    "in_blocks",
     "initial_network",
     "lay_out",
     "predict_logits",
@@ -53,4 +64,5 @@ __all__ = [
     "predict_single_rows",
     "read_idx",
     "scaled",
+    "similar_rows",
 ]

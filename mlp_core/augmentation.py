@@ -31,7 +31,7 @@ class Augmentation:
 class Corners(NamedTuple):
     """The points that the pixels of deformed images come from; each array (deformations, n_in)."""
 
-    upper_left: Indices  # index in the frame of the upper left of the four pixels around a point
+    upper_left: Indices  # where the upper left of the four pixels around a point is in the frame
     down: Matrix  # the distance of the point from that pixel, in [0, 1)
     right: Matrix  # the same to the right
 
@@ -86,30 +86,30 @@ class Deformer:
     """Turns images into the deformed inputs of a batch, in buffers that are reused."""
 
     def __init__(
-        self, augmentation: Augmentation, shape: tuple[int, int], order: Indices, rows: int
+        self, augmentation: Augmentation, shape: tuple[int, ...], order: Indices, rows: int
     ) -> None:
         """Prepare for batches of up to `rows` images.
 
         Args:
             augmentation: how far to deform.
-            shape: rows and columns of an image.
-            order: which pixel of an image each input is.
+            shape: rows and columns of an image, and perhaps its channels.
+            order: which number of an image each input is.
             rows: the largest size of a batch.
 
         """
-        height, width = shape
-        self._shape = shape
-        self._deformation = RandomDeformation(augmentation, shape, order)
+        height, width, self._channels = (*shape, 1)[:3]
+        pixels, self._channel = np.divmod(order, self._channels)  # colours of a pixel move together
+        self._deformation = RandomDeformation(augmentation, (height, width), pixels)
         # One black pixel before the images and two after them keep every corner inside the frame.
-        self._frame = np.zeros((height + 3, width + 3, rows), np.float32)
+        self._frame = np.zeros((height + 3, width + 3, self._channels, rows), np.float32)
         self._X = aligned_empty(len(order), rows)
         self._corner = aligned_empty(len(order), IMAGES_PER_DEFORMATION)
 
     def fill_inputs(self, images: Pixels, rng: np.random.Generator) -> Matrix:
         """Fill the buffer with deformed images; return it as X (rows, n_in), scaled to [0, 1]."""
         rows = len(images)
-        inside = self._frame[1:-2, 1:-2, :rows]
-        np.copyto(inside, images.T.reshape(*self._shape, rows))
+        inside = self._frame[1:-2, 1:-2, :, :rows]
+        np.copyto(inside, images.T.reshape(inside.shape))
         starts = range(0, rows, IMAGES_PER_DEFORMATION)
         corners = self._corners(self._deformation.draw_points(len(starts), rng))
         for k, start in enumerate(starts):
@@ -124,17 +124,24 @@ class Deformer:
         corner = np.floor(points)
         points -= corner
         down, right = (corner[:, axis].astype(np.intp) + 1 for axis in (0, 1))
-        return Corners(down * self._frame.shape[1] + right, points[:, 0], points[:, 1])
+        upper_left = (down * self._frame.shape[1] + right) * self._channels + self._channel
+        return Corners(upper_left, points[:, 0], points[:, 1])
 
     def _interpolate(self, columns: slice, corners: Corners) -> None:
         """Fill the images of some columns, which share a deformation, by bilinear interpolation."""
-        frame = np.ascontiguousarray(self._frame.reshape(-1, self._frame.shape[2])[:, columns])
+        frame = np.ascontiguousarray(self._frame.reshape(-1, self._frame.shape[3])[:, columns])
         out = self._X[:, columns]
         corner = self._corner[:, : out.shape[1]]
-        below = self._frame.shape[1]
+        after = self._channels
+        below = self._frame.shape[1] * after
         upper_left, down, right = corners
         up, left = 1 - down, 1 - right
-        shares = ((0, up * left), (1, up * right), (below, down * left), (below + 1, down * right))
+        shares = (
+            (0, up * left),
+            (after, up * right),
+            (below, down * left),
+            (below + after, down * right),
+        )
         out.fill(0)
         for step, share in shares:
             np.take(frame, upper_left + step, axis=0, out=corner, mode="clip")

@@ -46,7 +46,7 @@ class Dataset:
     train: Split
     test: Split
     classes: int
-    image_shape: tuple[int, int] | None = None  # rows and columns, if known
+    image_shape: tuple[int, ...] | None = None  # rows, columns and perhaps channels, if known
 
     def __post_init__(self) -> None:
         if self.image_shape is not None and math.prod(self.image_shape) != self.n_in:

@@ -5,14 +5,14 @@ from itertools import pairwise
 
 import numpy as np
 
-from mlp_core.arrays import Arrays, Indices, Matrix, Pixels
+from mlp_core.arrays import Arrays, Indices, Labels, Matrix, Pixels, Vector
 from mlp_core.augmentation import Deformer
 from mlp_core.dataset import Dataset
 from mlp_core.errors import DatasetError
 from mlp_core.fast.buffers import Workspace  # saves allocating memory for each batch
 from mlp_core.fast.data_layout import DataLayout
 from mlp_core.fast.sparse_input import FirstLayer  # skips black pixels, 81 % of MNIST's
-from mlp_core.loss import cross_entropy
+from mlp_core.loss import balanced_weights, cross_entropy, weight_rows
 from mlp_core.network import Network, Parameters, backward, forward
 from mlp_core.optimizers import optimizer_for
 from mlp_core.recipe import Recipe
@@ -58,6 +58,7 @@ class GradientDescent:
         self._gradients = Parameters((self._first.dW, *zeros.weights[1:]), zeros.biases)
         self._optimizer = optimizer_for(recipe, self.network)
         self._deformer = _deformer_for(recipe, dataset, layout.order, batch_rows)
+        self._class_weights = _class_weights_for(recipe, dataset)
         self._batch = Workspace.allocate((n_in, n_own, *others), batch_rows)
 
     def arrays(self) -> Arrays:
@@ -88,11 +89,12 @@ class GradientDescent:
         network = self._first.gather_network(self.network, live)
         gradients = self._first.narrow_gradients(self._gradients, live)
         self._forward(network, X, work)
-        cross_entropy(work.outputs[-1], self._layout.labels[rows], work.losses, d_logits)
+        labels = self._layout.labels[rows]
+        cross_entropy(work.outputs[-1], labels, work.losses, d_logits)
         loss = float(work.losses.sum())
         if not math.isfinite(loss):
             return loss
-        d_logits *= self._optimizer.gradient_scale(learning_rate) / len(rows)
+        self._scale(d_logits, labels, self._optimizer.gradient_scale(learning_rate))
         self._backward(network, X, work, gradients)
         if self._optimizer.moves_without_gradient:
             self._first.scatter_gradients(live)
@@ -101,6 +103,13 @@ class GradientDescent:
             self._optimizer.step(network, gradients, learning_rate, number)
             self._first.scatter_weights(live)
         return loss
+
+    def _scale(self, d_logits: Matrix, labels: Labels, scale: float) -> None:
+        """Turn the gradient of summed losses into `scale` times that of their mean, in place."""
+        if self._class_weights is None:
+            d_logits *= scale / len(labels)
+        else:
+            weight_rows(d_logits, self._class_weights[labels], scale)
 
     def _forward(self, network: Network, X: Matrix, work: Workspace) -> None:
         forward(network, X, work.outputs)
@@ -127,3 +136,14 @@ def _deformer_for(recipe: Recipe, dataset: Dataset, order: Indices, rows: int) -
     if dataset.image_shape is None:
         raise DatasetError("image_shape", "rows and columns, for augmentation", None)
     return Deformer(recipe.augmentation, dataset.image_shape, order, rows)
+
+
+def _class_weights_for(recipe: Recipe, dataset: Dataset) -> Vector | None:
+    if recipe.class_weights is None:
+        return None
+    if recipe.class_weights == "balanced":
+        return balanced_weights(dataset.train.labels, dataset.classes)
+    weights = np.array(recipe.class_weights, np.float32)
+    if weights.shape != (dataset.classes,):
+        raise DatasetError("class_weights", f"one for each of {dataset.classes}", weights.shape)
+    return weights

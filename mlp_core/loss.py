@@ -5,6 +5,38 @@ import numpy as np
 from mlp_core.arrays import Labels, Matrix, Vector
 
 
+def balanced_weights(labels: Labels, classes: int) -> Vector:
+    """Return weights (classes,) with which each class counts as much as any other.
+
+    A class of n_c of the n rows has n / (classes * n_c), as in scikit-learn, and an absent one 0.
+
+    Args:
+        labels: (n,), of the whole training set.
+        classes: the number of classes.
+
+    """
+    counts = np.bincount(labels, minlength=classes)
+    weights = np.zeros(classes)
+    np.divide(len(labels), classes * counts, out=weights, where=counts > 0)
+    return weights.astype(np.float32)
+
+
+def weight_rows(d_logits: Matrix, weights: Vector, scale: float) -> None:
+    """Turn the gradient of summed losses into that of their weighted mean, in place.
+
+    The loss of a batch is then sum(w * losses) / sum(w), as in PyTorch's CrossEntropyLoss. If the
+    weights of all rows are 0, so is the gradient.
+
+    Args:
+        d_logits: (batch, classes), the gradient of the sum of the losses.
+        weights: (batch,), the weight of each row.
+        scale: a factor for all rows.
+
+    """
+    total = float(weights.sum())
+    d_logits *= (weights * (scale / total if total else 0.0))[:, np.newaxis]
+
+
 def softmax(logits: Matrix) -> None:
     """Turn logits (batch, classes) into probabilities, in place."""
     logits -= logits.max(axis=1, keepdims=True)

@@ -25,4 +25,5 @@ class Recipe:
     beta2: float = 0.999
     schedule: str = "constant"  # a key of SCHEDULES
     augmentation: Augmentation | None = None
+    class_weights: tuple[float, ...] | str | None = None  # one a class, "balanced", or all equal
     seed: int = 1

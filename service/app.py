@@ -13,11 +13,18 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 import service
 from service.api import (
+    class_epochs,
+    comparison,
     curves,
+    dataset_downloads,
+    dataset_events,
+    dataset_samples,
+    dataset_uploads,
     datasets,
     docs,
     epoch_columns,
     evaluation,
+    evaluation_tasks,
     events,
     film,
     health,
@@ -27,7 +34,7 @@ from service.api import (
     job_preview,
     jobs,
     layer_arrays,
-    mistakes,
+    misread,
     openapi,
     page,
     predict,
@@ -40,10 +47,13 @@ from service.api import (
     weights,
 )
 from service.api.addresses import Addresses, refuse_wide_match
+from service.api.dataset_answers import kept_answer
 from service.api.dependencies import Services
+from service.api.intake import Intake, UploadSlots
 from service.api.request_bodies import refuse_unread
 from service.api.validation import refuse_repeated
 from service.api.web_files import WebFiles
+from service.dispatchers import Dispatchers, dataset_quota
 from service.domain.cost import Limits
 from service.domain.errors import StoreBroken
 from service.inference.evaluate import Evaluations
@@ -61,22 +71,25 @@ from service.server.service_metrics import ServiceMetrics
 from service.server.sessions import Sessions
 from service.settings import Settings
 from service.store.api_keys import ApiKeyStore
-from service.store.artifacts import Artifacts
 from service.store.checkpoints import CheckpointStore
+from service.store.collected_samples import CollectedSamples
+from service.store.damaged_datasets import DamagedDatasets
+from service.store.dataset_files import DatasetFiles
+from service.store.dataset_queue import DatasetQueue
 from service.store.datasets import DatasetStore
+from service.store.evaluation_tasks import EvaluationTasks
 from service.store.event_log import EventLog
 from service.store.files.local import LocalArtifacts
 from service.store.instance import instance_of
 from service.store.job_counts import count_jobs
 from service.store.jobs import JobStore
-from service.store.queue import Queue
+from service.store.kept_evaluations import KeptEvaluations
 from service.store.sessions import SessionSeal
 from service.store.sql.database import Database
-from service.store.sql.sqlite import sqlite_url
+from service.store.temperatures import Temperatures
 from service.store.training_activity import TrainingActivity
-from service.work.dispatcher import Dispatcher
-from service.work.launchers.local import LocalLauncher
-from service.work.launchers.lock_watchdog import SqliteLockWatchdog
+from service.store.uploads import Uploads
+from service.work.verification import Verification
 
 ROUTERS = (
     health,
@@ -96,10 +109,17 @@ ROUTERS = (
     weights,
     predict,
     snapshots,
+    class_epochs,
+    comparison,
     evaluation,
-    mistakes,
+    evaluation_tasks,
+    misread,
     film,
     datasets,
+    dataset_events,
+    dataset_samples,
+    dataset_uploads,
+    dataset_downloads,
     page,
     docs,
 )
@@ -124,27 +144,51 @@ class Components:
         self.jobs = JobStore(self.database)
         self.keys = KeyRing(ApiKeyStore(self.database))
         self.sessions = Sessions(self.keys, SessionSeal(settings.data_dir))
-        self.dispatcher = _dispatcher(settings, self.database, artifacts)
+        damaged = DamagedDatasets(self.database)
+        files = DatasetFiles(datasets_dir, damaged.confirm)
+        uploads = Uploads(settings.data_dir.absolute() / "uploads")
+        results = LocalArtifacts(settings.data_dir.absolute() / "evaluations")
+        self.dispatchers = Dispatchers(settings, self.database, artifacts, results, files, uploads)
+        self.dispatcher = self.dispatchers.jobs
         self.event_feed = EventFeed(self.jobs)
         self.admission = Admission(settings.max_predictions)
-        datasets = DatasetStore(datasets_dir)
+        quota = dataset_quota(settings)
+        datasets = DatasetStore(self.database, files, quota, render=kept_answer)
         checks = self._checks(settings)
         count = partial(count_jobs, self.database)
         event_log = EventLog(self.database)
         self.event_tail = EventTail(event_log, count, checks)
         activity = TrainingActivity(self.database)
-        self.metrics = Metrics(self.admission, ServiceMetrics(self.jobs, activity, checks))
+        self.verification = Verification(files, damaged)
+        self.metrics = Metrics(
+            self.admission,
+            ServiceMetrics(self.jobs, DatasetQueue(self.database), damaged, activity, checks),
+        )
         self.web = WebFiles if settings.page_reload else partial(_same, WebFiles())
         self.services = Services(
             jobs=self.jobs,
-            models=ModelCache(self.jobs, CheckpointStore(artifacts), datasets),
+            models=ModelCache(self.jobs, CheckpointStore(artifacts)),
             datasets=datasets,
             evaluations=Evaluations(),
+            kept_evaluations=KeptEvaluations(self.database),
+            temperatures=Temperatures(self.database),
+            evaluation_tasks=EvaluationTasks(
+                self.database, results, self.dispatchers.evaluations.wake
+            ),
+            intake=Intake(
+                datasets,
+                uploads,
+                UploadSlots(),
+                settings.max_dataset_bytes,
+                self.dispatchers.checks.wake,
+            ),
+            samples=CollectedSamples(self.database, uploads, datasets.quota),
             limits=_limits(settings),
             event_feed=self.event_feed,
             event_tail=self.event_tail,
             event_log=event_log,
             wake=self.dispatcher.wake,
+            is_stopping=lambda: self.dispatcher.is_stopping,
             checks=checks,
             metrics=self.metrics.page,
             counts=count,
@@ -158,8 +202,25 @@ class Components:
         return {
             "database": partial(_succeeds, partial(self.jobs.page, 1)),
             "data_dir": partial(_succeeds, partial(check_writable, settings.data_dir)),
-            "dispatcher": self.dispatcher.is_alive,
+            "dispatcher": self.dispatchers.are_alive,
         }
+
+    def start(self, on_death: Callable[[], None]) -> None:
+        """Start the dispatchers, and the verification of data sets."""
+        self.dispatchers.start(on_death)
+        self.verification.start()
+
+    def begin_to_stop(self) -> None:
+        """Ask all workers to save and exit, and end the streams of events."""
+        self.dispatchers.stop()
+        self.verification.stop()
+        self.event_feed.close()
+        self.event_tail.close()
+
+    def join(self) -> None:
+        """Wait until all workers have ended, after `begin_to_stop`."""
+        self.dispatchers.join()
+        self.verification.join()
 
     def _layers(self, settings: Settings, log: LogOutput | None) -> list[stack.Layer]:
         return stack.layers(
@@ -176,28 +237,6 @@ class Components:
         )
 
 
-def _dispatcher(settings: Settings, database: Database, artifacts: Artifacts) -> Dispatcher:
-    artifacts_dir = settings.data_dir.absolute() / "jobs"
-    file = database.file
-    worker_environment = {
-        "MLP_DATABASE_URL": sqlite_url(file.absolute()) if file else database.url,
-        "MLP_ARTIFACTS_DIR": str(artifacts_dir),
-        "MLP_DATASETS_DIR": str(settings.resolved_datasets_dir().absolute()),
-        "MLP_SNAPSHOTS": str(settings.snapshots),
-        "MLP_SNAPSHOT_BYTES": str(settings.snapshot_bytes),
-    }
-    launcher = LocalLauncher(artifacts_dir, worker_environment, settings.concurrent_jobs)
-    dispatcher = Dispatcher(
-        Queue(database),
-        launcher,
-        artifacts,
-        keep_jobs=settings.keep_jobs,
-        lock_watchdog=SqliteLockWatchdog(file),
-    )
-    launcher.on_end = dispatcher.wake
-    return dispatcher
-
-
 def _limits(settings: Settings) -> Limits:
     return Limits(
         layers=settings.max_layers,
@@ -207,6 +246,7 @@ def _limits(settings: Settings) -> Limits:
         batch_size=settings.max_batch_size,
         job_bytes=settings.max_job_bytes,
         job_flops=settings.max_job_flops,
+        evaluation_flops=settings.max_evaluation_flops,
     )
 
 
@@ -237,12 +277,10 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        components.dispatcher.start(on_death)
+        components.start(on_death)
         yield
-        components.event_feed.close()
-        components.event_tail.close()
-        components.dispatcher.stop()
-        await asyncio.to_thread(components.dispatcher.join)
+        components.begin_to_stop()
+        await asyncio.to_thread(components.join)
         await components.keys.uses.close()
         components.database.close()
 

@@ -16,7 +16,14 @@ ENCODING = "utf-8-sig"
 """UTF-8, with or without the mark that Windows editors put in front."""
 MAX_BYTES = 1_000_000
 PREFIX = "MLP_"
-NO_SETTINGS = ("MLP_API_KEY", "MLP_SERVICE_URL", "MLP_ARTIFACTS_DIR")
+NO_SETTINGS = (
+    "MLP_API_KEY",
+    "MLP_SERVICE_URL",
+    "MLP_ARTIFACTS_DIR",
+    "MLP_UPLOADS_DIR",
+    "MLP_EVALUATIONS_DIR",
+    "MLP_DATASET_QUOTA",
+)
 """Variables that the clients and the workers read."""
 REPLACED = ("FORWARDED_ALLOW_IPS", "MLP_TRUSTED_PROXIES")
 """uvicorn's own variable, and the setting that takes its place."""

@@ -5,6 +5,7 @@ import ctypes
 import fcntl
 import gc
 import resource
+import shutil
 import signal
 import socket
 import sys
@@ -26,8 +27,11 @@ from service.domain.request_facts import current_id
 from service.server.listen_socket import listening_sockets, unix_socket
 from service.server.stack import connection_protocol
 from service.settings import Settings
+from service.store import shipped_mnist
 from service.store.api_keys import ApiKeyStore
-from service.store.datasets import MNIST, DatasetStore
+from service.store.dataset_files import DatasetFiles
+from service.store.dataset_queue import DatasetQueue
+from service.store.datasets import DatasetStore
 from service.store.durable_files import make_directory
 from service.store.instance import instance_of
 from service.store.queue import Queue
@@ -67,9 +71,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._components:
-            self._components.dispatcher.stop()
-            self._components.event_feed.close()
-            self._components.event_tail.close()
+            self._components.begin_to_stop()
         await super().shutdown(sockets)
 
 
@@ -121,7 +123,8 @@ def prepare(settings: Settings) -> None:
     make_directory(settings.data_dir.absolute())
     check_writable(settings.data_dir)
     instance_of(settings.data_dir)
-    DatasetStore(settings.resolved_datasets_dir()).data_layout(MNIST.name)
+    datasets = DatasetFiles(settings.resolved_datasets_dir())
+    datasets.data_layout(shipped_mnist.MANIFEST.sha256)
     url = settings.resolved_database_url()
     database = Database(url)
     kill_frozen_lock_holders(database.file)
@@ -129,6 +132,28 @@ def prepare(settings: Settings) -> None:
         drain_workers(Queue(database))
     database.close()
     migrate(url)
+    datasets.delete_older()
+    _clear_uploads(settings, url)
+
+
+def _clear_uploads(settings: Settings, url: str) -> None:
+    """Fail the uploads that the last server was receiving when it ended, and end its dry runs.
+
+    Logs of checks are kept for as long as their data sets.
+    """
+    database = Database(url)
+    try:
+        queue = DatasetQueue(database)
+        for dataset in queue.interrupt():
+            logger.warning("upload_interrupted", dataset=dataset)
+        queue.delete_dry_runs()
+        datasets = DatasetStore(database, DatasetFiles(settings.resolved_datasets_dir()))
+        known = {found.id for found in datasets.sets()}
+        for folder in (settings.data_dir / "checks").glob("ds_*"):
+            if folder.name not in known:
+                shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        database.close()
 
 
 def _lock(directory: Path) -> IO[str]:

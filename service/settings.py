@@ -94,6 +94,19 @@ class Settings(BaseSettings):
         description="Maximum bytes of the networks that a job keeps; a large network keeps fewer.",
     )
 
+    max_dataset_bytes: int = Field(
+        256 * 1024**2, ge=1, description="Maximum bytes of the files that a data set is sent as."
+    )
+    max_datasets_bytes: int = Field(
+        20 * 1024**3, ge=1, description="Maximum bytes of all uploaded data sets on disk."
+    )
+    max_owner_datasets: int = Field(
+        20, ge=0, description="Maximum number of data sets of one owner; 0 allows no uploads."
+    )
+    max_owner_dataset_bytes: int = Field(
+        4 * 1024**3, ge=1, description="Maximum bytes of one owner's data sets on disk."
+    )
+
     max_layers: int = Field(16, ge=1, description="Maximum number of hidden layers of a network.")
     max_width: int = Field(8192, ge=1, description="Maximum number of units in a hidden layer.")
     max_parameters: int = Field(
@@ -104,6 +117,12 @@ class Settings(BaseSettings):
     max_job_bytes: int = Field(2 * 1024**3, ge=1, description="Maximum bytes of one job's arrays.")
     max_job_flops: float = Field(
         1e16, gt=0, description="Maximum number of floating-point operations of one job."
+    )
+    max_evaluation_flops: float = Field(
+        2e12,
+        gt=0,
+        description="Maximum number of floating-point operations of an evaluation that is answered "
+        "at once; larger ones are queued.",
     )
 
     max_body_bytes: int = Field(

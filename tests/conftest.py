@@ -15,12 +15,14 @@ from service.domain.dataset_shape import architecture
 from service.domain.job_recipe import recipe_of
 from service.store.artifacts import Artifacts
 from service.store.checkpoints import CheckpointStore
-from service.store.datasets import MNIST, DatasetStore
+from service.store.dataset_files import DatasetFiles
+from service.store.datasets import DatasetStore
 from service.store.files.local import LocalArtifacts
 from service.store.jobs import JobStore, Submission
 from service.store.queue import Queue
 from service.store.sql.database import Database
 from service.store.sql.migrate import migrate
+from service.store.stored_dataset import MNIST
 from tests.support.campaign import SUITES, Campaign
 from tests.support.server_process import Server
 
@@ -37,15 +39,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name tests of bytes by their argument.
+
+    Packed bytes hold the time, and all processes that share the tests must have the same names.
+    """
+    return argname if isinstance(val, bytes) else None
+
+
 COVERAGE = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
+
+
+UNMEASURED = (*SUITES, "browser", "journeys")
+"""Folders of tests whose processes do not measure coverage: tests of the parts measure what runs
+there, and each process would take half a second longer to start."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Let servers and workers of campaigns run at full speed, without measuring coverage."""
+    """Let servers and workers of whole journeys run at full speed, without measuring coverage."""
     for name, value in COVERAGE.items():
         os.environ[name] = value
-        if item.path.parent.name in SUITES:
+        if item.path.parent.name in UNMEASURED:
             del os.environ[name]
 
 
@@ -98,7 +113,7 @@ def _usual_umask() -> Iterator[None]:
 def datasets_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with MNIST unpacked; no test writes there."""
     directory = tmp_path_factory.mktemp("datasets")
-    DatasetStore(directory).open("mnist")
+    DatasetFiles(directory).open(MNIST.sha256)
     return directory
 
 
@@ -144,8 +159,14 @@ def checkpoints(artifacts: Artifacts) -> CheckpointStore:
 
 
 @pytest.fixture
-def dataset_store(datasets_dir: Path) -> DatasetStore:
-    return DatasetStore(datasets_dir)
+def dataset_files(datasets_dir: Path) -> DatasetFiles:
+    """The files of MNIST; no test writes there."""
+    return DatasetFiles(datasets_dir)
+
+
+@pytest.fixture
+def dataset_store(database: Database, dataset_files: DatasetFiles) -> DatasetStore:
+    return DatasetStore(database, dataset_files)
 
 
 @pytest.fixture
@@ -190,5 +211,6 @@ def submission(
     spec = Spec.model_validate(fields)
     batches = -(-MNIST.train_rows // spec.batch_size)
     priced = cost.cost_of(recipe_of(spec.model_dump()), MNIST.shape)
-    new = new_job(spec, priced, batches, architecture(MNIST.shape, spec.hidden))
+    network = architecture(MNIST.shape, spec.hidden)
+    new = new_job(spec, priced, batches, network, MNIST.manifest)
     return jobs.submit(new, lambda job: job_record(job).model_dump_json(), key, body)

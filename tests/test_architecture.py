@@ -93,6 +93,16 @@ VIOLATIONS = {
         "import sqlalchemy",
         "A worker imports neither SQLAlchemy nor pydantic",
     ),
+    "a checker imports what validates requests": (
+        "service/store/check_attempts.py",
+        "import pydantic",
+        "A checker imports neither SQLAlchemy nor pydantic",
+    ),
+    "an evaluator imports what validates requests": (
+        "service/store/evaluation_attempts.py",
+        "import pydantic",
+        "An evaluator imports neither SQLAlchemy nor pydantic",
+    ),
     "a cost is a record of the wire": (
         "service/domain/cost.py",
         "import mlp_client.records",

@@ -171,8 +171,12 @@ def test_every_scope_is_described() -> None:
     assert tuple(first_cells("docs/keys.md", "Scopes")) == SCOPES
 
 
-ASKED_FOR = {"probabilities", "rival", "activations", "votes", "contributions"}
-"""The fields of a prediction that are absent unless `return` names them."""
+ASKED_FOR = {"abstained", "probabilities", "rival", "activations", "votes", "contributions"}
+"""The fields of a prediction that are absent unless an option asks for them."""
+
+
+OF_TABLES = {"clipped"}
+"""The fields of a prediction for a row of a table only."""
 
 
 def test_every_value_of_return_is_described() -> None:
@@ -188,8 +192,8 @@ def test_the_answer_to_a_prediction_is_described() -> None:
 def test_a_prediction_that_is_shown_has_the_form_of_an_answer(document: str) -> None:
     [shown] = [block for block in blocks(document, "json") if '"predictions"' in block]
     answer = json.loads(shown)
-    assert set(answer) == set(Predictions.model_fields)
-    fields = set(Prediction.model_fields) - {"problem", *ASKED_FOR}
+    assert set(answer) == set(Predictions.model_fields) - {"tempered"}
+    fields = set(Prediction.model_fields) - {"problem", *ASKED_FOR, *OF_TABLES}
     assert set(answer["predictions"][0]) == fields
 
 

@@ -1,17 +1,17 @@
 """Evaluation of a network on both splits of a data layout, block by block."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlp_core.arrays import Matrix, aligned_empty
+from mlp_core.arrays import Indices, Matrix, aligned_empty
 from mlp_core.fast.buffers import Workspace
-from mlp_core.fast.data_layout import BLOCK_ROWS, Block, DataLayout
+from mlp_core.fast.data_layout import BLOCK_ROWS, Block, Blocks, DataLayout
 from mlp_core.loss import cross_entropy
-from mlp_core.metrics import Scores, Totals, score, totals
+from mlp_core.metrics import Score, Scores, Totals, score, totals
 from mlp_core.network import Network, forward
 
 BlockTotals: TypeAlias = NDArray[np.float64]
@@ -36,15 +36,16 @@ class Evaluator:
     ) -> Iterator[None]:
         """Fill a row of `block_totals` for each of the blocks; yield after each."""
         for row, block in zip(block_totals, blocks, strict=True):
-            row[:] = self._totals(network, block)
+            row[:] = self.evaluate(network, block)[1]
             yield
 
-    def _totals(self, network: Network, block: Block) -> Totals:
+    def evaluate(self, network: Network, block: Block) -> tuple[Matrix, Totals]:
+        """Return the logits (rows, classes) of a block, until the next one comes, and totals."""
         work = self._work.head(len(block.labels))
         logits = work.outputs[-1]
         forward(self._gather_network(network, block), self._convert(block), work.outputs)
         cross_entropy(logits, block.labels, work.losses, work.d_outputs[-1])
-        return totals(logits, block.labels, work.losses)
+        return logits, totals(logits, block.labels, work.losses)
 
     def _convert(self, block: Block) -> Matrix:
         X = self._X[: block.pixels.size].reshape(block.pixels.shape)
@@ -61,6 +62,38 @@ class Evaluator:
         np.take(W, block.columns, axis=0, out=narrow_W, mode="clip")
         narrow_W *= 1 / 255
         return Network((narrow_W, *others), network.biases, network.activation)
+
+
+def evaluate_rows(
+    network: Network,
+    blocks: Blocks,
+    order: Indices | None = None,
+    note: Callable[[int], object] = lambda _: None,
+) -> tuple[Matrix, Score]:
+    """Return the logits (rows, classes) in the order of the blocks, and the score of the split.
+
+    With the blocks of a layout, both have the same bits as in an evaluation during training.
+
+    Args:
+        network: not changed; its inputs are in the order of the data set's columns.
+        blocks: a split.
+        order: which column is at each place of the layout; by default they are in their order.
+        note: called with the number of rows that are done, after each block.
+
+    """
+    if order is not None:
+        W, *others = network.weights
+        network = Network((W[order], *others), network.biases, network.activation)
+    evaluator, at = Evaluator(network.sizes), 0
+    logits = aligned_empty(network.sizes[-1], len(blocks)).T  # as in `empty_outputs`
+    parts = []
+    for block in blocks:
+        own, part = evaluator.evaluate(network, block)
+        logits[at : at + len(own)] = own
+        at += len(own)
+        parts.append(part)
+        note(at)
+    return logits, score(parts, len(blocks))
 
 
 class BlockEvaluation:

@@ -114,6 +114,10 @@ class DataLayout:
             for name in BLOCK_ARRAYS
         }
 
+    def row_order(self, split: Split) -> Indices:
+        """Return which row of a split, whose blocks are `train` or `test`, is at each place."""
+        return similar_rows(Split(_reordered(split.images, self.order), split.labels))
+
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
         """Return the layout that these arrays, named as in ARRAY_NAMES, hold; not copied.

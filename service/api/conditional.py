@@ -53,6 +53,30 @@ def conditional(
     return StreamingResponse(_async_pieces(body), headers=headers, media_type=media_type)
 
 
+def streamed(
+    request: Request,
+    suffix: str,
+    source: tuple[object, ...],
+    file_name: str,
+    make: Callable[[], Iterator[bytes]],
+) -> Response:
+    """Answer with a file in pieces that take time to make, or with 304.
+
+    Args:
+        request: its `If-None-Match` header names the ETags that the client has.
+        suffix: decides the media type, and is that of the file's name.
+        source: everything that decides the bytes.
+        file_name: without the suffix.
+        make: yields the body; it is called from threads.
+
+    """
+    headers = _headers(request, suffix, source)
+    if {"*", headers["ETag"]} & _held(request):
+        return _not_modified(headers)
+    headers["Content-Disposition"] = f'attachment; filename="{file_name}.{suffix}"'
+    return StreamingResponse(make(), headers=headers, media_type=_media_type(request, suffix))
+
+
 def _headers(request: Request, suffix: str, source: tuple[object, ...]) -> dict[str, str]:
     decides = service.__version__, suffix, _media_type(request, suffix), *source
     tag = hashlib.sha256(repr(decides).encode()).hexdigest()[:32]

@@ -111,7 +111,8 @@ async def _draw(
     format: Literal["png", "svg"],
     query: CurvesQuery,
 ) -> Response:
-    jobs = await run_in_threadpool(lambda: [job_record(services.jobs.get(id_)) for id_ in ids])
+    stored = await run_in_threadpool(lambda: [services.jobs.get(id_) for id_ in ids])
+    jobs = [job_record(job) for job in stored]
     # Finished epochs never change, so the number of the last one identifies them all.
     look = {name: getattr(query, name) for name in CurvesQuery.model_fields}
     shown = tuple((job.id, title(job), _last(job), _failure(job)) for job in jobs)
@@ -120,7 +121,7 @@ async def _draw(
         return answer
 
     def make() -> bytes:
-        shape = services.datasets.describe(jobs[0].spec.dataset).shape
+        shape = stored[0].manifest.sizes
         arrays = services.jobs.epoch_arrays(ids)
         columns = [_columns(arrays.get(job.id), _last(job)) for job in jobs]
         alone = len(jobs) == 1

@@ -7,16 +7,21 @@ from typing import Annotated, Protocol
 from fastapi import Depends, Request
 from starlette.types import Scope
 
+from service.api.intake import Intake
 from service.api.ticks import Listener
 from service.domain.cost import Limits
 from service.domain.principal import Principal
 from service.inference.evaluate import Evaluations
 from service.inference.model_cache import ModelCache
+from service.store.collected_samples import CollectedSamples
 from service.store.datasets import DatasetStore
+from service.store.evaluation_tasks import EvaluationTasks
 from service.store.event_log import EventLog
 from service.store.job_counts import Counts
 from service.store.jobs import JobStore
+from service.store.kept_evaluations import KeptEvaluations
 from service.store.stored_job import StoredEvent, StoredJob
+from service.store.temperatures import Temperatures
 
 News = tuple[StoredJob, list[StoredEvent]]
 """A job, and its new events."""
@@ -53,12 +58,24 @@ class Services:
     datasets: DatasetStore
     evaluations: Evaluations
     """What networks said about whole sets; reached with a network that the client may see."""
+    kept_evaluations: KeptEvaluations
+    """Answers about whole sets; reached in the same way."""
+    temperatures: Temperatures
+    """Temperatures that evaluations have fitted; reached in the same way."""
+    evaluation_tasks: EvaluationTasks
+    """Large evaluations, which wait for a worker."""
+    intake: Intake
+    """Receives the files of data sets."""
+    samples: CollectedSamples
+    """Collects data sets sample by sample."""
     limits: Limits
     event_feed: EventFeed
     event_tail: EventTail
     event_log: EventLog
     wake: Callable[[], None]
     """Wakes the dispatcher after a change of the queue."""
+    is_stopping: Callable[[], bool]
+    """Whether the server is about to stop, so that no request should wait any longer."""
     checks: dict[str, Callable[[], bool]]
     """The conditions for the service to be ready, by name."""
     metrics: Callable[[bool], tuple[bytes, str]]
@@ -73,14 +90,23 @@ class Services:
     """Returns the digest of the page's files."""
 
     def seen_by(self, principal: Principal) -> "Services":
-        """Return the services restricted to the jobs and models that `principal` may see."""
+        """Return the services restricted to what `principal` may see: jobs, models, data sets."""
         everything = principal.sees_everything
         own = self.seen_by_owner(principal.owner, everything)
         return replace(own, models=self.seen_by_owner(principal.models_owner, everything).models)
 
     def seen_by_owner(self, owner: str | None, everything: bool) -> "Services":
         jobs = self.jobs.seen_by(owner, everything=everything)
-        return replace(self, jobs=jobs, models=self.models.seen_by(jobs))
+        datasets = self.datasets.seen_by(owner, everything=everything)
+        return replace(
+            self,
+            jobs=jobs,
+            models=self.models.seen_by(jobs),
+            datasets=datasets,
+            evaluation_tasks=self.evaluation_tasks.seen_by(owner, everything=everything),
+            intake=self.intake.seen_by(datasets),
+            samples=self.samples.seen_by(owner),
+        )
 
 
 async def _principal(request: Request) -> Principal:

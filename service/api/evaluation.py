@@ -1,208 +1,214 @@
-"""Evaluations of a network on a whole set: its figures and its confusion matrix."""
+"""Serves evaluations of a network on a whole set: figures, pictures and predictions."""
 
-import json
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
-from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
+from fastapi import APIRouter, HTTPException, Path, Query, Response
 from pydantic import Field
 
-from mlp_client.evaluations import Evaluation as EvaluationRecord
-from service.api.conditional import conditional, unchanged
+from mlp_client.evaluations import Evaluation
+from service.api.csv_lines import csv_lines
 from service.api.curves import Theme
-from service.api.dependencies import Services, ServicesDep
-from service.api.heavy_answers import HEAVY_POOL
-from service.api.network_headers import name_network
-from service.api.openapi import binary
-from service.api.sample_choice import SplitName
-from service.api.validation import QueryParameters
-from service.api.weights import Ref, newest
-from service.inference.evaluate import Evaluation
-from service.inference.loaded_model import LoadedModel
-from service.pictures import confusion
+from service.api.dependencies import Services
+from service.api.evaluated import Evaluated, EvaluationQuery, SplitQuery, evaluated
+from service.api.evaluation_answers import AskingDep, Question, answer
+from service.api.evaluation_figures import figures
+from service.api.npy_file import npy_file
+from service.api.openapi import NOT_MODIFIED, binary
+from service.inference.tempering import VALIDATION, Tempered, tempered
+from service.pictures import confusion, reliability
+from service.pictures.confusion import Share
+from service.pictures.drawing import Format
+from service.store.temperatures import Temperature
 
-router = APIRouter(prefix="/v1/models", tags=["models"])
+router = APIRouter(prefix="/v1/models/{ref}/evaluation", tags=["models"])
 
-MAX_PRODUCTS = 2e12
-"""Most multiplications and additions of an evaluation; they take some 20 seconds."""
-
-BIN_FIELDS = ("from", "to", "rows", "confidence", "accuracy")
-"""Those of `inference.evaluate.Bin`, as clients read them."""
-
-FileFormat = Literal["json", "csv", "png", "svg"]
+MAX_CSV_NUMBERS = 4_000_000
+"""Most probabilities in a table; writing them as text takes some seconds."""
 
 
-class SplitQuery(QueryParameters):
-    dataset: str | None = Field(
-        None,
-        max_length=64,
-        description="The data set; by default the one on which the network was trained.",
-    )
-    split: SplitName = Field("test", description="The training or the test set.")
-
-
-class EvaluationQuery(SplitQuery):
-    bins: int = Field(
-        10, ge=2, le=100, description="Number of intervals of probability in the calibration."
+class ConfusionQuery(SplitQuery):
+    share: Share = Field(
+        "none",
+        description="What the numbers are: `none` counts images, `actual` gives shares of the "
+        "images of each class, and `predicted` shares of those that are read as it.",
     )
     theme: Theme = Field("light", description="Colours for a light or a dark page.")
 
 
-@dataclass(frozen=True)
-class Evaluated:
-    """A network, what it was asked about, and what it said."""
-
-    model: LoadedModel
-    dataset: str
-    split: SplitName
-    classes: list[str]
-    found: Evaluation
-
-    def named(self) -> dict[str, Any]:
-        """Return the fields that name the network and the images."""
-        checkpoint = self.model.checkpoint
-        return {
-            "model": self.model.job,
-            "epochs_done": checkpoint.epochs_done,
-            "checkpoint_sha256": checkpoint.sha256,
-            "dataset": self.dataset,
-            "split": self.split,
-        }
+class ReliabilityQuery(SplitQuery):
+    bins: int = Field(15, ge=2, le=100, description="Number of intervals of probability.")
+    theme: Theme = Field("light", description="Colours for a light or a dark page.")
 
 
 @router.get(
-    "/{ref}/evaluation.{format}",
-    response_model=EvaluationRecord,
-    responses=binary("csv", "png", "svg"),
+    "",
+    response_model=Evaluation,
+    responses=NOT_MODIFIED,
     name="get_evaluation",
     summary="Evaluate a network on a whole set",
 )
-async def get_evaluation(
-    services: ServicesDep,
-    request: Request,
-    ref: Ref,
-    format: Annotated[FileFormat, Path(description="The file's format.")],
-    query: Annotated[EvaluationQuery, Query()],
-) -> Response:
+async def get_evaluation(asking: AskingDep, query: Annotated[EvaluationQuery, Query()]) -> Response:
     """Count what the network says about each image of a set.
 
-    JSON has loss and accuracy, the confusion matrix (rows are the true digits), precision, recall
-    and F1 of each class, and how far probabilities can be trusted. CSV, PNG and SVG are the
-    confusion matrix.
+    Loss and accuracy have the bits that the job records for its epochs. The other figures are those
+    of scikit-learn, with null where there is nothing to divide by.
     """
-    source = ("evaluation", *query.model_dump().values())
-    checkpoint, cached = await newest(services, ref)
-    if answer := unchanged(request, format, (checkpoint, *source)):
-        return answer
 
-    def write() -> Response:
-        model = cached or services.models.get(ref)
-        asked = evaluated(services, model, query.dataset or model.dataset, query.split)
-        made = conditional(
-            request,
-            format,
-            (asked.model.checkpoint, *source),
-            lambda: WRITERS[format](asked, query),
-        )
-        name_network(made, asked.model.checkpoint)
-        return made
+    def write(question: Question[EvaluationQuery]) -> bytes:
+        return figures(question, _tempered(asking.services, question))
 
-    return await HEAVY_POOL.run(request, write)
+    return await answer(asking, query, "json", write, keep=True)
 
 
-def evaluated(services: Services, model: LoadedModel, name: str, split: SplitName) -> Evaluated:
-    """Return what a network says about all images of a split of the data set `name`.
+@router.get(
+    "/confusion.{format}",
+    response_class=Response,
+    responses=binary("png", "svg", "csv"),
+    name="get_confusion",
+    summary="Draw the confusion matrix",
+)
+async def get_confusion(
+    asking: AskingDep,
+    format: Annotated[Literal["png", "svg", "csv"], Path(description="The file's format.")],
+    query: Annotated[ConfusionQuery, Query()],
+) -> Response:
+    """Return how often each class is read as each other one, as a picture or a table.
 
-    Raises:
-        DatasetNotFound: there is no such data set.
-        HTTPException: it has other images or classes than the network expects, or too many.
-        NetworkDiverged: the network's outputs are not finite.
-
+    Rows are what the images show, columns what the network says. Mistakes have a colour scale of
+    their own, in which the diagonal has no part.
     """
-    info = services.datasets.describe(name)
-    sizes, shape = model.network.sizes, info.shape
-    if (sizes[0], sizes[-1]) != (shape.inputs, shape.classes):
-        raise HTTPException(
-            422,
-            f"The data set {name!r} has {shape.inputs} pixels and {shape.classes} classes, and "
-            f"this network {sizes[0]} and {sizes[-1]}: choose another one with ?dataset.",
-        )
-    rows = shape.train_rows if split == "train" else shape.test_rows
-    if 2 * rows * sum(W.size for W in model.network.weights) > MAX_PRODUCTS:
-        raise HTTPException(
-            422, f"The network is too large to read {rows:,} images at once: ask for ?split=test."
-        )
-    images = getattr(services.datasets.open(name), split)
-    found = services.evaluations.of(model, name, split, images)
-    return Evaluated(model, name, split, info.classes, found)
+    return await answer(asking, query, format, CONFUSION[format])
 
 
-def _json(asked: Evaluated, query: EvaluationQuery) -> bytes:
-    found = asked.found
-    error, bins = found.calibration(query.bins)
-    answer = {
-        "object": "evaluation",
-        **asked.named(),
-        "rows": len(found.labels),
-        "loss": found.loss,
-        "accuracy": found.accuracy,
-        "majority_accuracy": int(found.confusion.sum(axis=1).max()) / len(found.labels),
-        "mistakes": int((~found.is_right).sum()),
-        "confusion": found.confusion.tolist(),
-        "classes": _classes(asked),
-        "calibration": {
-            "ece": error,
-            "bins": [dict(zip(BIN_FIELDS, it, strict=True)) for it in bins],
-        },
-    }
-    return json.dumps(answer, separators=(",", ":")).encode()
+@router.get(
+    "/reliability.{format}",
+    response_class=Response,
+    responses=binary("png", "svg"),
+    name="get_reliability",
+    summary="Draw the reliability diagram",
+)
+async def get_reliability(
+    asking: AskingDep,
+    format: Annotated[Literal["png", "svg"], Path(description="The file's format.")],
+    query: Annotated[ReliabilityQuery, Query()],
+) -> Response:
+    """Draw how often the network is right, by the probability that it gives.
+
+    Probabilities that can be trusted give bars that end at the diagonal. Below stands the number of
+    images in each interval.
+    """
+
+    def write(question: Question[ReliabilityQuery]) -> bytes:
+        found = question.asked.found.calibration(query.bins)
+        return reliability.draw(found.bins, found.ece, format=format, theme=query.theme)
+
+    return await answer(asking, query, format, write)
 
 
-def _classes(asked: Evaluated) -> list[dict[str, Any]]:
-    """Return the figures of each class; null where nothing can be divided by."""
-    confusion = asked.found.confusion
-    right = np.diag(confusion).tolist()
-    rows, said = confusion.sum(axis=1).tolist(), confusion.sum(axis=0).tolist()
-    return [
-        {
-            "label": label,
-            "name": name,
-            "rows": rows[label],
-            "predicted": said[label],
-            "precision": _share(right[label], said[label]),
-            "recall": _share(right[label], rows[label]),
-            "f1": _share(2 * right[label], rows[label] + said[label]),
-        }
-        for label, name in enumerate(asked.classes)
-    ]
+@router.get(
+    "/predictions.{format}",
+    response_class=Response,
+    responses=binary("csv", "npy"),
+    name="get_predictions",
+    summary="Download the predictions for a whole set",
+)
+async def get_predictions(
+    asking: AskingDep,
+    format: Annotated[Literal["csv", "npy"], Path(description="The file's format.")],
+    query: Annotated[SplitQuery, Query()],
+) -> Response:
+    """Return what the network says about each image, in the order of the rows.
+
+    CSV has a line for each image: its row, what it shows, what the network says, and the
+    probability of each class. An `.npy` file has the probabilities: float32 (rows, classes), in the
+    order of the network's classes.
+    """
+    return await answer(asking, query, format, PREDICTIONS[format])
 
 
-def _share(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
+# --- Writing --------------------------------------------------------------------------------------
 
 
-def _csv(asked: Evaluated, _: EvaluationQuery) -> bytes:
-    rows = [["actual", *asked.classes]]
-    for name, counts in zip(asked.classes, asked.found.confusion.tolist(), strict=True):
-        rows.append([name, *map(str, counts)])
-    return "".join(",".join(row) + "\r\n" for row in rows).encode()
+def _tempered(services: Services, question: Question[EvaluationQuery]) -> Tempered | None:
+    """Return what a temperature changes, if the client asks for it."""
+    asked, query = question.asked, question.query
+    if query.calibrate == "none":
+        return None
+    validation = None
+    if asked.dataset.manifest.rows.get("validation") and asked.split != "validation":
+        own = evaluated(services, asked.model, asked.dataset, "validation", asked.normalize)
+        validation = own.found
+    found = tempered(asked.found, query.bins, validation)
+    _keep_temperature(services, asked, found)
+    return found
 
 
-def _drawn(format: confusion.Format) -> Callable[[Evaluated, EvaluationQuery], bytes]:
-    def draw(asked: Evaluated, query: EvaluationQuery) -> bytes:
+def _keep_temperature(services: Services, asked: Evaluated, found: Tempered) -> None:
+    """Keep a temperature for predictions, if it was fitted well on the network's own data set."""
+    model = asked.model
+    if found.doubt is not None:
+        return
+    if asked.dataset.sha256 != model.manifest.sha256 or asked.normalize != "never":
+        return
+    split = VALIDATION if found.fitted_on == VALIDATION else asked.split
+    fitted = Temperature(found.temperature, split, found.fitted_on, found.fitted_rows)
+    services.temperatures.keep(model.job, model.checkpoint.sha256, fitted)
+
+
+def _confusion_csv(question: Question[ConfusionQuery]) -> bytes:
+    shown = confusion.shares(question.asked.found.confusion, question.query.share)
+    names = question.asked.classes
+    rows = ([name, *row] for name, row in zip(names, shown.tolist(), strict=True))
+    return csv_lines([["actual", *names]], rows)
+
+
+def _drawn(format: Format) -> Callable[[Question[ConfusionQuery]], bytes]:
+    def draw(question: Question[ConfusionQuery]) -> bytes:
+        asked, query = question.asked, question.query
         wrong, rows = int((~asked.found.is_right).sum()), len(asked.found.labels)
         title = f"{wrong:,} of {rows:,} {asked.split} images are misread"
         counts = asked.found.confusion
-        return confusion.draw(counts, asked.classes, title, format=format, theme=query.theme)
+        return confusion.draw(
+            counts, asked.classes, title, format=format, theme=query.theme, share=query.share
+        )
 
     return draw
 
 
-WRITERS: dict[FileFormat, Callable[[Evaluated, EvaluationQuery], bytes]] = {
-    "json": _json,
-    "csv": _csv,
+def _predictions_csv(question: Question[SplitQuery]) -> bytes:
+    found, names = question.asked.found, question.asked.classes
+    if found.logits.size > MAX_CSV_NUMBERS:
+        raise HTTPException(
+            422,
+            f"{found.logits.size:,} probabilities are too many for a table, which may have "
+            f"{MAX_CSV_NUMBERS:,}: ask for predictions.npy.",
+        )
+    said = zip(found.labels.tolist(), found.predicted.tolist(), strict=True)
+    lines = (
+        [index, names[actual], names[predicted], *(f"{p:.7g}" for p in row)]
+        for index, ((actual, predicted), row) in enumerate(
+            zip(said, _probabilities(question).tolist(), strict=True)
+        )
+    )
+    return csv_lines([["index", "actual", "predicted", *(f"p({name})" for name in names)]], lines)
+
+
+def _probabilities(question: Question[SplitQuery]) -> np.ndarray:
+    found = question.asked.found
+    table = np.empty((len(found.labels), found.classes), np.float32)
+    for label in range(found.classes):
+        table[:, label] = found.probabilities(label)
+    return table
+
+
+CONFUSION: dict[str, Callable[[Question[ConfusionQuery]], bytes]] = {
+    "csv": _confusion_csv,
     "png": _drawn("png"),
     "svg": _drawn("svg"),
+}
+PREDICTIONS: dict[str, Callable[[Question[SplitQuery]], bytes]] = {
+    "csv": _predictions_csv,
+    "npy": lambda question: npy_file(_probabilities(question)),
 }

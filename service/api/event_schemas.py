@@ -46,7 +46,7 @@ class WarningEventData(Record):
 
     code: str = Field(
         description="Machine-readable kind of the warning: `checkpoint_unreadable`, "
-        "`begun_again`, `not_bit_exact` or `learned_nothing`."
+        "`begun_again`, `not_bit_exact`, `learned_nothing` or `learned_little`."
     )
     message: str = Field(description="The warning as sentences for people.")
     at: Time

@@ -1,5 +1,6 @@
 """Serves the film of a layer's weights through the epochs that a job keeps."""
 
+import math
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Annotated
@@ -12,9 +13,10 @@ from pydantic import Field
 from service.api.conditional import conditional, unchanged
 from service.api.curves import Theme
 from service.api.dependencies import Services, ServicesDep
-from service.api.heavy_answers import HEAVY_POOL, check_size
+from service.api.heavy_answers import HEAVY_POOL, MAX_PIXELS, check_size
 from service.api.learned_units import Minus, chosen_units
 from service.api.openapi import binary
+from service.api.template_shapes import has_templates, templates_of
 from service.api.validation import QueryParameters
 from service.api.weight_pictures import Scale
 from service.api.weights import Ref
@@ -34,7 +36,7 @@ MAX_WEIGHTS = 16_000_000
 """Most weights in all frames together."""
 
 MATRIX_PIXELS = 896
-"""Width of the picture of a deeper layer's matrix, if its weights have room in it."""
+"""Longer side of the picture of a matrix, if its weights and all frames have room in it."""
 
 Kept = Mapping[int, Snapshot]
 
@@ -51,7 +53,7 @@ class FilmQuery(QueryParameters):
     scale: Scale | None = Field(
         None,
         description="One colour scale for all templates (`shared`), or one for each (`each`). By "
-        "default, digits share one, and hidden units have their own.",
+        "default, classes share one, and hidden units have their own.",
     )
     theme: Theme = Field("light", description="Colours for a light or a dark page.")
 
@@ -106,7 +108,9 @@ def _film(services: Services, job: StoredJob, kept: Kept, query: FilmQuery) -> b
         raise JobNotFound(job.id)
     (n, height, width), is_output = frames[0].templates.shape, query.layer > len(job.spec["hidden"])
     longer = max(height, width)
-    side = query.tile if query.layer == 1 else longer * max(1, MATRIX_PIXELS // longer)
+    side = longer * max(1, min(MATRIX_PIXELS, math.isqrt(MAX_PIXELS // len(frames))) // longer)
+    if has_templates(job.manifest, query.layer):
+        side = query.tile * job.manifest.channels
     check_size(n * len(frames), side)
     scale: Scale = query.scale or ("shared" if is_output else "each")
     grid = arranged(frames[0].templates, side)
@@ -124,14 +128,13 @@ def _drawn_weights(
         except FileNotFoundError:
             continue
         drawn = chosen_units(network, query.layer, query.offset, query.units)
-        W = np.ascontiguousarray(network.weights[query.layer - 1][:, drawn].T)
+        W = network.weights[query.layer - 1][:, drawn]
         if (count := W.size * len(kept)) > MAX_WEIGHTS:
             raise HTTPException(422, f"{count:,} weights are too many for a film: lower ?units.")
         if query.minus:
             start = W if start is None else start
             W = W - start
-        if query.layer > 1:
-            yield Frame(f"epoch {epoch}", W[np.newaxis])
+        if has_templates(job.manifest, query.layer):
+            yield Frame(f"epoch {epoch}", templates_of(W, job.manifest))
         else:
-            shape = services.datasets.describe(job.spec["dataset"]).image_shape
-            yield Frame(f"epoch {epoch}", W.reshape(-1, *shape))
+            yield Frame(f"epoch {epoch}", np.ascontiguousarray(W.T)[np.newaxis])

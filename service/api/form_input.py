@@ -9,13 +9,15 @@ from fastapi import HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import UploadFile
 
-from service.api import array_input, base64_input
+from service.api import array_input, base64_input, vector_input
 from service.api.array_input import Pictures
+from service.api.expected_input import MNIST, Expected
 from service.api.json_input import with_options
 from service.api.predict_schema import OPTIONS
 from service.domain.errors import BadImage
 from service.inference import image_decoding, image_formats
-from service.inference.predict import Image, Options
+from service.inference.input_batch import Image
+from service.inference.predict import Options
 
 MAX_FILES = 500
 """Most files in a form. Each becomes a temporary file, and all other requests wait meanwhile."""
@@ -54,7 +56,7 @@ async def parts_of(request: Request) -> list[Part]:
 async def _value(value: UploadFile | str) -> bytes | str:
     if isinstance(value, UploadFile):
         return await value.read()
-    # A file that was sent without a name is read as text: as Latin-1, because it is no UTF-8.
+    # A file that was sent without a name is read as text: as Latin-1, because it is not UTF-8.
     raw = value.encode("latin-1", "replace") if not value[:8].isascii() else b""
     return raw if image_formats.known(raw) else value
 
@@ -76,7 +78,9 @@ def parts_of_urlencoded(body: bytes) -> list[Part]:
     return parts
 
 
-def from_form(parts: Sequence[Part], options: Options) -> tuple[Pictures, Options]:
+def from_form(
+    parts: Sequence[Part], options: Options, expected: Expected = MNIST
+) -> tuple[Pictures, Options]:
     """Return the images in a form's fields, whatever they are called, and the options in others.
 
     Raises:
@@ -97,7 +101,8 @@ def from_form(parts: Sequence[Part], options: Options) -> tuple[Pictures, Option
             f"A form may hold {MAX_ARCHIVES} .npz files; send several requests, or .npy files.",
         )
     places = [_place(part, index, len(files)) for index, part in enumerate(files)]
-    joined = _joined(list(map(_read, contents, places)))
+    pairs = zip(contents, places, strict=True)
+    joined = _joined([_read(content, place, expected) for content, place in pairs])
     array_input.check_count(len(joined.images))
     return joined, options
 
@@ -139,21 +144,26 @@ def _place(part: Part, index: int, count: int) -> str:
     return name if count == 1 else f"{name} (file {index + 1})"
 
 
-def _read(content: bytes | BadImage, place: str) -> Pictures:
+def _read(content: bytes | BadImage, place: str, expected: Expected) -> Pictures:
     """Return the pictures in a file of a form, which may be an array of several."""
     try:
-        found = _pictures(content)
+        found = _pictures(content, expected)
     except BadImage as exc:
         found = Pictures([exc.at(place)])
     return Pictures(found.images, found.ambiguous, [place] * len(found.images))
 
 
-def _pictures(content: bytes | BadImage) -> Pictures:
+def _pictures(content: bytes | BadImage, expected: Expected) -> Pictures:
     if isinstance(content, BadImage):
         raise content
-    if content.startswith(image_formats.NPY_START):
-        return array_input.from_npy(content)
-    return array_input.from_npz(content) if _is_archive(content) else Pictures([content])
+    if not (_is_archive(content) or content.startswith(image_formats.NPY_START)):
+        if expected.columns:
+            return vector_input.from_csv(content, expected.columns)
+        return Pictures([content])
+    npy = array_input.npy_of_npz(content) if _is_archive(content) else content
+    if expected.columns:
+        return vector_input.from_npy(npy, expected.columns)
+    return array_input.from_npy(npy, expected.shape)
 
 
 def _joined(found: Sequence[Pictures]) -> Pictures:

@@ -111,7 +111,7 @@ def list_jobs(services: ServicesDep, query: Annotated[PageQuery, Query()]) -> Re
 
 
 def _whole(page: Page) -> PageOfJobs:
-    return JobList(data=[job_record(job) for job in page.jobs], **_ends(page))
+    return JobList(data=[job_record(job, has_names=False) for job in page.jobs], **_ends(page))
 
 
 def _short(page: Page) -> PageOfJobs:

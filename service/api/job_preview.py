@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, ValidationError
 from mlp_client.job_spec import Spec, StoredSpec
 from mlp_client.records import Cost, JobPreview
 from service.api.dependencies import Services, ServicesDep
-from service.api.jobs import EXAMPLES, json_only, shape_of
+from service.api.jobs import EXAMPLES, data_of, fitted_to, json_only
 from service.api.json_body import JsonRoute
 from service.api.problem_responses import flaw_items
 from service.api.validation import NO_PARAMETERS, problem_items
@@ -53,7 +53,9 @@ def preview_job(
 
 
 def _preview(services: Services, spec: Spec) -> JobPreview:
-    shape, recipe = shape_of(services, spec), recipe_of(spec.model_dump())
+    manifest = data_of(services, spec)
+    spec = fitted_to(spec, manifest)
+    shape, recipe = manifest.sizes, recipe_of(spec.model_dump())
     preview = JobPreview(
         ok=True,
         spec=StoredSpec(**spec.model_dump()),

@@ -4,14 +4,27 @@ import json
 from dataclasses import asdict
 
 from mlp_client.job_spec import SPEC_VERSION, Spec, StoredSpec
-from mlp_client.records import Checkpoint, Cost, Epoch, Job, Links, Metrics, Progress, Reason
+from mlp_client.records import (
+    Checkpoint,
+    Cost,
+    Epoch,
+    Job,
+    JobData,
+    Links,
+    Metrics,
+    Progress,
+    Reason,
+)
 from service.api.public_path import ROOT_PATH, public_path
 from service.domain import cost as domain
+from service.domain.dataset_manifest import Manifest
 from service.domain.job_state import State
 from service.store.stored_job import EpochRecord, NewJob, StoredJob
 
 
-def new_job(spec: Spec, cost: domain.Cost, batches_per_epoch: int, network: str) -> NewJob:
+def new_job(
+    spec: Spec, cost: domain.Cost, batches_per_epoch: int, network: str, manifest: Manifest
+) -> NewJob:
     """Return the job that the store saves for a resolved spec and its cost."""
     return NewJob(
         spec=spec.model_dump(mode="json"),
@@ -19,11 +32,15 @@ def new_job(spec: Spec, cost: domain.Cost, batches_per_epoch: int, network: str)
         cost=asdict(cost),
         batches_per_epoch=batches_per_epoch,
         network=network,
+        manifest=manifest,
     )
 
 
-def job_record(job: StoredJob, root_path: str | None = None) -> Job:
-    """Return a job as clients read it, with links behind `root_path`, or the request's own."""
+def job_record(job: StoredJob, root_path: str | None = None, *, has_names: bool = True) -> Job:
+    """Return a job as clients read it, with links behind `root_path`, or the request's own.
+
+    `has_names` says whether the names of its classes, which can take kilobytes, are in it.
+    """
     root_path = ROOT_PATH.get() if root_path is None else root_path
     latest = epoch_record(job.latest) if job.latest else None
     return Job(
@@ -35,6 +52,7 @@ def job_record(job: StoredJob, root_path: str | None = None) -> Job:
         lost_workers=job.lost_workers,
         spec=StoredSpec(**job.spec),
         spec_version=job.spec_version,
+        data=_data(job.manifest, has_names=has_names),
         cost=Cost(**job.cost),
         progress=progress(job),
         checkpoint=Checkpoint(**vars(job.checkpoint)) if job.checkpoint else None,
@@ -54,8 +72,19 @@ def job_record(job: StoredJob, root_path: str | None = None) -> Job:
     )
 
 
+def _data(manifest: Manifest, *, has_names: bool) -> JobData:
+    return JobData(
+        input=manifest.input.value,
+        shape=list(manifest.shape),
+        invert=manifest.invert,
+        class_count=len(manifest.classes),
+        classes=list(manifest.classes) if has_names else None,
+        sha256=manifest.sha256,
+    )
+
+
 def with_public_links(answer: str) -> str:
-    """Return the JSON of a job, whose links have no prefix, with that of the request."""
+    """Return the JSON of a job or a data set with the prefix of the request in its links."""
     if not ROOT_PATH.get():
         return answer
     record = json.loads(answer)

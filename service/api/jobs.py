@@ -3,6 +3,8 @@
 import csv
 import io
 import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Depends, Header, HTTPException, Path, Query, Request, Response
@@ -20,13 +22,18 @@ from service.api.json_body import JsonRoute
 from service.api.openapi import NOT_MODIFIED, binary
 from service.api.predict_input import media_type
 from service.api.public_path import public_path
-from service.api.validation import NO_PARAMETERS, QueryParameters
+from service.api.validation import NO_PARAMETERS, QueryParameters, pointer
 from service.domain import cost
-from service.domain.dataset_shape import Shape, architecture
-from service.domain.errors import DatasetNotFound, Flaw, SpecRefused
+from service.domain.dataset_manifest import Manifest
+from service.domain.dataset_shape import architecture
+from service.domain.errors import DatasetNotFound, DatasetNotReady, Flaw, SpecRefused
+from service.domain.fitted_spec import fitted
 from service.domain.job_recipe import recipe_of
 from service.store.jobs import Submission
 from service.store.stored_job import EpochRecord
+
+MOST_NAMED = 10
+"""A hint names this many classes of a data set."""
 
 router = APIRouter(prefix="/v1", tags=["jobs"], route_class=JsonRoute)
 
@@ -124,7 +131,7 @@ def create_job(
     A spec that can't run here, because it is too large or would take too long, is refused, and the
     error names the fields to change.
     """
-    body = spec.model_dump_json().encode()
+    body = _wish(spec)
     try:
         submission = _submit(services, spec, idempotency_key, body)
     except SpecRefused:  # it may have been accepted before, when the limits were higher
@@ -140,30 +147,95 @@ def create_job(
     return Response(answer, 201, headers, media_type="application/json")
 
 
+def _wish(spec: Spec) -> bytes:
+    """Return what tells a submission from others, whatever its data set is when it is sent again.
+
+    A field that is given is another wish than one that is fitted to the data, which MNIST needs
+    for no field.
+    """
+    wish = spec.model_dump_json()
+    if spec.dataset != Spec.model_fields["dataset"].default:
+        wish += f" of which {' '.join(sorted(spec.given))} are given"
+    return wish.encode()
+
+
 def _submit(services: Services, spec: Spec, key: str | None, body: bytes) -> Submission:
-    shape = shape_of(services, spec)
+    manifest = data_of(services, spec)
+    shape = manifest.sizes
+    spec = fitted_to(spec, manifest)
     priced = cost.check(recipe_of(spec.model_dump()), shape, services.limits)
     batches_per_epoch = math.ceil(shape.train_rows / spec.batch_size)
-    return services.jobs.submit(
-        new_job(spec, priced, batches_per_epoch, architecture(shape, spec.hidden)),
-        # The answer may be sent again by a server that another proxy publishes.
-        render=lambda job: job_record(job, root_path="").model_dump_json(),
-        key=key,
-        body=body,
+    network = architecture(shape, spec.hidden)
+    with _flaw_of_dataset():
+        return services.jobs.submit(
+            new_job(spec, priced, batches_per_epoch, network, manifest),
+            # The answer may be sent again by a server that another proxy publishes.
+            render=lambda job: job_record(job, root_path="").model_dump_json(),
+            key=key,
+            body=body,
+        )
+
+
+def data_of(services: Services, spec: Spec) -> Manifest:
+    """Return what the data set that a spec names is now.
+
+    Raises:
+        SpecRefused: there is no such data set, it can't be used, it lacks a class that the spec
+            weights, or it has no images to augment.
+
+    """
+    with _flaw_of_dataset():
+        info = services.datasets.describe(spec.dataset)
+    _check_class_weights(spec, info.classes)
+    _check_augmentation(spec, info.manifest)
+    return info.manifest
+
+
+def fitted_to(spec: Spec, manifest: Manifest) -> Spec:
+    """Return a spec whose fields that were not given fit the data set."""
+    return spec.model_copy(update=fitted(spec.model_dump(), spec.given, manifest.sizes))
+
+
+def _check_augmentation(spec: Spec, manifest: Manifest) -> None:
+    if spec.augmentation is None or manifest.image_shape:
+        return
+    raise SpecRefused(
+        [
+            Flaw(
+                "#/augmentation",
+                f"only images can be deformed, and {spec.dataset!r} has rows of numbers",
+                "set it to null, or leave out the preset mlp-augmented",
+            )
+        ]
     )
 
 
-def shape_of(services: Services, spec: Spec) -> Shape:
-    """Return the shape of the data set that a spec names.
-
-    Raises:
-        SpecRefused: there is no such data set.
-
-    """
+@contextmanager
+def _flaw_of_dataset() -> Iterator[None]:
+    """Name the spec's field if its data set can't be used."""
     try:
-        return services.datasets.describe(spec.dataset).shape
-    except DatasetNotFound as exc:
+        yield
+    except (DatasetNotFound, DatasetNotReady) as exc:
         raise SpecRefused([Flaw("#/dataset", str(exc))]) from exc
+
+
+def _check_class_weights(spec: Spec, classes: Sequence[str]) -> None:
+    given = spec.class_weights
+    if not isinstance(given, dict):
+        return
+    flaws = [
+        Flaw(
+            pointer(("body", "class_weights", name)),
+            f"{spec.dataset} has no class {name!r}",
+            f"its classes are {', '.join(classes[:MOST_NAMED])}",
+        )
+        for name in given
+        if name not in classes
+    ]
+    if not flaws and not any(given.get(name, 1) for name in classes):
+        flaws = [Flaw("#/class_weights", "all weights are 0", "leave one class a weight above 0")]
+    if flaws:
+        raise SpecRefused(flaws)
 
 
 @router.get(

@@ -3,18 +3,24 @@
 from collections.abc import Callable
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 
+from mlp_client.dataset_options import DerivedDataset
 from service.api import openapi_schemas
 from service.api.conditional import MEDIA_TYPES
 from service.api.content_negotiation import OCTETS
+from service.api.dataset_event_schemas import DatasetEvent
 from service.api.event_schemas import JobEvent
 from service.api.openapi_successes import AUTHENTICATE, CACHING, RETRY_AFTER, SUCCESSES
 from service.api.predict_schema import BINARY, PREDICT_FORM, PredictRequest
+from service.api.sample_schema import LabelledInput
 from service.api.stream_schemas import ServiceEvent
+from service.api.validation import NO_PARAMETERS
 from service.domain.principal import ANY_KEY
 
 JSON = "application/json"
+FRAMEWORKS_OWN = "Successful Response"
+"""How FastAPI describes an answer that nothing else describes."""
 TEXT: dict[str, Any] = {"schema": {"type": "string"}}
 TENSORS: dict[str, Any] = {
     "type": "object",
@@ -39,6 +45,15 @@ def binary(*suffixes: str) -> dict[int | str, dict[str, Any]]:
     types = [MEDIA_TYPES[suffix].split(";")[0] for suffix in suffixes]
     content = {media_type: FILES.get(media_type, BINARY) for media_type in [*types, OCTETS]}
     return {200: {"content": content}, **NOT_MODIFIED}
+
+
+def file_route(*suffixes: str) -> dict[str, Any]:
+    """Describe a route without query parameters that sends a file in these formats."""
+    return {
+        "response_class": Response,
+        "responses": binary(*suffixes),
+        "dependencies": [NO_PARAMETERS],
+    }
 
 
 # --- The document ---------------------------------------------------------------------------------
@@ -79,7 +94,9 @@ def _describe_authentication(document: dict[str, Any], bearer: str) -> None:
 def _complete_schemas(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     # Events contain records that answers have, too, and always with all fields: these come first.
-    sent = openapi_schemas.of_models(PredictRequest, JobEvent, ServiceEvent)
+    sent = openapi_schemas.of_models(
+        PredictRequest, LabelledInput, DerivedDataset, JobEvent, ServiceEvent, DatasetEvent
+    )
     schemas |= {name: schema for name, schema in sent.items() if name not in schemas}
     schemas["PredictForm"] = PREDICT_FORM
     openapi_schemas.without_defaults(schemas)
@@ -92,19 +109,22 @@ def _complete_schemas(document: dict[str, Any]) -> None:
 def _describe_success(operation: dict[str, Any]) -> None:
     success = SUCCESSES[operation["operationId"]]
     responses = operation["responses"]
-    status = "200" if "200" in responses else next(each for each in responses if each[0] == "2")
-    response = responses[status]
-    response["description"] = success.description
-    for media_type in response.get("content", {}).values():
-        media_type.pop("itemSchema", None)  # OpenAPI 3.2 has it, and this is a 3.1 document
-    if success.example is not None:
-        response["content"][JSON]["example"] = success.example
-    headers = dict(success.headers)
-    if "304" in responses:
-        headers |= CACHING
-        responses["304"]["headers"] = CACHING
-    if headers:
-        response["headers"] = headers
+    answers = {status: it for status, it in responses.items() if status[0] == "2"}
+    for response in answers.values():
+        if len(answers) == 1 or response["description"] == FRAMEWORKS_OWN:
+            response["description"] = success.description
+        if "content" not in response:
+            continue
+        for media_type in response.get("content", {}).values():
+            media_type.pop("itemSchema", None)  # OpenAPI 3.2 has it, and this is a 3.1 document
+        if success.example is not None:
+            response["content"][JSON]["example"] = success.example
+        headers = dict(success.headers)
+        if "304" in responses:
+            headers |= CACHING
+            responses["304"]["headers"] = CACHING
+        if headers:
+            response["headers"] = headers
 
 
 def _describe_failures(operation: dict[str, Any], scope: str | None) -> None:

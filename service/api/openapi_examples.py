@@ -19,6 +19,7 @@ SPEC = {
     "l2": 0.0,
     "schedule": "constant",
     "augmentation": None,
+    "class_weights": None,
     "seed": 1,
 }
 LAST_EPOCH = {
@@ -28,6 +29,14 @@ LAST_EPOCH = {
     "test_loss": 0.2791,
     "test_accuracy": 0.9211,
     "seconds": 0.12,
+}
+EXPECTED = {
+    "input": "digit",
+    "shape": [28, 28],
+    "invert": False,
+    "class_count": 10,
+    "classes": [str(digit) for digit in range(10)],
+    "sha256": SHA256,
 }
 QUEUED_JOB = {
     "object": "job",
@@ -39,6 +48,7 @@ QUEUED_JOB = {
     "lost_workers": 0,
     "spec": SPEC,
     "spec_version": 1,
+    "data": EXPECTED,
     "cost": {"parameters": 7850, "bytes": 3_735_704, "flops": 5_958_400_000.0, "seconds": 0.2},
     "progress": {
         "epochs_done": 0,
@@ -86,6 +96,7 @@ FINISHED_JOB = QUEUED_JOB | {
     "started_at": "2026-01-31T12:00:00.200000Z",
     "finished_at": "2026-01-31T12:00:01Z",
 }
+LISTED_JOB = FINISHED_JOB | {"data": EXPECTED | {"classes": None}}
 CANCELLED_JOB = QUEUED_JOB | {
     "state": "cancelled",
     "reason": {"code": "user", "message": "A client cancelled it."},
@@ -100,11 +111,12 @@ PREDICTIONS = {
     "predictions": [
         {
             "label": 7,
+            "name": "7",
             "probability": 0.998,
             "top_k": [
-                {"label": 7, "probability": 0.998},
-                {"label": 9, "probability": 0.0012},
-                {"label": 3, "probability": 0.0004},
+                {"label": 7, "name": "7", "probability": 0.998},
+                {"label": 9, "name": "9", "probability": 0.0012},
+                {"label": 3, "name": "3", "probability": 0.0004},
             ],
             "input": {"normalized": False, "inverted": False, "box": [6, 7, 16, 20]},
             "warnings": [],
@@ -113,7 +125,27 @@ PREDICTIONS = {
 }
 DATASET = {
     "object": "dataset",
+    "id": "ds_mnist",
     "name": "mnist",
+    "state": "ready",
+    "reason": None,
+    "owner": None,
+    "progress": None,
+    "input": "digit",
+    "shape": [28, 28],
+    "validation_rows": None,
+    "warnings": 0,
+    "bytes": 0,
+    "files": {"t10k-labels-idx1-ubyte": SHA256},
+    "upload_bytes": 0,
+    "options": None,
+    "created_at": None,
+    "finished_at": None,
+    "links": {
+        "self": "/v1/datasets/mnist",
+        "report": "/v1/datasets/mnist/report",
+        "samples": "/v1/datasets/mnist/samples.png",
+    },
     "description": "Handwritten digits, 28x28 grey pixels",
     "image_shape": [28, 28],
     "classes": list("0123456789"),
@@ -123,10 +155,44 @@ DATASET = {
         "train": [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949],
         "test": [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009],
     },
-    "sha256": {"t10k-labels-idx1-ubyte.gz": SHA256},
+    "sha256": SHA256,
+    "samples": None,
     "license": "CC BY-SA 3.0",
     "attribution": "Yann LeCun and Corinna Cortes",
 }
+QUEUED_DATASET = {
+    **dict.fromkeys(DATASET),
+    "object": "dataset",
+    "id": "ds_01932f5e-4a58-7ce1-b6ee-5b0f1fd9c1a3",
+    "name": "letters",
+    "state": "queued",
+    "description": "Greek letters",
+    "warnings": 0,
+    "bytes": 0,
+    "upload_bytes": 283116,
+    "license": "",
+    "attribution": "",
+    "created_at": "2026-11-29T10:12:47.738976Z",
+    "links": {
+        "self": "/v1/datasets/letters",
+        "report": "/v1/datasets/letters/report",
+        "samples": "/v1/datasets/letters/samples.png",
+    },
+}
+COLLECTING_DATASET = {
+    **QUEUED_DATASET,
+    "name": "corrections",
+    "state": "collecting",
+    "description": "",
+    "upload_bytes": 386,
+    "samples": 1,
+    "links": {
+        "self": "/v1/datasets/corrections",
+        "report": "/v1/datasets/corrections/report",
+        "samples": "/v1/datasets/corrections/samples.png",
+    },
+}
+FROZEN_DATASET = {**COLLECTING_DATASET, "state": "queued"}
 SYSTEM = {
     "object": "system",
     "version": "1.0.0",
@@ -158,10 +224,3 @@ SYSTEM = {
 VERTICAL_BAR = [
     [255 if 4 <= row < 24 and 13 <= column < 16 else 0 for column in range(28)] for row in range(28)
 ]
-ASKED = {
-    "model": JOB_ID,
-    "epochs_done": 12,
-    "checkpoint_sha256": SHA256,
-    "dataset": "mnist",
-    "split": "test",
-}

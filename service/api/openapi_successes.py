@@ -3,15 +3,19 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from service.api.evaluation_examples import COMPARISON, EVALUATION, MISREAD, QUEUED_TASK, TASK
 from service.api.event_schemas import FIRST_EPOCH
 from service.api.openapi_examples import (
-    ASKED,
     CANCELLED_JOB,
+    COLLECTING_DATASET,
     DATASET,
     FINISHED_JOB,
+    FROZEN_DATASET,
     JOB_ID,
     LAST_EPOCH,
+    LISTED_JOB,
     PREDICTIONS,
+    QUEUED_DATASET,
     QUEUED_JOB,
     SHA256,
     SPEC,
@@ -49,9 +53,23 @@ NETWORK = {
     "Epochs-Done": header("Number of epochs that the network was trained for.", "2"),
     "Checkpoint-Sha256": header("SHA-256 of its checkpoint.", SHA256),
 }
+TEMPERED = {
+    "Temperature": header(
+        "By what the logits were divided, and on which split that was fitted; absent unless "
+        "`calibrated` was set.",
+        "1.37; fitted-on=test",
+    )
+}
 UNITS = {
     "Units": header("How many units the layer has.", "128"),
     "Scale": header("The value of 1 in an array of int8; absent with float32.", "0.00412"),
+}
+CLASSES = {
+    "Classes": header(
+        "Names of the classes, in the order of the columns, as a JSON list in ASCII; absent if it "
+        "would be longer than 2,000 bytes.",
+        '["0","1","2","3","4","5","6","7","8","9"]',
+    )
 }
 SET_COOKIE = {
     "Set-Cookie": header(
@@ -63,6 +81,10 @@ FILE_NAME = {
     "Content-Disposition": header(
         "Suggests a file name.", f'attachment; filename="{JOB_ID}.safetensors"'
     )
+}
+CREATED_DATASET = {"Location": header("Address of the data set.", "/v1/datasets/letters")}
+DOWNLOAD = {
+    "Content-Disposition": header("Suggests a file name.", 'attachment; filename="mnist-test.npz"')
 }
 
 
@@ -105,7 +127,7 @@ SUCCESSES = {
         "A page of jobs, in full or in short.",
         {
             "object": "list",
-            "data": [FINISHED_JOB],
+            "data": [LISTED_JOB],
             "has_more": False,
             "first_id": JOB_ID,
             "last_id": JOB_ID,
@@ -118,57 +140,21 @@ SUCCESSES = {
         "The finished epochs.", {"object": "list", "data": [FIRST_EPOCH, LAST_EPOCH]}
     ),
     "get_evaluation": Success(
-        "The figures, or the confusion matrix.",
-        {
-            "object": "evaluation",
-            **ASKED,
-            "rows": 10000,
-            "loss": 0.0787,
-            "accuracy": 0.9769,
-            "majority_accuracy": 0.1135,
-            "mistakes": 231,
-            "confusion": [[970, 10], [12, 1123]],
-            "classes": [
-                {
-                    "label": 0,
-                    "name": "0",
-                    "rows": 980,
-                    "predicted": 982,
-                    "precision": 0.9878,
-                    "recall": 0.9898,
-                    "f1": 0.9888,
-                }
-            ],
-            "calibration": {
-                "ece": 0.0041,
-                "bins": [
-                    {"from": 0.9, "to": 1.0, "rows": 9355, "confidence": 0.994, "accuracy": 0.993}
-                ],
-            },
-        },
+        "The figures.",
+        EVALUATION,
         NETWORK,
     ),
+    "compare_networks": Success("The comparison.", COMPARISON, NETWORK),
+    "get_class_epochs": Success("The shares of each class, by epoch."),
+    "get_confusion": Success("The confusion matrix.", headers=NETWORK),
+    "get_reliability": Success("The reliability diagram.", headers=NETWORK),
+    "get_predictions": Success("The predictions.", headers=NETWORK),
+    "draw_misread": Success("The images as a picture.", headers=NETWORK),
+    "draw_confusions": Success("The images by pair of classes.", headers=NETWORK),
     "draw_film": Success("The film."),
-    "list_mistakes": Success(
-        "The mistakes, the surest first.",
-        {
-            "object": "list",
-            **ASKED,
-            "data": [
-                {
-                    "index": 2654,
-                    "label": 6,
-                    "predicted": 1,
-                    "probability": 0.9987,
-                    "second": 6,
-                    "unlike": None,
-                }
-            ],
-            "total": 231,
-            "unlike": None,
-            "reverse_total": None,
-            "has_more": True,
-        },
+    "list_misread": Success(
+        "The images, the surest mistakes first.",
+        MISREAD,
         NETWORK,
     ),
     "list_snapshots": Success(
@@ -215,6 +201,7 @@ SUCCESSES = {
         },
     ),
     "stream_all_events": Success("The events as they happen, each with its data as JSON."),
+    "stream_dataset": Success("The events as they happen, each with its data as JSON."),
     "stream_events": Success("The events as they happen, each with its data as JSON."),
     "draw_job_curves": Success("The curves as a picture."),
     "draw_curves": Success("The curves of all the jobs as a picture."),
@@ -229,17 +216,76 @@ SUCCESSES = {
     ),
     "draw_weights": Success("The weights as a picture.", headers=NETWORK),
     "get_layer": Success("The weights or biases as an array.", headers=NETWORK | UNITS),
-    "predict": Success("The prediction for each image.", PREDICTIONS, NETWORK),
-    "predict_array": Success("The probabilities as an array.", headers=NETWORK),
+    "predict": Success("The prediction for each image.", PREDICTIONS, NETWORK | TEMPERED),
+    "predict_array": Success(
+        "The probabilities as an array.", headers=NETWORK | CLASSES | TEMPERED
+    ),
+    "create_evaluation": Success(
+        "The evaluation, which waits for a worker.",
+        QUEUED_TASK,
+        {"Location": header("Address of its state.", QUEUED_TASK["links"]["self"])},
+    ),
+    "list_evaluations": Success("The newest evaluations.", {"object": "list", "data": [TASK]}),
+    "get_evaluation_task": Success("The evaluation's state.", TASK),
+    "delete_evaluation": Success("The evaluation is deleted."),
     "list_datasets": Success("The data sets.", {"object": "list", "data": [DATASET]}),
     "get_samples": Success("The images as an array."),
     "get_labels": Success("The labels as an array."),
     "get_dataset": Success("The data set.", DATASET),
+    "put_dataset": Success("The data set; its check follows.", QUEUED_DATASET, CREATED_DATASET),
+    "create_dataset": Success("The data set; its check follows.", QUEUED_DATASET, CREATED_DATASET),
+    "add_sample": Success("The data set, with its samples.", COLLECTING_DATASET, CREATED_DATASET),
+    "delete_sample": Success("The sample is deleted."),
+    "freeze_dataset": Success("The data set; its check follows.", FROZEN_DATASET),
+    "delete_dataset": Success("The data set is deleted."),
+    "get_dataset_report": Success(
+        "The report.",
+        {
+            "object": "dataset_report",
+            "dataset": "letters",
+            "state": "ready",
+            "rows": {"train": 1000, "test": 100},
+            "shape": [28, 28],
+            "channels": 1,
+            "classes": [
+                {
+                    "index": 0,
+                    "name": "alpha",
+                    "source": "alpha",
+                    "train": 100,
+                    "validation": 0,
+                    "test": 10,
+                }
+            ],
+            "input": "image",
+            "found": {"format": "zip", "label": "parent folder", "ignored": {"system files": 31}},
+            "warnings": [
+                {
+                    "code": "leak",
+                    "detail": "Test rows that are copies of training rows.",
+                    "count": 2,
+                    "examples": ["test/alpha/3.png"],
+                }
+            ],
+            "errors": [],
+            "sha256": SHA256,
+            "bytes": 862400,
+        },
+    ),
+    "download_arrays": Success("The arrays.", headers=DOWNLOAD),
+    "download_table": Success("A header line and one line for each row.", headers=DOWNLOAD),
     "draw_samples": Success("The samples as a picture."),
     "get_sample_picture": Success("The sample's pixels as a picture."),
     "get_sample": Success(
         "The sample.",
-        {"dataset": "mnist", "split": "test", "index": 7, "label": 1, "pixels": VERTICAL_BAR},
+        {
+            "dataset": "mnist",
+            "split": "test",
+            "index": 7,
+            "label": 1,
+            "name": "1",
+            "pixels": VERTICAL_BAR,
+        },
     ),
     "livez": Success("The process answers.", {"status": "alive"}),
     "readyz": Success(

@@ -11,7 +11,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import BeforeValidator, WithJsonSchema
 
-from service.api.array_input import ROW, SIDE, Pictures, check_count, from_array
+from service.api.array_input import MNIST_SHAPE, Pictures, Shape, check_count, from_array
 from service.api.pixel_plausibility import is_square, other_reading
 from service.domain.errors import BadImage
 
@@ -45,41 +45,65 @@ ShapeText = Annotated[
 ]
 
 
-def from_bytes(data: bytes, dtype: str | None = None, shape: str | None = None) -> Pictures:
+def from_bytes(
+    data: bytes,
+    dtype: str | None = None,
+    shape: str | None = None,
+    expected: Shape = MNIST_SHAPE,
+) -> Pictures:
     """Return the pictures in bare pixels.
 
     Args:
-        data: 784 bytes for each picture of 28x28, or what `dtype` and `shape` declare.
+        data: a byte for each pixel of pictures of the expected size, or what `dtype` and `shape`
+            declare.
         dtype: NumPy's name for the type of the numbers, such as float32 or >i4 (big-endian).
         shape: the shape of one picture or of all, such as 28,28,3.
+        expected: the shape of a picture of the network's size.
 
     Raises:
         BadImage: unusable_array.
 
     """
     if dtype or shape:
-        return _declared(data, dtype or "uint8", shape)
-    if not data or len(data) % ROW:
-        raise BadImage("unusable_array", _wrong_size(len(data)))
-    if len(data) > ROW and (other := other_reading(data)):
+        return _declared(data, dtype or "uint8", shape, expected)
+    row = math.prod(expected)
+    if not data or len(data) % row:
+        raise BadImage("unusable_array", _wrong_size(len(data), expected))
+    is_grey = len(expected) == 2
+    if is_grey and len(data) > row and (other := other_reading(data, expected[0], expected[1])):
         raise BadImage(
             "unusable_array",
             f"The body does not look like grey pixels of one byte, but like {other}.",
         )
-    pixels = np.frombuffer(data, np.uint8).reshape(-1, SIDE, SIDE)
+    pixels = np.frombuffer(data, np.uint8).reshape(-1, *expected)
     # 0 and 1 may be meant as black and white. Nearly always the first picture tells.
-    if data[:ROW].strip(b"\0\1") or pixels.max() > 1:
+    if data[:row].strip(b"\0\1") or pixels.max() > 1:
         check_count(len(pixels))
         return Pictures(pixels)
-    return from_array(pixels)
+    return from_array(pixels, expected=expected)
 
 
 # --- Declared -------------------------------------------------------------------------------------
 
 
-def _declared(data: bytes, dtype: str, shape: str | None) -> Pictures:
+def _declared(data: bytes, dtype: str, shape: str | None, expected: Shape) -> Pictures:
+    sizes = declared_sizes(shape) if shape else (math.prod(expected),)
+    return from_array(declared_numbers(data, dtype, sizes), expected=expected)
+
+
+def declared_sizes(shape: str) -> tuple[int, ...]:
+    """Return the numbers in the text of a shape."""
+    return tuple(map(int, re.findall(r"\d+", shape)))
+
+
+def declared_numbers(data: bytes, dtype: str, sizes: tuple[int, ...]) -> np.ndarray:
+    """Return bare numbers of a type as one or more arrays of these sizes.
+
+    Raises:
+        BadImage: the bytes are not so many.
+
+    """
     kind = _dtype(dtype)
-    sizes = tuple(map(int, re.findall(r"\d+", shape))) if shape else (ROW,)
     one = math.prod(sizes) * kind.itemsize
     if not one or not data or len(data) % one:
         raise BadImage(
@@ -89,24 +113,28 @@ def _declared(data: bytes, dtype: str, shape: str | None) -> Pictures:
         )
     count = len(data) // one
     array = np.frombuffer(data, kind)
-    return from_array(array.reshape(sizes if count == 1 else (count, *sizes)))
+    return array.reshape(sizes if count == 1 else (count, *sizes))
 
 
 def _dtype(name: str) -> np.dtype[np.generic]:
     return np.dtype(name.lstrip("<>=|")).newbyteorder(">" if name[0] == ">" else "<")
 
 
-def _wrong_size(size: int) -> str:
+def _wrong_size(size: int, expected: Shape) -> str:
     other = [
         f"{math.isqrt(size // channels)},{math.isqrt(size // channels)}{more}"
         for channels, more in ((1, ""), (3, ",3"), (4, ",4"))
         if size % channels == 0 and is_square(size // channels)
     ]
     hint = f" If it is one picture, add ?shape={other[0]}." if other else ""
+    row, (height, width) = math.prod(expected), expected[:2]
     if not size:
-        return "The body is empty: send a picture, or 784 bytes for each image."
+        return f"The body is empty: send a picture, or {row} bytes for each image."
+    pixels = f"{height} rows of {width} pixels, 0 (black) to 255 (white ink)"
+    if len(expected) == 3:
+        pixels = f"{height} rows of {width} pixels of red, green and blue, each 0 to 255"
     return (
-        "Bare pixels must be 784 bytes for each image: 28 rows of 28 pixels, 0 (black) to 255 "
-        f"(white ink). This body has {size:,} bytes.{hint} Others are declared with ?shape=28,28,3 "
-        "and ?dtype=float32; picture files, .npy, CSV and JSON are recognised."
+        f"Bare pixels must be {row} bytes for each image: {pixels}. This body has {size:,} bytes."
+        f"{hint} Others are declared with ?shape=28,28,3 and ?dtype=float32; picture files, .npy, "
+        "CSV and JSON are recognised."
     )

@@ -8,11 +8,12 @@ looked for, so neither odd pictures nor noise are refused.
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.api.array_input import ROW, SIDE
+from service.inference.image_decoding import MNIST_SIDE
 
 SAMPLE = 12 * 1024
 """Bytes that are looked at, so that many pictures take no longer; a multiple of all item sizes."""
@@ -25,29 +26,46 @@ LONGISH = 2
 LANES = 3
 """A digit reaches at least this many of the columns in which numbers of several bytes begin."""
 SMALLEST, LARGEST = 2.0**-17, 256.0
-"""Nearly all numbers in a picture are 0 or between these, apart from their sign. Of random bytes,
+"""Nearly all numbers in a picture are 0 or between these, apart from their sign. In random bytes,
 one in twenty is, as float32."""
 MOSTLY = 0.95
 UNLIKE = 0.5
 """The least distance of two distributions, from 0 to 1, that differ plainly."""
 
 Bytes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Form:
+    """The grey pictures that are expected."""
+
+    height: int = MNIST_SIDE
+    width: int = MNIST_SIDE
+
+    @property
+    def row(self) -> int:
+        """The number of pixels of a picture."""
+        return self.height * self.width
+
+
 Reading = tuple[str, str, str]
 """What bytes look like; the `dtype` to declare, or nothing; and the end of the `shape`."""
 
 
-def other_reading(data: bytes) -> str | None:
-    """Return what bytes look like if that is not grey pixels of 28x28, with what to declare."""
+def other_reading(data: bytes, height: int = MNIST_SIDE, width: int = MNIST_SIDE) -> str | None:
+    """Return what bytes look like if that is not grey pixels of this size, with what to declare."""
+    form = Form(height, width)
     telling = memoryview(data)[_end_of_margin(data) :]  # a copy of a large body takes long
     sample = np.frombuffer(telling[:SAMPLE], np.uint8)
     for size, looks_like in CHECKS:
         items = len(data) // size
-        if len(data) % size or not (items % ROW == 0 or (is_square(items) and items > ROW)):
+        is_possible = items % form.row == 0 or (is_square(items) and items > form.row)
+        if len(data) % size or not is_possible:
             continue
         rows = sample[: len(sample) - len(sample) % size].reshape(-1, size)
-        if found := looks_like(rows):
-            return _remedy(found, _side(telling, items, size), items)
-    return _one_large_picture(telling, len(data))
+        if found := looks_like(rows, form):
+            return _remedy(found, _sides(telling, items, size, form), items, form)
+    return _one_large_picture(telling, len(data), form)
 
 
 def _end_of_margin(data: bytes) -> int:
@@ -67,23 +85,23 @@ def is_square(count: int) -> bool:
     return count == math.isqrt(count) ** 2
 
 
-def _side(telling: memoryview, items: int, size: int) -> int:
-    """Return the side of one square picture, or 28 for pictures of 28x28."""
+def _sides(telling: memoryview, items: int, size: int, form: Form) -> tuple[int, int]:
+    """Return height and width of one square picture, or those of the expected ones."""
     side = math.isqrt(items)
-    if items % ROW or (side**2 == items and _is_one_picture(telling, side * size, SIDE * size)):
-        return side
-    return SIDE
+    is_one = side**2 == items and _is_one_picture(telling, side * size, form.width * size, form)
+    return (side, side) if items % form.row or is_one else (form.height, form.width)
 
 
-def _is_one_picture(telling: memoryview, width: int, usual: int) -> bool:
+def _is_one_picture(telling: memoryview, width: int, usual: int, form: Form) -> bool:
     """Return whether rows of `width` bytes are more alike than rows of the usual width."""
-    pixels = _levels(telling, width)
+    pixels = _levels(telling, width, form)
     return width > usual and _unlike(pixels, width) < _unlike(pixels, usual) / 2
 
 
-def _levels(telling: memoryview, widest: int) -> NDArray[np.int16]:
+def _levels(telling: memoryview, widest: int, form: Form) -> NDArray[np.int16]:
     """Return enough grey levels to compare rows of up to `widest` bytes; none if there are less."""
-    pixels = np.frombuffer(telling[: max(SAMPLE, widest * SIDE)], np.uint8).astype(np.int16)
+    enough = max(SAMPLE, widest * form.height)
+    pixels = np.frombuffer(telling[:enough], np.uint8).astype(np.int16)
     return pixels if len(pixels) >= 2 * widest else pixels[:0]
 
 
@@ -101,24 +119,27 @@ def _is_periodic(telling: memoryview, period: int) -> bool:
     )
 
 
-def _remedy(reading: Reading, side: int, items: int) -> str:
+def _remedy(reading: Reading, sides: tuple[int, int], items: int, form: Form) -> str:
     name, dtype, channels = reading
-    shape = f"shape={side},{side}{channels}" if channels or side != SIDE else ""
+    is_usual = sides == (form.height, form.width)
+    shape = f"shape={sides[0]},{sides[1]}{channels}" if channels or not is_usual else ""
     declared = "&".join(part for part in (f"dtype={dtype}" if dtype else "", shape) if part)
     other = f", or with ?{f'dtype={dtype}&' if dtype else ''}shape=HEIGHT,WIDTH{channels}"
     # Several pictures of 28x28 have as many numbers as one of, say, 560x420.
-    return f"{name}; declare it with ?{declared}{other if side == SIDE and items > ROW else ''}"
+    return f"{name}; declare it with ?{declared}{other if is_usual and items > form.row else ''}"
 
 
-def _one_large_picture(telling: memoryview, size: int) -> str | None:
-    """Recognise one picture by its rows, which are more alike than those of 28 pixels."""
-    if _is_periodic(telling, ROW):  # equal pictures of 28x28 may be stripes of any width
+def _one_large_picture(telling: memoryview, size: int, form: Form) -> str | None:
+    """Recognise one picture by its rows, which are more alike than those of the expected width."""
+    if _is_periodic(telling, form.row):  # equal pictures may be stripes of any width
         return None
     first, last = math.isqrt(size // LONGISH), math.isqrt(size * LONGISH)
-    widths = [w for w in range(max(first, SIDE + 1), last + 1) if size % w == 0 and w % ROW]
-    pixels = _levels(telling, last)
-    width = min(widths, key=lambda each: _unlike(pixels, each), default=SIDE)
-    if not _is_one_picture(telling, width, SIDE):
+    widths = [
+        w for w in range(max(first, form.width + 1), last + 1) if size % w == 0 and w % form.row
+    ]
+    pixels = _levels(telling, last, form)
+    width = min(widths, key=lambda each: _unlike(pixels, each), default=form.width)
+    if not _is_one_picture(telling, width, form.width, form):
         return None
     height = size // width
     return f"one picture of {height}x{width}; declare it with ?shape={height},{width}"
@@ -127,11 +148,11 @@ def _one_large_picture(telling: memoryview, size: int) -> str | None:
 # --- Numbers --------------------------------------------------------------------------------------
 
 
-def _number(rows: Bytes) -> Reading | None:
+def _number(rows: Bytes, form: Form) -> Reading | None:
     """Recognise whole numbers 0-255, and floats, of as many bytes as a row has."""
     size = rows.shape[1]
     for order, name, low in (("<", "", 0), (">", "big-endian ", -1)):
-        if _are_small_integers(rows, low):
+        if _are_small_integers(rows, low, form.width):
             dtype = f">i{size}" if name else f"int{8 * size}"
             return f"{name}int{8 * size}", dtype, ""
         if _are_floats(rows, np.dtype(f"{order}f{size}")):
@@ -140,13 +161,13 @@ def _number(rows: Bytes) -> Reading | None:
     return None
 
 
-def _are_small_integers(rows: Bytes, low: int) -> bool:
+def _are_small_integers(rows: Bytes, low: int, width: int) -> bool:
     """Return whether only the lowest byte of each number is ever used."""
     size = rows.shape[1]
     used = np.flatnonzero(rows[:, low])
     if np.delete(rows, low, axis=1).any() or len(used) < FEW:
         return False
-    return len(np.unique(used * size % SIDE)) >= LANES
+    return len(np.unique(used * size % width)) >= LANES
 
 
 def _are_floats(rows: Bytes, dtype: np.dtype[np.generic]) -> bool:
@@ -176,7 +197,7 @@ def _distance(first: Bytes, second: Bytes) -> float:
 # --- Colours --------------------------------------------------------------------------------------
 
 
-def _rgba(rows: Bytes) -> Reading | None:
+def _rgba(rows: Bytes, _: Form) -> Reading | None:
     """Recognise pixels that are all opaque, or drawn with one colour on a transparent canvas."""
     colours, alpha = rows[:, :3], rows[:, 3]
     if (alpha == 255).all() and (colours != 255).any():
@@ -189,7 +210,7 @@ def _rgba(rows: Bytes) -> Reading | None:
     return ("RGBA pixels of a transparent canvas", "", ",4") if one_colour else None
 
 
-def _rgb(rows: Bytes) -> Reading | None:
+def _rgb(rows: Bytes, _: Form) -> Reading | None:
     """Recognise pixels whose channels go together more closely than neighbouring bytes do."""
     changes = np.count_nonzero((rows[1:] != rows[:-1]).any(axis=1))
     if changes < FEW:
@@ -209,7 +230,7 @@ def _likeness(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     return abs(float(covariance / spread)) if spread else 1.0
 
 
-CHECKS: tuple[tuple[int, Callable[[Bytes], Reading | None]], ...] = (
+CHECKS: tuple[tuple[int, Callable[[Bytes, Form], Reading | None]], ...] = (
     (8, _number),
     (4, _rgba),
     (4, _number),

@@ -4,7 +4,8 @@ import traceback
 from typing import Annotated, cast
 
 from anyio import CapacityLimiter, to_thread
-from fastapi import APIRouter, HTTPException, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
 from pydantic import Field
 
@@ -18,21 +19,26 @@ from service.api import (
 )
 from service.api.content_negotiation import OCTETS
 from service.api.dependencies import Services, ServicesDep
+from service.api.expected_input import Expected
 from service.api.predict_schema import (
     BINARY,
     DESCRIPTIONS,
     FORM,
+    MAX_CLASSES,
     NPY,
     REQUEST_BODY,
-    Digit,
+    ClassLabel,
     ReturnList,
+    Share,
 )
+from service.api.prediction_options import check_options
 from service.api.validation import QueryParameters
 from service.api.weights import Ref
-from service.domain.errors import BadImage
+from service.domain.errors import BadImage, NotCalibrated
 from service.inference import predict as inference
+from service.inference.input_batch import Images, Normalize
 from service.inference.loaded_model import LoadedModel
-from service.inference.predict import Images, Normalize, Options, PredictedBatch
+from service.inference.predict import Options, PredictedBatch
 
 MAX_BODY_BYTES = 28 * 1024**2
 """A picture of 20 MB in base64, or in a form."""
@@ -50,6 +56,7 @@ router = APIRouter(prefix=predict_route.PREFIX, tags=["models"])
 
 class ArrayQuery(QueryParameters):
     normalize: Normalize = Field("auto", description=DESCRIPTIONS["normalize"])
+    calibrated: bool = Field(False, description=DESCRIPTIONS["calibrated"])
     dtype: pixel_input.DtypeName | None = Field(
         None,
         description="NumPy's name for the type of raw numbers in the body, such as `float32` or "
@@ -58,16 +65,17 @@ class ArrayQuery(QueryParameters):
     shape: pixel_input.ShapeText | None = Field(
         None,
         description="The shape of raw numbers in the body, of one picture or of all: `28,28,3` is "
-        "RGB. By default each picture has 28x28.",
+        "RGB. By default each picture has the shape of the network's data set, such as 28x28.",
     )
 
 
 class PredictQuery(ArrayQuery):
-    top_k: int = Field(3, ge=1, le=10, description=DESCRIPTIONS["top_k"])
+    top_k: int = Field(3, ge=1, le=MAX_CLASSES, description=DESCRIPTIONS["top_k"])
     return_pixels: bool = Field(False, description=DESCRIPTIONS["return_pixels"])
     return_: ReturnList = Field([], alias="return", description=DESCRIPTIONS["return"])
-    for_: Digit | None = Field(None, alias="for", description=DESCRIPTIONS["for"])
-    against: Digit | None = Field(None, description=DESCRIPTIONS["against"])
+    for_: ClassLabel | None = Field(None, alias="for", description=DESCRIPTIONS["for"])
+    against: ClassLabel | None = Field(None, description=DESCRIPTIONS["against"])
+    abstain_below: Share | None = Field(None, description=DESCRIPTIONS["abstain_below"])
 
 
 @router.post(
@@ -76,7 +84,7 @@ class PredictQuery(ArrayQuery):
     openapi_extra={"requestBody": REQUEST_BODY},
     max_body_size=MAX_BODY_BYTES,
     response_model=Predictions,
-    summary="Predict digits",
+    summary="Predict classes",
 )
 async def predict(
     services: ServicesDep,
@@ -84,18 +92,20 @@ async def predict(
     ref: Ref,
     query: Annotated[PredictQuery, Query()],
 ) -> Response:
-    """Predict which digit each image shows.
+    """Predict which class each image belongs to: of MNIST, which digit it shows.
 
     The body is one image file; several files in a multipart form, in fields of any name; an `.npy`
-    or `.npz` array, or CSV (0-255 or 0-1, one image or a batch); the raw pixels of 28x28 images
-    (0-255, one image after the other, as application/octet-stream; `dtype` and `shape` declare
-    others); or JSON. If the media type is missing or general, the first bytes of the body decide.
-    Options in a JSON body or a form take precedence over the query parameters of the same names. If
-    the only image can't be read, the answer is an error; among several, each image that can't be
-    read has a `problem` of its own.
+    or `.npz` array, or CSV (0-255 or 0-1, one image or a batch); the raw pixels of images of the
+    size of the network's data set, such as 28x28 (0-255, one image after the other, as
+    application/octet-stream; `dtype` and `shape` declare others); or JSON. Networks that were
+    trained on a table read `features` in JSON, CSV with or without names, and arrays of numbers in
+    the order of its columns. If the media type is missing or general, the first bytes of the body
+    decide. Options in a JSON body or a form take precedence over the query parameters of the same
+    names. If the only image can't be read, the answer is an error; among several, each image that
+    can't be read has a `problem` of its own.
 
     `return` asks for the reasons, too. `votes` and `contributions` take apart the difference of the
-    logits of two digits, `for` and its rival: by units of the last hidden layer, and by pixels.
+    logits of two classes, `for` and its rival: by units of the last hidden layer, and by pixels.
     """
     options = Options(
         query.top_k,
@@ -104,6 +114,8 @@ async def predict(
         query.return_,
         query.for_,
         query.against,
+        query.abstain_below,
+        query.calibrated,
     )
     return await _answer(services, request, ref, query, options, as_array=False)
 
@@ -115,7 +127,7 @@ async def predict(
     max_body_size=MAX_BODY_BYTES,
     response_class=Response,
     responses={200: {"content": {NPY: BINARY, OCTETS: BINARY}}},
-    summary="Predict digits as an array",
+    summary="Predict classes as an array",
 )
 async def predict_array(
     services: ServicesDep,
@@ -123,12 +135,13 @@ async def predict_array(
     ref: Ref,
     query: Annotated[ArrayQuery, Query()],
 ) -> Response:
-    """Predict the probability of each digit, for the same bodies as `predict`.
+    """Predict the probability of each class, for the same bodies as `predict`.
 
-    The answer is an `.npy` file: a float32 array (n, 10) with the probabilities of the digits 0 to
-    9 for each image, or NaN for an image among several that can't be read.
+    The answer is an `.npy` file: a float32 array (n, classes) with the probabilities of all classes
+    for each image, or NaN for an image among several that can't be read. The header `Classes` names
+    them.
     """
-    options = Options(normalize=query.normalize)
+    options = Options(normalize=query.normalize, calibrated=query.calibrated)
     return await _answer(services, request, ref, query, options, as_array=True)
 
 
@@ -144,22 +157,27 @@ async def _answer(
     media_type, headers = predict_input.media_type(request.headers), request.headers
     predict_input.check_type(media_type)
     if media_type == FORM:
-        parts = await form_input.parts_of(request)
-        count, body = len(parts), b""
+        parts, body = await form_input.parts_of(request), b""
     else:
         parts, body = [], await request.body()
-        media_type = predict_input.actual_type(media_type, body)
-        count = predict_input.count_at_most(media_type, body)
+    model = await _model(services, ref)
+    expected = Expected.of(model.manifest, options.normalize)
+    count = len(parts)
+    if media_type != FORM:
+        media_type = predict_input.actual_type(media_type, body, expected)
+        count = predict_input.count_at_most(media_type, body, expected)
 
     def answer() -> Response:
         if media_type == FORM:
-            images, chosen = predict_input.read_form(parts, options)
+            images, chosen = predict_input.read_form(parts, options, expected)
         else:
             parsed, datasets = predict_input.parse(media_type, body), services.datasets
-            declared = query.dtype, query.shape
-            images, chosen = predict_input.read(media_type, parsed, options, datasets, *declared)
-        _check_digits(chosen)
-        batch = _predicted(services.models.get(ref), images, chosen)
+            images, chosen = predict_input.read(
+                media_type, parsed, options, datasets, query.dtype, query.shape, expected
+            )
+        check_options(options, chosen, model.manifest)
+        asked = _tempered(services, ref, model) if chosen.calibrated else model
+        batch = _predicted(asked, images, chosen)
         return prediction_responses.response(batch, chosen, headers, as_array=as_array)
 
     many = predict_input.is_large(headers) or count > MANY_IMAGES
@@ -171,16 +189,31 @@ async def _answer(
         raise
 
 
+async def _model(services: Services, ref: str) -> LoadedModel:
+    """Return the model, which says how the body is to be read."""
+    if cached := services.models.cached(ref):
+        return cached
+    return await run_in_threadpool(services.models.get, ref)
+
+
+def _tempered(services: Services, ref: str, model: LoadedModel) -> LoadedModel:
+    """Return the network with the temperature that was fitted for it.
+
+    Raises:
+        NotCalibrated: there is none.
+
+    """
+    found = services.temperatures.find(model.job, model.checkpoint.sha256)
+    if found is None:
+        raise NotCalibrated(ref)
+    return model.with_temperature(found)
+
+
 def _predicted(model: LoadedModel, images: Images, options: Options) -> PredictedBatch:
     try:
         return inference.predict(model, images, options)
     except BadImage as exc:  # about the only image
         raise exc.at(options.place(0)) from None
-
-
-def _check_digits(options: Options) -> None:
-    if options.for_ is not None and options.for_ == options.against:
-        raise HTTPException(422, "`for` and `against` must be two different digits.")
 
 
 def _clear_frames(exc: BaseException | None) -> None:

@@ -1,7 +1,7 @@
 """Reads the images out of a request's body, in whatever form a client sends them."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,13 +15,17 @@ from service.api import (
     form_input,
     json_input,
     pixel_input,
+    vector_input,
+    vector_json,
 )
 from service.api.array_input import Pictures
+from service.api.expected_input import MNIST, Expected
 from service.api.json_body import read_json
 from service.api.predict_schema import CSV, FORM, JSON, MAX_INPUTS, NPY, NPZ, RAW
 from service.domain.errors import BadImage
 from service.inference import image_formats
-from service.inference.predict import Images, Options
+from service.inference.input_batch import Images
+from service.inference.predict import Options
 from service.store.datasets import DatasetStore
 
 MAX_FIELDS = 4
@@ -104,7 +108,7 @@ def check_type(media_type: str) -> None:
 # --- What the body is -----------------------------------------------------------------------------
 
 
-def actual_type(media_type: str, body: bytes) -> str:
+def actual_type(media_type: str, body: bytes, expected: Expected = MNIST) -> str:
     """Return what the body is: what its first bytes say, or else what its media type says.
 
     Media types are often missing, general or wrong, and signatures can't be: JSON, text and forms
@@ -124,51 +128,53 @@ def actual_type(media_type: str, body: bytes) -> str:
         return RAW
     if body.startswith(image_formats.PNG_START):
         return IMAGE
-    if found := _signature(media_type, body):
+    if found := _signature(media_type, body, expected.row):
         return SIGNATURES.get(found, IMAGE)
     if media_type in KNOWN:
         named = OTHER_NAMES.get(media_type, media_type)
         return JSON if named == CSV and JSON_STARTS.match(body) else named
     if media_type.endswith("+json"):
         return JSON
-    return _guessed(media_type, body)
+    return _guessed(media_type, body, expected)
 
 
-def _signature(media_type: str, body: bytes) -> image_formats.Format | None:
+def _signature(media_type: str, body: bytes, row: int) -> image_formats.Format | None:
     """Return the format whose signature the body has; raw pixels may have a short one by chance."""
-    if len(body) % array_input.ROW == 0 and media_type in GENERAL:
+    if len(body) % row == 0 and media_type in GENERAL:
         return image_formats.surely_known(body)
     return image_formats.known(body)
 
 
-def _guessed(media_type: str, body: bytes) -> str:
+def _guessed(media_type: str, body: bytes, expected: Expected) -> str:
     """Return what a body without a signature is, if its media type is general."""
-    if JSON_STARTS.match(body) and _ends_like_json(body):
+    if JSON_STARTS.match(body) and _ends_like_json(body, expected.row):
         return JSON
+    if expected.columns:  # beside JSON, text can only be a table
+        return RAW if b"\0" in body[:200] else CSV
     if media_type.startswith("image/"):
         return TEXT if base64_input.is_text_of_a_file(body) else IMAGE
-    if len(body) % array_input.ROW == 0 and not body[:200].isascii():
+    if len(body) % expected.row == 0 and not body[:200].isascii():
         return RAW
     if media_type == URLENCODED and (FIELD.match(body) or body.startswith(b"%")):
         return URLENCODED
-    if csv_input.is_csv(body):
+    if csv_input.is_csv(body, expected.shape):
         return CSV
     return TEXT if base64_input.is_text_of_a_file(body) else RAW
 
 
-def _ends_like_json(body: bytes) -> bool:
+def _ends_like_json(body: bytes, row: int) -> bool:
     """Return whether this may be JSON and not raw pixels that begin like it."""
-    return len(body) % array_input.ROW != 0 or body[-20:].rstrip()[-1:] in b"}]"
+    return len(body) % row != 0 or body[-20:].rstrip()[-1:] in b"}]"
 
 
-def count_at_most(media_type: str, body: bytes) -> int:
+def count_at_most(media_type: str, body: bytes, expected: Expected = MNIST) -> int:
     """Return how many images the body can hold, without parsing it."""
     if media_type == JSON:
         # One `{` for each input and one around them; in other forms, 784 numbers and commas.
-        return max(body.count(b"{"), len(body) // (2 * array_input.ROW))
+        return max(body.count(b"{"), len(body) // (2 * expected.row))
     if media_type == NPZ:
         return MAX_INPUTS
-    return 1 if media_type in (IMAGE, TEXT, URLENCODED) else len(body) // array_input.ROW
+    return 1 if media_type in (IMAGE, TEXT, URLENCODED) else len(body) // expected.row
 
 
 # --- Reading it -----------------------------------------------------------------------------------
@@ -216,6 +222,7 @@ def read(
     datasets: DatasetStore,
     dtype: str | None = None,
     shape: str | None = None,
+    expected: Expected = MNIST,
 ) -> tuple[Images, Options]:
     """Return the images in a body that `parse` returned, and the options with those in the body.
 
@@ -228,6 +235,7 @@ def read(
         datasets: the data sets whose samples a JSON body may name.
         dtype: the type of raw numbers, if the query declares it.
         shape: the shape of raw numbers, if the query declares it.
+        expected: what the network expects.
 
     Raises:
         RequestValidationError: a JSON body or a form has fields that are not known.
@@ -235,23 +243,49 @@ def read(
 
     """
     if dtype or shape:
-        return _declared(media_type, parsed, dtype, shape), options
-    if media_type == IMAGE:
-        return [parsed], options
-    if media_type == RAW:
-        found = _from_raw(parsed)
-    elif media_type == JSON:
-        found, options = json_input.from_json(parsed, options, datasets)
+        return _declared(media_type, parsed, dtype, shape, expected), options
+    if media_type == JSON:
+        found, options = _from_json(parsed, options, datasets, expected)
     elif media_type == URLENCODED:
-        found, options = _from_urlencoded(parsed, options, datasets)
+        found, options = _from_urlencoded(parsed, options, datasets, expected)
+    elif expected.columns:
+        found = _from_rows(media_type, parsed, expected)
+    elif media_type == IMAGE:
+        return [parsed], options
     else:
-        found = READERS[media_type](parsed)
+        found = READERS[media_type](parsed, expected)
     return found.images, _described(options, found)
 
 
-def read_form(parts: Sequence[form_input.Part], options: Options) -> tuple[Images, Options]:
+def _from_json(
+    parsed: Any, options: Options, datasets: DatasetStore, expected: Expected
+) -> tuple[Pictures, Options]:
+    if expected.columns:
+        return vector_json.from_json(parsed, options, datasets, expected.columns)
+    return json_input.from_json(parsed, options, datasets, expected.shape)
+
+
+def _from_rows(media_type: str, body: bytes, expected: Expected) -> Pictures:
+    """Return the rows of numbers in a body for a network that was trained on a table."""
+    columns = expected.columns
+    if media_type in (CSV, TEXT):
+        return vector_input.from_csv(body, columns)
+    if media_type == NPY:
+        return vector_input.from_npy(body, columns)
+    if media_type == NPZ:
+        return vector_input.from_npz(body, columns)
+    raise BadImage(
+        "unusable_array",
+        "This network was trained on a table, and reads no pictures: send JSON like "
+        '{"features": {…}}, rows of CSV, an .npy file, or bare numbers with ?dtype=float32.',
+    )
+
+
+def read_form(
+    parts: Sequence[form_input.Part], options: Options, expected: Expected = MNIST
+) -> tuple[Images, Options]:
     """Return the images in a form, and the options with those in its fields."""
-    found, options = form_input.from_form(parts, options)
+    found, options = form_input.from_form(parts, options, expected)
     return found.images, _described(options, found)
 
 
@@ -262,43 +296,50 @@ def _described(options: Options, found: Pictures) -> Options:
     return replace(options, ambiguous=found.ambiguous, places=found.places)
 
 
-def _declared(media_type: str, body: bytes, dtype: str | None, shape: str | None) -> Images:
+def _declared(
+    media_type: str, body: bytes, dtype: str | None, shape: str | None, expected: Expected
+) -> Images:
     if media_type not in (RAW, URLENCODED, TEXT, CSV):
         raise BadImage(
             "unusable_array",
             "?dtype and ?shape describe bare pixels (application/octet-stream); this body says "
             "itself what it is. Leave them out.",
         )
-    return pixel_input.from_bytes(body, dtype, shape).images
+    if expected.columns:
+        return vector_input.from_bytes(body, dtype, shape, expected.columns).images
+    return pixel_input.from_bytes(body, dtype, shape, expected.shape).images
 
 
-def _from_raw(body: bytes) -> Pictures:
+def _from_raw(body: bytes, expected: Expected) -> Pictures:
     """Return raw pixels, or say what else the body is."""
-    form = image_formats.identify(body) if len(body) % array_input.ROW else image_formats.UNKNOWN
+    whole = len(body) % expected.row == 0
+    form = image_formats.UNKNOWN if whole else image_formats.identify(body)
     if form in (image_formats.UNKNOWN, image_formats.EMPTY):
-        return pixel_input.from_bytes(body)
+        return pixel_input.from_bytes(body, expected=expected.shape)
     return Pictures([body])  # decoding it names the format, and the way out
 
 
-def _from_text(body: bytes) -> Pictures:
+def _from_text(body: bytes, _: Expected) -> Pictures:
     return Pictures([base64_input.decoded(body.decode("latin-1"))])
 
 
 def _from_urlencoded(
-    body: bytes, options: Options, datasets: DatasetStore
+    body: bytes, options: Options, datasets: DatasetStore, expected: Expected
 ) -> tuple[Pictures, Options]:
     """Return the images in a form, or in a body that was percent-encoded as a whole."""
     if FIELD.match(body) and not body.startswith(b"%"):
-        return form_input.from_form(form_input.parts_of_urlencoded(body), options)
+        return form_input.from_form(form_input.parts_of_urlencoded(body), options, expected)
     whole = base64_input.unquoted(body.replace(b"+", b" "))
-    inner = actual_type(RAW, whole)
-    images, options = read(inner, parse(inner, whole), options, datasets)
+    inner = actual_type(RAW, whole, expected)
+    parsed = parse(inner, whole)
+    images, options = read(inner, parsed, options, datasets, expected=expected)
     return Pictures(images, options.ambiguous, options.places), options
 
 
-READERS = {
-    NPY: array_input.from_npy,
-    NPZ: array_input.from_npz,
-    CSV: csv_input.from_csv,
+READERS: Mapping[str, Callable[[bytes, Expected], Pictures]] = {
+    RAW: _from_raw,
+    NPY: lambda body, expected: array_input.from_npy(body, expected.shape),
+    NPZ: lambda body, expected: array_input.from_npz(body, expected.shape),
+    CSV: lambda body, expected: csv_input.from_csv(body, expected.shape),
     TEXT: _from_text,
 }

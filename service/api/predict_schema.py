@@ -2,47 +2,60 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from mlp_client.job_spec import WHOLE, Label, WholeNumber
+from mlp_client.job_spec import WHOLE, Printable, WholeNumber
 from service.api.comma_lists import SEPARATED
 from service.api.openapi_schemas import reference
-from service.inference.predict import Normalize
+from service.inference.input_batch import Normalize
 
 MAX_INPUTS = 10_000
+MAX_CLASSES = 256
 JSON, FORM = "application/json", "multipart/form-data"
 NPY, RAW = "application/x-npy", "application/octet-stream"
 NPZ, CSV = "application/x-npz", "text/csv"
 
 DESCRIPTIONS = {
-    "top_k": "How many labels to return for each image, most probable first.",
-    "normalize": "Whether to bring pictures into MNIST's form: `auto` does so unless a picture has "
-    "it already, `always` redraws every picture, `never` takes 28x28 pictures unchanged.",
-    "return_pixels": "Whether to return the 28x28 picture that the network saw; the same as "
-    "`pixels` in `return`.",
+    "top_k": "How many labels to return for each image, most probable first; at most as many as "
+    "the network has classes.",
+    "normalize": "Whether to bring pictures into the form of the network's data set. For digits, "
+    "`auto` brings them into MNIST's form unless they have it already, and `always` redraws every "
+    "picture; for other images, `auto` fits them to the size of the set, and inverts and "
+    "transposes them if the set was. `never` takes pictures of the set's size unchanged.",
+    "return_pixels": "Whether to return the picture that the network saw, 28x28 for digits; the "
+    "same as `pixels` in `return`.",
     "return": "What else to return for each image, as a list or separated by commas: `pixels`, the "
-    "28x28 picture that the network saw; `probabilities` of all digits; `activations`, the outputs "
-    "of each hidden layer; `votes` of the last hidden layer's units; `contributions` of the "
-    "pixels. The last three for at most 64 images.",
-    "for": "The digit that votes and contributions explain; by default the most probable one.",
-    "against": "Its rival; by default the most probable other digit.",
+    "picture that the network saw; `probabilities` of all classes; `activations`, the outputs of "
+    "each hidden layer; `votes` of the last hidden layer's units; `contributions` of the pixels. "
+    "The last three for at most 64 images.",
+    "for": "The class, counted from 0, that votes and contributions explain; by default the most "
+    "probable one.",
+    "against": "Its rival; by default the most probable other class.",
+    "abstain_below": "The probability below which `abstained` says that the network does not know; "
+    "without it, predictions do not have that field.",
+    "calibrated": "Whether to divide the logits by the temperature that an evaluation with "
+    "`calibrate=temperature` has fitted for this network, so that its probabilities can be "
+    "trusted; 409 if there was none.",
 }
 """Descriptions of the options, which are query parameters as well as fields of a JSON body."""
 
 Returned = Literal["pixels", "probabilities", "activations", "votes", "contributions"]
 ReturnList = Annotated[list[Returned], Field(max_length=20), SEPARATED]
-Digit = Annotated[int, Field(ge=0, le=9), WHOLE]
+DatasetRef = Annotated[str, Printable, StringConstraints(min_length=1, max_length=160)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+ClassLabel = Annotated[int, Field(ge=0, lt=MAX_CLASSES), WHOLE]
 
 
 class ImageInput(BaseModel):
-    """One image, in one of four forms: `pixels`, `values`, `base64`, or a sample of a data set."""
+    """One image, as `pixels`, `values`, `base64` or a sample of a data set; or `features`."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
     pixels: list[Any] | None = Field(
         None,
-        description="Grey levels, whole numbers from 0 to 255: 784 numbers, 28 rows of 28, or a "
-        "picture of any size as rows of equal length.",
+        description="Grey levels, whole numbers from 0 to 255: rows of equal length of a picture "
+        "of any size, or all numbers of one of the size that the network expects in one list, such "
+        "as 784. In colour, each pixel is a list of red, green and blue.",
     )
     values: list[Any] | None = Field(
         None, description="The same as `pixels`, as numbers from 0 (black) to 1 (white)."
@@ -50,17 +63,26 @@ class ImageInput(BaseModel):
     base64: str | None = Field(
         None, description="An image file in base64, with or without a `data:` URL's prefix."
     )
-    dataset: Label | None = Field(
-        None, description="The name of a data set; with `split` and `index` it names a sample."
+    features: dict[str, Any] | list[Any] | None = Field(
+        None,
+        description="For networks that were trained on a table: the numbers of a row by the names "
+        "of its columns, or as a list in their order.",
     )
-    split: Literal["train", "test"] = Field("test", description="The split of the sample.")
+    dataset: DatasetRef | None = Field(
+        None,
+        description="The name of a data set, or `name@sha256:…` with the digest of its content; "
+        "with `split` and `index` it names a sample.",
+    )
+    split: Literal["train", "validation", "test"] = Field(
+        "test", description="The split of the sample."
+    )
     index: Annotated[int, Field(ge=0, le=2**31), WHOLE] | None = Field(
         None, description="The sample's row in its split, counted from 0."
     )
 
     @model_validator(mode="after")
     def _has_one_form(self) -> "ImageInput":
-        forms = ("pixels", "values", "base64", "dataset")
+        forms = ("pixels", "values", "base64", "features", "dataset")
         if sum(getattr(self, form) is not None for form in forms) != 1:
             raise ValueError(f"give exactly one of {', '.join(forms)}")
         if (self.dataset is None) != (self.index is None):
@@ -73,12 +95,14 @@ class PredictOptions(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
-    top_k: WholeNumber = Field(3, ge=1, le=10, description=DESCRIPTIONS["top_k"])
+    top_k: WholeNumber = Field(3, ge=1, le=MAX_CLASSES, description=DESCRIPTIONS["top_k"])
     normalize: Normalize = Field("auto", description=DESCRIPTIONS["normalize"])
     return_pixels: bool = Field(False, description=DESCRIPTIONS["return_pixels"])
     return_: ReturnList = Field([], alias="return", description=DESCRIPTIONS["return"])
-    for_: Digit | None = Field(None, alias="for", description=DESCRIPTIONS["for"])
-    against: Digit | None = Field(None, description=DESCRIPTIONS["against"])
+    for_: ClassLabel | None = Field(None, alias="for", description=DESCRIPTIONS["for"])
+    against: ClassLabel | None = Field(None, description=DESCRIPTIONS["against"])
+    abstain_below: Share | None = Field(None, description=DESCRIPTIONS["abstain_below"])
+    calibrated: bool = Field(False, description=DESCRIPTIONS["calibrated"])
 
 
 OPTIONS = frozenset(field.alias or name for name, field in PredictOptions.model_fields.items())

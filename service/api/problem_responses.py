@@ -20,24 +20,41 @@ from service.api.problem_types import PROBLEM_TYPES
 from service.api.public_path import public_path
 from service.api.request_bodies import has_body
 from service.api.validation import MAX_ITEMS, problem_items, shortened, worded
+from service.domain.dataset_state import DatasetState
 from service.domain.errors import (
     BadImage,
     BadModelRef,
+    DamagedNotReady,
+    DatasetDamaged,
+    DatasetDiffers,
+    DatasetExists,
+    DatasetGone,
+    DatasetInUse,
     DatasetNotFound,
+    DatasetNotReady,
+    DatasetShipped,
     EpochNotKept,
+    EvaluationNotFound,
+    EvaluationTooLarge,
     Flaw,
     JobNotFound,
     KeyRefused,
     KeyReused,
     LayerNotFound,
     NetworkDiverged,
+    NotCalibrated,
     NotTrainedYet,
+    QuotaExceeded,
+    SampleNotFound,
     ServiceError,
     SpecRefused,
     StartUnknown,
     StoreBroken,
     StoreFull,
+    TooManyEvaluations,
     TooManyTries,
+    TooManyUploads,
+    UploadTooLarge,
     WrongMove,
 )
 from service.domain.request_facts import REQUEST
@@ -46,20 +63,36 @@ from service.inference.image_decoding import MAX_IMAGE_BYTES
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = "1"
 AUTHENTICATE = {"WWW-Authenticate": "Bearer"}
-METHODS = ("GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 """The methods that the service supports at some address."""
 
 CODES: dict[type[Exception], str] = {
     JobNotFound: "job-not-found",
     DatasetNotFound: "dataset-not-found",
+    DatasetNotReady: "dataset-not-ready",
+    SampleNotFound: "not-found",
+    DamagedNotReady: "dataset-damaged",
+    DatasetDamaged: "dataset-damaged",
+    DatasetGone: "dataset-gone",
+    DatasetExists: "dataset-exists",
+    DatasetShipped: "dataset-shipped",
+    DatasetInUse: "dataset-in-use",
+    QuotaExceeded: "dataset-quota",
+    EvaluationNotFound: "evaluation-not-found",
     EpochNotKept: "epoch-not-kept",
     BadModelRef: "epoch-not-kept",
     LayerNotFound: "layer-not-found",
     WrongMove: "wrong-move",
     NotTrainedYet: "no-checkpoint-yet",
+    NotCalibrated: "not-calibrated",
     StartUnknown: "start-unknown",
     NetworkDiverged: "network-diverged",
+    DatasetDiffers: "dataset-differs",
+    EvaluationTooLarge: "evaluation-too-large",
+    TooManyEvaluations: "too-many-evaluations",
     SpecRefused: "spec-refused",
+    UploadTooLarge: "too-large",
+    TooManyUploads: "too-many-uploads",
     KeyReused: "idempotency-key-reused",
     KeyRefused: "unauthenticated",
     TooManyTries: "too-many-tries",
@@ -67,6 +100,8 @@ CODES: dict[type[Exception], str] = {
     StoreBroken: "store-unavailable",
     StoreFull: "disk-full",
 }
+UNREAD = (DatasetExists, QuotaExceeded, StoreFull, TooManyUploads, UploadTooLarge)
+"""Errors that may come before the end of an upload's body."""
 BY_STATUS = {
     400: "bad-request",
     404: "not-found",
@@ -75,6 +110,9 @@ BY_STATUS = {
     415: "unsupported-media-type",
     422: "invalid",
 }
+
+BODY_LIMIT = "Content Too Large"
+"""What Starlette says of a body over its route's limit; other limits have words of their own."""
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
     "default": {
@@ -166,17 +204,21 @@ def install(app: FastAPI) -> None:
 async def _service_error(_: Request, exc: Exception) -> Response:
     assert isinstance(exc, ServiceError)  # noqa: S101  registered for it
     found = of(exc)
+    # What the client is about to send is not read any more.
+    close = {"Connection": "close"} if isinstance(exc, UNREAD) else {}
     if found.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.error("request_failed", error=str(exc))
-        return answer(found, {"Retry-After": RETRY_SECONDS})
-    return answer(found, _headers_of(exc))
+        return answer(found, {"Retry-After": RETRY_SECONDS, **close})
+    return answer(found, _headers_of(exc) | close)
 
 
 def _headers_of(exc: ServiceError) -> dict[str, str]:
     if isinstance(exc, NotTrainedYet) and not exc.ended:
         return {"Retry-After": RETRY_SECONDS}
-    if isinstance(exc, TooManyTries):
+    if isinstance(exc, TooManyTries | TooManyUploads):
         return {"Retry-After": str(exc.seconds)}
+    if isinstance(exc, DatasetExists) and exc.state == DatasetState.RECEIVING:
+        return {"Retry-After": RETRY_SECONDS}
     return AUTHENTICATE if isinstance(exc, KeyRefused) else {}
 
 
@@ -184,7 +226,7 @@ async def _http_error(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, HTTPException)  # noqa: S101  registered for it
     code = BY_STATUS.get(exc.status_code, "bad-request")
     detail, headers = str(exc.detail), dict(exc.headers or {})
-    if code == "too-large":
+    if detail == BODY_LIMIT:
         detail = too_large(request.scope).detail
     elif detail == HTTPStatus(exc.status_code).phrase:  # Starlette's default, which says nothing
         detail = f"{PROBLEM_TYPES[code].title}; {public_path('/docs')} lists the routes."

@@ -53,6 +53,9 @@ PROBLEM_TYPES = {
     "dataset-not-found": ProblemType(
         404, "There is no such data set", "Choose one of `GET /v1/datasets`."
     ),
+    "evaluation-not-found": ProblemType(
+        404, "There is no such evaluation", "Choose one of `GET /v1/evaluations`."
+    ),
     "epoch-not-kept": ProblemType(
         404,
         "The job does not keep the network after this epoch",
@@ -73,6 +76,41 @@ PROBLEM_TYPES = {
         "The request arrived too slowly",
         "Send the headers within 6 seconds, and the body at 16 KiB a second or faster.",
     ),
+    "dataset-not-ready": ProblemType(
+        409,
+        "The data set can't be used yet",
+        "Wait until it is ready with `GET /v1/datasets/{name}?wait=30`, or read its report.",
+    ),
+    "dataset-exists": ProblemType(
+        409,
+        "There is another data set of this name",
+        "Choose another name, or delete the data set that has it.",
+    ),
+    "dataset-shipped": ProblemType(
+        409,
+        "The data set is part of the service",
+        "Leave it as it is: it takes no place among your data sets.",
+    ),
+    "dataset-in-use": ProblemType(
+        409,
+        "Jobs or networks need the data set",
+        "Delete the jobs that `detail` names, or send `?force=true`.",
+    ),
+    "dataset-quota": ProblemType(
+        409,
+        "There are too many data sets, or they are too large",
+        "Delete data sets that nobody needs; `detail` has the figures.",
+    ),
+    "dataset-damaged": ProblemType(
+        409,
+        "The files of the data set are damaged",
+        "Upload the same data again, which repairs it.",
+    ),
+    "dataset-gone": ProblemType(
+        409,
+        "The data set has been deleted",
+        "Upload the same data again; its digest recognises it.",
+    ),
     "wrong-move": ProblemType(
         409,
         "The job's state does not allow this",
@@ -83,6 +121,11 @@ PROBLEM_TYPES = {
         "The job has no weights yet",
         "Wait the number of seconds in `Retry-After`, if that header is present, and try again.",
     ),
+    "not-calibrated": ProblemType(
+        409,
+        "No temperature has been fitted for this network",
+        "Ask for its evaluation with `?calibrate=temperature` once, then predict again.",
+    ),
     "start-unknown": ProblemType(
         409,
         "The network before training can't be made again here",
@@ -92,6 +135,22 @@ PROBLEM_TYPES = {
         409,
         "The network's outputs are not finite",
         "Use another network, or train again with a lower `learning_rate`.",
+    ),
+    "dataset-differs": ProblemType(
+        409,
+        "The network can't be evaluated on this data set",
+        "Choose a data set with images of the same shape and the same classes.",
+    ),
+    "evaluation-too-large": ProblemType(
+        409,
+        "The network or the data set is too large to be evaluated in one answer",
+        "Queue it with `POST /v1/evaluations`, ask for a smaller split or data set, or send images "
+        "to `predict` in parts.",
+    ),
+    "too-many-evaluations": ProblemType(
+        409,
+        "Too many large evaluations wait",
+        "Wait until one is done, or delete one of `GET /v1/evaluations`.",
     ),
     "too-large": ProblemType(
         413, "The body is too large", "Send no more bytes than `detail` allows."
@@ -123,8 +182,13 @@ PROBLEM_TYPES = {
     ),
     "bad-image": ProblemType(
         422,
-        "The image can't be read as a digit",
+        "The image can't be read",
         "Send another picture; `detail` says what is wrong with this one.",
+    ),
+    "too-many-uploads": ProblemType(
+        429,
+        "Too many uploads are under way",
+        "Wait the number of seconds in `Retry-After` and send the files again.",
     ),
     "too-many-tries": ProblemType(
         429,

@@ -3,17 +3,28 @@
 from typing import Annotated, Literal
 
 import numpy as np
-from fastapi import HTTPException
+from fastapi import HTTPException, Path
 from numpy.typing import NDArray
 from pydantic import Field
 
 from service.api.comma_lists import SEPARATED
 from service.api.validation import QueryParameters
-from service.store.datasets import DatasetInfo
+from service.store.stored_dataset import DatasetInfo
 
 MAX_SAMPLES = 400
 
-SplitName = Literal["train", "test"]
+SplitName = Literal["train", "validation", "test"]
+DatasetName = Annotated[
+    str,
+    Path(
+        description="The data set's name, or `name@sha256:…` for this content and no other.",
+        max_length=160,
+        examples=["mnist"],
+    ),
+]
+DatasetSplit = Annotated[
+    SplitName, Path(description="The training, the validation or the test set.")
+]
 
 
 class SampleChoice(QueryParameters):
@@ -64,6 +75,7 @@ class SampleChoice(QueryParameters):
         if self.label is None:
             check_row(info, split, self.offset)
             return
+        check_split(info, split)
         counts = info.class_counts[split]
         if self.label >= len(counts):
             raise HTTPException(
@@ -86,8 +98,17 @@ class SampleChoice(QueryParameters):
         return np.flatnonzero(labels == self.label)[page]
 
 
+def check_split(info: DatasetInfo, split: str) -> None:
+    """Raise HTTPException if a data set has no such split."""
+    if split not in info.manifest.rows:
+        listed = ", ".join(info.manifest.rows)
+        detail = f"The data set {info.name!r} has no split {split!r}; it has: {listed}."
+        raise HTTPException(404, detail)
+
+
 def check_row(info: DatasetInfo, split: SplitName, index: int) -> None:
-    """Raise HTTPException if a split has no such row."""
-    rows = info.train_rows if split == "train" else info.test_rows
+    """Raise HTTPException if a data set has no such split, or the split no such row."""
+    check_split(info, split)
+    rows = info.manifest.rows[split]
     if index >= rows:
         raise HTTPException(404, f"There is no row {index}; {split} has rows 0 to {rows - 1}.")

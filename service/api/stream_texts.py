@@ -100,7 +100,8 @@ class StreamTexts:
 
 def _event_parts(logged: Logged, root_path: str) -> list[Part]:
     records = {
-        id_: job_record(job, root_path).model_dump_json() for id_, job in logged.jobs.items()
+        id_: job_record(job, root_path, has_names=False).model_dump_json()
+        for id_, job in logged.jobs.items()
     }
     return [
         Part(

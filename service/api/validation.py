@@ -12,6 +12,8 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
 
+from mlp_client.dataset_options import DatasetOptions, Derivation, DerivedDataset, SplitOption
+from mlp_client.evaluation_records import EvaluationRequest
 from mlp_client.job_spec import AdamW, Augmentation, JobLabels, Sgd, Spec
 from mlp_client.records import ProblemItem
 from service.api import predict_route
@@ -46,7 +48,10 @@ WORDING = {
 """By pydantic's name for an error; `{…}` is a value from the error's context."""
 FORMS = {
     "optimizer": 'for example "adamw" or {"type": "sgd", "momentum": 0.9}',
+    "class_weights": 'for example "balanced" or {"7": 2}; null lets all images count the same',
     "augmentation": 'for example {} or {"rotation": 5}; null leaves the images as they are',
+    "label": 'for example {"column": "digit"} if that is the column of the label',
+    "split": 'for example {"test": 0.2} to test on a fifth of the rows',
 }
 """Examples for fields that take an object."""
 TYPED_ARRAY = "in JavaScript, Array.from(…) makes a list of a typed array"
@@ -60,6 +65,8 @@ MISSING: dict[tuple[str | int, ...], str] = {
 SYNONYMS = {"lr": "learning_rate", "layers": "hidden"}
 """Names that other libraries use for some of the fields."""
 OPTIMIZERS = ("sgd", "adamw")
+TAGS = {"optimizer": OPTIMIZERS, "class_weights": ("balanced", "weights")}
+"""What pydantic puts behind the name of a field that has several forms."""
 Owners = Mapping[type[BaseModel], str]
 OWNERS: dict[type[BaseModel], str] = {
     Spec: "the spec itself",
@@ -75,6 +82,14 @@ PREDICT_OWNERS: dict[type[BaseModel], str] = {
 """The same for predictions."""
 LABEL_OWNERS: dict[type[BaseModel], str] = {JobLabels: "the labels of a job"}
 """The same for labels, the one kind of body that changes something in place."""
+DATASET_OWNERS: dict[type[BaseModel], str] = {
+    DerivedDataset: "the body itself",
+    Derivation: "from",
+    SplitOption: "split",
+}
+"""The same for data sets that are made of others."""
+EVALUATION_OWNERS: dict[type[BaseModel], str] = {EvaluationRequest: "the body itself"}
+"""The same for evaluations that are queued."""
 KEEPS_ITS_SPEC = "a job keeps its spec, of which only name, tags and metadata can be changed"
 
 
@@ -152,6 +167,10 @@ def _owners_at(route: APIRoute | None) -> Owners:
     """Return the models that the body of a route is made of."""
     if route and predict_route.is_prediction("POST", route.path):
         return PREDICT_OWNERS
+    if route and route.path.startswith("/v1/datasets"):
+        return DATASET_OWNERS
+    if route and route.path.startswith("/v1/evaluations"):
+        return EVALUATION_OWNERS
     return LABEL_OWNERS if route and "PATCH" in (route.methods or ()) else OWNERS
 
 
@@ -175,7 +194,7 @@ def _without_tag(error: Mapping[str, Any]) -> Mapping[str, Any]:
         context = {"expected": error["ctx"]["expected_tags"].replace(", ", " or ")}
         given = error["ctx"]["tag"]
         return {"type": "literal_error", "loc": (*loc, "type"), "input": given, "ctx": context}
-    if loc[1:2] == ("optimizer",) and len(loc) > 2 and loc[2] in OPTIMIZERS:
+    if len(loc) > 2 and loc[2] in TAGS.get(str(loc[1]), ()):
         return {**error, "loc": (*loc[:2], *loc[3:])}
     return error
 
@@ -216,6 +235,8 @@ def pointer(loc: Sequence[str | int]) -> str:
 
 def _hint(error: Mapping[str, Any], query_names: list[str], owners: Owners) -> str | None:
     kind, given = error["type"], error.get("input")
+    if error["loc"][1:-1] == ("options",):
+        return _hint_for_dataset_option(error)
     if kind == "extra_forbidden" and error["loc"][0] == "query":
         return _did_you_mean(str(error["loc"][-1]), query_names)
     if kind == "extra_forbidden":
@@ -260,6 +281,15 @@ def _hint_for_unknown_field(error: Mapping[str, Any], owners: Owners) -> str | N
     if (meant := SYNONYMS.get(name)) in fields:
         return f"did you mean {meant!r}, which belongs to {_owners(meant, owners)}?"
     return _did_you_mean(name, fields)
+
+
+def _hint_for_dataset_option(error: Mapping[str, Any]) -> str | None:
+    kind, name, given = error["type"], str(error["loc"][-1]), error.get("input")
+    if kind == "extra_forbidden":
+        return _did_you_mean(name, DatasetOptions.model_fields)
+    if kind in CHOICES and isinstance(given, str):
+        return _did_you_mean(given, _choices(error)) or FORMS.get(name)
+    return None
 
 
 def _owners(field: str, owners: Owners) -> str:

@@ -33,6 +33,7 @@ def description(model: LoadedModel) -> Description:
         "epochs_done": str(model.checkpoint.epochs_done),
         "checkpoint_sha256": model.checkpoint.sha256,
         "dataset": model.dataset,
+        "dataset_sha256": model.manifest.sha256,
         "inputs": str(inputs),
         "input_scale": "1/255",
         "hidden": json.dumps(hidden),

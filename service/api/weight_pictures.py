@@ -15,8 +15,10 @@ from service.api.heavy_answers import HEAVY_POOL, check_size
 from service.api.learned_units import MINUS_DESCRIPTION, Minus, chosen_units, weights_of
 from service.api.network_headers import name_network
 from service.api.openapi import binary
+from service.api.template_shapes import has_templates, is_of_digits, templates_of
 from service.api.validation import QueryParameters
 from service.api.weights import LayerNumber, Ref, newest
+from service.domain.dataset_manifest import Manifest
 from service.inference.loaded_model import LoadedModel
 from service.pictures import weight_matrix, weight_templates
 
@@ -38,7 +40,7 @@ class TemplateQuery(QueryParameters):
     scale: Scale | None = Field(
         None,
         description="One colour scale for all templates (`shared`), or one for each (`each`). By "
-        "default, digits share one, and hidden units have their own.",
+        "default, classes share one, and hidden units have their own.",
     )
     theme: Theme = Field("light", description="Colours for a light or a dark page.")
     minus: Minus | None = Field(None, description=MINUS_DESCRIPTION)
@@ -59,23 +61,41 @@ class LayerPart:
     is_output: bool
     is_learned: bool
     """Whether the weights before training were subtracted."""
+    manifest: Manifest
+    """The manifest of the set on which the network was trained."""
+
+    @property
+    def is_matrix(self) -> bool:
+        """Whether the units are the rows of one picture."""
+        return not has_templates(self.manifest, self.layer)
+
+    @property
+    def numbers(self) -> range:
+        """The numbers of the units."""
+        return range(self.offset, self.offset + self.W.shape[1])
 
     @property
     def counted(self) -> str:
         """How many units are drawn, and which if not all are."""
-        drawn, kind = self.W.shape[1], "digits" if self.is_output else "units"
+        outputs = "digits" if is_of_digits(self.manifest) else "classes"
+        drawn, kind = self.W.shape[1], outputs if self.is_output else "units"
         start = f", from {self.offset} on" if self.offset else ""
         return f"{drawn} of {self.units} {kind}{start}" if drawn < self.units else f"{drawn} {kind}"
 
     @property
     def titles(self) -> list[str]:
         """What each unit is called."""
-        numbers = range(self.offset, self.offset + self.W.shape[1])
-        return [f"Digit {it}" if self.is_output else str(it) for it in numbers]
+        if not self.is_output:
+            return list(map(str, self.numbers))
+        if is_of_digits(self.manifest):
+            return [f"Digit {it}" for it in self.numbers]
+        return [self.manifest.classes[it] for it in self.numbers]
 
     def captions(self, scale: Scale) -> list[str]:
         """What stands above the templates of a hidden layer, at full length and shorter."""
         learned = "minus start" if self.is_learned else ""
+        if self.manifest.channels > 1:
+            learned = ", ".join(filter(None, ("red, green and blue side by side", learned)))
         if self.is_output:
             return [learned]
         scales = "each in its own colour scale" if scale == "each" else "in one colour scale"
@@ -100,9 +120,11 @@ async def draw_weights(
 ) -> Response:
     """Draw what each unit responds to: red is negative, blue positive, white zero.
 
-    Units of the first layer are 28x28 templates; any other layer is one matrix with a row for each
-    unit and a column for each of its inputs. `units` and `offset` select the units. Units are
-    numbered from 0, and a bar says what the colours stand for.
+    Units of the first layer are templates of the size of the images; any other layer, and the first
+    one of a table, is one matrix with a row for each unit and a column for each of its inputs.
+    `units` and `offset` select the units. Units are numbered from 0, classes have their names, and
+    a bar says what the colours stand for. A PNG has a class's number where its typeface lacks a
+    letter of the name; an SVG has all names.
     """
     looks = (layer, *query.model_dump().values())
     checkpoint, cached = await newest(services, ref)
@@ -112,9 +134,8 @@ async def draw_weights(
     def draw() -> Response:
         model = cached or services.models.get(ref)
         part = _part(services, model, layer, query)
-        check_size(part.W.shape[1] if layer == 1 else 1, query.tile or 0)
-        image_shape = services.datasets.describe(model.dataset).image_shape
-        picture = partial(_picture, part, image_shape, format, query)
+        check_size(1 if part.is_matrix else part.W.shape[1], query.tile or 0)
+        picture = partial(_picture, part, format, query)
         answer = conditional(request, format, (model.checkpoint, *looks), picture)
         name_network(answer, model.checkpoint)
         return answer
@@ -133,21 +154,18 @@ def _part(services: Services, model: LoadedModel, layer: int, query: TemplateQue
         units=len(network.biases[layer - 1]),
         is_output=layer == len(network.weights),
         is_learned=query.minus is not None,
+        manifest=model.manifest,
     )
 
 
-def _picture(
-    part: LayerPart,
-    image_shape: tuple[int, int],
-    format: Literal["png", "svg"],
-    query: TemplateQuery,
-) -> bytes:
-    if part.layer > 1:
+def _picture(part: LayerPart, format: Literal["png", "svg"], query: TemplateQuery) -> bytes:
+    if part.is_matrix:
         return _matrix(part, format, query)
     scale: Scale = query.scale or ("shared" if part.is_output else "each")
     return weight_templates.draw(
-        part.W.T.reshape(-1, *image_shape),
+        templates_of(part.W, part.manifest),
         titles=part.titles,
+        instead=list(map(str, part.numbers)),
         captions=part.captions(scale),
         columns=query.columns,
         tile_size=query.tile,
@@ -159,12 +177,16 @@ def _picture(
 
 
 def _matrix(part: LayerPart, format: Literal["png", "svg"], query: TemplateQuery) -> bytes:
+    of_table = part.layer == 1
+    named = part.is_output and not is_of_digits(part.manifest)
     return weight_matrix.draw(
         part.W.T,
         title=f"Layer {part.layer}: {part.counted} (rows), {len(part.W)} inputs (columns)"
         + (", minus start" if part.is_learned else ""),
-        inputs=f"units of layer {part.layer - 1}",
+        inputs="columns of the table" if of_table else f"units of layer {part.layer - 1}",
         first=part.offset,
+        row_names=part.titles if named else (),
+        column_names=[it.name for it in part.manifest.columns] if of_table else (),
         longer_side=query.tile,
         format=format,
         theme=query.theme,

@@ -10,6 +10,9 @@ import typer
 from service.cli.options import DataDir, Json, load_settings
 from service.cli.terminal import counted
 
+SHA256_LENGTH = 64
+"""Data sets are named by their digests, files by keys with slashes."""
+
 
 def backup(
     destination: Annotated[
@@ -24,12 +27,20 @@ def backup(
     if destination.absolute().is_relative_to(source):
         raise typer.BadParameter(f"the backup can't be inside {source}, which it copies")
     from service.domain.errors import StoreBroken
+    from service.store.backup import Original
     from service.store.backup import backup as copy_data
+    from service.store.dataset_files import DatasetFiles
     from service.store.files.local import LocalArtifacts
+    from service.store.uploads import Uploads
 
-    artifacts = LocalArtifacts(settings.data_dir / "jobs")
+    original = Original(
+        settings.resolved_database_url(),
+        LocalArtifacts(settings.data_dir / "jobs"),
+        DatasetFiles(settings.resolved_datasets_dir()),
+        Uploads(settings.data_dir / "uploads"),
+    )
     try:
-        copied = copy_data(settings.resolved_database_url(), artifacts, destination)
+        copied = copy_data(original, destination)
     except StoreBroken as error:
         typer.echo(f"No backup was made: {error}", err=True)
         raise typer.Exit(1) from None
@@ -38,10 +49,11 @@ def backup(
     else:
         rows = f"{counted(copied.jobs, 'job')}, {counted(copied.checkpoints, 'checkpoint')}"
         rows += f", {counted(copied.snapshots, 'snapshot')}"
+        rows += f", {counted(copied.datasets, 'data set')}" if copied.datasets else ""
         typer.echo(f"Copied {source} to {destination}: {rows}, {copied.bytes / 1e6:.1f} MB")
     for key in copied.lost:
         typer.echo(
-            f"The file {key} is missing or damaged in the original, so the copy does not "
-            "contain it.",
+            f"{'The data set' if len(key) == SHA256_LENGTH else 'The file'} {key} is missing or "
+            "damaged in the original, so the copy does not contain it.",
             err=True,
         )

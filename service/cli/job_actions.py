@@ -9,7 +9,9 @@ import typer
 from service.cli.options import JobArgument, Json, Url, job_id
 from service.cli.tables import print_json
 from service.cli.terminal import (
+    all_succeed,
     counted,
+    each_or_exit,
     echo_lines,
     errors_as_messages,
     is_interactive,
@@ -57,9 +59,9 @@ def watch(jobs: WatchedJobs = None, as_json: Json = False, url: Url = None) -> N
     if not jobs:
         watch_all(url, as_json=as_json)
         return
-    failed = False
+    handles: list[JobHandle] = []
     with errors_as_messages(), Client(url) as client:
-        handles = [client.jobs.get(job_id(job)) for job in jobs]
+        failed = not all_succeed(jobs, lambda job: handles.append(client.jobs.get(job_id(job))))
         try:
             client.wait_all(handles, progress=True)
         except (JobFailed, JobCancelled):  # the first of them; each is reported below
@@ -105,11 +107,14 @@ def delete(
     if not yes and is_interactive():
         typer.confirm(f"Delete {counted(len(jobs), 'job')} with all results?", abort=True)
     with errors_as_messages(), Client(url) as client:
-        for job in jobs:
+
+        def delete_one(job: str) -> None:
             handle = client.jobs.get(job_id(job))
             handle.delete()
             deleted = json.dumps({"id": handle.id, "deleted": True})
             typer.echo(deleted if as_json else f"{handle.id} deleted")
+
+        each_or_exit(jobs, delete_one)
 
 
 def _act(
@@ -118,12 +123,15 @@ def _act(
     from mlp_client import Client
 
     with errors_as_messages(), Client(url) as client:
-        for job in jobs:
+
+        def act_on_one(job: str) -> None:
             handle = action(client.jobs.get(job_id(job)))
             if as_json:
                 print_json([handle.data])
             else:
                 typer.echo(f"{handle.id} {handle.state.value}")
+
+        each_or_exit(jobs, act_on_one)
 
 
 def _outcome(job: "JobHandle", server: str) -> list[str]:

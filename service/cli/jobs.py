@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mlp_client.records import Job
 
 app = typer.Typer(help="List jobs, newest first.", invoke_without_command=True)
-COLUMNS = ("job", "state", "epochs", "test accuracy", "submitted", "name")
+COLUMNS = ("job", "state", "epochs", "test accuracy", "submitted", "name", "data set")
 
 States = Annotated[
     list[str],
@@ -80,4 +80,5 @@ def _row(job: "Job") -> tuple[str, ...]:
         percent(latest.test_accuracy) if latest else "-",
         f"{job.created_at:%Y-%m-%d %H:%M:%SZ}",
         printable(job.spec.name or job.spec.preset or ""),
+        printable(job.spec.dataset),
     )

@@ -10,9 +10,10 @@ from typing import Annotated
 import typer
 
 from service import __version__
-from service.cli import jobs, keys
+from service.cli import datasets, jobs, keys
 from service.cli.backup import backup
 from service.cli.demo import demo
+from service.cli.evaluate import evaluate
 from service.cli.health import health
 from service.cli.job_actions import cancel, delete, pause, resume, show, watch
 from service.cli.missing_extra import NamesTheMissingExtra
@@ -55,9 +56,10 @@ USE, JOBS, OPERATE = "Train and predict", "Jobs and their results", "Run a servi
 
 app.command(cls=EachOptionOnce, rich_help_panel=USE)(train)
 app.command(rich_help_panel=USE)(predict)
+app.add_typer(datasets.app, name="datasets", rich_help_panel=USE)
 jobs.app.command()(prune)
 app.add_typer(jobs.app, name="jobs", rich_help_panel=JOBS)
-for command in (show, watch, pause, resume, cancel, delete, epochs, curves, weights):
+for command in (show, watch, pause, resume, cancel, delete, epochs, curves, evaluate, weights):
     app.command(rich_help_panel=JOBS)(command)
 for operation in (serve, demo, backup, health, openapi):
     app.command(rich_help_panel=OPERATE)(operation)

@@ -1,6 +1,5 @@
 """`mlp-service train`: submit a job, watch it, and print where its results are."""
 
-import json
 import os
 import shlex
 from collections.abc import Sequence
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from service.cli.extra_fields import with_extra_fields
 from service.cli.options import Json, Url, given
 from service.cli.tables import print_json
 from service.cli.terminal import counted, echo_lines, errors_as_messages, printable
@@ -55,6 +55,9 @@ Preset = Annotated[
 
 def train(
     preset: Preset = None,
+    dataset: Annotated[
+        str | None, _field("Name of the data set, as `mlp-service datasets list` shows it.")
+    ] = None,
     name: Annotated[
         str | None, typer.Option(help="Name for lists and pictures.", show_default="none")
     ] = None,
@@ -76,6 +79,7 @@ def train(
     """Submit a job, watch it, and print where its results are. Ctrl-C does not stop the job."""
     options: dict[str, Any] = {
         "preset": preset,
+        "dataset": dataset,
         "name": name,
         "hidden": hidden,
         "activation": activation,
@@ -134,14 +138,7 @@ def spec_fields(options: dict[str, Any], extra: Sequence[str]) -> dict[str, Any]
     fields = dict(options)
     if "hidden" in fields:
         fields["hidden"] = _parse_integers(fields["hidden"])
-    for text in extra:
-        name, value = _parse_field(text)
-        if name in fields:
-            raise ValueError(f"--set {text}: {name} is given twice; leave one out.")
-        fields[name] = value
-    for name, value in fields.items():
-        _check_writable_as_json(name, value)
-    return {"preset": "mlp-relu"} | fields
+    return {"preset": "mlp-relu"} | with_extra_fields(fields, extra)
 
 
 def _parse_integers(text: str) -> list[int]:
@@ -151,28 +148,6 @@ def _parse_integers(text: str) -> list[int]:
         raise ValueError(
             f"--hidden: {text!r} is not a list of whole numbers such as 128,64"
         ) from None
-
-
-def _parse_field(text: str) -> tuple[str, Any]:
-    name, separator, value = text.partition("=")
-    if not (name and separator):
-        raise ValueError(f"--set: {text!r} is not of the form FIELD=VALUE, such as l2=1e-4")
-    try:
-        return name, json.loads(value, parse_constant=str)
-    except RecursionError:
-        raise ValueError(f"--set {name}: the JSON is nested too deeply") from None
-    except ValueError as error:
-        if isinstance(error, json.JSONDecodeError) and value.lstrip().startswith(("{", "[")):
-            where = f"character {error.pos + 1}, after {value[: error.pos][-30:]!r}"
-            raise ValueError(f"--set {name}: invalid JSON at {where}: {error.msg}") from None
-        return name, value
-
-
-def _check_writable_as_json(name: str, value: object) -> None:
-    try:
-        json.dumps([name, value], allow_nan=False, ensure_ascii=False).encode()
-    except ValueError:  # 1e999 is read as infinity, and undecodable bytes as lone surrogates
-        raise ValueError(f"{ascii(name)[1:-1]}: its value can't be written as JSON") from None
 
 
 def result_lines(job: "JobHandle", server: str) -> list[str]:
@@ -190,7 +165,7 @@ def result_lines(job: "JobHandle", server: str) -> list[str]:
         seconds = sum(epoch.seconds for epoch in job.epochs())
         accuracy, epochs = job.metrics.final.test_accuracy, counted(job.spec.epochs, "epoch")
         lines.append(f"test accuracy {accuracy:.2%} after {epochs}, {seconds:.1f} s")
-    if job.reason and job.reason.code == "learned_nothing":
+    if job.reason and job.reason.code in ("learned_nothing", "learned_little"):
         lines.append(printable(job.reason.message))
     url = "" if server == DEFAULT_URL else f"--url {shlex.quote(server)} "
     return [

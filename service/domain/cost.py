@@ -17,8 +17,8 @@ MAX_STEP_SECONDS = 2.0
 FLOPS_PER_SECOND = 100e9
 SECONDS_PER_STEP = 40e-6
 SECONDS_PER_PIXEL = 0.5e-9
-SECONDS_PER_DEFORMATION = 0.25e-3
-"""Seconds to deform one group of images."""
+SECONDS_PER_DEFORMATION = 0.25e-3 / 784
+"""Seconds to deform one group of images, for each of their pixels."""
 SECONDS_PER_MOMENT = 1.3e-9
 """Seconds to update one number that the optimizer keeps for a parameter, in one step."""
 
@@ -48,6 +48,8 @@ class Limits:
     batch_size: int
     job_bytes: int
     job_flops: float
+    evaluation_flops: float = 2e12
+    """The most that is computed for one answer, which takes some 20 seconds."""
 
 
 def cost_of(recipe: Recipe, data: Shape) -> Cost:
@@ -66,6 +68,16 @@ def cost_of(recipe: Recipe, data: Shape) -> Cost:
         flops=float(recipe.epochs * flops_per_epoch),
         seconds=round(recipe.epochs * seconds_per_epoch, 1),
     )
+
+
+def data_bytes(data: Shape) -> int:
+    """Return the address space that a worker needs for a data set and its data layout.
+
+    The layout copies columns that a block needs, up to twice the pixels: once in memory, where the
+    first worker makes it, and once mapped.
+    """
+    pixels = (data.train_rows + data.test_rows) * (data.inputs + 1)
+    return (1 + 2 + 2) * pixels
 
 
 def _numbers_in_memory(recipe: Recipe, sizes: list[int], parameters: int) -> int:
@@ -95,7 +107,7 @@ def _seconds_per_epoch(
         flops / FLOPS_PER_SECOND
         + steps * SECONDS_PER_STEP * len(sizes) / 2
         + rows * sum(sizes) * SECONDS_PER_PIXEL
-        + deformations * SECONDS_PER_DEFORMATION
+        + deformations * data.inputs * SECONDS_PER_DEFORMATION
         + steps * parameters * _moments(recipe) * SECONDS_PER_MOMENT
     )
 

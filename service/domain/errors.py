@@ -5,6 +5,7 @@ ServiceError
 │   ├── JobNotFound          there is no such job
 │   │   └── NoLatestModel    no job has learned anything yet, so `latest` names nothing
 │   ├── DatasetNotFound      there is no such data set
+│   ├── EvaluationNotFound   there is no such large evaluation
 │   ├── EpochNotKept         the job does not keep the network after that epoch
 │   ├── BadModelRef          what follows the @ of a reference names no epoch
 │   ├── LayerNotFound        the network has no layer of that number
@@ -13,8 +14,22 @@ ServiceError
 │   ├── SpecRefused          the spec can't run here: one Flaw for each field
 │   ├── WrongMove            the job's state does not allow the action
 │   ├── NotTrainedYet        the job has no checkpoint to read weights from
+│   ├── NotCalibrated        no evaluation has fitted a temperature for the network
 │   ├── StartUnknown         the network before training can't be made again here
 │   ├── NetworkDiverged      the network's outputs are not finite
+│   ├── DatasetNotReady      the data set is still being received or checked, or has failed
+│   │   └── DamagedNotReady  its files were found to be damaged
+│   ├── DatasetExists        the name is taken by another data set
+│   ├── DatasetShipped       the data set is part of the service
+│   ├── DatasetInUse         jobs or networks need the data set
+│   ├── QuotaExceeded        there are too many data sets, or they are too large together
+│   ├── UploadTooLarge       the files of an upload have more bytes than they may have
+│   ├── TooManyUploads       as many uploads as possible are under way
+│   ├── DatasetGone          the data set has been deleted; only networks of it are left
+│   │   └── DatasetDamaged   its files are there and damaged
+│   ├── DatasetDiffers       a network can't be evaluated on this data set
+│   ├── EvaluationTooLarge   a network or a data set is too large to be evaluated at once
+│   ├── TooManyEvaluations   as many large evaluations as possible wait
 │   ├── KeyReused            an Idempotency-Key was sent again with another body
 │   ├── KeyRefused           an API key is unknown, has expired or was revoked
 │   └── TooManyTries         a client has sent too many wrong API keys
@@ -43,6 +58,8 @@ ImageFault = Literal[
     "unknown_sample",
 ]
 """Why an image can't be read, for programs."""
+MOST_LISTED = 20
+"""Names in a message."""
 
 
 class ServiceError(Exception):
@@ -86,7 +103,24 @@ class NoLatestModel(JobNotFound):
 class DatasetNotFound(NotFound):
     def __init__(self, name: str, known: Sequence[str]) -> None:
         self.name, self.known = name, tuple(known)
-        super().__init__(f"There is no data set {name!r}; there are: {', '.join(known)}.")
+        listed = ", ".join(known[:MOST_LISTED]) + (", …" if len(known) > MOST_LISTED else "")
+        super().__init__(f"There is no data set {name[:160]!r}; there are: {listed}.")
+
+
+class SampleNotFound(NotFound):
+    """A collected sample is not the last one, which is the only one that has an address."""
+
+    def __init__(self, name: str, number: int, samples: int) -> None:
+        super().__init__(
+            f"Only the last sample of the data set {name!r} can be deleted, and that is number "
+            f"{samples}, not {number}."
+        )
+
+
+class EvaluationNotFound(NotFound):
+    def __init__(self, id: str) -> None:
+        self.id = id
+        super().__init__(f"There is no evaluation {id[:80]!r}; GET /v1/evaluations lists them.")
 
 
 class EpochNotKept(NotFound):
@@ -160,6 +194,16 @@ class NotTrainedYet(Refused):
         super().__init__(f"Job {job} ({state}) has no checkpoint, hence no weights; {when}.")
 
 
+class NotCalibrated(Refused):
+    def __init__(self, ref: str) -> None:
+        self.ref = ref
+        super().__init__(
+            "No temperature that can be trusted has been fitted for this network yet: GET "
+            f"/v1/models/{ref}/evaluation?calibrate=temperature does that once, on its validation "
+            "or test set; `doubt` in its answer says if it can't be used."
+        )
+
+
 class StartUnknown(Refused):
     def __init__(self, job: str, drawn: Mapping[str, object], here: Mapping[str, object]) -> None:
         self.job = job
@@ -179,6 +223,122 @@ class NetworkDiverged(Refused):
         super().__init__(
             f"The network of job {job} has diverged: its outputs are not finite for all images. "
             "A lower learning_rate usually helps."
+        )
+
+
+class DatasetNotReady(Refused):
+    def __init__(self, name: str, state: str) -> None:
+        self.name, self.state = name, state
+        advice = f"GET /v1/datasets/{name}?wait=30 waits until it is ready"
+        if state == "failed":
+            advice = f"GET /v1/datasets/{name}/report says why"
+        if state == "collecting":
+            advice = f"POST /v1/datasets/{name}/freeze ends that"
+        super().__init__(f"The data set {name!r} can't be used, it is {state!s}; {advice}.")
+
+
+class DamagedNotReady(DatasetNotReady):
+    """A data set has failed because its files were found to be damaged."""
+
+    def __init__(self, name: str, state: str, damage: str) -> None:
+        super().__init__(name, state)
+        self.args = (f"The data set {name!r} can't be used. {damage}",)
+
+
+class DatasetExists(Refused):
+    def __init__(self, name: str, state: str, *, shipped: bool = False) -> None:
+        self.name, self.state = name, state
+        advice = "delete it first, or choose another name"
+        if shipped:
+            advice = "it is part of the service; choose another name"
+        super().__init__(
+            f"There is another data set {name!r} ({state!s}), and data sets never change: {advice}."
+        )
+
+
+class DatasetShipped(Refused):
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"The data set {name!r} is part of the service and can't be deleted.")
+
+
+class DatasetInUse(Refused):
+    def __init__(self, name: str, jobs: Sequence[str]) -> None:
+        self.name, self.jobs = name, tuple(jobs)
+        listed = ", ".join(jobs[:MOST_LISTED]) + (", …" if len(jobs) > MOST_LISTED else "")
+        super().__init__(
+            f"The data set {name!r} is needed, to train on or to evaluate networks, by "
+            f"{len(jobs):,} {'job' if len(jobs) == 1 else 'jobs'}: {listed}. Delete them first, or "
+            "send ?force=true: the networks still predict then, but they can't be evaluated on it."
+        )
+
+
+class QuotaExceeded(Refused):
+    """There are too many data sets, or they are too large; the message has the figures."""
+
+
+class UploadTooLarge(Refused):
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(
+            f"The files of a data set may have {limit:,} bytes: pack them as a zip or with gzip, "
+            "send fewer, or raise MLP_MAX_DATASET_BYTES."
+        )
+
+
+class TooManyUploads(Refused):
+    """As many uploads as possible are under way."""
+
+    def __init__(self, most: int, seconds: int) -> None:
+        self.seconds = seconds
+        super().__init__(f"{most} uploads are under way already; try again in {seconds} s.")
+
+
+class DatasetGone(Refused):
+    def __init__(self, sha256: str) -> None:
+        self.sha256 = sha256
+        super().__init__(
+            f"The data set with the digest {sha256} has been deleted; networks that were trained "
+            "on it can still predict. Upload it again to evaluate them or to train on it."
+        )
+
+
+class DatasetDamaged(DatasetGone):
+    def __init__(self, sha256: str) -> None:
+        super().__init__(sha256)
+        self.args = (
+            f"The files of the data set with the digest {sha256} are damaged; networks that were "
+            "trained on it can still predict. Upload the same content again to repair it.",
+        )
+
+
+class DatasetDiffers(Refused):
+    def __init__(self, name: str, difference: str) -> None:
+        self.name = name
+        super().__init__(
+            f"The network can't be evaluated on the data set {name!r}: {difference}. It must have "
+            "images of the same shape and the same classes, in any order."
+        )
+
+
+class EvaluationTooLarge(Refused):
+    """An evaluation takes too long for one answer, and perhaps for a worker, too."""
+
+    def __init__(self, rows: int, *, can_be_queued: bool = False) -> None:
+        self.rows = rows
+        queue = "queue it with POST /v1/evaluations and ask again once it is done, " * can_be_queued
+        super().__init__(
+            f"The network is too large to read {rows:,} images for one answer: {queue}ask for a "
+            "smaller split or data set with ?split= or ?dataset=, or send images to `predict` in "
+            "parts."
+        )
+
+
+class TooManyEvaluations(Refused):
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"{most} large evaluations of your jobs wait already: wait until one is done, or "
+            "delete one."
         )
 
 
@@ -234,6 +394,6 @@ class Damaged(StoreBroken):
 
 
 class Replaced(Broken):
-    def __init__(self, job: str, attempt: int) -> None:
+    def __init__(self, job: str, attempt: int, kind: str = "job") -> None:
         self.job, self.attempt = job, attempt
-        super().__init__(f"Attempt {attempt} of job {job} is over: another one has replaced it.")
+        super().__init__(f"Attempt {attempt} of {kind} {job} is over: another one has replaced it.")

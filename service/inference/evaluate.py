@@ -2,61 +2,83 @@
 
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import load, save
 
-from mlp_core import Split, predict_logits, scaled
+from mlp_core import Blocks, DataLayout, Split, evaluate_rows, in_blocks, similar_rows
 from service.domain.errors import NetworkDiverged
+from service.inference import calibration
+from service.inference.calibration import Calibration
+from service.inference.classification_metrics import roc_auc
 from service.inference.loaded_model import LoadedModel
 
-BLOCK = 500
-"""Images per forward pass; as floats they fit into the processor's cache."""
-KEPT = 24
-"""Evaluations in memory; one of 10 000 rows takes 80 kB, and one of 60 000 half a megabyte."""
+KEPT_BYTES = 64 * 1024**2
+"""Evaluations in memory may take this much; one of MNIST's test images takes 0.7 MB. The newest one
+stays, whatever its size."""
 
 Labels = NDArray[np.uint8]
-Key = tuple[str, str, str, str]
-
-
-class Bin(NamedTuple):
-    """The rows whose probability lies in one of several equal intervals."""
-
-    start: float
-    end: float
-    rows: int
-    confidence: float | None
-    """The mean probability of the label that the network gives; None without rows."""
-    accuracy: float | None
+Key = tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a network says about each row of a split; all arrays are (rows,)."""
+    """What a network says about each row of a split; arrays are (rows,) unless stated."""
 
     labels: Labels
-    predicted: Labels
-    """The most probable label, the lowest of equals."""
-    second: Labels
-    """The next one."""
-    probabilities: NDArray[np.float32]
-    """Of the predicted label."""
+    logits: NDArray[np.float32]
+    """(rows, classes), with the bits of an evaluation during training."""
     loss: float
-    """Mean cross-entropy in nats, computed in float64 from the logits."""
-    classes: int
+    """Mean cross-entropy in nats, with the bits of the record of an epoch."""
+    accuracy: float
 
     @property
+    def classes(self) -> int:
+        classes: int = self.logits.shape[1]
+        return classes
+
+    @cached_property
+    def predicted(self) -> Labels:
+        """The most probable label, the lowest of equals."""
+        found: Labels = self.logits.argmax(axis=1).astype(np.uint8)
+        return found
+
+    @cached_property
+    def second(self) -> Labels:
+        """The next one; the label itself if there is only one class."""
+        order = (-self.logits).argsort(axis=1, kind="stable")
+        found: Labels = order[:, min(1, self.classes - 1)].astype(np.uint8)
+        return found
+
+    @cached_property
     def is_right(self) -> NDArray[np.bool_]:
         """Which rows the network reads."""
         right: NDArray[np.bool_] = self.predicted == self.labels
         return right
 
-    @property
-    def accuracy(self) -> float:
-        return float(self.is_right.mean())
+    @cached_property
+    def log_totals(self) -> NDArray[np.float64]:
+        """The logarithm by which each row's logits exceed those of its probabilities."""
+        return log_totals(self.logits)
+
+    @cached_property
+    def confidence(self) -> NDArray[np.float64]:
+        """The probability of the predicted label."""
+        return self.probabilities_of(self.predicted)
+
+    def probabilities_of(self, labels: Labels) -> NDArray[np.float64]:
+        """Return the probability of one label for each row."""
+        chosen = self.logits[np.arange(len(labels)), labels]
+        return np.exp(chosen - self.log_totals)
+
+    def probabilities(self, label: int) -> NDArray[np.float64]:
+        """Return the probabilities of one label for all rows."""
+        return np.exp(self.logits[:, label] - self.log_totals)
 
     @cached_property
     def confusion(self) -> NDArray[np.int64]:
@@ -65,29 +87,88 @@ class Evaluation:
         counts: NDArray[np.int64] = np.bincount(cells, minlength=self.classes**2)
         return counts.reshape(self.classes, self.classes)
 
-    def calibration(self, bins: int) -> tuple[float, list[Bin]]:
-        """Return the expected calibration error (Guo et al., 2017) and the bins behind it.
+    @cached_property
+    def ranked(self) -> list[float]:
+        """Share of rows whose label is among the k most probable ones, for k = 1, 2, …"""
+        own = self.logits[np.arange(len(self.labels)), self.labels]
+        ranks = np.zeros(len(self.labels), np.intp)
+        for label, logits in enumerate(self.logits.T):
+            ranks += (logits > own) | ((logits == own) & (label < self.labels))
+        counts = np.bincount(ranks, minlength=self.classes)
+        shares: list[float] = (counts.cumsum() / len(self.labels)).tolist()
+        return shares
 
-        The last bin includes probability 1. The error is the mean distance of confidence and
-        accuracy, weighted by rows.
-        """
-        edges = np.linspace(0, 1, bins + 1)
-        place = np.minimum((self.probabilities.astype(np.float64) * bins).astype(int), bins - 1)
-        rows = np.bincount(place, minlength=bins)
-        confident = np.bincount(place, self.probabilities, bins)
-        right = np.bincount(place, self.is_right, bins)
-        error = float(np.abs(confident - right).sum() / len(self.labels))
-        return error, [
-            Bin(start, end, n, sure / n if n else None, correct / n if n else None)
-            for start, end, n, sure, correct in zip(
-                *(array.tolist() for array in (edges[:-1], edges[1:], rows, confident, right)),
-                strict=True,
-            )
-        ]
+    @cached_property
+    def brier(self) -> float:
+        """Mean squared distance of probabilities and truth, summed over classes: 0 to 2."""
+        squares = np.zeros(len(self.labels))
+        for label in range(self.classes):
+            squares += (self.probabilities(label) - (self.labels == label)) ** 2
+        return float(squares.mean())
+
+    @cached_property
+    def roc_aucs(self) -> list[float | None]:
+        """The area under the ROC curve of each class against all others."""
+        each = range(self.classes)
+        return [roc_auc(self.probabilities(label), self.labels == label) for label in each]
+
+    def calibration(self, bins: int) -> Calibration:
+        """Return how far the probabilities can be trusted."""
+        return calibration.calibration(self.confidence, self.is_right, bins)
+
+    @property
+    def nbytes(self) -> int:
+        """About the memory that it takes, with what is computed later."""
+        return self.logits.nbytes + 32 * len(self.labels)
+
+    def encoded(self) -> bytes:
+        """Return it as a safetensors file."""
+        score = np.array([self.loss, self.accuracy])
+        arrays = {"labels": self.labels, "logits": self.logits, "score": score}
+        return bytes(save({name: np.ascontiguousarray(it) for name, it in arrays.items()}))
+
+    @classmethod
+    def decoded(cls, data: bytes) -> Self:
+        """Return the evaluation that `encoded` wrote."""
+        arrays = load(data)
+        loss, accuracy = arrays["score"].tolist()
+        return cls(arrays["labels"], arrays["logits"], loss, accuracy)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A split, and its rows in blocks of similar ones."""
+
+    split: Split
+    blocks: Blocks
+    places: NDArray[np.intp]
+    """(rows,), which row of the split is at each place of the blocks."""
+    columns: NDArray[np.intp]
+    """(pixels,), which pixel is at each place of the layout."""
+
+    @classmethod
+    def of_layout(cls, split: Split, layout: DataLayout, blocks: Blocks) -> Self:
+        """Return the rows of a split whose blocks a layout has."""
+        return cls(split, blocks, layout.row_order(split), layout.order)
+
+    @classmethod
+    def of_split(cls, split: Split) -> Self:
+        """Return the rows of a split for which there is no layout."""
+        columns = np.arange(split.images.shape[1])
+        return cls(split, in_blocks(split), similar_rows(split), columns)
+
+    def relabelled(self, labels: Labels | None) -> Self:
+        """Return the rows with each label replaced by `labels[label]`."""
+        if labels is None:
+            return self
+        split = Split(self.split.images, labels[self.split.labels])
+        return replace(
+            self, split=split, blocks=replace(self.blocks, labels=labels[self.blocks.labels])
+        )
 
 
 class Evaluations:
-    """The last evaluations, by network, data set and split: facts that never change.
+    """The last evaluations by what they are about: facts that never change.
 
     Who may ask for one is decided by who may see the network, which the caller has loaded.
     """
@@ -96,57 +177,66 @@ class Evaluations:
         self._kept: OrderedDict[Key, Evaluation] = OrderedDict()
         self._lock = threading.Lock()
 
-    def of(self, model: LoadedModel, dataset: str, name: str, split: Split) -> Evaluation:
-        """Return the evaluation of a network on a split, computed unless it is kept.
+    def of(
+        self, model: LoadedModel, about: Iterable[str], make: Callable[[], Evaluation]
+    ) -> Evaluation:
+        """Return the evaluation of a network on some rows, made unless it is kept.
 
-        Raises:
-            NetworkDiverged: the network's outputs are not finite.
+        Args:
+            model: the network.
+            about: what tells these rows from all others, such as the digest of their data set.
+            make: returns the evaluation.
 
         """
         # Before training, networks of one seed have the same weights, whatever their activation.
-        key = model.checkpoint.sha256, model.network.activation, dataset, name
+        key = (model.checkpoint.sha256, model.network.activation, *about)
         with self._lock:
             if found := self._kept.get(key):
                 self._kept.move_to_end(key)
                 return found
-        made = evaluate(model, split)
+        made = make()
         with self._lock:
             self._kept[key] = made
-            while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
+            size = sum(each.nbytes for each in self._kept.values())
+            while size > KEPT_BYTES and len(self._kept) > 1:
+                _, dropped = self._kept.popitem(last=False)
+                size -= dropped.nbytes
         return made
 
 
-def evaluate(model: LoadedModel, split: Split) -> Evaluation:
-    """Return what a network says about each row of a split.
+def evaluate(
+    model: LoadedModel,
+    rows: Rows,
+    labels: Labels | None = None,
+    note: Callable[[int], object] = lambda _: None,
+) -> Evaluation:
+    """Return what a network says about each row.
+
+    Args:
+        model: the network.
+        rows: the rows.
+        labels: the network's label for each label of the rows; None if they are the same.
+        note: called with the number of rows that are done, time and again.
 
     Raises:
         NetworkDiverged: the network's outputs are not finite.
 
     """
-    parts = [
-        _evaluate_block(model, split.images[at : at + BLOCK], split.labels[at : at + BLOCK])
-        for at in range(0, len(split), BLOCK)
-    ]
-    predicted, second, probabilities, losses = map(np.concatenate, zip(*parts, strict=True))
-    labels = np.array(split.labels, np.uint8)
-    classes = model.network.sizes[-1]
-    loss = float(losses.mean())
-    return Evaluation(labels, predicted, second, probabilities, loss, classes)
-
-
-def _evaluate_block(
-    model: LoadedModel, images: NDArray[np.uint8], labels: Labels
-) -> tuple[Labels, Labels, NDArray[np.float32], NDArray[np.float64]]:
-    """Return predicted labels, the second ones, probabilities of the first, and losses."""
+    asked = rows.relabelled(labels)
     with np.errstate(over="ignore", invalid="ignore"):
-        logits = predict_logits(model.network, scaled(images))
-    if not np.isfinite(logits).all():
+        found, score = evaluate_rows(model.network, asked.blocks, asked.columns, note)
+    if not np.isfinite(found).all():
         raise NetworkDiverged(model.job)
-    rows = np.arange(len(labels))
-    order = (-logits).argsort(axis=1, kind="stable")[:, :2].astype(np.uint8)
-    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    totals = np.exp(shifted).sum(axis=1)
-    losses = np.log(totals) - shifted[rows, labels]
-    first, second = order[:, 0], order[:, -1]
-    return first, second, (1 / totals).astype(np.float32), losses
+    logits = np.empty_like(found)
+    logits[asked.places] = found
+    return Evaluation(np.array(asked.split.labels), logits, score.loss, score.accuracy)
+
+
+def log_totals(logits: NDArray[np.float32] | NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the logarithm of each row's sum of exponentials."""
+    highest = logits.max(axis=1).astype(np.float64)
+    totals = np.zeros(len(logits))
+    for column in logits.T:
+        totals += np.exp(column - highest)
+    found: NDArray[np.float64] = highest + np.log(totals)
+    return found

@@ -1,4 +1,4 @@
-"""Turns a decoded picture, in colour or with transparent parts, into grey levels."""
+"""Turns a decoded picture, in colour or with transparent parts, into grey levels or colours."""
 
 import math
 
@@ -8,6 +8,8 @@ from PIL import Image
 
 Grey = NDArray[np.uint8]
 """(h, w): grey levels from 0 (black) to 255 (white)."""
+Colours = NDArray[np.uint8]
+"""(h, w, 3): red, green and blue, each from 0 to 255."""
 Floats = NDArray[np.float64]
 
 GRID = 128
@@ -31,6 +33,19 @@ def grey_of(image: Image.Image) -> Grey:
     if image.mode in ("1", "L"):
         return np.asarray(_in_mode("L", image))
     return _of_colours(_in_mode("RGB", image))
+
+
+def colours_of(image: Image.Image) -> Colours:
+    """Return a decoded picture in any of Pillow's modes as colours (h, w, 3) uint8.
+
+    Transparent parts become paper, as `grey_of` chooses it.
+    """
+    if image.mode.startswith("I"):
+        return np.repeat(_of_many_levels(image)[..., np.newaxis], 3, axis=2)
+    if not image.has_transparency_data:
+        return np.asarray(_in_mode("RGB", image))
+    layered = _in_mode("RGBA", image)
+    return np.asarray(_on_paper(layered, _paper_behind(layered)))
 
 
 def _in_mode(mode: str, image: Image.Image) -> Image.Image:
@@ -95,16 +110,32 @@ def _of_transparent(image: Image.Image) -> Grey:
     light ink black. Any other picture shows its own paper, so its transparent parts, such as
     rounded corners, get the median colour of what is visible.
     """
-    small = np.asarray(image.reduce(_step(image)))
-    visible = small[..., 3] > small[..., 3].max() / 2
+    visible, colours = _visible_cells(image)
     if not visible.any():
         return np.full((image.height, image.width), 255, np.uint8)
-    colours = small[visible][:, :3]
     middle = np.median(colours, axis=0)
     if not _is_drawing(visible, colours):
         return _of_colours(_on_paper(image, middle))
     alpha = np.array(image.getchannel("A"))
     return 255 - alpha if middle @ LIGHTNESS < 128 else alpha
+
+
+def _paper_behind(image: Image.Image) -> Floats:
+    """Return the colour (3,) of the paper that a picture with transparent parts was drawn for."""
+    visible, colours = _visible_cells(image)
+    if not visible.any():
+        return np.full(3, 255.0)
+    middle: Floats = np.median(colours, axis=0)
+    if not _is_drawing(visible, colours):
+        return middle
+    return np.full(3, 255.0 if middle @ LIGHTNESS < 128 else 0.0)
+
+
+def _visible_cells(image: Image.Image) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:
+    """Return which cells (h, w) of an RGBA picture can be seen, and their colours (n, 3)."""
+    small = np.asarray(image.reduce(_step(image)))
+    visible = small[..., 3] > small[..., 3].max() / 2
+    return visible, small[visible][:, :3]
 
 
 def _is_drawing(visible: NDArray[np.bool_], colours: NDArray[np.uint8]) -> bool:

@@ -7,14 +7,20 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps, _imaging
+from PIL.ImageFile import ImageFile
 
 from service.domain.errors import BadImage
 from service.inference import image_formats, image_structure, sixteen_bits
-from service.inference.grey_levels import Grey, grey_of
-from service.inference.image_formats import AVIF, HEIF, JPEG, PNG_START, WEBP, Format
+from service.inference.grey_levels import Colours, Grey, colours_of, grey_of
+from service.inference.image_formats import AVIF, HEIF, JPEG, PNG_START, TIFF, WEBP, Format
+
+T = TypeVar("T")
+Finished: TypeAlias = Callable[[Image.Image, tuple[int, int]], T]
+"""Makes something of an upright picture and of its full size."""
 
 MNIST_SIDE = 28
 MAX_IMAGE_BYTES = 20 * 1024**2
@@ -75,11 +81,41 @@ def decode_sized(data: bytes, spend: Callable[[int], None] = lambda pixels: None
         BadImage: it is no picture that can be read, too large, or an animation.
 
     """
+    return decode_as(data, spend, lambda image, size: Decoded(grey_of(image), size))
+
+
+def decode_colours(data: bytes, spend: Callable[[int], None] = lambda pixels: None) -> Colours:
+    """Return the picture in `data`, upright, as colours (h, w, 3); see `decode_sized`."""
+    return decode_as(data, spend, lambda image, _: colours_of(image))
+
+
+def decode_as(data: bytes, spend: Callable[[int], None], finished: Finished[T]) -> T:
+    """Return what `finished` makes of the upright picture in `data` and of its full size.
+
+    Raises:
+        BadImage: as for `decode_sized`.
+
+    """
+    return _read(data, lambda form: _decoded(form, data, spend, finished))
+
+
+def upright_size(data: bytes) -> tuple[int, int]:
+    """Return the width and height of the picture in `data`, by its header.
+
+    Raises:
+        BadImage: as for `decode_sized`; damaged pixels are not noticed.
+
+    """
+    return _read(data, lambda form: _size_by_header(form, data))
+
+
+def _read(data: bytes, read: Callable[[Format], T]) -> T:
+    """Return what `read` finds in a file of the format that it is told."""
     if len(data) > MAX_IMAGE_BYTES:
         raise too_many_bytes()
     form = image_formats.identify(data)
     try:
-        return _decoded(form, data, spend)
+        return read(form)
     except BadImage:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -95,12 +131,9 @@ def decode_sized(data: bytes, spend: Callable[[int], None] = lambda pixels: None
         ) from None
 
 
-def _decoded(form: Format, data: bytes, spend: Callable[[int], None]) -> Decoded:
+def _decoded(form: Format, data: bytes, spend: Callable[[int], None], finished: Finished[T]) -> T:
     """Decode a file of this format; on garbage, the decoder may raise anything."""
-    if form.decoder is None:
-        raise _unsupported(form)
-    file = io.BytesIO(image_structure.checked(form, data))
-    reopened = functools.partial(Image.open, file, formats=(form.decoder,))
+    reopened = _opener(form, data)
     with reopened() as image:
         _check_header(image, form, data)
         pixels = image.width * image.height
@@ -109,7 +142,21 @@ def _decoded(form: Format, data: bytes, spend: Callable[[int], None]) -> Decoded
         size = _upright_size(image) if large else None
         upright = _reduced(image, form) if large else sixteen_bits.used_bytes(image, reopened)
         ImageOps.exif_transpose(upright, in_place=True)
-        return Decoded(grey_of(upright), size or upright.size)
+        return finished(upright, size or upright.size)
+
+
+def _size_by_header(form: Format, data: bytes) -> tuple[int, int]:
+    with _opener(form, data)() as image:
+        _check_header(image, form, data)
+        return _upright_size(image)
+
+
+def _opener(form: Format, data: bytes) -> Callable[[], ImageFile]:
+    """Return what opens the file in `data`, any number of times."""
+    if form.decoder is None:
+        raise _unsupported(form)
+    file = io.BytesIO(image_structure.checked(form, data))
+    return functools.partial(Image.open, file, formats=(form.decoder,))
 
 
 def is_small_png(data: bytes) -> bool:
@@ -172,7 +219,8 @@ def _limits(form: Format) -> str:
 def _upright_size(image: Image.Image) -> tuple[int, int]:
     """Return the width and height that a picture has once it is turned upright."""
     width, height = image.size
-    return (height, width) if image.getexif().get(ORIENTATION) in SIDEWAYS else (width, height)
+    turned = image.format != TIFF.decoder and image.getexif().get(ORIENTATION) in SIDEWAYS
+    return (height, width) if turned else (width, height)  # a TIFF's size is the upright one
 
 
 def _reduced(image: Image.Image, form: Format) -> Image.Image:

@@ -14,8 +14,13 @@ from service.domain.job_state import FINAL, State
 from service.domain.model_ref import model_ref
 from service.inference.loaded_model import LoadedModel
 from service.inference.start_network import start_network
-from service.store.checkpoints import CheckpointRef, CheckpointStore, weights_only, weights_sha256
-from service.store.datasets import DatasetStore
+from service.store.checkpoints import (
+    Arrays,
+    CheckpointRef,
+    CheckpointStore,
+    weights_only,
+    weights_sha256,
+)
 from service.store.jobs import JobStore
 from service.store.snapshots import Snapshot, start_key
 from service.store.stored_job import StoredJob
@@ -32,11 +37,8 @@ class ModelCache:
     In place of a job stands `latest`, the newest one that learned something.
     """
 
-    def __init__(
-        self, jobs: JobStore, checkpoints: CheckpointStore, datasets: DatasetStore
-    ) -> None:
+    def __init__(self, jobs: JobStore, checkpoints: CheckpointStore) -> None:
         self._jobs = jobs
-        self._datasets = datasets
         self._checkpoints = checkpoints
         self._cache: OrderedDict[str, LoadedModel] = OrderedDict()
         self._loading: dict[str, Future[LoadedModel]] = {}
@@ -96,6 +98,25 @@ class ModelCache:
 
         """
         return self._cache.get(file.key) or self._read(job, file)
+
+    def lasting_ref(self, ref: str) -> str:
+        """Return a reference that names the same network when a job has trained on.
+
+        If a reference names a job that still trains, it is that of the newest network that stays.
+        Others are returned as they are, and so is one of a job that keeps no network yet.
+
+        Raises:
+            JobNotFound: there is no such job.
+
+        """
+        named = model_ref(ref)
+        if named.is_latest or named.at is not None:  # the former has succeeded
+            return ref
+        job, _, snapshots = self._jobs.with_snapshots(named.job)
+        stay = [it.epoch for it in snapshots if it.is_planned]
+        if job.state in FINAL or job.state == State.PAUSED or not stay:
+            return ref
+        return f"{job.id}@{stay[-1]}"
 
     def cached(self, ref: str) -> LoadedModel | None:
         """Return what `get` would if it is in memory, else None; waits for a commit at most."""
@@ -173,15 +194,14 @@ class ModelCache:
             return self._make_start(job, checkpoint)
         arrays = weights_only(self._checkpoints.load(checkpoint).arrays)
         network = Network.from_arrays(arrays, job.spec["activation"])
-        return LoadedModel(job.id, job.spec["dataset"], checkpoint, network, arrays)
+        return _loaded(job, checkpoint, network, arrays)
 
     def _make_start(self, job: StoredJob, checkpoint: CheckpointRef) -> LoadedModel:
         """Return the network before the first step."""
-        dataset = job.spec["dataset"]
-        network = start_network(job, self._datasets.describe(dataset).shape)
+        network = start_network(job)
         arrays = network.arrays()
         named = replace(checkpoint, sha256=weights_sha256(arrays))
-        return LoadedModel(job.id, dataset, named, network, arrays)
+        return _loaded(job, named, network, arrays)
 
     def _keep(self, model: LoadedModel) -> None:
         with self._lock:
@@ -190,6 +210,12 @@ class ModelCache:
             while len(self._cache) > CACHED or (size > CACHED_BYTES and len(self._cache) > 1):
                 _, dropped = self._cache.popitem(last=False)
                 size -= dropped.nbytes
+
+
+def _loaded(
+    job: StoredJob, checkpoint: CheckpointRef, network: Network, arrays: Arrays
+) -> LoadedModel:
+    return LoadedModel(job.id, job.spec["dataset"], job.manifest, checkpoint, network, arrays)
 
 
 def _network_after(

@@ -8,18 +8,12 @@ import numpy as np
 from mlp_core import predict_single_rows
 from service.domain.errors import BadImage, NetworkDiverged
 from service.inference import image_decoding
+from service.inference.digit_batch import SHAPE, decoded
 from service.inference.grey_levels import Grey
 from service.inference.image_normalization import mnist_box, mnist_boxes
+from service.inference.input_batch import Images, NormalizedBatch
 from service.inference.loaded_model import LoadedModel
-from service.inference.predict import (
-    SHAPE,
-    Images,
-    NormalizedBatch,
-    Options,
-    PredictedBatch,
-    decoded,
-    predict,
-)
+from service.inference.predict import Options, PredictedBatch, predict
 
 FEW = 4
 """Up to so many pictures take less time one by one."""
@@ -31,7 +25,8 @@ def predict_together(
     """Return for each request what `predict` returns for it alone, with the same bits.
 
     None stands for a request that would take longer or fail: not all of its pictures have 28x28
-    pixels and MNIST's form, it asks for explanations, or the network's outputs are not finite.
+    pixels and MNIST's form, it asks for explanations or
+    tempered probabilities, or the network's outputs are not finite.
     """
     found: list[PredictedBatch | None] = [None] * len(requests)
     singles: dict[int, Grey] = {}
@@ -49,7 +44,7 @@ def predict_together(
 
 
 def _is_usual(options: Options) -> bool:
-    return options.normalize == "auto" and not options.explains
+    return options.normalize == "auto" and not options.explains and not options.calibrated
 
 
 def _small(images: Images) -> list[Grey]:

@@ -3,7 +3,6 @@
 import numpy as np
 
 from mlp_core import ARITHMETIC, Network, initial_network
-from service.domain.dataset_shape import Shape
 from service.domain.errors import StartUnknown
 from service.domain.job_recipe import recipe_of
 from service.store.stored_job import StoredJob
@@ -22,7 +21,7 @@ def check_start(job: StoredJob) -> None:
         raise StartUnknown(job.id, drawn, here)
 
 
-def start_network(job: StoredJob, data: Shape) -> Network:
+def start_network(job: StoredJob) -> Network:
     """Return the network with which the training of a job begins.
 
     Raises:
@@ -30,4 +29,5 @@ def start_network(job: StoredJob, data: Shape) -> Network:
 
     """
     check_start(job)
+    data = job.manifest.sizes
     return initial_network(recipe_of(job.spec), data.inputs, data.classes)

@@ -63,7 +63,7 @@ class Look:
     height: int = 420
     theme: Theme = "light"
     scale: Scale = "linear"
-    """Of the loss and of the error; an accuracy has always a linear axis."""
+    """The scale of the loss and of the error; an accuracy always has a linear axis."""
     quantity: Quantity = "accuracy"
     smooth: float = 0.0
     """Weight of what came before in the moving average that is drawn, from 0 (none) to below 1."""

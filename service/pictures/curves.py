@@ -66,14 +66,9 @@ def draw(
     the same bytes.
 
     Args:
-        series: the jobs.
-        title: the line above the panels.
         results: parts of the line below the title, left out from the last on if they don't fit.
         caption: the same, below the panels.
-        format: of the picture.
         width: in CSS pixels, like height; a PNG has twice as many.
-        height: see width.
-        theme: colours for a light or a dark page.
         scale: of loss and error; an accuracy has always a linear axis.
         quantity: what the second panel shows.
         smooth: weight of what came before in the moving average that is drawn; 0 for none.
@@ -83,28 +78,43 @@ def draw(
 
     look = Look(width, height, theme, scale, quantity, smooth)
     labels = [one_line(job.label, MAX_LABEL) for job in series]
-    written = [title, *labels] if len(series) > 1 else [title]
-    if format == "png" and any(MISSING in plain(text) for text in written):
-        caption = [LACKING, *caption]
-    if smooth:
-        caption = [f"moving average with weight {smooth:g}", *caption]
-    above = _above(series, results, width)
+    notes = _notes([title, *labels] if len(series) > 1 else [title], format, smooth)
     with mpl.rc_context(_settings(theme)):
-        legend = _legend(series, labels, theme)
-        columns = _columns([label for label, _ in legend], width)
-        rows = math.ceil(len(legend) / columns)
-        over = (66 if title else 36) + LINE_HEIGHT * sum(text.count("\n") + 1 for text, _ in above)
-        figure = _figure(width, height, over, under=94 + LEGEND_ROW * rows)
-        left, right = figure.subplots(1, 2)
-        draw_panel(left, series, "loss", look)
-        draw_panel(right, series, quantity, look)
-        names = _write_legend(figure, legend, columns, height)
-        names |= _write_title(figure, one_line(title, width // 12), above, look)
-        names |= _write_caption(figure, _fitted(caption, width), look)
-        picture = _saved(figure, format, names)
-    del figure, left, right, legend
+        picture = _drawn(series, labels, title, results, [*notes, *caption], format, look)
     gc.collect(1)  # a figure refers to itself and holds megabytes of pixels: 50 MB would pile up
     return picture
+
+
+def _notes(written: Sequence[str], format: Format, smooth: float) -> list[str]:
+    """Return what the caption says of the picture itself."""
+    notes = [f"moving average with weight {smooth:g}"] if smooth else []
+    if format == "png" and any(MISSING in plain(text) for text in written):
+        notes.append(LACKING)
+    return notes
+
+
+def _drawn(
+    series: Sequence[Series],
+    labels: list[str],
+    title: str,
+    results: Sequence[str],
+    caption: Sequence[str],
+    format: Format,
+    look: Look,
+) -> bytes:
+    above = _above(series, results, look.width)
+    legend = _legend(series, labels, look.theme)
+    columns = _columns([label for label, _ in legend], look.width)
+    rows = math.ceil(len(legend) / columns)
+    over = (66 if title else 36) + LINE_HEIGHT * sum(text.count("\n") + 1 for text, _ in above)
+    figure = _figure(look.width, look.height, over, under=94 + LEGEND_ROW * rows)
+    left, right = figure.subplots(1, 2)
+    draw_panel(left, series, "loss", look)
+    draw_panel(right, series, look.quantity, look)
+    names = _write_legend(figure, legend, columns, look.height)
+    names |= _write_title(figure, one_line(title, look.width // 12), above, look)
+    names |= _write_caption(figure, _fitted(caption, look.width), look)
+    return _saved(figure, format, names)
 
 
 def _above(series: Sequence[Series], results: Sequence[str], width: int) -> list[Coloured]:

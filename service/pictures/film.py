@@ -16,7 +16,7 @@ from service.pictures.weight_colours import Floats, coloured, strongest
 LAST_SHARES = 3
 """The last frame stays this many times as long as each other one."""
 EFFORT = 2
-"""Of WebP, from 0 to 6: more takes many times as long and saves a few per cent."""
+"""The effort of WebP, from 0 to 6: more takes many times as long and saves a few per cent."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,6 @@ def draw(
         seconds: for all frames together.
         scale: whether the strongest colour stands for the largest absolute weight of all templates
             ("shared") or of each template ("each").
-        theme: of the paper and the titles.
-
     """
     units = range(len(frames[0].templates))
     # One call for all frames: 0 everywhere, as before training, does not stand for 1 here.

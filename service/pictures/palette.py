@@ -23,7 +23,7 @@ MUTED: dict[Theme, Rgb] = {"light": (101, 109, 118), "dark": (145, 152, 161)}
 RULES: dict[Theme, Rgb] = {"light": (223, 227, 232), "dark": (48, 54, 61)}
 
 BAD: dict[Theme, Rgb] = {"light": (179, 38, 30), "dark": (255, 144, 134)}
-"""Of words that say what went wrong."""
+"""The colour of words that say what went wrong."""
 
 # Searched for these papers: each has a contrast of 3 : 1 or more, and people who confuse red and
 # green, or blue and yellow, can tell them apart. From the seventh line on, markers help.

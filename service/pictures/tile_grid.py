@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from service.pictures.lettering import LETTER_WIDTH, Text
+from service.pictures.lettering import Text, fitted
 from service.pictures.palette import Rgb
 
 Bytes = NDArray[np.uint8]
@@ -59,8 +59,7 @@ class TileGrid:
     def shortened(self, title: str) -> str:
         """Return a title as one line that is about as wide as a tile."""
         line = " ".join("".join(c if c.isprintable() else " " for c in title).split())
-        room = max(3, int((self.tile[0] + self.gap) / (LETTER_WIDTH * self.font_size)))
-        return line if len(line) <= room else line[: room - 1] + "…"
+        return fitted(line, self.font_size, self.tile[0] + self.gap)
 
 
 def fit(tile: NDArray[np.generic], side: int) -> tuple[int, int]:
@@ -119,13 +118,24 @@ def paste_tiles(
     return picture
 
 
-def title_texts(grid: TileGrid, titles: Sequence[str], below: int) -> list[Text]:
-    """Return the titles, each `below` pixels below the top of its tile's place."""
+def title_texts(
+    grid: TileGrid, titles: Sequence[str], below: int, instead: Sequence[str] = ()
+) -> list[Text]:
+    """Return the titles, each `below` pixels below the top of its tile's place.
+
+    Args:
+        grid: the places.
+        titles: of the tiles.
+        below: pixels between the top of a place and its title.
+        instead: what a PNG shows in place of titles that it can't show.
+
+    """
     texts = []
     for k, title in enumerate(titles[: grid.n]):
         left, top = grid.corner(k)
         x, y = left + grid.tile[0] // 2, top + below + grid.title // 2 - 1
-        texts.append(Text(grid.shortened(title), x, y, grid.font_size, "middle"))
+        other = instead[k] if k < len(instead) else ""
+        texts.append(Text(grid.shortened(title), x, y, grid.font_size, "middle", other))
     return texts
 
 

@@ -18,7 +18,7 @@ LABEL = 44
 """Room for the number at each of its ends."""
 FONT_SIZE = 11
 WIDTH = BAR[0] + 2 * LABEL
-"""Of the bar with its numbers."""
+"""The width of the bar with its numbers."""
 
 
 def strongest(template: Floats) -> float:

@@ -35,8 +35,8 @@ REQUEST_HEADERS = (
 MAX_REQUESTED_CHARACTERS = 1000
 HEADER_NAME = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
 RESPONSE_HEADERS = (
-    "Checkpoint-Sha256, Content-Disposition, Epochs-Done, ETag, Idempotent-Replayed, Location, "
-    "Model, Request-Id, Retry-After, Scale, Units, WWW-Authenticate"
+    "Checkpoint-Sha256, Classes, Content-Disposition, Epochs-Done, ETag, Idempotent-Replayed, "
+    "Location, Model, Request-Id, Retry-After, Scale, Units, WWW-Authenticate"
 )
 """What scripts may read beyond the few headers that they always may."""
 PREFLIGHT_SECONDS = "7200"

@@ -24,6 +24,9 @@ CHECK_INTERVAL_SECONDS = 1
 LINGER_SECONDS = 2
 """How long a refused client may read the response; if it still sends, closing immediately would
 reset the connection and discard the response."""
+MAX_SILENCE_SECONDS = 60
+"""The most silence that a body earns, however much of it was sent before: a large upload would earn
+hours."""
 MAX_PIPELINED = 4
 MAX_DISCARDED_BYTES = 16 * 1024**2
 """Most bytes of a body that are read and discarded after the response. A client may send this
@@ -66,6 +69,8 @@ class HttpProtocol(UvicornProtocol):
         """Code of the problem for which the connection is being closed."""
         self._waiting_since = 0.0
         """When the server began to wait for the client."""
+        self._body_heard_at = 0.0
+        """When the newest piece of a body arrived."""
         self._responding_since = 0.0
         """When the application was called for the active request."""
         self._in_body = False
@@ -153,6 +158,7 @@ class HttpProtocol(UvicornProtocol):
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
         self._body_chunks += 1
+        self._body_heard_at = self.loop.time()
         # If one read ends a body and begins the next request, only the rest was counted.
         self._overhead_bytes = max(0, self._overhead_bytes - len(body))
         if self._body_bytes < MIN_CHUNK_BYTES * (self._body_chunks - FREE_CHUNKS):
@@ -211,7 +217,7 @@ class HttpProtocol(UvicornProtocol):
             self._waiting_since = now
         elif self._is_ending:
             pass  # uvicorn closes it
-        elif now > self._waiting_since + CLIENT_TIMEOUT_SECONDS + self._earned_seconds:
+        elif now > self._patient_until:
             self._time_out()
 
     @property
@@ -224,10 +230,16 @@ class HttpProtocol(UvicornProtocol):
         return self.is_idle or self.transport.is_closing()
 
     @property
-    def _earned_seconds(self) -> float:
-        """Time earned by body bytes; none if the response has not waited for them."""
-        waits_for_body = self._in_body and self.is_responding
-        return self._body_bytes / MIN_BYTES_PER_SECOND if waits_for_body else 0
+    def _patient_until(self) -> float:
+        """When the client will have kept the server waiting for too long.
+
+        Body bytes earn time, but none if the response has not waited for them.
+        """
+        limit = self._waiting_since + CLIENT_TIMEOUT_SECONDS
+        if not (self._in_body and self.is_responding):
+            return limit
+        heard_at = max(self._body_heard_at, self._waiting_since)
+        return min(limit + self._body_bytes / MIN_BYTES_PER_SECOND, heard_at + MAX_SILENCE_SECONDS)
 
     def _record_unsent(self, now: float) -> None:
         """Record how much of the response the client has not read, and since when."""

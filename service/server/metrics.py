@@ -24,7 +24,8 @@ from starlette.types import Scope
 from service.domain.request_facts import RequestFacts
 from service.server.admission import Admission
 
-METHODS, SCHEMES = ("GET", "POST", "PATCH", "DELETE", "HEAD", "OPTIONS"), ("http", "https")
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
+SCHEMES = ("http", "https")
 """All other methods and schemes share one label. Clients choose them, and each value would create
 time series of its own."""
 REQUEST_LABELS = ("http_request_method", "url_scheme")

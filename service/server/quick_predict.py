@@ -12,9 +12,12 @@ from service.api import plain_pixels, predict_input, prediction_responses
 from service.api.dependencies import Services
 from service.api.predict import route_of
 from service.api.predict_route import answers_with_array
+from service.api.prediction_options import check_options
+from service.domain.dataset_manifest import InputForm
 from service.domain.principal import Principal
+from service.inference.input_batch import Images
 from service.inference.loaded_model import LoadedModel
-from service.inference.predict import Images, Options, PredictedBatch
+from service.inference.predict import Options, PredictedBatch
 from service.inference.predict_together import predict_together
 from service.server.admission import Replay
 from service.store.datasets import DatasetStore
@@ -89,6 +92,7 @@ class QuickPredict:
             batch = await self._predicted(asked, *found) if found else None
             if found is None or batch is None:
                 return None
+            check_options(Options(), found[1], batch.model.manifest)
             as_array = answers_with_array(scope["path"])
             return prediction_responses.response(batch, found[1], headers, as_array=as_array)
         except Exception:  # the endpoint meets the same error, and describes it
@@ -148,19 +152,24 @@ class QuickPredict:
         return groups.values()
 
     def _model(self, asked: Asked) -> LoadedModel | None:
-        """Return the model if it is small and in memory; else the endpoint finds or loads it."""
+        """Return the model if it is in memory and is answered here; else the endpoint finds it."""
         owner, everything, ref = asked
         try:
             model = self._seen_by_owner(owner, everything).models.cached(ref)
         except Exception:  # the endpoint meets the same error, and describes it
             return None
-        if model is None or model.nbytes > MAX_MODEL_BYTES:
+        if model is None or not _is_answered_here(model):
             self._known.discard(asked)
             return None
         if len(self._known) >= KNOWN_MODELS:
             self._known.clear()
         self._known.add(asked)
         return model
+
+
+def _is_answered_here(model: LoadedModel) -> bool:
+    """Return whether a model is small, and its inputs are digits in MNIST's form."""
+    return model.nbytes <= MAX_MODEL_BYTES and model.manifest.input is InputForm.DIGIT
 
 
 def _asked(scope: Scope) -> Asked:

@@ -6,6 +6,8 @@ import structlog
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from service.store.damaged_datasets import DamagedDatasets
+from service.store.dataset_queue import DatasetQueue
 from service.store.jobs import JobStore
 from service.store.training_activity import TrainingActivity
 
@@ -18,10 +20,13 @@ class ServiceMetrics(Collector):
     def __init__(
         self,
         jobs: JobStore,
+        datasets: DatasetQueue,
+        damaged: DamagedDatasets,
         activity: TrainingActivity,
         checks: Mapping[str, Callable[[], bool]],
     ) -> None:
-        self._jobs, self._activity, self._checks = jobs, activity, checks
+        self._jobs, self._datasets, self._damaged = jobs, datasets, damaged
+        self._activity, self._checks = activity, checks
 
     def collect(self) -> Iterable[Metric]:
         checks = GaugeMetricFamily(
@@ -31,7 +36,7 @@ class ServiceMetrics(Collector):
             checks.add_metric([name], check())
         yield checks
         try:
-            found = [*self._of_jobs(), *self._of_training()]
+            found = [*self._of_jobs(), *self._of_datasets(), *self._of_training()]
         except Exception as exc:  # the other metrics can still be read
             logger.error("jobs_not_counted", error=str(exc))
             found = []
@@ -46,6 +51,25 @@ class ServiceMetrics(Collector):
             "mlp_queue_age_seconds",
             "How long the first job of the queue has been waiting; 0 if the queue is empty.",
             value=self._activity.queue_age(),
+        )
+
+    def _of_datasets(self) -> Iterable[Metric]:
+        counts = self._datasets.counts()
+        sets = GaugeMetricFamily(
+            "mlp_datasets", "Uploaded data sets in each state.", labels=["state"]
+        )
+        for state, (count, _) in counts.items():
+            sets.add_metric([state], count)
+        yield sets
+        yield GaugeMetricFamily(
+            "mlp_datasets_bytes",
+            "Bytes that uploaded data sets take on disk; equal sets of several owners share them.",
+            value=sum(size for _, size in counts.values()),
+        )
+        yield GaugeMetricFamily(
+            "mlp_datasets_damaged",
+            "Uploaded data sets whose files were found to be damaged; new uploads repair them.",
+            value=self._damaged.count(),
         )
 
     def _of_training(self) -> Iterable[Metric]:

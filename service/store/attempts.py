@@ -10,10 +10,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import mlp_core
-from service.domain.baseline import Baseline, advice
+from service.domain.advice import Outcome, advice_for_little, advice_for_nothing, late_epoch
+from service.domain.baseline import Baseline
+from service.domain.dataset_manifest import Manifest
 from service.domain.errors import Replaced
 from service.domain.job_state import State
 from service.store.checkpoints import CheckpointRef, checkpoint_refs, name_checkpoint
+from service.store.manifests import manifest_of_job
 from service.store.snapshots import NewSnapshot, name_snapshots
 from service.store.sql.connector import Connector
 from service.store.sql.transaction import Transaction
@@ -27,7 +30,7 @@ Record = dict[str, Any]
 
 KEPT_CHECKPOINTS = 2
 
-TASK = "SELECT spec, cost, environment FROM jobs WHERE number = :job"
+TASK = "SELECT spec, cost, environment, manifest FROM jobs WHERE number = :job"
 INSERT_EPOCH = """
 INSERT INTO epochs
 (job, number, train_loss, train_accuracy, test_loss, test_accuracy, seconds) VALUES
@@ -35,7 +38,11 @@ INSERT INTO epochs
 """
 PROGRESS = "SELECT epochs_done, batches_done FROM jobs WHERE number = :job"
 RECORDED = "SELECT number, train_loss, test_accuracy FROM epochs WHERE job = :job"
-RESULT = "SELECT latest, spec FROM jobs WHERE number = :job"
+RESULT = "SELECT latest, spec, manifest FROM jobs WHERE number = :job"
+EPOCHS = """
+SELECT number, train_loss, train_accuracy, test_accuracy FROM epochs
+WHERE job = :job AND number IN (1, :late, :last) ORDER BY number
+"""
 LAST_EPOCH = "SELECT max(number) AS last FROM epochs WHERE job = :job"
 
 # Where a job goes when its worker ends, by its state before: a pause or cancel may be under way.
@@ -73,6 +80,8 @@ class TrainingTask:
     """Weights and biases of the network."""
     job_bytes: int
     """Memory that the job's arrays take: see Cost."""
+    manifest: Manifest
+    """The manifest of the data set, which its digest names."""
 
 
 class Attempt:
@@ -100,7 +109,8 @@ class Attempt:
         accuracies = {epoch["number"]: epoch["test_accuracy"] for epoch in found}
         environment, cost = task["environment"], task["cost"]
         needs = cost["parameters"], cost["bytes"]
-        return TrainingTask(task["spec"], checkpoints, losses, accuracies, environment, *needs)
+        before = (task["spec"], checkpoints, losses, accuracies, environment)
+        return TrainingTask(*before, *needs, manifest_of_job(task["manifest"]))
 
     def heartbeat(self, cursor: Cursor, finished: Sequence[mlp_core.Epoch] = ()) -> State:
         """Record that the worker is alive and how far it is, with the epochs finished since.
@@ -222,19 +232,26 @@ def _judge(
 ) -> tuple[str, str]:
     """Record in a locked row whether its network has learned anything.
 
-    Returns the reason for the job's state: `done`, or that nothing was learned, which is also
-    recorded as a warning.
+    Returns the reason for the job's state: `done`, or that nothing or little was learned and what
+    to change in the spec, which is also recorded as a warning.
     """
     [result] = transaction.rows(RESULT, job=row["number"])
-    accuracy = result["latest"]["test_accuracy"]
-    verdict = {"learned": baseline.is_beaten_by(accuracy), "test_accuracy": accuracy}
-    if verdict["learned"]:
+    last = result["latest"]["epoch"]
+    epochs = transaction.rows(EPOCHS, job=row["number"], late=late_epoch(last), last=last)
+    outcome = Outcome(result["spec"], manifest_of_job(result["manifest"]), baseline, epochs)
+    verdict = {"learned": outcome.learned, "test_accuracy": outcome.accuracy}
+    message: str | None = None
+    if not outcome.learned:
+        message = f"{baseline.comparison(outcome.accuracy)} {advice_for_nothing(outcome)}"
+    elif outcome.learned_little:
+        message = advice_for_little(outcome)
+    if message is None:
         update_row(transaction, row, verdict)
         return done
-    message = f"{baseline.comparison(accuracy)} {advice(result['spec'])}"
-    warning: NewEvent = ("warning", {"code": "learned_nothing", "message": message})
+    kind = "learned_little" if outcome.learned else "learned_nothing"
+    warning: NewEvent = ("warning", {"code": kind, "message": message})
     update_row(transaction, row, verdict, [warning])
-    return "learned_nothing", f"{done[1]} {message}"
+    return kind, f"{done[1]} {message}"
 
 
 def _unrecorded(

@@ -9,7 +9,10 @@ from pathlib import Path
 from service.domain.errors import StoreBroken
 from service.domain.job_state import WITH_WORKER
 from service.store.artifacts import Artifacts
+from service.store.dataset_backup import copy_datasets
+from service.store.dataset_files import DatasetFiles
 from service.store.durable_files import make_directory, store_error, sync
+from service.store.evaluation_queue import EvaluationQueue
 from service.store.files.local import LocalArtifacts
 from service.store.jobs import JobStore
 from service.store.queue import Queue
@@ -20,6 +23,7 @@ from service.store.sql.migrate import migrate
 from service.store.sql.sqlite import sqlite_url
 from service.store.sql.values import in_list
 from service.store.transitions import states
+from service.store.uploads import Uploads
 
 TRIES = 5
 DATABASE = "jobs.sqlite3"
@@ -36,9 +40,20 @@ ORDER BY CASE WHEN state IN ({states(WITH_WORKER)}) THEN 0 ELSE 1 END, kind, nam
 STILL_NAMED = """
 SELECT key FROM checkpoints WHERE key IN ({keys})
 UNION ALL SELECT key FROM snapshots WHERE key IN ({keys})
+UNION ALL SELECT sha256 AS key FROM datasets WHERE state = 'ready' AND sha256 IN ({keys})
 """
 FORGET_CHECKPOINTS = "DELETE FROM checkpoints WHERE key IN ({keys})"
 FORGET_SNAPSHOTS = "DELETE FROM snapshots WHERE key IN ({keys})"
+
+
+@dataclass(frozen=True)
+class Original:
+    """What is copied: the database, and the files that its rows name."""
+
+    url: str
+    artifacts: Artifacts
+    datasets: DatasetFiles
+    uploads: Uploads
 
 
 @dataclass
@@ -48,16 +63,19 @@ class Copied:
     jobs: int = 0
     checkpoints: int = 0
     snapshots: int = 0
+    datasets: int = 0
+    """Uploaded ones."""
     bytes: int = 0
     lost: list[str] = field(default_factory=list)
-    """Keys of files that are missing or damaged in the original; no row of the copy names them."""
+    """Keys of files that are missing or damaged in the original, and digests of data sets that are
+    missing there; no row of the copy names them."""
 
 
-def backup(url: str, artifacts: Artifacts, destination: Path) -> Copied:
+def backup(original: Original, destination: Path) -> Copied:
     """Make `destination` a data directory with everything that was committed when the copy began.
 
-    It appears complete or not at all. Jobs that have workers are queued again in the copy, because
-    the workers belong to the original.
+    It appears complete or not at all. Jobs and data sets that have workers are queued again in the
+    copy, because the workers belong to the original.
 
     Raises:
         StoreBroken: the destination exists or can't be written, the original can't be read, or its
@@ -68,7 +86,7 @@ def backup(url: str, artifacts: Artifacts, destination: Path) -> Copied:
         raise StoreBroken(
             f"{destination} already exists; choose a directory that does not exist yet"
         )
-    source = engine_of(url)
+    source = engine_of(original.url)
     if not source.exists():
         raise StoreBroken(
             f"there is no database at {source.file}; name its directory with --data-dir"
@@ -76,7 +94,7 @@ def backup(url: str, artifacts: Artifacts, destination: Path) -> Copied:
     make_directory(destination.absolute().parent)
     unfinished = destination.absolute().with_name(f".{destination.name}.{os.getpid()}.tmp")
     try:
-        copied = _copy_consistently(source, artifacts, unfinished)
+        copied = _copy_consistently(source, original, unfinished)
         unfinished.rename(destination)
         sync(destination.absolute().parent)
     except OSError as exc:
@@ -86,11 +104,11 @@ def backup(url: str, artifacts: Artifacts, destination: Path) -> Copied:
     return copied
 
 
-def _copy_consistently(source: Engine, artifacts: Artifacts, directory: Path) -> Copied:
-    """Copy again until no worker has replaced a checkpoint before its file was copied."""
+def _copy_consistently(source: Engine, original: Original, directory: Path) -> Copied:
+    """Copy again until nothing was replaced or deleted before its file was copied."""
     for _ in range(TRIES):
         shutil.rmtree(directory, ignore_errors=True)
-        copied = _copy(source, artifacts, directory)
+        copied = _copy(source, original, directory)
         replaced = set(copied.lost) - _named(source, copied.lost)
         if not replaced:
             return copied
@@ -100,7 +118,7 @@ def _copy_consistently(source: Engine, artifacts: Artifacts, directory: Path) ->
     )
 
 
-def _copy(source: Engine, artifacts: Artifacts, directory: Path) -> Copied:
+def _copy(source: Engine, original: Original, directory: Path) -> Copied:
     make_directory(directory)
     path = directory / DATABASE
     source.copy_to(path)
@@ -109,8 +127,10 @@ def _copy(source: Engine, artifacts: Artifacts, directory: Path) -> Copied:
     database = Database(sqlite_url(path))
     try:
         copied = Copied(jobs=sum(JobStore(database).counts().values()))
-        _copy_artifacts(database, artifacts, LocalArtifacts(directory / ARTIFACTS), copied)
+        _copy_artifacts(database, original.artifacts, LocalArtifacts(directory / ARTIFACTS), copied)
+        _copy_datasets(database, original, directory, copied)
         _take_from_workers(Queue(database))
+        EvaluationQueue(database).queue_all()
     finally:
         database.close()
     sync(path)
@@ -145,6 +165,13 @@ def _copy_artifacts(
         copied.snapshots += row["kind"] == "snapshot"
         copied.bytes += row["size"]
     _forget(database, copied.lost)
+
+
+def _copy_datasets(database: Database, original: Original, directory: Path, copied: Copied) -> None:
+    found = copy_datasets(database, original.datasets, original.uploads, directory)
+    copied.datasets += found.datasets
+    copied.bytes += found.bytes
+    copied.lost += found.lost
 
 
 def _forget(database: Database, keys: list[str]) -> None:

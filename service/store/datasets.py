@@ -1,237 +1,323 @@
-"""Data sets ship with the package, are unpacked once, and are then shared by memory mapping."""
+"""Data sets as clients use them: receive and delete them by name, beside what a view can."""
 
-import contextlib
-import fcntl
-import gzip
-import hashlib
-import io
-import logging
-import threading
-import zlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from tokenize import TokenError
-from zipfile import BadZipFile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
 
-import numpy as np
-
-from mlp_core import (
-    ARITHMETIC,
-    BLOCK_ROWS,
-    DataLayout,
-    Dataset,
-    DatasetError,
-    Split,
-    lay_out,
-    read_idx,
+from service.domain.dataset_quota import DatasetQuota
+from service.domain.dataset_state import DatasetState
+from service.domain.errors import DatasetExists, DatasetInUse, DatasetNotFound, DatasetShipped
+from service.store.damaged_datasets import fail
+from service.store.dataset_files import DatasetFiles
+from service.store.dataset_rows import check_quota, delete_dataset, move_dataset, usage_of
+from service.store.dataset_users import jobs_that_need
+from service.store.dataset_view import SHIPPED, DatasetView, check_ready
+from service.store.idempotency import (
+    KeyedRequest,
+    Made,
+    find_answer,
+    is_known,
+    keep_first_answer,
 )
-from service.domain.dataset_shape import Shape
-from service.domain.errors import DatasetNotFound, StoreBroken
-from service.store.durable_files import make_directory, write_atomic
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class DatasetInfo:
-    """The description of a data set, which does not need its files."""
-
-    name: str
-    description: str
-    image_shape: tuple[int, int]
-    classes: list[str]
-    train_rows: int
-    test_rows: int
-    class_counts: dict[str, list[int]]
-    """The number of images of each class, in the order of the labels, by split."""
-    sha256: dict[str, str]
-    """Digests by the names of the unpacked IDX files."""
-    license: str
-    attribution: str
-
-    @property
-    def shape(self) -> Shape:
-        rows, columns = self.image_shape
-        return Shape(rows * columns, len(self.classes), self.train_rows, self.test_rows)
-
-
-MNIST = DatasetInfo(
-    name="mnist",
-    description="Handwritten digits, white on black, 28x28 grey pixels.",
-    image_shape=(28, 28),
-    classes=[str(digit) for digit in range(10)],
-    train_rows=60_000,
-    test_rows=10_000,
-    class_counts={
-        "train": [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949],
-        "test": [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009],
-    },
-    sha256={
-        "train-images-idx3-ubyte": (
-            "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"
-        ),
-        "train-labels-idx1-ubyte": (
-            "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"
-        ),
-        "t10k-images-idx3-ubyte": (
-            "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"
-        ),
-        "t10k-labels-idx1-ubyte": (
-            "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"
-        ),
-    },
-    license="CC BY-SA 3.0",
-    attribution=(
-        "Yann LeCun and Corinna Cortes hold the copyright of MNIST, "
-        "which is derived from the original NIST data sets."
-    ),
+from service.store.ids import uuid7
+from service.store.sql.connector import Connector
+from service.store.sql.transaction import Transaction
+from service.store.sql.values import Row, now
+from service.store.stored_dataset import (
+    DATASET_COLUMNS,
+    DatasetInfo,
+    StoredDataset,
+    stored_dataset,
 )
-SHIPPED = {MNIST.name: MNIST}
-PACKED = Path(__file__).parent / "mnist"
 
-BAD_FILE = (EOFError, ValueError, SyntaxError, TokenError, BadZipFile)
-"""Errors that NumPy raises for a damaged file, because it reads the header as Python."""
-NOT_WHOLE = (FileNotFoundError, *BAD_FILE, DatasetError)
-"""Errors that a missing or damaged data layout raises."""
+INSERT = f"""
+INSERT INTO datasets (id, owner, name, state, attempt, lost_workers, heartbeat, options, files,
+    upload_bytes, disk_bytes, description, license, attribution, created_at)
+VALUES (:id, :owner, :name, :state, 0, 0, 0, :options, :files,
+    :upload_bytes, 0, :description, :license, :attribution, :created_at)
+RETURNING {DATASET_COLUMNS}
+"""  # noqa: S608
+LOCKED = "number, id, owner, name, state, sha256, samples"
+LOCK = f"UPDATE datasets SET heartbeat = heartbeat WHERE {{guard}} RETURNING {LOCKED}"  # noqa: S608
+LOCK_OWN = LOCK.format(guard="name = :name AND owner = :owner")
+LOCK_ID = LOCK.format(guard="id = :id")
+LOCK_OLD_FAILED = LOCK.format(
+    guard="""number IN (
+        SELECT number FROM datasets WHERE owner = :owner
+        AND state = 'failed' AND coalesce(samples, 0) = 0
+        AND coalesce(reason ->> 'code', '') <> 'files_damaged'
+        ORDER BY number DESC LIMIT 1000 OFFSET :kept
+    )"""
+)
+LOCK_RECEIVING = LOCK.format(guard="id = :id AND state = 'receiving'{own}")
 
 
-class DatasetStore:
-    """The data sets by name. All workers map their unpacked files, which are in one directory."""
+class DatasetStore(DatasetView):
+    """The data sets as clients see and change them: all, or through `seen_by` those of one owner.
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory.absolute()
-        self._open: dict[str, Dataset] = {}
-        self._lock = threading.Lock()
+    Shipped ones are everybody's, and need no row.
+    """
 
-    def all(self) -> list[DatasetInfo]:
-        """Return the descriptions of all data sets."""
-        return list(SHIPPED.values())
+    def __init__(
+        self,
+        connector: Connector,
+        files: DatasetFiles,
+        quota: DatasetQuota | None = None,
+        owner: str | None = None,
+        *,
+        everything: bool = True,
+        render: Callable[[StoredDataset], str] = repr,
+    ) -> None:
+        """Create it.
 
-    def describe(self, name: str) -> DatasetInfo:
-        """Return the description of the data set `name`.
-
-        Raises:
-            DatasetNotFound: there is no data set of that name.
-
-        """
-        if name not in SHIPPED:
-            raise DatasetNotFound(name, sorted(SHIPPED))
-        return SHIPPED[name]
-
-    def open(self, name: str) -> Dataset:
-        """Return the data set, memory-mapped; the first call on a machine unpacks it.
-
-        Raises:
-            DatasetNotFound: there is no data set of that name.
-            StoreBroken: its files are damaged, or can't be read or written.
-
-        """
-        with self._lock:
-            if name not in self._open:
-                self._open[name] = self._map(self.describe(name))
-            return self._open[name]
-
-    def data_layout(self, name: str) -> DataLayout:
-        """Return the layout of a data set, memory-mapped; the first call on a machine makes it.
-
-        If it can't be written, it is made in memory: it only saves time.
-
-        Raises:
-            DatasetNotFound: there is no data set of that name.
-            StoreBroken: the data set's files are damaged, or can't be read or written.
+        Args:
+            connector: the database.
+            files: of the data sets.
+            quota: how many and how large an owner's may be; the default if None.
+            owner: to whom what is sent through this view belongs.
+            everything: whether the view has the data sets of all owners.
+            render: makes the answer that is kept for requests with an idempotency key.
 
         """
-        dataset, info = self.open(name), self.describe(name)
-        # Layouts of other versions give other bits, or are cut into other blocks.
-        folder = self._folder(info) / f"arranged-{ARITHMETIC}-{BLOCK_ROWS}"
-        try:
-            with contextlib.suppress(*NOT_WHOLE):
-                return _mapped_layout(folder)
-            with _locked(folder):
-                return _made_layout(folder, dataset)
-        except (OSError, StoreBroken) as exc:
-            logger.warning(
-                "the data layout of %s can't be written and is made in memory: %s", name, exc
-            )
-            return lay_out(dataset)
+        super().__init__(connector, files, owner, everything=everything)
+        self._render = render
+        self.quota = quota or DatasetQuota()
+        self._owner, self._everything = owner or "", everything
 
-    def _map(self, info: DatasetInfo) -> Dataset:
-        folder = self._folder(info)
-        with _broken_if_it_fails(info):
-            if not all((folder / f"{name}.npy").exists() for name in info.sha256):
-                _unpack(info, folder)
-            train_images, train_labels, test_images, test_labels = _mapped(folder, info.sha256)
-        return Dataset(
-            name=info.name,
-            train=Split(images=train_images, labels=train_labels),
-            test=Split(images=test_images, labels=test_labels),
-            classes=len(info.classes),
-            image_shape=info.image_shape,
+    def seen_by(self, owner: str | None, *, everything: bool) -> "DatasetStore":
+        """Return the view of `owner`, to whom the data sets sent through it belong.
+
+        Without `everything` the view has only the owner's data sets and the shipped ones.
+        """
+        return DatasetStore(
+            self._connector,
+            self.files,
+            self.quota,
+            owner,
+            everything=everything,
+            render=self._render,
         )
 
-    def _folder(self, info: DatasetInfo) -> Path:
-        # The digests name the folder, so a file of another version is never mistaken for this one.
-        version = hashlib.sha256("".join(info.sha256.values()).encode()).hexdigest()[:12]
-        return self._directory / f"{info.name}-{version}"
+    def receive(
+        self, name: str, options: dict[str, Any], expected_bytes: int, **about: str
+    ) -> StoredDataset:
+        """Store the row of a data set that is about to be sent, and return it.
 
+        A data set of the name that has failed makes room for it, and one that was ready, if its
+        files are not there any more. So do the oldest of the owner's failed ones, if more of them
+        are there than data sets are allowed.
 
-@contextlib.contextmanager
-def _broken_if_it_fails(info: DatasetInfo) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, *BAD_FILE, zlib.error) as exc:
-        raise StoreBroken(f"the data set {info.name} can't be read: {exc}") from exc
+        Args:
+            name: within its owner.
+            options: as they were sent.
+            expected_bytes: how many will come at most.
+            about: `description`, `license` and `attribution`, as far as they are known.
 
+        Raises:
+            DatasetExists: another one has the name.
+            QuotaExceeded: the owner, or all together, have too many data sets.
 
-def _mapped(folder: Path, names: Iterable[str]) -> list[np.ndarray]:
-    return [np.load(folder / f"{name}.npy", "r", allow_pickle=False) for name in names]
+        """
+        with self._connector.write() as transaction:
+            row = self._begin(transaction, name, options, expected_bytes, about)
+        return stored_dataset(row)
 
+    def derive(
+        self,
+        name: str,
+        source: DatasetInfo,
+        options: dict[str, Any],
+        sha256: str,
+        request: KeyedRequest | None = None,
+        **about: str,
+    ) -> StoredDataset:
+        """Queue a data set that is to be made of another one, and return it.
 
-def _mapped_layout(folder: Path) -> DataLayout:
-    names = DataLayout.ARRAY_NAMES
-    return DataLayout.from_arrays(dict(zip(names, _mapped(folder, names), strict=True)))
+        Args:
+            name: within its owner.
+            source: the other one.
+            options: with `from`.
+            sha256: the digest of the options, see `repeated`.
+            request: by which it is asked for, if that has an idempotency key.
+            about: see `receive`.
 
+        Raises:
+            DatasetExists: another one has the name.
+            DatasetNotFound: the source has been deleted since it was described.
+            KeyReused: the key was used for another request.
+            QuotaExceeded: the owner, or all together, have too many data sets.
 
-def _made_layout(folder: Path, dataset: Dataset) -> DataLayout:
-    """Return the layout; make it first, unless another process has just done so."""
-    try:
-        return _mapped_layout(folder)
-    except NOT_WHOLE:
-        for name, array in lay_out(dataset).arrays().items():
-            write_atomic(folder / f"{name}.npy", _npy(array))
-        return _mapped_layout(folder)
+        """
+        everything = self._everything
+        with self._connector.write() as transaction:
+            row = self._begin(transaction, name, options, source.manifest.bytes, about)
+            check_ready(transaction, self._owner, source.name, source.sha256, everything=everything)
+            [locked] = transaction.rows(LOCK_ID, id=row["id"])
+            sent = {"upload_sha256": sha256, "upload_bytes": 0}
+            move_dataset(transaction, locked, DatasetState.QUEUED, **sent)
+            return self._made(transaction, locked, request)
 
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Make the folder and hold its lock: only one process writes there at a time."""
-    make_directory(folder)
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _unpack(info: DatasetInfo, folder: Path) -> None:
-    """Write the files that are not in `folder` yet; of concurrent processes, only one does so."""
-    with _locked(folder):
-        for name in info.sha256:
-            path = folder / f"{name}.npy"
-            if not path.exists():
-                write_atomic(path, _npy(_unpacked(info, name)))
-
-
-def _unpacked(info: DatasetInfo, name: str) -> np.ndarray:
-    data = gzip.decompress((PACKED / f"{name}.gz").read_bytes())
-    if hashlib.sha256(data).hexdigest() != info.sha256[name]:
-        raise StoreBroken(
-            f"the file {name}.gz of the data set {info.name} is damaged; install the package again"
+    def _begin(
+        self,
+        transaction: Transaction,
+        name: str,
+        options: dict[str, Any],
+        expected_bytes: int,
+        about: dict[str, str],
+    ) -> Row:
+        if name in SHIPPED:
+            raise DatasetExists(name, DatasetState.READY, shipped=True)
+        values: dict[str, Any] = {"description": "", "license": "", "attribution": "", **about}
+        if before := transaction.row(LOCK_OWN, name=name, owner=self._owner):
+            before = self._looked_at(transaction, before)
+            if before["state"] != DatasetState.FAILED or before["samples"]:
+                raise DatasetExists(name, before["state"])
+            delete_dataset(transaction, before)
+        self._forget_old_failures(transaction)
+        check_quota(usage_of(transaction, self._owner), self.quota, expected_bytes)
+        values |= {"id": f"ds_{uuid7()}", "owner": self._owner, "name": name}
+        values |= {"state": DatasetState.RECEIVING, "created_at": now()}
+        [row] = transaction.rows(
+            INSERT, **values, options=options, upload_bytes=expected_bytes, files=[]
         )
-    array = read_idx(data)
-    return array.reshape(len(array), -1) if array.ndim > 1 else array
+        return row
 
+    def _looked_at(self, transaction: Transaction, row: Row) -> Row:
+        """Return a locked row as it is after a look at its files, if it was ready."""
+        sha256 = row["sha256"]
+        if row["state"] != DatasetState.READY or self.files.is_whole(sha256):
+            return row
+        fail(transaction, sha256, self.files.folder(sha256), lambda: True)
+        return row | {"state": DatasetState.FAILED, "samples": None}
 
-def _npy(array: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    np.save(file, array, allow_pickle=False)
-    return file.getvalue()
+    def received(
+        self,
+        id_: str,
+        files: Sequence[str],
+        upload_sha256: str,
+        upload_bytes: int,
+        request: KeyedRequest | None = None,
+    ) -> StoredDataset:
+        """Queue a data set for its check, all of whose files are on the disk now.
+
+        Args:
+            id_: the data set.
+            files: the names of its files, as the client calls them, in their order.
+            upload_sha256: the digest of what was sent and of the options, see `repeated`.
+            upload_bytes: how many bytes were sent.
+            request: with which they were sent, if that has an idempotency key.
+
+        Raises:
+            DatasetNotFound: it has been deleted meanwhile.
+            KeyReused: the key was used for another request.
+
+        """
+        sent = {"upload_sha256": upload_sha256, "upload_bytes": upload_bytes}
+        with self._connector.write() as transaction:
+            row = self._lock_receiving(transaction, id_)
+            move_dataset(transaction, row, DatasetState.QUEUED, files=list(files), **sent)
+            return self._made(transaction, row, request)
+
+    def interrupt(self, id_: str, code: str, message: str) -> None:
+        """Record that not all of a data set has arrived, and why; what did is deleted.
+
+        Nothing happens if it has been deleted meanwhile.
+        """
+        reason = {"code": code, "message": message}
+        with suppress(DatasetNotFound), self._connector.write() as transaction:
+            row = self._lock_receiving(transaction, id_)
+            move_dataset(transaction, row, DatasetState.FAILED, reason=reason)
+
+    def discard(self, id_: str) -> None:
+        """Delete the row of a data set that has not arrived; nothing happens if it is not there."""
+        with suppress(DatasetNotFound), self._connector.write() as transaction:
+            delete_dataset(transaction, self._lock_receiving(transaction, id_))
+
+    def repeated(
+        self, name: str, upload_sha256: str, request: KeyedRequest | None = None
+    ) -> StoredDataset:
+        """Return the data set that was made of the same files and options under the same name.
+
+        Raises:
+            DatasetNotFound: there is none of that name.
+            DatasetExists: the one of that name was made of others, or has not arrived yet.
+            KeyReused: the key was used for another request.
+
+        """
+        found = self.get(name)
+        if found.upload_sha256 != upload_sha256:
+            raise DatasetExists(name, found.state, shipped=name in SHIPPED)
+        if request is None:
+            return found
+        with self._connector.write() as transaction:
+            for row in transaction.rows(LOCK_ID, id=found.id):
+                return self._made(transaction, row, request)
+        raise DatasetNotFound(name, self._names())
+
+    def knows_key(self, key: str) -> bool:
+        """Return whether the owner has used an idempotency key before, for whatever request."""
+        with self._connector.read() as transaction:
+            return is_known(transaction, self._owner, key)
+
+    def replay(self, request: KeyedRequest) -> str | None:
+        """Return the answer to an earlier request with the same key, if there was one.
+
+        Raises:
+            KeyReused: the key was used for another request.
+
+        """
+        with self._connector.read() as transaction:
+            first = find_answer(transaction, self._owner, request.key, request.body)
+        return first[1] if first else None
+
+    def _made(
+        self, transaction: Transaction, row: Row, request: KeyedRequest | None
+    ) -> StoredDataset:
+        """Return a data set of a locked row, after its answer has been kept for its request."""
+        [stored] = self._identified(transaction, row["id"])
+        found = stored_dataset(stored)
+        if request:
+            made = Made(self._owner, found.id, row["number"])
+            keep_first_answer(transaction, request, made, self._render(found))
+        return found
+
+    def delete(self, name: str, *, force: bool = False) -> None:
+        """Delete a data set in any state; a sweep of the dispatcher deletes its files.
+
+        Jobs that are not final keep the files until they are.
+
+        Args:
+            name: the data set.
+            force: also if jobs of its owner will train on it, or have networks that were.
+
+        Raises:
+            DatasetNotFound: there is no such data set.
+            DatasetShipped: it is part of the service.
+            DatasetInUse: jobs need it, and `force` is false.
+
+        """
+        if name in SHIPPED:
+            raise DatasetShipped(name)
+        with self._connector.write() as transaction:
+            found = self._named(transaction, name)
+            if not found:
+                raise DatasetNotFound(name, self._known(transaction))
+            [row] = transaction.rows(LOCK_ID, id=found[0]["id"])
+            if not force and (jobs := jobs_that_need(transaction, row)):
+                raise DatasetInUse(name, jobs)
+            delete_dataset(transaction, row)
+
+    def _lock_receiving(self, transaction: Transaction, id_: str) -> Row:
+        found = self._rows(transaction, LOCK_RECEIVING, id=id_)
+        if not found:
+            raise DatasetNotFound(id_, self._known(transaction))
+        return found[0]
+
+    def _forget_old_failures(self, transaction: Transaction) -> None:
+        """Keep only so many failed sets as sets are allowed, for these count towards no quota.
+
+        Those that were ready until their files were damaged stay: others may repair them.
+        """
+        kept = max(1, self.quota.sets)
+        for row in transaction.rows(LOCK_OLD_FAILED, owner=self._owner, kept=kept):
+            delete_dataset(transaction, row)

@@ -2,12 +2,18 @@
 
 import contextlib
 import errno
+import fcntl
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
+
+import numpy as np
 
 from service.domain.errors import StoreBroken, StoreFull
+
+READ_ONLY = 0o444
 
 
 def store_error(what: str, exc: OSError) -> StoreBroken:
@@ -16,13 +22,30 @@ def store_error(what: str, exc: OSError) -> StoreBroken:
     return (StoreFull if full else StoreBroken)(f"can't {what}: {exc.strerror}")
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write `data` so that after a crash or power cut `path` holds all of it or does not exist."""
+def write_atomic(path: Path, data: bytes, mode: int | None = None) -> None:
+    """Write `data` so that after a crash or power cut `path` holds all of it or does not exist.
+
+    `mode` is that of the new file, if it is not to be the usual one.
+    """
+    _write_atomic(path, lambda file: file.write(data), mode)
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Write an array as an `.npy` file that nobody is to change, without a copy in memory.
+
+    After a crash or power cut `path` holds all of it or does not exist.
+    """
+    _write_atomic(path, lambda file: np.save(file, array, allow_pickle=False), READ_ONLY)
+
+
+def _write_atomic(path: Path, write: Callable[[IO[bytes]], object], mode: int | None) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
-            file.write(data)
+            write(file)
             file.flush()
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
         temporary.replace(path)
         sync(path.parent)
@@ -50,11 +73,37 @@ def create_once(path: Path, make: Callable[[], bytes]) -> None:
             file.write(make())
             file.flush()
             os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):  # another process was faster
-            os.link(temporary, path)
+        _name_once(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
     sync(path.parent)
+
+
+def _name_once(temporary: Path, path: Path) -> None:
+    """Give a file its name, unless another process was faster and `path` exists.
+
+    A hard link never replaces a file. Some file systems have no hard links, such as FAT and many
+    shared folders of virtual machines. There, the file is renamed, and a lock on the directory
+    keeps others from renaming theirs at the same time; it ends with the process, however that ends.
+    """
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return
+    except OSError:
+        with _locked(path.parent):
+            if not path.exists():
+                temporary.replace(path)
+
+
+@contextlib.contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def sync(path: Path) -> None:
@@ -83,3 +132,12 @@ def make_directory(path: Path) -> None:
         if existed and isinstance(exc, PermissionError):
             return  # the parent belongs to another user, so it is not new either
         raise store_error(f"create the directory {path.name}", exc) from exc
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Make a folder and hold its lock: only one process writes there at a time."""
+    make_directory(folder)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

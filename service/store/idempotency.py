@@ -1,36 +1,45 @@
-"""Idempotency keys: a submission that is sent again gets the answer to the first one."""
+"""Idempotency keys: a request that is sent again gets the answer to the first one.
+
+Jobs and data sets are made with keys. `job` and `job_number` of a row are the id and the number of
+what was made, of either kind.
+"""
 
 import hashlib
+from dataclasses import dataclass
 from datetime import timedelta
 
 from service.domain.errors import KeyReused
 from service.store.sql.transaction import Transaction
 from service.store.sql.values import now
-from service.store.stored_job import StoredJob
 
 KEY_LIFETIME = timedelta(hours=24)
 """A key is kept for at least this long."""
-KEY_JOBS = 10_000
-"""A key is kept for at least this many later jobs, whatever its age, because clocks may jump."""
+KEPT_LATER = 10_000
+"""A key is kept for at least this many later jobs, or data sets, whatever its age, because clocks
+may jump."""
+KIND = len("ds_")
+"""So many letters of an id tell jobs from data sets."""
 
 FIND = """
 SELECT body_sha256, job, answer FROM idempotency_keys WHERE owner = :owner AND key = :key
 """
+IS_KNOWN = "SELECT job FROM idempotency_keys WHERE owner = :owner AND key = :key"
 INSERT = """
 INSERT INTO idempotency_keys (owner, key, body_sha256, job, job_number, answer, created_at)
 VALUES (:owner, :key, :body_sha256, :job, :job_number, :answer, :created_at)
 """
 DELETE_OLD = """
 DELETE FROM idempotency_keys WHERE job_number IN (
-    SELECT job_number FROM idempotency_keys WHERE job_number <= :last ORDER BY job_number LIMIT 10
-) AND created_at NOT BETWEEN :since AND :until
+    SELECT job_number FROM idempotency_keys
+    WHERE job_number <= :last AND substr(job, 1, 3) = :kind ORDER BY job_number LIMIT 10
+) AND substr(job, 1, 3) = :kind AND created_at NOT BETWEEN :since AND :until
 """
 
 
 def find_answer(
     transaction: Transaction, owner: str | None, key: str, body: bytes
 ) -> tuple[str, str] | None:
-    """Return the job and the answer of the owner's first submission with `key`; None without one.
+    """Return the id and the answer of what the owner made first with `key`; None without it.
 
     Raises:
         KeyReused: the key was used with another body.
@@ -44,21 +53,56 @@ def find_answer(
     return first["job"], first["answer"]
 
 
-def keep_answer(
-    transaction: Transaction, key: str, body: bytes, job: StoredJob, answer: str
+def is_known(transaction: Transaction, owner: str | None, key: str) -> bool:
+    """Return whether the owner has made something with `key`, of whatever body."""
+    return transaction.row(IS_KNOWN, owner=owner or "", key=key) is not None
+
+
+@dataclass(frozen=True)
+class KeyedRequest:
+    """A request with an idempotency key."""
+
+    key: str
+    body: bytes
+    """By which the same request is recognised."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a request has made: a job or a data set."""
+
+    owner: str | None
+    id: str
+    number: int
+    """Its place in the order of those of its kind."""
+
+
+def keep_first_answer(
+    transaction: Transaction, request: KeyedRequest, made: Made, answer: str
 ) -> None:
+    """Store the answer under the request's key, unless the key is known already.
+
+    Raises:
+        KeyReused: the key was used with another body.
+
+    """
+    if find_answer(transaction, made.owner, request.key, request.body) is None:
+        keep_answer(transaction, request.key, request.body, made, answer)
+
+
+def keep_answer(transaction: Transaction, key: str, body: bytes, made: Made, answer: str) -> None:
     """Store the answer under the key, and delete a few keys that are too old to be sent again."""
     at = now()
     transaction.execute(
         INSERT,
-        owner=job.owner or "",
+        owner=made.owner or "",
         key=key,
         body_sha256=hashlib.sha256(body).hexdigest(),
-        job=job.id,
-        job_number=job.number,
+        job=made.id,
+        job_number=made.number,
         answer=answer,
         created_at=at,
     )
     # A key from the future is as old as its distance: the clock was wrong then, or is now.
     span = {"since": at - KEY_LIFETIME, "until": at + KEY_LIFETIME}
-    transaction.execute(DELETE_OLD, last=job.number - KEY_JOBS, **span)
+    transaction.execute(DELETE_OLD, kind=made.id[:KIND], last=made.number - KEPT_LATER, **span)

@@ -1,8 +1,5 @@
 """Jobs as clients use them: submit, read, list, cancel, pause, resume, delete."""
 
-import secrets
-import time
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,9 +9,11 @@ from service.domain.errors import JobNotFound, NoLatestModel, WrongMove
 from service.domain.job_state import WITH_WORKER, State
 from service.domain.model_ref import START, ModelRef
 from service.store.checkpoints import CheckpointRef, checkpoint_refs
+from service.store.dataset_view import check_ready
 from service.store.deletion import delete_jobs
 from service.store.epoch_arrays import EpochArray, read_epoch_arrays
-from service.store.idempotency import find_answer, keep_answer
+from service.store.idempotency import Made, find_answer, keep_answer
+from service.store.ids import uuid7
 from service.store.job_list import (
     ALL_JOBS,
     ORDERS,
@@ -22,6 +21,7 @@ from service.store.job_list import (
     jobs_statement,
     labels_of,
 )
+from service.store.manifests import encode_manifest
 from service.store.relabelling import Labels, relabel
 from service.store.snapshots import Snapshot, snapshots_of, start_key
 from service.store.sql.connector import Connector
@@ -60,9 +60,10 @@ DONE: dict[str, tuple[State, ...]] = {
 INSERT = f"""
 INSERT INTO jobs (id, owner, state, attempt, lost_workers, spec, spec_version, cost,
     batches_per_epoch, epochs_done, batches_done, bit_exact, heartbeat, event_count, created_at,
-    title, search)
+    title, search, dataset_sha256, manifest)
 VALUES (:id, :owner, :state, 0, 0, :spec, :spec_version, :cost,
-    :batches_per_epoch, 0, 0, :bit_exact, 0, 0, :created_at, :title, :search)
+    :batches_per_epoch, 0, 0, :bit_exact, 0, 0, :created_at, :title, :search,
+    :dataset_sha256, :manifest)
 RETURNING {JOB_COLUMNS}
 """  # noqa: S608  names of our own
 FIND = "SELECT " + JOB_COLUMNS + " FROM jobs WHERE id = :id{own}"  # noqa: S608
@@ -167,16 +168,25 @@ class JobStore:
 
         Raises:
             KeyReused: the key was used with another body.
+            DatasetNotFound: its data set has been deleted meanwhile.
 
         """
         with self._connector.write() as transaction:
             if key is not None and (first := find_answer(transaction, self._owner, key, body)):
                 return Submission(*first, replayed=True)
+            check_ready(
+                transaction,
+                self._owner,
+                job.spec["dataset"],
+                job.manifest.sha256,
+                everything=self._everything,
+            )
             row = _insert(transaction, self._owner, job)
             stored = _placed_job(transaction, row)
             answer = render(stored)
             if key is not None:
-                keep_answer(transaction, key, body, stored, answer)
+                made = Made(stored.owner, stored.id, stored.number)
+                keep_answer(transaction, key, body, made, answer)
         return Submission(stored.id, answer, replayed=False)
 
     def replay(self, key: str, body: bytes) -> Submission | None:
@@ -365,9 +375,10 @@ def _key_statement(ref: ModelRef) -> str:
 
 
 def _insert(transaction: Transaction, owner: str | None, job: NewJob) -> Row:
-    id_, given = f"job_{_uuid7()}", dict(vars(job))
+    id_, given = f"job_{uuid7()}", dict(vars(job))
     labels = labels_of(id_, job.spec, given.pop("network"))
-    values = {"id": id_, "owner": owner, "state": State.QUEUED, **given, **labels}
+    data = {"dataset_sha256": job.manifest.sha256, "manifest": encode_manifest(job.manifest)}
+    values = {"id": id_, "owner": owner, "state": State.QUEUED, **given, **labels, **data}
     [row] = transaction.rows(INSERT, **values, bit_exact=True, created_at=now())
     # The event changes nothing else in the row that is returned.
     transition(transaction, row | {"event_count": 0}, State.QUEUED, None)
@@ -385,11 +396,3 @@ def _placed_job(transaction: Transaction, row: Row) -> StoredJob:
 def _allowed(state: State) -> list[str]:
     allowed = [action for action, moves in ACTIONS.items() if state in moves]
     return allowed if state in WITH_WORKER else [*allowed, "delete"]
-
-
-def _uuid7() -> uuid.UUID:
-    """Return a time-ordered UUID (RFC 9562, version 7); `uuid.uuid7` comes with Python 3.14."""
-    milliseconds = time.time_ns() // 1_000_000
-    value = (milliseconds << 80) | secrets.randbits(80)
-    value = value & ~(0xF << 76) | 0x7 << 76
-    return uuid.UUID(int=value & ~(0x3 << 62) | 0x2 << 62)

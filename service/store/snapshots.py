@@ -14,8 +14,8 @@ from service.store.checkpoints import CheckpointRef
 from service.store.sql.transaction import Transaction
 
 OF_JOB = """
-SELECT snapshots.attempt, snapshots.epoch, snapshots.key, snapshots.size, snapshots.sha256,
-    epochs.test_accuracy
+SELECT snapshots.attempt, snapshots.epoch, snapshots.planned, snapshots.key, snapshots.size,
+    snapshots.sha256, epochs.test_accuracy
 FROM snapshots JOIN epochs ON epochs.job = snapshots.job AND epochs.number = snapshots.epoch
 WHERE snapshots.job = :job ORDER BY snapshots.epoch
 """
@@ -58,6 +58,8 @@ class Snapshot:
     file: CheckpointRef
     test_accuracy: float | None = None
     """None if it is not known: it may not have been measured yet."""
+    is_planned: bool = False
+    """Whether it stays when a later epoch is better."""
 
     @property
     def epoch(self) -> int:
@@ -69,8 +71,11 @@ def snapshots_of(transaction: Transaction, number: int, job: str) -> list[Snapsh
     return [_snapshot(job, **row) for row in transaction.rows(OF_JOB, job=number)]
 
 
-def _snapshot(job: str, *, epoch: int, test_accuracy: float, **file: Any) -> Snapshot:
-    return Snapshot(CheckpointRef(job, epochs_done=epoch, batches_done=0, **file), test_accuracy)
+def _snapshot(
+    job: str, *, epoch: int, planned: bool, test_accuracy: float, **file: Any
+) -> Snapshot:
+    stored = CheckpointRef(job, epochs_done=epoch, batches_done=0, **file)
+    return Snapshot(stored, test_accuracy, bool(planned))
 
 
 def start_key(job: str) -> str:

@@ -4,7 +4,9 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
+from service.domain.dataset_manifest import Manifest
 from service.domain.job_state import State
+from service.store.manifests import manifest_of_job
 from service.store.sql.values import Row
 
 EpochRecord = dict[str, Any]
@@ -38,6 +40,8 @@ class NewJob:
     batches_per_epoch: int
     network: str
     """The sizes of its layers, as in 784-128-10."""
+    manifest: Manifest
+    """The data set that the spec's `dataset` names now, whatever it will name later."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,10 @@ class StoredJob:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    dataset_sha256: str
+    """The digest of the data set it trains on: the spec has its name, which may change hands."""
+    manifest: Manifest
+    """What its network expects, and means by its outputs, even if the data set is deleted."""
     learned: bool | None
     """Whether the network beats the baseline of the test set; None until the job has succeeded."""
     checkpoint: NewestCheckpoint | None
@@ -109,7 +117,12 @@ def stored_job(row: Row, queue_position: int | None = None) -> StoredJob:
     reason = row["reason"] and Reason(**row["reason"])
     checkpoint = row["checkpoint"] and _newest_checkpoint(row["checkpoint"])
     plain = row | {"state": State(row["state"]), "reason": reason, "checkpoint": checkpoint}
-    return StoredJob(**plain, queue_position=queue_position)
+    return StoredJob(**plain | _data(row), queue_position=queue_position)
+
+
+def _data(row: Row) -> dict[str, Any]:
+    manifest = manifest_of_job(row["manifest"])
+    return {"manifest": manifest, "dataset_sha256": manifest.sha256}
 
 
 def _newest_checkpoint(joined: str) -> NewestCheckpoint:

@@ -6,7 +6,7 @@
  *
  * @import { Signal } from "@preact/signals"
  */
-import { effect, signal } from "@preact/signals";
+import { batch, effect, signal } from "@preact/signals";
 
 /**
  * @typedef {object} Part of the address
@@ -48,11 +48,17 @@ export function addressedSignal(key, value, initial, parse) {
   });
 }
 
+/** The hash that was read or written last. */
+let known = "";
+
 function readAddress() {
-  const found = new URLSearchParams(location.hash.slice(1));
-  for (const part of parts.peek()) part.read(found.get(part.key));
+  known = location.hash.slice(1);
+  const found = new URLSearchParams(known);
   const keys = new Set(parts.peek().map((part) => part.key));
   unknown = [...found].filter(([key]) => !keys.has(key));
+  batch(() => {
+    for (const part of parts.peek()) part.read(found.get(part.key));
+  });
 }
 
 function addressNow() {
@@ -70,12 +76,15 @@ export function startAddress() {
   let jobs = new URLSearchParams(location.hash.slice(1)).get("jobs");
   effect(() => {
     const hash = addressNow();
-    if (hash === location.hash.slice(1)) return;
+    // Somebody has just changed the hash, which is to be read and not overwritten.
+    if (location.hash.slice(1) !== known) return;
+    if (hash === known) return;
     const address = hash ? `#${hash}` : location.pathname + location.search;
     // Another selection is a step in the browser's history; everything else is none.
     const before = jobs;
     jobs = new URLSearchParams(hash).get("jobs");
     if (before === jobs) history.replaceState(null, "", address);
     else history.pushState(null, "", address);
+    known = location.hash.slice(1);
   });
 }

@@ -15,7 +15,8 @@ const PATIENCE_MS = 20_000;
  * @property {number} number that counts the requests
  * @property {string} method
  * @property {string} path
- * @property {unknown} body what was sent as JSON; a file as `{type, base64}`; or undefined
+ * @property {unknown} body what was sent as JSON; a file as `{type, base64}`; files that only their
+ *   names are kept of as `{files, fields}`; or undefined
  * @property {number} status 0 if no answer came
  * @property {number} began in milliseconds since the page was opened
  * @property {number} ms until the answer came
@@ -26,6 +27,17 @@ export const calls = signal([]);
 let recorded = 0;
 /** Whether requests are being recorded. */
 export const recording = signal(true);
+
+/**
+ * Keep a request whose answer is here, or which has none.
+ *
+ * @param {Pick<Call, "method" | "path" | "body" | "status" | "began">} call
+ */
+export function remember(call) {
+  if (!recording.peek()) return;
+  const ms = Math.round(performance.now() - call.began);
+  calls.value = [...calls.peek().slice(1 - REMEMBERED_CALLS), { ...call, number: ++recorded, ms }];
+}
 
 /** An error answer of the service. */
 export class Problem extends Error {
@@ -64,10 +76,8 @@ export async function request(method, path, body, { headers, abort, quiet, secre
   const type = isFile ? body.type : "application/json";
   const record = async (/** @type {number} */ status) => {
     if (quiet || !recording.peek()) return;
-    const ms = Math.round(performance.now() - began);
     const sent = secret ? { key: "mlp_…" } : isFile ? { type, base64: await base64Of(body) } : body;
-    const call = { number: ++recorded, method, path, body: sent, status, began, ms };
-    calls.value = [...calls.peek().slice(1 - REMEMBERED_CALLS), call];
+    remember({ method, path, body: sent, status, began });
   };
   const answer = await fetch(ROOT + path, {
     method,

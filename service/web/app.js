@@ -1,14 +1,13 @@
 /** Joins the parts of the page: the bar, the three columns, the dialogs. */
-import { effect, signal } from "@preact/signals";
+import { computed, effect, signal } from "@preact/signals";
 import { render } from "preact";
 import { addressed, addressedSignal, startAddress } from "./address.js";
 import { calls, ROOT } from "./api.js";
-import { copyText } from "./dialogs/clipboard.js";
 import { html, lazy } from "./html.js";
 import { Jobs } from "./jobs/list.js";
 import { onKey, startKeyboard } from "./keyboard.js";
-import { Lab } from "./lab/lab.js";
 import { complain, Notices, notify } from "./notices.js";
+import { readUpTo } from "./reading.js";
 import { Room } from "./room/room.js";
 import * as state from "./state.js";
 import { store } from "./storage.js";
@@ -16,6 +15,9 @@ import { reconnect, start } from "./stream.js";
 import { isDark } from "./weights/tiles.js";
 import { title } from "./words.js";
 
+const Data = lazy(() => import("./lab/datasets.js"), "Data");
+const Empty = lazy(() => import("./lab/empty.js"), "Empty");
+const Lab = lazy(() => import("./lab/lab.js"), "Lab");
 const Help = lazy(() => import("./dialogs/help.js"), "Help");
 const Calls = lazy(() => import("./dialogs/calls.js"), "Calls");
 const NewJob = lazy(() => import("./new_job/submit.js"), "NewJob");
@@ -59,12 +61,14 @@ async function share() {
   if (navigator.share && matchMedia("(pointer: coarse)").matches) {
     return navigator.share({ url: location.href }).catch(() => {});
   }
+  const { copyText } = await import("./dialogs/clipboard.js");
   if (await copyText(location.href)) notify({ text: "The address of this view is copied." });
 }
 
 async function copyLastCall() {
   const last = calls.peek().at(-1);
   const { curl } = await import("./dialogs/snippets.js");
+  const { copyText } = await import("./dialogs/clipboard.js");
   if (last && (await copyText(curl(last)))) notify({ text: `Copied: ${last.method} ${last.path}` });
 }
 
@@ -111,6 +115,20 @@ function skipToCurves(event) {
   goTo("lab", "#main");
 }
 
+const hasChosen = computed(() => state.chosen.value.length > 0);
+
+/** The curves of what is chosen, or what to do while there is nothing to choose. */
+function Middle() {
+  const isChosen = hasChosen.value;
+  const isEmpty = readUpTo.value === "" && state.ids.value.length === 0;
+  return html`<section class="lab" aria-label="Curves" id="main" tabindex="-1">
+    ${isEmpty && html`<${Empty} />`}
+    ${!isChosen && !isEmpty && readUpTo.value !== null && html`<p class="boot">Choose a job in the list.</p>`}
+    ${!isChosen && state.tab.value === "data" && html`<div class="panel"><${Data} /></div>`}
+    ${isChosen && html`<${Lab} hides=${hides} />`}
+  </section>`;
+}
+
 function Page() {
   const needsKey = state.link.value === "key";
   if (needsKey && !state.system.value) {
@@ -120,7 +138,7 @@ function Page() {
     <${Bar} />
     <${Notices} onReconnect=${reconnect} />
     ${needsKey && html`<${KeyNeeded} floats onOpen=${reconnect} />`}
-    <main class="columns"><${Jobs} hides=${hides} /><${Lab} hides=${hides} /><${Room} /></main>
+    <main class="columns"><${Jobs} hides=${hides} /><${Middle} /><${Room} /></main>
     ${state.draft.value && html`<${NewJob} />`}
     ${showsHelp.value && html`<${Help} onClose=${() => toggle(showsHelp)} />`}
     ${showsCalls.value && html`<${Calls} onClose=${() => toggle(showsCalls)} />`}
@@ -132,11 +150,13 @@ function toggle(flag) {
   flag.value = !flag.value;
 }
 
+onKey("n", "new job", () => state.may("train") && state.change());
 onKey("1", "jobs", () => goTo("jobs", ".jobs"));
 onKey("2", "curves", () => goTo("lab", "#main"));
 onKey("3", "ask", () => goTo("room", ".pad"));
 onKey("`", "API calls", () => toggle(showsCalls));
 onKey(".", "copy the last API call as curl", copyLastCall);
+onKey("d", "data", () => (state.tab.value = "data")); // also where no job has tabs
 onKey("t", "light or dark", switchTheme);
 onKey("?", "this help", () => toggle(showsHelp));
 

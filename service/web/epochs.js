@@ -5,12 +5,15 @@
  */
 import { signal, untracked } from "@preact/signals";
 import { get } from "./api.js";
+import { complain } from "./notices.js";
 import { job, put, selected } from "./state.js";
 
 /** Columns of the jobs whose curves are known. They grow in place, and `drawn` says so. @type {Map<string, Columns>} */
 export const epochs = new Map();
 /** Counts changes of the chosen jobs' columns, at most one for each frame. */
 export const drawn = signal(0);
+
+const MOST_JOBS = 64;
 
 let frameAsked = false;
 function redraw() {
@@ -31,8 +34,11 @@ export function forget(id) {
 export function addEpoch(id, found) {
   const known = untracked(() => job(id));
   if (known) put({ id, metrics: withEpoch(known.metrics, found) });
-  // A gap means that the columns were never read; `fill` reads them as soon as they are shown.
-  if (found.epoch !== lastKnown(id) + 1) return;
+  if (found.epoch !== lastKnown(id) + 1) {
+    // Something was missed. Columns that are not shown are read as soon as they are.
+    if (found.epoch > lastKnown(id) && selected.peek().includes(id)) fill([id]).catch(complain);
+    return;
+  }
   const columns = epochs.get(id) ?? emptyColumns(found);
   epochs.set(id, columns);
   for (const [name, value] of Object.entries(found)) {
@@ -68,16 +74,24 @@ function withEpoch(metrics, latest) {
   return { ...metrics, latest, best: isBest ? latest : metrics.best };
 }
 
+/** Jobs whose columns are being read. @type {Set<string>} */
+const underway = new Set();
+
+/** @param {string} id @returns {boolean} whether epochs of a job have finished that are not known */
+const lacks = (id) => lastKnown(id) < (untracked(() => job(id))?.metrics.latest?.epoch ?? 0);
+
 /** Read the missing columns of some jobs in one request. @param {string[]} wanted */
 export async function fill(wanted = selected.peek()) {
-  const missing = wanted.filter((id) => {
-    const known = untracked(() => job(id));
-    return lastKnown(id) < (known?.metrics.latest?.epoch ?? 0);
-  });
+  const missing = wanted.filter((id) => lacks(id) && !underway.has(id)).slice(0, MOST_JOBS);
   if (!missing.length) return;
-  const answer = await get(`/v1/epochs?jobs=${missing.slice(0, 64).join(",")}`);
-  for (const [id, columns] of Object.entries(answer.data)) {
-    if (lastKnown(id) < columns.of) epochs.set(id, columns);
+  for (const id of missing) underway.add(id);
+  try {
+    const answer = await get(`/v1/epochs?jobs=${missing.join(",")}`);
+    for (const [id, columns] of Object.entries(answer.data)) {
+      if (lastKnown(id) < columns.of) epochs.set(id, columns);
+    }
+  } finally {
+    for (const id of missing) underway.delete(id);
   }
   redraw();
 }

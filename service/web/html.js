@@ -14,10 +14,15 @@ export const html = htm.bind(h);
  * @returns {(props: Record<string, any>) => any}
  */
 export function lazy(load, name) {
+  let Component = /** @type {any} */ (null);
   return function Lazy(props) {
-    const [Component, setComponent] = useState(/** @type {any} */ (null));
+    const [, setLoaded] = useState(Component !== null);
     useEffect(() => {
-      load().then((module) => setComponent(() => module[name]));
+      if (Component) return;
+      load().then((module) => {
+        Component = module[name];
+        setLoaded(true);
+      });
     }, []);
     return Component ? html`<${Component} ...${props} />` : null;
   };

@@ -3,6 +3,8 @@ import { signal } from "@preact/signals";
 import { store, stored } from "./storage.js";
 
 const STORED_AS = "keys";
+/** How long a key waits for the view that it belongs to, in milliseconds. */
+const PATIENCE = 3000;
 
 /**
  * @typedef {object} Key
@@ -14,9 +16,15 @@ const STORED_AS = "keys";
 export const keys = new Map();
 export const enabled = signal(stored(STORED_AS) !== "off");
 
+/** A key that was pressed before the view was loaded that it belongs to. */
+let early = { name: "", until: 0 };
+
 /** @param {string} name as `KeyboardEvent.key` has it @param {string} label @param {() => void} act */
 export function onKey(name, label, act) {
   keys.set(name, { label, act });
+  if (early.name !== name || performance.now() > early.until) return;
+  early = { name: "", until: 0 };
+  queueMicrotask(act); // the module that asks for it has not been run to its end
 }
 
 export function toggleKeys() {
@@ -35,8 +43,10 @@ function isForSomethingElse(event) {
 
 export function startKeyboard() {
   document.addEventListener("keydown", (event) => {
+    if (!enabled.value || isForSomethingElse(event)) return;
     const key = keys.get(event.key);
-    if (!key || !enabled.value || isForSomethingElse(event)) return;
+    early = { name: key ? "" : event.key, until: performance.now() + PATIENCE };
+    if (!key) return;
     event.preventDefault();
     key.act();
   });

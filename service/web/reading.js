@@ -1,12 +1,14 @@
 /**
- * Reads the list of jobs: the newest ones at once, older ones as somebody scrolls to them.
+ * Reads the list of jobs: the newest ones at once, older ones as somebody scrolls to them, and those
+ * that an address names.
  *
  * @import { Job } from "./records.js"
  */
-import { batch, signal } from "@preact/signals";
+import { batch, effect, signal, untracked } from "@preact/signals";
 import { get } from "./api.js";
 import { fill, forget } from "./epochs.js";
-import { chooseByItself, ids, put, remove } from "./state.js";
+import { complain, notify } from "./notices.js";
+import { chooseByItself, ids, put, remove, restore, selected } from "./state.js";
 
 /** How far the list has been read; null before the first page, "" after the last one. */
 export const readUpTo = signal(/** @type {string | null} */ (null));
@@ -38,3 +40,32 @@ export async function load() {
 export async function loadOlder() {
   if (readUpTo.peek()) await readPage(readUpTo.peek() ?? "");
 }
+
+/** Read jobs that the address names and the list has not reached; say so if there are none. */
+async function findUnknown() {
+  const unknown = selected.peek().filter((id) => !ids.peek().includes(id));
+  if (!unknown.length) return;
+  // This answer leaves out what is not there; asking for such a job itself would be an error.
+  const { data } = await get(`/v1/epochs?jobs=${unknown.slice(0, 64).join(",")}&points=16`);
+  const here = Object.keys(data);
+  put(...(await Promise.all(here.map((id) => get(`/v1/jobs/${id}`)))));
+  const gone = unknown.length - here.length;
+  if (!gone) return;
+  notify({
+    text:
+      gone === 1
+        ? "A job of this address is not here any more."
+        : `${gone} jobs of this address are not here any more.`,
+  });
+  restore(selected.peek(), false);
+}
+
+effect(() => {
+  selected.value;
+  if (readUpTo.value === null) return;
+  untracked(() =>
+    findUnknown()
+      .then(() => fill())
+      .catch(complain),
+  );
+});

@@ -97,6 +97,11 @@ export const place = signal("lab");
  */
 export const draft = signal(null);
 
+/** Open the dialog for a new job, with the spec of another one perhaps. @param {Job} [model] */
+export function change(model) {
+  draft.value = model ? { ...model.spec } : {};
+}
+
 export const chosen = computed(() =>
   selected.value.map(job).filter((found) => found !== undefined),
 );

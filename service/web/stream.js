@@ -13,7 +13,7 @@ import { addEpoch, fill, forget } from "./epochs.js";
 import { announce, complain } from "./notices.js";
 import { load } from "./reading.js";
 import * as state from "./state.js";
-import { percent, title } from "./words.js";
+import { percent, telling, title } from "./words.js";
 
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 10_000;
@@ -93,9 +93,8 @@ function onStateChange(job, before) {
   state.chooseByItself();
   fill().catch(tell);
   if (!before || !state.isFinal(job)) return;
-  const accuracy = job.metrics.best
-    ? `, test accuracy ${percent(job.metrics.best.test_accuracy)}`
-    : "";
+  const told = telling(job);
+  const accuracy = told ? `, test accuracy ${percent(told.test_accuracy)}` : "";
   announce(`${title(job)} ${job.state}${accuracy}`);
 }
 

@@ -1,10 +1,19 @@
-/** How numbers, jobs and states are put into words. @import { Job, Spec } from "./records.js" */
+/** How numbers, jobs and states are put into words. @import { Job } from "./records.js" */
 
-/** @param {Spec} spec @returns {string} the sizes of the layers, such as 784-128-10 */
-export const shape = (spec) => [784, ...spec.hidden, 10].join("-");
+/** @param {Job} job @returns {string} the sizes of the layers, such as 784-128-10 */
+export const shape = ({ data, spec }) =>
+  [
+    data.shape.reduce((product, length) => product * length, 1),
+    ...spec.hidden,
+    data.class_count,
+  ].join("-");
 
-/** @param {Job} job @returns {string} its name, else its preset, else its shape */
-export const title = (job) => job.spec.name || job.spec.preset || shape(job.spec);
+/** @param {Job} job @returns {string} its name, else its preset or shape, and its data set */
+export function title(job) {
+  const { spec } = job;
+  const network = spec.preset || shape(job);
+  return spec.name || (spec.dataset === "mnist" ? network : `${network} · ${spec.dataset}`);
+}
 
 /** @param {number | null | undefined} fraction @param {number} [digits] */
 export const percent = (fraction, digits = 2) =>
@@ -38,3 +47,7 @@ export function size(bytes) {
   const unit = bytes < 1e6 ? 1e3 : bytes < 1e9 ? 1e6 : 1e9;
   return `${(bytes / unit).toPrecision(3)} ${{ 1e3: "kB", 1e6: "MB", 1e9: "GB" }[unit]}`;
 }
+
+/** @param {Job} job @returns {import("./records.js").Epoch | null} the epoch that says what it has reached: the best one, but of mere guesses the last one, for the best is luck */
+export const telling = ({ learned, metrics }) =>
+  learned === false ? metrics.latest : metrics.best;

@@ -5,6 +5,7 @@ import structlog
 from service.domain.errors import StoreBroken
 from service.store.artifacts import Artifacts
 from service.store.queue import Queue
+from service.work.retention import Retention
 
 ADVICE = (
     "The database does not know this job: the folder was copied here, the database was replaced, "
@@ -13,6 +14,33 @@ ADVICE = (
 )
 
 logger = structlog.get_logger(__name__)
+
+
+class JobLeftovers:
+    """The artifacts of jobs: implements `work_queue.Leftovers`."""
+
+    def __init__(self, queue: Queue, artifacts: Artifacts, keep_jobs: int | None = None) -> None:
+        """Create it.
+
+        Args:
+            queue: the rows that name artifacts.
+            artifacts: the files.
+            keep_jobs: how many finished jobs to keep, see `Queue.expendable`; None keeps all.
+
+        """
+        self._queue, self._artifacts = queue, artifacts
+        self._retention = None if keep_jobs is None else Retention(queue, keep_jobs)
+
+    def collect_all(self) -> None:
+        collect_all(self._queue, self._artifacts)
+
+    def sweep(self) -> None:
+        if self._retention:
+            self._retention.sweep()
+        delete_folders(self._queue, self._artifacts)
+
+    def collect(self, job: str) -> None:
+        collect(self._queue, self._artifacts, job, delete_if_unknown=True)
 
 
 def delete_folders(queue: Queue, artifacts: Artifacts) -> None:

@@ -1,5 +1,7 @@
 """The dispatcher: claims queued jobs, starts their workers and requeues jobs that lose one.
 
+The checks of data sets are dispatched in the same way, with a queue and workers of their own.
+
 It keeps nothing in memory that a new dispatcher would need. After a crash, the next one reads the
 rows, finds the running workers by their handles and continues.
 """
@@ -13,16 +15,14 @@ import structlog
 
 from service.domain.errors import StoreBroken
 from service.domain.job_state import State
-from service.store.artifacts import Artifacts
-from service.store.queue import Active, Claim, Queue
-from service.work import artifact_gc
+from service.store.queue import Active, Claim
 from service.work.back_off import BackOff
 from service.work.clock import Clock
 from service.work.exit_codes import STORE_EXIT
 from service.work.launcher import Exit, Launcher, LockWatchdog
 from service.work.lost_workers import TrackedWorker
 from service.work.process_handle import ProcessHandle
-from service.work.retention import Retention
+from service.work.work_queue import Leftovers, WorkQueue
 
 POLL_SECONDS = 0.5
 """The longest time between two rounds of the loop."""
@@ -43,12 +43,11 @@ class Dispatcher:
 
     def __init__(
         self,
-        queue: Queue,
+        queue: WorkQueue,
         launcher: Launcher,
-        artifacts: Artifacts,
+        leftovers: Leftovers,
         clock: Clock = time,
         *,
-        keep_jobs: int | None = None,
         lock_watchdog: LockWatchdog | None = None,
     ) -> None:
         """Create a dispatcher; nothing happens before `start` or `step`.
@@ -56,17 +55,15 @@ class Dispatcher:
         Args:
             queue: the jobs.
             launcher: starts and ends workers.
-            artifacts: the files of jobs; those that no row names are deleted.
+            leftovers: deletes files that no row names.
             clock: the module `time`, or a test's replacement for it.
-            keep_jobs: how many finished jobs to keep, see `Queue.expendable`; None keeps all.
             lock_watchdog: finds workers that froze inside a transaction, if the database can be
                 blocked by them.
 
         """
         self._queue = queue
         self._launcher = launcher
-        self._artifacts = artifacts
-        self._retention = None if keep_jobs is None else Retention(queue, keep_jobs)
+        self._leftovers = leftovers
         self._clock = clock
         self._lock_watchdog = lock_watchdog
         self._back_off = BackOff(clock)
@@ -101,6 +98,11 @@ class Dispatcher:
         self._thread = threading.Thread(target=run, name="dispatcher", daemon=True)
         self._thread.start()
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it has been asked to stop."""
+        return self._stopping
+
     def is_alive(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
 
@@ -119,7 +121,7 @@ class Dispatcher:
             self._thread.join()
 
     def _loop(self) -> None:
-        artifact_gc.collect_all(self._queue, self._artifacts)
+        self._leftovers.collect_all()
         while not self._stopping:
             self._wake.clear()
             self.try_step()
@@ -158,9 +160,7 @@ class Dispatcher:
         if now >= self._next_sweep:
             self._next_sweep = now + SWEEP_SECONDS
             self._sweep(active)
-            if self._retention:
-                self._retention.sweep()
-            artifact_gc.delete_folders(self._queue, self._artifacts)
+            self._leftovers.sweep()
         self._claim_and_launch()
 
     def drain(self) -> None:
@@ -204,7 +204,7 @@ class Dispatcher:
             logger.info("worker_ended", job=job, attempt=attempt, code=exit_.code)
             self._on_exit(key, exit_)
             del self._tracked[key]
-            artifact_gc.collect(self._queue, self._artifacts, job, delete_if_unknown=True)
+            self._leftovers.collect(job)
 
     def _on_exit(self, key: AttemptKey, exit_: Exit) -> None:
         """Requeue the job of a worker that has ended, unless it had finished its attempt before."""

@@ -10,7 +10,7 @@ NICENESS = 5
 OOM_SCORE_ADJUSTMENT = 500
 """If the machine runs out of memory, the kernel kills a worker before the server."""
 BASE_MEMORY_BYTES = 2 * 1024**3
-"""Address space of the interpreter, the libraries and the mapped data set."""
+"""Address space of the interpreter and the libraries, with room for what they allocate."""
 
 
 def lower_priority() -> None:
@@ -21,9 +21,13 @@ def lower_priority() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def limit_memory(job_bytes: int) -> None:
-    """Let a job that needs far more than its estimate fail with MemoryError before it swaps."""
-    limit = BASE_MEMORY_BYTES + 3 * job_bytes
+def limit_memory(job_bytes: int, data_bytes: int) -> None:
+    """Let a job that needs far more than its estimate fail with MemoryError before it swaps.
+
+    Files that are mapped need address space, although they take no memory from anybody:
+    `data_bytes` of them for the data set and its layouts.
+    """
+    limit = BASE_MEMORY_BYTES + 3 * job_bytes + data_bytes
     _, allowed = resource.getrlimit(resource.RLIMIT_AS)
     if allowed != resource.RLIM_INFINITY:
         limit = min(limit, allowed)

@@ -19,13 +19,16 @@ import numpy as np
 from mlp_core import Checkpoint, Diverged, Epoch, Training
 from mlp_core.parallel.step_runner import TwoCoreSteps
 from service.domain.baseline import Baseline
-from service.domain.errors import Damaged, Replaced, StoreBroken
+from service.domain.cost import data_bytes
+from service.domain.errors import Damaged, DatasetDamaged, DatasetGone, Replaced, StoreBroken
 from service.domain.job_recipe import recipe_of
 from service.domain.job_state import State
 from service.domain.snapshot_plan import DEFAULT_LIMITS, SnapshotLimits, snapshot_plan
 from service.store.attempts import FAILED, STOPPED, SUCCEEDED, Attempt, TrainingTask
 from service.store.checkpoints import CheckpointRef, CheckpointStore, weights_sha256
-from service.store.datasets import DatasetStore
+from service.store.damaged_datasets import CODE as FILES_DAMAGED
+from service.store.damaged_datasets import DamagedDatasets
+from service.store.dataset_files import DatasetFiles
 from service.store.files.local import LocalArtifacts
 from service.store.snapshots import NewSnapshot
 from service.store.sql.driver import DriverConnector
@@ -54,7 +57,7 @@ class Worker:
         self,
         attempt: Attempt,
         checkpoints: CheckpointStore,
-        datasets: DatasetStore,
+        datasets: DatasetFiles,
         clock: Clock = time,
         intervals: Intervals = DEFAULT_INTERVALS,
         snapshot_limits: SnapshotLimits = DEFAULT_LIMITS,
@@ -101,6 +104,10 @@ class Worker:
             raise
         except Diverged as exc:
             return self._fail("diverged", str(exc), self._reporter.snapshots.write())
+        except DatasetDamaged as exc:
+            return self._fail(FILES_DAMAGED, str(exc))
+        except DatasetGone as exc:
+            return self._fail("dataset_gone", str(exc))
         except MemoryError as exc:
             return self._fail("out_of_memory", f"The worker ran out of memory: {exc}")
         except Exception as exc:
@@ -131,9 +138,9 @@ class Worker:
 
         Records a warning if the bits may differ because the environment has changed.
         """
-        recipe = recipe_of(task.spec)
-        name = task.spec["dataset"]
-        dataset, layout = self._datasets.open(name), self._datasets.data_layout(name)
+        recipe = recipe_of(task.spec, task.manifest.classes, task.manifest.image_shape)
+        sha256 = task.manifest.sha256
+        dataset, layout = self._datasets.open(sha256), self._datasets.data_layout(sha256)
         self._baseline = Baseline.of(dataset.test.labels)
         checkpoint = self._load_newest_checkpoint(task)
         here = numeric_environment()
@@ -258,14 +265,15 @@ def main() -> int:
     # The launcher passes these in the environment, where no `ps` shows them.
     database = DriverConnector(engine_of(os.environ["MLP_DATABASE_URL"]))
     checkpoints = CheckpointStore(LocalArtifacts(Path(os.environ["MLP_ARTIFACTS_DIR"])))
-    datasets = DatasetStore(Path(os.environ["MLP_DATASETS_DIR"]))
+    damaged = DamagedDatasets(database)
+    datasets = DatasetFiles(Path(os.environ["MLP_DATASETS_DIR"]), damaged.confirm)
     limits = _snapshot_limits(os.environ)
     attempt = Attempt(database, job, int(number))
     worker = Worker(attempt, checkpoints, datasets, snapshot_limits=limits)
     signal.signal(signal.SIGTERM, worker.request_stop)
     try:
         task = worker.begin()
-        limit_memory(task.job_bytes + limits.bytes)
+        limit_memory(task.job_bytes + limits.bytes, data_bytes(task.manifest.sizes))
         state = worker.run(task)
     except Replaced as exc:
         logger.warning("%s", exc)

@@ -132,11 +132,13 @@ def test_names_are_drawn_as_text_and_nothing_else(server: Server, campaign: Camp
 
 ABOUT_A_JOB = {
     "/v1/jobs?fields=summary&q=%3C": "application/json",
-    "/v1/models/{}/evaluation.json": "application/json",
-    "/v1/models/{}/evaluation.csv": "text/csv",
-    "/v1/models/{}/evaluation.svg": "image/svg+xml",
-    "/v1/models/{}/mistakes": "application/json",
-    "/v1/models/{}/mistakes?unlike={}@1": "application/json",
+    "/v1/models/{}/evaluation": "application/json",
+    "/v1/models/{}/evaluation/confusion.csv": "text/csv",
+    "/v1/models/{}/evaluation/confusion.svg": "image/svg+xml",
+    "/v1/models/{}/evaluation/reliability.svg": "image/svg+xml",
+    "/v1/models/{}/evaluation/predictions.csv": "text/csv",
+    "/v1/models/{}/evaluation/misread.json": "application/json",
+    "/v1/models/{}/evaluation/misread.json?unlike={}@1": "application/json",
     "/v1/models/{}/snapshots": "application/json",
     "/v1/models/{}/film.webp": "image/webp",
     "/v1/models/{}@1/weights.json": "application/json",
@@ -224,7 +226,7 @@ def log_attacks(form: str) -> Iterator[bytes]:
         yield request(b"/v1/jobs/" + quoted)
         yield request(b"/v1/jobs?after=" + quoted)
         yield request(b"/v1/jobs?q=" + quoted)
-        yield request(b"/v1/models/latest/mistakes?unlike=" + quoted)
+        yield request(b"/v1/models/latest/evaluation/misread.json?unlike=" + quoted)
         yield request(b"/v1/models/latest@" + quoted + b"/snapshots")
         yield request(b"/nowhere/" + quoted, "DELETE")
         yield request(b"/v1/jobs?after=" + bare)

@@ -249,8 +249,13 @@ def test_jobs_of_others_do_not_exist_in_queries_and_bodies(shared: SharedService
         epochs = client.get(f"/v1/epochs?jobs={job},{own}", headers=reads)
         assert list(epochs.json()["data"]) == [own]
         answers = [
-            client.get(f"/v1/models/{own}/mistakes?unlike={job}{epoch}", headers=reads)
+            client.get(
+                f"/v1/models/{own}/evaluation/misread.json?unlike={job}{epoch}", headers=reads
+            )
             for epoch in ("", "@1", "@best")
+        ]
+        answers += [
+            client.get(f"/v1/models/{own}/evaluation/comparison?unlike={job}", headers=reads)
         ]
         answers += [client.get(f"/v1/jobs?after={job}&sort=-best", headers=reads)]
         assert {it.status_code for it in answers} == {404}

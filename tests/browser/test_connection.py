@@ -136,6 +136,31 @@ def test_eight_tabs_share_one_stream_and_all_hear(
         page.until("document.querySelector('.jobs').innerText.includes('later')", "the next job")
 
 
+LOADED = """
+  performance.getEntriesByType('resource')
+    .filter(({ name, transferSize }) => transferSize && !name.includes('/v1/'))
+    .map(({ transferSize }) => transferSize)
+"""
+
+
+def test_the_first_load_of_an_empty_page_is_small(page: WatchedPage) -> None:
+    page.open()
+    page.until("document.querySelector('.empty img')?.naturalWidth > 500", "twelve digits")
+    sizes = page.js(LOADED)
+    assert 20 < len(sizes) <= 31, "with the document there are 32; what is not shown comes later"
+    assert sum(sizes) <= 90_000
+
+
+def test_the_second_load_transfers_what_has_changed(page: WatchedPage, server: Server) -> None:
+    job = submit(server, **SMALL)
+    eventually(lambda: server.http.get(f"/v1/jobs/{job}").json()["state"] == "succeeded", "the job")
+    page.open()
+    page.until("document.querySelector('.plot canvas')", "the curves")
+    page.open()
+    page.until("document.querySelector('.plot canvas')", "the curves again")
+    assert page.js(LOADED) == []
+
+
 @pytest.mark.timeout(150)
 def test_an_idle_page_asks_nothing_for_a_minute(page: WatchedPage, server: Server) -> None:
     job = submit(server, **SMALL)

@@ -170,7 +170,7 @@ def test_jobs_that_differ_in_their_seed_alone_have_a_mean(
 def test_thinned_curves_keep_the_lowest_and_the_highest_of_each_bucket(
     page: WatchedPage, seed: int
 ) -> None:
-    """Each bucket is looked up in the whole curve, by another program."""
+    """Each bucket is looked up in the whole curve, by another program; curves grow by pieces."""
     draw = random.Random(seed)
     page.open()
     for _ in range(20):
@@ -178,13 +178,8 @@ def test_thinned_curves_keep_the_lowest_and_the_highest_of_each_bucket(
         values = [round(draw.uniform(0, 1), 6) for _ in epochs]
         first, each = draw.randint(1, 2000), 2 ** draw.randint(0, 6)
         buckets = draw.randint(1, 300)
-        thinned = page.js(
-            f"""async ([epochs, values, first, each, buckets]) => {{
-              const {{ thin }} = await {MODULE % "curves/plot"};
-              return thin(epochs, values, first, each, buckets);
-            }}""",
-            [epochs, values, first, each, buckets],
-        )
+        pieces = sorted(draw.choices(range(len(epochs)), k=draw.randint(0, 3)))
+        thinned = page.js(GROWN, [epochs, values, first, each, buckets, pieces])
         points = 1 if each == 1 else 2
         assert len(thinned) == points * buckets
         for bucket in range(buckets):
@@ -197,6 +192,20 @@ def test_thinned_curves_keep_the_lowest_and_the_highest_of_each_bucket(
                 assert {min(shown), max(shown)} == {min(inside), max(inside)}
                 ordered = [v for v in inside if v in (min(inside), max(inside))]
                 assert shown[0] == ordered[0] or min(inside) == max(inside)
+
+
+GROWN = f"""async ([epochs, values, first, each, count, pieces]) => {{
+  const {{ thinned }} = await {MODULE % "curves/thinning"};
+  const same = {{ name: 'same', of: (value) => value }};
+  const [grownEpochs, grownValues] = [[], []];
+  for (const end of [...pieces, epochs.length]) {{
+    grownEpochs.push(...epochs.slice(grownEpochs.length, end));
+    grownValues.push(...values.slice(grownValues.length, end));
+    thinned(grownEpochs, grownValues, {{ first, each, count }}, same);
+  }}
+  return thinned(grownEpochs, grownValues, {{ first, each, count }}, same);
+}}"""
+"""Thins a curve again and again, while it grows."""
 
 
 # --- A crowd --------------------------------------------------------------------------------------
@@ -236,8 +245,11 @@ def test_fifty_jobs_with_a_thousand_epochs_are_drawn_within_the_budget(
         return float(1000 * next(m["value"] for m in metrics if m["name"] == "TaskDuration"))
 
     rounds = 8
-    costs = []
+    costs, loops = [], []
     for number in range(rounds):
+        before = processor_ms()
+        page.js(FIXED_WORK)
+        loops.append(processor_ms() - before)
         before = processor_ms()
         drawn = page.js(
             f"""async ([ids, number]) => {{
@@ -254,16 +266,22 @@ def test_fifty_jobs_with_a_thousand_epochs_are_drawn_within_the_budget(
         )
         assert drawn == 1, "50 epochs at once are one redraw"
         costs.append(processor_ms() - before)
-    costs.sort()
-    assert costs[rounds // 2] <= CROWD_BUDGET_MS, costs
+    assert sorted(costs)[rounds // 2] <= CROWD_BUDGET * sorted(loops)[rounds // 2], (costs, loops)
     lines = page.js(
         f"async () => (await {MODULE % 'curves/plot'}).linesOf('loss').map(({{part}}) => part)"
     )
     assert lines == ["test"] * 50
 
 
-CROWD_BUDGET_MS = 60
-"""Both charts (16 ms) with 50 rows of the list, the table of 50 jobs and the measuring itself."""
+CROWD_BUDGET = 0.6
+"""Times the fixed work, which a core that others share slows down as well: 0.43 were measured.
+
+Both charts are drawn with 50 rows of the list and the table of 50 jobs.
+"""
+FIXED_WORK = """() => {
+  const numbers = Array.from({ length: 200000 }, (_, n) => Math.sin(n));
+  return numbers.sort((a, b) => a - b).length;
+}"""
 
 
 def test_only_chosen_jobs_that_fit_are_read_and_the_best_is_named(

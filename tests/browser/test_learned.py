@@ -248,15 +248,20 @@ def test_a_cell_shows_its_pictures_and_one_of_them_goes_onto_the_pad(
     page.tab.keyboard.press("m")
     page.until("document.querySelectorAll('.confusion td button').length === 100", "the table")
     cells = page.tab.locator(".confusion td button").all_inner_texts()
-    evaluation = server.http.get(f"/v1/models/{job}/evaluation.json").json()
-    counts = [count for row in evaluation["confusion"] for count in row]
+    evaluation = server.http.get(f"/v1/models/{job}/evaluation").json()
+    counts = [count for row in evaluation["confusion"]["counts"] for count in row]
     assert [0 if text == "·" else int(text) for text in cells] == counts
 
     _, digit, said = max(
-        (evaluation["confusion"][i][j], i, j) for i in range(10) for j in range(10) if i != j
+        (evaluation["confusion"]["counts"][i][j], i, j)
+        for i in range(10)
+        for j in range(10)
+        if i != j
     )
     page.tab.locator(f"[data-cell='{digit}-{said}']").click()
-    mistakes = server.http.get(f"/v1/models/{job}/mistakes?label={digit}&predicted={said}").json()
+    mistakes = server.http.get(
+        f"/v1/models/{job}/evaluation/misread.json?actual={digit}&predicted={said}"
+    ).json()
     first = mistakes["data"][0]["index"]
     label = f"Test digit {first}: a {digit}, read as {said}"
     page.until(
@@ -275,9 +280,11 @@ def test_two_networks_show_what_only_one_of_them_reads(page: WatchedPage, server
     page.open(f"/#jobs={one},{other}&tab=mistakes")
     for reader, wrong, right in (("one", other, one), ("other", one, other)):
         page.tab.get_by_role("button", name=f"only {reader} reads").click()
-        found = server.http.get(f"/v1/models/{wrong}/mistakes?unlike={right}&limit=60").json()
+        found = server.http.get(
+            f"/v1/models/{wrong}/evaluation/misread.json?unlike={right}&limit=60"
+        ).json()
         first = found["data"][0]
-        label = f"Test digit {first['index']}: a {first['label']}, read as {first['predicted']}"
+        label = f"Test digit {first['index']}: a {first['actual']}, read as {first['predicted']}"
         page.until(
             f"document.querySelector('.contact-sheet button')?.ariaLabel.startsWith('{label}')",
             f"what only {reader} reads",
@@ -287,7 +294,7 @@ def test_two_networks_show_what_only_one_of_them_reads(page: WatchedPage, server
 def test_mistakes_follow_the_slider(page: WatchedPage, server: Server) -> None:
     job = train(server)["id"]
     page.open(f"/#jobs={job}&tab=mistakes&at=1")
-    confusion = server.http.get(f"/v1/models/{job}@1/evaluation.json").json()["confusion"]
+    confusion = server.http.get(f"/v1/models/{job}@1/evaluation").json()["confusion"]["counts"]
     diagonal = [str(confusion[digit][digit]) for digit in range(10)]
     shown = "[...document.querySelectorAll('.confusion .right')].map((cell) => cell.textContent)"
     page.until(
@@ -309,7 +316,7 @@ def test_the_data_is_shown_by_class(page: WatchedPage, server: Server) -> None:
     words = page.js("document.querySelector('.contact-sheet button').ariaLabel")
     row = int(re.findall("row ([0-9]+)", words)[0])
     assert server.http.get(f"/v1/datasets/mnist/test/{row}.json").json()["label"] == 7
-    assert page.text(".classes button:nth-child(9)") == "7 1028"
+    assert page.text(".classes button:nth-child(9)") == "7 1 028"
     assert "CC BY-SA 3.0" in page.text(".data")
     page.tab.locator(".contact-sheet button").first.click()
     page.until(f"location.hash.includes('pad=test:{row}')", "the picture to be on the pad")

@@ -264,3 +264,18 @@ def test_nothing_moves_for_who_wants_no_motion_and_borders_stay_in_forced_colour
     assert len(widths) >= 4
     assert set(widths) == {"1px"}
     assert re.search(r"\d+/2000", page.text(".job .now"))
+
+
+def test_every_row_has_its_small_curve(
+    server: Server, new_page: Callable[[Server], WatchedPage]
+) -> None:
+    spec = {"hidden": [8], "batch_size": 256, "epochs": 3}
+    jobs = [server.submit(**spec, name=name) for name in ("chosen", "other")]
+    for job in jobs:
+        server.wait(job, "succeeded")
+    for _ in range(3):
+        page = new_page(server).open(f"/#jobs={jobs[0]}")
+        curves = (
+            "[...document.querySelectorAll('.spark path')].map((each) => each.getAttribute('d'))"
+        )
+        page.until(f"{curves}.length === 2 && {curves}.every((path) => path.length > 10)", "curves")

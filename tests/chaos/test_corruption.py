@@ -12,7 +12,6 @@ import pytest
 from service.domain.errors import StoreBroken
 from service.inference.model_cache import ModelCache
 from service.store.checkpoints import CheckpointRef, CheckpointStore
-from service.store.datasets import DatasetStore
 from tests.conftest import submit
 from tests.support.campaign import Campaign
 from tests.support.server_process import Server
@@ -169,7 +168,7 @@ def test_a_finished_job_without_its_last_checkpoint_returns_no_weights(
     job = submit(workers.jobs, **TINY)
     workers.run(job)
     [last] = workers.saved(job)
-    networks = ModelCache(workers.jobs, workers.checkpoints, DatasetStore(Path()))
+    networks = ModelCache(workers.jobs, workers.checkpoints)
     damage(tmp_path / "jobs" / last.key, random.Random(2))
     with pytest.raises(StoreBroken):
         networks.get(job)

@@ -17,6 +17,7 @@ from service.store.jobs import JobStore
 from service.store.queue import Queue
 from service.store.sql import sqlite
 from service.store.sql.database import Database
+from service.work.artifact_gc import JobLeftovers
 from service.work.dispatcher import Dispatcher
 from service.work.launchers.inline import InlineLauncher
 from tests.conftest import submit
@@ -49,7 +50,8 @@ def dispatch(url: str, begin_at: float, pragmas: tuple[str, ...]) -> tuple[int, 
         return 0
 
     nowhere = LocalArtifacts(Path(url.removeprefix("sqlite:///")).parent / "jobs")
-    dispatcher = Dispatcher(Queue(database), InlineLauncher(run), nowhere)
+    queue = Queue(database)
+    dispatcher = Dispatcher(queue, InlineLauncher(run), JobLeftovers(queue, nowhere))
     time.sleep(max(0.0, begin_at - time.time()))
     while JobStore(database).counts()[State.QUEUED]:
         try:

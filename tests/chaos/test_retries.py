@@ -48,7 +48,7 @@ def submit_with_client(url: str, count: int) -> list[str]:
 
 
 def test_each_key_creates_one_job(idle_server: Server, campaign: Campaign) -> None:
-    count = campaign.of(1_000, 10_000) // CLIENTS
+    count = campaign.of(400, 10_000) // CLIENTS
     with (
         Proxy(idle_server.port, seed=1, share=SHARE) as proxy,
         ThreadPoolExecutor(CLIENTS) as pool,

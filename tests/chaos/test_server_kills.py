@@ -64,7 +64,7 @@ class Client:
 
 
 def test_killed_servers_lose_no_job_and_disturb_none(server: Server, campaign: Campaign) -> None:
-    kills, moment = campaign.of(30, 200), random.Random(11)
+    kills, moment = campaign.of(12, 200), random.Random(11)
     references = [server.submit(**spec) for spec in SHORT]
     for job in references:
         server.wait(job, "succeeded")

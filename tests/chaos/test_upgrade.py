@@ -30,6 +30,7 @@ from service.store.sql.migrate import MIGRATIONS, migrate
 from service.work import drain
 from tests.support.campaign import Campaign
 from tests.support.ledger import Ledger, freeze
+from tests.support.originals import original_of
 from tests.support.server_process import Server
 
 JOBS, EPOCHS = 50, 20
@@ -278,7 +279,7 @@ def test_a_backup_between_upgrade_and_first_start_has_the_new_schema(
     artifacts, before = LocalArtifacts(tmp_path / "jobs"), state(old)
     for number in range(1, JOBS + 1):
         artifacts.put(f"job_{number}/1/3-0", FILE)
-    copied = backup(f"sqlite:///{old}", artifacts, tmp_path / "copy")
+    copied = backup(original_of(f"sqlite:///{old}", artifacts, tmp_path), tmp_path / "copy")
     assert (copied.jobs, copied.checkpoints, copied.lost) == (JOBS, JOBS, [])
     assert state(old) == before
     revision, counts = state(tmp_path / "copy" / "jobs.sqlite3")

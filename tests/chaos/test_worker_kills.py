@@ -227,7 +227,7 @@ def _soon(look: Callable[[], object], pid: int) -> bool:
 def test_killing_workers_loses_nothing_and_changes_no_bit(
     server: Server, campaign: Campaign
 ) -> None:
-    jobs, wanted = campaign.of(40, 250), campaign.of(60, 500)
+    jobs, wanted = campaign.of(16, 250), campaign.of(25, 500)
     references = [server.submit(**spec) for spec in SPECS]
     killing = Killing(server, jobs, wanted, random.Random(7))
     killing.run()

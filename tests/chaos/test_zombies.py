@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 
-from service.store.datasets import DatasetStore
+from service.store.dataset_files import DatasetFiles
 from service.store.files.local import LocalArtifacts
 from service.store.jobs import JobStore
 from service.store.queue import Queue
 from service.store.sql.database import Database
+from service.store.stored_dataset import MNIST
+from service.work.artifact_gc import JobLeftovers
 from service.work.dispatcher import Dispatcher
 from service.work.exit_codes import REPLACED_EXIT
 from service.work.launchers.local import LocalLauncher
@@ -66,8 +68,9 @@ class Host:
         }
         self.launcher = UnreachableWorkers(directory / "jobs", environment, 2 * CONCURRENT)
         self.jobs, self.ledger = JobStore(self.database), Ledger(directory)
-        queue, artifacts = Queue(self.database), LocalArtifacts(directory / "jobs")
-        self.dispatcher = Dispatcher(queue, self.launcher, artifacts, self.clock)
+        queue = Queue(self.database)
+        leftovers = JobLeftovers(queue, LocalArtifacts(directory / "jobs"))
+        self.dispatcher = Dispatcher(queue, self.launcher, leftovers, self.clock)
 
     def step(self, seconds: float = 0.0) -> None:
         self.clock.now += seconds
@@ -97,9 +100,8 @@ class Host:
 
 @pytest.fixture
 def host(tmp_path: Path, database_url: str, datasets_dir: Path) -> Iterator[Host]:
-    DatasetStore(datasets_dir).data_layout(
-        "mnist"
-    )  # a worker that froze while it did would block all
+    # A worker that froze while it made the layout would block all.
+    DatasetFiles(datasets_dir).data_layout(MNIST.sha256)
     host = Host(tmp_path, datasets_dir)
     yield host
     host.launcher.close()

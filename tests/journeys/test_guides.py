@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.documents import DOCUMENTS, GUIDES, blocks, text_of
+from tests.support.fashion_mnist import fashion_files
+from tests.support.own_pictures import write_letters, write_photos
 from tests.support.server_process import Server, eventually, free_port
 
 NOT_RUN = {
@@ -19,6 +21,7 @@ NOT_RUN = {
     "mlp-service demo": "it trains for half a minute; tests/journeys/test_demo.py runs it, shorter",
     "make install": "it creates the environment that these tests run in",
     "pip install": "it would change the environment that these tests run in",
+    "sudo apt-get install ": "it would change the machine; .ci installs the package",
     "docker ": "a test machine has no Docker daemon; tests/test_deployment.py reads the files",
     "kubectl ": "a test machine has no Kubernetes cluster; tests/test_docs.py reads the manifest",
     "mkdir backups && sudo": "it prepares a directory for Docker",
@@ -27,11 +30,20 @@ NOT_RUN = {
 }
 """Commands that no test can run as printed, by how they begin, and why."""
 
+FASHION = " fashion "
+"""In a command that needs Debian's package of Fashion-MNIST; a test of its own runs it."""
+
 SERVE = re.compile(r"(?:MLP_\w+=\S+ )*(?:\.venv/bin/)?mlp-service serve\b.*")
 """A command that serves until it is stopped; a test of its own starts each of them."""
 
 SHOWN = {
-    "README.md": ['"label":7', "did you mean 'learning_rate'", r"^0\.9\d* 7$"],
+    "README.md": [
+        '"label":7',
+        "did you mean 'learning_rate'",
+        r"^0\.9\d* 7$",
+        "^letters is ready: 144 train \\+ 36 test rows of 32x32, 3 classes$",
+        r"^letters/A/1\.png\tA\t",
+    ],
     "docs/api.md": ['"has_more":', "^304$", "must be 1 or more", '"name":"mnist"', '"label": 7'],
     "docs/apps.md": ["^requests says 7$", "^httpx says 7$", r'("label":7\b.*\s*.*){2}'],
     "docs/cli.md": [
@@ -40,17 +52,40 @@ SHOWN = {
         r"^latest +epoch [12]: test accuracy \d\d\.\d\d%",
         r"^job_\S+ cancell(ed|ing)$",
         r"^curves\.svg$",
+        r"^9\t1,009\t\d\d\.\d\d%\t",
+        "images are misread; calibration error",
         r"^job_\S+ deleted$",
         "test accuracy",
         " is ready$",
         r"^\w{10}\t-\tada\t",
         "revoked",
     ],
+    "docs/datasets.md": [
+        "^classes  A, B, C$",
+        r"^letters/A/1\.png\tA\t",
+        '"state":"ready".*"classes":\\["off","on"\\]',
+        r"^\['A', 'B', 'C'\] 144 36$",
+        "^inverted 1 ",
+        "^phone is ready: 90 train \\+ 30 test rows of 28x28, 10 classes$",
+        r"^it is (\w) and read as \1$",
+        '"name":"corrections","state":"collecting".*"samples":2',
+        '"name":"corrections","state":"ready".*"train_rows":60002',
+        "^trains on 60002 rows$",
+        "^zipped deleted$",
+    ],
     "docs/deployment.md": [
         '"alive"',
         '"ready"',
         '^mlp_jobs{state="succeeded"} 1.0$',
         r"^Copied .*: 1 job, 1 checkpoint, ",
+    ],
+    "docs/evaluations.md": [
+        '"object":"evaluation"',
+        '"actual":"4","predicted":"9"',
+        r"^index,actual,predicted,p\(0\)",
+        r"^\d\d\.\d\d% are read, \d+ are not; ECE 0\.\d+$",
+        r"^\d is read as \d \d+ times$",
+        r"^\(10000, 10\)$",
     ],
     "docs/jobs.md": ["^event: epoch$", '"epoch":3', '"state":"pausing"|"state":"paused"', "cancel"],
     "docs/keys.md": [
@@ -77,7 +112,7 @@ def commands(guide: str) -> list[str]:
 
 
 def cannot_be_run(line: str) -> bool:
-    return line.startswith(tuple(NOT_RUN)) or SERVE.match(line) is not None
+    return line.startswith(tuple(NOT_RUN)) or FASHION in line or SERVE.match(line) is not None
 
 
 def serving(guide: str) -> list[str]:
@@ -131,9 +166,20 @@ def trained(server: Server) -> Server:
 def test_a_guide_runs_as_printed(guide: str, server: Server, tmp_path: Path) -> None:
     if guide != "docs/keys.md":  # its list of jobs is that of a new owner
         server.wait(server.submit(preset="linear", epochs=1), "succeeded")
+    write_letters(tmp_path / "letters")
+    write_photos(tmp_path / "photos")
     output = run_commands(guide, server, tmp_path) + run_python(guide, server, tmp_path)
     for shown in SHOWN[guide]:
         assert re.search(shown, output, re.MULTILINE), f"{shown} is not in:\n{output}"
+
+
+def test_fashion_mnist_is_added_and_trained_as_printed(server: Server, tmp_path: Path) -> None:
+    fashion_files()
+    lines = [line for line in commands("docs/datasets.md") if FASHION in line]
+    output = run(["bash", "-euo", "pipefail", "-c", "\n".join(lines)], server, tmp_path)
+    assert "fashion is ready: 60,000 train + 10,000 test rows of 28x28, 10 classes" in output
+    [accuracy] = re.findall(r"^test accuracy (\d\d\.\d\d)%", output, re.MULTILINE)
+    assert float(accuracy) >= 85
 
 
 def test_every_guide_with_commands_is_run() -> None:

@@ -99,7 +99,7 @@ def test_both_distributions_require_the_same_for_the_client() -> None:
     assert set(client["dependencies"]) < set(service["dependencies"])
     assert names(service["dependencies"]) - names(client["dependencies"]) == {"typer", "rich"}
     assert client["requires-python"] == service["requires-python"]
-    assert set(service["optional-dependencies"]) == {"server", "heic"}
+    assert set(service["optional-dependencies"]) == {"server", "heic", "parquet"}
 
 
 class Environment:
@@ -201,7 +201,8 @@ def test_the_commands_of_the_client_work_without_the_server(
 ) -> None:
     (tmp_path / "seven.png").write_bytes(trained.http.get("/v1/datasets/mnist/test/0.png").content)
     done = with_base.run("mlp-service", "predict", "--url", trained.url, "seven.png", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"job_\S+ answers, which was trained on mnist\.\n", done.stderr)
     assert done.stdout.startswith("seven.png\t")
     train = ["train", "--preset", "linear", "--epochs", "1", "--batch-size", "4096"]
     done = with_base.run("mlp-service", *train, "--url", trained.url, cwd=tmp_path)

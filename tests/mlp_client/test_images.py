@@ -196,3 +196,15 @@ def test_an_empty_list_is_not_sent() -> None:
     service, images = FakeService(), list[bytes]()
     assert service.client().models.predict(images) == []
     assert service.requests == []
+
+
+def test_rows_of_a_table_are_sent_by_the_names_of_their_columns() -> None:
+    rows = [{"length": np.float32(1.5), "width": 2}, {"length": 0.5, "width": 1}]
+    assert sent(rows) == [{"features": row} for row in rows]
+    assert sent(rows[1]) == [{"features": rows[1]}]
+
+
+@pytest.mark.parametrize("value", [float("nan"), object()])
+def test_a_feature_that_is_no_number_is_not_sent(value: object) -> None:
+    with pytest.raises(ImageUnusable, match="finite number"):
+        sent({"length": value})

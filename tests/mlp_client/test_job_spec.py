@@ -40,6 +40,12 @@ def test_a_preset_fills_the_fields_that_are_not_given(
     assert set(PRESETS) == {"linear", "mlp-relu", "mlp-sigmoid", "mlp-augmented"}
 
 
+def test_a_spec_knows_which_fields_were_given() -> None:
+    assert parse(preset="linear", epochs=50).given == {"preset", "epochs"}
+    assert parse().given == set()
+    assert Spec.model_validate_json('{"optimizer": "adamw"}').given == {"optimizer"}
+
+
 def test_the_augmented_preset_deforms_its_images() -> None:
     best = parse(preset="mlp-augmented")
     assert best.augmentation == Augmentation()

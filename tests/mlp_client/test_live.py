@@ -42,12 +42,23 @@ def test_the_blocking_client_does_all_that_it_can(server: Server) -> None:
         first = f"{job.id}@1"
         earlier, later = (client.models.evaluation(ref) for ref in (first, job.id))
         assert (earlier.epochs_done, later.epochs_done) == (1, 2)
-        assert earlier.accuracy == pytest.approx(kept[1].test_accuracy, abs=1e-4)
+        for found, recorded in zip((earlier, later), job.epochs(), strict=True):
+            figures = found.loss, found.accuracy
+            assert figures == (recorded.test_loss, recorded.test_accuracy), "bit for bit"
+        seen = client.models.evaluation(job.id, split="train")
+        recorded = job.epochs()[-1]
+        assert (seen.loss, seen.accuracy) == (recorded.train_loss, recorded.train_accuracy)
+        assert client.models.confusion(first, share="actual", format="svg").format == "svg"
+        assert client.models.reliability(first, bins=7).format == "png"
+        assert client.models.misread_picture(first, actual="4", limit=3).format == "png"
+        table = client.models.set_probabilities(first)
+        assert table.shape == (10_000, 10)
+        assert table.argmax(axis=1).tolist().count(4) == earlier.classes[4].predicted
         assert client.models.film(job.id, minus="start")[8:12] == b"WEBP"
-        won = client.models.mistakes(first, unlike=job.id, limit=5)
-        assert won.total - (won.reverse_total or 0) == earlier.mistakes - later.mistakes
+        won = client.models.misread(first, unlike=job.id, limit=5)
+        assert won.total - (won.reverse_total or 0) == earlier.misread - later.misread
         assert won.data[0].unlike is not None
-        assert won.data[0].unlike.predicted == won.data[0].label
+        assert won.data[0].unlike.predicted == won.data[0].actual
         many = np.array(pixels_of(client, 3) * 400, np.uint8)
         first_labels = [it.label for it in client.models.predict_array(many, first)]
         assert first_labels == client.models.probabilities(many, first).argmax(axis=1).tolist()
@@ -113,9 +124,13 @@ def test_the_asynchronous_client_does_the_same(server: Server) -> None:
             assert [it.epoch for it in await client.models.snapshots(job.id)] == [0, 1, 2]
             assert (await client.models.film(job.id, seconds=2))[8:12] == b"WEBP"
             evaluation = await client.models.evaluation(f"{job.id}@best")
-            mistakes = await client.models.mistakes(f"{job.id}@best", label=9)
+            misread = await client.models.misread(f"{job.id}@best", actual="9")
             recalled = evaluation.classes[9].recall or 0.0
-            assert mistakes.total == round((1 - recalled) * evaluation.classes[9].rows)
+            assert misread.total == round((1 - recalled) * evaluation.classes[9].support)
+            table = await client.models.set_probabilities(f"{job.id}@best")
+            assert table.shape == (10_000, 10)
+            assert (await client.models.confusion()).format == "png"
+            assert (await client.models.reliability(format="svg")).format == "svg"
             assert "linear" in [preset.name for preset in await client.presets()]
             await job.delete()
             assert (await others[0].refresh()).state == "succeeded"

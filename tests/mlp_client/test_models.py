@@ -223,6 +223,38 @@ def test_a_response_that_is_not_an_array_is_reported_as_another_program(content:
         service.client().models.probabilities(np.zeros((28, 28), np.uint8))
 
 
+@pytest.mark.parametrize(
+    ("classes", "named"), [(1, '["only"]'), (3, '["a","b","c"]'), (256, None), (2, None)]
+)
+def test_an_array_may_have_as_many_columns_as_the_answer_names(
+    classes: int, named: str | None
+) -> None:
+    service, made = FakeService(), np.eye(2, classes, dtype=np.float32)
+    headers = {"Classes": named} if named else {}
+    service.faults.append(httpx2.Response(200, headers=headers, content=npy(made)))
+    found = service.client().models.probabilities(np.zeros((2, 5), np.uint8))
+    assert (found == made).all()
+
+
+@pytest.mark.parametrize("named", ['["a","b"]', "5", "{}", "no JSON"])
+def test_an_array_with_other_columns_than_it_names_is_another_programs(named: str) -> None:
+    service = FakeService()
+    made = npy(np.zeros((1, 3), np.float32))
+    service.faults.append(httpx2.Response(200, headers={"Classes": named}, content=made))
+    with pytest.raises(UnexpectedAnswer, match="Is another program"):
+        service.client().models.probabilities(np.zeros((28, 28), np.uint8))
+
+
+def test_large_images_of_an_array_are_sent_in_more_requests() -> None:
+    service = FakeService()
+    for _ in range(3):
+        made = npy(np.zeros((1, 10), np.float32))
+        service.faults.append(httpx2.Response(200, content=made))
+    service.client().models.probabilities(np.zeros((450, 256, 256), np.uint8))
+    sent = [np.load(io.BytesIO(it.content)) for it in service.requests]
+    assert [len(it) for it in sent] == [150, 150, 150]
+
+
 @pytest.mark.parametrize("content", [b"", b"nothing", npy(np.zeros((1, 28, 28), np.float32))])
 def test_samples_that_are_no_array_of_bytes_are_reported_as_another_program(content: bytes) -> None:
     service = FakeService()

@@ -18,7 +18,7 @@ MODELS = [
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
 def test_every_record_and_field_is_described_in_sentences(model: type[BaseModel]) -> None:
-    assert (model.__doc__ or "").endswith((".", ")."))
+    assert (model.__doc__ or "").strip().endswith((".", ")."))
     found = {name: field.description or "" for name, field in model.model_fields.items()}
     assert [name for name, text in found.items() if not text.endswith(".")] == []
 

@@ -8,10 +8,16 @@ import pytest
 
 from mlp_client import (
     AsyncClient,
+    AsyncDatasetHandle,
+    AsyncDatasets,
+    AsyncEvaluations,
     AsyncJobHandle,
     AsyncJobs,
     AsyncModels,
     Client,
+    DatasetHandle,
+    Datasets,
+    Evaluations,
     JobHandle,
     Jobs,
     Models,
@@ -22,6 +28,9 @@ PAIRS = [
     (Jobs, AsyncJobs),
     (JobHandle, AsyncJobHandle),
     (Models, AsyncModels),
+    (Datasets, AsyncDatasets),
+    (DatasetHandle, AsyncDatasetHandle),
+    (Evaluations, AsyncEvaluations),
 ]
 CONTEXT = {"__enter__": "__aenter__", "__exit__": "__aexit__"}
 

@@ -15,7 +15,7 @@ import asyncio
 from pathlib import Path
 import numpy as np
 from PIL import Image
-from mlp_client import AsyncClient, Client, JobHandle, Picture
+from mlp_client import AsyncClient, Client, DatasetHandle, JobHandle, Picture
 from mlp_client.predictions import Prediction
 from mlp_client.spec_fields import SpecFields
 
@@ -30,6 +30,8 @@ one: Prediction = job.predict("seven.png")
 many: list[Prediction] = client.models.predict([Path("a.png"), b"", Image.new("L", (9, 9))])
 picture: Picture = job.curves("svg", timeout=1)
 client.models.predict(np.zeros((28, 28)), top_k=1, timeout=2, max_retries=1)
+letters: DatasetHandle = client.datasets.create("letters", Path("a.zip"), split="given").wait()
+client.datasets.create("x", x_train=np.zeros((9, 8, 8)), y_train=["a"] * 9, size=8, invert=True)
 
 async def main() -> None:
     async with AsyncClient() as client:
@@ -63,6 +65,9 @@ BAD = [
     'client.models.weights(format="onnx")',
     "client.presets(timeout='3')",
     "job.metrics.last",
+    'client.datasets.create("x", "x.zip", splits="given")',
+    'client.datasets.create("x", "x.zip", resize="crop")',
+    'client.datasets.create("x", 7)',
     "asynchronous.jobs.create(epochs='3')",
     "asynchronous.jobs.create(epocs=3)",
 ]

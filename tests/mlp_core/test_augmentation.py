@@ -61,6 +61,21 @@ def test_a_smaller_batch_has_the_same_pixels(images: Pixels, rng: np.random.Gene
     np.testing.assert_allclose(deformer.fill_inputs(few, rng), few / 255, rtol=1e-6)
 
 
+def test_the_colours_of_a_pixel_move_together(rng: np.random.Generator) -> None:
+    """Each channel looks as if it were a grey image that is deformed by the same numbers."""
+    images = rng.integers(0, 256, (GROUP + 5, *SHAPE, 3), dtype=np.uint8)
+    moved = Augmentation(20.0, 0.2, 0.2, 2.0, 1.0, 2.0)
+    rows, order = images.reshape(len(images), -1), rng.permutation(3 * N_IN)
+    X = Deformer(moved, (*SHAPE, 3), order, len(rows)).fill_inputs(rows, np.random.default_rng(5))
+    usual = np.empty_like(X)
+    usual[:, order] = X
+    for channel in range(3):
+        grey = deformed(moved, images[..., channel], np.random.default_rng(5))
+        colour = usual.reshape(len(images), *SHAPE, 3)[..., channel].reshape(grey.shape)
+        np.testing.assert_allclose(colour, grey, atol=1e-6)
+        assert np.abs(grey - images[..., channel].reshape(grey.shape) / 255).max() > 0.3
+
+
 def centre_of_mass(X: Matrix) -> NDArray[Any]:
     y, x = np.indices(SHAPE).reshape(2, -1)
     mass = X.sum(axis=1)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import ArrayLike, NDArray
 
-from mlp_core.loss import cross_entropy, softmax
+from mlp_core.loss import balanced_weights, cross_entropy, softmax
 from tests.support import oracles
 
 
@@ -71,3 +71,8 @@ def test_softmax_turns_logits_into_probabilities() -> None:
     softmax(P)
     expected = np.array([[0.25, 0.75], [1, 0], [0.5, 0.5]])
     np.testing.assert_allclose(P, expected, rtol=1e-6)
+
+
+def test_with_balanced_weights_all_classes_have_the_same_sum() -> None:
+    labels = np.array([0, 0, 0, 0, 0, 0, 1, 1, 3], np.uint8)
+    assert balanced_weights(labels, 4).tolist() == [0.375, 1.125, 0, 2.25]

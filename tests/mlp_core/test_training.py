@@ -14,6 +14,7 @@ from mlp_core import (
     Checkpoint,
     Cursor,
     Dataset,
+    DatasetError,
     Diverged,
     Recipe,
     Split,
@@ -80,6 +81,45 @@ def test_every_kind_of_network_follows_the_reference(
     epochs_of(training)
     end = oracles.train(start, activation, shuffled_batches(dataset.train, recipe), 0.3)
     assert_close(training, end)
+
+
+def test_a_row_of_weight_three_counts_as_three_rows(dataset: Dataset) -> None:
+    weights = [3, 1, 0, 2, 1, 1, 1, 1, 1, 1][: dataset.classes]
+    recipe = replace(RECIPE, learning_rate=0.1, class_weights=tuple(weights))
+    training = Training(recipe, dataset)
+    start = pairs(training.copy_network())
+    epochs_of(training)
+    batches = [
+        (X.repeat(repeats, axis=0), labels.repeat(repeats))
+        for X, labels in shuffled_batches(dataset.train, recipe)
+        for repeats in [np.array(weights)[labels]]
+    ]
+    assert_close(training, oracles.train(start, recipe.activation, batches, 0.1))
+
+
+def test_balanced_weights_are_those_of_the_whole_training_set(dataset: Dataset) -> None:
+    rows, labels = len(dataset.train), dataset.train.labels.tolist()
+    weights = [rows / (dataset.classes * labels.count(label)) for label in range(dataset.classes)]
+    balanced = replace(RECIPE, class_weights="balanced")
+    listed = replace(RECIPE, class_weights=tuple(weights))
+    assert result(Training(balanced, dataset)) == result(Training(listed, dataset))
+    assert result(Training(balanced, dataset)) != result(Training(RECIPE, dataset))
+
+
+def test_a_batch_without_any_weight_changes_nothing(dataset: Dataset) -> None:
+    recipe = replace(RECIPE, epochs=1, class_weights=(0.0,) * dataset.classes)
+    training = Training(recipe, dataset)
+    before = bits(training)
+    epochs_of(training)
+    assert bits(training) == before
+
+
+def test_class_weights_of_another_number_of_classes_are_refused(dataset: Dataset) -> None:
+    recipe = replace(RECIPE, class_weights=(1.0,))
+    with pytest.raises(
+        DatasetError, match=f"class_weights: expected one for each of {dataset.classes}"
+    ):
+        Training(recipe, dataset)
 
 
 def assert_close(training: Training, expected: oracles.Pairs) -> None:

@@ -26,7 +26,7 @@ from service.work.launchers.local import LocalLauncher
 from service.work.save_schedule import DEFAULT_INTERVALS, Intervals
 from service.work.worker import Worker
 from tests.conftest import submit
-from tests.support.fake_workers import TinyDatasetStore
+from tests.support.fake_workers import TinyDatasetFiles
 
 ALWAYS = Intervals(heartbeat=0, epoch_lead=0, first_save=0, save=0, save_factor=0)
 TINY = {"hidden": [5], "epochs": 2, "batch_size": 200, "learning_rate": 0.2}
@@ -50,7 +50,7 @@ class Marked(Database):
 
 
 def worker_of(attempt: Attempt, artifacts: Artifacts, intervals: Intervals) -> Worker:
-    return Worker(attempt, CheckpointStore(artifacts), TinyDatasetStore(), intervals=intervals)
+    return Worker(attempt, CheckpointStore(artifacts), TinyDatasetFiles(), intervals=intervals)
 
 
 def main(folder: Path) -> None:

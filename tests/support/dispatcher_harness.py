@@ -9,6 +9,7 @@ from service.store.attempts import Attempt
 from service.store.jobs import JobStore
 from service.store.queue import Active, Lost, Queue
 from service.store.sql.database import Database
+from service.work.artifact_gc import JobLeftovers
 from service.work.dispatcher import Dispatcher
 from service.work.launcher import Launcher, LockWatchdog
 from tests.conftest import submit
@@ -41,9 +42,8 @@ class DispatcherHarness:
         return Dispatcher(
             self.queue,
             launcher or self.launcher,
-            self.artifacts,
+            JobLeftovers(self.queue, self.artifacts, keep_jobs),
             self.clock,
-            keep_jobs=keep_jobs,
             lock_watchdog=lock_watchdog,
         )
 

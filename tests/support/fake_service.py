@@ -8,7 +8,9 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedIOBase
 from typing import Any, TypeAlias
 
 import httpx2
@@ -310,18 +312,29 @@ def answer_of(job: Job, status: int = 200) -> httpx2.Response:
     return httpx2.Response(status, json=job.model_dump(mode="json"))
 
 
+def body_of(headers: Message, file: BufferedIOBase) -> bytes:
+    """Read the body of a request, whose length is said before it or before each of its pieces."""
+    if headers.get("Transfer-Encoding") != "chunked":
+        return file.read(int(headers.get("Content-Length", 0)))
+    pieces = []
+    while size := int(file.readline(), 16):
+        pieces.append(file.read(size))
+        file.readline()
+    file.readline()
+    return b"".join(pieces)
+
+
 @contextmanager
 def serving(service: FakeService) -> Iterator[str]:
     """Serve the fake on a local port, for code that opens connections of its own; yield its URL."""
 
     class FakeHandler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            length = int(self.headers.get("Content-Length", 0))
             request = httpx2.Request(
                 self.command,
                 f"{URL}{self.path}",
                 headers=dict(self.headers),
-                content=self.rfile.read(length),
+                content=body_of(self.headers, self.rfile),
             )
             response = service(request)
             body = response.read()
@@ -331,7 +344,7 @@ def serving(service: FakeService) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(body)
 
-        do_POST = do_DELETE = do_GET  # noqa: N815  (http.server's names)
+        do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815  (http.server's names)
 
         def log_message(self, *args: object) -> None:
             pass

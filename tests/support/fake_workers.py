@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlp_core import DataLayout, Dataset, Split, lay_out
-from service.domain.errors import DatasetNotFound
-from service.store.datasets import DatasetStore
+from service.domain.errors import DatasetGone
+from service.store.dataset_files import DatasetFiles
+from service.store.stored_dataset import MNIST
 from service.work.launcher import Exit
 from service.work.process_handle import ProcessHandle, this_machine
 
@@ -94,19 +95,19 @@ def tiny_dataset() -> Dataset:
     return Dataset("tiny", split(600), split(47), 3)
 
 
-class TinyDatasetStore(DatasetStore):
-    """A store whose `mnist` is the tiny data set, or that fails with an error."""
+class TinyDatasetFiles(DatasetFiles):
+    """Files in which MNIST is the tiny data set, or that fail with an error."""
 
     def __init__(self) -> None:
         self._dataset = tiny_dataset()
         self.error: BaseException | None = None
 
-    def open(self, name: str) -> Dataset:
+    def open(self, sha256: str) -> Dataset:
         if self.error:
             raise self.error
-        if name != "mnist":
-            raise DatasetNotFound(name, ["mnist"])
+        if sha256 != MNIST.sha256:
+            raise DatasetGone(sha256)
         return self._dataset
 
-    def data_layout(self, name: str) -> DataLayout:
-        return lay_out(self.open(name))
+    def data_layout(self, sha256: str) -> DataLayout:
+        return lay_out(self.open(sha256))

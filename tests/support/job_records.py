@@ -12,6 +12,7 @@ from service.store.attempts import FAILED, STOPPED, SUCCEEDED, Attempt
 from service.store.checkpoints import CheckpointRef
 from service.store.jobs import JobStore
 from service.store.queue import Queue
+from service.store.snapshots import NewSnapshot
 from service.store.sql.database import Database
 from service.store.stored_job import EpochRecord
 from tests.conftest import submit
@@ -41,6 +42,7 @@ DEFAULT_SPEC = {
     "l2": 0.0,
     "schedule": "constant",
     "augmentation": None,
+    "class_weights": None,
     "seed": 1,
 }
 """The values of fields that are not given, written out a second time."""
@@ -136,3 +138,10 @@ def query(database: Database, statement: str, **parameters: object) -> list[Any]
     finally:
         connection.close()
     return found
+
+
+def taken(attempt: Attempt, number: int, *, planned: bool = False, **record: Any) -> NewSnapshot:
+    """Return a snapshot of an epoch, whose file is not written."""
+    key = f"{attempt.job}/{attempt.number}/after-{number}.safetensors"
+    file = CheckpointRef(attempt.job, attempt.number, number, 0, key, 7, "a" * 64)
+    return NewSnapshot(epoch(number, **record), planned, file)

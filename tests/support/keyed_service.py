@@ -3,6 +3,7 @@
 import re
 import socket
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from service.app import create_app
 from service.store.api_keys import ApiKeyStore
 from service.store.checkpoints import CheckpointStore
-from service.store.datasets import DatasetStore
+from service.store.dataset_files import DatasetFiles
 from service.store.files.local import LocalArtifacts
 from service.store.jobs import JobStore
 from service.store.sql.database import Database
@@ -43,8 +44,12 @@ PARAMETERS = {
     "split": "test",
     "index": "0",
     "code": "invalid",
+    "evaluation": "ev_of_nobody",
+    "number": "1",
 }
-OF_A_JOB = ("job", "ref", "jobs")
+OF_A_SET = "/v1/datasets/{name}"
+SAMPLE = {"label": "7", "image": {"dataset": "mnist", "index": 0}}
+OF_A_JOB = ("job", "ref", "jobs", "unlike")
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,10 @@ class Operation:
         query = {n: v for n, v in values.items() if self.parameters[n]["in"] == "query"}
         headers = {"Request-Id": "same", **(more or {})}  # so that answers can be compared
         headers |= {"Authorization": f"Bearer {key}"} if key else {}
+        if self.changes_datasets:
+            return self._send_dataset(client, headers)
+        if "evaluation" in values:
+            values["evaluation"] = _evaluation(client, headers)
         path = self.template.format(**values)
         if self.template in ENDLESS:
             found = client.head(path, headers=headers)
@@ -92,11 +101,45 @@ class Operation:
                 return found
         return client.request(self.method, path, params=query, json=self.example, headers=headers)
 
+    @property
+    def changes_datasets(self) -> bool:
+        return self.template.startswith("/v1/datasets") and self.method != "GET"
+
+    def _send_dataset(self, client: Any, headers: Mapping[str, str]) -> Any:
+        """Send a file, which becomes no data set, or a sample; or delete what was made of it."""
+        name = f"set-{uuid.uuid4().hex}"
+        path = self.template.format(name=name, number=PARAMETERS["number"])
+        if self.template.startswith(f"{OF_A_SET}/samples") and self.method == "DELETE":
+            client.post(f"{OF_A_SET}/samples".format(name=name), json=SAMPLE, headers=headers)
+        if self.template.startswith(OF_A_SET) and self.method == "POST":
+            sent = client.post(
+                f"{OF_A_SET}/samples".format(name=name), json=SAMPLE, headers=headers
+            )
+            if not self.template.endswith("/samples"):
+                sent = client.post(path, headers=headers)
+            client.delete(OF_A_SET.format(name=name), headers=headers)
+            return sent
+        if self.method == "POST":
+            form = {"data": {"name": name}, "files": {"file": ("a.npz", b"x")}}
+            return client.post(path, headers=headers, **form)
+        sent = client.put(path, content=b"x", headers=headers)
+        return sent if self.method == "PUT" else client.delete(path, headers=headers)
+
     def _value(self, name: str, job: str) -> str:
         if name in OF_A_JOB:
             return job
         schema = self.parameters[name]["schema"]
         return PARAMETERS[name] or schema["enum"][0]
+
+
+def _evaluation(client: Any, headers: Mapping[str, str]) -> str:
+    """Return an evaluation, queued now if the key allows it, or else the newest that it sees."""
+    sent = client.post("/v1/evaluations", json={"model": "latest"}, headers=headers)
+    if sent.is_success:
+        return str(sent.json()["id"])
+    found = client.get("/v1/evaluations", headers=headers)
+    data = found.json()["data"] if found.is_success else []
+    return data[0]["id"] if data else "ev_of_nobody"
 
 
 def operations_of(document: dict[str, Any]) -> list[Operation]:
@@ -163,7 +206,7 @@ def _train(database: Database, data_dir: Path, datasets_dir: Path, owner: str | 
     submit(JobStore(database).seen_by(owner, everything=owner is None), **QUICK)
     attempt = claimed(database)
     checkpoints = CheckpointStore(LocalArtifacts(data_dir / "jobs"))
-    worker = Worker(attempt, checkpoints, DatasetStore(datasets_dir))
+    worker = Worker(attempt, checkpoints, DatasetFiles(datasets_dir))
     with threadpool_limits(1):  # as in a worker process: two threads wait for each other
         worker.run(worker.begin())
     return attempt.job

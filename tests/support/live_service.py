@@ -15,7 +15,7 @@ from service.serve import Server
 from service.settings import Settings
 from service.store.attempts import FAILED, SUCCEEDED, Attempt
 from service.store.checkpoints import CheckpointStore
-from service.store.datasets import DatasetStore
+from service.store.dataset_files import DatasetFiles
 from service.store.files.local import LocalArtifacts
 from service.store.jobs import JobStore
 from service.store.queue import Queue
@@ -38,7 +38,7 @@ def train(data_dir: Path, datasets_dir: Path, **spec: object) -> str:
     submit(JobStore(database), **spec)
     attempt = claimed(database)
     checkpoints = CheckpointStore(LocalArtifacts(data_dir / "jobs"))
-    worker = Worker(attempt, checkpoints, DatasetStore(datasets_dir))
+    worker = Worker(attempt, checkpoints, DatasetFiles(datasets_dir))
     worker.run(worker.begin())
     database.close()
     return attempt.job
@@ -75,9 +75,9 @@ def fail(attempt: Attempt) -> None:
 class Live:
     """The real server, listening on a port, and its store."""
 
-    def __init__(self, made: Settings) -> None:
+    def __init__(self, made: Settings, **options: Any) -> None:
         self.app: Application = create_app(made)
-        config = uvicorn.Config(self.app, port=0, log_config=None)
+        config = uvicorn.Config(self.app, port=0, log_config=None, **options)
         self.server = Server(config, self.app.state.components)
         self.thread = threading.Thread(target=self.server.run)
         self.database: Database = self.app.state.components.database

@@ -10,6 +10,8 @@ from httpx2 import Response
 from numpy.typing import NDArray
 from PIL import Image
 
+from tests.support.shipped_files import shipped_file
+
 
 def picture(answer: Response) -> Image.Image:
     assert answer.status_code == 200, answer.text
@@ -24,6 +26,6 @@ def texts(answer: Response) -> list[str]:
 
 
 def split_of(datasets_dir: Path, name: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    [images] = datasets_dir.glob(f"mnist-*/{name}-images-idx3-ubyte.npy")
-    [labels] = datasets_dir.glob(f"mnist-*/{name}-labels-idx1-ubyte.npy")
+    images = shipped_file(datasets_dir, f"{name}.images")
+    labels = shipped_file(datasets_dir, f"{name}.labels")
     return np.load(images).reshape(-1, 28, 28), np.load(labels)

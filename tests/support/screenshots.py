@@ -9,7 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from service.store.datasets import DatasetStore
+from service.store.dataset_files import DatasetFiles
+from service.store.stored_dataset import MNIST
 from tests.support.browser import WatchedPage, chromium
 from tests.support.documents import ROOT
 from tests.support.page_states import STATES, PageState, Sites
@@ -51,7 +52,7 @@ def main(names: list[str]) -> None:
     states = [state for state in STATES if not names or state.name in names]
     with tempfile.TemporaryDirectory() as directory:
         datasets_dir = Path(directory, "datasets")
-        DatasetStore(datasets_dir).open("mnist")
+        DatasetFiles(datasets_dir).open(MNIST.sha256)
         sites = Sites(Path(directory), datasets_dir).start()
         try:
             with chromium() as browser:

@@ -79,7 +79,12 @@ class Server:
                 stdout=log,
                 stderr=log,
             )
-        eventually(self._ready, f"the server; its log:\n{self.log()}")
+        try:
+            eventually(self._ready, "the server")
+        except BaseException as error:
+            self.kill()
+            error.add_note(f"its log:\n{self.log()}")
+            raise
         return self
 
     def _ready(self) -> bool:

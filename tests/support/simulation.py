@@ -25,7 +25,9 @@ from service.api.job_records import new_job
 from service.domain.cost import Cost
 from service.domain.errors import JobNotFound, Replaced, StoreFull, WrongMove
 from service.store.jobs import JobStore
+from service.store.stored_dataset import MNIST
 from service.work import lost_workers
+from service.work.artifact_gc import JobLeftovers
 from service.work.dispatcher import Dispatcher
 from service.work.exit_codes import STORE_EXIT
 from tests.support.simulation_rules import ROWS, Rules
@@ -34,7 +36,7 @@ from tests.support.stage import (
     EPOCHS,
     Crash,
     Machine,
-    SimulatedDatasetStore,
+    SimulatedArtifacts,
     Stage,
     WatchedQueue,
     Worker,
@@ -52,7 +54,7 @@ DEADLY = 0.02
 """The share of worlds whose workers die as soon as they are started, five times and more."""
 SPEC = Spec(epochs=EPOCHS)
 FREE = Cost(parameters=1, bytes=1, flops=1.0, seconds=1.0)
-NEW_JOB = new_job(SPEC, FREE, BATCHES, "784-128-10")
+NEW_JOB = new_job(SPEC, FREE, BATCHES, "784-128-10", MNIST.manifest)
 
 
 class World:
@@ -61,7 +63,7 @@ class World:
     def __init__(self, seed: int, stage: Stage, *, dispatchers: int | None = None) -> None:
         self.rng = random.Random(seed)
         self.stage, self.jobs, self.queue = stage, JobStore(stage), WatchedQueue(stage, self)
-        self.dataset_store, self.machine = SimulatedDatasetStore(), Machine(self)
+        self.artifacts, self.machine = SimulatedArtifacts(), Machine(self)
         self.now = 1000.0
         self.story: list[str] = []
         self.happened: Counter[str] = Counter()
@@ -79,7 +81,8 @@ class World:
         stage.clear(self)
 
     def _dispatcher(self) -> Dispatcher:
-        return Dispatcher(self.queue, self.machine, self.dataset_store, self)  # type: ignore[arg-type]  # no files
+        leftovers = JobLeftovers(self.queue, self.artifacts)  # type: ignore[arg-type]  # no files
+        return Dispatcher(self.queue, self.machine, leftovers, self)
 
     # --- The clock ---
 

@@ -68,7 +68,7 @@ class Rules:
         assert (epochs_done, batches_done) <= self._world.trained[id_], "ahead of what was trained"
         keys = [key for (key,) in self._rows("SELECT key FROM checkpoints WHERE job = ?", number)]
         assert len(keys) <= KEPT_CHECKPOINTS, f"{len(keys)} checkpoints"
-        assert set(keys) <= self._world.dataset_store.files.keys(), (
+        assert set(keys) <= self._world.artifacts.files.keys(), (
             "a row names a checkpoint that is not there"
         )
 
@@ -110,7 +110,7 @@ class Rules:
         """Check what must hold once all jobs have come to their ends."""
         self._check_latest()
         jobs = {id_ for (id_,) in self._rows("SELECT id FROM jobs")}
-        owners = {key.split("/")[0] for key in self._world.dataset_store.files}
+        owners = {key.split("/")[0] for key in self._world.artifacts.files}
         assert owners <= jobs, "a deleted job has left its files"
         rows = self._rows(f"{ROWS} WHERE state = 'succeeded'")
         for number, id_, _, _, _, epochs_done, *_ in rows:

@@ -109,7 +109,7 @@ class WatchedQueue(Queue):
         return row[-1] is not None or (len(world.dispatchers) == 1 and not replaced)
 
 
-class SimulatedDatasetStore:
+class SimulatedArtifacts:
     """Artifacts in memory: keys are enough."""
 
     def __init__(self) -> None:
@@ -146,7 +146,7 @@ class Worker:
         task = self.attempt.begin(self.handle.as_record(), ENVIRONMENT)
         yield "began"
         for saved in task.checkpoints[:1]:
-            self._check(saved.key in self.world.dataset_store.files, "a named checkpoint is there")
+            self._check(saved.key in self.world.artifacts.files, "a named checkpoint is there")
             self.cursor = (saved.epochs_done, saved.batches_done)
         state = State.RUNNING
         while self.cursor < (EPOCHS, 0):
@@ -161,7 +161,7 @@ class Worker:
                 self.finished = []
                 yield "committed"
                 for key in dropped:
-                    self.world.dataset_store.delete(key)
+                    self.world.artifacts.delete(key)
             if self.ill:
                 self.attempt.end(FAILED, ("internal", "an error"), None, self.finished)
                 return
@@ -183,7 +183,7 @@ class Worker:
         if self.last and (self.last.epochs_done, self.last.batches_done) == self.cursor:
             return None
         key = f"{self.job}/{self.attempt.number}/{self.cursor[0]}-{self.cursor[1]}"
-        self.world.dataset_store.files[key] = None
+        self.world.artifacts.files[key] = None
         self.last = CheckpointRef(
             self.job, self.attempt.number, *self.cursor, key, 1, sha256="0" * 64
         )

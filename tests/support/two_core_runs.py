@@ -22,6 +22,7 @@ RECIPES = {
     "sgd": RECIPE,
     "momentum and l2": replace(RECIPE, activation="sigmoid", momentum=0.9, l2=0.01),
     "nesterov": replace(RECIPE, hidden=(100,), momentum=0.9, nesterov=True),
+    "class weights": replace(RECIPE, class_weights=(1.0, 0.25, 3.0)),
     "adamw": replace(
         RECIPE, activation="tanh", optimizer="adamw", weight_decay=0.1, schedule="cosine"
     ),

@@ -16,7 +16,7 @@ from service.store.sql.database import Database
 from service.store.stored_job import StoredEvent
 from service.work import worker as worker_module
 from service.work.worker import Worker
-from tests.support.fake_workers import Clock, TinyDatasetStore
+from tests.support.fake_workers import Clock, TinyDatasetFiles
 from tests.support.job_records import claim
 
 TINY = {"hidden": [5], "epochs": 4, "batch_size": 50, "learning_rate": 0.2}
@@ -42,7 +42,7 @@ class WorkerHarness:
         self.artifacts = LocalArtifacts(artifacts_dir)
         self.checkpoints = CheckpointStore(self.artifacts)
         self.jobs, self.queue = JobStore(database), Queue(database)
-        self.datasets = TinyDatasetStore()
+        self.datasets = TinyDatasetFiles()
         self.clock = Clock()
         """The clock of the newest worker."""
         self._patch = monkeypatch

@@ -17,6 +17,10 @@ class LocalArtifacts:
     def __init__(self, root: Path) -> None:
         self._root = root.resolve()
 
+    @property
+    def directory(self) -> Path:
+        return self._root
+
     def put(self, key: str, data: bytes) -> str:
         path = self._path(key)
         make_directory(path.parent)

@@ -64,6 +64,9 @@ jobs = Table(
         "search", Text, nullable=False, server_default="", comment="labels: see store/job_list.py"
     ),
     Column("best_accuracy", Float, comment="of `best`"),
+    Column("dataset_sha256", String(64), comment="of the content; null for MNIST in old rows"),
+    Column("manifest", Text, comment="of the data set, as JSON; null for MNIST in old rows"),
+    Index("ix_jobs_dataset_sha256_state", "dataset_sha256", "state"),
     Index("ix_jobs_best_accuracy_number", "best_accuracy", "number"),
     Index("ix_jobs_state_number", "state", "number"),
     Index("ix_jobs_owner_number", "owner", "number"),
@@ -129,6 +132,97 @@ deleted_jobs = Table(
     "deleted_jobs",
     metadata,
     Column("id", String(64), primary_key=True, comment="its artifacts may still be there"),
+)
+
+datasets = Table(
+    "datasets",
+    metadata,
+    Column("number", Integer, primary_key=True, comment="orders the queue and lists"),
+    Column("id", String(64), nullable=False, unique=True),
+    Column("owner", String(64), nullable=False, comment="of the key that sent it; '' without keys"),
+    Column("name", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("reason", JSON(none_as_null=True), comment="{code, message}"),
+    Column("attempt", Integer, nullable=False, comment="raised by each claim; the fencing token"),
+    Column("lost_workers", Integer, nullable=False, comment="checkers in a row"),
+    Column("heartbeat", Integer, nullable=False, comment="counts the checker's heartbeats"),
+    Column("handle", JSON(none_as_null=True), comment="of the checker: see work/process_handle.py"),
+    Column("options", JSON, nullable=False, comment="as sent; complete once it is ready"),
+    Column("files", JSON, nullable=False, comment="the names of the files as they were sent"),
+    Column("sha256", String(64), index=True, comment="of the content"),
+    Column("manifest", Text, comment="as JSON"),
+    Column("report", JSON(none_as_null=True)),
+    Column("upload_sha256", String(64), comment="of what was sent, with the options"),
+    Column("upload_bytes", Integer, nullable=False),
+    Column("disk_bytes", Integer, nullable=False),
+    Column("progress", JSON(none_as_null=True), comment="of the check"),
+    Column("description", Text, nullable=False),
+    Column("license", Text, nullable=False),
+    Column("attribution", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("finished_at", DateTime(timezone=True)),
+    Column("samples", Integer, comment="that were added one by one; null for files"),
+    UniqueConstraint("owner", "name"),
+    Index("ix_datasets_state_number", "state", "number"),
+    sqlite_autoincrement=True,
+)
+
+dataset_leftovers = Table(
+    "dataset_leftovers",
+    metadata,
+    Column("name", String(80), primary_key=True, comment="files to delete: see dataset_rows.py"),
+)
+
+evaluations = Table(
+    "evaluations",
+    metadata,
+    Column("number", Integer, primary_key=True, comment="orders them by age"),
+    _of_job(nullable=False),
+    Column("key", String(64), nullable=False, comment="of the question"),
+    Column("answer", Text, nullable=False, comment="as JSON"),
+    Index("ix_evaluations_job_key", "job", "key", unique=True),
+    sqlite_autoincrement=True,
+)
+
+temperatures = Table(
+    "temperatures",
+    metadata,
+    _of_job(primary_key=True),
+    Column("checkpoint_sha256", String(64), primary_key=True),
+    Column("split", String(16), primary_key=True, comment="on which it was fitted"),
+    Column("temperature", Float, nullable=False),
+    Column("fitted_on", String(16), nullable=False, comment="validation, or even rows"),
+    Column("fitted_rows", Integer, nullable=False),
+)
+
+evaluation_tasks = Table(
+    "evaluation_tasks",
+    metadata,
+    Column("number", Integer, primary_key=True, comment="orders the queue and lists"),
+    Column("id", String(64), nullable=False, unique=True),
+    Column(
+        "job",
+        Integer,
+        ForeignKey("jobs.number", ondelete="SET NULL"),
+        comment="whose network is asked; null once the files of this row are to be deleted",
+    ),
+    Column("key", String(64), nullable=False, comment="of the question"),
+    Column("state", String(16), nullable=False),
+    Column("reason", JSON(none_as_null=True), comment="{code, message}"),
+    Column("attempt", Integer, nullable=False, comment="raised by each claim; the fencing token"),
+    Column("lost_workers", Integer, nullable=False, comment="in a row"),
+    Column("heartbeat", Integer, nullable=False, comment="counts the worker's heartbeats"),
+    Column("handle", JSON(none_as_null=True), comment="of the worker: see work/process_handle.py"),
+    Column("options", JSON, nullable=False, comment="the question: see store/evaluation_rows.py"),
+    Column("rows_done", Integer, nullable=False, comment="images that the network has read"),
+    Column("artifact", Text, comment="key of the file with what the network said"),
+    Column("size", Integer, comment="of that file"),
+    Column("sha256", String(64), comment="of that file"),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("finished_at", DateTime(timezone=True)),
+    Index("ix_evaluation_tasks_job_key", "job", "key", unique=True),
+    Index("ix_evaluation_tasks_state_number", "state", "number"),
+    sqlite_autoincrement=True,
 )
 
 events = Table(

@@ -18,6 +18,9 @@ from service.store.sql.transaction import Transaction
 # unlinked its journal; if that is lost, the next one to open the database rolls the commit back.
 PRAGMAS = ("journal_mode=DELETE", "synchronous=EXTRA", "foreign_keys=ON")
 
+OLDEST = (3, 38, 0)
+"""The first version that knows all statements of the store: it introduced the operator `->>`."""
+
 # After these errors a connection may be unusable: one opened while the disk was read-only stays
 # read-only forever.
 SPOILT = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
@@ -38,10 +41,11 @@ class SQLite:
         """Take the URL apart; nothing is opened.
 
         Raises:
-            StoreBroken: the URL names no SQLite file. The error does not show it, because it may
-                contain a password.
+            StoreBroken: the URL names no SQLite file, or Python's SQLite is too old. The error does
+                not show the URL, because it may contain a password.
 
         """
+        _refuse_old_library()
         self._file = _file_of(url)
 
     @property
@@ -114,6 +118,15 @@ def _code(exc: BaseException | None) -> int | None:
     """Return SQLite's primary result code."""
     code = getattr(exc, "sqlite_errorcode", None)
     return None if code is None else code & 0xFF
+
+
+def _refuse_old_library() -> None:
+    if sqlite3.sqlite_version_info < OLDEST:
+        oldest = ".".join(map(str, OLDEST[:2]))
+        raise StoreBroken(
+            f"this Python uses SQLite {sqlite3.sqlite_version}, and the service needs {oldest} or "
+            "newer; install a newer SQLite, or run the service in its Docker image"
+        )
 
 
 def _file_of(url: str) -> Path:

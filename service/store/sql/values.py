@@ -9,7 +9,21 @@ Row = dict[str, Any]
 """A row by the names of its columns."""
 
 JSON_COLUMNS = frozenset(
-    {"reason", "spec", "cost", "latest", "best", "environment", "handle", "data", "scopes"}
+    {
+        "reason",
+        "spec",
+        "cost",
+        "latest",
+        "best",
+        "environment",
+        "handle",
+        "data",
+        "scopes",
+        "options",
+        "files",
+        "report",
+        "progress",
+    }
 )
 TIME_COLUMNS = frozenset(
     {"at", "created_at", "started_at", "finished_at", "expires_at", "revoked_at", "last_used_at"}

@@ -6,16 +6,12 @@
  * @import { Signal } from "@preact/signals"
  */
 
-import { computed, effect, signal, untracked } from "@preact/signals";
+import { computed, signal } from "@preact/signals";
 import { addressed } from "../address.js";
-import { get } from "../api.js";
-import { fill } from "../epochs.js";
 import { html, lazy } from "../html.js";
 import { onKey } from "../keyboard.js";
-import { complain, notify } from "../notices.js";
-import { readUpTo } from "../reading.js";
 import * as state from "../state.js";
-import { loadUPlot } from "./uplot.js";
+import { title } from "../words.js";
 
 const Curves = lazy(async () => {
   const [curves] = await Promise.all([import("./curves.js"), loadUPlot()]);
@@ -23,6 +19,7 @@ const Curves = lazy(async () => {
 }, "Curves");
 const Table = lazy(() => import("./table.js"), "Table");
 const HUES = 6;
+const MOST_NAMES = 12;
 const GLYPHS = ["●", "■", "▲", "◆", "▼", "✚", "★", "✖"];
 
 /** The epochs that are shown; null follows the newest. */
@@ -85,35 +82,48 @@ onKey("f", "follow the newest epoch", () => {
   state.at.value = null;
 });
 
-/** Read jobs that the address names and the list has not reached; say so if there are none. */
-async function findUnknown() {
-  const unknown = state.selected.peek().filter((id) => !state.ids.peek().includes(id));
-  if (!unknown.length) return;
-  // This answer leaves out what is not there; asking for such a job itself would be an error.
-  const { data } = await get(`/v1/epochs?jobs=${unknown.slice(0, 64).join(",")}&points=16`);
-  const here = Object.keys(data);
-  state.put(...(await Promise.all(here.map((id) => get(`/v1/jobs/${id}`)))));
-  const gone = unknown.length - here.length;
-  if (!gone) return;
-  notify({
-    text:
-      gone === 1
-        ? "A job of this address is not here any more."
-        : `${gone} jobs of this address are not here any more.`,
+// --- The view -----------------------------------------------------------------------------------
+
+/** Load uPlot, which is a classic script and can't be imported. @returns {Promise<void>} */
+async function loadUPlot() {
+  if ("uPlot" in globalThis) return;
+  const folder = document.documentElement.dataset.uplot;
+  const styles = { rel: "stylesheet", href: `${folder}/uPlot.min.css` };
+  document.head.append(Object.assign(document.createElement("link"), styles));
+  await new Promise((resolve, reject) => {
+    const script = document.createElement("script");
+    script.src = trusted(`${folder}/uPlot.iife.min.js`);
+    script.onload = resolve;
+    script.onerror = () => reject(new Error("uPlot could not be loaded."));
+    document.head.append(script);
   });
-  state.restore(state.selected.peek(), false);
 }
 
-effect(() => {
-  state.selected.value;
-  if (readUpTo.value === null) return;
-  untracked(() =>
-    findUnknown()
-      .then(() => fill())
-      .catch(complain),
-  );
-});
+/** Where browsers know Trusted Types, they want to be told that an address is meant. @param {string} address */
+function trusted(address) {
+  const types = /** @type {any} */ (globalThis).trustedTypes;
+  if (!types) return address;
+  return types.createPolicy("uplot", { createScriptURL: () => address }).createScriptURL("");
+}
+
+function Legend() {
+  const jobs = state.chosen.value;
+  const point = (/** @type {string | null} */ id) => () => {
+    state.hovered.value = id;
+  };
+  return html`<p class="legend">
+    ${jobs.slice(0, MOST_NAMES).map(
+      (
+        job,
+      ) => html`<span style=${{ "--tint": state.tints.value.get(job.id) }} onPointerEnter=${point(job.id)} onPointerLeave=${point(null)}>
+        <i></i>${markers.value.get(job.id)} ${title(job)}</span>`,
+    )}
+    ${jobs.length > MOST_NAMES && html`<span>and ${jobs.length - MOST_NAMES} more</span>`}
+    <span class="hush"><i></i>test</span><span class="hush"><i class="dashed"></i>train</span>
+    <button class="small ghost push" aria-pressed=${asTable.value} onClick=${toggle(asTable)}>as table</button>
+  </p>`;
+}
 
 export function Charts() {
-  return html`<div class="pair">${asTable.value ? html`<${Table} />` : html`<${Curves} />`}</div>`;
+  return html`<div class="pair">${asTable.value ? html`<${Table} />` : html`<${Curves} />`}</div><${Legend} />`;
 }

@@ -59,6 +59,12 @@ function described(quantity, lines) {
 
 // --- One chart ----------------------------------------------------------------------------------
 
+/** @param {HTMLElement} box */
+const sizeOf = (box) => ({
+  width: box.clientWidth,
+  height: innerWidth <= 720 ? PHONE_HEIGHT : HEIGHT,
+});
+
 /**
  * Draw a chart now and whenever something changes.
  *
@@ -73,10 +79,10 @@ function startChart(box, quantity, tell) {
   let cost = 0;
   let drawnAt = 0;
   let due = 0;
+  let size = sizeOf(box);
 
   function draw() {
     const began = performance.now();
-    const size = { width: box.clientWidth, height: innerWidth <= 720 ? PHONE_HEIGHT : HEIGHT };
     if (!size.width) return;
     lines = linesOf(quantity);
     const data = dataOf(lines, quantity, size.width);
@@ -129,7 +135,11 @@ function startChart(box, quantity, tell) {
       untracked(() => chart && setAlphas(chart, lines));
     }),
   ];
-  const observer = new ResizeObserver(() => requestAnimationFrame(draw));
+  // Measured when it changes: to ask in every redraw makes the browser compute the layout for it.
+  const observer = new ResizeObserver(() => {
+    size = sizeOf(box);
+    requestAnimationFrame(draw);
+  });
   observer.observe(box);
   box.onkeydown = (event) =>
     chart &&

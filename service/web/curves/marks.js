@@ -5,20 +5,31 @@
  */
 
 import * as state from "../state.js";
+import { palette } from "../weights/tiles.js";
 import { markers } from "./charts.js";
 import { bestOf, MANY } from "./plot.js";
 
 const FADED = 0.35;
+/** Points from one marker of a curve to the next; in a crowd, markers are rarer. */
 const MARKER_EVERY = 10;
+const CROWD_EVERY = 60;
 
 const probe = document.createElement("i");
 probe.hidden = true;
 
+/** Colours that were asked for, because the browser computes all styles for each answer. @type {Map<string, string>} */
+const painted = new Map();
+palette.subscribe(() => painted.clear());
+
 /** Return a colour of the page as a canvas understands it. @param {string} colour */
 export function paint(colour) {
+  const known = painted.get(colour);
+  if (known) return known;
   if (!probe.isConnected) document.body.append(probe);
   probe.style.color = colour;
-  return getComputedStyle(probe).color;
+  const found = getComputedStyle(probe).color;
+  painted.set(colour, found);
+  return found;
 }
 
 /** The epoch that is shown and asked. @param {uPlot} chart */
@@ -56,12 +67,15 @@ export function drawMarkers(chart, lines) {
       chart.valToPos(value, "y", true),
     );
   };
+  const every = lines.length > 2 * MANY ? CROWD_EVERY : MARKER_EVERY;
   for (const [index, { job, part }] of lines.entries()) {
     if (part !== "test") continue;
     const glyph = markers.peek().get(job.id);
     ctx.fillStyle = paint(state.tints.peek().get(job.id) ?? "var(--ink)");
     ctx.globalAlpha = chart.series[index + 1].alpha ?? 1;
-    for (let point = 4; glyph && point < data[0].length; point += MARKER_EVERY)
+    // Neighbours do not have theirs at the same epochs, where they would hide each other.
+    const first = 4 + ((7 * index) % every);
+    for (let point = first; glyph && point < data[0].length; point += every)
       put(glyph, index, point);
     ctx.globalAlpha = 1;
     if (job.state !== "failed") continue;

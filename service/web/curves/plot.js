@@ -8,6 +8,7 @@ import { epochs } from "../epochs.js";
 import * as state from "../state.js";
 import { title } from "../words.js";
 import { isLogarithmic, showsError, zoom } from "./charts.js";
+import { thinned } from "./thinning.js";
 
 /** @typedef {"loss" | "accuracy"} Quantity */
 /** @typedef {"test" | "train" | "mean" | "low" | "high"} Part */
@@ -30,8 +31,13 @@ const LEAST_POINTS = 60;
 
 // --- Which lines --------------------------------------------------------------------------------
 
-/** What must be equal for two jobs to be the same but for chance. @param {Job} job */
+/** Specs never change, so each is read once. @type {WeakMap<Job["spec"], string>} */
+const recipes = new WeakMap();
+
+/** What must be equal for two jobs to be the same but for chance. @param {Job} job @returns {string} */
 function recipe({ spec }) {
+  const known = recipes.get(spec);
+  if (known) return known;
   const {
     seed: _seed,
     name: _name,
@@ -40,7 +46,9 @@ function recipe({ spec }) {
     preset: _preset,
     ...rest
   } = spec;
-  return JSON.stringify(rest);
+  const found = JSON.stringify(rest);
+  recipes.set(spec, found);
+  return found;
 }
 
 /** @param {Job[]} jobs @returns {Job[][]} those that differ in their seed alone */
@@ -130,48 +138,6 @@ export const nameOf = ({ job, part }) => (part === "mean" ? `mean of ${title(job
 
 // --- Which points -------------------------------------------------------------------------------
 
-/**
- * Thin a curve to the lowest and the highest value of each bucket of epochs, in their order.
- *
- * @param {number[]} epoch ascending
- * @param {number[]} values
- * @param {number} first epoch of the first bucket
- * @param {number} each epochs in a bucket
- * @param {number} buckets
- * @returns {(number | null)[]} one value for each bucket of one epoch, else two
- */
-export function thin(epoch, values, first, each, buckets) {
-  const points = each === 1 ? 1 : 2;
-  /** @type {(number | null)[]} */
-  const thinned = new Array(points * buckets).fill(null);
-  let start = epoch.findIndex((number) => number >= first);
-  if (start < 0) return thinned;
-  for (let bucket = 0; bucket < buckets; bucket++) {
-    const [low, high, end] = extremes(epoch, values, start, first + (bucket + 1) * each);
-    if (end === start) continue;
-    thinned[points * bucket] = values[Math.min(low, high)];
-    if (points === 2) thinned[points * bucket + 1] = values[Math.max(low, high)];
-    start = end;
-  }
-  return thinned;
-}
-
-/**
- * @param {number[]} epoch
- * @param {number[]} values
- * @param {number} start index to begin at
- * @param {number} before this epoch the bucket ends
- * @returns {[number, number, number]} indices of the lowest and the highest value, and after the last one
- */
-function extremes(epoch, values, start, before) {
-  let [low, high, end] = [start, start, start];
-  for (; end < epoch.length && epoch[end] < before; end++) {
-    if (values[end] < values[low]) low = end;
-    if (values[end] > values[high]) high = end;
-  }
-  return [low, high, end];
-}
-
 /** Lines in a unit of the axis. @param {Quantity} quantity @returns {(value: number) => number | null} */
 function unitOf(quantity) {
   const isOnLog = isLog(quantity);
@@ -200,13 +166,10 @@ export function dataOf(lines, quantity, width) {
   // Powers of two, so that a growing job keeps the points that it has.
   let each = 1;
   while (span / each > Math.max(LEAST_POINTS, width / 2)) each *= 2;
-  const buckets = Math.ceil(span / each);
-  const starts = Array.from({ length: buckets }, (_, bucket) => first + bucket * each);
+  const count = Math.ceil(span / each);
+  const starts = Array.from({ length: count }, (_, bucket) => first + bucket * each);
   const x = each === 1 ? starts : starts.flatMap((start) => [start, start + each / 2]);
-  const unit = unitOf(quantity);
-  const columns = lines.map((line) => {
-    const thinned = thin(line.epoch, line.values, first, each, buckets);
-    return thinned.map((value) => (value === null ? null : unit(value)));
-  });
-  return [x, ...columns];
+  const buckets = { first, each, count };
+  const unit = { name: `${isLog(quantity)} ${showsError.peek()}`, of: unitOf(quantity) };
+  return [x, ...lines.map(({ epoch, values }) => thinned(epoch, values, buckets, unit))];
 }

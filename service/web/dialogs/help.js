@@ -3,6 +3,9 @@
 import { html } from "../html.js";
 import { enabled, keys, toggleKeys } from "../keyboard.js";
 import { Dialog } from "./dialog.js";
+import "../lab/lab.js"; // an empty page has not loaded these, whose keys are listed too
+import "../weights/film.js";
+import "../weights/weights.js";
 
 const NAMES = /** @type {Record<string, string>} */ ({
   " ": "space",
@@ -19,7 +22,7 @@ export function Help({ onClose }) {
     >
     <dl class="keys">
       ${[...keys].map(([key, { label }]) => html`<div><dt><kbd>${NAMES[key] ?? key}</kbd></dt><dd>${label}</dd></div>`)}
-      <div><dt><kbd>Ctrl V</kbd></dt><dd>paste a picture of a digit</dd></div>
+      <div><dt><kbd>Ctrl V</kbd></dt><dd>paste a picture</dd></div>
     </dl>
   <//>`;
 }

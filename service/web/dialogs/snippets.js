@@ -11,13 +11,18 @@ import { copyAndSay } from "./clipboard.js";
 
 /** @typedef {Pick<Call, "method" | "path" | "body">} Request */
 /** @typedef {{ type: string, base64: string }} File a body that is no JSON */
+/** @typedef {{ files: string[], fields: Record<string, string> }} Named files by their names alone */
 
 const KEY_VARIABLE = "MLP_API_KEY";
 const needsKey = () => system.value?.keys.required ?? false;
+const keyOption = () => (needsKey() ? ` -H "Authorization: Bearer $${KEY_VARIABLE}"` : "");
 /** @param {string} path */
 const address = (path) => location.origin + ROOT + path;
 /** @param {unknown} body @returns {body is File} */
 const isFile = (body) => typeof body === "object" && body !== null && "base64" in body;
+
+/** @param {unknown} body @returns {body is Named} */
+const isNamed = (body) => typeof body === "object" && body !== null && "files" in body;
 
 /** @param {string} text in single quotes, as POSIX shells read it */
 const quoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
@@ -25,14 +30,23 @@ const quoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
 /** @param {File} file @returns {string} the command that writes its bytes */
 const bytesOf = ({ base64 }) => `printf %s ${quoted(base64)} | base64 -d`;
 
+/** @param {string} method @param {Named} body @returns {string} the options of curl that send files */
+function filesOf(method, { files, fields }) {
+  if (method === "PUT") return `-T ${quoted(files[0])}`;
+  const named = Object.entries(fields).map(([name, text]) => `-F ${quoted(`${name}=${text}`)}`);
+  return [...named, ...files.map((name) => `-F ${quoted(`file=@${name}`)}`)].join(" ");
+}
+
 /** @param {Request} request @returns {string} a command for a POSIX shell */
 export function curl({ method, path, body }) {
   const parts = ["curl -s"];
+  if (isNamed(body))
+    return `curl -s ${filesOf(method, body)}${keyOption()} ${quoted(address(path))}`;
   if (isFile(body)) parts.push(`--data-binary @- -H ${quoted(`Content-Type: ${body.type}`)}`);
   else if (body !== undefined) parts.push(`--json ${quoted(JSON.stringify(body))}`);
   // curl sends GET without a body and POST with one.
   if (method !== (body === undefined ? "GET" : "POST")) parts.push(`-X ${method}`);
-  if (needsKey()) parts.push(`-H "Authorization: Bearer $${KEY_VARIABLE}"`);
+  parts[parts.length - 1] += keyOption();
   parts.push(quoted(address(path)));
   return isFile(body) ? `${bytesOf(body)} | ${parts.join(" ")}` : parts.join(" ");
 }

@@ -52,11 +52,6 @@ export async function again(job, changes) {
   }
 }
 
-/** Open the dialog for a new job with the spec of another one. @param {Job} [job] */
-export function change(job) {
-  state.draft.value = job ? { ...job.spec } : {};
-}
-
 // --- Moving -------------------------------------------------------------------------------------
 
 /** Pause, resume or cancel those of the jobs that allow it. @param {Action} action @param {Job[]} jobs */
@@ -106,7 +101,7 @@ async function mayCancel(jobs) {
 const work = ({ progress, metrics }) => progress.epochs_done * (metrics.latest?.seconds ?? 0);
 
 /** Ask a question. @param {string} question @param {string} yes @param {string} no @returns {Promise<boolean>} */
-function confirmed(question, yes, no) {
+export function confirmed(question, yes, no) {
   const dialog = Object.assign(document.createElement("dialog"), { className: "question" });
   const words = Object.assign(document.createElement("p"), { textContent: question });
   const keep = Object.assign(document.createElement("button"), { textContent: no });
@@ -195,7 +190,6 @@ function pauseOrResume() {
   return act(jobs.some((job) => can("pause", job)) ? "pause" : "resume", jobs);
 }
 
-onKey("n", "new job", () => state.may("train") && change());
 onKey("p", "pause or resume", pauseOrResume);
 onKey("c", "cancel", () => act("cancel", meant()));
 onKey("a", "again with another seed", () => {

@@ -5,14 +5,16 @@
  */
 import { effect, signal } from "@preact/signals";
 import { get, ROOT } from "../api.js";
-import { html } from "../html.js";
+import { html, lazy } from "../html.js";
 import { onKey } from "../keyboard.js";
 import { complain } from "../notices.js";
 import { readUpTo } from "../reading.js";
 import * as state from "../state.js";
 import { shape } from "../words.js";
-import { act, can, change } from "./actions.js";
-import { Row, useObserved } from "./row.js";
+
+const Bulk = lazy(() => import("./bulk.js"), "Bulk");
+const Older = lazy(() => import("./row.js"), "Older");
+const Row = lazy(() => import("./row.js"), "Row");
 
 // --- Finding ------------------------------------------------------------------------------------
 
@@ -36,7 +38,7 @@ function isFound(job) {
   const labels = [
     spec.name,
     spec.preset ?? "",
-    shape(spec),
+    shape(job),
     spec.activation,
     job.state,
     ...spec.tags,
@@ -84,7 +86,7 @@ function Find({ canAdd }) {
   return html`<div class="find">
     <input type="search" maxlength="200" placeholder="Find a job ( / )" aria-label="Find a job by name, shape, tag or state"
       value=${find.value} onInput=${onInput} />
-    ${canAdd && html`<button class="primary" onClick=${() => change()} title="New job (n)">New</button>`}
+    ${canAdd && html`<button class="primary" onClick=${() => state.change()} title="New job (n)">New</button>`}
   </div>`;
 }
 
@@ -110,33 +112,6 @@ function Filters() {
 
 // --- The list -----------------------------------------------------------------------------------
 
-const BULK = /** @type {const} */ ([
-  ["pause", "Pause"],
-  ["resume", "Resume"],
-  ["cancel", "Cancel"],
-  ["delete", "Delete"],
-]);
-
-/** What can be done with all ticked jobs at once. */
-function Bulk() {
-  const jobs = state.chosen.value;
-  if (jobs.length < 2) return null;
-  return html`<div class="bulk" role="group" aria-label="All ticked jobs">
-    <b>${jobs.length} jobs</b>
-    ${BULK.filter(([action]) => jobs.some((job) => can(action, job))).map(
-      ([action, label]) =>
-        html`<button class="small" onClick=${() => act(action, jobs)}>${label}</button>`,
-    )}
-    <button class="small ghost push" onClick=${() => state.open(jobs[0].id)}>Only the first</button>
-  </div>`;
-}
-
-/** Reads older jobs whenever the end of the list comes into view. */
-function Older() {
-  const element = useObserved();
-  return html`<p ref=${element} class="hush older">Reading older jobs…</p>`;
-}
-
 function Footer() {
   return html`<footer class="hush">
     <p>mlp-service ${state.system.value?.version} · <a href=${`${ROOT}/docs`}>API docs</a> (Swagger UI, Apache-2.0)</p>
@@ -153,7 +128,7 @@ export function Jobs({ hides }) {
     <ol>${ids.map((id) => html`<${Row} key=${id} id=${id} isFound=${isFound} />`)}</ol>
     <p class="none hush">${isEmpty ? "No jobs yet." : "No job has that in it."}</p>
     ${readUpTo.value && html`<${Older} key=${readUpTo.value} />`}
-    <${Bulk} /><${Footer} />
+    ${state.selected.value.length > 1 && html`<${Bulk} />`}<${Footer} />
   </section>`;
 }
 

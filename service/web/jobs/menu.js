@@ -8,7 +8,7 @@ import { copyAndSay } from "../dialogs/clipboard.js";
 import { curl, python } from "../dialogs/snippets.js";
 import { html } from "../html.js";
 import * as state from "../state.js";
-import { act, again, can, change, renamed } from "./actions.js";
+import { act, again, can, renamed } from "./actions.js";
 
 const GAP = 4;
 
@@ -25,7 +25,7 @@ function itemsOf(job) {
     can("cancel", job) && ["Cancel", () => act("cancel", [job]), "c"],
     [isChosen ? "Take out of the comparison" : "Compare", () => state.toggle(job.id), "x"],
     state.may("train") && ["Again with another seed", () => again(job), "a"],
-    state.may("train") && ["Change and train…", () => change(job)],
+    state.may("train") && ["Change and train…", () => state.change(job)],
     state.may("train") && ["Rename or tag…", () => startRenaming(job)],
     ["Copy as curl", () => copyAndSay(curl(request))],
     ["Copy as Python", () => copyAndSay(python(request))],

@@ -18,7 +18,8 @@ import { html } from "../html.js";
 import { complain } from "../notices.js";
 import { loadOlder } from "../reading.js";
 import * as state from "../state.js";
-import { duration, ordinal, percent, shape, title } from "../words.js";
+import { duration, ordinal, percent, shape, telling, title } from "../words.js";
+import "./actions.js"; // the keys for what can be done with a row
 
 // --- The row ---------------------------------------------------------------------------------------
 
@@ -34,7 +35,7 @@ const observer = new IntersectionObserver(
 );
 
 /** Watch an element for as long as it is there. @returns {RefObject<any>} */
-export function useObserved() {
+function useObserved() {
   const element = useRef(/** @type {HTMLElement | null} */ (null));
   useEffect(() => {
     const watched = element.current;
@@ -96,10 +97,10 @@ export function Row({ id, isFound }) {
   const wasAlive = useRef(job && !state.isFinal(job)).current;
   if (!job) return null;
   const words = stateWords(job, position.value ?? job.queue_position);
-  const { spec, metrics, progress } = job;
+  const { spec, progress } = job;
   const hasEnded = state.isFinal(job);
-  const score =
-    metrics.best && job.state !== "failed" ? percent(metrics.best.test_accuracy) : job.state;
+  const told = telling(job);
+  const score = told && job.state !== "failed" ? percent(told.test_accuracy) : job.state;
   const isFresh = wasAlive && job.state === "succeeded";
   const classes = [
     "job",
@@ -117,7 +118,7 @@ export function Row({ id, isFound }) {
     <button class="open" onClick=${() => state.open(id)}>${title(job)}<${Marker} id=${id} /></button>
     <span class="score">${score}</span>
     <button class="ghost more" aria-haspopup="menu" aria-label=${`More for ${title(job)}`} onClick=${(/** @type {MouseEvent} */ event) => openMenu(event, id)}>⋯</button>
-    <span class="shape mono">${shape(spec)}${spec.hidden.length ? ` ${spec.activation}` : ""}</span>
+    <span class="shape mono">${shape(job)}${spec.hidden.length ? ` ${spec.activation}` : ""}</span>
     <${Spark} job=${job} />
     ${
       job.state !== "succeeded" &&
@@ -138,6 +139,12 @@ function Marker({ id }) {
 /** @param {{ job: Job }} props */
 function Spark({ job }) {
   return html`<svg class="spark" viewBox="0 0 56 18" aria-hidden="true"><path d=${sparkPath(job)} /></svg>`;
+}
+
+/** Reads older jobs whenever the end of the list comes into view. */
+export function Older() {
+  const element = useObserved();
+  return html`<p ref=${element} class="hush older">Reading older jobs…</p>`;
 }
 
 // --- The small curve ----------------------------------------------------------------------------
@@ -167,7 +174,7 @@ function spark(id) {
 
 /** A row has come into view. @param {string} id */
 function wantSpark(id) {
-  if (spark(id).peek() || epochs.get(id)?.epoch.length || !state.job(id)?.metrics.latest) return;
+  if (spark(id).peek() || !state.job(id)?.metrics.latest) return;
   wanted.add(id);
   askSoon();
 }
@@ -206,19 +213,18 @@ function sparkPath(job) {
   if (few) grow(few, job);
   const points = few ?? epochs.get(job.id);
   if (!points?.epoch.length) return "";
-  const step = Math.ceil(points.epoch.length / MOST_POINTS);
-  const logs = points.test_loss.map((loss) => Math.log(Math.max(loss, 1e-6)));
+  const end = points.epoch.length - 1;
+  const step = Math.ceil((end + 1) / MOST_POINTS);
+  const indices = Array.from({ length: Math.ceil(end / step) }, (_, n) => n * step);
+  indices.push(end);
+  const logs = indices.map((index) => Math.log(Math.max(points.test_loss[index], 1e-6)));
   const [low, high] = [Math.min(...logs), Math.max(...logs)];
-  const last = Math.max(points.epoch.at(-1) ?? 1, 2);
-  const at = (/** @type {number} */ index) => {
+  const last = Math.max(points.epoch[end], 2);
+  const path = indices.map((index, n) => {
     const x = EDGE + ((points.epoch[index] - 1) / (last - 1)) * (WIDTH - 2 * EDGE);
-    const y = EDGE + ((high - logs[index]) / (high - low || 1)) * (HEIGHT - 2 * EDGE);
+    const y = EDGE + ((high - logs[n]) / (high - low || 1)) * (HEIGHT - 2 * EDGE);
     return `${x.toFixed(1)} ${y.toFixed(1)}`;
-  };
-  const indices = [...logs.keys()].filter(
-    (index) => index % step === 0 || index === logs.length - 1,
-  );
-  const path = indices.map(at);
+  });
   // A line of one point is drawn as a dot, by its round ends.
   return `M${path[0]}L${path.slice(path.length > 1 ? 1 : 0).join(" ")}`;
 }

@@ -4,6 +4,7 @@
  * @import { Job } from "../records.js"
  */
 
+import { useComputed } from "@preact/signals";
 import { markers } from "../curves/charts.js";
 import { drawn, secondsOf } from "../epochs.js";
 import { html } from "../html.js";
@@ -28,9 +29,19 @@ export function flat(spec, prefix = "") {
   return Object.fromEntries(fields);
 }
 
+/** Specs never change, so each is taken apart once. @type {WeakMap<Job["spec"], Record<string, unknown>>} */
+const fieldsBySpec = new WeakMap();
+
+/** @param {Job} job @returns {Record<string, unknown>} */
+function fieldsOf({ spec }) {
+  const known = fieldsBySpec.get(spec) ?? flat(spec);
+  fieldsBySpec.set(spec, known);
+  return known;
+}
+
 /** @param {Job[]} jobs @returns {string[]} the fields in which not all of the jobs agree */
 export function differing(jobs) {
-  const specs = jobs.map(({ spec }) => flat(spec));
+  const specs = jobs.map(fieldsOf);
   const names = [...new Set(specs.flatMap(Object.keys))];
   return names.filter((name) => {
     const values = new Set(specs.map((spec) => JSON.stringify(spec[name])));
@@ -55,24 +66,27 @@ const labelOf = (name) =>
 /** @param {{ job: Job, names: string[], isBest: boolean }} props */
 function Row({ job, names, isBest }) {
   const { best, latest } = job.metrics;
-  const fields = flat(job.spec);
+  const fields = fieldsOf(job);
   const hover = (/** @type {string | null} */ id) => () => {
     state.hovered.value = id;
   };
   const accuracy = percent(best?.test_accuracy);
+  const time = useComputed(() => {
+    drawn.value; // tells when the times have grown
+    return duration(secondsOf(job.id)) || "–";
+  });
   return html`<tr class=${state.hovered.value === job.id ? "marked" : ""} style=${{ "--tint": state.tints.value.get(job.id) }}
       onPointerEnter=${hover(job.id)} onPointerLeave=${hover(null)}>
     <th scope="row"><i></i><button class="link" onClick=${() => state.open(job.id)}>${title(job)}</button> ${markers.value.get(job.id)}</th>
     <td>${isBest ? html`<b>${accuracy}</b>` : accuracy}</td>
     <td>${percent(latest?.test_accuracy)}</td>
     <td>${latest?.test_loss.toFixed(4) ?? "–"}</td>
-    <td>${duration(secondsOf(job.id)) || "–"}</td>
+    <td>${time}</td>
     ${names.map((name) => html`<td>${shown(fields[name])}</td>`)}
   </tr>`;
 }
 
 export function Compare() {
-  drawn.value; // tells when the times have grown
   const jobs = state.chosen.value;
   const names = differing(jobs);
   const top = Math.max(...jobs.map((job) => job.metrics.best?.test_accuracy ?? 0));

@@ -2,7 +2,6 @@
 import { useEffect, useState } from "preact/hooks";
 import { post, ROOT, randomKey } from "../api.js";
 import { html } from "../html.js";
-import { change, submit } from "../jobs/actions.js";
 import { complain } from "../notices.js";
 import * as state from "../state.js";
 import { duration } from "../words.js";
@@ -21,6 +20,7 @@ export function Empty() {
   const train = async () => {
     setSending(true);
     try {
+      const { submit } = await import("../jobs/actions.js");
       await submit(FIRST, key);
       state.follow();
     } catch (error) {
@@ -28,9 +28,13 @@ export function Empty() {
       setSending(false);
     }
   };
+  const bringOwn = (/** @type {Event} */ event) => {
+    event.preventDefault();
+    state.tab.value = "data";
+  };
   const chooseLayers = (/** @type {Event} */ event) => {
     event.preventDefault();
-    change();
+    state.change();
   };
   return html`<div class="empty">
     <h2>Nothing trained here yet.</h2>
@@ -40,7 +44,8 @@ export function Empty() {
     ${
       state.may("train")
         ? html`<button class="primary big" disabled=${isSending} onClick=${train}>Train your first network${seconds && `, about ${duration(seconds)}`}</button>
-          <p class="hush">${seconds ? "That is the time on an idle core. " : ""}You can also <a href="#" onClick=${chooseLayers}>choose the layers yourself</a>.</p>`
+          <p class="hush">${seconds ? "That is the time on an idle core. " : ""}You can also <a href="#" onClick=${chooseLayers}>choose the layers yourself</a>,
+            or <a href="#" onClick=${bringOwn}>bring your own pictures</a>.</p>`
         : html`<p class="hush">Your key allows to look and to ask, and someone else has to train.</p>`
     }
   </div>`;

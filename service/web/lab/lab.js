@@ -3,20 +3,19 @@
  *
  * @import { Job } from "../records.js"
  */
+import { computed } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
-import { asTable, Charts, markers, toggle } from "../curves/charts.js";
+import { Charts } from "../curves/charts.js";
 import { drawn, secondsOf } from "../epochs.js";
 import { html, lazy } from "../html.js";
 import { act, again, can, renamed } from "../jobs/actions.js";
 import { openMenu } from "../jobs/row.js";
 import { onKey } from "../keyboard.js";
-import { readUpTo } from "../reading.js";
 import * as state from "../state.js";
-import { duration, percent, shape, title } from "../words.js";
+import { duration, percent, shape, telling, title } from "../words.js";
 
 const Compare = lazy(() => import("./compare.js"), "Compare");
 const Data = lazy(() => import("./datasets.js"), "Data");
-const Empty = lazy(() => import("./empty.js"), "Empty");
 const EpochSlider = lazy(() => import("../weights/film.js"), "EpochSlider");
 const Mistakes = lazy(() => import("./evaluation.js"), "Mistakes");
 const Rename = lazy(() => import("../jobs/rename.js"), "Rename");
@@ -28,13 +27,14 @@ const TABS = /** @type {const} */ ([
   ["data", "Data", "d", Data],
   ["spec", "Spec and files", "s", Spec],
 ]);
-const MOST_NAMES = 12;
 const TABLE_MOST = 320;
+/** Reasons of jobs that succeeded which say what to change in the spec. */
+const ADVISES = new Set(["learned_nothing", "learned_little"]);
 
 // --- The head -----------------------------------------------------------------------------------
 
 /** @param {Job} job @returns {string} how it learns, in one line */
-function specLine({ spec }) {
+function specLine(job) {
   const {
     hidden,
     activation,
@@ -45,9 +45,10 @@ function specLine({ spec }) {
     schedule,
     l2,
     augmentation,
-  } = spec;
+    class_weights,
+  } = job.spec;
   const parts = [
-    `${shape(spec)} ${hidden.length ? activation : "linear"}`,
+    `${shape(job)} ${hidden.length ? activation : "linear"}`,
     `rate ${learning_rate}`,
     `batch ${batch_size}`,
     optimizer.type !== "sgd" && optimizer.type,
@@ -55,6 +56,7 @@ function specLine({ spec }) {
     schedule === "cosine" && schedule,
     l2 && `l2 ${l2}`,
     augmentation && "augmented",
+    class_weights && "weighted classes",
     `seed ${seed}`,
   ];
   return parts.filter(Boolean).join(" · ");
@@ -96,10 +98,7 @@ function Standing({ job }) {
     pausing: "Saving a checkpoint…",
     cancelling: "Saving a checkpoint…",
     paused: `Paused after ${epoch}; nothing is lost.`,
-    succeeded:
-      job.learned === false
-        ? "Succeeded, but it has learned nothing: try another learning rate."
-        : "Succeeded.",
+    succeeded: reason && ADVISES.has(reason.code) ? reason.message : "Succeeded.",
     failed: reason?.message ?? "",
     cancelled: job.checkpoint
       ? `Cancelled after ${epoch}; its network can be asked.`
@@ -115,7 +114,7 @@ function Standing({ job }) {
 
 /** The owner and the scopes of the key with which the page was opened. */
 function whose() {
-  const { owner, scopes } = state.system.value?.session ?? { owner: "none", scopes: [] };
+  const { owner = "none", scopes = [] } = state.system.value?.session ?? {};
   return `key: ${owner}, ${scopes.join(", ")}`;
 }
 
@@ -134,9 +133,9 @@ function timeOf(job) {
 function Facts({ job }) {
   drawn.value; // tells when the columns have been read
   const { metrics, progress } = job;
-  const { best, latest } = metrics;
+  const [told, latest] = [telling(job), metrics.latest];
   return html`<dl class="facts">
-    <div><dt>best test accuracy</dt><dd>${percent(best?.test_accuracy)} ${best && html`<small>epoch ${best.epoch}</small>`}</dd></div>
+    <div><dt>${job.learned === false ? "last" : "best"} test accuracy</dt><dd>${percent(told?.test_accuracy)} ${told && html`<small>epoch ${told.epoch}</small>`}</dd></div>
     <div><dt>test loss</dt><dd>${latest?.test_loss.toFixed(4) ?? "–"}</dd></div>
     <div><dt>epoch</dt><dd>${progress.epochs_done} <small>of ${progress.epochs}</small></dd></div>
     <div><dt>${state.isFinal(job) ? "trained in" : "time left"}</dt><dd>${timeOf(job)}</dd></div>
@@ -152,34 +151,14 @@ function Head({ job }) {
 
 // --- Curves -------------------------------------------------------------------------------------
 
-const Curves = () => html`<${Charts} /><${Legend} />`;
-
 /** @param {{ job: Job }} props */
 function CurvesOf({ job }) {
-  if (job.metrics.latest || !state.isFinal(job)) return html`<${Curves} />`;
+  if (job.metrics.latest || !state.isFinal(job)) return html`<${Charts} />`;
   const rate = job.spec.optimizer.type === "adamw" ? 0.001 : 0.1;
   return html`<div class="empty small">
     <p>It ended before its first epoch, so there is nothing to draw.</p>
     ${state.may("train") && job.state === "failed" && html`<button class="primary" onClick=${() => again(job, { learning_rate: rate, seed: job.spec.seed })}>Again with learning rate ${rate}</button>`}
   </div>`;
-}
-
-function Legend() {
-  const jobs = state.chosen.value;
-  const point = (/** @type {string | null} */ id) => () => {
-    state.hovered.value = id;
-  };
-  return html`<p class="legend">
-    ${jobs.slice(0, MOST_NAMES).map(
-      (
-        job,
-      ) => html`<span style=${{ "--tint": state.tints.value.get(job.id) }} onPointerEnter=${point(job.id)} onPointerLeave=${point(null)}>
-        <i></i>${markers.value.get(job.id)} ${title(job)}</span>`,
-    )}
-    ${jobs.length > MOST_NAMES && html`<span>and ${jobs.length - MOST_NAMES} more</span>`}
-    <span class="hush"><i></i>test</span><span class="hush"><i class="dashed"></i>train</span>
-    <button class="small ghost push" aria-pressed=${asTable.value} onClick=${toggle(asTable)}>as table</button>
-  </p>`;
 }
 
 // --- Tabs ---------------------------------------------------------------------------------------
@@ -216,34 +195,44 @@ function Tabs({ hides }) {
     <div class="panel" role="tabpanel" id="panel" aria-labelledby=${`tab-${chosen}`}>${Panel && html`<${Panel} key=${chosen} />`}</div>`;
 }
 
-/** @param {string} name */
-function choose(name) {
+const choose = (/** @type {string} */ name) => {
   state.tab.value = name;
-}
+};
 
 for (const [name, label, key] of TABS) onKey(key, label.toLowerCase(), () => choose(name));
 
 // --- All of it ----------------------------------------------------------------------------------
 
-/** The height of the table of so many jobs, so that nothing moves when it comes. @param {number} jobs */
+/** The height of a table, so that nothing moves when it comes. @param {number} jobs */
 const compareHeight = (jobs) => `${Math.min(TABLE_MOST, 28 + 35 * jobs)}px`;
+
+/** One job: what it is and does. */
+function One() {
+  const job = state.lead.value;
+  return job && html`<${Head} job=${job} /><${CurvesOf} job=${job} />`;
+}
+
+/** Whose network is shown under the curves of several jobs. */
+function Lead() {
+  const job = state.lead.value;
+  if (!job) return null;
+  return html`<p class="legend lead"><span class="hush">The slider and the tabs show</span><span style=${{ "--tint": state.tints.value.get(job.id) }}><i></i>${title(job)}</span></p>`;
+}
+
+/** How many jobs are shown. News of them renders the parts that show it. */
+const countOfChosen = computed(() => state.chosen.value.length);
 
 /** @param {{ hides: (part: string) => boolean }} props */
 export function Lab({ hides }) {
-  const [job, ...others] = state.chosen.value;
-  const isEmpty = readUpTo.value === "" && state.ids.value.length === 0;
-  return html`<section class="lab" aria-label="Curves" id="main" tabindex="-1">
-    ${isEmpty && html`<${Empty} />`}
-    ${!job && !isEmpty && readUpTo.value !== null && html`<p class="boot">Choose a job in the list.</p>`}
-    ${
-      job &&
-      (others.length
-        ? html`<h2>${others.length + 1} jobs, side by side</h2>
-      <div class="compared" style=${{ minHeight: compareHeight(others.length + 1) }}><${Compare} /></div>`
-        : html`<${Head} job=${job} />`)
-    }
-    ${job && (others.length ? html`<${Curves} />` : html`<${CurvesOf} job=${job} />`)}
-    ${others.length > 0 && html`<p class="legend lead"><span class="hush">The slider and the tabs show</span><span style=${{ "--tint": state.tints.value.get(job.id) }}><i></i>${title(job)}</span></p>`}
-    ${job && html`<div class="slider"><${EpochSlider} /></div><${Tabs} hides=${hides} />`}
-  </section>`;
+  const count = countOfChosen.value;
+  if (!count) return null;
+  return html`${
+    count > 1
+      ? html`<h2>${count} jobs, side by side</h2>
+      <div class="compared" style=${{ minHeight: compareHeight(count) }}><${Compare} /></div>
+      <${Charts} />
+      <${Lead} />`
+      : html`<${One} />`
+  }
+    <div class="slider"><${EpochSlider} /></div><${Tabs} hides=${hides} />`;
 }

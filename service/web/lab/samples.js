@@ -7,12 +7,12 @@ import { getArray } from "../api.js";
 import { html } from "../html.js";
 import { showSample } from "../room/ink.js";
 import { newestOf } from "../weights/layers.js";
-import { digitUrl } from "../weights/tiles.js";
+import { pictureUrl } from "../weights/tiles.js";
 
 /**
  * @typedef {object} Wish
  * @property {string} dataset
- * @property {"train" | "test"} split
+ * @property {string} split
  * @property {number[]} indices
  *
  * @typedef {Wish & {urls: string[]}} Samples with the address of each picture
@@ -33,7 +33,10 @@ async function read(wish) {
   if (!indices.length) return { ...wish, urls: [] };
   const found = await getArray(`/v1/datasets/${dataset}/${split}.npy?indices=${indices}`);
   const size = found.data.length / indices.length;
-  const urls = indices.map((_, at) => digitUrl(found.data.subarray(size * at, size * (at + 1))));
+  const form = found.shape.slice(1);
+  const urls = indices.map((_, at) =>
+    pictureUrl(found.data.subarray(size * at, size * (at + 1)), form),
+  );
   return { ...wish, urls };
 }
 
@@ -42,11 +45,11 @@ async function read(wish) {
  *   `label` says what a picture shows, `caption` what stands under it
  */
 export function Sheet({ samples, label, caption }) {
-  const { split, indices, urls } = samples;
+  const { dataset, split, indices, urls } = samples;
   return html`<ul class="contact-sheet">
     ${indices.map(
       (index, at) => html`<li key=${index}>
-      <button onClick=${() => showSample(split, index)} aria-label=${`${label(index)}. Put it on the pad`} title="Put it on the pad">
+      <button onClick=${() => showSample(split, index, dataset)} aria-label=${`${label(index)}. Put it on the pad`} title="Put it on the pad">
         <img src=${urls[at]} alt="" width="56" height="56" />
       </button>
       ${caption && html`<p>${caption(index)}</p>`}

@@ -1,14 +1,19 @@
 /** The fields of a spec, as the dialog for a new job shows them. */
+import { nounOf } from "../datasets.js";
+import { pixelsOf } from "./set_words.js";
 
 /**
  * @typedef {object} Field
  * @property {string} path in the spec, with dots
- * @property {string} label
- * @property {"number" | "choice" | "switch" | "text" | "words" | "notes"} kind
+ * @property {string} label in which words for the rows and the pixels of a set have their places
+ * @property {"number" | "choice" | "set" | "switch" | "text" | "words" | "notes"} kind
  * @property {string[]} [options] of a choice
  * @property {string} [needs] the value of `optimizer.type` or `augmentation` with which it applies
  * @property {string} [placeholder]
  */
+
+/** @type {Field} */
+export const SET_FIELD = { path: "dataset", label: "Data set", kind: "set" };
 
 /** @type {Field[]} */
 export const MAIN_FIELDS = [
@@ -42,7 +47,7 @@ export const MORE_FIELDS = [
     options: ["he_normal", "glorot_uniform"],
   },
   { path: "initial_bias", label: "Initial biases", kind: "number" },
-  { path: "augmentation", label: "Deform the digits", kind: "switch" },
+  { path: "augmentation", label: "Deform the ROWS", kind: "switch" },
   {
     path: "augmentation.rotation",
     label: "Rotation (degrees)",
@@ -53,23 +58,23 @@ export const MORE_FIELDS = [
   { path: "augmentation.shear", label: "Shear", kind: "number", needs: "augmentation" },
   {
     path: "augmentation.translation",
-    label: "Translation (pixels)",
+    label: "Translation (PIXELS)",
     kind: "number",
     needs: "augmentation",
   },
   {
     path: "augmentation.elastic",
-    label: "Elastic (pixels)",
+    label: "Elastic (PIXELS)",
     kind: "number",
     needs: "augmentation",
   },
   {
     path: "augmentation.smoothness",
-    label: "Smoothness (pixels)",
+    label: "Smoothness (PIXELS)",
     kind: "number",
     needs: "augmentation",
   },
-  { path: "dataset", label: "Data set", kind: "text" },
+  { path: "class_weights", label: "Balance the classes", kind: "switch" },
   { path: "tags", label: "Tags, with commas between them", kind: "words" },
   { path: "metadata", label: "Notes, one “key: text” on each line", kind: "notes" },
 ];
@@ -86,6 +91,10 @@ export function withValue(spec, path, value) {
   const changed = rest.length ? withValue(spec[name] ?? {}, rest.join("."), value) : value;
   return { ...spec, [name]: changed };
 }
+
+/** @param {Field} field @param {string} dataset @returns {string} its label for a data set */
+export const labelOf = ({ label }, dataset) =>
+  label.replace("ROWS", `${nounOf(dataset)}s`).replace("PIXELS", pixelsOf(dataset));
 
 /** Whether a field means something with the other fields. @param {Field} field @param {Fields} spec */
 export function applies(field, spec) {

@@ -8,24 +8,31 @@
 import { signal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
 import { Problem, post, randomKey } from "../api.js";
+import { readSets, sets } from "../datasets.js";
 import { Dialog } from "../dialogs/dialog.js";
 import { Snippets } from "../dialogs/snippets.js";
 import { html } from "../html.js";
 import { submit } from "../jobs/actions.js";
+import { complain } from "../notices.js";
 import { draft, open, system } from "../state.js";
 import { duration, ordinal, size, whole } from "../words.js";
-import { applies, MAIN_FIELDS, MORE_FIELDS, parsed, textOf, valueAt, withValue } from "./fields.js";
+import {
+  applies,
+  labelOf,
+  MAIN_FIELDS,
+  MORE_FIELDS,
+  parsed,
+  SET_FIELD,
+  textOf,
+  valueAt,
+  withValue,
+} from "./fields.js";
 import { Layers } from "./layer_chips.js";
 import { Mend } from "./mend.js";
+import { Presets } from "./presets.js";
+import { rigid, SetLine } from "./set_words.js";
 
 const PREVIEW_AFTER_MS = 120;
-const CARDS = /** @type {const} */ ({
-  linear: ["ten templates", "≈ 92.5 %"],
-  "mlp-relu": ["128 hidden units", "≈ 98 %"],
-  "mlp-sigmoid": ["the old way", "≈ 97.4 %"],
-  "mlp-augmented": ["deformed digits, 10 min", "≈ 99.4 %"],
-});
-
 /** What the server last said about the draft. */
 const preview = signal(/** @type {Preview | null} */ (null));
 /** The resolved spec of the last draft that was right. */
@@ -71,8 +78,17 @@ async function train(spec, key) {
 
 export function NewJob() {
   const spec = draft.value ?? {};
+  const dataset = datasetIn(spec);
   const [key, setKey] = useState(randomKey);
   const [isSending, setSending] = useState(false);
+  const [showsMore, setShowsMore] = useState(false);
+  const isMoreWrong = MORE_FIELDS.some(({ path }) => problemAt(path));
+  useEffect(() => {
+    if (isMoreWrong) setShowsMore(true);
+  }, [isMoreWrong]);
+  useEffect(() => {
+    readSets().catch(complain);
+  }, []);
   useEffect(() => {
     const abort = new AbortController();
     const timer = setTimeout(() => askForPreview(spec, abort.signal), PREVIEW_AFTER_MS);
@@ -91,11 +107,12 @@ export function NewJob() {
   return html`<${Dialog} title="New job" wide onClose=${close}>
     <form class="new-job" onSubmit=${onSubmit} noValidate>
       <div class="what">
-        <${Presets} spec=${spec} />
-        <${Layers} sizes=${spec.hidden ?? resolved.value.hidden ?? []} problem=${problemAt("hidden")}
+        <div class="fields"><${Entry} field=${SET_FIELD} spec=${spec} /><${SetLine} dataset=${dataset} /></div>
+        <${Presets} spec=${spec} dataset=${dataset} onChange=${change} />
+        <${Layers} dataset=${dataset} sizes=${spec.hidden ?? resolved.value.hidden ?? []} problem=${problemAt("hidden")}
           onChange=${(/** @type {unknown[]} */ hidden) => change({ ...spec, hidden })} />
         <div class="fields">${MAIN_FIELDS.map((field) => html`<${Entry} field=${field} spec=${spec} />`)}</div>
-        <details><summary>Everything else a spec can say</summary>
+        <details open=${showsMore} onToggle=${(/** @type {any} */ event) => setShowsMore(event.target.open)}><summary>Everything else a spec can say</summary>
           <div class="fields">${MORE_FIELDS.map((field) => html`<${Entry} field=${field} spec=${spec} />`)}</div>
         </details>
       </div>
@@ -113,22 +130,8 @@ export function NewJob() {
   <//>`;
 }
 
-/** @param {{ spec: Fields }} props */
-function Presets({ spec }) {
-  const choose = (/** @type {string} */ preset) => {
-    const kept = ["name", "tags", "metadata", "seed"].filter((name) => name in spec);
-    change({ preset, ...Object.fromEntries(kept.map((name) => [name, spec[name]])) });
-  };
-  const chosen = spec.preset ?? (Object.keys(spec).length ? null : "mlp-relu");
-  return html`<div class="presets" role="group" aria-label="Presets">
-    ${Object.entries(CARDS).map(
-      ([preset, [words, accuracy]]) =>
-        html`<button type="button" aria-pressed=${preset === chosen} onClick=${() => choose(preset)}>
-          <b>${preset}</b><span>${words}</span><span>${accuracy}</span>
-        </button>`,
-    )}
-  </div>`;
-}
+/** @param {Fields} spec @returns {string} the name of the data set that is to be learned */
+const datasetIn = (spec) => spec.dataset ?? resolved.value.dataset ?? "mnist";
 
 /** What is wrong with a field or a part of it. @param {string} path @returns {ProblemItem | undefined} */
 function problemAt(path) {
@@ -141,7 +144,8 @@ function problemAt(path) {
 function Entry({ field, spec }) {
   const whole = { ...resolved.value, ...spec };
   const isGroup = MORE_FIELDS.some((other) => other.path.startsWith(`${field.path}.`));
-  const problem = isGroup ? undefined : problemAt(field.path);
+  const found = problemAt(field.path);
+  const problem = isGroup && found?.pointer !== `#/${field.path}` ? undefined : found;
   if (!applies(field, { ...whole, optimizer: { ...resolved.value.optimizer, ...spec.optimizer } }))
     return null;
   const value =
@@ -149,11 +153,19 @@ function Entry({ field, spec }) {
     (isCleared(spec, field) ? null : valueAt(resolved.value, field.path));
   const set = (/** @type {unknown} */ changed) => change(changedSpec(spec, field, changed));
   const id = `field-${field.path}`;
+  const why = field.path === "augmentation" && !value ? rigid(datasetIn(spec)) : "";
   return html`<div class=${`field ${field.kind}`}>
-    <label for=${id}>${field.label}</label>
-    <${Control} id=${id} field=${field} value=${value} problem=${problem} onChange=${set} />
+    <label for=${id}>${labelOf(field, datasetIn(spec))}</label>
+    <${Control} id=${id} field=${field} value=${value} problem=${problem} isOff=${why !== ""} onChange=${set} />
+    ${why && html`<p class="caption">Not for this data set: ${why}.</p>`}
     ${problem && html`<${Mend} id=${`${id}-problem`} problem=${problem} onChange=${set} />`}
   </div>`;
+}
+
+/** @param {string} chosen @returns {string[]} names of the data sets that a job can learn */
+function readySets(chosen) {
+  const ready = (sets.value ?? []).filter((each) => each.state === "ready");
+  return [...new Set([chosen, "mnist", ...ready.map(({ name }) => name)])].sort();
 }
 
 /** @param {Fields} spec @param {Field} field */
@@ -163,14 +175,15 @@ const isCleared = (spec, field) => valueAt(spec, field.path) === null;
 function changedSpec(spec, field, value) {
   if (field.path === "optimizer.type") return { ...spec, optimizer: { type: value } };
   if (field.path === "augmentation") return { ...spec, augmentation: value ? {} : null };
+  if (field.path === "class_weights") return { ...spec, class_weights: value ? "balanced" : null };
   return withValue(spec, field.path, value);
 }
 
 /**
  * @param {{ id: string, field: Field, value: any, problem?: ProblemItem,
- *   onChange: (value: unknown) => void }} props
+ *   isOff: boolean, onChange: (value: unknown) => void }} props
  */
-function Control({ id, field, value, problem, onChange }) {
+function Control({ id, field, value, problem, isOff, onChange }) {
   const described = {
     id,
     "aria-invalid": problem !== undefined,
@@ -179,11 +192,16 @@ function Control({ id, field, value, problem, onChange }) {
   const onInput = (/** @type {any} */ event) => onChange(parsed(field, event.target.value));
   if (field.kind === "switch") {
     const onSwitch = (/** @type {any} */ event) => onChange(event.target.checked);
-    return html`<input type="checkbox" ...${described} checked=${Boolean(value)} onChange=${onSwitch} />`;
+    return html`<input type="checkbox" ...${described} checked=${Boolean(value)} disabled=${isOff} onChange=${onSwitch} />`;
   }
   if (field.kind === "choice") {
     return html`<select ...${described} value=${value} onChange=${onInput}>
       ${field.options?.map((option) => html`<option value=${option}>${option}</option>`)}
+    </select>`;
+  }
+  if (field.kind === "set") {
+    return html`<select ...${described} value=${value ?? "mnist"} onChange=${onInput}>
+      ${readySets(value ?? "mnist").map((name) => html`<option value=${name}>${name}</option>`)}
     </select>`;
   }
   if (field.kind === "notes") {
@@ -195,13 +213,22 @@ function Control({ id, field, value, problem, onChange }) {
     placeholder=${field.placeholder ?? ""} autocomplete="off" />`;
 }
 
+/** @param {string} pointer @returns {boolean} whether a field shows what is wrong there */
+const isShown = (pointer) =>
+  [SET_FIELD, ...MAIN_FIELDS, ...MORE_FIELDS, { path: "hidden" }].some(
+    ({ path }) => problemAt(path)?.pointer === pointer,
+  );
+
 /** What the job takes on this machine. */
 function Cost() {
   const found = preview.value;
   const { cost, network, queue_position, ok } = found ?? {};
   if (!found || (ok && !cost)) return html`<h3>What it takes here</h3><p class="hush">Asking…</p>`;
-  if (!ok || !cost)
-    return html`<h3>What it takes here</h3><p class="hush">Mend the fields in red.</p>`;
+  if (!ok || !cost) {
+    const elsewhere = (found.errors ?? []).filter(({ pointer }) => !isShown(pointer));
+    return html`<h3>What it takes here</h3><p class="hush">Mend the fields in red.</p>
+      ${elsewhere.map(({ detail, hint }) => html`<p class="error">${detail} ${hint}</p>`)}`;
+  }
   const busy = system.value?.slots.busy === system.value?.slots.total;
   const place =
     queue_position && (busy || queue_position > 1)

@@ -5,44 +5,22 @@
  *
  * @import { Signal } from "@preact/signals"
  * @import { Ink } from "./ink.js"
- * @import { Job } from "../records.js"
+ * @import { Answer, Asked, Job, Prediction } from "../records.js"
  */
 import { batch, computed, effect, signal, untracked } from "@preact/signals";
 import { addressedSignal } from "../address.js";
 import { Problem, post } from "../api.js";
+import { classesOfJob, isOnWhite, readsRows } from "../datasets.js";
 import * as state from "../state.js";
 import { ink, isBlank } from "./ink.js";
 import { pictureOf } from "./pad.js";
 
-const REQUESTS_A_SECOND = 15;
+/** Questions to a server that trains, and to one that answers slowly. */
+const MOST_A_SECOND = 15;
 const FRESH_MS = 250;
 const PATIENCE_MS = 3000;
 /** Activations of more units are megabytes of JSON, and nobody sees them. */
 const MOST_UNITS = 4096;
-
-/**
- * @typedef {object} Prediction as the API returns it
- * @property {number} label
- * @property {number} probability
- * @property {number[]} probabilities of the digits 0 to 9
- * @property {string[]} warnings
- * @property {{ normalized: boolean, inverted?: boolean, pixels: number[][] }} input
- * @property {number[][]} [activations] of each hidden layer
- * @property {number[]} [votes] of the last hidden layer
- * @property {{ for: number, against: number, pixels: number[], difference: number, exact: boolean }} contributions
- *
- * @typedef {object} Answer
- * @property {string} job
- * @property {string} ref of the network, as in addresses
- * @property {number} epochs that it has learned
- * @property {Ink} ink that it is about
- * @property {Prediction} prediction
- *
- * @typedef {object} Asked a network
- * @property {Job} job
- * @property {string} ref
- * @property {string} key differs between any two networks
- */
 
 /** What the asked networks say; empty while there is nothing to say. @type {Signal<Answer[]>} */
 export const answers = signal([]);
@@ -50,23 +28,28 @@ export const answers = signal([]);
 export const trouble = signal("");
 /** Whether the answers are about other ink, or another network, for longer than a moment. */
 export const isOld = signal(false);
-/** The digit against which the answer is explained; null for the second most probable one. @type {Signal<number | null>} */
+/** The class against which the answer is explained; null for the second most probable one. @type {Signal<number | null>} */
 export const rival = signal(null);
-addressedSignal("rival", rival, null, (text) => (/^\d$/.test(text) ? Number(text) : null));
+addressedSignal("rival", rival, null, (text) => (/^\d{1,3}$/.test(text) ? Number(text) : null));
 
-/** @param {number} digit which is the rival from now on, or no longer */
-export function chooseRival(digit) {
-  const isTaken = digit === rival.peek() || digit === answers.peek()[0]?.prediction.label;
-  rival.value = isTaken ? null : digit;
+/** @param {number} label which is the rival from now on, or no longer */
+export function chooseRival(label) {
+  const isTaken = label === rival.peek() || label === answers.peek()[0]?.prediction.label;
+  rival.value = isTaken ? null : label;
 }
 
-/** The networks that are asked: the leading one, and that of the other job if two are chosen. */
+/**
+ * The networks that are asked: the leading one, and that of the other job if two are chosen that
+ * tell the same classes apart.
+ */
 export const networks = computed(() => {
+  if (readsRows.value) return [];
   const [job, ref, key] = [state.asked.value, state.ref.value, state.weightsKey.value];
   /** @type {Asked[]} */
   const found = job && ref && key ? [{ job, ref, key }] : [];
   const [first, second, ...more] = state.chosen.value;
   if (first?.id !== job?.id || !second?.checkpoint || more.length) return found;
+  if (`${classesOfJob(first)}` !== `${classesOfJob(second)}`) return found;
   const sha256 = second.checkpoint.sha256;
   return [...found, { job: second, ref: second.id, key: `${second.id} ${sha256}` }];
 });
@@ -139,27 +122,41 @@ async function ask() {
   isAgain = false;
   const asked = networks.peek();
   const drawn = ink.peek();
-  if (!isReady.peek() || isBlank() || unreadable.has(drawn)) return;
+  if (!isReady.peek() || isBlank() || unreadable.get(drawn) === setsOf(asked)) return;
   isBusy = true;
   try {
-    const body = await bodyOf(drawn);
-    earliest = performance.now() + (1000 * asked.length) / REQUESTS_A_SECOND;
-    take(await Promise.all(asked.map((network) => askOne(network, drawn, body))));
+    const bodies = await Promise.all(asked.map(({ job }) => bodyOf(drawn, job)));
+    const began = performance.now();
+    const sent = asked.map((network, place) => askOne(network, drawn, bodies[place]));
+    // Counted from when the last one was sent, however long a busy browser took to send them.
+    earliest = performance.now() + (1000 * asked.length) / MOST_A_SECOND;
+    take(await Promise.all(sent));
+    // A server that has nothing else to do may spend half of its time on this.
+    const isIdle = state.system.peek()?.slots.busy === 0;
+    if (isIdle) earliest = Math.min(earliest, 2 * performance.now() - began);
   } catch (error) {
-    refuse(error, drawn);
+    refuse(error, drawn, setsOf(asked));
   }
   isBusy = false;
   if (isAgain) askSoon();
 }
 
-/** What the server made of files: the next question about one sends that. @type {WeakMap<Ink, Prediction["input"]>} */
+/** @param {Asked[]} asked @returns {string} the data sets whose pictures these networks read */
+const setsOf = (asked) => asked.map(({ job }) => job.data.sha256).join();
+
+/**
+ * What the server made of files, by the data set of the network: the next question about one sends
+ * that. Networks of other sets read other forms.
+ *
+ * @type {WeakMap<Ink, Map<string, Prediction["input"]>>}
+ */
 const readFiles = new WeakMap();
 
-/** @param {Ink} drawn @returns {Promise<unknown>} what is sent */
-export async function bodyOf(drawn) {
-  const input = readFiles.get(drawn);
+/** @param {Ink} drawn @param {Job} job that is asked @returns {Promise<unknown>} what is sent */
+export async function bodyOf(drawn, job) {
+  const input = readFiles.get(drawn)?.get(job.data.sha256);
   if (input) return { inputs: [{ pixels: input.pixels }], normalize: "never" };
-  if (!drawn.sample || drawn.strokes.length) return pictureOf(drawn);
+  if (!drawn.sample || drawn.strokes.length) return pictureOf(drawn, isOnWhite.peek());
   const { dataset, split, index } = drawn.sample;
   return { inputs: [{ dataset, split, index }] };
 }
@@ -178,8 +175,9 @@ async function askOne({ job, ref }, drawn, body) {
   /** @type {Prediction} */
   const prediction = found.predictions[0];
   if (drawn.file) {
-    prediction.input = readFiles.get(drawn) ?? prediction.input;
-    readFiles.set(drawn, prediction.input);
+    const read = readFiles.get(drawn) ?? new Map();
+    prediction.input = read.get(job.data.sha256) ?? prediction.input;
+    readFiles.set(drawn, read.set(job.data.sha256, prediction.input));
   }
   return { job: job.id, ref, epochs: found.epochs_done, ink: drawn, prediction };
 }
@@ -197,11 +195,11 @@ function take(found) {
   });
 }
 
-/** Pictures that no network can read, so that none is sent twice. @type {WeakSet<Ink>} */
-const unreadable = new WeakSet();
+/** Pictures that can't be read, and by networks of which data sets, so that none is sent twice. @type {WeakMap<Ink, string>} */
+const unreadable = new WeakMap();
 
-/** @param {unknown} error @param {Ink} drawn */
-function refuse(error, drawn) {
+/** @param {unknown} error @param {Ink} drawn @param {string} sets of the networks that were asked */
+function refuse(error, drawn, sets) {
   const now = performance.now();
   if (!(error instanceof Problem)) {
     // No answer came. If the connection is broken, the page asks again as soon as it is back.
@@ -213,7 +211,7 @@ function refuse(error, drawn) {
     refusedSince ||= now;
     if (now - refusedSince > PATIENCE_MS) trouble.value = "Many are asking; yours is next.";
   } else {
-    if ([413, 415, 422].includes(error.status)) unreadable.add(drawn);
+    if ([413, 415, 422].includes(error.status)) unreadable.set(drawn, sets);
     batch(() => {
       answers.value = [];
       trouble.value = error.message;

@@ -1,8 +1,8 @@
 /**
  * The units of a network as the dark room shows them: which ones, where, and their weights.
  *
- * @import { Prediction } from "./ask.js"
- * @import { Weights } from "../weights/layers.js"
+ * @import { Weights } from "../records.js"
+ * @import { Prediction } from "../records.js"
  */
 import { signal } from "@preact/signals";
 import { isFinal } from "../state.js";
@@ -46,11 +46,11 @@ function strongest(count, outputs) {
   return units.slice(0, PAGE).sort((one, other) => one - other);
 }
 
-/** @param {number[]} hidden @param {Prediction | undefined} said @param {number} width @returns {Block[]} */
-export function blocksOf(hidden, said, width) {
+/** @param {number[]} hidden @param {number} outputs @param {Prediction | undefined} said @param {number} width @returns {Block[]} */
+export function blocksOf(hidden, outputs, said, width) {
   const height = width / 2;
   const count = hidden.length;
-  const first = strongest(hidden[0] ?? 10, said?.activations?.[0]);
+  const first = strongest(hidden[0] ?? outputs, said?.activations?.[0]);
   if (count < 2) return [blockOf(1, first, { width, height, top: 0 })];
   const share = height * LAST_LAYER_SHARE;
   const last = strongest(hidden[count - 1], said?.activations?.[count - 1]);

@@ -6,7 +6,8 @@
 import { batch, computed, effect, signal, untracked } from "@preact/signals";
 import { addressed } from "../address.js";
 import { get, Problem } from "../api.js";
-import { complain } from "../notices.js";
+import { complain, notify } from "../notices.js";
+import { readUpTo } from "../reading.js";
 import { asked, link, place } from "../state.js";
 
 /** Points of strokes lie on a grid of 64x64, so that a drawing is short enough for an address. */
@@ -17,6 +18,8 @@ const LONGEST_STEP = 31;
 /** Steps are written as letters of their own, the first one from the centre. */
 const OFFSET = 32;
 const REMEMBERED = 100;
+/** A sample in an address: its data set, unless it is the network's own, its split and its row. */
+const SAMPLE = /^(?:([a-z0-9][a-z0-9._-]*):)?(train|validation|test):(\d+)$/;
 
 /**
  * @typedef {readonly [x: number, y: number]} Point
@@ -41,7 +44,7 @@ export const ink = signal(BLANK);
 /** @type {Signal<Ink[]>} */
 const past = signal([]);
 export const canUndo = computed(() => past.value.length > 0);
-/** A sample that is being read, and the strokes upon it. @type {Signal<{ split: string, index: number, strokes: Point[][] } | null>} */
+/** A sample that is being read, and the strokes upon it; without a data set, it is the network's own. @type {Signal<{ dataset: string | null, split: string, index: number, strokes: Point[][] } | null>} */
 const wished = signal(null);
 /** The strokes as an address has them: those that are finished, for it can't change at each move. */
 const writing = signal("");
@@ -81,14 +84,14 @@ export async function showFile(blob) {
   place.value = "room";
 }
 
-/** Show a sample of the data set that the asked network has learned. @param {string} split @param {number} index */
-export function showSample(split, index) {
-  wished.value = { split, index, strokes: [] };
+/** Show a sample of a data set; by default, of the one that the asked network has learned. @param {string} split @param {number} index @param {string} [name] */
+export function showSample(split, index, name) {
+  wished.value = { dataset: name ?? null, split, index, strokes: [] };
   place.value = "room";
 }
 
-/** Show any test digit. */
-export async function showTestDigit() {
+/** Show any sample of the test set. */
+export async function showTestSample() {
   const { test_rows } = await get(`/v1/datasets/${dataset()}`);
   showSample("test", Math.floor(Math.random() * test_rows));
 }
@@ -99,7 +102,8 @@ async function readSample() {
   const wish = wished.peek();
   if (!wish) return;
   try {
-    const sample = await get(`/v1/datasets/${dataset()}/${wish.split}/${wish.index}.json`);
+    const name = wish.dataset ?? dataset();
+    const sample = await get(`/v1/datasets/${name}/${wish.split}/${wish.index}.json`);
     if (wished.peek() === wish) replace({ strokes: wish.strokes, sample });
   } catch (error) {
     if (!(error instanceof Problem)) return; // no answer: it is read when the server is back
@@ -108,7 +112,24 @@ async function readSample() {
   }
 }
 effect(() => {
-  if (wished.value && link.value === "live") untracked(readSample);
+  // The network, and with it its data set, is known once the list of jobs is.
+  if (wished.value && link.value === "live" && readUpTo.value !== null) untracked(readSample);
+});
+
+/** @param {any} rows @returns {number[]} how long they are in each direction */
+const shapeOf = (rows) => (Array.isArray(rows) ? [rows.length, ...shapeOf(rows[0])] : []);
+const sizeIn = (/** @type {number[]} */ [height, width, channels]) =>
+  `${height}x${width} pixels${channels ? " in colour" : ""}`;
+effect(() => {
+  const { sample, strokes } = ink.value;
+  const shape = asked.value?.data.shape;
+  // Networks of numbers have no pad, which is then as it was before.
+  if (!sample || !shape || shape.length === 1) return;
+  const has = shapeOf(sample.pixels);
+  if (String(has) === String(shape)) return;
+  untracked(() => replace({ strokes }));
+  const text = `The picture of ${sample.dataset} is no longer on the pad: it has ${sizeIn(has)}, and this network reads ${sizeIn(shape)}.`;
+  notify({ text });
 });
 
 // --- Strokes ------------------------------------------------------------------------------------
@@ -205,15 +226,20 @@ addressed({
 });
 const sampleName = computed(() => {
   const shown = wished.value ?? ink.value.sample;
-  return shown && `${shown.split}:${shown.index}`;
+  if (!shown) return null;
+  const { dataset: name, split, index } = shown;
+  const isOwn = name === null || name === (asked.value?.spec.dataset ?? "mnist");
+  return `${isOwn ? "" : `${name}:`}${split}:${index}`;
 });
 addressed({
   key: "pad",
   write: () => sampleName.value,
   read: (text) => {
     if (text === sampleName.peek()) return;
-    const [, split, index] = text?.match(/^(train|test):(\d+)$/) ?? [];
-    if (split) wished.value = { split, index: Number(index), strokes: ink.peek().strokes };
-    else if (ink.peek().sample) replace({ strokes: ink.peek().strokes });
+    const [, name = null, split, index] = text?.match(SAMPLE) ?? [];
+    if (split) {
+      const { strokes } = ink.peek();
+      wished.value = { dataset: name, split, index: Number(index), strokes };
+    } else if (ink.peek().sample) replace({ strokes: ink.peek().strokes });
   },
 });

@@ -5,9 +5,10 @@
  */
 import { effect, signal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
+import { datasetOf } from "../datasets.js";
 import { html } from "../html.js";
 import { announce } from "../notices.js";
-import { density, fit, paintDigit } from "../weights/tiles.js";
+import { density, fit, paintPicture } from "../weights/tiles.js";
 import { begin, extend, finish, GRID_LAST, ink, isBlank } from "./ink.js";
 
 const THICKNESS = 0.075;
@@ -23,7 +24,7 @@ function paint(context, { strokes, sample, file }, side) {
   context.fillStyle = "#000";
   context.fillRect(0, 0, side, side);
   if (sample) paintSample(context, sample, side);
-  if (file?.bitmap) paintBitmap(context, file.bitmap, side);
+  if (file?.bitmap) paintCentred(context, file.bitmap, side);
   context.strokeStyle = context.fillStyle = "#fff";
   context.lineWidth = THICKNESS * side;
   context.lineCap = context.lineJoin = "round";
@@ -51,14 +52,14 @@ function paintStroke(context, stroke, scale) {
 }
 
 /** @param {CanvasRenderingContext2D} context @param {Sample} sample @param {number} side */
-function paintSample(context, { pixels }, side) {
-  paintDigit(stamp, pixels.flat());
+function paintSample(context, { dataset, pixels }, side) {
+  paintPicture(stamp, pixels.flat(2), datasetOf(dataset)?.image_shape ?? [CELLS, CELLS]);
   context.imageSmoothingEnabled = false;
-  context.drawImage(stamp, 0, 0, side, side);
+  paintCentred(context, stamp, side);
 }
 
-/** @param {CanvasRenderingContext2D} context @param {ImageBitmap} bitmap @param {number} side */
-function paintBitmap(context, bitmap, side) {
+/** @param {CanvasRenderingContext2D} context @param {ImageBitmap | HTMLCanvasElement} bitmap @param {number} side */
+function paintCentred(context, bitmap, side) {
   const scale = side / Math.max(bitmap.width, bitmap.height);
   const [width, height] = [bitmap.width * scale, bitmap.height * scale];
   context.drawImage(bitmap, (side - width) / 2, (side - height) / 2, width, height);
@@ -69,15 +70,24 @@ const board = document.createElement("canvas");
  * Return what is drawn as a picture file.
  *
  * @param {Ink} drawn
+ * @param {boolean} isOnWhite whether the network was taught with dark ink on white paper
  * @returns {Promise<Blob>}
  */
-export function pictureOf(drawn) {
+export function pictureOf(drawn, isOnWhite) {
   if (drawn.file) return Promise.resolve(drawn.file.blob);
-  // Strokes over a sample keep its 28x28 pixels, so that it still has MNIST's form.
-  const side = drawn.sample ? CELLS : PICTURE_SIDE;
+  // Strokes over a sample keep its pixels, so that it still has the form of its data set.
+  const form = drawn.sample && datasetOf(drawn.sample.dataset)?.image_shape;
+  const side = drawn.sample ? Math.max(...(form ?? [CELLS])) : PICTURE_SIDE;
   board.width = board.height = side;
-  const context = board.getContext("2d", { willReadFrequently: true });
-  paint(/** @type {CanvasRenderingContext2D} */ (context), drawn, side);
+  const context = /** @type {CanvasRenderingContext2D} */ (
+    board.getContext("2d", { willReadFrequently: true })
+  );
+  paint(context, drawn, side);
+  if (isOnWhite) {
+    context.globalCompositeOperation = "difference";
+    context.fillStyle = "#fff";
+    context.fillRect(0, 0, side, side);
+  }
   return new Promise((resolve, reject) => {
     board.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("The picture is empty."))));
   });
@@ -115,13 +125,13 @@ function switchPen() {
   announce(pen.isDown ? "Pen up" : "Pen down");
 }
 
-/** @param {KeyboardEvent} event @param {(digit: number) => void} onDigit */
-function onKeyDown(event, onDigit) {
+/** @param {KeyboardEvent} event @param {(place: number) => void} onPlace */
+function onKeyDown(event, onPlace) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const arrow = ARROWS[event.key];
   if (arrow) movePen(arrow);
   else if (event.key === " ") switchPen();
-  else if (/^\d$/.test(event.key)) onDigit(Number(event.key));
+  else if (/^\d$/.test(event.key)) onPlace(Number(event.key));
   else return;
   event.preventDefault();
 }
@@ -187,11 +197,11 @@ function show(canvas) {
 }
 
 const WAY =
-  "Pad for a digit. Without a pointer: arrow keys move a pen, space puts it down and lifts it, " +
-  "R shows a test digit, and digits choose the rival.";
+  "Pad. Without a pointer: arrow keys move a pen, space puts it down and lifts it, R shows a " +
+  "picture of the test set, and the keys 0 to 9 choose the rival.";
 
-/** @param {{ onDigit: (digit: number) => void, label: string }} props */
-export function Pad({ onDigit, label }) {
+/** @param {{ onPlace: (place: number) => void, label: string }} props */
+export function Pad({ onPlace, label }) {
   const ref = useRef(/** @type {HTMLCanvasElement | null} */ (null));
   useEffect(() => {
     const canvas = /** @type {HTMLCanvasElement} */ (ref.current);
@@ -205,7 +215,7 @@ export function Pad({ onDigit, label }) {
   }, []);
   return html`<div class="paper">
     <canvas class="pad" ref=${ref} tabindex="0" role="application" aria-label=${WAY} aria-roledescription="pad"
-      onKeyDown=${(/** @type {KeyboardEvent} */ event) => onKeyDown(event, onDigit)}
+      onKeyDown=${(/** @type {KeyboardEvent} */ event) => onKeyDown(event, onPlace)}
       onBlur=${() => (keyPen.value = null)}></canvas>
     ${isBlank() && html`<p class="hint" aria-hidden="true">${label}</p>`}
   </div>`;

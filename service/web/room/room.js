@@ -1,18 +1,17 @@
 /**
- * The dark room: draw a digit, and watch the network think.
+ * The dark room: draw, and watch the network think.
  *
- * @import { Answer } from "./ask.js"
- * @import { Job } from "../records.js"
+ * @import { Answer, Job } from "../records.js"
  */
 import { effect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { base64Of } from "../api.js";
-import { copyAndSay } from "../dialogs/clipboard.js";
+import { base64Of, ROOT } from "../api.js";
+import { isNormalizing, readsDigits, readsRows } from "../datasets.js";
 import { html, lazy } from "../html.js";
 import { onKey } from "../keyboard.js";
 import { announce, complain } from "../notices.js";
 import * as state from "../state.js";
-import { paintDigit, paintSigned } from "../weights/tiles.js";
+import { paintPicture, paintSigned } from "../weights/tiles.js";
 import { chance, title } from "../words.js";
 import {
   answers,
@@ -26,15 +25,16 @@ import {
   trouble,
   watch,
 } from "./ask.js";
-import { canUndo, clear, ink, isBlank, showFile, showTestDigit, undo } from "./ink.js";
+import { named, shownClasses, shownForm } from "./classes.js";
+import { canUndo, clear, ink, isBlank, showFile, showTestSample, undo } from "./ink.js";
 import { Pad } from "./pad.js";
 
 const Said = lazy(() => import("./verdict.js"), "Verdict");
+const Teach = lazy(() => import("./teach.js"), "Teach");
 const Thought = lazy(() => import("./thought.js"), "Thought");
 
-const DIGITS = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
-const PAUSE_MS = 1000;
-const BLANK = new Uint8Array(784);
+/** The second is how many letters of names have room below the bars. */
+const [PAUSE_MS, LINE_LETTERS] = [1000, 34];
 
 // --- Words --------------------------------------------------------------------------------------
 
@@ -50,6 +50,7 @@ const REMARKS = {
 /** @param {Answer} answer @returns {string} */
 function whatWasDone({ prediction: { input, warnings } }) {
   if (!input.normalized) return "unchanged";
+  if (!isNormalizing.value) return input.inverted ? "dark ink: inverted" : "fitted";
   const remarks = warnings.map((each) => REMARKS[each]).filter(Boolean);
   if (input.inverted) remarks.unshift("dark ink: inverted");
   return remarks.length ? remarks.join(", ") : "centred";
@@ -99,19 +100,26 @@ function Small({ paint, label, children }) {
   </figure>`;
 }
 
+const blank = () => new Uint8Array(shownForm.value[0] * shownForm.value[1]);
 /** @param {HTMLCanvasElement} canvas */
 const paintSeen = (canvas) =>
-  paintDigit(canvas, answers.value[0]?.prediction.input.pixels.flat() ?? BLANK);
+  paintPicture(
+    canvas,
+    answers.value[0]?.prediction.input.pixels.flat(2) ?? blank(),
+    shownForm.value,
+  );
 /** @param {HTMLCanvasElement} canvas */
-const paintWhy = (canvas) =>
-  paintSigned(canvas, answers.value[0]?.prediction.contributions.pixels ?? BLANK, "night");
+const paintWhy = (canvas) => {
+  const pixels = answers.value[0]?.prediction.contributions.pixels;
+  paintSigned(canvas, pixels ?? blank(), shownForm.value, "night");
+};
 
 function Eye() {
   const [answer] = answers.value;
   const why = answer?.prediction.contributions;
   return html`<div class=${isOld.value ? "eye old" : "eye"}>
     <${Small} paint=${paintSeen} label="what it sees"><br /><i>${answer && whatWasDone(answer)}</i></${Small}>
-    <${Small} paint=${paintWhy} label=${why ? `why ${why.for}, not ${why.against}` : "why"}>
+    <${Small} paint=${paintWhy} label=${why ? `why ${named(why.for)}, not ${named(why.against)}` : "why"}>
       ${why && html`<br /><i class="for">for</i> <i class="against">against</i>${!why.exact && html`<i>, roughly</i>`}`}
     </${Small}>
   </div>`;
@@ -126,13 +134,15 @@ function Bars() {
   const tints = state.tints.value;
   const isPair = answers.value.length > 1;
   const against = answers.value[0]?.prediction.contributions.against;
-  return html`<div class=${isOld.value ? "bars old" : "bars"} role="group" aria-label="Probabilities; press a digit to see why not that one">
-    ${DIGITS.map((digit) => {
-      const each = answers.value.map(({ prediction }) => prediction.probabilities[digit]);
-      const isBest = answers.value[0]?.prediction.label === digit;
+  const most = Math.max(2, Math.floor(LINE_LETTERS / shownClasses.value.length));
+  return html`<div class=${isOld.value ? "bars old" : "bars"} role="group" aria-label="Probabilities; press one to see why not that one">
+    ${shownClasses.value.map((label) => {
+      const name = named(label);
+      const each = answers.value.map(({ prediction }) => prediction.probabilities[label] ?? 0);
+      const isBest = answers.value[0]?.prediction.label === label;
       const words = each.map((value) => chance(value)).join(" and ");
-      return html`<button class=${isBest ? "best" : ""} aria-pressed=${rival.value === digit} aria-label=${words ? `${digit}: ${words}` : `${digit}`}
-        data-against=${against === digit || undefined} onClick=${() => chooseRival(digit)}>
+      return html`<button class=${isBest ? "best" : ""} aria-pressed=${rival.value === label} aria-label=${words ? `${name}: ${words}` : name} title=${name.length > 1 ? name : undefined}
+        data-against=${against === label || undefined} onClick=${() => chooseRival(label)}>
         <span class="tracks">${(each.length ? each : [0]).map(
           (value, at) =>
             html`<i><data value=${each.length ? value : ""} style=${{
@@ -140,7 +150,7 @@ function Bars() {
               background: isPair ? tints.get(answers.value[at].job) : undefined,
             }}></data></i>`,
         )}</span>
-        <b>${digit}</b>
+        <b class=${name.length > most ? "long" : ""}>${name}</b>
       </button>`;
     })}
   </div>`;
@@ -158,9 +168,10 @@ function upload() {
 async function copyAs(language) {
   const [network] = networks.peek();
   const snippets = await import("../dialogs/snippets.js");
-  const found = await bodyOf(ink.peek());
+  const found = await bodyOf(ink.peek(), network.job);
   const body = found instanceof Blob ? { type: found.type, base64: await base64Of(found) } : found;
   const path = `/v1/models/${network.ref}/predict${queryFor(network.job)}`;
+  const { copyAndSay } = await import("../dialogs/clipboard.js");
   await copyAndSay(snippets[language]({ method: "POST", path, body }));
 }
 
@@ -168,7 +179,7 @@ function Tools() {
   return html`<div class="tools">
     <button onClick=${undo} disabled=${!canUndo.value} title="Undo (u)">Undo</button>
     <button onClick=${clear} disabled=${isBlank()} title="Clear (Esc)">Clear</button>
-    <button onClick=${testDigit} title="A digit of the test set (r)">Test digit</button>
+    <button onClick=${testSample} title="One of the test set (r)">${readsDigits.value ? "Test digit" : "Test picture"}</button>
     <button onClick=${upload} title="A picture file; you can also drop or paste one anywhere">Upload</button>
   </div>`;
 }
@@ -177,13 +188,14 @@ function Tools() {
 function Copies() {
   const canAsk = networks.value.length > 0 && !isBlank();
   return html`<div class="tools copies">
+    ${networks.value.length > 0 && html`<${Teach} />`}
     <button class="ghost small" onClick=${() => copyAs("curl")} disabled=${!canAsk}>Copy as curl</button>
     <button class="ghost small" onClick=${() => copyAs("python")} disabled=${!canAsk}>Copy as Python</button>
   </div>`;
 }
 
-const testDigit = () => showTestDigit().catch(complain);
-onKey("r", "a test digit onto the pad", testDigit);
+const testSample = () => showTestSample().catch(complain);
+onKey("r", "a picture of the test set onto the pad", testSample);
 onKey("u", "take back the last stroke", undo);
 onKey("Escape", "clear the pad", clear);
 
@@ -211,21 +223,29 @@ effect(() => {
   clearTimeout(said);
   if (!answer) return;
   const { label, probability } = answer.prediction;
-  said = setTimeout(() => announce(`It reads ${label}, ${chance(probability)}`), PAUSE_MS);
+  said = setTimeout(() => announce(`It reads ${named(label)}, ${chance(probability)}`), PAUSE_MS);
 });
 
 export function Room() {
   const ref = useRef(/** @type {HTMLElement | null} */ (null));
   useEffect(() => watch(/** @type {HTMLElement} */ (ref.current)), []);
-  const label = networks.value.length ? "draw a digit here" : "no network yet";
+  const what = readsDigits.value ? "draw a digit here" : "draw here";
+  const label = networks.value.length ? what : "no network yet";
+  if (readsRows.value) {
+    return html`<section class="room" aria-label="Ask" ref=${ref}>
+      <div class="head"><h2>Ask</h2></div>
+      <p>This network reads rows of a table, not pictures. <a href=${`${ROOT}/docs`}>Send it</a> rows of
+        numbers as JSON or CSV.</p>
+    </section>`;
+  }
   return html`<section class="room" aria-label="Ask" ref=${ref}>
     <div class="head"><h2>Ask</h2><p>${whoIsAsked()}</p></div>
     <div class="look">
-      <${Pad} onDigit=${chooseRival} label=${label} />
+      <${Pad} onPlace=${(/** @type {number} */ place) => chooseRival(shownClasses.peek()[place] ?? place)} label=${label} />
       <${Eye} />
       <${Verdict} />
     </div>
     <${Tools} />
-    <div class="mind"><div class="units"><${Thought} /></div><${Bars} /><${Copies} /></div>
+    <div class="mind"><div class="units">${networks.value.length > 0 && html`<${Thought} />`}</div><${Bars} /><${Copies} /></div>
   </section>`;
 }

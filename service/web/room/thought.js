@@ -1,17 +1,18 @@
 /**
  * How the network comes to its answer: units that fire, and what they vote.
  *
- * @import { Prediction } from "./ask.js"
  * @import { Block } from "./blocks.js"
+ * @import { Prediction } from "../records.js"
  */
-import { effect, signal, untracked } from "@preact/signals";
+import { computed, effect, signal, untracked } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { html } from "../html.js";
 import { firstLayer } from "../weights/layers.js";
-import { density, drawTile, fit, sideOf } from "../weights/tiles.js";
+import { density, drawTile, fit } from "../weights/tiles.js";
 import { pinned } from "../weights/weights.js";
 import { answers, isOld, networks } from "./ask.js";
 import { arrived, blocksOf, cornerOf, pageOf, readPages, unitAt } from "./blocks.js";
+import { countOf, named, shownClasses } from "./classes.js";
 
 const THREADS = 22;
 const THREADS_HEIGHT = 54;
@@ -37,7 +38,7 @@ function paintUnits(context, block, outputs) {
     const [x, y] = cornerOf(block, place);
     const light = Math.abs(outputs?.[unit] ?? 0) / most;
     const page = block.layer === 1 ? pageOf(unit) : undefined;
-    if (page && sideOf(page)) {
+    if (page?.form) {
       context.globalAlpha = outputs ? DIM + (1 - DIM) * light : 2 * DIM;
       drawTile(context, page, unit - page.offset, { x, y, side, name: "night" });
       context.globalAlpha = 1;
@@ -64,6 +65,13 @@ function frame(context, x, y, side, colour) {
   context.strokeRect(x + 0.5, y + 0.5, side - 1, side - 1);
 }
 
+/** @param {number} label @param {number} width @returns {number | null} where its bar is; null if it has none */
+function endOf(label, width) {
+  const shown = shownClasses.value;
+  const place = shown.indexOf(label);
+  return place < 0 ? null : (place + 0.5) * (width / shown.length);
+}
+
 /** @param {number[]} votes @param {number} count @returns {[unit: number, vote: number][]} the strongest ones */
 const strongestVotes = (votes, count) =>
   [...votes.entries()]
@@ -81,7 +89,8 @@ function paintThreads(context, block, said, width) {
     if (place < 0 || !vote) continue;
     const [x, y] = cornerOf(block, place);
     const strength = Math.abs(vote) / most;
-    const to = ((vote > 0 ? label : against) + 0.5) * (width / 10);
+    const to = endOf(vote > 0 ? label : against, width);
+    if (to === null) continue;
     context.strokeStyle = `rgb(${vote > 0 ? BLUE : RED} / ${0.12 + 0.8 * strength})`;
     context.lineWidth = 0.75 + 2.25 * strength;
     const [from, start] = [x + block.step / 2, y + block.step - GAP];
@@ -92,36 +101,42 @@ function paintThreads(context, block, said, width) {
   }
 }
 
-/** Each template of a linear network speaks for its own digit. @param {CanvasRenderingContext2D} context @param {Block} block @param {Prediction} said @param {number} width */
+/** Each template of a linear network speaks for its own class. @param {CanvasRenderingContext2D} context @param {Block} block @param {Prediction} said @param {number} width */
 function paintOwnThreads(context, block, said, width) {
   const end = width / 2 + THREADS_HEIGHT;
-  said.probabilities.forEach((probability, digit) => {
-    const [x, y] = cornerOf(block, digit);
-    const [from, start, to] = [x + block.step / 2, y + block.step, (digit + 0.5) * (width / 10)];
+  for (const [place, unit] of block.units.entries()) {
+    const [x, y] = cornerOf(block, place);
+    const [from, start, to] = [x + block.step / 2, y + block.step, endOf(unit, width)];
+    if (to === null) continue;
+    const probability = said.probabilities[unit];
     context.strokeStyle = `rgb(${AMBER} / ${0.1 + 0.8 * probability})`;
     context.lineWidth = 0.75 + 2.25 * probability;
     context.beginPath();
     context.moveTo(from, start);
     context.bezierCurveTo(from, start + 24, to, end - 24, to, end);
     context.stroke();
-  });
+  }
 }
+
+// Each is drawn when it changes, which most news of the job does not do.
+const subject = computed(() => networks.value[0]?.job.id);
+const hidden = computed(() => networks.value[0]?.job.spec.hidden);
+const outputs = computed(() => (networks.value[0] ? countOf(networks.value[0].job) : 0));
 
 /** @param {HTMLCanvasElement} canvas @returns {Block[]} */
 function draw(canvas) {
   const width = canvas.clientWidth;
-  const network = networks.value[0];
+  const layers = hidden.value;
   arrived.value;
   density.value;
   firstLayer.value;
   const [answer] = answers.value;
   if (!width) return []; // the room is not on the screen
   const context = fit(canvas, width, width / 2 + THREADS_HEIGHT);
-  if (!network || !pageOf(0)) return [];
-  const { hidden } = network.job.spec;
-  const said = answer?.job === network.job.id ? answer.prediction : undefined;
-  const blocks = blocksOf(hidden, said, width);
-  const isLinear = hidden.length === 0;
+  if (!layers || !pageOf(0)) return [];
+  const said = answer?.job === subject.value ? answer.prediction : undefined;
+  const blocks = blocksOf(layers, outputs.value, said, width);
+  const isLinear = layers.length === 0;
   for (const block of blocks) {
     paintUnits(
       context,
@@ -141,10 +156,10 @@ const number = (/** @type {number} */ value) => value.toFixed(2).replace("-", "â
 
 /** @param {Prediction} said @param {{ layer: number, unit: number }} over @param {number} last layer @returns {string[]} lines about one unit */
 function arithmetic(said, { layer, unit }, last) {
-  const { for: label, against } = said.contributions;
+  const [label, against] = [said.contributions.for, said.contributions.against].map(named);
   const output = said.activations?.[layer - 1]?.[unit];
   if (output === undefined) {
-    return last ? [] : [`reads ${unit} with ${(100 * said.probabilities[unit]).toFixed(1)} %`];
+    return last ? [] : [`its probability: ${(100 * said.probabilities[unit]).toFixed(1)} %`];
   }
   if (!output) return ["silent: adds nothing"];
   const vote = layer === last ? said.votes?.[unit] : undefined;
@@ -174,7 +189,7 @@ function Enlarged() {
   const lines = said ? arithmetic(said, over, last) : [];
   const name = last
     ? `unit ${over.unit}${last > 1 ? ` of layer ${over.layer}` : ""}`
-    : `digit ${over.unit}`;
+    : named(over.unit);
   return html`<div class=${over.isRight ? "enlarged" : "enlarged right"}>
     ${page && html`<canvas ref=${ref}></canvas>`}
     <p><b>${name}</b>${lines.map((line) => html`<br />${line}`)}</p>
@@ -187,7 +202,7 @@ function inWords(said) {
   const found = strongestVotes(said.votes, SPOKEN).map(
     ([unit, vote]) => `unit ${unit} ${number(vote)}`,
   );
-  const { for: label, against } = said.contributions;
+  const [label, against] = [said.contributions.for, said.contributions.against].map(named);
   return `The strongest votes for ${label} against ${against}: ${found.join(", ")}`;
 }
 

@@ -2,17 +2,19 @@
  * Reads the weights of layers, once for each checkpoint.
  *
  * @import { ReadonlySignal, Signal } from "@preact/signals"
+ * @import { Job, Wanted, Weights } from "../records.js"
+ * @import { Form } from "./tiles.js"
  */
 import { computed, effect, signal, untracked } from "@preact/signals";
 import { addressed } from "../address.js";
 import { getArray, Problem, sleep } from "../api.js";
+import { formOfJob } from "../datasets.js";
 import { complain } from "../notices.js";
 import * as state from "../state.js";
+import { NOT_A_NUMBER } from "./tiles.js";
 
 /** Units that are read at once. */
 export const PAGE = 128;
-/** In weights of the type int8, what stands for a value that is not a number. */
-export const NOT_A_NUMBER = -128;
 const CACHED_BYTES = 4e6;
 const CUT = 0.995;
 
@@ -25,24 +27,6 @@ addressed({
     learned.value = text !== "0";
   },
 });
-
-/**
- * @typedef {object} Wanted which weights of which network
- * @property {string} ref of the network, as in addresses
- * @property {string} key differs between any two networks
- * @property {number} layer counted from 1
- * @property {number} offset of the first unit, counted from 0
- * @property {boolean} learned whether the weights at the start are subtracted
- *
- * @typedef {object} Found some units of a layer
- * @property {Int8Array} values (units, inputs) in C order
- * @property {number} units
- * @property {number} inputs of each unit
- * @property {number} scale value of 1
- * @property {number} cut largest magnitude with a colour of its own, 1 to 127, at the 99.5th percentile
- *
- * @typedef {Wanted & Found} Weights
- */
 
 /** Newest last. @type {Map<string, {weights: Promise<Weights>, bytes: number}>} */
 const cache = new Map();
@@ -105,7 +89,23 @@ async function fetchUnits(wanted) {
   const found = await getArray(`/v1/models/${ref}/layers/${layer}/weights.npy?${query}`);
   const values = /** @type {Int8Array} */ (found.data);
   const [units, inputs] = found.shape;
-  return { ...wanted, values, units, inputs, scale: found.scale, cut: cutOf(values) };
+  const job = state.job(ref.split("@")[0]);
+  return {
+    ...wanted,
+    values,
+    units,
+    inputs,
+    form: layer === 1 && job ? formOf(job, inputs) : null,
+    scale: found.scale,
+    cut: cutOf(values),
+  };
+}
+
+/** @param {Job} job @param {number} inputs of its network @returns {Form | null} of its pictures */
+function formOf(job, inputs) {
+  const form = formOfJob(job);
+  // Weights of colours, and of columns of a table, are no pictures.
+  return form && form[0] * form[1] === inputs ? form : null;
 }
 
 /** @param {Int8Array} values @returns {number} */

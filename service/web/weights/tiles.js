@@ -5,11 +5,12 @@
  * that a table of 256 colours paints them.
  *
  * @import { Signal } from "@preact/signals"
- * @import { Weights } from "./layers.js"
+ * @import { Weights } from "../records.js"
  */
 import { signal } from "@preact/signals";
-import { NOT_A_NUMBER } from "./layers.js";
 
+/** In weights of the type int8, what stands for a value that is not a number. */
+export const NOT_A_NUMBER = -128;
 const SHEET_COLUMNS = 16;
 /** Pictures that are enlarged less than this look better when they are smoothed. */
 const LEAST_SHARP = 3;
@@ -100,22 +101,18 @@ function paint(values, { count, width, columns, cut, name }) {
   return canvas;
 }
 
-/** @type {WeakMap<Weights, Map<Palette, HTMLCanvasElement>>} */
+/** @type {WeakMap<Weights, Map<string, HTMLCanvasElement>>} */
 const painted = new WeakMap();
 /** @param {Weights} weights @param {Palette} name @returns {HTMLCanvasElement} all units, painted once */
 function sheetOf(weights, name) {
   const sheets = painted.get(weights) ?? new Map();
   painted.set(weights, sheets);
   const { values, units: count, cut } = weights;
-  const width = sideOf(weights) ?? weights.inputs;
-  const columns = sideOf(weights) ? Math.min(SHEET_COLUMNS, count) : 1;
-  if (!sheets.has(name)) sheets.set(name, paint(values, { count, width, columns, cut, name }));
-  return sheets.get(name);
-}
-
-/** @param {Weights} weights @returns {number | null} side of its square tiles; null if it has none */
-export function sideOf({ inputs, layer }) {
-  return layer === 1 && Number.isInteger(Math.sqrt(inputs)) ? Math.sqrt(inputs) : null;
+  const width = weights.form?.[1] ?? weights.inputs;
+  const columns = weights.form ? Math.min(SHEET_COLUMNS, count) : 1;
+  const key = `${name} ${width}`;
+  if (!sheets.has(key)) sheets.set(key, paint(values, { count, width, columns, cut, name }));
+  return sheets.get(key);
 }
 
 /**
@@ -127,11 +124,14 @@ export function sideOf({ inputs, layer }) {
  * @param {{x: number, y: number, side: number, name: Palette}} place
  */
 export function drawTile(context, weights, unit, { x, y, side, name }) {
-  const [sheet, width] = [sheetOf(weights, name), sideOf(weights) ?? 1];
+  const [sheet, [height, width]] = [sheetOf(weights, name), weights.form ?? [1, 1]];
   const columns = sheet.width / width;
-  const [left, top] = [(unit % columns) * width, Math.floor(unit / columns) * width];
-  context.imageSmoothingEnabled = side * context.getTransform().a < LEAST_SHARP * width;
-  context.drawImage(sheet, left, top, width, width, x, y, side, side);
+  const [left, top] = [(unit % columns) * width, Math.floor(unit / columns) * height];
+  const scale = side / Math.max(width, height);
+  const [across, down] = [width * scale, height * scale];
+  context.imageSmoothingEnabled = scale * context.getTransform().a < LEAST_SHARP;
+  const [right, below] = [x + (side - across) / 2, y + (side - down) / 2];
+  context.drawImage(sheet, left, top, width, height, right, below, across, down);
 }
 
 /**
@@ -164,23 +164,30 @@ export function fit(canvas, width, height) {
   return context;
 }
 
+/** @typedef {readonly number[]} Form height and width of a picture; what follows is left aside */
+
 /**
- * Paint grey levels, 0 to 255, at one pixel of the canvas each.
+ * Paint levels from 0 to 255 at one pixel of the canvas each.
  *
  * @param {HTMLCanvasElement} canvas
- * @param {ArrayLike<number>} pixels of a square picture
+ * @param {ArrayLike<number>} levels a grey one for each pixel, or red, green and blue
+ * @param {Form} form
  */
-export function paintDigit(canvas, pixels) {
-  paintWords(
-    canvas,
-    Array.from(pixels, (level) => word([level, level, level])),
-  );
+export function paintPicture(canvas, levels, form) {
+  const [height, width] = form;
+  const channels = levels.length / (height * width);
+  const words = Array.from({ length: height * width }, (_, at) => {
+    const first = at * channels;
+    const red = levels[first];
+    return word(channels < 3 ? [red, red, red] : [red, levels[first + 1], levels[first + 2]]);
+  });
+  paintWords(canvas, words, form);
 }
 
 const board = document.createElement("canvas");
-/** @param {ArrayLike<number>} pixels of a square picture @returns {string} the address of that picture */
-export function digitUrl(pixels) {
-  paintDigit(board, pixels);
+/** @param {ArrayLike<number>} levels @param {Form} form @returns {string} the address of that picture */
+export function pictureUrl(levels, form) {
+  paintPicture(board, levels, form);
   return board.toDataURL(); // many canvases on a page go blank on phones, images don't
 }
 
@@ -188,27 +195,31 @@ export function digitUrl(pixels) {
  * Paint signed numbers, such as contributions, at one pixel of the canvas each.
  *
  * @param {HTMLCanvasElement} canvas
- * @param {ArrayLike<number>} values of a square picture
+ * @param {ArrayLike<number>} numbers one for each pixel, or three that are added up
+ * @param {Form} form
  * @param {Palette} name
- * @param {number} [most] the magnitude with the strongest colour; by default, the largest one
  */
-export function paintSigned(canvas, values, name, most) {
-  const top = most ?? Math.max(1e-9, ...Array.from(values, Math.abs));
+export function paintSigned(canvas, numbers, form, name) {
+  const [height, width] = form;
+  const channels = numbers.length / (height * width);
+  const values = Array.from({ length: height * width }, (_, at) => {
+    let sum = 0;
+    for (let channel = 0; channel < channels; channel++) sum += numbers[at * channels + channel];
+    return sum;
+  });
+  const top = values.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-9);
   const table = tableOf(name, 127);
   const step = (/** @type {number} */ value) =>
     Math.max(-127, Math.min(127, Math.round((127 * value) / top)));
-  paintWords(
-    canvas,
-    Array.from(values, (value) => Number(table[step(value) + 128])),
-  );
+  const words = values.map((value) => Number(table[step(value) + 128]));
+  paintWords(canvas, words, form);
 }
 
-/** @param {HTMLCanvasElement} canvas @param {number[]} words */
-function paintWords(canvas, words) {
-  const side = Math.sqrt(words.length);
-  if (canvas.width !== side) canvas.width = side;
-  if (canvas.height !== side) canvas.height = side;
-  const image = new ImageData(side, side);
+/** @param {HTMLCanvasElement} canvas @param {number[]} words @param {Form} form */
+function paintWords(canvas, words, [height, width]) {
+  if (canvas.width !== width) canvas.width = width;
+  if (canvas.height !== height) canvas.height = height;
+  const image = new ImageData(width, height);
   new Uint32Array(image.data.buffer).set(words);
   /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d")).putImageData(image, 0, 0);
 }

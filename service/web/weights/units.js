@@ -2,16 +2,17 @@
  * Units of a layer: where each is drawn, and one of them enlarged, with what it does.
  *
  * @import { Signal } from "@preact/signals"
- * @import { Weights as Layer } from "./layers.js"
+ * @import { Weights as Layer } from "../records.js"
  * @import { Job } from "../records.js"
  * @import { Palette } from "./tiles.js"
  */
 import { computed } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
+import { classesOfJob } from "../datasets.js";
 import { html } from "../html.js";
 import * as state from "../state.js";
-import { NOT_A_NUMBER, wantedNow, weightsOf } from "./layers.js";
-import { density, drawTile, fit, palette, sideOf } from "./tiles.js";
+import { wantedNow, weightsOf } from "./layers.js";
+import { density, drawTile, fit, NOT_A_NUMBER, palette } from "./tiles.js";
 
 const GAP = 2;
 const LABEL = 20;
@@ -21,7 +22,7 @@ const WIDEST = 168;
 const FEW = 32;
 const ROW = { least: 3, most: 24, all: 360 };
 const SIDE = 168;
-const DIGITS = 10;
+const MOST_LABELS = 12;
 
 /** @typedef {"number" | "drawing" | "size"} Order */
 
@@ -62,7 +63,7 @@ function sizeOf({ values, inputs }, unit) {
 
 /** @param {Layer} weights @param {{width: number, isLinear: boolean}} place @returns {Grid} */
 export function gridOf(weights, { width, isLinear }) {
-  if (!sideOf(weights)) {
+  if (!weights.form) {
     const down = Math.max(ROW.least, Math.min(ROW.most, ROW.all / weights.units));
     return { columns: 1, across: width, down, label: 0, height: down * weights.units };
   }
@@ -72,6 +73,9 @@ export function gridOf(weights, { width, isLinear }) {
   const down = across + label;
   return { columns, across, down, label, height: down * Math.ceil(weights.units / columns) };
 }
+
+/** @returns {string[]} names of the classes of the network that is asked, if they are known */
+export const classesOfAsked = () => (state.asked.value ? classesOfJob(state.asked.value) : []);
 
 /**
  * Draw the templates of units.
@@ -85,11 +89,13 @@ export function drawTiles(context, weights, { grid, ink, name, units = ranked(we
   const { columns, across, down, label } = grid;
   const side = across - GAP;
   context.font = `600 13px ${getComputedStyle(document.body).fontFamily}`;
+  const classes = classesOfAsked();
   for (const [rank, unit] of units.entries()) {
     const [x, y] = [(rank % columns) * across, Math.floor(rank / columns) * down + label];
     drawTile(context, weights, unit, { x, y, side, name });
     context.fillStyle = ink;
-    if (label) context.fillText(String(unit), x + 2, y - 6);
+    const title = classes[weights.offset + unit] ?? String(weights.offset + unit);
+    if (label) context.fillText(title, x + 2, y - 6, side - 4);
     const colour = marks?.get(weights.offset + unit);
     if (!colour) continue;
     context.strokeStyle = colour;
@@ -131,7 +137,7 @@ export function Unit({ weights, of, isLinear, hovered, pinned }) {
   return html`<div class="unit">
     <${Enlarged} weights=${weights} unit=${unit} />
     <div>
-      <label>${isLinear ? "Digit" : "Unit"} <input type="number" min="0" max=${of - 1} value=${unit} onInput=${hold} /></label>
+      <label>${isLinear ? "Class" : "Unit"} <input type="number" min="0" max=${of - 1} value=${unit} onInput=${hold} /></label>
       ${pinned.value !== null && html`<button class="small" onClick=${() => (pinned.value = null)}>Let go</button>`}
     </div>
     ${!isLinear && next.value && html`<${Outgoing} next=${next.value} unit=${unit} />`}
@@ -143,19 +149,25 @@ function Enlarged({ weights, unit }) {
   const canvas = useRef(/** @type {HTMLCanvasElement | null} */ (null));
   const [pixel, setPixel] = useState(/** @type {number | null} */ (null));
   const [name, dots] = [palette.value, density.value];
-  const [place, tile] = [unit - weights.offset, sideOf(weights) ?? 1];
+  const place = unit - weights.offset;
+  const [height, width] = weights.form ?? [1, 1];
   const isHere = place >= 0 && place < weights.units;
   useEffect(() => {
     const context = fit(/** @type {HTMLCanvasElement} */ (canvas.current), SIDE, SIDE);
     if (isHere) drawTile(context, weights, place, { x: 0, y: 0, side: SIDE, name });
   }, [weights, place, name, dots]);
   const point = (/** @type {PointerEvent} */ { offsetX, offsetY }) => {
-    const [x, y] = [offsetX, offsetY].map((at) =>
-      Math.max(0, Math.min(tile - 1, Math.floor((at / SIDE) * tile))),
-    );
-    setPixel(tile * y + x);
+    const most = Math.max(height, width);
+    const [x, y] = [
+      [offsetX, width],
+      [offsetY, height],
+    ].map(([at, length]) => {
+      const before = (most - length) / 2;
+      return Math.max(0, Math.min(length - 1, Math.floor((at / SIDE) * most - before)));
+    });
+    setPixel(width * y + x);
   };
-  const where = pixel !== null && `Row ${Math.floor(pixel / tile)}, column ${pixel % tile}: `;
+  const where = pixel !== null && `Row ${Math.floor(pixel / width)}, column ${pixel % width}: `;
   return html`<div>
     <canvas ref=${canvas} role="img" aria-label=${`Weights of unit ${unit}, enlarged`} onPointerMove=${point} onPointerLeave=${() => setPixel(null)}></canvas>
     <p class="caption">${isHere && pixel !== null ? `${where}${weightAt(weights, place, pixel)}` : "Point at a pixel to read it."}</p>
@@ -167,15 +179,19 @@ function Outgoing({ next, unit }) {
   const { values, units, inputs, scale } = next;
   const weights = Array.from({ length: units }, (_, to) => values[to * inputs + unit] * scale);
   const most = 127 * scale;
-  const isLast = units === DIGITS;
+  const classes = classesOfAsked();
+  const isLast = state.asked.value?.spec.hidden.length === 1;
+  const nameOf = (/** @type {number} */ to) => (isLast && classes[to]) || String(to);
+  // So many names have no room; the pointer shows each of them.
+  const isLabelled = isLast && units <= MOST_LABELS;
   return html`<figure class="outgoing">
-    <ol class=${isLast ? "labelled" : ""}>${weights.map(
-      (weight, to) => html`<li title=${`${to}: ${weight.toFixed(3)}`}>
+    <ol class=${isLabelled ? "labelled" : ""}>${weights.map(
+      (weight, to) => html`<li title=${`${nameOf(to)}: ${weight.toFixed(3)}`}>
       <i class=${weight < 0 ? "against" : "for"} style=${{ height: `${(50 * Math.abs(weight)) / most}%` }}></i>
-      ${isLast && html`<b>${to}</b>`}
+      ${isLabelled && html`<b>${nameOf(to).slice(0, 2)}</b>`}
     </li>`,
     )}</ol>
-    <figcaption class="caption">${isLast ? "Its votes for the digits" : `Its weights to the ${units} units of layer 2`}</figcaption>
+    <figcaption class="caption">${isLast ? `Its votes for the ${units === 10 && classes[9] === "9" ? "digits" : "classes"}` : `Its weights to the ${units} units of layer 2`}</figcaption>
   </figure>`;
 }
 

@@ -2,7 +2,7 @@
  * What the network has learned: a picture of each unit's weights.
  *
  * @import { Signal } from "@preact/signals"
- * @import { Weights as Layer } from "./layers.js"
+ * @import { Weights as Layer } from "../records.js"
  * @import { Order } from "./units.js"
  */
 import { computed, effect, signal, useSignal } from "@preact/signals";
@@ -13,8 +13,17 @@ import { onKey } from "../keyboard.js";
 import { answers } from "../room/ask.js";
 import * as state from "../state.js";
 import { learned, PAGE, wantedNow, weightsOf } from "./layers.js";
-import { density, drawMatrix, fit, palette, sideOf } from "./tiles.js";
-import { drawTiles, gridOf, NoWeights, ranked, Trouble, Unit, weightAt } from "./units.js";
+import { density, drawMatrix, fit, palette } from "./tiles.js";
+import {
+  classesOfAsked,
+  drawTiles,
+  gridOf,
+  NoWeights,
+  ranked,
+  Trouble,
+  Unit,
+  weightAt,
+} from "./units.js";
 
 /** The layer that is shown, counted from 1. */
 const layer = signal(1);
@@ -30,7 +39,7 @@ addressedSignal("unit", pinned, null, (text) => (/^\d{1,5}$/.test(text) ? Number
 
 const hidden = computed(() => state.asked.value?.spec.hidden);
 /** How many units each layer has, the output last. */
-const sizes = computed(() => [...(hidden.value ?? []), 10]);
+const sizes = computed(() => [...(hidden.value ?? []), classesOfAsked().length || 10]);
 const isLinear = computed(() => sizes.value.length === 1);
 const shownLayer = computed(() => Math.min(layer.value, sizes.value.length));
 const wanted = computed(() =>
@@ -71,7 +80,7 @@ function draw(canvas, width) {
     [hovered.value, ink],
     [pinned.value, style.outlineColor],
   ]);
-  if (!sideOf(weights)) drawMatrix(context, weights, { width, height: grid.height, name });
+  if (!weights.form) drawMatrix(context, weights, { width, height: grid.height, name });
   else
     drawTiles(context, weights, {
       grid,
@@ -187,7 +196,7 @@ const reading = signal("");
 function read(event) {
   const weights = shown.peek();
   hovered.value = unitAt(event);
-  if (!weights || sideOf(weights) || hovered.peek() === null) return;
+  if (!weights || weights.form || hovered.peek() === null) return;
   const canvas = /** @type {HTMLCanvasElement} */ (event.target);
   const input = Math.min(
     weights.inputs - 1,
@@ -203,18 +212,18 @@ function Caption({ weights }) {
   const most = (weights.cut * weights.scale).toPrecision(2);
   const scale = `The strongest colours stand for ±${most} and more; one weight in 200 is beyond that.`;
   const isStart = weights.learned && state.at.value === 0;
-  const rows =
-    "A row is a unit, a column is a unit of the layer before. Red: speaks against it, blue: for it.";
+  const column = weights.layer === 1 ? "an input" : "a unit of the layer before";
+  const rows = `A row is a unit, a column is ${column}. Red: speaks against it, blue: for it.`;
   const tiles = "Red: ink speaks against the unit, blue: for it.";
-  return html`<p class="caption">${isStart ? "Nothing is learned yet." : `${sideOf(weights) ? tiles : rows} ${scale}`}</p>
-    ${!sideOf(weights) && html`<p class="caption">${reading.value || "Point at a weight to read it."}</p>`}
+  return html`<p class="caption">${isStart ? "Nothing is learned yet." : `${weights.form ? tiles : rows} ${scale}`}</p>
+    ${!weights.form && html`<p class="caption">${reading.value || "Point at a weight to read it."}</p>`}
     <${Trouble} />`;
 }
 
 export function Weights() {
   if (!isThere.value || !subject.value) return html`<${NoWeights} />`;
   const weights = shown.value;
-  const isTiled = weights && sideOf(weights) !== null;
+  const isTiled = weights && weights.form !== null;
   return html`<section class="learned" aria-label="What it learned">
     <${Tools} />
     ${weights && html`<div class=${isTiled ? "" : "whole"}><${Sheet} weights=${weights} /><${Caption} weights=${weights} /></div>`}

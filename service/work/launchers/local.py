@@ -48,17 +48,25 @@ class LocalLauncher:
     continue to train when the server is killed; the next server finds them by their handles.
     """
 
-    def __init__(self, directory: Path, environment: dict[str, str], capacity: int | None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        environment: dict[str, str],
+        capacity: int | None,
+        module: str = "service.work.worker",
+    ) -> None:
         """Create a launcher.
 
         Args:
             directory: where each job has a folder, with the log of its workers.
             environment: variables that are added to those of this process.
             capacity: how many workers may run; None means one for each usable core.
+            module: the program that a worker runs.
 
         """
         self._directory = directory.absolute()
         self._environment = environment
+        self._module = module
         self._capacity = usable_cores() if capacity is None else capacity
         self._children: dict[ProcessHandle, Child] = {}
         self._exits: dict[ProcessHandle, Exit] = {}
@@ -85,7 +93,7 @@ class LocalLauncher:
 
     def _execute(self, job: str, attempt: int, log: Path) -> subprocess.Popen[bytes]:
         # -P keeps files of the server's working directory from being imported in place of modules.
-        command = [sys.executable, "-P", "-m", "service.work.worker"]
+        command = [sys.executable, "-P", "-m", self._module]
         command += [job, "--attempt", str(attempt)]
         with _open_for_append(log) as output:
             return subprocess.Popen(

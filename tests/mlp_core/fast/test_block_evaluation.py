@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from mlp_core import BLOCK_ROWS, Dataset, Network, Score, evaluate, lay_out, scaled
+from mlp_core import (
+    BLOCK_ROWS,
+    Dataset,
+    Network,
+    Score,
+    evaluate,
+    evaluate_rows,
+    lay_out,
+    scaled,
+)
 from mlp_core.fast.block_evaluation import BlockEvaluation
 from mlp_core.metrics import Scores
 from tests.support import oracles
@@ -74,3 +83,19 @@ def test_the_evaluated_network_is_a_copy(rng: np.random.Generator) -> None:
         array += 1
     copies = zip(evaluation.network.flat, before.flat, strict=True)
     assert all(np.array_equal(own, array) for own, array in copies)
+
+
+@pytest.mark.parametrize("kind", IMAGES)
+def test_an_evaluation_by_itself_has_the_bits_of_one_in_training(
+    rng: np.random.Generator, kind: str
+) -> None:
+    train, test_split = (split_of(IMAGES[kind](rng, rows), rng) for rows in (40, BLOCK_ROWS + 1))
+    dataset = Dataset(kind, train, test_split, 3)
+    network = Network.random((N_IN, 4, 3), "tanh", "glorot_uniform", 0.01, rng)
+    layout = lay_out(dataset)
+    logits, test = evaluate_rows(network, layout.test, layout.order)
+    assert test == evaluated(network, dataset)[1]
+    assert test.accuracy == (logits.argmax(axis=1) == layout.test.labels).mean()
+    again, same = evaluate_rows(in_layout_order(network, layout.order.tolist()), layout.test)
+    assert same == test
+    assert again.tobytes() == logits.tobytes()

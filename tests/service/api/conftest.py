@@ -10,11 +10,15 @@ from starlette.testclient import TestClient
 
 from tests.service.conftest import World
 from tests.support.oracles import row_probabilities
+from tests.support.shipped_files import shipped_file
+from tests.support.zoo import zoo
+
+__all__ = ["zoo"]  # a fixture
 
 
 @pytest.fixture(scope="session")
 def images(datasets_dir: Path) -> NDArray[np.uint8]:
-    [path] = datasets_dir.glob("mnist-*/t10k-images-idx3-ubyte.npy")
+    path = shipped_file(datasets_dir, "test.images")
     return np.array(np.load(path)[:20]).reshape(-1, 28, 28)
 
 

@@ -16,7 +16,7 @@ from tests.support.pictures import picture, split_of
 
 @pytest.mark.parametrize(
     ("split", "folder", "index"),
-    [("test", "t10k", 0), ("test", "t10k", 9999), ("train", "train", 59_999)],
+    [("test", "test", 0), ("test", "test", 9999), ("train", "train", 59_999)],
 )
 def test_a_sample_is_the_data_sets_own_pixels(
     reader: TestClient, datasets_dir: Path, split: str, folder: str, index: int
@@ -48,7 +48,7 @@ def test_a_missing_row_is_not_found(reader: TestClient, path: str) -> None:
 
 
 def test_a_contact_sheet_shows_the_samples(reader: TestClient, datasets_dir: Path) -> None:
-    images, _ = split_of(datasets_dir, "t10k")
+    images, _ = split_of(datasets_dir, "test")
     sheet = picture(reader.get("/v1/datasets/mnist/samples.png?limit=3&offset=7&columns=3&tile=28"))
     pixels = np.asarray(sheet.convert("L"))
     for n in range(3):  # tiles of 28 are 28 // 14 = 2 pixels apart
@@ -96,10 +96,10 @@ def test_the_data_set_is_described_with_its_licence(reader: TestClient) -> None:
     assert (listed["image_shape"], listed["classes"]) == ([28, 28], list("0123456789"))
     assert listed["license"] == "CC BY-SA 3.0"
     assert "LeCun" in listed["attribution"]
-    assert len(listed["sha256"]) == 4
+    assert len(listed["files"]) == 4
 
 
-@pytest.mark.parametrize(("split", "folder"), [("train", "train"), ("test", "t10k")])
+@pytest.mark.parametrize(("split", "folder"), [("train", "train"), ("test", "test")])
 def test_the_samples_of_each_class_are_counted(
     reader: TestClient, datasets_dir: Path, split: str, folder: str
 ) -> None:
@@ -115,7 +115,7 @@ def array(answer: Response) -> NDArray[np.uint8]:
     return found
 
 
-@pytest.mark.parametrize(("split", "folder"), [("train", "train"), ("test", "t10k")])
+@pytest.mark.parametrize(("split", "folder"), [("train", "train"), ("test", "test")])
 def test_all_labels_of_a_split_come_in_one_array(
     reader: TestClient, datasets_dir: Path, split: str, folder: str
 ) -> None:
@@ -129,7 +129,7 @@ def test_all_labels_of_a_split_come_in_one_array(
 def test_images_come_in_the_order_of_their_indices(
     reader: TestClient, datasets_dir: Path, query: str
 ) -> None:
-    images, _ = split_of(datasets_dir, "t10k")
+    images, _ = split_of(datasets_dir, "test")
     found = array(reader.get(f"/v1/datasets/mnist/test.npy?{query}"))
     assert found.dtype == np.uint8
     np.testing.assert_array_equal(found, images[[9999, 3, 3, 0]])
@@ -148,7 +148,7 @@ def test_images_come_in_pages_also_of_one_class(reader: TestClient, datasets_dir
 def test_a_sheet_shows_the_chosen_samples_with_their_rows(
     reader: TestClient, datasets_dir: Path
 ) -> None:
-    images, labels = split_of(datasets_dir, "t10k")
+    images, labels = split_of(datasets_dir, "test")
     seven = int(np.flatnonzero(labels == 7)[5])
     for query in (f"indices={seven}", "label=7&offset=5&limit=1"):
         path = f"/v1/datasets/mnist/samples.png?{query}&tile=28"
@@ -179,7 +179,7 @@ def test_samples_that_do_not_exist_are_refused(
 
 
 def test_the_most_samples_come_in_one_request(reader: TestClient, datasets_dir: Path) -> None:
-    images, _ = split_of(datasets_dir, "t10k")
+    images, _ = split_of(datasets_dir, "test")
     rows = ",".join(map(str, range(9600, 10_000)))
     found = array(reader.get(f"/v1/datasets/mnist/test.npy?indices={rows}"))
     np.testing.assert_array_equal(found, images[9600:])

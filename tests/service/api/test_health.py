@@ -21,6 +21,7 @@ from service.store.jobs import JobStore
 from service.store.sql.database import Database
 from tests.service.api.test_jobs import submit
 from tests.support.live_service import claimed
+from tests.support.shipped_files import shipped_file
 
 START = {"type": "http.response.start", "status": 200, "headers": []}
 LEFT = "ConnectionError"
@@ -121,7 +122,7 @@ def test_the_metrics_time_predictions_by_their_route(
             and sample.labels["http_route"] == "/v1/models/{ref}/predict"
         )
 
-    [path] = datasets_dir.glob("mnist-*/t10k-images-idx3-ubyte.npy")
+    path = shipped_file(datasets_dir, "test.images")
     digit, before = np.load(path)[0].tobytes(), count()
     for body in (digit, digit, b"too short"):  # only the second takes the quick path
         headers = {"Content-Type": "application/octet-stream"}
@@ -178,7 +179,8 @@ def test_a_client_can_not_make_the_metrics_grow(api: TestClient) -> None:
     for n in range(3):
         api.request(f"METHOD{n}", f"/v1/jobs/{n}")
         api.get(f"/nothing/{n}")
-        api.get(f"/nothing/{n}", headers={"X-Forwarded-Proto": "https"})
+        for method, scheme in (("GET", "https"), ("PUT", "http"), ("PUT", "https")):
+            api.request(method, f"/nothing/{n}", headers={"X-Forwarded-Proto": scheme})
     before = size()
     for method in ("PUT", "LINK", "QUERY", "TRACE"):
         for scheme in ("http", "https"):

@@ -12,7 +12,8 @@ from jsonschema import Draft202012Validator
 from pydantic.fields import FieldInfo
 from starlette.testclient import TestClient
 
-from service.api.datasets import DatasetList, DatasetRecord, Sample
+from mlp_client.dataset_records import DatasetList, DatasetRecord
+from service.api.datasets import Sample
 from service.api.docs import ProblemType
 from service.api.event_schemas import (
     EpochEvent,
@@ -64,9 +65,44 @@ USES = {
     ("get", "/v1/curves.{format}"): (None, "/v1/curves.png?jobs={job}"),
     ("delete", "/v1/jobs/{job}"): (None, "/v1/jobs/{job}"),
     ("get", "/v1/presets"): (None, "/v1/presets"),
-    ("get", "/v1/models/{ref}/evaluation.{format}"): (None, "/v1/models/latest/evaluation.json"),
+    ("get", "/v1/models/{ref}/evaluation"): (None, "/v1/models/latest/evaluation"),
+    ("post", "/v1/evaluations"): ({"model": "latest"}, "/v1/evaluations"),
+    ("get", "/v1/evaluations"): (None, "/v1/evaluations"),
+    ("get", "/v1/evaluations/{evaluation}"): (None, "/v1/evaluations/{evaluation}?wait=1"),
+    ("delete", "/v1/evaluations/{evaluation}"): (None, "/v1/evaluations/{evaluation}"),
+    ("get", "/v1/models/{ref}/evaluation/classes.{format}"): (
+        None,
+        "/v1/models/latest/evaluation/classes.svg",
+    ),
+    ("get", "/v1/models/{ref}/evaluation/comparison"): (
+        None,
+        "/v1/models/latest/evaluation/comparison?unlike=latest@1",
+    ),
+    ("get", "/v1/models/{ref}/evaluation/confusion.{format}"): (
+        None,
+        "/v1/models/latest/evaluation/confusion.svg",
+    ),
+    ("get", "/v1/models/{ref}/evaluation/reliability.{format}"): (
+        None,
+        "/v1/models/latest/evaluation/reliability.png",
+    ),
+    ("get", "/v1/models/{ref}/evaluation/predictions.{format}"): (
+        None,
+        "/v1/models/latest/evaluation/predictions.npy",
+    ),
+    ("get", "/v1/models/{ref}/evaluation/misread.json"): (
+        None,
+        "/v1/models/latest/evaluation/misread.json?limit=3",
+    ),
+    ("get", "/v1/models/{ref}/evaluation/misread.png"): (
+        None,
+        "/v1/models/latest/evaluation/misread.png?limit=3",
+    ),
+    ("get", "/v1/models/{ref}/evaluation/confusions.png"): (
+        None,
+        "/v1/models/latest/evaluation/confusions.png",
+    ),
     ("get", "/v1/models/{ref}/film.webp"): (None, "/v1/models/latest/film.webp"),
-    ("get", "/v1/models/{ref}/mistakes"): (None, "/v1/models/latest/mistakes?limit=3"),
     ("get", "/v1/models/{ref}/snapshots"): (None, "/v1/models/latest/snapshots"),
     ("get", "/v1/models/{ref}/weights.{format}"): (None, "/v1/models/latest/weights.npz"),
     ("get", "/v1/models/{ref}/layers/{layer}/{part}.npy"): (
@@ -81,6 +117,10 @@ USES = {
     ("post", "/v1/models/{ref}/predict.npy"): (SAMPLE, "/v1/models/latest/predict.npy"),
     ("get", "/v1/datasets"): (None, "/v1/datasets"),
     ("get", "/v1/datasets/{name}"): (None, "/v1/datasets/mnist"),
+    ("get", "/v1/datasets/{name}/events"): (None, "/v1/datasets/mnist/events"),
+    ("get", "/v1/datasets/{name}/report"): (None, "/v1/datasets/mnist/report"),
+    ("get", "/v1/datasets/{name}/{split}.npz"): (None, "/v1/datasets/mnist/test.npz"),
+    ("get", "/v1/datasets/{name}/{split}.csv"): (None, "/v1/datasets/mnist/test.csv"),
     ("get", "/v1/datasets/{name}/{split}.npy"): (
         None,
         "/v1/datasets/mnist/train.npy?indices=59999,0",
@@ -99,6 +139,15 @@ ENDLESS = ("/v1/events",)
 """Its events are compared with the document in test_stream_schemas.py."""
 
 
+OF_UPLOADS = {
+    ("put", "/v1/datasets/{name}"),
+    ("post", "/v1/datasets"),
+    ("delete", "/v1/datasets/{name}"),
+    ("post", "/v1/datasets/{name}/samples"),
+    ("delete", "/v1/datasets/{name}/samples/{number}"),
+    ("post", "/v1/datasets/{name}/freeze"),
+}
+"""They are used by test_dataset_uploads.py and test_dataset_samples.py, most with no JSON."""
 OF_SESSIONS = {("post", "/v1/session"), ("delete", "/v1/session")}
 """These need a key, and the others are used without any; test_session.py uses them."""
 
@@ -143,11 +192,11 @@ def validator(document: dict[str, Any], schema: dict[str, Any]) -> Draft202012Va
 def test_every_route_works_and_answers_what_the_document_says(
     writer: TestClient, document: dict[str, Any]
 ) -> None:
-    assert {*USES, *OF_SESSIONS} == set(operations(document))
-    job = ""
+    assert {*USES, *OF_SESSIONS, *OF_UPLOADS} == set(operations(document))
+    made = {"job": "", "evaluation": ""}
     for (method, template), (body, path) in USES.items():
         method_sent = "head" if template in ENDLESS else method
-        answer = writer.request(method_sent, path.format(job=job), json=body)
+        answer = writer.request(method_sent, path.format(**made), json=body)
         assert answer.is_success, (path, answer.text)
         responses = operations(document)[method, template]["responses"]
         content = responses[str(answer.status_code)].get("content", {})
@@ -155,7 +204,8 @@ def test_every_route_works_and_answers_what_the_document_says(
         assert media_type in content or not (content or media_type), (path, media_type)
         if media_type == "application/json" and "schema" in content[media_type]:
             validator(document, content[media_type]["schema"]).validate(answer.json())
-        job = answer.json()["id"] if template == "/v1/jobs" and method == "post" else job
+        if method == "post" and template in ("/v1/jobs", "/v1/evaluations"):
+            made[template.removeprefix("/v1/").removesuffix("s")] = answer.json()["id"]
 
 
 def test_operations_have_short_unique_names_and_summaries(document: dict[str, Any]) -> None:
@@ -224,9 +274,11 @@ def test_the_headers_that_are_documented_are_sent(
         name.title() for name in again.headers
     }
     for suffix in ("", ".npy"):
-        answer = writer.post(f"/v1/models/latest/predict{suffix}", json=SAMPLE)
+        writer.get("/v1/models/latest/evaluation?calibrate=temperature")
+        answer = writer.post(f"/v1/models/latest/predict{suffix}?calibrated=true", json=SAMPLE)
         names = documented["post", f"/v1/models/{{ref}}/predict{suffix}"]["responses"]["200"]
-        assert {"Model", "Epochs-Done", "Checkpoint-Sha256"} == set(names["headers"])
+        further = {"Temperature", "Classes"} if suffix else {"Temperature"}
+        assert {"Model", "Epochs-Done", "Checkpoint-Sha256"} | further == set(names["headers"])
         assert all(name in answer.headers for name in names["headers"])
     for (method, template), operation in documented.items():
         if "304" in operation["responses"]:
@@ -242,7 +294,7 @@ def test_every_route_refuses_query_parameters_that_it_does_not_know(
     health = {"/livez", "/readyz", "/metrics", "/problems/{code}"}  # for probes and browsers
     for (method, template), (body, path) in USES.items():
         sign = "&" if "?" in path else "?"
-        address = path.format(job=job) + f"{sign}bogus=1"
+        address = path.format(job=job, evaluation="ev_1") + f"{sign}bogus=1"
         answer = writer.request(method, address, json=body)
         if template in health:
             assert answer.is_success, path

@@ -21,6 +21,7 @@ from tests.support.image_requests import (
     npy,
     only,
 )
+from tests.support.shipped_files import shipped_file
 
 FILES: dict[str, Callable[[NDArray[np.uint8]], tuple[str, bytes]]] = {
     "png": lambda pixels: ("image/png", encoded(pixels)),
@@ -138,8 +139,8 @@ def test_a_form_may_have_one_file_or_several(
 
 
 def test_ten_thousand_images_are_answered_together(reader: TestClient, datasets_dir: Path) -> None:
-    [path] = datasets_dir.glob("mnist-*/t10k-images-idx3-ubyte.npy")
-    [labels] = datasets_dir.glob("mnist-*/t10k-labels-idx1-ubyte.npy")
+    path = shipped_file(datasets_dir, "test.images")
+    labels = shipped_file(datasets_dir, "test.labels")
     answer = ask(reader, npy(np.array(np.load(path))), "application/x-npy", top_k=1)
     predicted = [prediction["label"] for prediction in answer.json()["predictions"]]
     accuracy = reader.get("/v1/jobs/" + answer.json()["model"]).json()["metrics"]["final"]

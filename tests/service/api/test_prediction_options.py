@@ -22,7 +22,17 @@ def test_the_best_candidates_come_first_and_all_ten_sum_to_one(
     assert (sum(chances) == pytest.approx(1, abs=1e-6)) == (k == 10)
 
 
-@pytest.mark.parametrize("query", ["top_k=0", "top_k=11", "normalize=maybe", "return_pixels=2"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "top_k=0",
+        "top_k=11",
+        "normalize=maybe",
+        "return_pixels=2",
+        "abstain_below=1.1",
+        "abstain_below=nan",
+    ],
+)
 def test_a_bad_option_is_refused_by_name(
     reader: TestClient, images: NDArray[np.uint8], query: str
 ) -> None:
@@ -30,6 +40,18 @@ def test_a_bad_option_is_refused_by_name(
     answer = reader.post(f"{PATH}?{query}", content=encoded(images[0]), headers=headers)
     check_problem(answer, 422)
     assert answer.json()["errors"][0]["pointer"] == "?" + query.split("=")[0]
+
+
+def test_a_network_abstains_below_a_probability(
+    reader: TestClient, images: NDArray[np.uint8]
+) -> None:
+    plain = only(ask(reader, encoded(images[3]), "image/png"))
+    assert "abstained" not in plain
+    for below, abstained in ((plain["probability"], False), (plain["probability"] + 1e-6, True)):
+        in_query = only(ask(reader, encoded(images[3]), "image/png", abstain_below=below))
+        in_body = only(ask_json(reader, {"dataset": "mnist", "index": 3}, abstain_below=below))
+        assert in_query == plain | {"abstained": abstained}
+        assert in_body["abstained"] == abstained
 
 
 def test_an_image_in_mnists_form_passes_unchanged_and_is_returned(

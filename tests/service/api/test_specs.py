@@ -1,5 +1,7 @@
 """Refused specs: each answer has a pointer and most have a hint; nothing is stored."""
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,17 @@ from service.app import create_app
 from tests.service.api.test_hostile_bodies import check_cheap
 from tests.service.conftest import URL
 from tests.support.live_service import settings
+
+
+@pytest.fixture(scope="module")
+def empty(
+    tmp_path_factory: pytest.TempPathFactory, empty_database: Path, datasets_dir: Path
+) -> Iterator[TestClient]:
+    """A service without jobs, shared by tests whose every request is refused."""
+    data_dir = tmp_path_factory.mktemp("empty")
+    shutil.copy(empty_database, data_dir)
+    with TestClient(create_app(settings(data_dir, datasets_dir)), base_url=URL) as client:
+        yield client
 
 
 def refused(api: TestClient, spec: dict[str, Any], status: int = 422) -> Any:
@@ -64,9 +77,9 @@ def flaws(api: TestClient, spec: dict[str, Any]) -> Any:
     ],
 )
 def test_the_answer_to_a_misspelt_name_suggests_the_right_one(
-    api: TestClient, spec: dict[str, Any], pointer: str, hint: str | None
+    empty: TestClient, spec: dict[str, Any], pointer: str, hint: str | None
 ) -> None:
-    assert flaws(api, spec)[pointer].get("hint") == hint
+    assert flaws(empty, spec)[pointer].get("hint") == hint
 
 
 @pytest.mark.parametrize(
@@ -92,14 +105,14 @@ def test_the_answer_to_a_misspelt_name_suggests_the_right_one(
     ],
 )
 def test_the_answer_to_a_value_of_another_type_points_to_it(
-    api: TestClient, field: str, value: Any
+    empty: TestClient, field: str, value: Any
 ) -> None:
-    assert list(flaws(api, {field: value})) == [f"#/{field}"]
+    assert list(flaws(empty, {field: value})) == [f"#/{field}"]
 
 
 @pytest.mark.parametrize("field", ["epochs", "hidden", "activation", "optimizer", "dataset"])
-def test_a_field_that_is_null_may_be_left_out(api: TestClient, field: str) -> None:
-    hint = flaws(api, {field: None})[f"#/{field}"]["hint"]
+def test_a_field_that_is_null_may_be_left_out(empty: TestClient, field: str) -> None:
+    hint = flaws(empty, {field: None})[f"#/{field}"]["hint"]
     assert hint == "leave the field out to take its default"
 
 
@@ -134,9 +147,9 @@ def test_a_field_that_is_null_may_be_left_out(api: TestClient, field: str) -> No
     ids=str,
 )
 def test_errors_are_in_plain_words_instead_of_pydantics(
-    api: TestClient, spec: dict[str, Any], detail: str
+    empty: TestClient, spec: dict[str, Any], detail: str
 ) -> None:
-    assert [flaw["detail"] for flaw in flaws(api, spec).values()] == [detail]
+    assert [flaw["detail"] for flaw in flaws(empty, spec).values()] == [detail]
 
 
 @pytest.mark.parametrize(
@@ -198,6 +211,13 @@ def test_a_number_may_equal_its_bounds_but_not_exceed_them(
         ),
         ({"augmentation": None}, {"augmentation": True}, "#/augmentation"),
         ({"dataset": "mnist"}, {"dataset": "mnst"}, "#/dataset"),
+        ({"class_weights": {"7": 1e3}}, {"class_weights": {"7": 1001}}, "#/class_weights/7"),
+        ({"class_weights": {"7": 0}}, {"class_weights": {"a/b": 1}}, "#/class_weights/a~1b"),
+        (
+            {"class_weights": "balanced"},
+            {"class_weights": {str(digit): 0 for digit in range(10)}},
+            "#/class_weights",
+        ),
     ],
 )
 def test_each_size_is_accepted_up_to_its_limit_and_refused_beyond_it(
@@ -207,15 +227,15 @@ def test_each_size_is_accepted_up_to_its_limit_and_refused_beyond_it(
     assert api.post("/v1/jobs", json=good).status_code == 201
 
 
-def test_a_pointer_escapes_what_json_pointers_escape(api: TestClient) -> None:
+def test_a_pointer_escapes_what_json_pointers_escape(empty: TestClient) -> None:
     # RFC 6901, 4: "~" is "~0" and "/" is "~1".
-    found = flaws(api, {"a/b~c": 1, "metadata": {"x~1/": 5}})
+    found = flaws(empty, {"a/b~c": 1, "metadata": {"x~1/": 5}})
     assert set(found) == {"#/a~1b~0c", "#/metadata/x~01~1"}
 
 
-def test_all_flaws_are_named_together(api: TestClient) -> None:
+def test_all_flaws_are_named_together(empty: TestClient) -> None:
     spec = {"epochs": 0, "hidden": [4, 0, -1], "bogus": 1, "optimizer": {"momentum": 2}}
-    body = refused(api, spec)
+    body = refused(empty, spec)
     assert {item["pointer"] for item in body["errors"]} == {
         "#/epochs",
         "#/hidden/1",
@@ -226,15 +246,15 @@ def test_all_flaws_are_named_together(api: TestClient) -> None:
     assert body["detail"].startswith("5 values need a change: ")
 
 
-def test_a_thousand_flaws_give_a_short_answer(api: TestClient) -> None:
-    body = refused(api, {f"field{n}": n for n in range(100)})
+def test_a_thousand_flaws_give_a_short_answer(empty: TestClient) -> None:
+    body = refused(empty, {f"field{n}": n for n in range(100)})
     assert len(body["errors"]) == 20
     assert body["detail"].startswith("100 values need a change")
 
 
-def test_more_fields_than_any_spec_has_are_one_flaw(api: TestClient) -> None:
-    [flaw] = refused(api, {f"field{n}": n for n in range(1000)})["errors"]
-    assert flaw == {"pointer": "#", "detail": "a spec has 17 fields, not 1,000"}
+def test_more_fields_than_any_spec_has_are_one_flaw(empty: TestClient) -> None:
+    [flaw] = refused(empty, {f"field{n}": n for n in range(1000)})["errors"]
+    assert flaw == {"pointer": "#", "detail": "a spec has 18 fields, not 1,000"}
 
 
 @pytest.mark.parametrize(
@@ -247,9 +267,9 @@ def test_more_fields_than_any_spec_has_are_one_flaw(api: TestClient) -> None:
     ],
 )
 def test_a_spec_that_would_not_run_here_is_refused_with_what_to_change(
-    api: TestClient, spec: dict[str, Any], pointers: Any
+    empty: TestClient, spec: dict[str, Any], pointers: Any
 ) -> None:
-    body = refused(api, spec)
+    body = refused(empty, spec)
     assert body["code"] == "spec-refused"
     assert {item["pointer"] for item in body["errors"]} == pointers
     assert all(item["hint"].startswith("use ") for item in body["errors"])
@@ -274,12 +294,12 @@ def test_the_limits_come_from_the_settings(data_dir: Path, datasets_dir: Path) -
     ],
     ids=["epochs", "width", "batch", "layers", "wide-layers"],
 )
-def test_a_giant_spec_costs_the_service_nothing(api: TestClient, body: bytes) -> None:
+def test_a_giant_spec_costs_the_service_nothing(empty: TestClient, body: bytes) -> None:
     headers = {"Content-Type": "application/json"}
-    answer = check_cheap(api, lambda: api.post("/v1/jobs", content=body, headers=headers))
+    answer = check_cheap(empty, lambda: empty.post("/v1/jobs", content=body, headers=headers))
     assert answer.status_code == 422
     assert len(answer.content) < 10_000
-    assert api.get("/v1/jobs").json()["data"] == []
+    assert empty.get("/v1/jobs").json()["data"] == []
 
 
 @pytest.mark.parametrize(
@@ -290,7 +310,7 @@ def test_a_giant_spec_costs_the_service_nothing(api: TestClient, body: bytes) ->
     ],
 )
 def test_every_field_of_a_spec_survives_storing_and_reading_it(
-    api: TestClient, optimizer: Any
+    empty: TestClient, optimizer: Any
 ) -> None:
     spec = {
         "name": "é$<b>",
@@ -314,10 +334,11 @@ def test_every_field_of_a_spec_survives_storing_and_reading_it(
             "elastic": 2.5,
             "smoothness": 6.5,
         },
+        "class_weights": {"7": 2.5, "1": 0.0},
         "seed": 2**53 - 1,
         "dataset": "mnist",
         "preset": "linear",
     }
     assert set(spec) == set(Spec.model_fields)
-    job = api.post("/v1/jobs", json=spec).json()
-    assert api.get(f"/v1/jobs/{job['id']}").json()["spec"] == spec
+    job = empty.post("/v1/jobs", json=spec).json()
+    assert empty.get(f"/v1/jobs/{job['id']}").json()["spec"] == spec

@@ -208,6 +208,7 @@ def test_a_file_of_weights_says_how_to_use_it_elsewhere(reader: TestClient, worl
     found = json.JSONDecoder().raw_decode(header.decode("latin-1"))[0]["__metadata__"]
     assert found.pop("service_version") == service.__version__
     assert re.fullmatch("[0-9a-f]{64}", found.pop("checkpoint_sha256"))
+    assert found.pop("dataset_sha256") == reader.get("/v1/datasets/mnist").json()["sha256"]
     assert found == {
         "model": world.deep,
         "epochs_done": "1",

@@ -6,6 +6,7 @@ import pytest
 
 from service.cli import job_actions
 from service.cli.options import job_id
+from service.cli.terminal import as_options
 from tests.support.command_line import run
 from tests.support.fake_service import FakeService, make_job, message, problem, serving
 
@@ -80,6 +81,13 @@ def test_watch_reports_every_job_and_exits_with_1_if_one_has_failed() -> None:
     assert "job_1 cancelled\njob_2 failed: The loss is not finite.\njob_3\n" in result.stdout
 
 
+def test_watch_shows_the_jobs_that_are_there_and_names_the_others() -> None:
+    with serving(service_with(job_1="succeeded")) as url:
+        result = run("watch", "job_0", "job_1", "--url", url)
+    assert (result.exit_code, result.stdout.splitlines()[0]) == (1, "job_1")
+    assert result.stderr.startswith("job_0: ")
+
+
 def test_watch_with_json_prints_each_final_record_once() -> None:
     with serving(service_with(job_1="succeeded", job_2="failed")) as url:
         result = run("watch", "job_1", "job_2", "--json", "--url", url)
@@ -109,6 +117,37 @@ def test_an_action_that_the_state_does_not_allow_is_refused() -> None:
         result = run("cancel", "job_1", "--url", url)
     assert (result.exit_code, result.stdout) == (1, "")
     assert "final state" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "done"), [("pause", "paused"), ("cancel", "cancelled"), ("delete", "deleted")]
+)
+def test_a_job_that_is_refused_does_not_keep_the_others(command: str, done: str) -> None:
+    started = "failed" if command == "delete" else "running"
+    service = service_with(job_1=started, job_3=started)
+    with serving(service) as url:
+        result = run(command, "job_1", "job_2", "job_3", "--url", url)
+    assert (result.exit_code, result.stdout) == (1, f"job_1 {done}\njob_3 {done}\n")
+    assert result.stderr.startswith("job_2: ")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "spelled"),
+    [
+        ("send ?force=true: they", "send --force: they"),
+        ("or send `?force=true`.", "or send `--force`."),
+        ("with ?split= or ?dataset=, or", "with --split or --dataset, or"),
+        ("use ?top_k=5.", "use --top-k 5."),
+        ("leave out ?normalize.", "leave out ?normalize."),
+        ("GET /v1/datasets/x?force=true", "GET /v1/datasets/x?force=true"),
+    ],
+)
+def test_query_parameters_are_spelled_as_options_that_the_command_has(
+    text: str, spelled: str
+) -> None:
+    options = ["--force", "--split", "--dataset", "--top-k", "-y"]
+    assert as_options(text, options) == spelled
 
 
 def test_delete_in_a_script_does_not_ask() -> None:

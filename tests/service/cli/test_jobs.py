@@ -20,8 +20,8 @@ def test_a_pipe_gets_a_line_for_each_job_newest_first() -> None:
         result = run("jobs", "--url", url)
     assert (result.exit_code, result.stderr) == (0, "")
     assert [line.split("\t") for line in result.stdout.splitlines()] == [
-        ["job_2", "running", "2/3", "98.00%", "2026-11-22 00:00:00Z", "run 2"],
-        ["job_1", "succeeded", "2/3", "98.00%", "2026-11-22 00:00:00Z", "run 1"],
+        ["job_2", "running", "2/3", "98.00%", "2026-11-22 00:00:00Z", "run 2", "mnist"],
+        ["job_1", "succeeded", "2/3", "98.00%", "2026-11-22 00:00:00Z", "run 1", "mnist"],
     ]
 
 

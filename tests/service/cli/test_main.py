@@ -20,8 +20,34 @@ from tests.support.fake_service import FakeService, serving
 
 ROOT = Path(__file__).parents[3]
 COMMANDS = (
-    *("train", "predict", "jobs", "show", "watch", "pause", "resume", "cancel", "delete"),
-    *("epochs", "curves", "weights", "serve", "demo", "keys", "backup", "health", "openapi"),
+    *(
+        "train",
+        "predict",
+        "datasets",
+        "jobs",
+        "show",
+        "watch",
+        "pause",
+        "resume",
+        "cancel",
+        "delete",
+    ),
+    *(
+        "epochs",
+        "curves",
+        "evaluate",
+        "weights",
+        "serve",
+        "demo",
+        "keys",
+        "backup",
+        "health",
+        "openapi",
+    ),
+)
+BELOW = (
+    *("keys create", "keys list", "keys revoke", "jobs prune"),
+    *("datasets add", "datasets list", "datasets report", "datasets delete"),
 )
 PRINT_AND_EXIT = ("help", "version", "install_completion", "show_completion")
 
@@ -42,7 +68,7 @@ def test_help_names_the_commands() -> None:
     assert all(f" {command} " in done.stdout for command in COMMANDS)
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "keys create", "keys list", "keys revoke"])
+@pytest.mark.parametrize("command", [*COMMANDS, *BELOW])
 def test_every_command_explains_itself(command: str) -> None:
     result = run(*command.split(), "--help")
     assert result.exit_code == 0

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import httpx2
@@ -10,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.support.command_line import run
-from tests.support.fake_service import FakeService, problem, serving
+from tests.support.command_line import run, usage_error
+from tests.support.fake_service import NOW, FakeService, make_job, problem, serving
 
 
 @pytest.fixture
@@ -95,11 +96,11 @@ def test_a_photo_is_made_smaller_before_it_is_sent(tmp_path: Path) -> None:
     service = FakeService()
     with serving(service) as url:
         assert run("predict", "photo.jpg", "--url", url).exit_code == 0
-    [item] = json.loads(service.requests[0].content)["inputs"]
+    [item] = json.loads(service.requests[-1].content)["inputs"]
     assert Image.open(io.BytesIO(base64.b64decode(item["base64"]))).size == (1000, 667)
 
 
-@pytest.mark.parametrize("count", [0, 11])
+@pytest.mark.parametrize("count", [0, 257])
 def test_a_number_of_candidates_that_is_out_of_range_is_a_wrong_option(count: int) -> None:
     Image.new("L", (28, 28)).save("a.png")
     result = run("predict", "a.png", "--top-k", count)
@@ -107,7 +108,89 @@ def test_a_number_of_candidates_that_is_out_of_range_is_a_wrong_option(count: in
     assert "--top-k" in result.stderr
 
 
+def test_a_folder_is_refused_with_the_names_of_its_pictures() -> None:
+    for path in ("my letters/A/1.png", "my letters/B/1.png", "flat/.hidden", "flat/7.jpg"):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).touch()
+    Path("empty").mkdir()
+    for folder, pattern in (
+        ("my letters", "'my letters'/*/*.png"),
+        ("flat", "flat/*.jpg"),
+        ("empty", "empty/*.png"),
+    ):
+        message = usage_error(run("predict", folder))
+        assert f"{folder} is a folder. Name the pictures in it" in message
+        assert f": mlp-service predict {pattern} ╰" in message
+
+
+def ended(service: FakeService, number: int, dataset: str, *, learned: bool) -> str:
+    """Add a job that has succeeded; those with higher numbers ended later."""
+    job = make_job(f"job_{number}", "succeeded", 3, dataset=dataset)
+    at = NOW + timedelta(seconds=number)
+    return service.add(job.model_copy(update={"learned": learned, "finished_at": at})).id
+
+
+def predicted(service: FakeService, *options: str) -> str:
+    """Predict a picture; return what was written to standard error."""
+    Image.new("L", (28, 28)).save("a.png")
+    with serving(service) as url:
+        result = run("predict", "a.png", "--url", url, *options)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("a.png\t7\t")
+    return result.stderr
+
+
+def test_the_job_that_latest_means_is_named_and_asked() -> None:
+    service = FakeService()
+    ended(service, 2, "mnist", learned=True)
+    ended(service, 1, "letters", learned=False)
+    assert predicted(service) == "job_2 answers, which was trained on mnist.\n"
+    assert service.requests[-1].url.path == "/v1/models/job_2/predict"
+
+
+def test_newer_jobs_that_latest_passes_over_are_named_with_the_reason() -> None:
+    service = FakeService()
+    ended(service, 1, "mnist", learned=True)
+    ended(service, 2, "letters", learned=False)
+    said = (
+        "job_1 answers, which was trained on mnist. The newer {newest}, trained on letters, was "
+        "passed over because it learned nothing{others}; `--model {newest}` asks it.\n"
+    )
+    assert predicted(service) == said.format(newest="job_2", others="")
+    ended(service, 3, "letters", learned=False)
+    assert predicted(service) == said.format(newest="job_3", others=" (so was 1 other job)")
+    with serving(service) as url:
+        run("predict", "a.png", "--model", "latest@best", "--url", url)
+    assert service.requests[-1].url.path == "/v1/models/job_1@best/predict"
+    assert predicted(service, "--model", "job_3") == ""
+
+
+def test_a_key_that_may_only_predict_leaves_latest_to_the_server() -> None:
+    service = FakeService()
+    ended(service, 1, "mnist", learned=True)
+    service.faults.append(problem(403, "The key lacks the scope 'read'.", code="forbidden"))
+    assert predicted(service) == ""
+    assert service.requests[-1].url.path == "/v1/models/latest/predict"
+
+
 def test_a_missing_file_is_refused() -> None:
     result = run("predict", "absent.png")
     assert result.exit_code == 2
     assert "absent.png" in result.stderr
+
+
+def test_classes_are_named(tmp_path: Path) -> None:
+    Image.new("L", (28, 28)).save(tmp_path / "boot.png")
+    service = FakeService()
+    named = {"label": 9, "name": "Ankle boot", "probability": 0.8}
+    other = {"label": 7, "name": "Snea\tker", "probability": 0.2}
+    prediction = {**named, "top_k": [named, other], "warnings": ["unsure"]}
+    answer = {"model": "ref_1", "epochs_done": 1, "checkpoint_sha256": ""}
+    service.faults.append(httpx2.Response(200, json={**answer, "predictions": [prediction]}))
+    with serving(service) as url:
+        result = run("predict", "boot.png", "--model", "ref_1", "--url", url)
+    columns = result.stdout.rstrip("\n").split("\t")
+    assert columns[:3] == ["boot.png", "Ankle boot", "80.0%"]
+    assert "unsure" in columns[-1]
+    assert "Snea" in columns[3]
+    assert len(columns) == 5

@@ -1,5 +1,6 @@
 """Any file is decoded to grey pixels or refused, and takes little time and memory."""
 
+import io
 import struct
 import subprocess
 import sys
@@ -63,6 +64,39 @@ def test_transparent_corners_of_an_opaque_picture_get_the_colour_of_its_paper() 
     ImageDraw.Draw(alpha).rounded_rectangle((0, 0, 499, 399), 60, 255)
     picture.putalpha(alpha)
     assert image_decoding.decode(encoded(picture))[0, 0] == 200
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "I;16"])
+def test_colours_of_a_grey_picture_are_three_times_its_grey(mode: str) -> None:
+    picture = seven(ink=0, paper=255)
+    wide = Image.fromarray(np.asarray(picture).astype(np.uint16) * 257)
+    colours = image_decoding.decode_colours(
+        encoded(wide if mode == "I;16" else picture.convert(mode))
+    )
+    assert colours.dtype == np.uint8
+    assert colours.shape == (*np.asarray(picture).shape, 3)
+    assert (colours == colours[..., :1]).all()
+    assert np.abs(colours[..., 0].astype(int) - np.asarray(picture)).mean() < 3
+
+
+def test_colours_are_kept_as_they_are_and_turned_upright() -> None:
+    colours = np.random.default_rng(4).integers(0, 256, (9, 7, 3), np.uint8)
+    assert (image_decoding.decode_colours(encoded(colours)) == colours).all()
+    file, turned = io.BytesIO(), Image.Exif()
+    turned[image_decoding.ORIENTATION] = 3  # upside down
+    Image.fromarray(colours).save(file, "PNG", exif=turned)
+    assert (image_decoding.decode_colours(file.getvalue()) == colours[::-1, ::-1]).all()
+
+
+@pytest.mark.parametrize(("ink", "paper"), [((0, 0, 120), 255), ((255, 240, 120), 0)])
+def test_a_coloured_drawing_on_a_transparent_canvas_keeps_its_colour(
+    ink: tuple[int, int, int], paper: int
+) -> None:
+    drawing = Image.new("RGBA", (500, 400), (*ink, 0))
+    drawing.putalpha(seven(ink=255, paper=0).resize((500, 400)))
+    colours = image_decoding.decode_colours(encoded(drawing)).reshape(-1, 3)
+    assert (colours[0] == paper).all()
+    assert (colours == ink).all(axis=1).any()
 
 
 def test_a_picture_without_any_visible_pixel_is_blank() -> None:

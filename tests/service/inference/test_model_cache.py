@@ -13,17 +13,16 @@ from service.inference.loaded_model import LoadedModel
 from service.inference.model_cache import ModelCache
 from service.store.attempts import Attempt
 from service.store.checkpoints import CheckpointRef, CheckpointStore
-from service.store.datasets import DatasetStore
 from service.store.files.local import LocalArtifacts
 from service.store.jobs import JobStore
 from service.store.sql.database import Database
 from tests.conftest import submit
-from tests.support.job_records import ENVIRONMENT, HANDLE, claim, finish, started
+from tests.support.job_records import ENVIRONMENT, HANDLE, claim, finish, saved, started, taken
 
 
 @pytest.fixture
 def networks(jobs: JobStore, checkpoints: CheckpointStore) -> ModelCache:
-    return ModelCache(jobs, checkpoints, DatasetStore(Path()))
+    return ModelCache(jobs, checkpoints)
 
 
 def save(checkpoints: CheckpointStore, attempt: Attempt, number: int) -> CheckpointRef:
@@ -138,7 +137,7 @@ def test_a_reader_that_finds_its_checkpoint_replaced_reads_the_row_again(
 
     save(checkpoints, attempt, 1), save(checkpoints, attempt, 2)
     jobs = Overtaken(database)
-    assert bias(ModelCache(jobs, checkpoints, DatasetStore(Path())), attempt.job) == 4
+    assert bias(ModelCache(jobs, checkpoints), attempt.job) == 4
     assert jobs.reads == 2
 
 
@@ -231,7 +230,7 @@ def test_concurrent_callers_share_one_read(
     attempt = started(database, preset="linear")
     save(checkpoints, attempt, 1)
     slow = Slow(tmp_path)
-    answers = load_concurrently(ModelCache(jobs, slow, DatasetStore(Path())), slow, attempt.job)
+    answers = load_concurrently(ModelCache(jobs, slow), slow, attempt.job)
     assert slow.reads == 1
     assert len(answers) == 4
     assert all(answer is answers[0] for answer in answers)
@@ -245,7 +244,7 @@ def test_concurrent_callers_all_get_the_error_of_a_damaged_file_and_can_try_agai
     whole = path.read_bytes()
     damage(path)
     slow = Slow(tmp_path)
-    networks = ModelCache(jobs, slow, DatasetStore(Path()))
+    networks = ModelCache(jobs, slow)
     answers = load_concurrently(networks, slow, attempt.job)
     assert slow.reads == 1
     assert [type(answer).__mro__.count(StoreBroken) for answer in answers] == [1] * 4
@@ -315,3 +314,20 @@ def test_the_replacement_of_a_damaged_checkpoint_is_looked_up_each_time(
     assert networks.cached(attempt.job) is None
     path.write_bytes(whole)
     assert bias(networks, attempt.job) == 2
+
+
+def test_the_lasting_reference_of_a_job_that_trains_is_its_newest_network_that_stays(
+    database: Database, networks: ModelCache
+) -> None:
+    attempt = started(database)
+    assert networks.lasting_ref(attempt.job) == attempt.job, "nothing is kept yet"
+    planned = [taken(attempt, number, planned=True) for number in (1, 2)]
+    best = taken(attempt, 3, accuracy=0.99)
+    attempt.commit(saved(attempt, 3), [it.epoch for it in (*planned, best)], [*planned, best])
+    assert networks.lasting_ref(attempt.job) == f"{attempt.job}@2"
+    assert networks.lasting_ref(f"{attempt.job}@1") == f"{attempt.job}@1"
+    finish(attempt)
+    assert networks.lasting_ref(attempt.job) == attempt.job
+    assert networks.lasting_ref("latest") == "latest"
+    with pytest.raises(JobNotFound):
+        networks.lasting_ref("job_nobody")

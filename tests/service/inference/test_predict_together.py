@@ -9,10 +9,13 @@ from PIL import Image
 
 from mlp_core import Network
 from service.domain.errors import BadImage
+from service.inference.input_batch import Images
 from service.inference.loaded_model import LoadedModel
-from service.inference.predict import Images, Options, PredictedBatch, predict
+from service.inference.predict import Options, PredictedBatch, predict
 from service.inference.predict_together import predict_together
 from service.store.checkpoints import CheckpointRef
+from service.store.stored_dataset import MNIST
+from tests.support.shipped_files import shipped_file
 
 
 @pytest.fixture
@@ -20,12 +23,12 @@ def model() -> LoadedModel:
     rng = np.random.default_rng(3)
     network = Network.random((784, 16, 10), "relu", "he_normal", 0.1, rng)
     checkpoint = CheckpointRef("job", 1, 1, 0, "key", 1, "0" * 64)
-    return LoadedModel("job", "mnist", checkpoint, network, network.arrays())
+    return LoadedModel("job", "mnist", MNIST.manifest, checkpoint, network, network.arrays())
 
 
 @pytest.fixture(scope="module")
 def digits(datasets_dir: Path) -> np.ndarray:
-    [path] = datasets_dir.glob("mnist-*/t10k-images-idx3-ubyte.npy")
+    path = shipped_file(datasets_dir, "test.images")
     return np.array(np.load(path)[:40]).reshape(-1, 28, 28)
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from service.inference import small_png
 from service.inference.image_decoding import decode
+from tests.support.shipped_files import shipped_file
 
 
 def png(pixels: np.ndarray, **options: object) -> bytes:
@@ -32,7 +33,7 @@ def with_pixels(content: bytes) -> bytes:
 
 
 def digits(datasets_dir: Path) -> np.ndarray:
-    [path] = datasets_dir.glob("mnist-*/t10k-images-idx3-ubyte.npy")
+    path = shipped_file(datasets_dir, "test.images")
     images: np.ndarray = np.load(path)[:100].reshape(-1, 28, 28)
     return images
 

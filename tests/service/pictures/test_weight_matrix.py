@@ -89,3 +89,23 @@ def test_a_large_matrix_is_drawn_without_a_large_copy() -> None:
         tracemalloc.stop()
     # What Pillow holds is not counted; the coloured matrix alone would be 12 MB.
     assert most < 60_000_000
+
+
+def words(shape: tuple[int, int] = (3, 4), **options: Any) -> list[str | None]:
+    return [it.text for it in texts(np.zeros(shape, np.float32), **options)]
+
+
+def test_rows_and_columns_that_have_names_are_named() -> None:
+    rows, columns = ["setosa", "中文", "virginica"], ["length", "width", "depth", "age"]
+    named = words(row_names=rows, column_names=columns)
+    assert named[1:9] == [*rows, *columns, "units of layer 1"]
+    assert words()[1:9] == ["0", "1", "2", "0", "1", "2", "3", "units of layer 1"]
+
+
+def test_names_without_room_give_way_to_numbers() -> None:
+    small = words(row_names=["a", "b", "c"], column_names=["d", "e", "f", "g"], longer_side=100)
+    assert {"a", "b", "c"} <= set(small)
+    assert not {"d", "e", "f", "g"} & set(small)
+    low = words((200, 90), row_names=[f"row {k}" for k in range(200)], longer_side=400)
+    assert "row 1" not in low
+    assert "100" in low

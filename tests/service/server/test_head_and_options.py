@@ -35,6 +35,7 @@ PATHS = (
     "/v1/datasets/mnist/samples.png",
     "/v1/datasets/mnist/test/7.json",
     "/v1/jobs/{linear}/events",
+    "/v1/datasets/mnist/events",
     "/v1/jobs/nope",
     "/v1/jobs?limit=0",
     "/v1/models/latest/predict",
@@ -135,4 +136,4 @@ def test_options_of_a_star_is_about_the_whole_service(live: Live) -> None:
         connection.sendall(b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n")
         answer = connection.recv(65536)
     assert answer.startswith(b"HTTP/1.1 204 ")
-    assert b"allow: GET, HEAD, POST, PATCH, DELETE, OPTIONS\r\n" in answer
+    assert b"allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n" in answer

@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 import uvicorn
 
+from service.serve import prepare
+from service.server import http_protocol
 from service.server.stack import connection_protocol
+from tests.support.live_service import Live, settings
 from tests.support.raw_requests import received
 from tests.support.server_process import Server
 
@@ -387,3 +390,19 @@ def test_an_application_that_crashes_before_the_body_has_sent_its_start(
     assert answered.startswith(b"HTTP/1.1 201 Created\r\n")
     assert answered.endswith(b"\r\n\r\n")
     assert "before the body" in caplog.text
+
+
+def test_a_large_body_earns_no_more_silence_than_a_small_one(
+    tmp_path: Path, datasets_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_protocol, "CLIENT_TIMEOUT_SECONDS", 1)
+    monkeypatch.setattr(http_protocol, "MAX_SILENCE_SECONDS", 2)
+    prepare(made := settings(tmp_path / "data", datasets_dir))
+    with Live(made, http=connection_protocol) as live:
+        address = ("127.0.0.1", live.http.base_url.port or 0)
+        with socket.create_connection(address, timeout=20) as connection:
+            head = b"POST /v1/models/latest/predict HTTP/1.1\r\n" + HOST
+            connection.sendall(head + b"Content-Length: 900000\r\n\r\n" + b" " * 800_000)
+            started = time.monotonic()
+            assert connection.recv(65536).startswith(b"HTTP/1.1 408 ")
+            assert time.monotonic() - started < 6, "800 kB would earn 49 seconds"

@@ -39,6 +39,26 @@ def test_lists_are_disjoint_and_pages_never_lead_to_others(shared: SharedService
     assert shared.client.get("/v1/jobs", params=jobs, headers=headers).status_code == 404
 
 
+def test_data_sets_of_one_name_belong_to_their_owners(shared: SharedService) -> None:
+    def ask(method: str, owner: str, scope: str, tail: str = "", **more: Any) -> Any:
+        headers = {"Authorization": f"Bearer {shared.key[owner, scope]}"}
+        return shared.client.request(method, f"/v1/datasets/letters{tail}", headers=headers, **more)
+
+    first = ask("PUT", "ada", "train", content=b"ada's")
+    assert first.status_code == 201
+    for tail in ("", "/report", "/events", "/train.npz", "/samples.png", "/test/0.json"):
+        assert ask("GET", "bob", "read", tail).status_code == 404
+    assert ask("DELETE", "bob", "train").status_code == 404
+    second = ask("PUT", "bob", "train", content=b"bob's")
+    assert second.status_code == 201
+    for owner, sent in (("ada", first), ("bob", second)):
+        assert ask("GET", owner, "read").json()["id"] == sent.json()["id"]
+    assert ask("DELETE", "ada", "train").status_code == 204
+    assert ask("GET", "ada", "read").status_code == 404
+    assert ask("GET", "bob", "read").json()["owner"] == "bob"
+    assert ask("GET", "ops", "admin").json()["id"] == second.json()["id"]
+
+
 def test_latest_is_the_owners_latest_model(shared: SharedService) -> None:
     sample = {"inputs": [{"dataset": "mnist", "index": 7}]}
     for owner, job in shared.trained.items():

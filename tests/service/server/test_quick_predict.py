@@ -19,16 +19,18 @@ from service.server import quick_predict
 from service.server.admission import Replay
 from service.server.quick_predict import QuickPredict
 from service.store.checkpoints import CheckpointRef
+from service.store.stored_dataset import MNIST
 from tests.service.conftest import World
 from tests.service.server.test_stack import PREDICT
 from tests.support.live_service import settings
+from tests.support.shipped_files import shipped_file
 
 
 def test_requests_of_the_same_turn_get_the_answers_that_they_would_get_alone(
     world: World, datasets_dir: Path
 ) -> None:
     """They alternate between two networks, and one has an image that must be refused."""
-    [path] = datasets_dir.glob("mnist-*/t10k-images-idx3-ubyte.npy")
+    path = shipped_file(datasets_dir, "test.images")
     bodies = [digit.tobytes() for digit in np.load(path)[:31]] + [bytes(784)]
     paths = [PREDICT, f"/v1/models/{world.deep}/predict"] * 16
     app = create_app(settings(world.data_dir, datasets_dir))
@@ -117,7 +119,7 @@ def model(job: str, width: int = 8) -> LoadedModel:
     rng = np.random.default_rng(len(job))
     network = Network.random((784, width, 10), "relu", "he_normal", 0.1, rng)
     checkpoint = CheckpointRef(job, 1, 1, 0, f"{job}/key", 1, "0" * 64)
-    return LoadedModel(job, "mnist", checkpoint, network, network.arrays())
+    return LoadedModel(job, "mnist", MNIST.manifest, checkpoint, network, network.arrays())
 
 
 def bar() -> bytes:

@@ -20,6 +20,7 @@ from service.store.sql.database import Database
 from service.store.sql.migrate import migrate
 from service.store.sql.sqlite import SQLite, sqlite_url
 from tests.support.job_records import DONE, epoch, in_state, started
+from tests.support.originals import original_of
 
 ORIGINAL = "The job was training on the original server when this backup was made."
 
@@ -51,7 +52,7 @@ def test_a_copy_has_all_jobs_and_the_files_that_rows_name(
     kept = [save(artifacts, attempt, number).key for number in (1, 2, 3)][1:]
     attempt.end(FAILED, DONE)
     artifacts.put(f"{attempt.job}/1/9-9.safetensors", b"nobody names it")
-    copied = backup(database.url, artifacts, tmp_path / "copies" / "first")
+    copied = backup(original_of(database.url, artifacts, tmp_path), tmp_path / "copies" / "first")
     assert (copied.jobs, copied.checkpoints, copied.bytes, copied.lost) == (1, 2, 16, [])
     assert files_of(tmp_path / "copies" / "first") == set(kept)
     assert [path.name for path in (tmp_path / "copies").iterdir()] == ["first"]
@@ -71,7 +72,7 @@ def test_a_copy_has_the_snapshots_that_rows_name_and_says_which_are_damaged(
     new = [NewSnapshot(epoch(it.epochs_done), planned=True, file=it) for it in files]
     attempt.end(FAILED, DONE, None, [it.epoch for it in new], snapshots=new)
     (tmp_path / "jobs" / files[1].key).write_bytes(b"not what was written")
-    copied = backup(database.url, artifacts, tmp_path / "copy")
+    copied = backup(original_of(database.url, artifacts, tmp_path), tmp_path / "copy")
     assert (copied.checkpoints, copied.snapshots, copied.lost) == (0, 1, [files[1].key])
     assert files_of(tmp_path / "copy") == {files[0].key}
     assert rows(tmp_path / "copy", "SELECT key FROM snapshots") == [(files[0].key,)]
@@ -87,7 +88,7 @@ def test_workers_stay_with_the_original(
     database: Database, artifacts: Artifacts, tmp_path: Path, before: str, after: str
 ) -> None:
     job = in_state(database, before)
-    backup(database.url, artifacts, tmp_path / "copy")
+    backup(original_of(database.url, artifacts, tmp_path), tmp_path / "copy")
     found = rows(tmp_path / "copy", "SELECT state, handle, lost_workers FROM jobs")
     assert found == [(after, None, 0)]
     [(reason,)] = rows(tmp_path / "copy", "SELECT reason FROM jobs")
@@ -110,7 +111,7 @@ def test_a_checkpoint_that_is_replaced_meanwhile_is_not_lost(
             save(artifacts, attempt, 3), save(artifacts, attempt, 4)
 
     monkeypatch.setattr(SQLite, "copy_to", overtaken)
-    copied = backup(database.url, artifacts, tmp_path / "copy")
+    copied = backup(original_of(database.url, artifacts, tmp_path), tmp_path / "copy")
     assert (len(copies), copied.checkpoints, copied.lost) == (2, 2, [])
     assert {Path(key).stem for key in files_of(tmp_path / "copy")} == {"3-0", "4-0"}
 
@@ -129,7 +130,7 @@ def test_a_backup_fails_if_checkpoints_are_replaced_in_every_try(
 
     monkeypatch.setattr(SQLite, "copy_to", overtaken)
     with pytest.raises(StoreBroken, match=r"/1/5-0.* were replaced .* each of 5 tries"):
-        backup(database.url, artifacts, tmp_path / "copies" / "first")
+        backup(original_of(database.url, artifacts, tmp_path), tmp_path / "copies" / "first")
     assert len(copies) == 5
     assert list((tmp_path / "copies").iterdir()) == []
 
@@ -142,7 +143,7 @@ def test_folders_may_have_any_name(tmp_path: Path) -> None:
     attempt = started(database)
     one, two = save(artifacts, attempt, 1), save(artifacts, attempt, 2)
     (original / "jobs" / one.key).write_bytes(b"damaged")
-    copied = backup(database.url, artifacts, copy)
+    copied = backup(original_of(database.url, artifacts, tmp_path), copy)
     database.close()
     assert (copied.jobs, copied.checkpoints, copied.lost) == (1, 1, [one.key])
     assert files_of(copy) == {two.key}
@@ -156,7 +157,7 @@ def test_files_that_the_original_has_lost_are_listed_and_not_named(
     attempt = started(database)
     one, two = save(artifacts, attempt, 1), save(artifacts, attempt, 2)
     (tmp_path / "jobs" / two.key).write_bytes(b"damaged")
-    copied = backup(database.url, artifacts, tmp_path / "copy")
+    copied = backup(original_of(database.url, artifacts, tmp_path), tmp_path / "copy")
     assert (copied.checkpoints, copied.lost) == (1, [two.key])
     assert rows(tmp_path / "copy", "SELECT key FROM checkpoints") == [(one.key,)]
 
@@ -166,7 +167,7 @@ def test_a_destination_that_exists_is_refused(
 ) -> None:
     (tmp_path / "copy").mkdir()
     with pytest.raises(StoreBroken, match="copy already exists; choose a directory"):
-        backup(database.url, artifacts, tmp_path / "copy")
+        backup(original_of(database.url, artifacts, tmp_path), tmp_path / "copy")
 
 
 @pytest.mark.parametrize(
@@ -177,7 +178,7 @@ def test_a_database_that_does_not_exist_is_not_copied(
     artifacts: Artifacts, tmp_path: Path, url: str, why: str
 ) -> None:
     with pytest.raises(StoreBroken, match=why):
-        backup(url, artifacts, tmp_path / "copy")
+        backup(original_of(url, artifacts, tmp_path), tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
 
 
@@ -191,11 +192,12 @@ def test_a_copy_that_fails_leaves_nothing_behind(
 
     monkeypatch.setattr(LocalArtifacts, "put", full)
     with pytest.raises(StoreFull):
-        backup(database.url, artifacts, tmp_path / "copies" / "first")
+        backup(original_of(database.url, artifacts, tmp_path), tmp_path / "copies" / "first")
     assert list((tmp_path / "copies").iterdir()) == []
 
 
 def test_a_damaged_database_is_not_copied(artifacts: Artifacts, tmp_path: Path) -> None:
     (tmp_path / "jobs.sqlite3").write_bytes(b"no database" * 100)
+    url = f"sqlite:///{tmp_path / 'jobs.sqlite3'}"
     with pytest.raises(StoreBroken, match="the database can't be copied"):
-        backup(f"sqlite:///{tmp_path / 'jobs.sqlite3'}", artifacts, tmp_path / "copy")
+        backup(original_of(url, artifacts, tmp_path), tmp_path / "copy")

@@ -1,97 +1,94 @@
-"""Data sets: unpacked once, mapped, laid out for training, and checked for damage."""
+"""Data sets by name: the shipped one and uploaded ones, their owners, quotas and turns."""
 
-import fcntl
-import gzip
-import hashlib
-import shutil
-import struct
-import subprocess
-import sys
-import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from mlp_core import ARITHMETIC, BLOCK_ROWS, lay_out
-from service.domain.errors import DatasetNotFound, StoreBroken
-from service.store import datasets as module
-from service.store.datasets import MNIST, DatasetStore
-from service.store.durable_files import write_atomic
-
-FILES = tuple(MNIST.sha256)
-UNPACK = """
-import sys, time
-from pathlib import Path
-from service.store import datasets
+from service.domain.dataset_quota import DatasetQuota
+from service.domain.errors import (
+    DatasetExists,
+    DatasetNotFound,
+    DatasetNotReady,
+    DatasetShipped,
+    QuotaExceeded,
+)
 from service.store.datasets import DatasetStore
-
-written = []
-write = datasets.write_atomic
-datasets.write_atomic = lambda path, data: (written.append(path.name), write(path, data))
-while not Path(sys.argv[2]).exists():
-    time.sleep(0.01)
-data = DatasetStore(Path(sys.argv[1])).open("mnist")
-print(len(written), data.train.images.shape, data.test.labels.shape)
-"""
-
-
-def idx(array: np.ndarray) -> bytes:
-    """An IDX file by the format's description: zeros, type, dimensions, sizes, bytes."""
-    sizes = b"".join(struct.pack(">I", size) for size in array.shape)
-    return bytes([0, 0, 8, array.ndim]) + sizes + array.tobytes()
+from service.store.sql.database import Database
+from service.store.stored_dataset import MNIST
+from tests.support.stored_datasets import HANDLE, REPORT, DatasetHarness, arrays_of
 
 
 @pytest.fixture
-def packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of a data set `tiny`, shipped in place of MNIST, to be damaged."""
-    folder = tmp_path / "packed"
-    folder.mkdir()
-    images = np.arange(5 * 4, dtype=np.uint8).reshape(5, 2, 2)
-    labels = np.array([0, 1, 2, 1, 0], np.uint8)
-    digests = {}
-    for name, array in zip(FILES, (images, labels, images[:2], labels[:2]), strict=True):
-        (folder / f"{name}.gz").write_bytes(gzip.compress(idx(array)))
-        digests[name] = hashlib.sha256(idx(array)).hexdigest()
-    tiny = replace(MNIST, name="tiny", image_shape=(2, 2), train_rows=5, sha256=digests)
-    monkeypatch.setattr(module, "PACKED", folder)
-    monkeypatch.setattr(module, "SHIPPED", {"tiny": tiny})
-    return folder
+def sets(database: Database, tmp_path: Path) -> DatasetHarness:
+    return DatasetHarness(database, tmp_path)
 
 
-def test_the_data_is_mapped_and_cannot_be_written(dataset_store: DatasetStore) -> None:
-    data = dataset_store.open("mnist")
-    for split, rows in ((data.train, 60_000), (data.test, 10_000)):
-        assert split.images.shape == (rows, 784)
-        assert split.labels.shape == (rows,)
-        assert isinstance(split.images, np.memmap)
-        assert not split.images.flags.writeable
-        with pytest.raises(ValueError, match="read-only"):
-            split.images[0, 0] = 1
+# --- Made of another one ---
 
 
-def test_the_pixels_and_labels_are_those_of_the_shipped_files(dataset_store: DatasetStore) -> None:
-    data = dataset_store.open("mnist")
-    files = {
-        "train-images-idx3-ubyte": (16, data.train.images),
-        "train-labels-idx1-ubyte": (8, data.train.labels),
-        "t10k-images-idx3-ubyte": (16, data.test.images),
-        "t10k-labels-idx1-ubyte": (8, data.test.labels),
-    }
-    for name, (header, array) in files.items():
-        raw = gzip.decompress((module.PACKED / f"{name}.gz").read_bytes())
-        assert hashlib.sha256(raw).hexdigest() == MNIST.sha256[name]
-        assert raw[header:] == array.tobytes()
+def test_a_set_of_another_one_is_queued_at_once_and_is_not_interrupted(
+    sets: DatasetHarness,
+) -> None:
+    sets.ready("letters")
+    source = sets.store.describe("letters")
+    made = sets.store.derive("few", source, {"from": {}}, "6" * 64, license="CC0")
+    assert (made.state, made.license, made.upload_bytes) == ("queued", "CC0", 0)
+    assert sets.queue.interrupt() == []
+    assert sets.store.repeated("few", "6" * 64).id == made.id
+    with pytest.raises(DatasetExists):
+        sets.store.derive("few", source, {"from": {}}, "6" * 64)
+    assert sets.attempt().begin({}).files == []
 
 
-def test_the_description_fits_the_data(dataset_store: DatasetStore) -> None:
-    [info], data = dataset_store.all(), dataset_store.open("mnist")
-    assert info == dataset_store.describe("mnist")
-    assert (info.train_rows, info.test_rows) == (len(data.train), len(data.test))
-    assert (info.shape.inputs, info.shape.classes) == (data.n_in, data.classes) == (784, 10)
+def test_a_set_of_another_one_needs_it_to_be_seen_and_to_be_there(sets: DatasetHarness) -> None:
+    sets.ready("letters", "ada")
+    ada, bob = (sets.store.seen_by(owner, everything=False) for owner in ("ada", "bob"))
+    source = ada.describe("letters")
+    with pytest.raises(DatasetNotFound):
+        bob.derive("few", source, {}, "6" * 64)
+    ada.delete("letters")
+    with pytest.raises(DatasetNotFound):
+        ada.derive("few", source, {}, "6" * 64)
+    assert [found.name for found in sets.store.sets()] == ["mnist"], "nothing is left"
+
+
+def test_a_set_of_another_one_counts_like_one_of_its_size(
+    tmp_path: Path, database: Database
+) -> None:
+    sets = DatasetHarness(database, tmp_path, DatasetQuota(owner_bytes=600))
+    sets.ready("letters")
+    source = sets.store.describe("letters")
+    assert source.manifest.bytes == 63
+    with pytest.raises(QuotaExceeded, match="63 more"):
+        sets.store.derive("few", source, {}, "6" * 64)
+
+
+# --- The shipped data set ---
+
+
+def test_the_shipped_data_set_is_everybodys(dataset_store: DatasetStore) -> None:
+    for view in (dataset_store, dataset_store.seen_by("ada", everything=False)):
+        assert view.all() == [MNIST]
+        assert view.describe("mnist") == MNIST
+        assert [found.name for found in view.sets()] == ["mnist"]
+
+
+def test_nobody_can_replace_or_delete_the_shipped_data_set(sets: DatasetHarness) -> None:
+    with pytest.raises(DatasetExists, match="part of the service"):
+        sets.store.receive("mnist", {}, 1)
+    with pytest.raises(DatasetExists, match="part of the service"):
+        sets.store.repeated("mnist", "5" * 64)
+    with pytest.raises(DatasetShipped, match="can't be deleted"):
+        sets.store.delete("mnist", force=True)
+
+
+def test_a_name_with_a_digest_means_that_content_only(dataset_store: DatasetStore) -> None:
+    assert dataset_store.describe(f"mnist@sha256:{MNIST.sha256}") == MNIST
+    for digest in ("sha256:" + "0" * 64, MNIST.sha256, "sha256:"):
+        with pytest.raises(DatasetNotFound):
+            dataset_store.describe(f"mnist@{digest}")
 
 
 def test_an_unknown_name_is_not_found(dataset_store: DatasetStore) -> None:
@@ -100,223 +97,278 @@ def test_an_unknown_name_is_not_found(dataset_store: DatasetStore) -> None:
             dataset_store.open(name)
 
 
-def test_a_data_set_is_opened_once(dataset_store: DatasetStore) -> None:
-    assert dataset_store.open("mnist") is dataset_store.open("mnist")
+# --- The life of an upload ---
 
 
-# --- Unpacking ---
-
-
-def test_a_shipped_data_set_is_unpacked_into_rows(packed: Path, tmp_path: Path) -> None:
-    data = DatasetStore(tmp_path / "new" / "dataset_store").open("tiny")
-    assert data.train.images.tolist()[2] == [8, 9, 10, 11]
-    assert data.train.labels.tolist() == [0, 1, 2, 1, 0]
-    assert data.test.images.shape == (2, 4)
-
-
-def test_an_unpacked_data_set_no_longer_needs_the_shipped_files(
-    packed: Path, tmp_path: Path
-) -> None:
-    DatasetStore(tmp_path / "dataset_store").open("tiny")
-    for file in packed.iterdir():
-        file.unlink()
-    assert len(DatasetStore(tmp_path / "dataset_store").open("tiny").train) == 5
-
-
-def test_a_file_that_is_missing_is_unpacked_again(packed: Path, tmp_path: Path) -> None:
-    DatasetStore(tmp_path / "dataset_store").open("tiny")
-    [file] = (tmp_path / "dataset_store").glob(f"tiny-*/{FILES[1]}.npy")
-    file.unlink()
-    assert DatasetStore(tmp_path / "dataset_store").open("tiny").train.labels.tolist() == [
-        0,
-        1,
-        2,
-        1,
-        0,
-    ]
-
-
-def flip(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 0xFF
-    path.write_bytes(data)
-
-
-def shorten(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-9])
-
-
-def another(path: Path) -> None:
-    path.write_bytes(gzip.compress(idx(np.array([1, 1, 2, 1, 0], np.uint8))))
-
-
-def garbage(path: Path) -> None:
-    path.write_bytes(b"not gzip at all")
-
-
-@pytest.mark.parametrize("harm", [flip, shorten, another, garbage, Path.unlink])
-def test_a_damaged_shipped_file_is_broken_and_not_unpacked(
-    packed: Path, tmp_path: Path, harm: Callable[[Path], object]
-) -> None:
-    harm(packed / f"{FILES[1]}.gz")
-    with pytest.raises(StoreBroken, match="data set tiny"):
-        DatasetStore(tmp_path / "dataset_store").open("tiny")
-    assert [path.stem for path in (tmp_path / "dataset_store").glob("*/*.npy")] == [FILES[0]]
-
-
-@pytest.mark.parametrize("harm", [shorten, garbage])
-def test_a_damaged_unpacked_file_is_broken(
-    packed: Path, tmp_path: Path, harm: Callable[[Path], object]
-) -> None:
-    DatasetStore(tmp_path / "dataset_store").open("tiny")
-    [file] = (tmp_path / "dataset_store").glob(f"tiny-*/{FILES[0]}.npy")
-    harm(file)
-    with pytest.raises(StoreBroken, match="data set tiny"):
-        DatasetStore(tmp_path / "dataset_store").open("tiny")
-
-
-def test_a_place_that_cannot_be_written_is_broken(packed: Path, tmp_path: Path) -> None:
-    (tmp_path / "dataset_store").touch()
-    with pytest.raises(StoreBroken):
-        DatasetStore(tmp_path / "dataset_store").open("tiny")
-
-
-def test_a_lock_that_cannot_be_taken_is_broken(packed: Path, tmp_path: Path) -> None:
-    DatasetStore(tmp_path / "dataset_store").open("tiny")
-    [folder] = (tmp_path / "dataset_store").iterdir()
-    shutil.rmtree(folder)
-    (folder / ".lock").mkdir(parents=True)
-    with pytest.raises(StoreBroken, match="data set tiny"):
-        DatasetStore(tmp_path / "dataset_store").open("tiny")
-
-
-def test_concurrent_processes_unpack_once(tmp_path: Path) -> None:
-    go = tmp_path / "go"
-    command = [
-        sys.executable,
-        "-W",
-        "error",
-        "-c",
-        UNPACK,
-        str(tmp_path / "dataset_store"),
-        str(go),
-    ]
-    pipe = subprocess.PIPE
-    processes = [subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) for _ in range(3)]
-    go.touch()
-    answers = [process.communicate(timeout=60) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0, 0], answers
-    lines = [out.split(maxsplit=1) for out, _ in answers]
-    assert sorted(int(written) for written, _ in lines) == [0, 0, 4]
-    assert {shapes for _, shapes in lines} == {"(60000, 784) (10000,)\n"}
-
-
-# --- Data layouts ---
-
-
-def test_the_layout_is_made_once_and_mapped(packed: Path, tmp_path: Path) -> None:
-    dataset_store = DatasetStore(tmp_path / "dataset_store")
-    expected = lay_out(dataset_store.open("tiny")).arrays()
-    made = dataset_store.data_layout("tiny").arrays()
-    times = {
-        file: file.stat().st_mtime_ns for file in (tmp_path / "dataset_store").glob("*/*/*.npy")
-    }
-    kept = DatasetStore(tmp_path / "dataset_store").data_layout("tiny").arrays()
-    assert {file: file.stat().st_mtime_ns for file in times} == times
-    for name, array in expected.items():
-        assert np.array_equal(made[name], array)
-        assert np.array_equal(kept[name], array)
-    assert isinstance(kept["images"].base, np.memmap)
-
-
-def zero(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-16] + bytes(16))
-
-
-@pytest.mark.parametrize("harm", [shorten, garbage, Path.unlink, zero])
-@pytest.mark.parametrize("name", ["order", "train.pixels", "test.widths"])
-def test_a_damaged_layout_is_made_again(
-    packed: Path, tmp_path: Path, name: str, harm: Callable[[Path], object]
-) -> None:
-    dataset_store = DatasetStore(tmp_path / "dataset_store")
-    before = {
-        key: array.copy() for key, array in dataset_store.data_layout("tiny").arrays().items()
-    }
-    [file] = (tmp_path / "dataset_store").glob(f"*/*/{name}.npy")
-    harm(file)
-    again = dataset_store.data_layout("tiny").arrays()
-    if name != "train.pixels" or harm is not zero:  # nobody looks at all pixels each time
-        assert np.array_equal(again[name], before[name])
-
-
-def test_concurrent_callers_make_a_layout_once(
-    packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stores = [DatasetStore(tmp_path / "dataset_store") for _ in range(3)]
-    made = {key: array.copy() for key, array in stores[0].data_layout("tiny").arrays().items()}
-    [folder] = (tmp_path / "dataset_store").glob("*/arranged-*")
-    (folder / "images.npy").unlink()
-    written: list[Path] = []
-
-    def recorded(path: Path, data: bytes) -> None:
-        written.append(path)
-        write_atomic(path, data)
-
-    monkeypatch.setattr(module, "write_atomic", recorded)
-    with (folder / ".lock").open("w") as lock, ThreadPoolExecutor(3) as pool:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        found = [pool.submit(store.data_layout, "tiny") for store in stores]
-        time.sleep(0.2)  # now all have seen that a file is missing, and wait for the lock
-        assert not written
-        fcntl.flock(lock, fcntl.LOCK_UN)
-    assert len(written) == len(made)
-    for layout in found:
-        assert np.array_equal(layout.result().images, made["images"])
-
-
-@pytest.mark.parametrize("name", ["order", "images", "train.columns", "test.labels"])
-def test_a_header_with_another_byte_is_harmless_or_made_again(
-    packed: Path, tmp_path: Path, name: str
-) -> None:
-    """NumPy reads headers as Python, so that a byte may raise nearly anything."""
-    dataset_store, rng = DatasetStore(tmp_path / "dataset_store"), np.random.default_rng(3)
-    before = {
-        key: array.copy() for key, array in dataset_store.data_layout("tiny").arrays().items()
-    }
-    [file] = (tmp_path / "dataset_store").glob(f"*/*/{name}.npy")
-    whole = file.read_bytes()
-    for place, byte in rng.integers([0, 32], [96, 127], (60, 2)).tolist():
-        file.write_bytes(whole[:place] + bytes([byte]) + whole[place + 1 :])
-        for key, array in dataset_store.data_layout("tiny").arrays().items():
-            assert np.array_equal(array, before[key]), (place, byte)
-
-
-def test_an_unpacked_file_with_another_byte_in_its_header_is_broken_or_the_same(
-    packed: Path, tmp_path: Path
-) -> None:
-    rng, images = (
-        np.random.default_rng(3),
-        DatasetStore(tmp_path / "dataset_store").open("tiny").train,
+def test_an_upload_becomes_a_data_set_step_by_step(sets: DatasetHarness) -> None:
+    row = sets.store.receive("letters", {"label": "parent"}, 1000, license="MIT")
+    assert (row.state, row.owner, row.upload_bytes, row.license) == ("receiving", "", 1000, "MIT")
+    sets.uploads.create(row.id)
+    sets.uploads.file(row.id, 0).write_bytes(b"zip")
+    queued = sets.store.received(row.id, ["letters.zip"], "5" * 64, 3)
+    assert (queued.state, queued.upload_bytes) == ("queued", 3)
+    attempt = sets.attempt()
+    assert (attempt.dataset, attempt.number) == (row.id, 1)
+    with pytest.raises(DatasetNotReady, match=r"is checking; GET /v1/datasets/letters\?wait=30"):
+        sets.store.describe("letters")
+    manifest = sets.finish(attempt)
+    ready = sets.store.get("letters")
+    assert (ready.state, ready.sha256, ready.options) == (
+        "ready",
+        manifest.sha256,
+        {"label": "parent", "size": [2, 3]},
     )
-    [file] = (tmp_path / "dataset_store").glob(f"tiny-*/{FILES[0]}.npy")
-    whole, found = file.read_bytes(), 0
-    for place, byte in rng.integers([0, 32], [96, 127], (60, 2)).tolist():
-        file.write_bytes(whole[:place] + bytes([byte]) + whole[place + 1 :])
-        try:
-            again = DatasetStore(tmp_path / "dataset_store").open("tiny").train
-            assert np.array_equal(again.images, images.images), (place, byte)
-        except StoreBroken:
-            found += 1
-    assert found
+    assert sets.store.report("letters") == REPORT
+    info = sets.store.describe("letters")
+    assert (info.classes, info.image_shape, info.train_rows) == (["a", "b", "c"], (2, 3), 6)
+    assert sets.store.open("letters").train.images.tolist() == (
+        arrays_of(1)["train.images"].tolist()
+    )
+    assert ready.disk_bytes == sum(128 + array.nbytes for array in arrays_of(1).values())
 
 
-def test_a_layout_that_cannot_be_written_is_made_in_memory(
-    packed: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_what_was_sent_goes_once_it_has_been_checked(sets: DatasetHarness) -> None:
+    row = sets.ready("letters")
+    assert row.id in sets.on_disk()
+    sets.leftovers.sweep()
+    assert sets.on_disk() == [f"sha256-{row.sha256}"]
+    assert sets.queue.leftovers() == ([], [])
+
+
+def test_a_failed_check_leaves_its_reason_and_its_report(sets: DatasetHarness) -> None:
+    sets.send("letters")
+    attempt = sets.attempt()
+    attempt.fail("unusable", "This is a web page.", {"flaws": 1})
+    failed = sets.store.get("letters")
+    assert failed.reason is not None
+    assert (failed.state, failed.reason.code, failed.reason.message) == (
+        "failed",
+        "unusable",
+        "This is a web page.",
+    )
+    assert sets.store.report("letters") == {"flaws": 1}
+    with pytest.raises(DatasetNotReady, match="it is failed; GET /v1/datasets/letters/report"):
+        sets.store.open("letters")
+    sets.leftovers.sweep()
+    assert sets.on_disk() == []
+
+
+def test_a_name_is_free_again_after_a_failure_only(sets: DatasetHarness) -> None:
+    first = sets.send("letters")
+    with pytest.raises(DatasetExists, match=r"another data set 'letters' \(queued\)"):
+        sets.store.receive("letters", {}, 1)
+    sets.attempt().fail("unusable", "no")
+    second = sets.store.receive("letters", {}, 1)
+    assert second.id != first.id
+    with pytest.raises(DatasetNotFound):
+        sets.store.with_id(first.id)
+
+
+def test_the_same_files_and_options_are_recognised(sets: DatasetHarness) -> None:
+    row = sets.ready("letters")
+    assert sets.store.repeated("letters", "5" * 64) == row
+    with pytest.raises(DatasetExists):
+        sets.store.repeated("letters", "6" * 64)
+
+
+def test_an_upload_that_breaks_off_fails_with_its_reason(sets: DatasetHarness) -> None:
+    row = sets.store.receive("letters", {}, 10)
+    sets.uploads.create(row.id)
+    sets.store.interrupt(row.id, "upload_interrupted", "The client has left.")
+    assert sets.store.get("letters").state == "failed"
+    with pytest.raises(DatasetNotFound):
+        sets.store.received(row.id, ["a"], "5" * 64, 10)
+    sets.store.interrupt("ds_unknown", "upload_interrupted", "nothing happens")
+    sets.leftovers.sweep()
+    assert sets.on_disk() == []
+
+
+def test_after_a_restart_nothing_is_being_received(sets: DatasetHarness) -> None:
+    waiting = sets.send("waiting")
+    row = sets.store.receive("letters", {}, 10)
+    assert sets.queue.interrupt() == [row.id]
+    failed = sets.store.get("letters")
+    assert failed.reason is not None
+    assert (failed.state, failed.reason.code) == ("failed", "upload_interrupted")
+    assert sets.store.with_id(waiting.id).state == "queued"
+    assert sets.queue.interrupt() == []
+
+
+# --- Owners ---
+
+
+def test_owners_see_their_own_data_sets_only(sets: DatasetHarness) -> None:
+    ada, bob = (sets.store.seen_by(name, everything=False) for name in ("ada", "bob"))
+    sets.ready("letters", "ada", seed=1)
+    sets.ready("letters", "bob", seed=2)
+    sets.ready("own", "bob", seed=3)
+    assert ada.describe("letters").sha256 != bob.describe("letters").sha256
+    assert [info.name for info in ada.all()] == ["mnist", "letters"]
+    assert [info.name for info in sets.store.all()] == ["mnist", "letters", "letters", "own"]
+    for act in (ada.open, ada.get, ada.delete, ada.report):
+        with pytest.raises(DatasetNotFound, match=r"there are: mnist, letters\.$"):
+            act("own")
+    with pytest.raises(DatasetNotFound):
+        ada.with_id(bob.get("own").id)
+    assert sets.store.seen_by("bob", everything=True).describe("letters") == bob.describe("letters")
+
+
+def test_nobody_else_can_receive_for_an_owner(sets: DatasetHarness) -> None:
+    row = sets.store.seen_by("ada", everything=False).receive("letters", {}, 1)
+    with pytest.raises(DatasetNotFound):
+        sets.store.seen_by("bob", everything=False).received(row.id, [], "5" * 64, 1)
+    assert sets.store.with_id(row.id).state == "receiving"
+
+
+def test_two_owners_share_the_files_of_the_same_content(sets: DatasetHarness) -> None:
+    first, second = sets.ready("letters", "ada"), sets.ready("same", "bob")
+    assert first.sha256 == second.sha256
+    sets.store.seen_by("ada", everything=False).delete("letters")
+    sets.leftovers.sweep()
+    assert sets.on_disk() == [f"sha256-{second.sha256}"]
+    assert len(sets.store.open("same").train) == 6
+    sets.store.delete("same")
+    sets.leftovers.sweep()
+    assert sets.on_disk() == []
+
+
+# --- Quota ---
+
+
+@pytest.mark.parametrize(
+    ("quota", "owner", "words"),
+    [
+        (DatasetQuota(sets=2), "ada", "You have 2 data sets, and 2 are allowed"),
+        (DatasetQuota(owner_bytes=1200), "ada", "Your data sets take 1,116 bytes"),
+        (DatasetQuota(all_bytes=1200), "bob", "All data sets of this service take 1,116 bytes"),
+    ],
+)
+def test_a_quota_is_kept_before_anything_is_sent(
+    database: Database, tmp_path: Path, quota: DatasetQuota, owner: str, words: str
 ) -> None:
-    dataset_store = DatasetStore(tmp_path / "dataset_store")
-    expected = lay_out(dataset_store.open("tiny")).arrays()
-    [folder] = (tmp_path / "dataset_store").iterdir()
-    (folder / f"arranged-{ARITHMETIC}-{BLOCK_ROWS}").touch()
-    for name, array in dataset_store.data_layout("tiny").arrays().items():
-        assert np.array_equal(array, expected[name])
-    assert "can't be written and is made in memory" in caplog.text
+    sets = DatasetHarness(database, tmp_path, quota)
+    size = sets.ready("first", "ada").disk_bytes
+    own = sets.store.seen_by("ada", everything=False)
+    own.receive("second", {}, 1116 - size)
+    usage = own.usage()
+    assert (usage.sets, usage.owner_bytes, usage.all_bytes) == (2, 1116, 1116)
+    with pytest.raises(QuotaExceeded, match=words):
+        sets.store.seen_by(owner, everything=False).receive("third", {}, 100)
+
+
+def test_failed_data_sets_do_not_count(database: Database, tmp_path: Path) -> None:
+    sets = DatasetHarness(database, tmp_path, DatasetQuota(sets=1))
+    sets.send("first")
+    sets.attempt().fail("unusable", "no")
+    assert sets.send("second").state == "queued"
+
+
+def test_only_the_latest_failed_data_sets_of_an_owner_are_kept(
+    database: Database, tmp_path: Path
+) -> None:
+    sets = DatasetHarness(database, tmp_path, DatasetQuota(sets=2))
+    for name in ("first", "second", "third"):
+        for owner in ("ada", "bob") if name == "first" else ("ada",):
+            sets.send(name, owner)
+            sets.attempt().fail("unusable", "no")
+    sets.ready("good", "ada")
+
+    def seen_by(owner: str) -> list[str]:
+        return [found.name for found in sets.store.seen_by(owner, everything=False).sets()]
+
+    assert seen_by("ada") == ["mnist", "second", "third", "good"]
+    assert seen_by("bob") == ["mnist", "first"]
+
+
+def test_a_set_that_unpacks_beyond_the_quota_fails(database: Database, tmp_path: Path) -> None:
+    sets = DatasetHarness(database, tmp_path, DatasetQuota(owner_bytes=100))
+    sets.send("letters")
+    sets.finish(sets.attempt())
+    failed = sets.store.get("letters")
+    assert failed.reason is not None
+    assert (failed.state, failed.reason.code) == ("failed", "over_quota")
+    sets.leftovers.sweep()
+    assert sets.on_disk() == []
+
+
+def test_the_log_of_its_checkers_stays_as_long_as_a_data_set(sets: DatasetHarness) -> None:
+    kept, gone = sets.ready("kept", seed=1), sets.ready("gone", seed=2)
+    for found in (kept, gone):
+        folder = sets.logs / found.id
+        folder.mkdir(parents=True)
+        (folder / "worker.log").write_text("checked")
+    sets.leftovers.sweep()
+    assert sorted(path.name for path in sets.logs.iterdir()) == sorted([kept.id, gone.id])
+    sets.store.delete("gone")
+    sets.leftovers.sweep()
+    assert [path.name for path in sets.logs.iterdir()] == [kept.id]
+
+
+# --- What is deleted, and what is shared ---
+
+
+def test_a_data_set_can_be_deleted_in_any_state(sets: DatasetHarness) -> None:
+    sets.uploads.create(sets.store.receive("receiving", {}, 1).id)
+    sets.send("checking")
+    attempt = sets.attempt()
+    attempt.stage()
+    sets.send("queued")
+    for name in ("receiving", "checking", "queued"):
+        sets.store.delete(name)
+        with pytest.raises(DatasetNotFound):
+            sets.store.get(name)
+    sets.leftovers.sweep()
+    assert sets.on_disk() == []
+
+
+def test_mnist_that_is_uploaded_shares_the_shipped_files(
+    sets: DatasetHarness, dataset_store: DatasetStore
+) -> None:
+    sets.send("mnist-again")
+    attempt = sets.attempt()
+    staged, data = attempt.stage(), dataset_store.open("mnist")
+    arrays: dict[str, Any] = {
+        "train.images": data.train.images,
+        "train.labels": data.train.labels,
+        "test.images": data.test.images,
+        "test.labels": data.test.labels,
+    }
+    for name, array in arrays.items():
+        np.save(staged / f"{name}.npy", array)
+    attempt.finish(staged, MNIST.manifest, REPORT, {})
+    assert len(sets.store.open("mnist-again").train) == 60_000
+    sets.store.delete("mnist-again")
+    sets.leftovers.sweep()
+    assert sets.on_disk() == [f"sha256-{MNIST.sha256}"]
+
+
+# --- Turns ---
+
+
+def test_owners_take_turns_and_each_has_its_sets_in_their_order(sets: DatasetHarness) -> None:
+    for name in ("a1", "a2", "a3"):
+        sets.send(name, "ann")
+    sets.send("b1", "bob")
+    sets.send("e1", "eve")
+
+    def checked() -> str:
+        attempt = sets.attempt()
+        name = sets.store.with_id(attempt.dataset).name
+        attempt.begin(HANDLE)
+        attempt.fail("told", "It is told so.")
+        return name
+
+    first = [checked(), checked()]
+    sets.send("b2", "bob")
+    assert [*first, *(checked() for _ in range(4))] == ["a1", "b1", "e1", "a2", "b2", "a3"]
+    assert sets.queue.claim() is None
+
+
+def test_a_set_that_waits_to_be_tried_again_gives_its_turn_to_the_next(
+    sets: DatasetHarness,
+) -> None:
+    first, second = sets.send("a1", "ann"), sets.send("a2", "ann")
+    claim = sets.queue.claim([first.id])
+    assert claim is not None
+    assert claim.job == second.id
+    assert sets.queue.claim([first.id]) is None

@@ -57,7 +57,8 @@ def test_a_refused_answer_stores_neither_job_nor_key(database: Database, jobs: J
         raise RuntimeError("can't be rendered")
 
     job = jobs.get(first.job)
-    new = NewJob(job.spec, job.spec_version, job.cost, job.batches_per_epoch, "784-128-10")
+    known = (job.spec, job.spec_version, job.cost, job.batches_per_epoch)
+    new = NewJob(*known, "784-128-10", job.manifest)
     with pytest.raises(RuntimeError):
         jobs.submit(new, fail, "key")
     assert query(database, "SELECT count(*) FROM jobs") == [(1,)]
@@ -76,7 +77,7 @@ def test_keys_are_forgotten_after_a_day_and_many_jobs(
     kept: set[str],
 ) -> None:
     """A clock that jumps must not make a retried submission a second job."""
-    monkeypatch.setattr(idempotency, "KEY_JOBS", 6)
+    monkeypatch.setattr(idempotency, "KEPT_LATER", 6)
     first = {key: submission(jobs, key).job for key in KEY_AGES}
     for key, hours in KEY_AGES.items():
         then = (datetime.now(UTC) - timedelta(hours=hours)).replace(tzinfo=None)
@@ -85,3 +86,27 @@ def test_keys_are_forgotten_after_a_day_and_many_jobs(
         submission(jobs, f"later {number}")
     assert {key for key in KEY_AGES if jobs.replay(key, b"")} == kept
     assert {submission(jobs, key).job for key in kept} == {first[key] for key in kept}
+
+
+def test_keys_of_data_sets_are_forgotten_in_an_order_of_their_own(
+    database: Database, jobs: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idempotency, "KEPT_LATER", 2)
+
+    def keep(id_: str, number: int) -> None:
+        request = idempotency.KeyedRequest(id_, b"body")
+        with database.write() as transaction:
+            made = idempotency.Made(None, id_, number)
+            idempotency.keep_first_answer(transaction, request, made, "{}")
+
+    keep("ds_1", 1)
+    submission(jobs, "first job")
+    query(database, "UPDATE idempotency_keys SET created_at = '2020-01-01 00:00:00'")
+    for number in range(5):
+        submission(jobs, f"later {number}")
+    known = "SELECT key FROM idempotency_keys WHERE key IN ('ds_1', 'first job')"
+    assert query(database, known) == [("ds_1",)]
+    keep("ds_2", 2)
+    assert query(database, known) == [("ds_1",)]
+    keep("ds_3", 3)
+    assert query(database, known) == []

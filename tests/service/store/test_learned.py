@@ -7,6 +7,7 @@ from service.domain.errors import Replaced
 from service.store.attempts import FAILED, STOPPED, SUCCEEDED
 from service.store.jobs import JobStore
 from service.store.sql.database import Database
+from service.store.stored_job import Reason
 from tests.support.job_records import (
     BAD,
     BASELINE,
@@ -53,6 +54,22 @@ def test_the_last_epoch_is_judged_also_if_it_was_recorded_before(
     attempt.end(SUCCEEDED, DONE, None, [], "f" * 64, BASELINE)
     assert jobs.get(attempt.job).learned is False
     assert query(database, "SELECT test_accuracy FROM jobs") == [(0.1,)]
+
+
+def test_a_job_that_learned_little_is_told_how_to_learn_more(
+    database: Database, jobs: JobStore
+) -> None:
+    attempt = started(database, epochs=8)
+    losses = (2.2, 2.0, 1.9, 1.8, 1.7, 1.6, 1.5, 1.4)
+    epochs = [epoch(at, loss=loss, accuracy=0.5) for at, loss in enumerate(losses, start=1)]
+    attempt.commit(saved(attempt, 8), epochs)
+    attempt.end(SUCCEEDED, DONE, None, [], "f" * 64, BASELINE)
+    job, events = jobs.events(attempt.job)
+    advice = "Try more epochs than 8: the training loss was still falling."
+    assert job.learned is True
+    assert job.reason == Reason("learned_little", f"{DONE[1]} {advice}")
+    [warning] = [event.data for event in events if event.type == "warning"]
+    assert (warning["code"], warning["message"]) == ("learned_little", advice)
 
 
 @pytest.mark.parametrize(

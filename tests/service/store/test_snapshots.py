@@ -1,23 +1,14 @@
 """The rows of snapshots: named with the records that they were measured for, and by one attempt."""
 
-from typing import Any
-
 import pytest
 
 from service.domain.errors import Replaced
 from service.store.attempts import FAILED, STOPPED, Attempt
-from service.store.checkpoints import CheckpointRef
 from service.store.jobs import JobStore
 from service.store.queue import Queue
 from service.store.snapshots import NewSnapshot
 from service.store.sql.database import Database
-from tests.support.job_records import BAD, SHUTDOWN, claim, epoch, query, saved, started
-
-
-def taken(attempt: Attempt, number: int, *, planned: bool = False, **record: Any) -> NewSnapshot:
-    key = f"{attempt.job}/{attempt.number}/after-{number}.safetensors"
-    file = CheckpointRef(attempt.job, attempt.number, number, 0, key, 7, "a" * 64)
-    return NewSnapshot(epoch(number, **record), planned, file)
+from tests.support.job_records import BAD, SHUTDOWN, claim, epoch, query, saved, started, taken
 
 
 def commit(attempt: Attempt, position: int, *snapshots: NewSnapshot) -> list[str]:

@@ -14,16 +14,29 @@ from service.store import (
     api_keys,
     attempts,
     backup,
+    check_attempts,
     checkpoints,
+    damaged_datasets,
+    dataset_backup,
+    dataset_queue,
+    dataset_rows,
+    dataset_view,
+    datasets,
     deletion,
     epoch_arrays,
+    evaluation_attempts,
+    evaluation_queue,
+    evaluation_rows,
+    evaluation_tasks,
     event_log,
     idempotency,
     job_counts,
     job_list,
     jobs,
+    kept_evaluations,
     queue,
     snapshots,
+    temperatures,
     training_activity,
     transitions,
 )
@@ -33,8 +46,12 @@ from service.store.sql.database import Database
 from tests.support.job_records import query, succeed
 
 MODULES = (
-    api_keys, attempts, backup, checkpoints, deletion, epoch_arrays, event_log, idempotency,
-    job_counts, jobs, queue, snapshots, training_activity, transitions, migrate
+    api_keys, attempts, backup, check_attempts, checkpoints, damaged_datasets, dataset_backup,
+    dataset_queue,
+    dataset_rows, dataset_view, datasets, deletion, epoch_arrays, evaluation_attempts,
+    evaluation_queue,
+    evaluation_rows, evaluation_tasks, event_log, idempotency, job_counts, jobs,
+    kept_evaluations, queue, snapshots, temperatures, training_activity, transitions, migrate,
 )  # fmt: skip
 VERB = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
 BUILT = {
@@ -103,6 +120,24 @@ def test_every_statement_of_clients_about_jobs_is_narrowed_to_an_owner() -> None
     named = {name for name in STATEMENTS if name.startswith("service.store.jobs.")}
     open_ = {name.rpartition(".")[2] for name in named if "{own}" not in STATEMENTS[name]}
     assert open_ == NOT_OF_ONE_OWNER
+
+
+def test_every_statement_of_clients_about_data_sets_is_narrowed_to_an_owner() -> None:
+    modules = ("service.store.datasets.", "service.store.dataset_view.")
+    named = {name: text for name, text in STATEMENTS.items() if name.startswith(modules)}
+    narrowed = (":owner", "{own}")
+    not_narrowed = {
+        name.rpartition(".")[2]
+        for name, text in named.items()
+        if not any(word in text for word in narrowed)
+    }
+    assert not_narrowed == {"LOCK", "LOCK_ID", "REPORT"}, "these have found the row before"
+
+
+def test_every_statement_of_clients_about_evaluations_is_narrowed_to_an_owner() -> None:
+    named = {name for name in STATEMENTS if name.startswith("service.store.evaluation_tasks.")}
+    open_ = {name.rpartition(".")[2] for name in named if "{own}" not in STATEMENTS[name]}
+    assert open_ == {"INSERT", "FIND_KEY", "OTHERS"}, "about a job that has been found before"
 
 
 def test_only_one_method_executes_statements_that_are_narrowed() -> None:

@@ -89,6 +89,7 @@ def test_the_program_has_a_low_priority_and_its_limits(
     assert ProcessHandle.from_record(row.handle) == ProcessHandle.of(worker.pid)
     assert os.getpriority(os.PRIO_PROCESS, worker.pid) == os.getpriority(os.PRIO_PROCESS, 0) + 5
     limit = 2 * 1024**3 + 3 * (jobs.get(job).cost["bytes"] + 16 * 1024**2)
+    limit += 5 * 70_000 * 785  # MNIST, and twice its layout
     assert resource.prlimit(worker.pid, resource.RLIMIT_AS) == (limit, limit)
     assert resource.prlimit(worker.pid, resource.RLIMIT_CORE) == (0, 0)
     threads = Path(f"/proc/{worker.pid}/task")

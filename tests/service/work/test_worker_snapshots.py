@@ -12,6 +12,7 @@ from service.domain.errors import StoreFull
 from service.domain.snapshot_plan import NO_SNAPSHOTS, SnapshotLimits
 from service.store.attempts import Attempt
 from service.store.checkpoints import CheckpointStore, weights_sha256
+from service.store.stored_dataset import MNIST
 from service.work import worker as worker_module
 from tests.conftest import submit
 from tests.support.worker_harness import TICKS_OF_AN_EPOCH, TINY, WorkerHarness, kill
@@ -70,7 +71,7 @@ def test_a_snapshot_is_the_network_of_a_job_with_so_many_epochs(
 def test_a_snapshot_is_the_network_that_its_record_measured(workers: WorkerHarness) -> None:
     job = submit(workers.jobs, **NINE)
     workers.run(job, tick=0.5)
-    test = workers.datasets.open("mnist").test
+    test = workers.datasets.open(MNIST.sha256).test
     for number, network in networks(workers, job).items():
         record = workers.jobs.epochs(job)[number - 1]
         assert evaluate(network, test).accuracy == pytest.approx(record["test_accuracy"], abs=1e-12)

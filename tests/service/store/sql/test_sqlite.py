@@ -1,5 +1,6 @@
 """SQLite's addresses, and what its dialect leaves out."""
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,17 @@ def test_an_address_that_names_no_file_is_refused_and_not_shown(url: str, why: s
     with pytest.raises(StoreBroken, match=f"MLP_DATABASE_URL {why}.*sqlite:////var") as refused:
         engine_of(url)
     assert "secret" not in str(refused.value)
+
+
+def test_a_library_that_lacks_an_operator_of_the_statements_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version", "3.37.2")
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 37, 2))
+    with pytest.raises(StoreBroken, match=r"SQLite 3\.37\.2.*needs 3\.38 or newer; install"):
+        engine_of("sqlite:///jobs.sqlite3")
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 38, 0))
+    assert engine_of("sqlite:///jobs.sqlite3").file == Path("jobs.sqlite3")
 
 
 def test_looking_for_a_database_makes_none(tmp_path: Path) -> None:

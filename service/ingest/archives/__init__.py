@@ -1,0 +1,1 @@
+"""Reads zip and tar files by their directory, without extracting them."""

@@ -1,0 +1,1 @@
+"""Decodes pictures and brings those of a set to one size."""

@@ -1,0 +1,205 @@
+"""Uploaded data sets as a dispatcher uses them: claim the next one, watch those being checked.
+
+It implements `service.work.work_queue.WorkQueue`.
+"""
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+from service.domain.dataset_state import DatasetState
+from service.domain.job_state import FINAL, State
+from service.store.dataset_rows import FILES_OF, delete_dataset, lock_check, move_dataset
+from service.store.queue import MAX_LOST_WORKERS, Active, Claim, Lost
+from service.store.sql.connector import Connector
+from service.store.sql.values import in_list
+from service.store.transitions import states
+
+DRY_RUN = "dry-run-"
+"""The beginning of the names of data sets that live until their report has been read."""
+STATES = {
+    DatasetState.QUEUED: State.QUEUED,
+    DatasetState.CHECKING: State.RUNNING,
+    DatasetState.FAILED: State.FAILED,
+}
+"""What states of data sets are to a dispatcher."""
+LEFTOVERS_TOGETHER = 100
+
+# `{waiting}` is the place where data sets that wait to be tried again are excluded.
+OLDEST_OF_OWNERS = """
+SELECT owner, min(number) AS number FROM datasets WHERE state = 'queued'{waiting}
+GROUP BY owner ORDER BY number
+"""
+CLAIM = """
+UPDATE datasets SET state = 'checking', attempt = attempt + 1, heartbeat = 0, handle = NULL,
+    progress = NULL
+WHERE number = :number AND state = 'queued' RETURNING id, attempt
+"""
+ACTIVE = """
+SELECT id AS job, attempt, heartbeat, handle FROM datasets WHERE state = 'checking' ORDER BY number
+"""
+LOCK_RECEIVING = """
+UPDATE datasets SET heartbeat = heartbeat WHERE state = 'receiving' RETURNING number, id, sha256
+"""
+EXISTS = "SELECT 1 AS found FROM datasets WHERE id = :id"
+ATTEMPT = "SELECT attempt FROM datasets WHERE id = :id AND state = 'checking'"
+# A job that is not final keeps the files of its data set, whoever deletes the row of the set.
+NEEDED = f"""
+EXISTS (SELECT 1 FROM jobs WHERE jobs.dataset_sha256 = {{sha256}}
+    AND jobs.state NOT IN ({states(FINAL)}))
+"""  # noqa: S608  names of our own
+LEFTOVERS = f"""
+SELECT name FROM dataset_leftovers
+WHERE substr(name, 1, 3) = 'ds_' OR NOT {NEEDED.format(sha256="substr(dataset_leftovers.name, 8)")}
+ORDER BY name LIMIT :most
+"""  # noqa: S608
+IS_NAMED = """
+SELECT number FROM datasets WHERE sha256 = :sha256 AND state IN ('checking', 'ready') LIMIT 1
+"""
+IS_NEEDED = f"SELECT 1 AS needed WHERE {NEEDED.format(sha256=':sha256')}"
+FORGET = "DELETE FROM dataset_leftovers WHERE name = :name"
+
+COUNT_BY_STATE = """
+SELECT state, count(*) AS sets, coalesce(sum(disk_bytes), 0) AS bytes FROM datasets GROUP BY state
+"""
+LOCK_DRY_RUNS = """
+UPDATE datasets SET heartbeat = heartbeat WHERE substr(name, 1, 8) = :beginning
+RETURNING number, id, sha256
+"""
+
+
+class DatasetQueue:
+    """The data sets that wait for a checker or have one."""
+
+    def __init__(self, connector: Connector) -> None:
+        self._connector = connector
+        self._claims = 0
+        self._last_claim: dict[str, int] = {}
+        """The number of the last claim for each owner who waits."""
+
+    def claim(self, waiting: Collection[str] = ()) -> Claim | None:
+        """Take the queued data set whose turn it is.
+
+        The owners take turns, so that one with many or slow checks does not keep others waiting
+        for longer than one of them; the data sets of an owner are taken in their order.
+
+        Args:
+            waiting: data sets that wait to be tried again.
+
+        """
+        listed, parameters = in_list("waiting", waiting)
+        excluded = f" AND id NOT IN ({listed})" if waiting else ""
+        statement = OLDEST_OF_OWNERS.replace("{waiting}", excluded)
+        with self._connector.write() as transaction:
+            found = transaction.rows(statement, **parameters)
+            if not found:
+                return None
+            turn = min(found, key=lambda row: self._last_claim.get(row["owner"], 0))
+            [row] = transaction.rows(CLAIM, number=turn["number"])
+        self._note_claim(turn["owner"], {row["owner"] for row in found})
+        return Claim(row["id"], row["attempt"])
+
+    def _note_claim(self, owner: str, waiting: set[str]) -> None:
+        """Remember whose turn it was, among those who wait."""
+        self._claims += 1
+        known = {it: last for it, last in self._last_claim.items() if it in waiting}
+        self._last_claim = {**known, owner: self._claims}
+
+    def active(self) -> list[Active]:
+        """Return the data sets that are being checked, oldest first."""
+        with self._connector.read() as transaction:
+            return [Active(**row, state=State.RUNNING) for row in transaction.rows(ACTIVE)]
+
+    def lose(
+        self,
+        job: str,
+        attempt: int,
+        why: str,
+        *,
+        code: str = "worker_lost",
+        counts: bool = True,
+    ) -> Lost | None:
+        """Take a data set away from a checker that has died or must not continue.
+
+        None means that the checker had finished, or that another attempt is under way. With
+        `counts` it is one of the five in a row after which the data set fails with `checker_lost`.
+        `code` and `why` become the reason.
+        """
+        with self._connector.write() as transaction:
+            row = lock_check(transaction, job, attempt)
+            if row is None:
+                return None
+            lost, to = row["lost_workers"] + counts, DatasetState.QUEUED
+            reason = {"code": "checker_lost" if code == "worker_lost" else code, "message": why}
+            if counts and lost >= MAX_LOST_WORKERS:
+                to = DatasetState.FAILED
+            values: dict[str, Any] = {"lost_workers": lost, "reason": reason, "handle": None}
+            move_dataset(transaction, row, to, **values)
+        return Lost(STATES[to], lost)
+
+    def interrupt(self) -> list[str]:
+        """Fail all data sets that are being received, because nobody receives them any more.
+
+        Only a server that has just started may call it, before it serves. Returns their ids.
+        """
+        reason = {
+            "code": "upload_interrupted",
+            "message": "The service was stopped before all of it had arrived; send it again.",
+        }
+        with self._connector.write() as transaction:
+            found = transaction.rows(LOCK_RECEIVING)
+            for row in found:
+                move_dataset(transaction, row, DatasetState.FAILED, reason=reason)
+        return [row["id"] for row in found]
+
+    def delete_dry_runs(self) -> None:
+        """Delete the dry runs that a server has left; only one that has just started may do so."""
+        with self._connector.write() as transaction:
+            for row in transaction.rows(LOCK_DRY_RUNS, beginning=DRY_RUN):
+                delete_dataset(transaction, row)
+
+    def counts(self) -> dict[DatasetState, tuple[int, int]]:
+        """Return how many uploaded data sets of all owners are in each state, and their bytes."""
+        with self._connector.read() as transaction:
+            found = transaction.rows(COUNT_BY_STATE)
+        counted = {DatasetState(row["state"]): (row["sets"], row["bytes"]) for row in found}
+        return {state: counted.get(state, (0, 0)) for state in DatasetState}
+
+    def attempt_of(self, id_: str) -> int | None:
+        """Return the attempt that checks a data set; None if there is none."""
+        with self._connector.read() as transaction:
+            row = transaction.row(ATTEMPT, id=id_)
+        return row["attempt"] if row else None
+
+    def exists(self, id_: str) -> bool:
+        """Return whether a data set is there, in whatever state."""
+        with self._connector.read() as transaction:
+            return transaction.row(EXISTS, id=id_) is not None
+
+    def leftovers(self) -> tuple[list[str], list[str]]:
+        """Return what is to be deleted: data sets by their ids, and files by their digests.
+
+        Files that a job needs are left out until it ends. There are at most a hundred together.
+        """
+        with self._connector.read() as transaction:
+            found = [row["name"] for row in transaction.rows(LEFTOVERS, most=LEFTOVERS_TOGETHER)]
+        digests = [name.removeprefix(FILES_OF) for name in found if name.startswith(FILES_OF)]
+        return [name for name in found if not name.startswith(FILES_OF)], digests
+
+    def forget(self, id_: str) -> None:
+        """Forget what was sent, and what attempts have built, because it is gone."""
+        with self._connector.write() as transaction:
+            transaction.execute(FORGET, name=id_)
+
+    def forget_files(self, sha256: str, hide: Callable[[str], object]) -> None:
+        """Forget the files of a digest, after `hide` has taken them away.
+
+        If something names them again, they stay, and are left again with that. Nothing can begin to
+        name them meanwhile: only one transaction writes at a time, and each that names them sees to
+        it that they are there.
+        """
+        with self._connector.write() as transaction:
+            if transaction.row(IS_NEEDED, sha256=sha256):
+                return
+            if not transaction.row(IS_NAMED, sha256=sha256):
+                hide(sha256)
+            transaction.execute(FORGET, name=f"{FILES_OF}{sha256}")

@@ -1,0 +1,114 @@
+"""Large evaluations as a dispatcher uses them: claim the next one, watch those with a worker.
+
+It implements `service.work.work_queue.WorkQueue`.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from service.domain.job_state import FINAL, State
+from service.store.evaluation_rows import lock_evaluation, move_evaluation
+from service.store.queue import MAX_LOST_WORKERS, Active, Claim, Lost
+from service.store.sql.connector import Connector
+from service.store.sql.values import in_list
+from service.store.transitions import states
+
+# `{waiting}` is the place where evaluations that wait to be tried again are excluded.
+CLAIM = """
+UPDATE evaluation_tasks SET state = 'running', attempt = attempt + 1, heartbeat = 0, handle = NULL,
+    rows_done = 0
+WHERE number = (
+    SELECT number FROM evaluation_tasks
+    WHERE state = 'queued' AND job IS NOT NULL{waiting} ORDER BY number LIMIT 1
+) AND state = 'queued' RETURNING id, attempt
+"""
+ACTIVE = """
+SELECT id AS job, attempt, heartbeat, handle FROM evaluation_tasks
+WHERE state = 'running' AND job IS NOT NULL ORDER BY number
+"""
+# A worker that has just been started writes its handle first, and only then anything else.
+DELETED = """
+SELECT id, handle FROM evaluation_tasks WHERE job IS NULL ORDER BY number LIMIT 100
+"""
+FORGET = "DELETE FROM evaluation_tasks WHERE id = :id AND job IS NULL"
+NAMED = "SELECT attempt, state, artifact FROM evaluation_tasks WHERE id = :id AND job IS NOT NULL"
+QUEUE_ALL = f"""
+UPDATE evaluation_tasks SET state = 'queued', handle = NULL, artifact = NULL, rows_done = 0,
+    finished_at = NULL WHERE state NOT IN ({states([State.FAILED])})
+"""  # noqa: S608  names of our own
+
+
+@dataclass(frozen=True)
+class Deleted:
+    """A deleted evaluation whose files may still be there."""
+
+    id: str
+    handle: dict[str, Any] | None
+    """The handle of the worker that it had when it was deleted."""
+
+
+class EvaluationQueue:
+    """The large evaluations that wait for a worker or have one."""
+
+    def __init__(self, connector: Connector) -> None:
+        self._connector = connector
+
+    def claim(self, waiting: Collection[str] = ()) -> Claim | None:
+        """Take the oldest queued evaluation that is not among those `waiting` to be tried again."""
+        listed, parameters = in_list("waiting", waiting)
+        excluded = f" AND id NOT IN ({listed})" if waiting else ""
+        with self._connector.write() as transaction:
+            row = transaction.row(CLAIM.replace("{waiting}", excluded), **parameters)
+        return Claim(row["id"], row["attempt"]) if row else None
+
+    def active(self) -> list[Active]:
+        """Return the evaluations with a worker, oldest first."""
+        with self._connector.read() as transaction:
+            return [Active(**row, state=State.RUNNING) for row in transaction.rows(ACTIVE)]
+
+    def lose(
+        self,
+        job: str,
+        attempt: int,
+        why: str,
+        *,
+        code: str = "worker_lost",
+        counts: bool = True,
+    ) -> Lost | None:
+        """Take an evaluation away from a worker that has died or must not continue.
+
+        None means that the worker had finished, that another attempt is under way, or that the
+        evaluation has been deleted. With `counts` the worker is one of the five in a row after
+        which the evaluation fails.
+        """
+        with self._connector.write() as transaction:
+            row = lock_evaluation(transaction, job, attempt)
+            if row is None:
+                return None
+            lost = row["lost_workers"] + counts
+            to = State.FAILED if counts and lost >= MAX_LOST_WORKERS else State.QUEUED
+            reason = {"code": code, "message": why}
+            move_evaluation(transaction, row, to, lost_workers=lost, reason=reason)
+        return Lost(to, lost)
+
+    def deleted(self) -> list[Deleted]:
+        """Return deleted evaluations whose files may still be there: at most a hundred."""
+        with self._connector.read() as transaction:
+            return [Deleted(**row) for row in transaction.rows(DELETED)]
+
+    def forget(self, id_: str) -> None:
+        """Forget a deleted evaluation, because its files are gone."""
+        with self._connector.write() as transaction:
+            transaction.execute(FORGET, id=id_)
+
+    def named(self, id_: str) -> tuple[int, bool, str | None] | None:
+        """Return (attempt, ended or not, key of the file that counts); None if it is deleted."""
+        with self._connector.read() as transaction:
+            row = transaction.row(NAMED, id=id_)
+        return (row["attempt"], State(row["state"]) in FINAL, row["artifact"]) if row else None
+
+    def queue_all(self) -> None:
+        """Queue all again but those that failed, in a backup, which has none of their files."""
+        with self._connector.write() as transaction:
+            transaction.execute(QUEUE_ALL)

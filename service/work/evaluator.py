@@ -1,0 +1,201 @@
+"""One process that makes one evaluation: `python -P -m service.work.evaluator EV --attempt N`.
+
+There is one way to stop it: being killed, at any line. An evaluation that was lost is made again
+from its beginning, with the same bits.
+"""
+
+import logging
+import os
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from service.domain.cost import FLOAT_BYTES, data_bytes
+from service.domain.errors import (
+    Damaged,
+    DatasetDamaged,
+    DatasetGone,
+    EvaluationTooLarge,
+    JobNotFound,
+    NetworkDiverged,
+    Replaced,
+    StartUnknown,
+    StoreBroken,
+)
+from service.domain.job_state import State
+from service.inference.evaluate import Evaluation, evaluate
+from service.inference.loaded_model import LoadedModel
+from service.inference.model_cache import ModelCache
+from service.inference.stored_rows import stored_rows
+from service.store.checkpoints import CheckpointStore
+from service.store.damaged_datasets import CODE as FILES_DAMAGED
+from service.store.damaged_datasets import DamagedDatasets
+from service.store.dataset_files import DatasetFiles
+from service.store.evaluation_attempts import EvaluationAttempt
+from service.store.evaluation_rows import EvaluationQuestion
+from service.store.files.local import LocalArtifacts
+from service.store.jobs import JobStore
+from service.store.sql.driver import DriverConnector
+from service.store.sql.engine import engine_of
+from service.work.exit_codes import REPLACED_EXIT, STORE_EXIT
+from service.work.process_handle import ProcessHandle
+from service.work.process_limits import limit_memory, lower_priority
+
+HEARTBEAT_SECONDS = 0.5
+REASONS: dict[type[Exception], str] = {
+    FileNotFoundError: "network_gone",
+    JobNotFound: "network_gone",
+    StartUnknown: "network_gone",
+    Damaged: "network_damaged",
+    DatasetDamaged: FILES_DAMAGED,
+    DatasetGone: "dataset_gone",
+    NetworkDiverged: "diverged",
+    EvaluationTooLarge: "too_large",
+    MemoryError: "out_of_memory",
+}
+"""Why there can be no such evaluation, so that another attempt would be in vain."""
+
+logger = logging.getLogger("service.evaluator")
+
+
+class Evaluator:
+    """Makes one evaluation, and gives heartbeats meanwhile."""
+
+    def __init__(
+        self,
+        attempt: EvaluationAttempt,
+        jobs: JobStore,
+        models: ModelCache,
+        files: DatasetFiles,
+        seconds: float = HEARTBEAT_SECONDS,
+    ) -> None:
+        """Create it.
+
+        Args:
+            attempt: what it writes to.
+            jobs: where the job of the network is.
+            models: reads the network.
+            files: of the data set.
+            seconds: between two heartbeats.
+
+        """
+        self._attempt, self._jobs, self._models, self._files = attempt, jobs, models, files
+        self._seconds = seconds
+        self._rows_done = 0
+        self._is_done = threading.Event()
+
+    def begin(self) -> EvaluationQuestion:
+        """Take over the evaluation with a first heartbeat; return what is asked.
+
+        Raises:
+            Replaced: another attempt has it, or it has been deleted.
+            StoreBroken: the database failed.
+
+        """
+        return self._attempt.begin(ProcessHandle.of(os.getpid()).as_record())
+
+    def run(self, question: EvaluationQuestion) -> State:
+        """Make the evaluation; return the state that it is left in.
+
+        Raises:
+            Replaced: another attempt has it, or it has been deleted; nothing more was changed.
+            StoreBroken: the disk or the database failed; the next attempt may succeed.
+
+        """
+        # Arranging, redrawing and reading the images take long in different places, so a thread
+        # says that the process lives; it ends with the process.
+        beats = threading.Thread(target=self._give_heartbeats, daemon=True)
+        beats.start()
+        try:
+            return self._make(question)
+        except tuple(REASONS) as exc:
+            code = next(code for kind, code in REASONS.items() if isinstance(exc, kind))
+            return self._fail(code, _message(exc))
+        except (Replaced, StoreBroken):
+            raise
+        except Exception as exc:
+            logger.exception("the evaluation failed")
+            return self._fail("internal", f"{type(exc).__name__}: {exc}")
+        finally:
+            self._is_done.set()
+            beats.join()
+
+    def _make(self, question: EvaluationQuestion) -> State:
+        job = self._jobs.get(question.checkpoint.job)
+        model = self._models.read(job, question.checkpoint)
+        self._limit_memory(question, model)
+        found = self._evaluated(question, model)
+        self._attempt.finish(question.rows, found.encoded())
+        return State.SUCCEEDED
+
+    def _limit_memory(self, question: EvaluationQuestion, model: LoadedModel) -> None:
+        numbers = 2 * question.rows * model.network.sizes[-1]
+        data = data_bytes(self._files.manifest(question.dataset_sha256).sizes)
+        limit_memory(2 * model.nbytes + FLOAT_BYTES * numbers, data)
+
+    def _evaluated(self, question: EvaluationQuestion, model: LoadedModel) -> Evaluation:
+        about = question.dataset_sha256, question.split, question.normalize
+        rows = stored_rows(self._files, *about)
+        labels = None if question.labels is None else np.array(question.labels, np.uint8)
+        return evaluate(model, rows, labels, self._note)
+
+    def _note(self, rows_done: int) -> None:
+        self._rows_done = rows_done
+
+    def _give_heartbeats(self) -> None:
+        """Give heartbeats until the evaluation is made, or belongs to somebody else.
+
+        Without them the dispatcher takes it away. A store that fails may work again.
+        """
+        while not self._is_done.wait(self._seconds):
+            try:
+                self._attempt.heartbeat(self._rows_done)
+            except Replaced:
+                return
+            except StoreBroken as exc:
+                logger.warning("no heartbeat: %s", exc)
+
+    def _fail(self, code: str, message: str) -> State:
+        self._attempt.fail(code, message)
+        return State.FAILED
+
+
+def _message(exc: Exception) -> str:
+    """Return an error for clients, without the names of files of this machine."""
+    if isinstance(exc, FileNotFoundError):
+        return (
+            "The network is not kept any more, because its job has trained on: queue the "
+            "evaluation of a newer one."
+        )
+    return str(exc) or "The worker ran out of memory."
+
+
+def main() -> int:
+    task, _, number = sys.argv[1:]
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    lower_priority()
+    # The launcher passes these in the environment, where no `ps` shows them.
+    database = DriverConnector(engine_of(os.environ["MLP_DATABASE_URL"]))
+    jobs = JobStore(database)
+    networks = CheckpointStore(LocalArtifacts(Path(os.environ["MLP_ARTIFACTS_DIR"])))
+    results = LocalArtifacts(Path(os.environ["MLP_EVALUATIONS_DIR"]))
+    damaged = DamagedDatasets(database)
+    files = DatasetFiles(Path(os.environ["MLP_DATASETS_DIR"]), damaged.confirm)
+    attempt = EvaluationAttempt(database, results, task, int(number))
+    evaluator = Evaluator(attempt, jobs, ModelCache(jobs, networks), files)
+    try:
+        state = evaluator.run(evaluator.begin())
+    except Replaced as exc:
+        logger.warning("%s", exc)
+        return REPLACED_EXIT
+    except StoreBroken as exc:
+        logger.error("%s", exc)
+        return STORE_EXIT
+    logger.info("the evaluation is now %s", state)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""What a dispatcher needs of the rows that it dispatches, and of the files that belong to them."""
+
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+from service.store.queue import Active, Claim, Lost
+
+
+class WorkQueue(Protocol):
+    """Rows that wait for workers, with ids and attempts; `store.queue.Queue` has the jobs."""
+
+    def claim(self, waiting: Collection[str] = ()) -> Claim | None:
+        """Take the oldest queued row that is not among those `waiting` to be tried again."""
+        ...
+
+    def active(self) -> Sequence[Active]:
+        """Return the rows with a worker, oldest first."""
+        ...
+
+    def lose(
+        self, job: str, attempt: int, why: str, *, code: str = ..., counts: bool = ...
+    ) -> Lost | None:
+        """Take a row away from a worker that has died or must not continue.
+
+        None means that the worker had finished, or that another attempt is under way.
+        """
+        ...
+
+
+class Leftovers(Protocol):
+    """Deletes the files that no row names and none ever will."""
+
+    def collect_all(self) -> None:
+        """Delete what earlier dispatchers have left; a failure is logged."""
+        ...
+
+    def sweep(self) -> None:
+        """Delete what has been left since the last sweep.
+
+        Raises:
+            StoreBroken: the database can't be read or written.
+
+        """
+        ...
+
+    def collect(self, job: str) -> None:
+        """Delete what an attempt has left whose worker has just ended.
+
+        Raises:
+            StoreBroken: the database or a file can't be read or written.
+
+        """
+        ...
