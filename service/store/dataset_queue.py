@@ -11,8 +11,8 @@ from service.domain.job_state import FINAL, State
 from service.store.dataset_rows import FILES_OF, delete_dataset, lock_check, move_dataset
 from service.store.queue import MAX_LOST_WORKERS, Active, Claim, Lost
 from service.store.sql.connector import Connector
-from service.store.sql.values import in_list
 from service.store.transitions import states
+from service.store.turns import Turns
 
 DRY_RUN = "dry-run-"
 """The beginning of the names of data sets that live until their report has been read."""
@@ -72,37 +72,16 @@ class DatasetQueue:
 
     def __init__(self, connector: Connector) -> None:
         self._connector = connector
-        self._claims = 0
-        self._last_claim: dict[str, int] = {}
-        """The number of the last claim for each owner who waits."""
+        self._turns = Turns(connector, OLDEST_OF_OWNERS, CLAIM)
 
     def claim(self, waiting: Collection[str] = ()) -> Claim | None:
-        """Take the queued data set whose turn it is.
-
-        The owners take turns, so that one with many or slow checks does not keep others waiting
-        for longer than one of them; the data sets of an owner are taken in their order.
+        """Take the queued data set whose turn it is; the owners take turns.
 
         Args:
             waiting: data sets that wait to be tried again.
 
         """
-        listed, parameters = in_list("waiting", waiting)
-        excluded = f" AND id NOT IN ({listed})" if waiting else ""
-        statement = OLDEST_OF_OWNERS.replace("{waiting}", excluded)
-        with self._connector.write() as transaction:
-            found = transaction.rows(statement, **parameters)
-            if not found:
-                return None
-            turn = min(found, key=lambda row: self._last_claim.get(row["owner"], 0))
-            [row] = transaction.rows(CLAIM, number=turn["number"])
-        self._note_claim(turn["owner"], {row["owner"] for row in found})
-        return Claim(row["id"], row["attempt"])
-
-    def _note_claim(self, owner: str, waiting: set[str]) -> None:
-        """Remember whose turn it was, among those who wait."""
-        self._claims += 1
-        known = {it: last for it, last in self._last_claim.items() if it in waiting}
-        self._last_claim = {**known, owner: self._claims}
+        return self._turns.claim(waiting)
 
     def active(self) -> list[Active]:
         """Return the data sets that are being checked, oldest first."""

@@ -11,17 +11,20 @@ from service.domain.job_state import FINAL, State
 from service.store.evaluation_rows import lock_evaluation, move_evaluation
 from service.store.queue import MAX_LOST_WORKERS, Active, Claim, Lost
 from service.store.sql.connector import Connector
-from service.store.sql.values import in_list
 from service.store.transitions import states
+from service.store.turns import Turns
 
 # `{waiting}` is the place where evaluations that wait to be tried again are excluded.
+OLDEST_OF_OWNERS = """
+SELECT (SELECT jobs.owner FROM jobs WHERE jobs.number = evaluation_tasks.job) AS owner,
+    min(number) AS number
+FROM evaluation_tasks WHERE state = 'queued' AND job IS NOT NULL{waiting}
+GROUP BY owner ORDER BY number
+"""
 CLAIM = """
 UPDATE evaluation_tasks SET state = 'running', attempt = attempt + 1, heartbeat = 0, handle = NULL,
     rows_done = 0
-WHERE number = (
-    SELECT number FROM evaluation_tasks
-    WHERE state = 'queued' AND job IS NOT NULL{waiting} ORDER BY number LIMIT 1
-) AND state = 'queued' RETURNING id, attempt
+WHERE number = :number AND state = 'queued' RETURNING id, attempt
 """
 ACTIVE = """
 SELECT id AS job, attempt, heartbeat, handle FROM evaluation_tasks
@@ -53,14 +56,16 @@ class EvaluationQueue:
 
     def __init__(self, connector: Connector) -> None:
         self._connector = connector
+        self._turns = Turns(connector, OLDEST_OF_OWNERS, CLAIM)
 
     def claim(self, waiting: Collection[str] = ()) -> Claim | None:
-        """Take the oldest queued evaluation that is not among those `waiting` to be tried again."""
-        listed, parameters = in_list("waiting", waiting)
-        excluded = f" AND id NOT IN ({listed})" if waiting else ""
-        with self._connector.write() as transaction:
-            row = transaction.row(CLAIM.replace("{waiting}", excluded), **parameters)
-        return Claim(row["id"], row["attempt"]) if row else None
+        """Take the queued evaluation whose turn it is; the owners of the networks take turns.
+
+        Args:
+            waiting: evaluations that wait to be tried again.
+
+        """
+        return self._turns.claim(waiting)
 
     def active(self) -> list[Active]:
         """Return the evaluations with a worker, oldest first."""

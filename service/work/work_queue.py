@@ -10,7 +10,7 @@ class WorkQueue(Protocol):
     """Rows that wait for workers, with ids and attempts; `store.queue.Queue` has the jobs."""
 
     def claim(self, waiting: Collection[str] = ()) -> Claim | None:
-        """Take the oldest queued row that is not among those `waiting` to be tried again."""
+        """Take the queued row whose turn it is; none of those `waiting` to be tried again."""
         ...
 
     def active(self) -> Sequence[Active]:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -42,6 +43,34 @@ def test_one_that_waits_to_be_tried_again_lets_others_pass(made: EvaluationHarne
     claim = made.queue.claim([first.id])
     assert claim
     assert (claim.job, claim.attempt) == (other.id, 1)
+
+
+def test_owners_take_turns_and_each_has_its_evaluations_in_their_order(
+    made: EvaluationHarness,
+) -> None:
+    jobs = {owner: made.train(owner, seed) for seed, owner in enumerate(("ann", "bob", None))}
+    names: dict[str, str] = {}
+
+    def ask(name: str, owner: str | None, split: str, normalize: str = "never") -> None:
+        question = replace(made.question(jobs[owner], split), normalize=normalize)
+        names[made.tasks.submit(question).id] = name
+
+    def evaluated() -> str:
+        attempt = made.attempt()
+        attempt.begin(HANDLE)
+        attempt.finish(30, b"result")
+        return names[attempt.task]
+
+    ask("a1", "ann", "test")
+    ask("a2", "ann", "train")
+    ask("a3", "ann", "test", "always")
+    ask("b1", "bob", "test")
+    ask("nobody's", None, "test")
+    first = [evaluated(), evaluated()]
+    ask("b2", "bob", "train")
+    expected = ["a1", "b1", "nobody's", "a2", "b2", "a3"]
+    assert [*first, *(evaluated() for _ in range(4))] == expected
+    assert made.queue.claim() is None
 
 
 def test_one_whose_file_is_lost_is_made_again(made: EvaluationHarness) -> None:

@@ -160,6 +160,17 @@ QUICK = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize("queue", [dataset_queue, evaluation_queue])
+def test_claims_in_turn_read_only_rows_that_wait(database: Database, queue: ModuleType) -> None:
+    """So they take no longer however many rows have ended, and however many jobs there are."""
+    for statement in (queue.OLDEST_OF_OWNERS, queue.CLAIM):
+        excluded = statement.replace("{waiting}", " AND id NOT IN (:waiting)")
+        plan = query(database, f"EXPLAIN QUERY PLAN {excluded}", waiting="x", number=1)
+        steps = [row[-1] for row in plan]
+        assert not [step for step in steps if step.startswith("SCAN")], steps
+        assert [step for step in steps if step.startswith("SEARCH")]
+
+
 @pytest.mark.parametrize("own", [False, True])
 @pytest.mark.parametrize("statement", QUICK)
 def test_a_quick_look_up_looks_at_no_row_but_the_one_meant(
