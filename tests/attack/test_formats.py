@@ -57,7 +57,7 @@ def test_changed_uploads_are_accepted_whole_or_refused_in_words(
         accepted = tally.outcomes.get(ACCEPTED, 0)
         campaign.figure(
             f"{name}: uploads checked in {tally.processor_seconds / 60:.0f} min of a core",
-            target="each accepted as a whole set or refused in words, in 5 s with a checker's memory",
+            target="each whole or refused in words, in 5 s and a checker's memory",
             measured=f"{tally.executions:,}, {accepted:,} of them accepted; "
             f"{len(tally.findings)} places at fault",
             met=not tally.findings,

@@ -161,8 +161,10 @@ def test_one_question_is_under_way_and_a_server_that_trains_is_asked_less(
 
     page.tab.on("request", begin)
     page.tab.on("requestfinished", lambda request: open_now.discard(request))
-    for _ in range(6):
+    for _ in range(40):
         draw_with_mouse(page, SEVEN)
+        if len(began) > 30:
+            break
     settle(page)
     assert most == 1
     asked, answered = np.array(page.js(ASKED)).T
@@ -175,7 +177,7 @@ def test_one_question_is_under_way_and_a_server_that_trains_is_asked_less(
         rests = asked[1:] - answered[:-1]
         took = answered[:-1] - asked[:-1]
         assert ((rests > took - TICK) | (gaps > slowly)).all(), "half of the time at most"
-        assert np.median(gaps) < 1000 / 15 or np.median(took) > 1000 / 30
+        assert gaps.min() < slowly or took.min() > 1000 / 30
 
 
 TICK = 2

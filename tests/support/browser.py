@@ -98,19 +98,22 @@ class WatchedPage:
     def until(self, script: str, what: str, seconds: float = 30) -> None:
         """Wait until an expression is truthy; the policy forbids Playwright's own waits."""
         deadline = time.monotonic() + seconds
-        while not self._is_true(script):
+        while (state := self._state(script)) != "true":
             if time.monotonic() > deadline:
-                raise AssertionError(f"waited {seconds} s for {what}, in vain: {script}")
+                told = f"waited {seconds} s for {what}, in vain: {script} is {state}"
+                raise AssertionError(told)
             self.tab.wait_for_timeout(30)
 
-    def _is_true(self, script: str) -> bool:
+    def _state(self, script: str) -> str:
+        """Return `true` or `false`, or why the expression has no value yet."""
         from playwright.sync_api import Error
 
         try:
-            return bool(self.tab.evaluate(f"Boolean({script})"))
+            return "true" if self.tab.evaluate(f"Boolean({script})") else "false"
         except Error as error:
-            if "Execution context was destroyed" in str(error):
-                return False  # another page is being loaded
+            waits = ("Execution context was destroyed", "Cannot read properties of null")
+            if any(each in str(error) for each in waits):
+                return f"not known: {error.message.splitlines()[0]}"  # it is still being loaded
             raise
 
     def text(self, selector: str) -> str:

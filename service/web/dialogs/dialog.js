@@ -1,5 +1,5 @@
 /** A modal dialog with a title and a button that closes it. */
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { html, useStyles } from "../html.js";
 
 /**
@@ -8,7 +8,8 @@ import { html, useStyles } from "../html.js";
 export function Dialog({ title, onClose, wide, children }) {
   useStyles("dialogs/dialogs.css");
   const element = useRef(/** @type {HTMLDialogElement | null} */ (null));
-  useEffect(() => {
+  useLayoutEffect(() => {
+    // It is modal as soon as it is there, so that no key goes to what is behind it.
     const opener = /** @type {HTMLElement | null} */ (document.activeElement);
     element.current?.showModal();
     element.current?.querySelector("h2")?.focus();
