@@ -1,7 +1,8 @@
 """Looks once a week whether the files of each data set still have its digest, little by little.
 
 One thread of the lowest priority reads them, a MiB at a time with a pause after each, so that a
-data set of 1 GiB takes about a minute, and neither requests nor workers wait for it.
+data set of 1 GiB takes about a minute, and its data layout another one and a half; neither requests
+nor workers wait for it.
 """
 
 import contextlib
@@ -17,6 +18,7 @@ import structlog
 from service.domain.dataset_manifest import Manifest
 from service.domain.errors import StoreBroken
 from service.store.damaged_datasets import DamagedDatasets
+from service.store.data_layouts import drop_damaged
 from service.store.dataset_digests import (
     is_due,
     is_intact,
@@ -111,6 +113,8 @@ class Verification:
         seen = _identity(folder)
         # What is found once may be a fault of the memory; the second look decides.
         if self._is_sound(folder, manifest) or self._is_sound(folder, manifest):
+            for layout in drop_damaged(folder, self._pause):
+                logger.error("data_layout_damaged", sha256=sha256, layout=layout)
             note_verified(folder)
         elif sha256 in SHIPPED:
             restore_shipped(folder)

@@ -13,7 +13,14 @@ from structlog.testing import capture_logs
 from service.domain.dataset_quota import DatasetQuota
 from service.domain.errors import DamagedNotReady, DatasetDamaged, StoreBroken
 from service.store.damaged_datasets import DamagedDatasets
-from service.store.dataset_digests import VERIFIED, is_due, is_intact, mark_damaged
+from service.store.data_layouts import DIGEST
+from service.store.dataset_digests import (
+    VERIFIED,
+    forget_verified,
+    is_due,
+    is_intact,
+    mark_damaged,
+)
 from service.store.dataset_files import DatasetFiles
 from service.store.shipped_mnist import MANIFEST
 from service.store.sql.database import Database
@@ -206,6 +213,52 @@ def test_damage_of_a_data_set_of_the_service_that_a_read_meets_is_mended_by_the_
         sets.files.open(MANIFEST.sha256)
     verification_of(sets).step()
     assert len(sets.files.open(MANIFEST.sha256).test.labels) == 10_000
+
+
+@pytest.mark.parametrize("damage", [flip_a_bit, Path.unlink])
+@pytest.mark.parametrize("name", ["images", "train.pixels", "test.labels"])
+def test_a_damaged_layout_is_dropped_and_made_again_from_the_data_set(
+    sets: DatasetHarness, damage: Callable[[Path], None], name: str
+) -> None:
+    sha256 = sets.ready("letters").sha256 or ""
+    expected = {key: it.copy() for key, it in sets.files.data_layout(sha256).arrays().items()}
+    [file] = sets.files.folder(sha256).glob(f"*/{name}.npy")
+    damage(file)
+    with capture_logs() as logs:
+        verification_of(sets).step()
+    [line] = logs
+    told = line["event"], line["sha256"], line["layout"]
+    assert told == ("data_layout_damaged", sha256, file.parent.name)
+    assert sets.store.get("letters").state == "ready"
+    for key, array in sets.files.data_layout(sha256).arrays().items():
+        assert np.array_equal(array, expected[key])
+    forget_verified(sets.files.folder(sha256))
+    with capture_logs() as logs:
+        verification_of(sets).step()
+    assert logs == [], "the new one has its digest"
+
+
+def test_a_sound_layout_is_kept(sets: DatasetHarness) -> None:
+    sha256 = sets.ready("letters").sha256 or ""
+    sets.files.data_layout(sha256)
+    files = [*sets.files.folder(sha256).glob("arranged-*/*")]
+    made = {file: file.stat().st_ino for file in files}
+    verification_of(sets).step()
+    sets.files.data_layout(sha256)
+    assert len(made) > 12
+    assert {file: file.stat().st_ino for file in files} == made
+
+
+def test_a_layout_that_an_earlier_version_made_without_a_digest_is_made_again(
+    sets: DatasetHarness,
+) -> None:
+    sha256 = sets.ready("letters").sha256 or ""
+    expected = sets.files.data_layout(sha256).images.copy()
+    [file] = sets.files.folder(sha256).glob("*/images.npy")
+    flip_a_bit(file)
+    (file.parent / DIGEST).unlink()
+    assert np.array_equal(sets.files.data_layout(sha256).images, expected)
+    assert (file.parent / DIGEST).exists()
 
 
 def test_a_data_set_of_the_service_that_nothing_has_needed_is_left_alone(
