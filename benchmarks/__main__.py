@@ -11,6 +11,7 @@ PARTS = (
     "training",
     "serving",
     "reading",
+    "page",
     "jobs",
     "pictures",
     "memory",
