@@ -70,25 +70,21 @@ from service.server.metrics import Metrics
 from service.server.service_metrics import ServiceMetrics
 from service.server.sessions import Sessions
 from service.settings import Settings
+from service.storage import Storage
 from service.store.api_keys import ApiKeyStore
 from service.store.checkpoints import CheckpointStore
 from service.store.collected_samples import CollectedSamples
-from service.store.damaged_datasets import DamagedDatasets
-from service.store.dataset_files import DatasetFiles
 from service.store.dataset_queue import DatasetQueue
 from service.store.datasets import DatasetStore
 from service.store.evaluation_tasks import EvaluationTasks
 from service.store.event_log import EventLog
-from service.store.files.local import LocalArtifacts
 from service.store.instance import instance_of
 from service.store.job_counts import count_jobs
 from service.store.jobs import JobStore
 from service.store.kept_evaluations import KeptEvaluations
 from service.store.sessions import SessionSeal
-from service.store.sql.database import Database
 from service.store.temperatures import Temperatures
 from service.store.training_activity import TrainingActivity
-from service.store.uploads import Uploads
 from service.work.verification import Verification
 
 ROUTERS = (
@@ -124,8 +120,6 @@ ROUTERS = (
     docs,
 )
 """The router tries them in this order; probes and scrapers come more often than anything else."""
-DATABASE_WAIT_SECONDS = 5
-"""How long a request waits for the database's lock; then its client is asked to try again."""
 DESCRIPTION = """Train multi-layer perceptrons, watch their progress, and let them predict digits.
 
 Every error is a problem document (RFC 9457) that names the field and how to fix it. MNIST is
@@ -136,67 +130,64 @@ class Components:
     """Everything built from the settings."""
 
     def __init__(self, settings: Settings, log: LogOutput | None = None) -> None:
-        url = settings.resolved_database_url()
-        artifacts_dir = settings.data_dir.absolute() / "jobs"
-        datasets_dir = settings.resolved_datasets_dir().absolute()
-        artifacts = LocalArtifacts(artifacts_dir)
-        self.database = Database(url, DATABASE_WAIT_SECONDS)
+        storage = Storage(settings)
+        self.database = storage.database
         self.jobs = JobStore(self.database)
         self.keys = KeyRing(ApiKeyStore(self.database))
         self.sessions = Sessions(self.keys, SessionSeal(settings.data_dir))
-        damaged = DamagedDatasets(self.database)
-        files = DatasetFiles(datasets_dir, damaged.confirm)
-        uploads = Uploads(settings.data_dir.absolute() / "uploads")
-        results = LocalArtifacts(settings.data_dir.absolute() / "evaluations")
-        self.dispatchers = Dispatchers(settings, self.database, artifacts, results, files, uploads)
+        self.dispatchers = Dispatchers(settings, storage)
         self.dispatcher = self.dispatchers.jobs
-        self.event_feed = EventFeed(self.jobs)
+        self.verification = Verification(storage.dataset_files, storage.damaged)
         self.admission = Admission(settings.max_predictions)
-        quota = dataset_quota(settings)
-        datasets = DatasetStore(self.database, files, quota, render=kept_answer)
-        checks = self._checks(settings)
-        count = partial(count_jobs, self.database)
-        event_log = EventLog(self.database)
-        self.event_tail = EventTail(event_log, count, checks)
-        activity = TrainingActivity(self.database)
-        self.verification = Verification(files, damaged)
-        self.metrics = Metrics(
-            self.admission,
-            ServiceMetrics(self.jobs, DatasetQueue(self.database), damaged, activity, checks),
-        )
+        self.event_log = EventLog(self.database)
+        self.event_feed = EventFeed(self.jobs)
+        self.checks = self._checks(settings)
+        self.count = partial(count_jobs, self.database)
+        self.event_tail = EventTail(self.event_log, self.count, self.checks)
+        self.metrics = self._metrics(storage)
         self.web = WebFiles if settings.page_reload else partial(_same, WebFiles())
-        self.services = Services(
+        self.services = self._services(settings, storage)
+        self.stack = self._layers(settings, log)
+
+    def _services(self, settings: Settings, storage: Storage) -> Services:
+        intake = self._intake(settings, storage)
+        wake = self.dispatchers.evaluations.wake
+        return Services(
             jobs=self.jobs,
-            models=ModelCache(self.jobs, CheckpointStore(artifacts)),
-            datasets=datasets,
+            models=ModelCache(self.jobs, CheckpointStore(storage.artifacts)),
+            datasets=intake.datasets,
             evaluations=Evaluations(),
             kept_evaluations=KeptEvaluations(self.database),
             temperatures=Temperatures(self.database),
-            evaluation_tasks=EvaluationTasks(
-                self.database, results, self.dispatchers.evaluations.wake
-            ),
-            intake=Intake(
-                datasets,
-                uploads,
-                UploadSlots(),
-                settings.max_dataset_bytes,
-                self.dispatchers.checks.wake,
-            ),
-            samples=CollectedSamples(self.database, uploads, datasets.quota),
+            evaluation_tasks=EvaluationTasks(self.database, storage.results, wake),
+            intake=intake,
+            samples=CollectedSamples(self.database, storage.uploads, intake.datasets.quota),
             limits=_limits(settings),
             event_feed=self.event_feed,
             event_tail=self.event_tail,
-            event_log=event_log,
+            event_log=self.event_log,
             wake=self.dispatcher.wake,
             is_stopping=lambda: self.dispatcher.is_stopping,
-            checks=checks,
+            checks=self.checks,
             metrics=self.metrics.page,
-            counts=count,
+            counts=self.count,
             slots=self.dispatcher.slots,
             instance=cache(partial(instance_of, settings.data_dir)),
             web_digest=lambda: self.web().digest,
         )
-        self.stack = self._layers(settings, log)
+
+    def _intake(self, settings: Settings, storage: Storage) -> Intake:
+        quota = dataset_quota(settings)
+        datasets = DatasetStore(self.database, storage.dataset_files, quota, render=kept_answer)
+        wake = self.dispatchers.checks.wake
+        return Intake(datasets, storage.uploads, UploadSlots(), settings.max_dataset_bytes, wake)
+
+    def _metrics(self, storage: Storage) -> Metrics:
+        sets, activity = DatasetQueue(self.database), TrainingActivity(self.database)
+        return Metrics(
+            self.admission,
+            ServiceMetrics(self.jobs, sets, storage.damaged, activity, self.checks),
+        )
 
     def _checks(self, settings: Settings) -> dict[str, Callable[[], bool]]:
         return {
@@ -230,10 +221,12 @@ class Components:
             keys=self.keys,
             sessions=self.sessions,
             services=self.services,
-            allowed_hosts=settings.allowed_hosts,
-            allowed_origins=settings.allowed_origins,
-            trusted_proxies=settings.trusted_proxies,
-            root_path=settings.root_path,
+            network=stack.NetworkSettings(
+                allowed_hosts=settings.allowed_hosts,
+                allowed_origins=settings.allowed_origins,
+                trusted_proxies=settings.trusted_proxies,
+                root_path=settings.root_path,
+            ),
         )
 
 

@@ -11,20 +11,19 @@ from pathlib import Path
 
 from service.domain.dataset_quota import DatasetQuota
 from service.settings import Settings
-from service.store.dataset_files import DatasetFiles
+from service.storage import Storage
 from service.store.dataset_queue import DatasetQueue
 from service.store.evaluation_queue import EvaluationQueue
-from service.store.files.local import LocalArtifacts
 from service.store.queue import Queue
-from service.store.sql.database import Database
 from service.store.sql.sqlite import sqlite_url
-from service.store.uploads import Uploads
 from service.work.artifact_gc import JobLeftovers
 from service.work.dataset_leftovers import DatasetLeftovers
 from service.work.dispatcher import Dispatcher
 from service.work.evaluation_leftovers import EvaluationLeftovers
+from service.work.launcher import LockWatchdog
 from service.work.launchers.local import LocalLauncher
 from service.work.launchers.lock_watchdog import SqliteLockWatchdog
+from service.work.work_queue import Leftovers, WorkQueue
 
 CONCURRENT_CHECKS = 1
 CONCURRENT_EVALUATIONS = 1
@@ -33,34 +32,17 @@ CONCURRENT_EVALUATIONS = 1
 class Dispatchers:
     """The dispatchers of all kinds of work."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        database: Database,
-        artifacts: LocalArtifacts,
-        results: LocalArtifacts,
-        files: DatasetFiles,
-        uploads: Uploads,
-    ) -> None:
-        """Create them; nothing happens before `start`.
-
-        Args:
-            settings: the settings.
-            database: the rows of all kinds of work.
-            artifacts: of jobs.
-            results: of large evaluations.
-            files: of data sets.
-            uploads: what was sent to become data sets.
-
-        """
+    def __init__(self, settings: Settings, storage: Storage) -> None:
+        """Create them; nothing happens before `start`."""
+        database = storage.database
         file = database.file
         everywhere = {
             "MLP_DATABASE_URL": sqlite_url(file.absolute()) if file else database.url,
-            "MLP_DATASETS_DIR": str(files.directory),
+            "MLP_DATASETS_DIR": str(storage.dataset_files.directory),
         }
-        self.jobs = _jobs(settings, database, artifacts, everywhere)
-        self.checks = _checks(settings, database, files, uploads, everywhere)
-        self.evaluations = _evaluations(database, artifacts, results, everywhere)
+        self.jobs = _jobs(settings, storage, everywhere)
+        self.checks = _checks(settings, storage, everywhere)
+        self.evaluations = _evaluations(storage, everywhere)
 
     @property
     def _all(self) -> tuple[Dispatcher, ...]:
@@ -92,59 +74,53 @@ def dataset_quota(settings: Settings) -> DatasetQuota:
     )
 
 
-def _jobs(
-    settings: Settings,
-    database: Database,
-    artifacts: LocalArtifacts,
-    everywhere: dict[str, str],
-) -> Dispatcher:
+def _jobs(settings: Settings, storage: Storage, everywhere: dict[str, str]) -> Dispatcher:
+    artifacts = storage.artifacts
     environment = everywhere | {
         "MLP_ARTIFACTS_DIR": str(artifacts.directory),
         "MLP_SNAPSHOTS": str(settings.snapshots),
         "MLP_SNAPSHOT_BYTES": str(settings.snapshot_bytes),
     }
     launcher = LocalLauncher(artifacts.directory, environment, settings.concurrent_jobs)
-    queue = Queue(database)
+    queue = Queue(storage.database)
     leftovers = JobLeftovers(queue, artifacts, settings.keep_jobs)
-    watchdog = SqliteLockWatchdog(database.file)
-    dispatcher = Dispatcher(queue, launcher, leftovers, lock_watchdog=watchdog)
-    launcher.on_end = dispatcher.wake
-    return dispatcher
+    watchdog = SqliteLockWatchdog(storage.database.file)
+    return _dispatcher(queue, launcher, leftovers, watchdog)
 
 
-def _checks(
-    settings: Settings,
-    database: Database,
-    files: DatasetFiles,
-    uploads: Uploads,
-    everywhere: dict[str, str],
-) -> Dispatcher:
+def _checks(settings: Settings, storage: Storage, everywhere: dict[str, str]) -> Dispatcher:
+    uploads = storage.uploads
     environment = everywhere | {
         "MLP_UPLOADS_DIR": str(uploads.directory),
         "MLP_DATASET_QUOTA": json.dumps(asdict(dataset_quota(settings))),
     }
     logs: Path = settings.data_dir.absolute() / "checks"
     launcher = LocalLauncher(logs, environment, CONCURRENT_CHECKS, "service.work.checker")
-    queue = DatasetQueue(database)
-    dispatcher = Dispatcher(queue, launcher, DatasetLeftovers(queue, files, uploads, logs))
-    launcher.on_end = dispatcher.wake
-    return dispatcher
+    queue = DatasetQueue(storage.database)
+    leftovers = DatasetLeftovers(queue, storage.dataset_files, uploads, logs)
+    return _dispatcher(queue, launcher, leftovers)
 
 
-def _evaluations(
-    database: Database,
-    artifacts: LocalArtifacts,
-    results: LocalArtifacts,
-    everywhere: dict[str, str],
-) -> Dispatcher:
+def _evaluations(storage: Storage, everywhere: dict[str, str]) -> Dispatcher:
+    results = storage.results
     environment = everywhere | {
-        "MLP_ARTIFACTS_DIR": str(artifacts.directory),
+        "MLP_ARTIFACTS_DIR": str(storage.artifacts.directory),
         "MLP_EVALUATIONS_DIR": str(results.directory),
     }
     launcher = LocalLauncher(
         results.directory, environment, CONCURRENT_EVALUATIONS, "service.work.evaluator"
     )
-    queue = EvaluationQueue(database)
-    dispatcher = Dispatcher(queue, launcher, EvaluationLeftovers(queue, results))
+    queue = EvaluationQueue(storage.database)
+    return _dispatcher(queue, launcher, EvaluationLeftovers(queue, results))
+
+
+def _dispatcher(
+    queue: WorkQueue,
+    launcher: LocalLauncher,
+    leftovers: Leftovers,
+    lock_watchdog: LockWatchdog | None = None,
+) -> Dispatcher:
+    """Return a dispatcher that wakes when one of its workers ends."""
+    dispatcher = Dispatcher(queue, launcher, leftovers, lock_watchdog=lock_watchdog)
     launcher.on_end = dispatcher.wake
     return dispatcher

@@ -5,6 +5,7 @@ turn bytes into ASGI requests.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -40,6 +41,16 @@ def connection_protocol(**options: Any) -> BufferedProtocol:
     return BufferedProtocol(HttpProtocol(**options))
 
 
+@dataclass(frozen=True)
+class NetworkSettings:
+    """What the operator says about the network between clients and the service."""
+
+    allowed_hosts: Sequence[str]
+    allowed_origins: Sequence[str] = ()
+    trusted_proxies: Sequence[str] = ()
+    root_path: str = ""
+
+
 def layers(
     *,
     admission: Admission,
@@ -48,27 +59,23 @@ def layers(
     keys: KeyRing,
     sessions: Sessions,
     services: Services,
-    allowed_hosts: Sequence[str],
-    allowed_origins: Sequence[str] = (),
-    trusted_proxies: Sequence[str] = (),
-    root_path: str = "",
+    network: NetworkSettings,
 ) -> list[Layer]:
     """Return the layers around FastAPI, outermost first."""
     return [
         # Proxies tell the client's address, and may publish the service under a prefix.
-        partial(Forwarded, proxies=trusted_proxies),
-        *([partial(RootPath, prefix=root_path)] if root_path else []),
+        partial(Forwarded, proxies=network.trusted_proxies),
+        *([partial(RootPath, prefix=network.root_path)] if network.root_path else []),
         # Pages of other origins may read all responses, also the refusals of the next layers.
-        partial(Cors, allowed=allowed_origins, ring=keys),
+        partial(Cors, allowed=network.allowed_origins, ring=keys),
         # All layers decide by the same address.
         normalize_addresses,
         # When no slot is free, predictions are refused before they cost anything.
         admission.refuse_when_full,
-        # Everything else gets an id and standard headers, and is timed, counted and logged, also
-        # what the next layers refuse.
+        # Everything else, also what is refused below, gets an id, and is timed, counted and logged.
         partial(Observation, metrics=metrics, access_log=access_log),
         # Host and Origin, before any body is read.
-        partial(RequestGuard, allowed_hosts=allowed_hosts),
+        partial(RequestGuard, allowed_hosts=network.allowed_hosts),
         # No body is read without a valid key, and no slot is taken without one.
         partial(Authenticator, ring=keys, sessions=sessions),
         # Packed bodies are unpacked, so that the next layers know how large they are.

@@ -58,8 +58,7 @@ class Stacked:
             keys=ring,
             sessions=Sessions(ring, SessionSeal(Path("no cookies are sent"))),
             services=cast(Services, SimpleNamespace(seen_by_owner=lambda *_: None)),
-            allowed_hosts=["localhost"],
-            **options,
+            network=stack.NetworkSettings(["localhost"], **options),
         )
         self.app = stack.build(self._note, layers)
         self.client = TestClient(self.app, base_url="http://localhost")
