@@ -58,6 +58,17 @@ UPLOAD_FORM: dict[str, Any] = {
 Name = Annotated[
     str, Path(description="The name of the new data set.", max_length=64, examples=["letters"])
 ]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        description="Makes retries safe: a request with the same key and the same files, "
+        "options and name gets the answer to the first one, even if the data set has been "
+        "deleted since. Without a key a repeated request finds the data set by its name.",
+        min_length=1,
+        max_length=255,
+        pattern=r"^[\x21-\x7e]+$",
+    ),
+]
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
@@ -121,19 +132,7 @@ async def put_dataset(
     summary="Send files as a data set, or make one of another",
 )
 async def create_dataset(
-    services: ServicesDep,
-    request: Request,
-    idempotency_key: Annotated[
-        str | None,
-        Header(
-            description="Makes retries safe: a request with the same key and the same files, "
-            "options and name gets the answer to the first one, even if the data set has been "
-            "deleted since. Without a key a repeated request finds the data set by its name.",
-            min_length=1,
-            max_length=255,
-            pattern=r"^[\x21-\x7e]+$",
-        ),
-    ] = None,
+    services: ServicesDep, request: Request, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Make a data set of up to eight files in a form: images and labels, or a file for each split.
 
@@ -148,9 +147,8 @@ async def create_dataset(
     kind = media_type(request.headers)
     if kind == JSON:
         asked = derived_dataset(await _whole(request))
-        return _response(
-            asked.name, await run_in_threadpool(derive, services, asked, idempotency_key)
-        )
+        answer = await run_in_threadpool(derive, services, asked, idempotency_key)
+        return _response(asked.name, answer)
     if kind != FORM:
         raise HTTPException(
             415,
@@ -158,12 +156,15 @@ async def create_dataset(
             "as it is with PUT /v1/datasets/{name}; or JSON with `name` and `from`, to make a "
             "data set of another one.",
         )
+    return await _received_form(services, request, idempotency_key)
+
+
+async def _received_form(services: Services, request: Request, key: str | None) -> Response:
     length = _content_length(request) or 0
-    await run_in_threadpool(refuse_early, services.intake, length, idempotency_key)
+    await run_in_threadpool(refuse_early, services.intake, length, key)
     events = FormReader(request.headers["content-type"]).events(request.stream())
     name, options, first = await _fields(events)
-    sending = Asked(name, options, idempotency_key)
-    async with upload(services.intake, sending, length) as under_way:
+    async with upload(services.intake, Asked(name, options, key), length) as under_way:
         await under_way.add_file(first.filename, _bytes(events))
         async for event in events:
             await _receive(event, events, under_way)

@@ -25,6 +25,7 @@ from service.api.sample_choice import (
     DatasetName,
     DatasetSplit,
     SampleChoice,
+    SheetQuery,
     SplitName,
     check_row,
 )
@@ -65,18 +66,6 @@ class Sample(Record):
         description="Rows of grey levels from 0 to 255. In colour each pixel is a list of red, "
         "green and blue; a `vector` is one list of numbers."
     )
-
-
-class SheetQuery(SampleChoice):
-    split: SplitName = Field("test", description="The split to draw from.")
-    columns: int = Field(10, ge=1, le=50, description="Number of samples in each row.")
-    misfit: Misfit | None = Field(
-        None,
-        description="Only samples that the report doubts for this reason, of all splits unless "
-        "`split` is given, each before the one that it equals; `limit` and `offset` count these "
-        "samples, and `label` is theirs.",
-    )
-    tile: int = Field(56, ge=8, le=256, description="Width and height of each sample, in pixels.")
 
 
 class WaitQuery(QueryParameters):
@@ -199,17 +188,15 @@ async def draw_samples(
 async def _draw_doubted(
     services: Services, request: Request, info: DatasetInfo, query: SheetQuery, misfit: Misfit
 ) -> Response:
-    split = query.split if "split" in query.model_fields_set else None
-    doubted_samples.check(info, query, split)
+    doubted_samples.check(info, query)
     check_size(2 * query.limit, query.tile)
-    source = (info.sha256, split, *query.model_dump().values())
+    source = (info.sha256, query.given_split, *query.model_dump().values())
     if answer := unchanged(request, "png", source):
         return answer
     found = await run_in_threadpool(services.datasets.get, info.name)
 
     def make() -> bytes:
-        files, columns, tile = services.datasets.files, query.columns, query.tile
-        return doubted_samples.draw(files, found, info, misfit, query, split, columns, tile)
+        return doubted_samples.draw(services.datasets.files, found, info, query, misfit)
 
     return await HEAVY_POOL.run(request, lambda: conditional(request, "png", source, make))
 

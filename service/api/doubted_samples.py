@@ -4,7 +4,7 @@ import numpy as np
 from fastapi import HTTPException
 
 from mlp_core import Split
-from service.api.sample_choice import SampleChoice, check_split
+from service.api.sample_choice import SheetQuery, check_split
 from service.domain.dataset_manifest import Manifest
 from service.ingest.misfits import Misfit, Place, misfits_in
 from service.ingest.splits import NONE, TEST
@@ -16,7 +16,7 @@ ROOM_FOR_BOTH = 56
 """Width in pixels from which a tile has room for more than the row of its sample."""
 
 
-def check(info: DatasetInfo, query: SampleChoice, split: str | None) -> None:
+def check(info: DatasetInfo, query: SheetQuery) -> None:
     """Check by the description of a data set that its doubted samples can be drawn.
 
     Raises:
@@ -25,8 +25,8 @@ def check(info: DatasetInfo, query: SampleChoice, split: str | None) -> None:
     """
     if query.indices:
         raise HTTPException(422, "?indices names the samples: leave out ?misfit.")
-    if split is not None:
-        check_split(info, split)
+    if query.given_split is not None:
+        check_split(info, query.given_split)
     if query.label is not None and query.label >= len(info.classes):
         highest = len(info.classes) - 1
         raise HTTPException(404, f"There is no class {query.label}; labels are 0 to {highest}.")
@@ -36,11 +36,8 @@ def draw(
     files: DatasetFiles,
     found: StoredDataset,
     info: DatasetInfo,
+    query: SheetQuery,
     misfit: Misfit,
-    query: SampleChoice,
-    split: str | None,
-    columns: int,
-    tile: int,
 ) -> bytes:
     """Return a PNG of samples that are doubted, each before the one that it equals, if any.
 
@@ -48,17 +45,15 @@ def draw(
         files: of the data sets.
         found: the data set.
         info: its description.
+        query: `split` and `label` of the doubted ones, a page of them by `limit` and `offset`, and
+            the size of the sheet, in which pairs are not parted.
         misfit: why they are doubted.
-        query: `label` of the doubted ones, and a page of them by `limit` and `offset`.
-        split: of the doubted ones; None for all.
-        columns: of the sheet; pairs are not parted.
-        tile: width and height of each sample, in pixels.
 
     Raises:
         HTTPException: there are none.
 
     """
-    splits = _splits(files, found, info)
+    splits, split = _splits(files, found, info), query.given_split
     doubted = [
         places
         for places in misfits_in(splits, misfit)
@@ -71,9 +66,9 @@ def draw(
     together = len(shown[0])
     return contact_sheet.draw(
         _images(splits, places, info.manifest),
-        labels=_titles(splits, places, info, misfit, tile),
-        columns=columns - columns % together or 1,
-        tile_size=tile,
+        labels=_titles(splits, places, info, misfit, query.tile),
+        columns=query.columns - query.columns % together or 1,
+        tile_size=query.tile,
     )
 
 

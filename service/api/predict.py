@@ -156,10 +156,7 @@ async def _answer(
 ) -> Response:
     media_type, headers = predict_input.media_type(request.headers), request.headers
     predict_input.check_type(media_type)
-    if media_type == FORM:
-        parts, body = await form_input.parts_of(request), b""
-    else:
-        parts, body = [], await request.body()
+    parts, body = await _sent(request, media_type)
     model = await _model(services, ref)
     expected = Expected.of(model.manifest, options.normalize)
     count = len(parts)
@@ -187,6 +184,13 @@ async def _answer(
         body, parts = b"", []
         _clear_frames(exc)
         raise
+
+
+async def _sent(request: Request, media_type: str) -> tuple[list[form_input.Part], bytes]:
+    """Return the parts of a form, or the body of any other request."""
+    if media_type == FORM:
+        return await form_input.parts_of(request), b""
+    return [], await request.body()
 
 
 async def _model(services: Services, ref: str) -> LoadedModel:

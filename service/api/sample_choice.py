@@ -9,6 +9,7 @@ from pydantic import Field
 
 from service.api.comma_lists import SEPARATED
 from service.api.validation import QueryParameters
+from service.ingest.misfits import Misfit
 from service.store.stored_dataset import DatasetInfo
 
 MAX_SAMPLES = 400
@@ -96,6 +97,23 @@ class SampleChoice(QueryParameters):
         if self.label is None:
             return np.arange(len(labels))[page]
         return np.flatnonzero(labels == self.label)[page]
+
+
+class SheetQuery(SampleChoice):
+    split: SplitName = Field("test", description="The split to draw from.")
+    columns: int = Field(10, ge=1, le=50, description="Number of samples in each row.")
+    misfit: Misfit | None = Field(
+        None,
+        description="Only samples that the report doubts for this reason, of all splits unless "
+        "`split` is given, each before the one that it equals; `limit` and `offset` count these "
+        "samples, and `label` is theirs.",
+    )
+    tile: int = Field(56, ge=8, le=256, description="Width and height of each sample, in pixels.")
+
+    @property
+    def given_split(self) -> SplitName | None:
+        """The split, or None if the client has left it out."""
+        return self.split if "split" in self.model_fields_set else None
 
 
 def check_split(info: DatasetInfo, split: str) -> None:

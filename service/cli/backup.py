@@ -3,12 +3,15 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from service.cli.options import DataDir, Json, load_settings
 from service.cli.terminal import counted
+
+if TYPE_CHECKING:
+    from service.store.backup import Copied
 
 SHA256_LENGTH = 64
 """Data sets are named by their digests, files by keys with slashes."""
@@ -47,13 +50,17 @@ def backup(
     if as_json:
         typer.echo(json.dumps({"destination": str(destination)} | asdict(copied)))
     else:
-        rows = f"{counted(copied.jobs, 'job')}, {counted(copied.checkpoints, 'checkpoint')}"
-        rows += f", {counted(copied.snapshots, 'snapshot')}"
-        rows += f", {counted(copied.datasets, 'data set')}" if copied.datasets else ""
-        typer.echo(f"Copied {source} to {destination}: {rows}, {copied.bytes / 1e6:.1f} MB")
+        typer.echo(f"Copied {source} to {destination}: {_contents(copied)}")
     for key in copied.lost:
         typer.echo(
             f"{'The data set' if len(key) == SHA256_LENGTH else 'The file'} {key} is missing or "
             "damaged in the original, so the copy does not contain it.",
             err=True,
         )
+
+
+def _contents(copied: "Copied") -> str:
+    rows = f"{counted(copied.jobs, 'job')}, {counted(copied.checkpoints, 'checkpoint')}"
+    rows += f", {counted(copied.snapshots, 'snapshot')}"
+    rows += f", {counted(copied.datasets, 'data set')}" if copied.datasets else ""
+    return f"{rows}, {copied.bytes / 1e6:.1f} MB"

@@ -61,13 +61,7 @@ def find(pictures: Sequence[Member], label: Label = None) -> Found:
 
     """
     found = Found()
-    folders = Counter(_folders(picture.path) for picture in pictures)
-    if len(folders) > MAX_FOLDERS:
-        raise unusable(
-            "too_many_classes",
-            f"Its pictures lie in {len(folders):,} folders; at most {MAX_FOLDERS:,} are read.",
-            hint="Put the pictures of each class into one folder.",
-        )
+    folders = _counted_folders(pictures)
     top = _common_top([path for path in folders if path])
     found.top = "/".join((*top, "")) if top else ""
     splits = _split_folders(folders)
@@ -100,6 +94,23 @@ def _without_strangers(found: Found) -> Found:
         found.without_class += [picture.member for picture in strangers]
         found.placed = [it for it in found.placed if it.split or it.label in known]
     return found
+
+
+def _counted_folders(pictures: Sequence[Member]) -> Counter[Folders]:
+    """Return the folders that hold pictures, with their numbers.
+
+    Raises:
+        Unusable: there are too many folders.
+
+    """
+    folders = Counter(_folders(picture.path) for picture in pictures)
+    if len(folders) > MAX_FOLDERS:
+        raise unusable(
+            "too_many_classes",
+            f"Its pictures lie in {len(folders):,} folders; at most {MAX_FOLDERS:,} are read.",
+            hint="Put the pictures of each class into one folder.",
+        )
+    return folders
 
 
 def _folders(path: str) -> Folders:

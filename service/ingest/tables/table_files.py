@@ -128,20 +128,31 @@ def read(files: Sequence[UploadedFile], options: IngestOptions, limits: Limits) 
             columns=columns,
         )
     doubts = kept.doubts
-    values = itertools.chain.from_iterable(_values(table) for table in tables)
-    scale = scale_of_rows(values, options, _named(tables), doubts)
-    shape = (1, len(layout.pixels))
-    height, width, _ = image_shape(shape, _named(tables), limits, options.size)
-    found = _found(tables) | {"range": [scale.low, scale.high]}
-    images = _Images(scale, (height, width), clips=options.range is not None)
-    source = Source(
-        lambda: rows.images(images), numbers.place, found, ignored=+kept.ignored, doubts=doubts
-    )
+    images = _images(tables, options, limits, doubts)
     if layout.index is not None:
         doubts.append(
             Doubt("index_column", f"{layout.name(layout.index)} numbers the rows, and is left out.")
         )
-    return source
+    found = _found(tables) | {"range": [images.scale.low, images.scale.high]}
+    return Source(
+        lambda: rows.images(images), numbers.place, found, ignored=+kept.ignored, doubts=doubts
+    )
+
+
+def _images(
+    tables: Sequence[Table], options: IngestOptions, limits: Limits, doubts: list[Doubt]
+) -> "_Images":
+    """Return what turns rows into images; doubts about the scale are added to `doubts`.
+
+    Raises:
+        Unusable: the numbers are no pixels, or the images have no shape or are too large.
+
+    """
+    values = itertools.chain.from_iterable(_values(table) for table in tables)
+    scale = scale_of_rows(values, options, _named(tables), doubts)
+    shape = (1, len(tables[0].layout.pixels))
+    height, width, _ = image_shape(shape, _named(tables), limits, options.size)
+    return _Images(scale, (height, width), clips=options.range is not None)
 
 
 def _table(

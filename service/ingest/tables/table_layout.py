@@ -25,7 +25,7 @@ LABEL_NAMES = (
     *("label", "labels", "class", "target", "digit", "letter", "category", "species", "y"),
     *("outcome", "survived", "diagnosis", "variety", "emotion", "character"),
 )
-"""In the order in which they are taken."""
+"""Names of columns that hold labels; the first one that is there is taken."""
 INDEX_NAMES = {"", "index", "id", "unnamed: 0", "idx", "row", "no", "nr", "image_id", "imageid"}
 UNNAMED = re.compile(r"unnamed: \d+(\.\d+)?")
 """What pandas calls columns without a name: earlier numbers of the rows, or an empty last one."""
@@ -106,15 +106,7 @@ def layout_of(
     if not lines:
         raise unusable("empty", "The table is empty.", place)
     separator = separator_of(lines, place)
-    rows = [cells_of(line, separator) for line in lines]
-    if len(rows) > 1 and all(len(row) == len(rows[0]) + 1 for row in rows[1:]):
-        rows[0] = ["", *rows[0]]  # R gives the numbers of the rows no name
-    layout = Layout(separator, len(rows[0]))
-    body = rows
-    if has_names(rows, separator, {*LABEL_NAMES, *SPLIT_COLUMNS}):
-        layout, body = replace(layout, names=tuple(cell.strip() for cell in rows[0])), rows[1:]
-    if not (body := [row for row in body if len(row) == layout.columns]):
-        raise no_rows(rows, place)
+    layout, body = _head_and_body([cells_of(line, separator) for line in lines], separator, place)
     layout = replace(layout, ignored=_ignored(layout, options, place))
     layout = _with_columns(layout, body, ends if is_labelled else None, options, place)
     layout = replace(layout, decimal_comma=_has_decimal_comma(layout, body))
@@ -124,6 +116,24 @@ def layout_of(
         _refuse_columns(layout, body, place, "not_pixels", NOT_PIXELS)
         _refuse_other_shapes(layout, options, place)
     return layout
+
+
+def _head_and_body(rows: list[Row], separator: str, place: str) -> tuple[Layout, list[Row]]:
+    """Return the layout with no more than the names of the columns, and the rows below them.
+
+    Raises:
+        Unusable: there are no such rows.
+
+    """
+    if len(rows) > 1 and all(len(row) == len(rows[0]) + 1 for row in rows[1:]):
+        rows = [["", *rows[0]], *rows[1:]]  # R gives the numbers of the rows no name
+    layout, body = Layout(separator, len(rows[0])), rows
+    if has_names(rows, separator, {*LABEL_NAMES, *SPLIT_COLUMNS}):
+        layout, body = replace(layout, names=tuple(cell.strip() for cell in rows[0])), rows[1:]
+    whole = [row for row in body if len(row) == layout.columns]
+    if not whole:
+        raise no_rows(rows, place)
+    return layout, whole
 
 
 # --- What stands where ---
