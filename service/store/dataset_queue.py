@@ -4,24 +4,17 @@ It implements `service.work.work_queue.WorkQueue`.
 """
 
 from collections.abc import Callable, Collection
-from typing import Any
 
 from service.domain.dataset_state import DatasetState
 from service.domain.job_state import FINAL, State
 from service.store.dataset_rows import FILES_OF, delete_dataset, lock_check, move_dataset
-from service.store.queue import MAX_LOST_WORKERS, Active, Claim, Lost
+from service.store.queue import Active, Claim, Lost, after_lost_worker
 from service.store.sql.connector import Connector
 from service.store.transitions import states
 from service.store.turns import Turns
 
 DRY_RUN = "dry-run-"
 """The beginning of the names of data sets that live until their report has been read."""
-STATES = {
-    DatasetState.QUEUED: State.QUEUED,
-    DatasetState.CHECKING: State.RUNNING,
-    DatasetState.FAILED: State.FAILED,
-}
-"""What states of data sets are to a dispatcher."""
 LEFTOVERS_TOGETHER = 100
 
 # `{waiting}` is the place where data sets that wait to be tried again are excluded.
@@ -107,13 +100,11 @@ class DatasetQueue:
             row = lock_check(transaction, job, attempt)
             if row is None:
                 return None
-            lost, to = row["lost_workers"] + counts, DatasetState.QUEUED
+            lost = after_lost_worker(row["lost_workers"], counts=counts)
+            to, count = DatasetState(lost.state), lost.lost_workers
             reason = {"code": "checker_lost" if code == "worker_lost" else code, "message": why}
-            if counts and lost >= MAX_LOST_WORKERS:
-                to = DatasetState.FAILED
-            values: dict[str, Any] = {"lost_workers": lost, "reason": reason, "handle": None}
-            move_dataset(transaction, row, to, **values)
-        return Lost(STATES[to], lost)
+            move_dataset(transaction, row, to, lost_workers=count, reason=reason, handle=None)
+        return lost
 
     def interrupt(self) -> list[str]:
         """Fail all data sets that are being received, because nobody receives them any more.

@@ -9,7 +9,7 @@ from typing import Any
 
 from service.domain.job_state import FINAL, State
 from service.store.evaluation_rows import lock_evaluation, move_evaluation
-from service.store.queue import MAX_LOST_WORKERS, Active, Claim, Lost
+from service.store.queue import Active, Claim, Lost, after_lost_worker
 from service.store.sql.connector import Connector
 from service.store.transitions import states
 from service.store.turns import Turns
@@ -91,11 +91,10 @@ class EvaluationQueue:
             row = lock_evaluation(transaction, job, attempt)
             if row is None:
                 return None
-            lost = row["lost_workers"] + counts
-            to = State.FAILED if counts and lost >= MAX_LOST_WORKERS else State.QUEUED
-            reason = {"code": code, "message": why}
-            move_evaluation(transaction, row, to, lost_workers=lost, reason=reason)
-        return Lost(to, lost)
+            lost = after_lost_worker(row["lost_workers"], counts=counts)
+            reason, count = {"code": code, "message": why}, lost.lost_workers
+            move_evaluation(transaction, row, lost.state, lost_workers=count, reason=reason)
+        return lost
 
     def deleted(self) -> list[Deleted]:
         """Return deleted evaluations whose files may still be there: at most a hundred."""

@@ -108,6 +108,18 @@ class Lost(NamedTuple):
     """How many workers it has lost in a row."""
 
 
+def after_lost_worker(lost_workers: int, *, counts: bool) -> Lost:
+    """Return what becomes of a row that has lost one more worker.
+
+    Args:
+        lost_workers: how many it had lost in a row before.
+        counts: whether this one is among the five in a row after which the row fails.
+
+    """
+    lost = lost_workers + counts
+    return Lost(State.FAILED if counts and lost >= MAX_LOST_WORKERS else State.QUEUED, lost)
+
+
 @dataclass(frozen=True)
 class FinishedJob:
     """A job that has ended, as far as it decides whether the job is kept."""
@@ -178,14 +190,14 @@ class Queue:
             row = lock_attempt(transaction, job, attempt)
             if row is None:
                 return None
-            lost_workers, to = row["lost_workers"], LOST[State(row["state"])]
+            lost = Lost(LOST[State(row["state"])], row["lost_workers"])
             reason = row["reason"]  # the client's, if one asked to pause or cancel
-            if to == State.QUEUED:
-                lost_workers += counts
+            if lost.state == State.QUEUED:
+                lost = after_lost_worker(lost.lost_workers, counts=counts)
                 reason = {"code": code, "message": why}
-                to = State.FAILED if counts and lost_workers >= MAX_LOST_WORKERS else to
-            transition(transaction, row, to, reason, lost_workers=lost_workers, handle=None)
-        return Lost(to, lost_workers)
+            count = lost.lost_workers
+            transition(transaction, row, lost.state, reason, lost_workers=count, handle=None)
+        return lost
 
     def named_artifacts(self, job: str) -> tuple[int, bool, set[str]] | None:
         """Return (attempt, final or not, keys that rows name) of a job; None without a job."""

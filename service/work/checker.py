@@ -33,9 +33,9 @@ from service.store.dataset_files import DatasetFiles
 from service.store.sql.driver import DriverConnector
 from service.store.sql.engine import engine_of
 from service.store.uploads import Uploads
+from service.work.attempt_process import run_attempt
 from service.work.check_limits import MEMORY_BYTES, PROCESSOR_SECONDS, OutOfTime, limit_check
 from service.work.clock import Clock
-from service.work.exit_codes import REPLACED_EXIT, STORE_EXIT
 from service.work.process_handle import ProcessHandle
 
 HEARTBEAT_SECONDS = 0.5
@@ -161,28 +161,18 @@ def _too_much_memory() -> Flaw:
     return Flaw("too_large", detail, hint=hint)
 
 
-def main() -> int:
-    dataset, _, number = sys.argv[1:]
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+def check_attempt(dataset: str, number: int) -> DatasetState:
+    """Check a data set as the process of one attempt."""
     limit_check()
     # The launcher passes these in the environment, where no `ps` shows them.
     database = DriverConnector(engine_of(os.environ["MLP_DATABASE_URL"]))
     uploads = Uploads(Path(os.environ["MLP_UPLOADS_DIR"]))
     files = DatasetFiles(Path(os.environ["MLP_DATASETS_DIR"]))
     quota = DatasetQuota(**json.loads(os.environ.get("MLP_DATASET_QUOTA", "{}")))
-    attempt = CheckAttempt(database, files, uploads, dataset, int(number), quota)
+    attempt = CheckAttempt(database, files, uploads, dataset, number, quota)
     checker = Checker(attempt, files)
-    try:
-        state = checker.run(checker.begin())
-    except Replaced as exc:
-        logger.warning("%s", exc)
-        return REPLACED_EXIT
-    except StoreBroken as exc:
-        logger.error("%s", exc)
-        return STORE_EXIT
-    logger.info("the data set is now %s", state)
-    return 0
+    return checker.run(checker.begin())
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_attempt(check_attempt, logger))

@@ -39,7 +39,7 @@ from service.store.files.local import LocalArtifacts
 from service.store.jobs import JobStore
 from service.store.sql.driver import DriverConnector
 from service.store.sql.engine import engine_of
-from service.work.exit_codes import REPLACED_EXIT, STORE_EXIT
+from service.work.attempt_process import run_attempt
 from service.work.process_handle import ProcessHandle
 from service.work.process_limits import limit_memory, lower_priority
 
@@ -172,9 +172,8 @@ def _message(exc: Exception) -> str:
     return str(exc) or "The worker ran out of memory."
 
 
-def main() -> int:
-    task, _, number = sys.argv[1:]
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+def evaluate_attempt(task: str, number: int) -> State:
+    """Make an evaluation as the process of one attempt."""
     lower_priority()
     # The launcher passes these in the environment, where no `ps` shows them.
     database = DriverConnector(engine_of(os.environ["MLP_DATABASE_URL"]))
@@ -183,19 +182,10 @@ def main() -> int:
     results = LocalArtifacts(Path(os.environ["MLP_EVALUATIONS_DIR"]))
     damaged = DamagedDatasets(database)
     files = DatasetFiles(Path(os.environ["MLP_DATASETS_DIR"]), damaged.confirm)
-    attempt = EvaluationAttempt(database, results, task, int(number))
+    attempt = EvaluationAttempt(database, results, task, number)
     evaluator = Evaluator(attempt, jobs, ModelCache(jobs, networks), files)
-    try:
-        state = evaluator.run(evaluator.begin())
-    except Replaced as exc:
-        logger.warning("%s", exc)
-        return REPLACED_EXIT
-    except StoreBroken as exc:
-        logger.error("%s", exc)
-        return STORE_EXIT
-    logger.info("the evaluation is now %s", state)
-    return 0
+    return evaluator.run(evaluator.begin())
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_attempt(evaluate_attempt, logger))

@@ -33,9 +33,9 @@ from service.store.files.local import LocalArtifacts
 from service.store.snapshots import NewSnapshot
 from service.store.sql.driver import DriverConnector
 from service.store.sql.engine import engine_of
+from service.work.attempt_process import run_attempt
 from service.work.clock import Clock
 from service.work.cores import a_core_is_idle
-from service.work.exit_codes import REPLACED_EXIT, STORE_EXIT
 from service.work.numeric_environment import numeric_environment
 from service.work.process_handle import ProcessHandle
 from service.work.process_limits import limit_memory, lower_priority
@@ -258,9 +258,8 @@ class Worker:
         return self._reporter.end(FAILED, (code, message), snapshots=snapshots)
 
 
-def main() -> int:
-    job, _, number = sys.argv[1:]
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+def train_attempt(job: str, number: int) -> State:
+    """Train a job as the process of one attempt."""
     lower_priority()
     # The launcher passes these in the environment, where no `ps` shows them.
     database = DriverConnector(engine_of(os.environ["MLP_DATABASE_URL"]))
@@ -268,21 +267,12 @@ def main() -> int:
     damaged = DamagedDatasets(database)
     datasets = DatasetFiles(Path(os.environ["MLP_DATASETS_DIR"]), damaged.confirm)
     limits = _snapshot_limits(os.environ)
-    attempt = Attempt(database, job, int(number))
+    attempt = Attempt(database, job, number)
     worker = Worker(attempt, checkpoints, datasets, snapshot_limits=limits)
     signal.signal(signal.SIGTERM, worker.request_stop)
-    try:
-        task = worker.begin()
-        limit_memory(task.job_bytes + limits.bytes, data_bytes(task.manifest.sizes))
-        state = worker.run(task)
-    except Replaced as exc:
-        logger.warning("%s", exc)
-        return REPLACED_EXIT
-    except StoreBroken as exc:
-        logger.error("%s", exc)
-        return STORE_EXIT
-    logger.info("the job is now %s", state)
-    return 0
+    task = worker.begin()
+    limit_memory(task.job_bytes + limits.bytes, data_bytes(task.manifest.sizes))
+    return worker.run(task)
 
 
 def _snapshot_limits(environment: Mapping[str, str]) -> SnapshotLimits:
@@ -293,4 +283,4 @@ def _snapshot_limits(environment: Mapping[str, str]) -> SnapshotLimits:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_attempt(train_attempt, logger))
