@@ -16,7 +16,7 @@ class Address:
     """Where a server is, and how to connect to it."""
 
     shown: str
-    """As the user wrote it, with a scheme and without a slash at the end."""
+    """What the user wrote, with a scheme and without a slash at the end."""
     url: str
     """What requests are sent to; of a UNIX socket, http://localhost and the path prefix."""
     socket: str | None = None

@@ -1,20 +1,24 @@
 """Data sets, for asyncio: the methods of `datasets`, with the same arguments and results."""
 
 import contextlib
-import time
 from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import Any, Unpack
+from typing import Unpack
 
 from mlp_client import async_watch, dataset_calls, images, server_calls
 from mlp_client.async_connection import AsyncConnection
 from mlp_client.calls import CallOptions
-from mlp_client.dataset_fields import DatasetFields, DerivationFields
+from mlp_client.dataset_fields import (
+    DatasetFields,
+    DerivationFields,
+    UploadFields,
+    arrays_and_options,
+)
 from mlp_client.dataset_progress import display, show_record, shown
 from mlp_client.dataset_records import DatasetRecord, DatasetReport, DatasetState
 from mlp_client.dataset_view import DatasetView
 from mlp_client.datasets import DatasetHandle, Datasets
 from mlp_client.documented_like import documented_like
-from mlp_client.errors import DatasetFailed, WaitTimeout
+from mlp_client.errors import DatasetFailed
 from mlp_client.images import Image
 from mlp_client.model_calls import Split
 from mlp_client.npy import ByteArray
@@ -43,12 +47,9 @@ class AsyncDatasetHandle(DatasetView):
     async def wait(
         self, progress: bool | None = None, timeout: float | None = None
     ) -> "AsyncDatasetHandle":
-        deadline = None if timeout is None else time.monotonic() + timeout
+        looks = self._connection.send_each(dataset_calls.until_resting(self.data, timeout))
         with display(self.name, progress) as show:
-            while self.state not in dataset_calls.RESTING:
-                if deadline is not None and time.monotonic() > deadline:
-                    raise WaitTimeout([self.name], timeout or 0, "The check goes on.")
-                self.data = await self._connection.send(dataset_calls.look(self.name))
+            async for self.data in looks:
                 show_record(show, self.data)
         if self.state == DatasetState.FAILED:
             raise DatasetFailed(self.data, await self.report())
@@ -114,17 +115,12 @@ class AsyncDatasets:
         name: str,
         source: Source | None = None,
         *,
-        x_train: Any = None,
-        y_train: Any = None,
-        x_test: Any = None,
-        y_test: Any = None,
         progress: bool | None = None,
         timeout: float | None = None,
         max_retries: int | None = None,
-        **options: Unpack[DatasetFields],
+        **fields: Unpack[UploadFields],
     ) -> AsyncDatasetHandle:
-        given = {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
-        arrays = {key: value for key, value in given.items() if value is not None}
+        arrays, options = arrays_and_options(fields)
         with opened(source, arrays) as files, display(name, progress) as show:
             call = dataset_calls.create(
                 name, files, options, lambda body: AsyncPieces(shown(body, show))

@@ -1,15 +1,13 @@
 """Evaluations that are too large for one answer, for asyncio."""
 
-import time
 from typing import Unpack
 
 from mlp_client import evaluation_calls
 from mlp_client.async_connection import AsyncConnection
 from mlp_client.calls import CallOptions
 from mlp_client.documented_like import documented_like
-from mlp_client.errors import EvaluationFailed, WaitTimeout
-from mlp_client.evaluation_records import EvaluationState, EvaluationTask
-from mlp_client.evaluation_tasks import GOES_ON, Evaluations
+from mlp_client.evaluation_records import EvaluationTask
+from mlp_client.evaluation_tasks import Evaluations
 from mlp_client.model_calls import Form, Split
 
 
@@ -41,16 +39,8 @@ class AsyncEvaluations:
         return (await self._connection.send(evaluation_calls.all_tasks(), **options)).data
 
     async def wait(self, task: str, timeout: float | None = None) -> EvaluationTask:
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while True:
-            left = evaluation_calls.left(deadline)
-            found = await self._connection.send(evaluation_calls.look(task, left))
-            if found.state == EvaluationState.FAILED:
-                raise EvaluationFailed(found)
-            if found.has_ended:
-                return found
-            if deadline is not None and time.monotonic() >= deadline:
-                raise WaitTimeout([task], timeout or 0, GOES_ON)
+        looks = self._connection.send_each(evaluation_calls.until_ended(task, timeout))
+        return [found async for found in looks][-1]
 
     async def delete(self, task: str, **options: Unpack[CallOptions]) -> None:
         await self._connection.send(evaluation_calls.delete(task), **options)

@@ -14,8 +14,8 @@ from mlp_client.job_calls import Action, BulkAction, Sort
 from mlp_client.job_spec import PresetName
 from mlp_client.job_view import JobView, raise_if_unsuccessful
 from mlp_client.jobs import JobHandle, Jobs
-from mlp_client.model_calls import PredictionOptions
 from mlp_client.pictures import Picture, PictureFormat
+from mlp_client.prediction_options import PredictionOptions
 from mlp_client.predictions import Prediction
 from mlp_client.progress_display import display
 from mlp_client.records import Epoch, Event, Job, JobActionResult, JobPreview

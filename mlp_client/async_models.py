@@ -1,23 +1,18 @@
 """Trained networks, for asyncio: the methods of `models`, with the same arguments and results."""
 
-from collections.abc import Sequence
 from typing import Any, Literal, Unpack, overload
 
-from mlp_client import images, model_calls, npy
+from mlp_client import images, model_calls, npy, prediction_options
 from mlp_client.async_connection import AsyncConnection
 from mlp_client.async_model_evaluations import AsyncModelEvaluations
 from mlp_client.calls import CallOptions
 from mlp_client.documented_like import documented_like
 from mlp_client.images import Image, Images
-from mlp_client.model_calls import Normalize, Returned, WeightsFormat
-from mlp_client.models import (
-    Minus,
-    Models,
-    explanation_options,
-    prediction_options,
-)
+from mlp_client.model_calls import WeightsFormat
+from mlp_client.models import Minus, Models
 from mlp_client.npy import ArraySource, FloatArray, Probabilities
 from mlp_client.pictures import Picture, PictureFormat
+from mlp_client.prediction_options import Normalize, PredictionOptions
 from mlp_client.predictions import Prediction
 from mlp_client.records import Snapshot
 
@@ -34,53 +29,19 @@ class AsyncModels(AsyncModelEvaluations):
 
     @overload
     async def predict(
-        self,
-        image: Image,
-        ref: str = ...,
-        top_k: int = ...,
-        normalize: Normalize = ...,
-        return_pixels: bool = ...,
-        return_: Sequence[Returned] = ...,
-        for_: int | None = ...,
-        against: int | None = ...,
-        abstain_below: float | None = ...,
-        calibrated: bool = ...,
-        **options: Unpack[CallOptions],
+        self, image: Image, ref: str = ..., **options: Unpack[PredictionOptions]
     ) -> Prediction: ...
     @overload
     async def predict(
-        self,
-        image: Images,
-        ref: str = ...,
-        top_k: int = ...,
-        normalize: Normalize = ...,
-        return_pixels: bool = ...,
-        return_: Sequence[Returned] = ...,
-        for_: int | None = ...,
-        against: int | None = ...,
-        abstain_below: float | None = ...,
-        calibrated: bool = ...,
-        **options: Unpack[CallOptions],
+        self, image: Images, ref: str = ..., **options: Unpack[PredictionOptions]
     ) -> list[Prediction]: ...
     async def predict(
-        self,
-        image: Any,
-        ref: str = "latest",
-        top_k: int = 3,
-        normalize: Normalize = "auto",
-        return_pixels: bool = False,
-        return_: Sequence[Returned] = (),
-        for_: int | None = None,
-        against: int | None = None,
-        abstain_below: float | None = None,
-        calibrated: bool = False,
-        **options: Unpack[CallOptions],
+        self, image: Any, ref: str = "latest", **options: Unpack[PredictionOptions]
     ) -> Prediction | list[Prediction]:
         parts, many = images.parts_of(image)
-        wanted = prediction_options(top_k, normalize, return_pixels)
-        wanted |= explanation_options(return_, for_, against, abstain_below, calibrated)
-        calls = model_calls.predict_images(parts, ref, wanted, many=many)
-        answers = [answer async for answer in self._connection.send_each(calls, **options)]
+        asked, sending = prediction_options.divided(options)
+        calls = model_calls.predict_images(parts, ref, asked, many=many)
+        answers = [answer async for answer in self._connection.send_each(calls, **sending)]
         predictions = model_calls.flat(answers)
         return predictions if many else predictions[0]
 
@@ -93,7 +54,7 @@ class AsyncModels(AsyncModelEvaluations):
         return_pixels: bool = False,
         **options: Unpack[CallOptions],
     ) -> list[Prediction]:
-        wanted = prediction_options(top_k, normalize, return_pixels)
+        wanted = prediction_options.predict_query(top_k, normalize, return_pixels)
         calls = model_calls.predict_array(npy.split(array), ref, wanted)
         answers = [answer async for answer in self._connection.send_each(calls, **options)]
         return model_calls.flat(answers)

@@ -1,5 +1,6 @@
 """The calls that concern data sets: send one, watch its check, read its report, delete it."""
 
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -7,9 +8,10 @@ from urllib.parse import quote
 
 import httpx2
 
-from mlp_client.calls import Call, nothing, record
+from mlp_client.calls import Call, Calls, nothing, record
 from mlp_client.compact_json import compact
 from mlp_client.dataset_records import DatasetList, DatasetRecord, DatasetReport, DatasetState
+from mlp_client.errors import WaitTimeout
 from mlp_client.image_parts import PreparedImage
 from mlp_client.job_calls import OUTAGE_SECONDS
 from mlp_client.spec_json import spec_json
@@ -114,6 +116,20 @@ def look(name: str) -> Call[DatasetRecord]:
     """Read a data set that is being checked, at its end or after `LOOK_SECONDS`."""
     params = {"params": {"wait": LOOK_SECONDS}}
     return Call("GET", path_of(name), record(DatasetRecord), params, patience=OUTAGE_SECONDS)
+
+
+def until_resting(data: DatasetRecord, timeout: float | None) -> Calls[DatasetRecord]:
+    """Yield the calls that read a data set until its check has ended.
+
+    Raises:
+        WaitTimeout: the time is over.
+
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while data.state not in RESTING:
+        if deadline is not None and time.monotonic() > deadline:
+            raise WaitTimeout([data.name], timeout or 0, "The check goes on.")
+        data = yield look(data.name)
 
 
 def changed(message: httpx2.ServerSentEvent, last: DatasetRecord | None) -> DatasetRecord | None:

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 from mlp_client.spec_fields import Real, Whole
 
@@ -43,6 +43,28 @@ class DatasetFields(TypedDict, total=False):
     license: str
     attribution: str
     description: str
+
+
+class UploadFields(DatasetFields, total=False):
+    """The options of an upload, and the arrays that are sent if there are no files."""
+
+    x_train: Any
+    """Images (n, height, width) or rows (n, columns): anything that NumPy makes an array of."""
+    y_train: Any
+    """Their labels (n,), numbers or texts."""
+    x_test: Any
+    """Images to test on; without them, a part of the others is."""
+    y_test: Any
+    """The labels of `x_test`."""
+
+
+ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+
+
+def arrays_and_options(fields: UploadFields) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the arrays that are given, by their names, and the options of their upload."""
+    arrays = {name: it for name, it in fields.items() if name in ARRAYS and it is not None}
+    return arrays, {name: it for name, it in fields.items() if name not in ARRAYS}
 
 
 class DerivationFields(TypedDict, total=False):

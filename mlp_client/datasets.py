@@ -1,17 +1,21 @@
 """Data sets: send files or arrays, wait for their check, read what was found in them."""
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Unpack
+from typing import Unpack
 
 from mlp_client import dataset_calls, images, server_calls, watch
 from mlp_client.calls import CallOptions
 from mlp_client.connection import Connection
-from mlp_client.dataset_fields import DatasetFields, DerivationFields
+from mlp_client.dataset_fields import (
+    DatasetFields,
+    DerivationFields,
+    UploadFields,
+    arrays_and_options,
+)
 from mlp_client.dataset_progress import display, show_record, shown
 from mlp_client.dataset_records import DatasetRecord, DatasetReport, DatasetState
 from mlp_client.dataset_view import DatasetView
-from mlp_client.errors import DatasetFailed, WaitTimeout
+from mlp_client.errors import DatasetFailed
 from mlp_client.images import Image
 from mlp_client.model_calls import Split
 from mlp_client.npy import ByteArray
@@ -60,12 +64,9 @@ class DatasetHandle(DatasetView):
             NotFoundError: the data set has been deleted.
 
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        looks = self._connection.send_each(dataset_calls.until_resting(self.data, timeout))
         with display(self.name, progress) as show:
-            while self.state not in dataset_calls.RESTING:
-                if deadline is not None and time.monotonic() > deadline:
-                    raise WaitTimeout([self.name], timeout or 0, "The check goes on.")
-                self.data = self._connection.send(dataset_calls.look(self.name))
+            for self.data in looks:
                 show_record(show, self.data)
         if self.state == DatasetState.FAILED:
             raise DatasetFailed(self.data, self.report())
@@ -157,19 +158,14 @@ class Datasets:
         name: str,
         source: Source | None = None,
         *,
-        x_train: Any = None,
-        y_train: Any = None,
-        x_test: Any = None,
-        y_test: Any = None,
         progress: bool | None = None,
         timeout: float | None = None,
         max_retries: int | None = None,
-        **options: Unpack[DatasetFields],
+        **fields: Unpack[UploadFields],
     ) -> DatasetHandle:
         """Send files or arrays that are to become a data set; `wait` waits for their check.
 
-            letters = client.datasets.create("letters", "letters.zip").wait()
-            client.datasets.create("phone", "photos/", normalize=True, split={"test": 0.25})
+            client.datasets.create("phone", "photos/", normalize=True, split={"test": 0.25}).wait()
             client.datasets.create("halves", x_train=images, y_train=labels)
 
         Files are read while they are sent, so that they may be larger than the memory. To send the
@@ -179,15 +175,11 @@ class Datasets:
             name: what to give as `dataset` of a job: lower-case letters, digits, `.`, `_` and `-`.
             source: a file; a folder, which is sent as a zip, or file by file if it has those of
                 MNIST's format; or several files that belong together.
-            x_train: images (n, height, width) or rows (n, columns), instead of `source`; anything
-                that NumPy makes an array of.
-            y_train: their labels (n,), numbers or texts.
-            x_test: images to test on; without them, a part of the others is.
-            y_test: the labels of `x_test`.
             progress: whether to show how much is sent; see `DatasetHandle.wait`.
             timeout: seconds to wait for the next byte of the response.
             max_retries: how often the request is repeated.
-            options: those of `mlp_client.dataset_options.DatasetOptions`.
+            fields: the options of `mlp_client.dataset_options.DatasetOptions`; and in place of
+                `source` the arrays of `mlp_client.dataset_fields.UploadFields`.
 
         Raises:
             DatasetUnusable: there is nothing to send, or an array is none of numbers or texts.
@@ -195,8 +187,7 @@ class Datasets:
             OSError: a file can't be read.
 
         """
-        given = {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
-        arrays = {key: value for key, value in given.items() if value is not None}
+        arrays, options = arrays_and_options(fields)
         with opened(source, arrays) as files, display(name, progress) as show:
             call = dataset_calls.create(name, files, options, lambda body: shown(body, show))
             return DatasetHandle(

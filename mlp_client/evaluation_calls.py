@@ -5,9 +5,10 @@ import time
 from typing import Any
 from urllib.parse import quote
 
-from mlp_client.calls import Call, nothing, record
+from mlp_client.calls import Call, Calls, nothing, record
 from mlp_client.compact_json import compact
-from mlp_client.evaluation_records import EvaluationTask, EvaluationTaskList
+from mlp_client.errors import EvaluationFailed, WaitTimeout
+from mlp_client.evaluation_records import EvaluationState, EvaluationTask, EvaluationTaskList
 from mlp_client.job_calls import OUTAGE_SECONDS
 
 PATH = "/v1/evaluations"
@@ -42,13 +43,28 @@ def look(task: str, seconds: float = LOOK_SECONDS) -> Call[EvaluationTask]:
     return Call("GET", _path(task), record(EvaluationTask), params, patience=OUTAGE_SECONDS)
 
 
+def until_ended(task: str, timeout: float | None) -> Calls[EvaluationTask]:
+    """Yield the calls that read an evaluation until it has succeeded.
+
+    Raises:
+        EvaluationFailed: it can't be made.
+        WaitTimeout: the time is over.
+
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while True:
+        left = LOOK_SECONDS if deadline is None else deadline - time.monotonic()
+        found = yield look(task, left)
+        if found.state == EvaluationState.FAILED:
+            raise EvaluationFailed(found)
+        if found.has_ended:
+            return
+        if deadline is not None and time.monotonic() >= deadline:
+            raise WaitTimeout([task], timeout or 0, "The evaluation goes on.")
+
+
 def delete(task: str) -> Call[None]:
     return Call("DELETE", _path(task), nothing)
-
-
-def left(deadline: float | None) -> float:
-    """Return the seconds until a deadline, as far as a request may wait for it."""
-    return LOOK_SECONDS if deadline is None else deadline - time.monotonic()
 
 
 def _path(task: str) -> str:

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from mlp_client.dataset_options import DatasetRef
+from mlp_client.evaluations import Network
 from mlp_client.records import Reason, Record
 
 
@@ -50,7 +51,7 @@ class EvaluationTaskLinks(Record):
     evaluation: str = Field(description="The evaluation itself, once it has succeeded.")
 
 
-class EvaluationTask(Record):
+class EvaluationTask(Network):
     """An evaluation that is too large for one answer: a worker makes it."""
 
     object: Literal["evaluation_task"] = Field(
@@ -62,17 +63,6 @@ class EvaluationTask(Record):
         None, description="Why it is in its state; null if there is nothing to explain."
     )
     owner: str | None = Field(None, description="Owner of the network; null without a key.")
-    model: str = Field(description="The id of the job whose network is asked.")
-    epochs_done: int = Field(description="Number of epochs for which it has been trained.")
-    checkpoint_sha256: str = Field(description="SHA-256 of its checkpoint.")
-    dataset: str = Field(description="Name of the data set.")
-    dataset_sha256: str = Field(description="SHA-256 of its arrays.")
-    split: Literal["train", "validation", "test"] = Field(
-        description="The training, the validation or the test set."
-    )
-    normalize: Literal["never", "auto"] = Field(
-        description="Whether images are brought into MNIST's form first."
-    )
     rows: int = Field(description="Number of images.")
     progress: float | None = Field(
         None, description="Part of them that is read, from 0 to 1; null unless it is running."

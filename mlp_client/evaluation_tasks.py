@@ -1,16 +1,12 @@
 """Evaluations that are too large for one answer."""
 
-import time
 from typing import Unpack
 
 from mlp_client import evaluation_calls
 from mlp_client.calls import CallOptions
 from mlp_client.connection import Connection
-from mlp_client.errors import EvaluationFailed, WaitTimeout
-from mlp_client.evaluation_records import EvaluationState, EvaluationTask
+from mlp_client.evaluation_records import EvaluationTask
 from mlp_client.model_calls import Form, Split
-
-GOES_ON = "The evaluation goes on."
 
 
 class Evaluations:
@@ -72,16 +68,8 @@ class Evaluations:
             NotFoundError: it has been deleted.
 
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while True:
-            left = evaluation_calls.left(deadline)
-            found = self._connection.send(evaluation_calls.look(task, left))
-            if found.state == EvaluationState.FAILED:
-                raise EvaluationFailed(found)
-            if found.has_ended:
-                return found
-            if deadline is not None and time.monotonic() >= deadline:
-                raise WaitTimeout([task], timeout or 0, GOES_ON)
+        *_, ended = self._connection.send_each(evaluation_calls.until_ended(task, timeout))
+        return ended
 
     def delete(self, task: str, **options: Unpack[CallOptions]) -> None:
         """Delete what a network said about a whole set, or stop asking it."""

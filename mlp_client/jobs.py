@@ -11,9 +11,9 @@ from mlp_client.images import Image, Images
 from mlp_client.job_calls import Action, BulkAction, Sort
 from mlp_client.job_spec import PresetName
 from mlp_client.job_view import JobView, raise_if_unsuccessful
-from mlp_client.model_calls import PredictionOptions
 from mlp_client.models import Models
 from mlp_client.pictures import Picture, PictureFormat
+from mlp_client.prediction_options import PredictionOptions
 from mlp_client.predictions import Prediction
 from mlp_client.progress_display import display
 from mlp_client.records import Epoch, Event, Job, JobActionResult, JobPreview

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import httpx2
 
 from mlp_client import npy
-from mlp_client.calls import Call, CallOptions, Calls, body, record
+from mlp_client.calls import Call, Calls, body, record
 from mlp_client.errors import ApiError
 from mlp_client.evaluation_records import EvaluationTask
 from mlp_client.evaluations import Comparison, Evaluation, Misread
@@ -18,28 +18,11 @@ from mlp_client.pictures import Picture, PictureFormat, picture
 from mlp_client.predictions import Prediction, Predictions
 from mlp_client.records import Snapshot, Snapshots
 
-Normalize = Literal["auto", "always", "never"]
-"""Whether images are converted to MNIST's form: if necessary, in any case, or not at all."""
 Split = Literal["train", "validation", "test"]
 Form = Literal["never", "auto"]
-Returned = Literal["pixels", "probabilities", "activations", "votes", "contributions"]
-"""What else a prediction can contain."""
 WeightsFormat = Literal["safetensors", "npz", "json"]
 BAD_IMAGE = "bad-image"
 """The code of the problem that a single image can't be read."""
-
-
-class PredictionOptions(CallOptions, total=False):
-    """Options of a prediction, and of its requests; see `Models.predict`."""
-
-    top_k: int
-    normalize: Normalize
-    return_pixels: bool
-    return_: Sequence[Returned]
-    for_: int | None
-    against: int | None
-    abstain_below: float | None
-    calibrated: bool
 
 
 @dataclass(frozen=True)

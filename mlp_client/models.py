@@ -1,16 +1,16 @@
 """Trained networks: predict with them, download their weights, look at them."""
 
-from collections.abc import Sequence
 from typing import Any, Literal, Unpack, overload
 
-from mlp_client import images, model_calls, npy
+from mlp_client import images, model_calls, npy, prediction_options
 from mlp_client.calls import CallOptions
 from mlp_client.connection import Connection
 from mlp_client.images import Image, Images
-from mlp_client.model_calls import Normalize, Returned, WeightsFormat
+from mlp_client.model_calls import WeightsFormat
 from mlp_client.model_evaluations import ModelEvaluations
 from mlp_client.npy import ArraySource, FloatArray, Probabilities
 from mlp_client.pictures import Picture, PictureFormat
+from mlp_client.prediction_options import Normalize, PredictionOptions
 from mlp_client.predictions import Prediction
 from mlp_client.records import Snapshot
 
@@ -33,47 +33,14 @@ class Models(ModelEvaluations):
 
     @overload
     def predict(
-        self,
-        image: Image,
-        ref: str = ...,
-        top_k: int = ...,
-        normalize: Normalize = ...,
-        return_pixels: bool = ...,
-        return_: Sequence[Returned] = ...,
-        for_: int | None = ...,
-        against: int | None = ...,
-        abstain_below: float | None = ...,
-        calibrated: bool = ...,
-        **options: Unpack[CallOptions],
+        self, image: Image, ref: str = ..., **options: Unpack[PredictionOptions]
     ) -> Prediction: ...
     @overload
     def predict(
-        self,
-        image: Images,
-        ref: str = ...,
-        top_k: int = ...,
-        normalize: Normalize = ...,
-        return_pixels: bool = ...,
-        return_: Sequence[Returned] = ...,
-        for_: int | None = ...,
-        against: int | None = ...,
-        abstain_below: float | None = ...,
-        calibrated: bool = ...,
-        **options: Unpack[CallOptions],
+        self, image: Images, ref: str = ..., **options: Unpack[PredictionOptions]
     ) -> list[Prediction]: ...
     def predict(
-        self,
-        image: Any,
-        ref: str = "latest",
-        top_k: int = 3,
-        normalize: Normalize = "auto",
-        return_pixels: bool = False,
-        return_: Sequence[Returned] = (),
-        for_: int | None = None,
-        against: int | None = None,
-        abstain_below: float | None = None,
-        calibrated: bool = False,
-        **options: Unpack[CallOptions],
+        self, image: Any, ref: str = "latest", **options: Unpack[PredictionOptions]
     ) -> Prediction | list[Prediction]:
         """Predict to which class an image belongs, or each image of a list.
 
@@ -86,17 +53,8 @@ class Models(ModelEvaluations):
                 or a list of these. For a network that was trained on a table, a mapping with a
                 number for each column.
             ref: which network.
-            top_k: number of candidates to return for each image.
-            normalize: whether to convert the images to the form of the network's data set first.
-            return_pixels: also return the pixels that the network was given.
-            return_: what else to return: `probabilities`, or for at most 64 images in a request
-                `activations`, `votes` and `contributions`.
-            for_: the class that votes and contributions explain; by default the most probable one.
-            against: its rival; by default the most probable other class.
-            abstain_below: the probability below which a prediction is `abstained`.
-            calibrated: whether to temper the probabilities, for which `evaluation` with
-                `calibrate="temperature"` must have been asked for once.
-            options: `timeout` and `max_retries` of each request.
+            options: those of `mlp_client.prediction_options.PredictionOptions`, such as `top_k`,
+                and `timeout` and `max_retries` of each request.
 
         Returns:
             One prediction, or for a list one for each image. In a list, an image that can't be
@@ -108,10 +66,9 @@ class Models(ModelEvaluations):
 
         """
         parts, many = images.parts_of(image)
-        wanted = prediction_options(top_k, normalize, return_pixels)
-        wanted |= explanation_options(return_, for_, against, abstain_below, calibrated)
-        calls = model_calls.predict_images(parts, ref, wanted, many=many)
-        predictions = model_calls.flat(list(self._connection.send_each(calls, **options)))
+        asked, sending = prediction_options.divided(options)
+        calls = model_calls.predict_images(parts, ref, asked, many=many)
+        predictions = model_calls.flat(list(self._connection.send_each(calls, **sending)))
         return predictions if many else predictions[0]
 
     def predict_array(
@@ -143,7 +100,7 @@ class Models(ModelEvaluations):
             RefusedError: the array does not hold images.
 
         """
-        wanted = prediction_options(top_k, normalize, return_pixels)
+        wanted = prediction_options.predict_query(top_k, normalize, return_pixels)
         calls = model_calls.predict_array(npy.split(array), ref, wanted)
         return model_calls.flat(list(self._connection.send_each(calls, **options)))
 
@@ -281,21 +238,3 @@ class Models(ModelEvaluations):
 
         """
         return self._connection.send(model_calls.layer(ref, layer, format), **options)
-
-
-def prediction_options(top_k: int, normalize: Normalize, return_pixels: bool) -> dict[str, Any]:
-    """Return the options of a prediction as the server reads them."""
-    return {"top_k": top_k, "normalize": normalize, "return_pixels": return_pixels}
-
-
-def explanation_options(
-    return_: Sequence[Returned],
-    for_: int | None,
-    against: int | None,
-    abstain_below: float | None,
-    calibrated: bool,
-) -> dict[str, Any]:
-    """Return the options that only some servers know, as they read them, if they are given."""
-    explained = {"return": list(return_) or None, "for": for_, "against": against}
-    given = {**explained, "abstain_below": abstain_below, "calibrated": calibrated or None}
-    return {name: value for name, value in given.items() if value is not None}

@@ -149,7 +149,7 @@ class Prediction(SparseRecord):
 
 
 class PredictionTemperature(Record):
-    """By what the logits of a network were divided, and where that was fitted."""
+    """The number by which the logits of a network were divided, and where it was fitted."""
 
     temperature: float = Field(description="Above 1 if the network is too sure of itself.")
     split: Literal["train", "validation", "test"] = Field(

@@ -6,7 +6,8 @@ from fastapi import APIRouter, Query, Response
 from pydantic import Field, ValidationInfo, field_validator
 
 from mlp_client.job_spec import Label, Printable
-from mlp_client.records import Job, JobSummary, Record
+from mlp_client.job_summaries import JobSummary
+from mlp_client.records import Job, Record
 from service.api.dependencies import ServicesDep
 from service.api.job_records import job_record
 from service.api.job_summaries import job_summary
@@ -106,7 +107,7 @@ def list_jobs(services: ServicesDep, query: Annotated[PageQuery, Query()]) -> Re
     """Return one page of jobs, the newest first unless `sort` says otherwise."""
     page = services.jobs.page(query.limit, query.after, query.wanted())
     listed = _short(page) if query.fields == "summary" else _whole(page)
-    # As a response, because the framework would validate 500 records once more.
+    # The framework would validate the records once more if they were returned as they are.
     return Response(listed.model_dump_json(), media_type="application/json")
 
 

@@ -1,13 +1,13 @@
 """Jobs in short, for long lists: half a kilobyte each."""
 
-from mlp_client.records import (
+from mlp_client.job_summaries import (
     EpochSummary,
     JobSummary,
     MetricsSummary,
     ProgressSummary,
-    Reason,
     SpecSummary,
 )
+from mlp_client.records import Reason
 from service.api.job_records import progress
 from service.domain.job_state import State
 from service.store.stored_job import EpochRecord, StoredJob

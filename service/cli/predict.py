@@ -91,7 +91,7 @@ def _predict_files(
     All pictures are sent in one request; each array has requests of its own.
     """
     pictures = [file for file in files if not _is_array(file)]
-    predictions = iter(models.predict(pictures, ref, top_k) if pictures else ())
+    predictions = iter(models.predict(pictures, ref, top_k=top_k) if pictures else ())
     for file in files:
         if _is_array(file):
             for index, prediction in enumerate(models.predict_array(file, ref, top_k)):

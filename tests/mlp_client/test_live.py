@@ -37,6 +37,13 @@ def test_the_blocking_client_does_all_that_it_can(server: Server) -> None:
         assert client.models.picture().startswith(b"\x89PNG")
         assert client.contact_sheet(limit=5).startswith(b"\x89PNG")
         assert len(client.models.weights(format="npz")) > 1000
+        job.delete()
+        assert list(client.jobs.list()) == []
+
+
+def test_the_blocking_client_asks_earlier_networks_about_whole_sets(server: Server) -> None:
+    with Client(server.url) as client:
+        job = client.jobs.create("linear", batch_size=4096, epochs=2).wait()
         kept = client.models.snapshots(job.id)
         assert [it.epoch for it in kept] == [0, 1, 2]
         first = f"{job.id}@1"
@@ -62,8 +69,6 @@ def test_the_blocking_client_does_all_that_it_can(server: Server) -> None:
         many = np.array(pixels_of(client, 3) * 400, np.uint8)
         first_labels = [it.label for it in client.models.predict_array(many, first)]
         assert first_labels == client.models.probabilities(many, first).argmax(axis=1).tolist()
-        job.delete()
-        assert list(client.jobs.list()) == []
 
 
 def test_both_clients_ask_for_reasons_and_for_weights_as_arrays(server: Server) -> None:
@@ -123,6 +128,18 @@ def test_the_asynchronous_client_does_the_same(server: Server) -> None:
             assert len(await client.models.weights(format="npz")) > 1000
             assert [it.epoch for it in await client.models.snapshots(job.id)] == [0, 1, 2]
             assert (await client.models.film(job.id, seconds=2))[8:12] == b"WEBP"
+            assert "linear" in [preset.name for preset in await client.presets()]
+            await job.delete()
+            assert (await others[0].refresh()).state == "succeeded"
+
+    asyncio.run(use())
+
+
+def test_the_asynchronous_client_asks_about_whole_sets(server: Server) -> None:
+    async def use() -> None:
+        async with AsyncClient(server.url) as client:
+            job = await client.jobs.create("linear", batch_size=4096, epochs=2)
+            await job.wait()
             evaluation = await client.models.evaluation(f"{job.id}@best")
             misread = await client.models.misread(f"{job.id}@best", actual="9")
             recalled = evaluation.classes[9].recall or 0.0
@@ -131,9 +148,6 @@ def test_the_asynchronous_client_does_the_same(server: Server) -> None:
             assert table.shape == (10_000, 10)
             assert (await client.models.confusion()).format == "png"
             assert (await client.models.reliability(format="svg")).format == "svg"
-            assert "linear" in [preset.name for preset in await client.presets()]
-            await job.delete()
-            assert (await others[0].refresh()).state == "succeeded"
 
     asyncio.run(use())
 

@@ -8,7 +8,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from mlp_client import Client
-from mlp_client.records import Job, JobSummary
+from mlp_client.job_summaries import JobSummary
+from mlp_client.records import Job
 from tests.service.api.test_hostile_bodies import check_problem
 from tests.service.api.test_jobs import submit
 from tests.service.conftest import World
