@@ -33,12 +33,14 @@ from service.store.dataset_files import DatasetFiles
 from service.store.dataset_queue import DatasetQueue
 from service.store.datasets import DatasetStore
 from service.store.durable_files import make_directory
+from service.store.evaluation_queue import EvaluationQueue
 from service.store.instance import instance_of
 from service.store.queue import Queue
 from service.store.sql.database import Database
 from service.store.sql.engine import is_there
 from service.store.sql.migrate import is_outdated, migrate
-from service.work.drain import drain_workers
+from service.store.worker_handles import worker_handles
+from service.work.drain import drain_workers, requeue_drained
 from service.work.launchers.lock_watchdog import kill_frozen_lock_holders
 
 M_MMAP_THRESHOLD = -3
@@ -126,14 +128,22 @@ def prepare(settings: Settings) -> None:
     datasets = DatasetFiles(settings.resolved_datasets_dir())
     datasets.data_layout(shipped_mnist.MANIFEST.sha256)
     url = settings.resolved_database_url()
-    database = Database(url)
-    kill_frozen_lock_holders(database.file)
-    if is_there(url) and is_outdated(database):
-        drain_workers(Queue(database))
-    database.close()
-    migrate(url)
+    _migrate(url)
     datasets.delete_older()
     _clear_uploads(settings, url)
+
+
+def _migrate(url: str) -> None:
+    """Migrate the database, after all workers of the version before have been stopped."""
+    with contextlib.closing(Database(url)) as database:
+        kill_frozen_lock_holders(database.file)
+        is_upgrade = is_there(url) and is_outdated(database)
+        drained = drain_workers(worker_handles(database)) if is_upgrade else set()
+    migrate(url)
+    if drained:
+        with contextlib.closing(Database(url)) as database:
+            queues = Queue(database), DatasetQueue(database), EvaluationQueue(database)
+            requeue_drained(queues, drained)
 
 
 def _clear_uploads(settings: Settings, url: str) -> None:

@@ -43,8 +43,6 @@ ACTIVE = f"""
 SELECT id AS job, attempt, state, heartbeat, handle FROM jobs
 WHERE state IN ({states(WITH_WORKER)}) ORDER BY number
 """  # noqa: S608  names of our own
-# Workers are asked to leave before a migration, so these columns exist in every schema.
-HANDLES = f"SELECT handle FROM jobs WHERE state IN ({states(WITH_WORKER)})"  # noqa: S608
 FIND = "SELECT number, attempt, state FROM jobs WHERE id = :id"
 NAMED_KEYS = """
 SELECT key FROM checkpoints WHERE job = :job UNION ALL SELECT key FROM snapshots WHERE job = :job
@@ -165,11 +163,6 @@ class Queue:
         with self._connector.read() as transaction:
             found = transaction.rows(ACTIVE)
         return [Active(**row | {"state": State(row["state"])}) for row in found]
-
-    def handles(self) -> list[dict[str, Any] | None]:
-        """Return the handles of all workers, also from a database that is not migrated yet."""
-        with self._connector.read() as transaction:
-            return [row["handle"] for row in transaction.rows(HANDLES)]
 
     def lose(
         self,

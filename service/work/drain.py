@@ -6,11 +6,12 @@ They would otherwise write rows in the form of the old schema.
 import signal
 import time
 from collections.abc import Iterable
+from typing import Any
 
 import structlog
 
-from service.store.queue import Queue
 from service.work.process_handle import ProcessHandle
+from service.work.work_queue import WorkQueue
 
 DRAIN_SECONDS = 6.0
 """How long workers have to save and exit after SIGTERM, and then again to end after SIGKILL."""
@@ -18,14 +19,30 @@ DRAIN_SECONDS = 6.0
 logger = structlog.get_logger(__name__)
 
 
-def drain_workers(queue: Queue) -> None:
-    """Ask the workers of this machine to save and exit, and wait; kill those that do not exit."""
-    handles = [ProcessHandle.from_record(handle) for handle in queue.handles()]
+def drain_workers(records: Iterable[dict[str, Any] | None]) -> set[ProcessHandle]:
+    """Ask the workers of this machine to save and exit, and wait; kill those that do not exit.
+
+    Returns those that ran. Checks and evaluations have nothing to save.
+
+    Args:
+        records: the handles of workers, as rows store them.
+
+    """
+    handles = [ProcessHandle.from_record(record) for record in records]
     here = _alive(handle for handle in handles if handle and handle.is_here())
-    if not here:
-        return
-    logger.info("workers_drained_for_upgrade", pids=sorted(handle.pid for handle in here))
-    _signal_and_wait(_signal_and_wait(here, signal.SIGTERM), signal.SIGKILL)
+    if here:
+        logger.info("workers_drained_for_upgrade", pids=sorted(handle.pid for handle in here))
+        _signal_and_wait(_signal_and_wait(here, signal.SIGTERM), signal.SIGKILL)
+    return here
+
+
+def requeue_drained(queues: Iterable[WorkQueue], drained: set[ProcessHandle]) -> None:
+    """Queue again what drained workers have not returned; none of them counts as lost."""
+    for queue in queues:
+        for row in queue.active():
+            if ProcessHandle.from_record(row.handle) in drained:
+                why = "The service was upgraded."
+                queue.lose(row.job, row.attempt, why, code="shutdown", counts=False)
 
 
 def _signal_and_wait(handles: set[ProcessHandle], number: signal.Signals) -> set[ProcessHandle]:

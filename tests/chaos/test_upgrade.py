@@ -3,6 +3,7 @@
 import hashlib
 import random
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -28,10 +29,14 @@ from service.store.files.local import LocalArtifacts
 from service.store.sql.database import Database
 from service.store.sql.migrate import MIGRATIONS, migrate
 from service.work import drain
+from service.work.process_handle import ProcessHandle
 from tests.support.campaign import Campaign
+from tests.support.evaluation_harness import EvaluationHarness
+from tests.support.job_records import query
 from tests.support.ledger import Ledger, freeze
 from tests.support.originals import original_of
 from tests.support.server_process import Server
+from tests.support.stored_datasets import DatasetHarness
 
 JOBS, EPOCHS = 50, 20
 MIGRATE = """
@@ -208,7 +213,34 @@ def test_workers_of_the_previous_version_exit_before_the_schema_changes(
     serve.prepare(settings)
     assert left == [[]]
     row = Ledger(server.data_dir).row(job)
-    assert (row["state"], row["lost_workers"]) == ("running" if stopped else "queued", 0)
+    assert (row["state"], row["lost_workers"]) == ("queued", 0)
+
+
+def test_checkers_and_evaluators_of_the_previous_version_end_before_the_schema_changes(
+    tmp_path: Path, datasets_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = EvaluationHarness(tmp_path)
+    sets = DatasetHarness(made.database, tmp_path)
+    checked = sets.send("letters")
+    evaluation = made.tasks.submit(made.question(made.train()))
+    workers = [subprocess.Popen(["sleep", "600"], start_new_session=True) for _ in range(2)]
+    handles = [ProcessHandle.of(worker.pid).as_record() for worker in workers]
+    sets.attempt().begin(handles[0])
+    made.attempt().begin(handles[1])
+    query(made.database, "UPDATE alembic_version SET version_num = '0014'")
+    ends: list[int | None] = []
+    monkeypatch.setattr(serve, "migrate", lambda _: ends.extend(it.poll() for it in workers))
+    try:
+        serve.prepare(Settings(data_dir=tmp_path, datasets_dir=datasets_dir))
+        assert ends == [-signal.SIGTERM] * 2
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+    for table, id_ in (("datasets", checked.id), ("evaluation_tasks", evaluation.id)):
+        row = f"SELECT state, lost_workers, handle FROM {table} WHERE id = :id"
+        assert query(made.database, row, id=id_) == [("queued", 0, None)]
+    made.close()
 
 
 def test_workers_keep_running_if_the_schema_is_the_newest(

@@ -39,6 +39,7 @@ from service.store import (
     temperatures,
     training_activity,
     transitions,
+    worker_handles,
 )
 from service.store.jobs import JobStore
 from service.store.sql import migrate
@@ -52,6 +53,7 @@ MODULES = (
     evaluation_queue,
     evaluation_rows, evaluation_tasks, event_log, idempotency, job_counts, jobs,
     kept_evaluations, queue, snapshots, temperatures, training_activity, transitions, migrate,
+    worker_handles,
 )  # fmt: skip
 VERB = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
 BUILT = {

@@ -21,11 +21,11 @@ from service.domain.errors import StoreBroken
 from service.store.api_keys import ApiKeyStore
 from service.store.datasets import DatasetStore
 from service.store.jobs import JobStore
-from service.store.queue import Queue
 from service.store.sql.database import Database
 from service.store.sql.migrate import MIGRATIONS, REVISIONS, is_outdated, migrate, migrations
 from service.store.sql.schema import metadata
 from service.store.sql.sqlite import sqlite_url
+from service.store.worker_handles import worker_handles
 from tests.conftest import submit
 from tests.support.job_records import query
 
@@ -94,17 +94,21 @@ def test_workers_are_found_in_a_database_of_every_schema(tmp_path: Path, revisio
     path = tmp_path / "jobs.sqlite3"
     url = sqlite_url(path)
     command.upgrade(migrations(url), revision)
+    states = {"jobs": "running"}
+    states |= {"datasets": "checking"} if revision >= "0011" else {}
+    states |= {"evaluation_tasks": "running"} if revision >= "0014" else {}
     with closing(sqlite3.connect(path)) as connection, connection:
-        columns = connection.execute("PRAGMA table_info(jobs)").fetchall()
-        required = [name for _, name, _, not_null, *_ in columns if not_null]
-        values = dict.fromkeys(required, "0")
-        values |= {"state": "running", "handle": '{"pid": 7}'}
-        marks = ", ".join("?" * len(values))
-        statement = f"INSERT INTO jobs ({', '.join(values)}) VALUES ({marks})"
-        connection.execute(statement, list(values.values()))
+        for table, state in states.items():
+            columns = connection.execute(f"PRAGMA table_info({table})").fetchall()
+            required = [name for _, name, _, not_null, *_ in columns if not_null]
+            values = dict.fromkeys(required, "0")
+            values |= {"state": state, "handle": json.dumps({"worker of": table})}
+            marks = ", ".join("?" * len(values))
+            statement = f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})"
+            connection.execute(statement, list(values.values()))
     database = Database(url)
     assert is_outdated(database) == (revision != REVISIONS[-1])
-    assert Queue(database).handles() == [{"pid": 7}]
+    assert worker_handles(database) == [{"worker of": table} for table in states]
     database.close()
 
 
