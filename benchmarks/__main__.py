@@ -20,6 +20,7 @@ PARTS = (
     "ink",
     "resolution",
     "dataset_checks",
+    "evaluations",
 )
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
