@@ -76,6 +76,7 @@ from service.store.checkpoints import CheckpointStore
 from service.store.collected_samples import CollectedSamples
 from service.store.dataset_queue import DatasetQueue
 from service.store.datasets import DatasetStore
+from service.store.evaluation_queue import EvaluationQueue
 from service.store.evaluation_tasks import EvaluationTasks
 from service.store.event_log import EventLog
 from service.store.instance import instance_of
@@ -183,11 +184,16 @@ class Components:
         return Intake(datasets, storage.uploads, UploadSlots(), settings.max_dataset_bytes, wake)
 
     def _metrics(self, storage: Storage) -> Metrics:
-        sets, activity = DatasetQueue(self.database), TrainingActivity(self.database)
-        return Metrics(
-            self.admission,
-            ServiceMetrics(self.jobs, sets, storage.damaged, activity, self.checks),
+        of_service = ServiceMetrics(
+            self.jobs,
+            DatasetQueue(self.database),
+            EvaluationQueue(self.database),
+            storage.damaged,
+            TrainingActivity(self.database),
+            self.checks,
+            {kind: ended.totals for kind, ended in self.dispatchers.ended.items()},
         )
+        return Metrics(self.admission, of_service)
 
     def _checks(self, settings: Settings) -> dict[str, Callable[[], bool]]:
         return {

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from service.domain.dataset_quota import DatasetQuota
+from service.domain.task_kind import TaskKind
 from service.settings import Settings
 from service.storage import Storage
 from service.store.dataset_queue import DatasetQueue
@@ -19,14 +20,15 @@ from service.store.sql.sqlite import sqlite_url
 from service.work.artifact_gc import JobLeftovers
 from service.work.dataset_leftovers import DatasetLeftovers
 from service.work.dispatcher import Dispatcher
+from service.work.ended_work import EndedWork
 from service.work.evaluation_leftovers import EvaluationLeftovers
-from service.work.launcher import LockWatchdog
 from service.work.launchers.local import LocalLauncher
 from service.work.launchers.lock_watchdog import SqliteLockWatchdog
-from service.work.work_queue import Leftovers, WorkQueue
 
 CONCURRENT_CHECKS = 1
 CONCURRENT_EVALUATIONS = 1
+
+NoteEnd = Callable[[str, float], None]
 
 
 class Dispatchers:
@@ -40,9 +42,13 @@ class Dispatchers:
             "MLP_DATABASE_URL": sqlite_url(file.absolute()) if file else database.url,
             "MLP_DATASETS_DIR": str(storage.dataset_files.directory),
         }
+        checks = EndedWork(DatasetQueue(database).state_of)
+        evaluations = EndedWork(EvaluationQueue(database).state_of)
+        self.ended = {TaskKind.DATASET_CHECK: checks, TaskKind.EVALUATION: evaluations}
+        """What has become of the workers that train no job."""
         self.jobs = _jobs(settings, storage, everywhere)
-        self.checks = _checks(settings, storage, everywhere)
-        self.evaluations = _evaluations(storage, everywhere)
+        self.checks = _checks(settings, storage, everywhere, checks.note)
+        self.evaluations = _evaluations(storage, everywhere, evaluations.note)
 
     @property
     def _all(self) -> tuple[Dispatcher, ...]:
@@ -85,10 +91,13 @@ def _jobs(settings: Settings, storage: Storage, everywhere: dict[str, str]) -> D
     queue = Queue(storage.database)
     leftovers = JobLeftovers(queue, artifacts, settings.keep_jobs)
     watchdog = SqliteLockWatchdog(storage.database.file)
-    return _dispatcher(queue, launcher, leftovers, watchdog)
+    dispatcher = Dispatcher(queue, launcher, leftovers, lock_watchdog=watchdog)
+    return _woken(dispatcher, launcher)
 
 
-def _checks(settings: Settings, storage: Storage, everywhere: dict[str, str]) -> Dispatcher:
+def _checks(
+    settings: Settings, storage: Storage, everywhere: dict[str, str], note_end: NoteEnd
+) -> Dispatcher:
     uploads = storage.uploads
     environment = everywhere | {
         "MLP_UPLOADS_DIR": str(uploads.directory),
@@ -98,10 +107,10 @@ def _checks(settings: Settings, storage: Storage, everywhere: dict[str, str]) ->
     launcher = LocalLauncher(logs, environment, CONCURRENT_CHECKS, "service.work.checker")
     queue = DatasetQueue(storage.database)
     leftovers = DatasetLeftovers(queue, storage.dataset_files, uploads, logs)
-    return _dispatcher(queue, launcher, leftovers)
+    return _woken(Dispatcher(queue, launcher, leftovers, note_end=note_end), launcher)
 
 
-def _evaluations(storage: Storage, everywhere: dict[str, str]) -> Dispatcher:
+def _evaluations(storage: Storage, everywhere: dict[str, str], note_end: NoteEnd) -> Dispatcher:
     results = storage.results
     environment = everywhere | {
         "MLP_ARTIFACTS_DIR": str(storage.artifacts.directory),
@@ -111,16 +120,11 @@ def _evaluations(storage: Storage, everywhere: dict[str, str]) -> Dispatcher:
         results.directory, environment, CONCURRENT_EVALUATIONS, "service.work.evaluator"
     )
     queue = EvaluationQueue(storage.database)
-    return _dispatcher(queue, launcher, EvaluationLeftovers(queue, results))
+    leftovers = EvaluationLeftovers(queue, results)
+    return _woken(Dispatcher(queue, launcher, leftovers, note_end=note_end), launcher)
 
 
-def _dispatcher(
-    queue: WorkQueue,
-    launcher: LocalLauncher,
-    leftovers: Leftovers,
-    lock_watchdog: LockWatchdog | None = None,
-) -> Dispatcher:
-    """Return a dispatcher that wakes when one of its workers ends."""
-    dispatcher = Dispatcher(queue, launcher, leftovers, lock_watchdog=lock_watchdog)
+def _woken(dispatcher: Dispatcher, launcher: LocalLauncher) -> Dispatcher:
+    """Return the dispatcher, which now wakes when one of its workers ends."""
     launcher.on_end = dispatcher.wake
     return dispatcher

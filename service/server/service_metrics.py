@@ -3,15 +3,29 @@
 from collections.abc import Callable, Iterable, Mapping
 
 import structlog
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    Metric,
+    SummaryMetricFamily,
+)
 from prometheus_client.registry import Collector
 
+from service.domain.dataset_state import DatasetState
+from service.domain.job_state import State
+from service.domain.task_kind import TaskKind
 from service.store.damaged_datasets import DamagedDatasets
 from service.store.dataset_queue import DatasetQueue
+from service.store.evaluation_queue import EvaluationQueue
 from service.store.jobs import JobStore
 from service.store.training_activity import TrainingActivity
 
 logger = structlog.get_logger(__name__)
+
+DatasetCounts = Mapping[DatasetState, tuple[int, int]]
+"""How many data sets are in each state, and their bytes."""
+Ended = Callable[[], Mapping[str, tuple[int, float]]]
+"""Returns how many workers have ended since the server started, and their seconds, by outcome."""
 
 
 class ServiceMetrics(Collector):
@@ -21,12 +35,15 @@ class ServiceMetrics(Collector):
         self,
         jobs: JobStore,
         datasets: DatasetQueue,
+        evaluations: EvaluationQueue,
         damaged: DamagedDatasets,
         activity: TrainingActivity,
         checks: Mapping[str, Callable[[], bool]],
+        ended: Mapping[TaskKind, Ended],
     ) -> None:
-        self._jobs, self._datasets, self._damaged = jobs, datasets, damaged
-        self._activity, self._checks = activity, checks
+        self._jobs, self._datasets, self._evaluations = jobs, datasets, evaluations
+        self._damaged, self._activity, self._checks = damaged, activity, checks
+        self._ended = ended
 
     def collect(self) -> Iterable[Metric]:
         checks = GaugeMetricFamily(
@@ -36,7 +53,9 @@ class ServiceMetrics(Collector):
             checks.add_metric([name], check())
         yield checks
         try:
-            found = [*self._of_jobs(), *self._of_datasets(), *self._of_training()]
+            datasets = self._datasets.counts()
+            found = [*self._of_jobs(), *self._of_datasets(datasets), *self._of_training()]
+            found += self._of_tasks(datasets)
         except Exception as exc:  # the other metrics can still be read
             logger.error("jobs_not_counted", error=str(exc))
             found = []
@@ -53,8 +72,7 @@ class ServiceMetrics(Collector):
             value=self._activity.queue_age(),
         )
 
-    def _of_datasets(self) -> Iterable[Metric]:
-        counts = self._datasets.counts()
+    def _of_datasets(self, counts: DatasetCounts) -> Iterable[Metric]:
         sets = GaugeMetricFamily(
             "mlp_datasets", "Uploaded data sets in each state.", labels=["state"]
         )
@@ -71,6 +89,29 @@ class ServiceMetrics(Collector):
             "Uploaded data sets whose files were found to be damaged; new uploads repair them.",
             value=self._damaged.count(),
         )
+
+    def _of_tasks(self, datasets: DatasetCounts) -> Iterable[Metric]:
+        unfinished = self._evaluations.unfinished()
+        queued, checking = datasets[DatasetState.QUEUED][0], datasets[DatasetState.CHECKING][0]
+        tasks = GaugeMetricFamily(
+            "mlp_tasks",
+            "Checks of data sets and large evaluations that are queued or running.",
+            labels=["kind", "state"],
+        )
+        tasks.add_metric([TaskKind.DATASET_CHECK, State.QUEUED], queued)
+        tasks.add_metric([TaskKind.DATASET_CHECK, State.RUNNING], checking)
+        for state, count in unfinished.items():
+            tasks.add_metric([TaskKind.EVALUATION, state], count)
+        yield tasks
+        durations = SummaryMetricFamily(
+            "mlp_task_duration_seconds",
+            "How long workers have run for checks of data sets and large evaluations, by outcome.",
+            labels=["kind", "outcome"],
+        )
+        for kind, ended in self._ended.items():
+            for outcome, (count, seconds) in ended().items():
+                durations.add_metric([kind, outcome], count, seconds)
+        yield durations
 
     def _of_training(self) -> Iterable[Metric]:
         done = self._activity.update()

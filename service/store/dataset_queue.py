@@ -15,6 +15,8 @@ from service.store.turns import Turns
 
 DRY_RUN = "dry-run-"
 """The beginning of the names of data sets that live until their report has been read."""
+ENDED = {DatasetState.READY: State.SUCCEEDED, DatasetState.FAILED: State.FAILED}
+"""What the last states of data sets are to a dispatcher."""
 LEFTOVERS_TOGETHER = 100
 
 # `{waiting}` is the place where data sets that wait to be tried again are excluded.
@@ -33,7 +35,7 @@ SELECT id AS job, attempt, heartbeat, handle FROM datasets WHERE state = 'checki
 LOCK_RECEIVING = """
 UPDATE datasets SET heartbeat = heartbeat WHERE state = 'receiving' RETURNING number, id, sha256
 """
-EXISTS = "SELECT 1 AS found FROM datasets WHERE id = :id"
+STATE = "SELECT state FROM datasets WHERE id = :id"
 ATTEMPT = "SELECT attempt FROM datasets WHERE id = :id AND state = 'checking'"
 # A job that is not final keeps the files of its data set, whoever deletes the row of the set.
 NEEDED = f"""
@@ -140,10 +142,11 @@ class DatasetQueue:
             row = transaction.row(ATTEMPT, id=id_)
         return row["attempt"] if row else None
 
-    def exists(self, id_: str) -> bool:
-        """Return whether a data set is there, in whatever state."""
+    def state_of(self, id_: str) -> State | None:
+        """Return whether a data set has ended, and how; None if it has been deleted."""
         with self._connector.read() as transaction:
-            return transaction.row(EXISTS, id=id_) is not None
+            row = transaction.row(STATE, id=id_)
+        return ENDED.get(row["state"], State.QUEUED) if row else None
 
     def leftovers(self) -> tuple[list[str], list[str]]:
         """Return what is to be deleted: data sets by their ids, and files by their digests.

@@ -36,6 +36,10 @@ SELECT id, handle FROM evaluation_tasks WHERE job IS NULL ORDER BY number LIMIT 
 """
 FORGET = "DELETE FROM evaluation_tasks WHERE id = :id AND job IS NULL"
 NAMED = "SELECT attempt, state, artifact FROM evaluation_tasks WHERE id = :id AND job IS NOT NULL"
+COUNT_UNFINISHED = """
+SELECT state, count(*) AS tasks FROM evaluation_tasks
+WHERE state IN ('queued', 'running') AND job IS NOT NULL GROUP BY state
+"""
 QUEUE_ALL = f"""
 UPDATE evaluation_tasks SET state = 'queued', handle = NULL, artifact = NULL, rows_done = 0,
     finished_at = NULL WHERE state NOT IN ({states([State.FAILED])})
@@ -111,6 +115,19 @@ class EvaluationQueue:
         with self._connector.read() as transaction:
             row = transaction.row(NAMED, id=id_)
         return (row["attempt"], State(row["state"]) in FINAL, row["artifact"]) if row else None
+
+    def state_of(self, id_: str) -> State | None:
+        """Return the state of an evaluation; None if it has been deleted."""
+        with self._connector.read() as transaction:
+            row = transaction.row(NAMED, id=id_)
+        return State(row["state"]) if row else None
+
+    def unfinished(self) -> dict[State, int]:
+        """Return how many evaluations of all owners wait, and how many have a worker."""
+        with self._connector.read() as transaction:
+            found = transaction.rows(COUNT_UNFINISHED)
+        counted = {State(row["state"]): row["tasks"] for row in found}
+        return {state: counted.get(state, 0) for state in (State.QUEUED, State.RUNNING)}
 
     def queue_all(self) -> None:
         """Queue all again but those that failed, in a backup, which has none of their files."""

@@ -62,7 +62,7 @@ class DatasetLeftovers:
         The log stays as long as the data set, to explain why it has failed.
         """
         self.collect(id_)
-        if not self._queue.exists(id_):
+        if self._queue.state_of(id_) is None:
             shutil.rmtree(self._logs / id_, ignore_errors=True)
         if self._uploads.delete(id_) and not self._files.staged(id_):
             self._queue.forget(id_)

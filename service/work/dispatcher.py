@@ -49,6 +49,7 @@ class Dispatcher:
         clock: Clock = time,
         *,
         lock_watchdog: LockWatchdog | None = None,
+        note_end: Callable[[str, float], None] = lambda *_: None,
     ) -> None:
         """Create a dispatcher; nothing happens before `start` or `step`.
 
@@ -59,6 +60,8 @@ class Dispatcher:
             clock: the module `time`, or a test's replacement for it.
             lock_watchdog: finds workers that froze inside a transaction, if the database can be
                 blocked by them.
+            note_end: told of each worker that has ended: the job, and for how many seconds the
+                worker ran here.
 
         """
         self._queue = queue
@@ -66,6 +69,7 @@ class Dispatcher:
         self._leftovers = leftovers
         self._clock = clock
         self._lock_watchdog = lock_watchdog
+        self._note_end = note_end
         self._back_off = BackOff(clock)
         self._tracked: dict[AttemptKey, TrackedWorker] = {}
         self._unstarted: dict[AttemptKey, str] = {}
@@ -191,7 +195,8 @@ class Dispatcher:
     def _adopt(self, active: Mapping[AttemptKey, Active]) -> None:
         """Track attempts that an earlier dispatcher started, once their handle is known."""
         for key, row in active.items():
-            worker = self._tracked.setdefault(key, TrackedWorker(None))
+            unknown = TrackedWorker(None, since=self._clock.monotonic())
+            worker = self._tracked.setdefault(key, unknown)
             if worker.handle is None and (handle := ProcessHandle.from_record(row.handle)):
                 logger.info("worker_adopted", job=row.job, attempt=row.attempt, pid=handle.pid)
                 worker.handle = handle
@@ -203,6 +208,7 @@ class Dispatcher:
             job, attempt = key = keys[handle]
             logger.info("worker_ended", job=job, attempt=attempt, code=exit_.code)
             self._on_exit(key, exit_)
+            self._note_end(job, self._clock.monotonic() - self._tracked[key].since)
             del self._tracked[key]
             self._leftovers.collect(job)
 
@@ -310,7 +316,7 @@ class Dispatcher:
             return False
         self._back_off.note_start()
         logger.info("worker_started", job=claim.job, attempt=claim.attempt, pid=handle.pid)
-        self._tracked[key] = TrackedWorker(handle)
+        self._tracked[key] = TrackedWorker(handle, since=self._clock.monotonic())
         return True
 
     def _requeue_unstarted(self) -> None:

@@ -15,6 +15,8 @@ class TrackedWorker:
 
     handle: ProcessHandle | None
     """None until the worker has written its handle with its first heartbeat."""
+    since: float = 0.0
+    """Monotonic time at which it was started, or found by this dispatcher."""
     heartbeat: int = -1
     """The heartbeat counter that the last sweep found."""
     silent_sweeps: int = 0

@@ -21,6 +21,7 @@ from tests.service.api.test_hostile_bodies import check_problem
 from tests.service.conftest import URL, World
 from tests.support.keyed_service import SharedService, bearer
 from tests.support.live_service import settings
+from tests.support.server_process import eventually
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +46,12 @@ def queue(client: TestClient, **asked: Any) -> dict[str, Any]:
     found: dict[str, Any] = answer.json()
     assert answer.headers["Location"] == found["links"]["self"]
     return found
+
+
+def metrics(client: TestClient) -> dict[str, float]:
+    """Return the values of all samples, by name and labels."""
+    lines = [line for line in client.get("/metrics").text.splitlines() if line[0] != "#"]
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 
 
 def finished(client: TestClient, task: dict[str, Any]) -> dict[str, Any]:
@@ -109,6 +116,33 @@ def test_it_can_be_deleted_and_is_refused_again(small: TestClient, world: World)
     check_problem(small.get(task["links"]["self"]), 404)
     check_problem(small.delete(task["links"]["self"]), 404)
     check_problem(small.get(f"/v1/models/{world.linear}/evaluation"), 409)
+
+
+def test_the_metrics_count_and_time_the_workers_of_evaluations(
+    small: TestClient, world: World
+) -> None:
+    labels = 'kind="evaluation"'
+
+    def measured(what: str, outcome: str) -> float:
+        name = f'mlp_task_duration_seconds_{what}{{{labels},outcome="{outcome}"}}'
+        return metrics(small)[name]
+
+    before = {it: measured("count", it) for it in ("succeeded", "failed", "requeued", "deleted")}
+    seconds = measured("sum", "succeeded")
+    task = queue(small, model=world.linear)
+    finished(small, task)
+    # The row says that it is done before its process has ended.
+    eventually(lambda: measured("count", "succeeded") > before["succeeded"], "the end of a worker")
+    after = {it: measured("count", it) for it in before}
+    assert after == before | {"succeeded": before["succeeded"] + 1}
+    assert 0.05 < measured("sum", "succeeded") - seconds < 60
+    tasks = {name: value for name, value in metrics(small).items() if "mlp_tasks" in name}
+    assert tasks == {
+        f'mlp_tasks{{kind="{kind}",state="{state}"}}': 0
+        for kind in ("dataset_check", "evaluation")
+        for state in ("queued", "running")
+    }
+    small.delete(task["links"]["self"])
 
 
 def test_what_is_too_large_for_a_worker_is_refused_with_another_way_out(

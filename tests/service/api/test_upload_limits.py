@@ -145,11 +145,14 @@ def test_metrics_count_data_sets_by_state(limited: Live) -> None:
         return {
             name: float(value)
             for name, value in (line.rsplit(" ", 1) for line in lines)
-            if name.startswith("mlp_datasets")
+            if name.startswith(("mlp_datasets", "mlp_task"))
         }
 
-    assert counted()['mlp_datasets{state="ready"}'] == 0
+    before = counted()
+    assert before['mlp_datasets{state="ready"}'] == 0
     put(limited, "counted", small_uploads.npz(seed=13))
     found = final(limited, "counted")
     assert counted()['mlp_datasets{state="ready"}'] == 1
     assert counted()["mlp_datasets_bytes"] == found["bytes"] > 150 * 12 * 12
+    checks = 'mlp_task_duration_seconds_count{kind="dataset_check",outcome="succeeded"}'
+    eventually(lambda: counted()[checks] > before[checks], "the end of the checker")

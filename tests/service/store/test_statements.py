@@ -173,6 +173,13 @@ def test_claims_in_turn_read_only_rows_that_wait(database: Database, queue: Modu
         assert [step for step in steps if step.startswith("SEARCH")]
 
 
+def test_the_metrics_count_only_evaluations_that_have_not_ended(database: Database) -> None:
+    plan = query(database, f"EXPLAIN QUERY PLAN {evaluation_queue.COUNT_UNFINISHED}")
+    steps = [row[-1] for row in plan]
+    assert [step for step in steps if step.startswith("SEARCH")]
+    assert not [step for step in steps if step.startswith("SCAN")], steps
+
+
 @pytest.mark.parametrize("own", [False, True])
 @pytest.mark.parametrize("statement", QUICK)
 def test_a_quick_look_up_looks_at_no_row_but_the_one_meant(
