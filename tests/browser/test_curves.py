@@ -11,7 +11,7 @@ import pytest
 from service.store.attempts import FAILED
 from service.store.sql.database import Database
 from tests.browser.conftest import SMALL
-from tests.support.browser import WatchedPage
+from tests.support.browser import WatchedPage, processor_clock
 from tests.support.job_records import BAD, epoch, started
 from tests.support.server_process import Server, eventually
 
@@ -237,13 +237,7 @@ def test_fifty_jobs_with_a_thousand_epochs_are_drawn_within_the_budget(
     page.until("document.querySelector('.plot[aria-label*=\"crowd\"] canvas')", "the curves", 60)
     page.tab.wait_for_timeout(1500)
 
-    session = page.tab.context.new_cdp_session(page.tab)
-    session.send("Performance.enable", {"timeDomain": "threadTicks"})
-
-    def processor_ms() -> float:
-        metrics = session.send("Performance.getMetrics")["metrics"]
-        return float(1000 * next(m["value"] for m in metrics if m["name"] == "TaskDuration"))
-
+    processor_ms = processor_clock(page, "TaskDuration")
     rounds = 8
     costs, loops = [], []
     for number in range(rounds):

@@ -128,7 +128,7 @@ def test_cancelling_much_work_asks_once_and_names_the_work(
     page.until("document.querySelector('.job.running .score')?.innerText.includes('%')", "epochs")
     server.http.post(f"/v1/jobs/{id_}/pause")
     page.until("document.querySelector('.job.paused')", "the pause, after which nothing changes")
-    # As if each epoch had taken two minutes.
+    # The page is told that each epoch has taken two minutes.
     page.js(
         """async (id) => {
           const state = await import(`${document.documentElement.dataset.web}/state.js`);
@@ -209,7 +209,7 @@ def test_a_job_that_ended_before_its_first_epoch_says_why_and_offers_another_rat
     failed = specs.pop(id_)
     [again] = specs.values()
     assert again == {**failed, "learning_rate": 0.1}
-    page.until("document.querySelector('.job.succeeded')", "the mended job to end", 60)
+    page.until("document.querySelector('.job.succeeded')", "the corrected job to end", 60)
 
 
 def test_a_job_that_failed_later_keeps_its_curves_up_to_there(

@@ -1,8 +1,10 @@
-"""The format of log lines."""
+"""The format of log lines, and what they must not contain."""
 
 import io
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr
 from typing import Any, Literal
@@ -85,3 +87,46 @@ def test_a_traceback_of_a_library_is_written(form: Literal["console", "json"]) -
     assert "Traceback" in written()
     if form == "json":
         assert json.loads(written())["level"] == "error"
+
+
+def test_console_logs_have_tracebacks_without_the_values_of_variables() -> None:
+    code = (
+        "import structlog; from service import logs; logs.configure('info', 'console')\n"
+        "def f(secret):\n    raise ValueError('boom')\n"
+        "try:\n    f('hunter' + '2')\n"
+        "except ValueError:\n    structlog.get_logger('x').exception('it_broke')\n"
+        "structlog.get_logger('x').debug('too small')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "it_broke" in done.stderr
+    assert "ValueError: boom" in done.stderr
+    assert "hunter2" not in done.stderr
+    assert "too small" not in done.stderr
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_logs_never_contain_the_secret_of_a_key(form: str) -> None:
+    code = (
+        "import sys, logging; from service import logs; logs.configure('info', sys.argv[1])\n"
+        "key = 'mlp_abcdefghij_' + 'Zz-_' * 10 + 'end'\n"
+        "logging.getLogger('lib').info('GET /?key=%s', key)\n"
+        "try:\n    raise ValueError(key)\n"
+        "except ValueError:\n    logging.getLogger('lib').exception(key)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, form], capture_output=True, text=True)
+    assert done.stderr.count("mlp_abcdefghij_") == 3
+    assert "Zz-_" not in done.stderr.replace("'Zz-_' * 10", "")
+
+
+def test_a_log_that_is_not_a_terminal_is_json() -> None:
+    code = (
+        "import logging; from service import logs; logs.configure('warning', 'auto')\n"
+        "logging.getLogger('lib').warning('n is %d', 3); logging.getLogger('lib').info('no')\n"
+        "try:\n    1 / 0\n"
+        "except ZeroDivisionError:\n    logging.getLogger('lib').exception('it broke')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    first, second = [json.loads(line) for line in done.stderr.splitlines()]
+    assert (first["event"], first["level"]) == ("n is 3", "warning")
+    assert "ZeroDivisionError" in second["exception"]

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -137,3 +137,21 @@ class WatchedPage:
         found = self.faults + [f"hanging request: {url}" for url in self.hanging()]
         found += [f"policy violation: {each}" for each in self.js("window.violations ?? []")]
         assert not found, "\n".join(found)
+
+
+def processor_clock(page: WatchedPage, metric: str) -> Callable[[], float]:
+    """Return a function that says how long a page has kept the processor busy, in milliseconds.
+
+    Args:
+        page: the page.
+        metric: which of its work counts: `ScriptDuration` or `TaskDuration`.
+
+    """
+    session = page.tab.context.new_cdp_session(page.tab)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def milliseconds() -> float:
+        metrics = session.send("Performance.getMetrics")["metrics"]
+        return float(1000 * next(it["value"] for it in metrics if it["name"] == metric))
+
+    return milliseconds

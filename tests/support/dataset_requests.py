@@ -15,9 +15,9 @@ def put(live: Live, name: str, content: bytes, **query: Any) -> httpx2.Response:
     return live.http.put(f"{SETS}/{name}", content=content, params=query)
 
 
-def final(live: Live, name: str) -> dict[str, Any]:
+def final(live: Live, name: str, **headers: str) -> dict[str, Any]:
     """Return a data set as soon as it is ready or has failed."""
-    answer = live.http.get(f"{SETS}/{name}", params={"wait": 60}, timeout=70)
+    answer = live.http.get(f"{SETS}/{name}", params={"wait": 60}, timeout=70, headers=headers)
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
 

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from service.ingest.limits import Limits
 from service.ingest.options import IngestOptions
+from service.ingest.refusal import Flaw, Unusable
 from service.ingest.source import Block, Reader, Source, UploadedFile
 
 IDX_TYPES = {"uint8": 8, "int8": 9, "int16": 11, "int32": 12, "float32": 13, "float64": 14}
@@ -55,6 +57,12 @@ def write_idx(path: Path, array: NDArray[Any]) -> Path:
     return path
 
 
+def npz(path: Path, **arrays: Any) -> Path:
+    """Write arrays as a packed `.npz` file."""
+    np.savez_compressed(path, **arrays)
+    return path
+
+
 def uploaded(*paths: Path) -> list[UploadedFile]:
     return [UploadedFile(path, path.name) for path in paths]
 
@@ -75,6 +83,18 @@ def read_rows(
 ) -> ReadRows:
     """Return all rows of files."""
     return rows_of(read(uploaded(*paths), options or IngestOptions(), limits or Limits()))
+
+
+def flaws_of(
+    read: Reader,
+    *paths: Path,
+    options: IngestOptions | None = None,
+    limits: Limits | None = None,
+) -> tuple[Flaw, ...]:
+    """Return why a reader refuses files."""
+    with pytest.raises(Unusable) as caught:
+        read_rows(read, *paths, options=options, limits=limits)
+    return caught.value.flaws
 
 
 def _joined(blocks: Sequence[Block]) -> ReadRows:

@@ -2,34 +2,19 @@
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from service.serve import prepare
-from tests.support import small_uploads
-from tests.support.live_service import Live, settings
+from tests.support.dataset_requests import SETS, final, put
+from tests.support.live_service import Live
 from tests.support.packed_pictures import Entry, packed, picture, zip_bytes
-
-SETS = "/v1/datasets"
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory, datasets_dir: Path) -> Iterator[Live]:
-    sets = small_uploads.with_shipped(tmp_path_factory.mktemp("sets") / "sets", datasets_dir)
-    prepare(made := settings(tmp_path_factory.mktemp("archives"), sets))
-    with Live(made) as live:
-        yield live
 
 
 def sent(live: Live, name: str, content: bytes, **options: Any) -> dict[str, Any]:
     """Send an archive; return the data set as soon as it is ready or has failed."""
-    query = {"options": json.dumps(options)}
-    answer = live.http.put(f"{SETS}/{name}", content=content, params=query)
+    answer = put(live, name, content, options=json.dumps(options))
     assert answer.status_code == 201, answer.text
-    return dict(live.http.get(f"{SETS}/{name}", params={"wait": 60}, timeout=70).json())
+    return final(live, name)
 
 
 def test_pictures_beside_a_table_become_a_data_set(service: Live, tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 """Samples over HTTP: sent in every form, refused, frozen alone and beside another set."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -10,26 +8,14 @@ import pytest
 
 from service.api import dataset_samples
 from service.api.predict_schema import SEVEN_PNG
-from service.serve import prepare
-from service.server.stack import connection_protocol
 from tests.service.api.test_hostile_bodies import check_problem
 from tests.support import small_uploads
+from tests.support.dataset_requests import SETS, final
 from tests.support.image_requests import encoded
-from tests.support.live_service import Live, settings
+from tests.support.live_service import Live
 
-SETS = "/v1/datasets"
 ROW = {"dataset": "mnist", "index": 3}
 LABELLED = {"label": "7", "image": ROW}
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory, datasets_dir: Path) -> Iterator[Live]:
-    place = tmp_path_factory.mktemp("samples")
-    sets_dir = small_uploads.with_shipped(place / "sets", datasets_dir)
-    made = settings(place / "data", sets_dir, max_owner_datasets=100)
-    prepare(made)
-    with Live(made, http=connection_protocol) as live:
-        yield live
 
 
 def add(live: Live, name: str, **request: Any) -> httpx2.Response:
@@ -39,12 +25,6 @@ def add(live: Live, name: str, **request: Any) -> httpx2.Response:
 def freeze(live: Live, name: str, body: Any = None) -> httpx2.Response:
     sent = {} if body is None else {"json": body}
     return live.http.post(f"{SETS}/{name}/freeze", **sent)
-
-
-def final(live: Live, name: str) -> dict[str, Any]:
-    answer = live.http.get(f"{SETS}/{name}", params={"wait": 60}, timeout=70)
-    assert answer.status_code == 200, answer.text
-    return dict(answer.json())
 
 
 def problem(answer: httpx2.Response, status: int) -> dict[str, Any]:

@@ -14,14 +14,8 @@ from service.serve import prepare
 from service.store.api_keys import ApiKeyStore
 from tests.service.api.test_hostile_bodies import check_problem
 from tests.support import small_uploads
+from tests.support.dataset_requests import SETS, final
 from tests.support.live_service import Live, settings
-
-SETS = "/v1/datasets"
-
-
-@pytest.fixture(scope="module")
-def sets_dir(tmp_path_factory: pytest.TempPathFactory, datasets_dir: Path) -> Path:
-    return small_uploads.with_shipped(tmp_path_factory.mktemp("sets") / "sets", datasets_dir)
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +38,6 @@ def derive(live: Live, name: str, from_: Any, **fields: Any) -> httpx2.Response:
 
 def problem_of(answer: httpx2.Response, status: int) -> dict[str, Any]:
     check_problem(answer, status)
-    return dict(answer.json())
-
-
-def final(live: Live, name: str, **headers: str) -> dict[str, Any]:
-    """Return a data set as soon as it is ready or has failed."""
-    answer = live.http.get(f"{SETS}/{name}", params={"wait": 60}, timeout=70, headers=headers)
-    assert answer.status_code == 200, answer.text
     return dict(answer.json())
 
 

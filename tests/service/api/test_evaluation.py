@@ -51,7 +51,7 @@ def test_the_evaluation_agrees_with_the_record_of_its_epoch(
         evaluation = reader.get(f"/v1/models/{ref}/evaluation").json()
         train = reader.get(f"/v1/models/{ref}/evaluation?split=train").json()
         for split, figures in (("test", evaluation), ("train", train)):
-            # In a process of its own, a worker has one thread, and then all bits are the same.
+            # Only a worker in a process of its own has one thread, and then all bits are the same.
             assert figures["loss"] == pytest.approx(record[f"{split}_loss"], rel=1e-7)
             assert figures["accuracy"] == pytest.approx(record[f"{split}_accuracy"], abs=1e-4)
             assert figures["epochs_done"] == record["epoch"]

@@ -93,7 +93,7 @@ def test_a_spec_that_is_too_large_is_still_priced(api: TestClient) -> None:
         ({"optimizer": "adam"}, "#/optimizer/type", "adamw"),
     ],
 )
-def test_a_suggested_value_mends_the_spec(
+def test_a_suggested_value_corrects_the_spec(
     api: TestClient, spec: dict[str, Any], pointer: str, suggestion: object
 ) -> None:
     [flaw] = preview(api, spec)["errors"]
@@ -120,7 +120,7 @@ def test_the_suggested_number_of_epochs_is_just_within_the_limit_of_operations(
         assert not preview(http, {"epochs": epochs + 1})["ok"]
 
 
-def test_a_flaw_without_an_obvious_mend_has_no_suggestion(api: TestClient) -> None:
+def test_a_flaw_without_an_obvious_correction_has_no_suggestion(api: TestClient) -> None:
     for spec in ({"zzz": 1}, {"epochs": "x"}, {"activation": "%"}, {"dataset": "nist"}):
         [flaw] = preview(api, spec)["errors"]
         assert "suggestion" not in flaw

@@ -75,7 +75,7 @@ def test_the_answer_may_be_an_array(
 def test_a_route_of_its_own_answers_with_an_array(
     reader: TestClient, images: NDArray[np.uint8], query: str
 ) -> None:
-    """On the quick path, and with a query on the usual one."""
+    """The quick path answers, and the usual one if there is a query."""
     body, headers = images[0].tobytes(), {"Content-Type": "application/octet-stream"}
     answer = reader.post(f"{PATH}.npy{query}", content=body, headers=headers)
     asked = {**headers, "Accept": "application/x-npy"}
@@ -220,7 +220,7 @@ def test_the_answer_names_the_network_it_comes_from(reader: TestClient, world: W
 
 @pytest.mark.parametrize("query", ["", "?top_k=1"])
 def test_headers_name_the_network_too(reader: TestClient, world: World, query: str) -> None:
-    """On the quick path, and with a query on the usual one."""
+    """The quick path answers, and the usual one if there is a query."""
     refused = reader.post(PATH + query, json={"inputs": [{"pixels": [0] * 784}]})
     assert "Model" not in refused.headers  # no network was asked
     body = {"inputs": [{"dataset": "mnist", "index": 1}]}

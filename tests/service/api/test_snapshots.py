@@ -45,7 +45,7 @@ def test_the_list_has_the_start_and_the_kept_epochs(reader: TestClient, world: W
 def test_predictions_are_those_of_the_weights_of_the_same_reference(
     reader: TestClient, world: World, images: NDArray[np.uint8], suffix: str, job: str
 ) -> None:
-    """By the endpoint, by the quick path while the network is loaded, and from memory."""
+    """The endpoint answers, and the quick path while the network is loaded and from memory."""
     ref = f"{getattr(world, job, job)}{suffix}"
     found = tensors(reader, ref)
     parameters = [(found["layers.1.weight"].astype(float), found["layers.1.bias"])]

@@ -1,7 +1,6 @@
 """The stream of all jobs: complete, in order, resumable, and for each key its own jobs."""
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -23,15 +22,6 @@ from tests.support.stream_listener import StreamListener
 
 def events_of_all(live: Live) -> int:
     return EventLog(live.database).newest()
-
-
-@pytest.fixture
-def listener(live: Live) -> Iterator[StreamListener]:
-    made = StreamListener(live.http)
-    made.hello()
-    yield made
-    live.stop()
-    made.end()
 
 
 # --- What is sent ---

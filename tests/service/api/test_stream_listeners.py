@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -23,15 +22,6 @@ from tests.support.stream_listener import StreamListener
 def tail(live: Live) -> EventTail:
     found: EventTail = live.app.state.components.event_tail
     return found
-
-
-@pytest.fixture
-def listener(live: Live) -> Iterator[StreamListener]:
-    made = StreamListener(live.http)
-    made.hello()
-    yield made
-    live.stop()
-    made.end()
 
 
 # --- Owners and keys ---

@@ -17,11 +17,6 @@ from tests.support.live_service import Live, settings
 from tests.support.server_process import eventually
 
 
-@pytest.fixture(scope="module")
-def sets_dir(tmp_path_factory: pytest.TempPathFactory, datasets_dir: Path) -> Path:
-    return small_uploads.with_shipped(tmp_path_factory.mktemp("sets") / "sets", datasets_dir)
-
-
 @pytest.fixture
 def limited(tmp_path: Path, sets_dir: Path) -> Iterator[Live]:
     """A service with room for two small data sets."""

@@ -111,7 +111,7 @@ def test_without_lines_of_the_level_info_there_is_no_access_log() -> None:
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 @pytest.mark.parametrize("form", ["json", "console"])
 def test_what_a_client_sends_stays_in_its_field(form: str, text: str) -> None:
-    """As path, method and forwarded address; servers other than uvicorn may pass more."""
+    """The text is path, method and forwarded address; other servers than uvicorn pass more on."""
     encoded = text.encode("utf-8", "surrogatepass")
     [line] = (
         logged(form, [{"raw_path": encoded, "method": text, "client": (text, 1)}])

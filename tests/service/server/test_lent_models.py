@@ -33,7 +33,7 @@ def test_lent_models_predict_by_id_and_as_latest(shared: SharedService, query: s
 
 @pytest.mark.parametrize("query", ["", "?top_k=3"])
 def test_only_the_models_of_the_one_owner_are_lent(shared: SharedService, query: str) -> None:
-    """Those of others do not exist, and neither do the jobs of the key's own owner."""
+    """The models of others do not exist, and neither do the jobs of the key's own owner."""
     own = submit(shared.jobs_of("app"), **QUICK)
     missing = "job_01999999-0000-7000-8000-000000000000"
     nothing = predict_with(shared, missing, query)

@@ -1,6 +1,7 @@
 """Backups: consistent copies taken while jobs train, complete or not made at all."""
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -97,20 +98,33 @@ def test_workers_stay_with_the_original(
     assert Queue(database).active()[0].handle is not None
 
 
+def overtake(monkeypatch: pytest.MonkeyPatch, save_more: Callable[[int], object]) -> list[Path]:
+    """Have `save_more` called after each copy of the database, with their number.
+
+    Return the list to which the copies are added.
+    """
+    copy_to, copies = SQLite.copy_to, list[Path]()
+
+    def overtaken(source: SQLite, path: Path) -> None:
+        copy_to(source, path)
+        copies.append(path)
+        save_more(len(copies))
+
+    monkeypatch.setattr(SQLite, "copy_to", overtaken)
+    return copies
+
+
 def test_a_checkpoint_that_is_replaced_meanwhile_is_not_lost(
     database: Database, artifacts: Artifacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     attempt = started(database)
     save(artifacts, attempt, 1), save(artifacts, attempt, 2)
-    copy_to, copies = SQLite.copy_to, []
 
-    def overtaken(source: SQLite, path: Path) -> None:
-        copy_to(source, path)
-        copies.append(path)
-        if len(copies) == 1:
+    def replace_once(copies: int) -> None:
+        if copies == 1:
             save(artifacts, attempt, 3), save(artifacts, attempt, 4)
 
-    monkeypatch.setattr(SQLite, "copy_to", overtaken)
+    copies = overtake(monkeypatch, replace_once)
     copied = backup(original_of(database.url, artifacts, tmp_path), tmp_path / "copy")
     assert (len(copies), copied.checkpoints, copied.lost) == (2, 2, [])
     assert {Path(key).stem for key in files_of(tmp_path / "copy")} == {"3-0", "4-0"}
@@ -121,14 +135,7 @@ def test_a_backup_fails_if_checkpoints_are_replaced_in_every_try(
 ) -> None:
     attempt = started(database)
     save(artifacts, attempt, 1), save(artifacts, attempt, 2)
-    copy_to, copies = SQLite.copy_to, []
-
-    def overtaken(source: SQLite, path: Path) -> None:
-        copy_to(source, path)
-        copies.append(path)
-        save(artifacts, attempt, 2 + len(copies))
-
-    monkeypatch.setattr(SQLite, "copy_to", overtaken)
+    copies = overtake(monkeypatch, lambda copies: save(artifacts, attempt, 2 + copies))
     with pytest.raises(StoreBroken, match=r"/1/5-0.* were replaced .* each of 5 tries"):
         backup(original_of(database.url, artifacts, tmp_path), tmp_path / "copies" / "first")
     assert len(copies) == 5

@@ -1,5 +1,6 @@
 """Tests that arrays of any number type and shape become images, labels and vectors."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,21 +10,9 @@ import pytest
 from service.ingest.arrays.array_source import read
 from service.ingest.limits import Limits
 from service.ingest.options import IngestOptions
-from service.ingest.refusal import Flaw, Unusable
-from tests.support.ingest_files import Images, read_rows, uploaded
+from tests.support.ingest_files import Images, flaws_of, npz, read_rows, uploaded
 
-
-def refusal(
-    *paths: Path, options: IngestOptions | None = None, limits: Limits | None = None
-) -> tuple[Flaw, ...]:
-    with pytest.raises(Unusable) as caught:
-        read_rows(read, *paths, options=options, limits=limits)
-    return caught.value.flaws
-
-
-def npz(path: Path, **arrays: Any) -> Path:
-    np.savez_compressed(path, **arrays)
-    return path
+refusal = partial(flaws_of, read)
 
 
 # --- npz: number types and shapes ---

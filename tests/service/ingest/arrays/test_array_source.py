@@ -2,8 +2,8 @@
 
 import gzip
 import zipfile
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,22 +11,11 @@ import pytest
 from service.ingest.arrays.array_source import read
 from service.ingest.limits import Limits
 from service.ingest.options import IngestOptions
-from service.ingest.refusal import Flaw, Unusable
+from service.ingest.refusal import Unusable
 from service.ingest.source import UploadedFile
-from tests.support.ingest_files import Images, idx, read_rows, uploaded, write_idx
+from tests.support.ingest_files import Images, flaws_of, idx, npz, read_rows, uploaded, write_idx
 
-
-def refusal(
-    *paths: Path, options: IngestOptions | None = None, limits: Limits | None = None
-) -> tuple[Flaw, ...]:
-    with pytest.raises(Unusable) as caught:
-        read_rows(read, *paths, options=options, limits=limits)
-    return caught.value.flaws
-
-
-def npz(path: Path, **arrays: Any) -> Path:
-    np.savez_compressed(path, **arrays)
-    return path
+refusal = partial(flaws_of, read)
 
 
 # --- IDX ---

@@ -1,6 +1,7 @@
 """Tests that arrays that are damaged, or made to do harm, are refused."""
 
 import gzip
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,22 +10,9 @@ import pytest
 
 from service.ingest.arrays.array_source import read
 from service.ingest.limits import Limits
-from service.ingest.options import IngestOptions
-from service.ingest.refusal import Flaw, Unusable
-from tests.support.ingest_files import Images, read_rows, write_idx
+from tests.support.ingest_files import Images, flaws_of, npz, write_idx
 
-
-def refusal(
-    *paths: Path, options: IngestOptions | None = None, limits: Limits | None = None
-) -> tuple[Flaw, ...]:
-    with pytest.raises(Unusable) as caught:
-        read_rows(read, *paths, options=options, limits=limits)
-    return caught.value.flaws
-
-
-def npz(path: Path, **arrays: Any) -> Path:
-    np.savez_compressed(path, **arrays)
-    return path
+refusal = partial(flaws_of, read)
 
 
 def test_python_objects_are_never_unpickled(tmp_path: Path) -> None:

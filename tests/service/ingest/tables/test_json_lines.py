@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import pytest
 
 from service.ingest.limits import Limits
 from service.ingest.options import IngestOptions
-from service.ingest.refusal import Flaw, Unusable
+from service.ingest.refusal import Unusable
 from service.ingest.tables.json_lines import read
-from tests.support.ingest_files import Images, read_rows, uploaded
+from tests.support.ingest_files import Images, flaws_of, read_rows, uploaded
 
+refusal = partial(flaws_of, read)
 VECTOR = IngestOptions(input="vector")
 
 
@@ -25,14 +27,6 @@ def written(path: Path, records: list[Any]) -> Path:
 def records(images: Images) -> list[dict[str, Any]]:
     pairs = zip(images.pixels.tolist(), images.labels.tolist(), strict=True)
     return [{"image": pixels, "label": label} for pixels, label in pairs]
-
-
-def refusal(
-    *paths: Path, options: IngestOptions | None = None, limits: Limits | None = None
-) -> tuple[Flaw, ...]:
-    with pytest.raises(Unusable) as caught:
-        read_rows(read, *paths, options=options, limits=limits)
-    return caught.value.flaws
 
 
 @pytest.mark.parametrize(("pixels", "label"), [("image", "label"), ("pixels", "class")])

@@ -3,6 +3,7 @@
 import importlib.util
 import io
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ from PIL import Image
 
 from service.ingest.limits import Limits
 from service.ingest.options import IngestOptions
-from service.ingest.refusal import Flaw, Unusable
 from service.ingest.source import UploadedFile
 from service.ingest.tables.parquet import read
-from tests.support.ingest_files import Images, read_rows, uploaded
+from tests.support.ingest_files import Images, flaws_of, read_rows, uploaded
+
+refusal = partial(flaws_of, read)
 
 needs_pyarrow = pytest.mark.skipif(
     importlib.util.find_spec("pyarrow") is None,
@@ -50,14 +52,6 @@ def written(
     table = pyarrow.table(columns)
     parquet.write_table(table.replace_schema_metadata(metadata), path, **options)
     return path
-
-
-def refusal(
-    *paths: Path, options: IngestOptions | None = None, limits: Limits | None = None
-) -> tuple[Flaw, ...]:
-    with pytest.raises(Unusable) as caught:
-        read_rows(read, *paths, options=options, limits=limits)
-    return caught.value.flaws
 
 
 @needs_pyarrow
