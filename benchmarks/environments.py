@@ -9,8 +9,8 @@ ROOT = Path(__file__).parents[1]
 PLACE = ROOT / ".venv-bench"
 NUMPY = f"numpy=={version('numpy')}"
 
-# For each environment, sets of packages to try in turn: PyTorch's build without CUDA is missing in
-# some package indexes.
+# The sets of packages to try in turn for each environment: PyTorch's build without CUDA is missing
+# in some package indexes.
 PACKAGES: dict[str, list[list[str]]] = {
     "scikit-learn": [[NUMPY, "scikit-learn==1.9.1"]],
     "pytorch": [[NUMPY, "torch==2.13.0+cpu"], [NUMPY, "torch==2.13.0"]],

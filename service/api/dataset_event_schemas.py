@@ -51,7 +51,7 @@ EXAMPLES: list[dict[str, Any]] = [
     {**QUEUED_DATASET, "state": "checking", "progress": 0.5},
 ]
 DATASET_EVENT_STREAM: dict[str, Any] = {
-    # As for the stream of a job: see `event_schemas`.
+    # `event_schemas` says why the stream is described in this way.
     "schema": {
         "description": "The text of the stream. A client that reads it as server-sent events gets "
         "a `DatasetEvent` at a time.",

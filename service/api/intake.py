@@ -29,8 +29,8 @@ from service.store.stored_dataset import StoredDataset
 from service.store.uploads import Uploads
 
 MAX_UPLOADS = 3
-"""So many are received at once; more would only be slower. The last one is kept for owners who have
-no other under way, so each may have two."""
+"""The most uploads at once; more would only be slower. The last one is kept for owners who have no
+other under way, so each may have two."""
 RETRY_SECONDS = 5
 MARGIN_BYTES = 1024**3
 """What must stay free on the disk, for jobs and everything else."""
@@ -92,7 +92,7 @@ class Sent:
     """A file that has arrived."""
 
     name: str
-    """As the client named it; empty if it did not."""
+    """The name that the client gave it; empty if it gave none."""
     sha256: str
     size: int
 
@@ -108,7 +108,7 @@ class Answer:
     """The answer to a request for a new data set."""
 
     record: str
-    """As JSON, with links that have no prefix."""
+    """The record as JSON; its links have no prefix."""
     is_new: bool = False
     replayed: bool = False
     """Whether an earlier request with the same idempotency key has made it."""

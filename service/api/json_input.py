@@ -49,7 +49,7 @@ class Context:
     """What a value is read with."""
 
     datasets: DatasetStore
-    """Those whose samples may be named."""
+    """The data sets whose samples may be named."""
     shape: Shape
     """The shape of a picture of the network's size."""
 

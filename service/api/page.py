@@ -84,5 +84,5 @@ async def web_file(request: Request) -> Response:
     """Return a file of the page or of another project; its address changes with its content."""
     await refuse_unread(request)
     file = web_files(request).file(request.scope["path"].removeprefix("/"))
-    # In a thread: to pack a large file for its first client takes a tenth of a second.
+    # Packing a large file for its first client takes a tenth of a second, so a thread does it.
     return await run_in_threadpool(file.answer, request.headers)

@@ -237,5 +237,5 @@ CHECKS: tuple[tuple[int, Callable[[Bytes, Form], Reading | None]], ...] = (
     (2, _number),
     (3, _rgb),
 )
-"""By the number of bytes of an item. A transparent canvas with black ink, whose bytes are also
-those of big-endian int32, comes first: more apps have one."""
+"""Kinds of items with their numbers of bytes. A transparent canvas with black ink, whose bytes are
+also those of big-endian int32, comes first: more apps have one."""

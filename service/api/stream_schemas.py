@@ -165,7 +165,7 @@ EXAMPLES: list[tuple[str, dict[str, Any], int | None]] = [
     ("ping", {}, 8125),
 ]
 SERVICE_EVENT_STREAM: dict[str, Any] = {
-    # As for the stream of a job: see there.
+    # `event_schemas` says why the stream is described in this way.
     "schema": {
         "description": "The text of the stream. A client that reads it as server-sent events gets "
         "a `ServiceEvent` at a time.",

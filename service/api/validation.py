@@ -45,7 +45,7 @@ WORDING = {
     "too_long": "must have {max_length} items or fewer",
     "missing": "is missing",
 }
-"""By pydantic's name for an error; `{…}` is a value from the error's context."""
+"""What is wrong, by pydantic's name for it; `{…}` is a value from the error's context."""
 FORMS = {
     "optimizer": 'for example "adamw" or {"type": "sgd", "momentum": 0.9}',
     "class_weights": 'for example "balanced" or {"7": 2}; null lets all images count the same',

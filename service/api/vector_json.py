@@ -23,7 +23,7 @@ class Context:
     """What a value is read with."""
 
     datasets: DatasetStore
-    """Those whose samples may be named."""
+    """The data sets whose samples may be named."""
     columns: Sequence[Column]
     """The columns of the table on which the network was trained."""
 

@@ -30,7 +30,7 @@ class AssignmentResult:
     """The result of a network in the course assignment."""
 
     accuracy: str
-    """On the test set, as the report states it."""
+    """The accuracy on the test set, in the words of the report."""
     seconds: float
     """Training time."""
     required: float

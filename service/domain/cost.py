@@ -88,7 +88,7 @@ def _numbers_in_memory(recipe: Recipe, sizes: list[int], parameters: int) -> int
     # The first layer's weights and gradients have spare room for rare rows, and evaluating a block
     # takes a copy of the weights.
     first_layer = 3 * sizes[0] * sizes[1]
-    # For each row of a batch and of an evaluated block: the inputs, and two arrays per output. If
+    # Each row of a batch and of an evaluated block needs its inputs, and two arrays per output. If
     # images are deformed, the inputs of a batch are there twice.
     rows = recipe.batch_size + BLOCK_ROWS
     deformed = recipe.batch_size * sizes[0] if recipe.augmentation else 0

@@ -55,7 +55,7 @@ class Manifest:
     classes: tuple[str, ...]
     """Names, in the order of the labels."""
     class_counts: Mapping[str, Sequence[int]]
-    """By split (`train`, `test`, perhaps `validation`): the rows of each class."""
+    """The number of rows of each class, by split: `train`, `test`, perhaps `validation`."""
     input: InputForm = InputForm.IMAGE
     invert: bool = False
     """Whether images were black on white, and have been inverted."""

@@ -287,7 +287,7 @@ class UploadTooLarge(Refused):
 
 
 class TooManyUploads(Refused):
-    """As many uploads as possible are under way."""
+    """The largest number of uploads is under way."""
 
     def __init__(self, most: int, seconds: int) -> None:
         self.seconds = seconds

@@ -118,7 +118,7 @@ class Evaluation:
 
     @property
     def nbytes(self) -> int:
-        """About the memory that it takes, with what is computed later."""
+        """The memory that it takes, roughly, with what is computed later."""
         return self.logits.nbytes + 32 * len(self.labels)
 
     def encoded(self) -> bytes:

@@ -11,7 +11,7 @@ Mask = NDArray[np.bool_]
 Bounds = tuple[slice, slice]
 """Rows and columns."""
 Distances = tuple[int, int, int, int]
-"""From the upper, lower, left and right edge."""
+"""Distances from the upper, lower, left and right edge."""
 
 FAINTEST = 0.1
 """The least share of the contrast of a cell that a line passes through."""

@@ -20,7 +20,7 @@ class Format:
     """A kind of file."""
 
     name: str
-    """With its article, as a sentence about the file needs it: `a PNG picture`."""
+    """What a sentence calls the file, with the article: `a PNG picture`."""
     decoder: str | None = None
     """The name of Pillow's decoder; None for a file that is not read as a picture."""
     remedy: str = READ_IT_AS
@@ -114,7 +114,7 @@ BRANDS = {
     **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), HEIF),
     b"crx ": RAW_PHOTO,
 }
-"""By the brand in the first box of an ISO media file; all other brands are videos."""
+"""Kinds of ISO media files, by the brand in their first box; all other brands are videos."""
 
 
 def identify(data: bytes) -> Format:

@@ -45,7 +45,7 @@ class NormalizedBatch:
     boxes: np.ndarray
     """(n, 4): the box of the ink, for the images that had the network's form."""
     others: dict[int, Normalized | BadImage]
-    """For each remaining image, by index: what was done to it, or why it can't be read."""
+    """What was done to each remaining image, by its index, or why it can't be read."""
     inverted: bool = False
     """Whether the images that are not among `others` were inverted."""
     clipped: Mapping[int, Sequence[str]] = field(default_factory=dict)

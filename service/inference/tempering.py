@@ -17,7 +17,7 @@ class Tempered:
     """A temperature, and how far probabilities can be trusted without it and with it."""
 
     temperature: float
-    """By which the logits are divided; above 1, the network was too sure of itself."""
+    """The number by which the logits are divided; above 1 if the network was too sure of itself."""
     fitted_on: str
     """Other rows than those that are measured."""
     fitted_rows: int

@@ -48,7 +48,7 @@ class Checked:
     manifest: Manifest
     report: dict[str, Any]
     options: dict[str, Any]
-    """As a client sends them, with what was found in place of None."""
+    """The options of the client, with what was found in place of None."""
 
 
 class Failed(Unusable):

@@ -28,11 +28,11 @@ class Derivation:
     dataset: str
     """Its name, for people."""
     manifest: Manifest
-    """As it was when this was asked for."""
+    """The manifest that the data set had when this was asked for."""
     options: IngestOptions
     """The options of the split and the classes; all others are those of the manifest."""
     rows: int | None = None
-    """At most so many training rows of each class."""
+    """The most training rows of each class; None for all."""
     seed: int = 1
     """It decides which rows are chosen."""
 

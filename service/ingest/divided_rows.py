@@ -31,7 +31,7 @@ class DividedRows:
 
     @property
     def counts(self) -> dict[str, list[int]]:
-        """By split: the rows of each class."""
+        """The number of rows of each class, by split."""
         n_classes = len(self.classes.names)
         return {
             split: np.bincount(self.labels[mask], minlength=n_classes).tolist()

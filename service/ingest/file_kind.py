@@ -12,7 +12,7 @@ from enum import StrEnum
 from service.ingest.refusal import unusable
 
 HEAD_BYTES = 512
-"""As much of a file as is looked at; a tar file says what it is at byte 257."""
+"""How much of a file is looked at; a tar file says what it is at byte 257."""
 
 
 class FileKind(StrEnum):

@@ -22,9 +22,9 @@ SPLITS = ("train", "validation", "test")
 UNNAMED = len(SPLITS)
 """The code of a row of which the source does not say to which split it belongs."""
 PIECE_BYTES = 4 * 1024**2
-"""About as much is read at a time."""
+"""About how much is read at a time."""
 ROWS_AT_ONCE = 500
-"""So many are prepared before progress is told."""
+"""The number of rows that are prepared before progress is told."""
 WHITE, BLACK = 250, 5
 """Levels from the first and up to the second count as the white and the black of a page."""
 MOST_LABELS = 100_000
@@ -38,7 +38,7 @@ class RowFacts:
     """What is known of each row of a set after its pixels have been written away."""
 
     numbers: NDArray[np.int64]
-    """In the source, counted from 0."""
+    """The numbers of the rows in the source, counted from 0."""
     labels: NDArray[np.int32]
     """Places in the list of labels."""
     splits: NDArray[np.uint8]

@@ -45,10 +45,10 @@ class Series:
     epochs: Sequence[float]
     """Their numbers, from 1."""
     train_loss: Sequence[float]
-    """In nats, like test_loss."""
+    """The losses are in nats."""
     test_loss: Sequence[float]
     train_accuracy: Sequence[float]
-    """From 0 to 1, like test_accuracy."""
+    """The accuracies are numbers from 0 to 1."""
     test_accuracy: Sequence[float]
     failure: str = ""
     """Why the job failed; empty if it did not."""
@@ -59,7 +59,7 @@ class Look:
     """How curves are drawn."""
 
     width: int = 1000
-    """In CSS pixels, like height; a PNG has twice as many."""
+    """Width and height are in CSS pixels; a PNG has twice as many."""
     height: int = 420
     theme: Theme = "light"
     scale: Scale = "linear"

@@ -16,7 +16,7 @@ MAX_PATH = 200
 """Longest path and client address in a line; a client may send 32 KiB."""
 PLAIN = re.compile(r"[!#-\[\]-~]*")
 SAFE = "!#$%&'()*+,/:;<=>?@[]^`{|}~"
-"""With letters and digits, all printable ASCII but the blank, the quote and the backslash."""
+"""Printable ASCII that stays as it is, like letters and digits; no blank, quote or backslash."""
 KEPT = 1000
 """Methods, paths and addresses are mostly those of earlier requests."""
 RETRY_SECONDS = 0.2

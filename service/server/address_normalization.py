@@ -5,7 +5,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 IGNORED_PARAMETERS = frozenset([b"_", b"t", b"ts", b"cb", b"cachebust", b"nocache"])
 """Query parameters with which libraries and pages get around caches; they mean nothing here."""
 LAST_EVENT_ID = b"lastEventId"
-"""In this query parameter, EventSource polyfills send what browsers send in `Last-Event-ID`."""
+"""The query parameter in which EventSource polyfills send what is `Last-Event-ID` in browsers."""
 STREAM = "/events"
 """The end of the only paths where `lastEventId` means something."""
 

@@ -97,7 +97,7 @@ class Authenticator:
         self._sessions = sessions
         self._keys: dict[str, ApiKey] = {}
         self._recognised: dict[Proof, Recognised] = {}
-        """By what was sent as a proof, the keys that were found valid among `_keys`."""
+        """The valid keys among `_keys`, by what was sent as their proof."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

@@ -19,7 +19,7 @@ from service.server.key_ring import KeyRing
 from service.server.request_guard import ORIGIN_ALLOWED, SECURITY_HEADERS, other_site
 
 METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
-"""Also methods that no route has: their 405 says more than a browser's message would."""
+"""Methods that no route has are allowed too: their 405 says more than a browser would."""
 REQUEST_HEADERS = (
     "Accept",
     "Authorization",

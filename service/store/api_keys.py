@@ -41,7 +41,7 @@ class ApiKey:
 
     id: str
     name: str | None
-    """For people; need not be unique."""
+    """A name for people, which need not be unique."""
     owner: str
     secret_sha256: str = field(repr=False)
     scopes: frozenset[str]
@@ -51,7 +51,7 @@ class ApiKey:
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_at: datetime | None
-    """Behind by a minute at most while the key is in use; None if it was never used."""
+    """The time of the last use, or up to a minute before it; None if it was never used."""
 
     @property
     def expired(self) -> bool:

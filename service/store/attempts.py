@@ -69,11 +69,11 @@ class TrainingTask:
 
     spec: dict[str, Any]
     checkpoints: list[CheckpointRef]
-    """Newest first."""
+    """The checkpoints, the newest first."""
     train_losses: dict[int, float]
-    """By epoch number, as earlier attempts recorded them; a re-run must repeat them."""
+    """What earlier attempts recorded, by epoch number; a re-run must repeat it."""
     test_accuracies: dict[int, float]
-    """By epoch number, as earlier attempts recorded them."""
+    """What earlier attempts recorded, by epoch number."""
     environment: dict[str, Any] | None
     """The environment that decided the bits of earlier attempts."""
     parameters: int

@@ -14,7 +14,7 @@ from service.domain.dataset_manifest import Manifest
 from service.domain.dataset_quota import DatasetQuota
 from service.domain.dataset_state import DatasetState
 from service.domain.errors import QuotaExceeded, Replaced
-from service.store.damaged_datasets import mend
+from service.store.damaged_datasets import restore
 from service.store.dataset_files import DatasetFiles, seal
 from service.store.dataset_rows import (
     check_quota,
@@ -37,7 +37,7 @@ class SentFile:
 
     path: Path
     name: str
-    """As the client calls it."""
+    """The name that the client gave it."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class CheckTask:
     """Everything a checker needs to begin."""
 
     files: list[SentFile]
-    """As they were sent, or the samples that were collected."""
+    """The files that were sent, or the samples that were collected."""
     options: dict[str, Any]
     is_collected: bool = False
     """Whether the files are samples, and not as they were sent."""
@@ -145,7 +145,7 @@ class CheckAttempt:
             found |= {"reason": None, "lost_workers": 0}
             manifest_text = encode_manifest(manifest)
             move_dataset(transaction, row, DatasetState.READY, manifest=manifest_text, **found)
-            mend(transaction, manifest.sha256)
+            restore(transaction, manifest.sha256)
         return DatasetState.READY
 
     def _name(self, transaction: Transaction, row: Row, sha256: str) -> None:

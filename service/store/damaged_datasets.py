@@ -103,7 +103,7 @@ def fail(
     return [row["name"] for row in ready]
 
 
-def mend(transaction: Transaction, sha256: str) -> None:
+def restore(transaction: Transaction, sha256: str) -> None:
     """Make the damaged data sets of a digest ready again, because its files are there anew."""
     for row in transaction.rows(LOCK_DAMAGED, sha256=sha256):
         report = {name: value for name, value in row["report"].items() if name != "errors"}

@@ -7,8 +7,8 @@ from service.store.sql.transaction import Transaction
 from service.store.sql.values import Row
 from service.store.transitions import states
 
-# Those of the owner only: nobody can keep another one from deleting a data set. A job that is not
-# final needs the data, and of the others those that have a network to evaluate.
+# Only jobs of the owner count: nobody can keep another one from deleting a data set. A job needs
+# the data until it is final, and after that if it has a network to evaluate.
 USERS = f"""
 SELECT id FROM jobs WHERE dataset_sha256 = :sha256 AND coalesce(owner, '') = :owner
 AND (state NOT IN ({states(FINAL)})

@@ -72,7 +72,7 @@ class DatasetView:
 
     @property
     def owner(self) -> str:
-        """To whom what is sent through this view belongs; empty without keys."""
+        """The owner of what is sent through this view; empty without keys."""
         return self._owner
 
     def sets(self) -> list[StoredDataset]:

@@ -18,7 +18,7 @@ KEPT_LATER = 10_000
 """A key is kept for at least this many later jobs, or data sets, whatever its age, because clocks
 may jump."""
 KIND = len("ds_")
-"""So many letters of an id tell jobs from data sets."""
+"""The number of letters of an id that tell jobs from data sets."""
 
 FIND = """
 SELECT body_sha256, job, answer FROM idempotency_keys WHERE owner = :owner AND key = :key
@@ -64,7 +64,7 @@ class KeyedRequest:
 
     key: str
     body: bytes
-    """By which the same request is recognised."""
+    """What a repetition of the request must have in common with it."""
 
 
 @dataclass(frozen=True)

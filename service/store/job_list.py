@@ -65,7 +65,7 @@ class JobFilter:
     """Which jobs a list holds, and in which order."""
 
     states: tuple[State, ...] = ()
-    """Without any, jobs in all states."""
+    """The states of the jobs; empty for all."""
     words: tuple[str, ...] = ()
     """Each of them must occur in the job's labels or its state."""
     tags: tuple[str, ...] = ()

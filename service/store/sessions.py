@@ -28,7 +28,7 @@ class Session:
 
     key_id: str
     ends_at: int
-    """In seconds since 1970."""
+    """The end, in seconds since 1970."""
 
     @property
     def has_ended(self) -> bool:

@@ -56,7 +56,7 @@ FILES = {
         "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
     ),
 }
-"""By the names of the arrays."""
+"""The packed files, by the names of their arrays."""
 
 
 def unpacked(name: str) -> np.ndarray:

@@ -79,7 +79,7 @@ class StoredDataset:
     attempt: int
     lost_workers: int
     options: dict[str, Any]
-    """As they were sent, and with everything found in place of what was not, once it is ready."""
+    """The options that were sent; once it is ready, with what was found in place of the others."""
     sha256: str | None
     """The digest of the content, once it is known."""
     manifest: Manifest | None

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from service.domain.temperature_trust import CLOSE_TO_BOUND, COLDEST, FEWEST_ROWS, HOTTEST
 from service.store.sql.connector import Connector
 
-# Of several, the one that was fitted on images that serve for nothing else. Earlier versions have
-# kept some that can't be trusted.
+# If there are several, the one is taken that was fitted on images that serve for nothing else.
+# Earlier versions have kept some that can't be trusted.
 FIND = """
 SELECT temperature, split, fitted_on, fitted_rows FROM temperatures
 WHERE job = (SELECT number FROM jobs WHERE id = :job) AND checkpoint_sha256 = :checkpoint_sha256
@@ -34,7 +34,7 @@ TRUSTED = {
 
 @dataclass(frozen=True)
 class Temperature:
-    """By what the logits of a network are divided, and where that was fitted."""
+    """The number by which the logits of a network are divided, and where it was fitted."""
 
     temperature: float
     split: str

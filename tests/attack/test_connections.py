@@ -31,7 +31,7 @@ from tests.support.slow_clients import (
 FINE = {"200", "no client left"}
 """Results of good clients; the second occurs if the machine is so busy that all of them wait."""
 QUIET = 0.05
-"""In seconds; a p99 below this may double because of the machine, not because of the service."""
+"""Seconds below which a p99 may double because of the machine, not because of the service."""
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -22,7 +22,7 @@ from tests.support.format_fuzzer import Tally
 
 CASES = 12
 FUZZ_SECONDS = int(os.environ.get("FORMAT_FUZZ_SECONDS", "600"))
-"""For each format; `make attack K=formats` takes half of all of them on two cores."""
+"""Seconds for each format; on two cores, `make attack K=formats` takes half of their sum."""
 INSTALL = f"This campaign needs atheris: {sys.executable} -m pip install atheris==3.0.0"
 
 

@@ -35,9 +35,9 @@ EXCLUDED = "positive_data_acceptance,ensure_resource_availability"
 LENIENT = (
     # Its question is whether a spec is valid, so its answer to one that is not is 200 as well.
     "/v1/jobs/preview",
-    # In a query, one value in place of a list is a list of one: `?tag=false` asks for that tag.
+    # One value in place of a list is a list of one in a query: `?tag=false` asks for that tag.
     "/v1/jobs",
-    # Of several images, each that can't be read has a problem of its own within a 200.
+    # Each of several images that can't be read has a problem of its own within a 200.
     "/v1/models/{ref}/predict",
 )
 """Operations that answer 200 to what the document calls invalid."""

@@ -1,5 +1,6 @@
-"""With more prediction requests than it can serve, the server stays near its peak throughput, and
-refuses the rest.
+"""A server with more prediction requests than it can serve stays near its peak throughput.
+
+It refuses the rest.
 """
 
 import asyncio

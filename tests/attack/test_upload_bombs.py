@@ -8,9 +8,9 @@ from tests.support.measured_checks import Measured, measured_checks
 from tests.support.upload_bombs import UploadBomb, bombs, bombs_by_directory
 
 MEMORY, DIRECTORY_MEMORY = 300, 50
-"""Megabytes: of the whole process, and those that it may gain by reading a directory."""
+"""The most megabytes of the whole process, and those that reading a directory may add."""
 SECONDS, DIRECTORY_SECONDS = 30, 1
-"""Of processor time."""
+"""The most seconds of processor time."""
 
 
 Found = dict[UploadBomb, Measured]

@@ -303,7 +303,7 @@ def test_no_resource_grows_under_mixed_use(soaked: Server, keep: int, campaign: 
 
 
 Amounts = dict[str, tuple[float, float]]
-"""For each resource, the measured amount and the greatest that is allowed."""
+"""The measured amount of each resource, and the greatest that is allowed."""
 
 
 def note_growth(campaign: Campaign, watcher: Watcher, duration: str) -> Amounts:

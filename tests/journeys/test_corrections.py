@@ -1,4 +1,4 @@
-"""From wrong answers to a better network: misread digits are corrected, and trained on."""
+"""Wrong answers lead to a better network: misread digits are corrected, and trained on."""
 
 from pathlib import Path
 

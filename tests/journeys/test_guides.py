@@ -31,7 +31,7 @@ NOT_RUN = {
 """Commands that no test can run as printed, by how they begin, and why."""
 
 FASHION = " fashion "
-"""In a command that needs Debian's package of Fashion-MNIST; a test of its own runs it."""
+"""A part of the command that needs Debian's package of Fashion-MNIST; a test of its own runs it."""
 
 SERVE = re.compile(r"(?:MLP_\w+=\S+ )*(?:\.venv/bin/)?mlp-service serve\b.*")
 """A command that serves until it is stopped; a test of its own starts each of them."""

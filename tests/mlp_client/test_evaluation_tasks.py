@@ -20,7 +20,7 @@ from service.api.evaluation_examples import EVALUATION, QUEUED_TASK, TASK_ID
 from tests.support.fake_service import URL, problem
 
 TOO_LARGE = {"code": "evaluation-too-large"}
-# With a prefix, and of an epoch: the job trains on meanwhile.
+# The address has a prefix, and names an epoch because the job trains on meanwhile.
 LINKS = {
     "links": QUEUED_TASK["links"]
     | {"evaluation": f"/mlp/v1/models/{QUEUED_TASK['model']}@12/evaluation?split=train"}
@@ -107,5 +107,5 @@ def test_the_time_to_wait_can_be_limited() -> None:
 
 @pytest.mark.parametrize(("seconds", "wait"), [(0.2, 1), (3.0, 3), (600, 10), (-0.1, 0)])
 def test_a_look_waits_on_the_service_as_long_as_there_is_time(seconds: float, wait: int) -> None:
-    """Even for a part of a second, so that no requests follow one another without a pause."""
+    """A part of a second is waited too, so requests never follow one another without a pause."""
     assert evaluation_calls.look(TASK_ID, seconds).arguments["params"]["wait"] == wait

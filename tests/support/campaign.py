@@ -48,7 +48,7 @@ class Campaign:
         self.full = full
         self.figures: list[Figure] = []
         self._failed: dict[str, bool] = {}
-        """For each test of the file that has run, whether it failed."""
+        """Whether each test of the file that has run failed, by its name."""
 
     def of(self, small: T, full: T) -> T:
         """Return the size for this run; `small` must be quick enough for `make test`."""

@@ -16,7 +16,7 @@ REQUIREMENTS = ROOT / "requirements" / "generators.txt"
 APPS = ROOT / "tests" / "generated_clients"
 PACKAGES = APPS / "package.json", APPS / "package-lock.json"
 PLACE = Path(sys.prefix) / "generators"
-"""Inside the environment of the tests, so that `make clean` removes it too."""
+"""A place inside the environment of the tests, so that `make clean` removes it too."""
 
 
 def python_bin() -> Path:

@@ -21,7 +21,7 @@ from service.ingest.source import UploadedFile
 from service.work.check_limits import limit_check
 
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
-"""As the launcher of checkers sets it."""
+"""The launcher of checkers sets this variable, too."""
 MEGABYTE = 1024**2
 
 
@@ -32,7 +32,7 @@ class Measured:
     refusal: str
     """The code and the words of the first flaw, or what happened instead."""
     seconds: float
-    """Of processor time."""
+    """The processor time that it took."""
     peak: float
     """The most memory that the process had, in megabytes."""
     gained: float

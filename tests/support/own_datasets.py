@@ -29,7 +29,7 @@ class OwnSet:
 
     manifest: Manifest
     arrays: dict[str, tuple[NDArray[np.uint8], NDArray[np.uint8]]]
-    """By split: the rows (n, n_in) and their labels (n,)."""
+    """The rows (n, n_in) and their labels (n,), by split."""
 
     def picture(self, index: int) -> NDArray[np.uint8]:
         """Return a row of the test set in the shape of the set."""

@@ -70,15 +70,15 @@ class Entry:
 
     name: bytes = b"a/1.png"
     data: bytes = b""
-    """As it lies in the archive."""
+    """The bytes that lie in the archive."""
     size: int | None = None
-    """Once it is unpacked; that of `data` by default."""
+    """The size of the unpacked file; by default that of `data`."""
     packed: int | None = None
     method: int = zipfile.ZIP_STORED
     flags: int = 0
     attributes: int = 0
     start: int | None = None
-    """Of its header; where it lies by default."""
+    """Where the directory says that its header begins; by default, where it does."""
     extra: bytes = b""
     crc: int | None = None
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import CDPSession
 
 Point = tuple[float, float]
-"""From the left and from the top of the pad, both from 0 to 1."""
+"""Distances from the left and from the top of the pad, as fractions of it."""
 SEVEN: Sequence[Point] = [(0.27, 0.24), (0.72, 0.23), (0.47, 0.84)]
 ONE: Sequence[Point] = [(0.5, 0.2), (0.5, 0.8)]
 READER = {"hidden": [32], "epochs": 4, "seed": 1, "name": "reader"}

@@ -19,7 +19,7 @@ from service.ingest.options import IngestOptions
 from service.ingest.source import UploadedFile
 
 FOLDER = Path(os.environ.get("REAL_FILES_FOLDER", Path(__file__).parents[3] / "shared" / "data"))
-"""Beside the project, unless the variable names another place."""
+"""The folder of the files: beside the project, unless the variable names another place."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +80,11 @@ class Ready:
 
     classes: int
     rows: int | tuple[int, ...]
-    """In all, or of each split."""
+    """The number of all rows, or of those of each split."""
     shape: tuple[int, ...] = (28, 28)
     input: str = "image"
     warnings: Mapping[str, int | None] = field(default_factory=dict)
-    """Those that must be there, with their counts if these matter."""
+    """The warnings that must be there, with their counts if these matter."""
     found: Mapping[str, Any] = field(default_factory=dict)
     first: tuple[str, ...] = ()
     """Names of the first classes."""
@@ -156,7 +156,7 @@ class RealFile:
     name: str
     answer: Ready | Refused | Answered
     paths: tuple[str, ...] = ()
-    """Of the files; the name if there are none."""
+    """The paths of the files; the name is the path if this is empty."""
     options: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -43,7 +43,8 @@ from tests.support.stage import (
 )
 
 SWEEPS = 3
-"""In place of 15: a worker that is merely slow is then declared lost, which must be harmless."""
+"""Fewer than the 15 of the service, so that a merely slow worker is declared lost: that must be
+harmless."""
 MOST_JOBS = 3
 OTHERS = -1
 ODDS = {"work": 45, "round": 30, "ask": 12, "hit": 7, "silence": 1.5, "restart": 1, "refuse": 1}

@@ -15,7 +15,7 @@ from service.ingest.tables.table_files import read
 from tests.support.ingest_files import Images, read_rows, uploaded
 
 SIDE = 9
-"""Of the images: large enough to be taken for pixels."""
+"""Width and height of the images, large enough for their numbers to be taken for pixels."""
 Table = list[list[str]]
 
 

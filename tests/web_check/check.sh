@@ -1,5 +1,5 @@
 #!/bin/sh
-# Checks the page's own files under service/web: types, lint and format (`check.sh fix` mends the last two).
+# Checks the page's own files under service/web: types, lint and format (`check.sh fix` corrects the last two).
 # Where node or its packages can't be had, it says so and succeeds, but in CI (REQUIRE_TEST_PROGRAMS=1) it fails.
 set -eu
 cd "$(dirname "$0")/../.."

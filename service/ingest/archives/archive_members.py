@@ -28,7 +28,7 @@ class Member:
     number: int
     """Its place among the files of the archive, counted from 0."""
     path: str
-    """With slashes, in the composed form of Unicode."""
+    """The path with slashes, in the composed form of Unicode."""
     size: int
 
     @property
@@ -44,7 +44,7 @@ class Listing:
 
     members: list[Member] = field(default_factory=list)
     folders: set[str] = field(default_factory=set)
-    """Those that have an entry of their own."""
+    """The folders that have an entry of their own."""
     links: int = 0
     """Links and devices that are no pictures; they are never followed."""
     replaced: int = 0

@@ -48,7 +48,7 @@ LABEL_NAMES = (
 ANSWERS = re.compile("submission", re.IGNORECASE)
 """Tables of this name show the form of an answer to a competition, with made-up labels."""
 FEW_ROWS = 10
-"""With more rows than this, each with a label of its own, the label only numbers the rows."""
+"""The most rows that may all have different labels; of more, such labels are mere numbers."""
 
 
 @dataclass
@@ -69,11 +69,11 @@ class Index:
     label_name: str
     split_at: int | None
     placed: dict[int, Placed] = field(default_factory=dict)
-    """By the number of the picture."""
+    """What the table says of each picture, by the number of the picture."""
     missing: int = 0
     """The rows that name no picture."""
     examples: list[str] = field(default_factory=list)
-    """Some of them."""
+    """Some of these rows."""
     _labels: dict[str, str] = field(default_factory=dict)
 
     @property

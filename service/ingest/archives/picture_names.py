@@ -19,7 +19,7 @@ class PictureNames:
     def __init__(self, pictures: Sequence[Member]) -> None:
         self._paths = {picture.path: picture for picture in pictures}
         self._stems: dict[str, Member | list[Member]] = {}
-        """By the name without what follows its last dot; a list if several have it."""
+        """The pictures by their names without the ending; a list where several share a name."""
         for picture in pictures:
             stem = picture.path.rpartition("/")[2].rpartition(".")[0]
             other = self._stems.setdefault(stem, picture)

@@ -30,7 +30,7 @@ from service.ingest.refusal import Unusable, unusable
 Values = NDArray[Any]
 Opened = Callable[[], AbstractContextManager[IO[bytes]]]
 PIECE_BYTES = 4 * 1024**2
-"""About as much is read at a time."""
+"""About how much is read at a time."""
 TRANSPOSED_BYTES = 32 * 1024**2
 """The same of an array in the order of Fortran, each piece of which is gathered from the whole."""
 MAX_DIRECTORY_BYTES = 1024**2

@@ -15,9 +15,9 @@ BLOCK_BYTES = 4 * 1024**2
 MOST_UNDECODABLE = 0.01
 """The share of the pictures that may be damaged."""
 PICTURES_FOR_ONE = 10
-"""Among this many, one damaged picture does not fail a set, although it is more than that share."""
+"""From this number of pictures on, a single damaged one does not fail the set."""
 MOST_SIZES = 20
-"""As many sizes are listed."""
+"""The largest number of sizes that are listed."""
 Row = tuple[int, str, str | None]
 """The number, the label and the split of a picture; its file is not kept."""
 

@@ -36,7 +36,7 @@ class Seen:
     """What the pictures of a set are like, counted while they are decoded."""
 
     sizes: Counter[str] = field(default_factory=Counter)
-    """As width x height."""
+    """How many pictures have each size, written as width x height."""
     modes: Counter[str] = field(default_factory=Counter)
     """Pillow's words for the kinds of pixels, such as `L` and `RGB`."""
     grey_in_colour: int = 0

@@ -5,7 +5,7 @@ from collections.abc import Sequence, Set
 from service.ingest.tables.table_cells import is_gap, is_number
 
 MANY = 64
-"""So many numbers that all differ are names of columns; pixels never all differ."""
+"""The number from which numbers that all differ are names of columns; pixels never all differ."""
 
 
 def has_names(rows: Sequence[Sequence[str]], separator: str, known: Set[str]) -> bool:

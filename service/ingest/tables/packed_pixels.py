@@ -9,7 +9,7 @@ from service.ingest.tables.table_cells import is_number
 from service.ingest.tables.table_text import Lines
 
 LEAST_PIXELS = 4
-"""In a cell; fewer numbers may be a date or a name."""
+"""The fewest pixels in a cell; fewer numbers may be a date or a name."""
 
 
 def has_packed_pixels(lines: Sequence[str]) -> bool:

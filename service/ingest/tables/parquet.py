@@ -309,7 +309,7 @@ class _Piece:
 
     file: ParquetFile
     numbers: list[int]
-    """In the source."""
+    """The numbers of the rows in the source."""
     values: np.ndarray[Any, Any]
     labels: list[str]
 

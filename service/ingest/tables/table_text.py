@@ -15,9 +15,9 @@ from service.ingest.limits import Limits
 from service.ingest.refusal import unusable
 
 READ_AT_ONCE = 256 * 1024
-"""Bytes; what is made of them fits into the cache of a processor."""
+"""The number of bytes of which everything that is made fits into the cache of a processor."""
 LONGEST_LINE = 4 * 1024**2
-"""Bytes; a row of 65,536 pixels has fewer."""
+"""The most bytes of a line; a row of 65,536 pixels has fewer."""
 UTF8_MARK = b"\xef\xbb\xbf"
 SEPARATOR_LINE = re.compile(rb"\Asep=.(?=\r|\n)", re.IGNORECASE)
 """A first line that tells Excel the separator; it is read as a blank one."""

@@ -56,7 +56,7 @@ class SQLite:
         return self._file.exists()
 
     def connect(self, patience: float, *, read_only: bool) -> sqlite3.Connection:
-        # Without an isolation level, because the driver must not begin transactions by itself.
+        # There is no isolation level, because the driver must not begin transactions by itself.
         if read_only:  # which also means that no file is created
             address = f"{self._file.absolute().as_uri()}?mode=ro"
             return sqlite3.connect(

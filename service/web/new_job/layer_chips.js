@@ -1,7 +1,7 @@
 /** The hidden layers of a new network as chips. */
 import { classesOf, inputsOf, nounOf } from "../datasets.js";
 import { html } from "../html.js";
-import { Mend } from "./mend.js";
+import { FieldProblem } from "./field_problem.js";
 
 const USUAL_WIDTH = 128;
 
@@ -26,6 +26,6 @@ export function Layers({ dataset, sizes, problem, onChange }) {
     )}
     <button type="button" class="small" onClick=${() => onChange([...sizes, sizes.at(-1) ?? USUAL_WIDTH])}>+ layer</button>
     <span class="chip fixed">${classesOf(dataset).length || "…"} <small>${nounOf(dataset) === "digit" ? "digits" : "classes"}</small></span>
-    ${problem && html`<${Mend} id="field-hidden-problem" problem=${problem} onChange=${(/** @type {number} */ size) => onChange(sizes.with(Number.isNaN(wrong) ? 0 : wrong, size))} />`}
+    ${problem && html`<${FieldProblem} id="field-hidden-problem" problem=${problem} onChange=${(/** @type {number} */ size) => onChange(sizes.with(Number.isNaN(wrong) ? 0 : wrong, size))} />`}
   </fieldset>`;
 }

@@ -16,6 +16,7 @@ import { submit } from "../jobs/actions.js";
 import { complain } from "../notices.js";
 import { draft, open, system } from "../state.js";
 import { duration, ordinal, size, whole } from "../words.js";
+import { FieldProblem } from "./field_problem.js";
 import {
   applies,
   labelOf,
@@ -28,7 +29,6 @@ import {
   withValue,
 } from "./fields.js";
 import { Layers } from "./layer_chips.js";
-import { Mend } from "./mend.js";
 import { Presets } from "./presets.js";
 import { rigid, SetLine } from "./set_words.js";
 
@@ -158,7 +158,7 @@ function Entry({ field, spec }) {
     <label for=${id}>${labelOf(field, datasetIn(spec))}</label>
     <${Control} id=${id} field=${field} value=${value} problem=${problem} isOff=${why !== ""} onChange=${set} />
     ${why && html`<p class="caption">Not for this data set: ${why}.</p>`}
-    ${problem && html`<${Mend} id=${`${id}-problem`} problem=${problem} onChange=${set} />`}
+    ${problem && html`<${FieldProblem} id=${`${id}-problem`} problem=${problem} onChange=${set} />`}
   </div>`;
 }
 
@@ -226,7 +226,7 @@ function Cost() {
   if (!found || (ok && !cost)) return html`<h3>What it takes here</h3><p class="hush">Asking…</p>`;
   if (!ok || !cost) {
     const elsewhere = (found.errors ?? []).filter(({ pointer }) => !isShown(pointer));
-    return html`<h3>What it takes here</h3><p class="hush">Mend the fields in red.</p>
+    return html`<h3>What it takes here</h3><p class="hush">Correct the fields in red.</p>
       ${elsewhere.map(({ detail, hint }) => html`<p class="error">${detail} ${hint}</p>`)}`;
   }
   const busy = system.value?.slots.busy === system.value?.slots.total;

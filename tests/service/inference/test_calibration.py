@@ -1,4 +1,4 @@
-"""Calibration by bins, and the temperature that mends it."""
+"""Calibration by bins, and the temperature that improves it."""
 
 import numpy as np
 import pytest

@@ -141,7 +141,7 @@ def png_of(width: int, height: int) -> bytes:
     )
 
 
-# In a process of its own: only the operating system sees Pillow's memory, and only its peak.
+# Only the operating system sees Pillow's memory, and only its peak: it runs in its own process.
 BOMB = """
 import resource, sys
 from service.domain.errors import BadImage
@@ -339,7 +339,7 @@ def with_odd_exif(fields: int) -> bytes:
 
 
 def test_odd_fields_of_a_picture_do_not_fill_the_log() -> None:
-    """In a process of its own, because the tests turn warnings into errors."""
+    """The picture is read in a process of its own, because the tests turn warnings into errors."""
     code = "import sys; from service.inference.image_decoding import decode; "
     code += "print(decode(sys.stdin.buffer.read()).shape)"
     found = subprocess.run(

@@ -266,7 +266,7 @@ def test_a_moving_average_is_drawn_and_said() -> None:
     root = svg([jagged], smooth=0.5)
     smooth, _ = line(root, "loss-test-1")
     assert "moving average with weight 0.5" in texts(root)
-    # By hand: 1, (0.5 * 3 + 0.25) / 0.75 = 7/3, and (0.5 + 0.25 * 3 + 0.125) / 0.875 = 11/7.
+    # They are 1, (0.5 * 3 + 0.25) / 0.75 = 7/3, and (0.5 + 0.25 * 3 + 0.125) / 0.875 = 11/7.
     average = [1.0, 7 / 3, 11 / 7]
     heights = [y for _, y in smooth[:3]]
     steps = (heights[1] - heights[0]) / (heights[2] - heights[1])

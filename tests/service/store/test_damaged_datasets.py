@@ -1,4 +1,4 @@
-"""Damage that a reader meets fails the data sets at once, and the same content mends them."""
+"""Damage that a reader meets fails the data sets at once, and the same content repairs them."""
 
 import json
 from collections.abc import Callable
@@ -110,7 +110,7 @@ def test_a_repeated_upload_is_a_new_one_if_the_files_are_not_whole_although_nobo
     assert sets.files.is_whole(sha256)
 
 
-def test_the_same_content_under_another_name_mends_what_nobody_has_looked_at(
+def test_the_same_content_under_another_name_repairs_what_nobody_has_looked_at(
     sets: DatasetHarness,
 ) -> None:
     sha256 = harm(sets, sets.ready("first"), with_content("manifest.json", b""))
@@ -119,7 +119,7 @@ def test_the_same_content_under_another_name_mends_what_nobody_has_looked_at(
     assert state_of(sets, "first") == ("ready", "")
 
 
-def test_what_a_check_has_mended_since_the_first_look_is_read(sets: DatasetHarness) -> None:
+def test_what_a_check_has_repaired_since_the_first_look_is_read(sets: DatasetHarness) -> None:
     """Another process finishes a check between the look and the lock."""
     sha256 = harm(sets, sets.ready("first"), without("manifest.json"))
 

@@ -145,7 +145,7 @@ def _is_precious(ended: list[Ended], place: int) -> bool:
 
 
 def test_what_is_pruned_is_what_the_rules_say(database: Database, queue: Queue) -> None:
-    """Against an oracle in plain Python, for many drawn histories."""
+    """An oracle in plain Python says what the rules mean for many drawn histories."""
     chance = random.Random(15)
     for _ in range(40):
         ended = [

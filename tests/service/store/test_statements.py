@@ -80,7 +80,7 @@ SQLITE_ALONE = re.compile(
     re.IGNORECASE,
 )
 NOT_OF_ONE_OWNER = {"INSERT", "COUNT_AHEAD", "COUNT_QUEUED", "EPOCHS", "EVENTS"}
-"""Of `jobs.py`: they are about a new job, about a row that was found or locked before by a
+"""Statements of `jobs.py` about a new job, about a row that was found or locked before by a
 statement that is narrowed, or about the place in everyone's queue."""
 
 
@@ -106,7 +106,7 @@ def test_no_statement_exists_twice() -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_statements_are_constants_at_the_top_of_a_file(module: ModuleType) -> None:
-    """So this file finds them all; what is built is built by `job_list` and `transitions`."""
+    """This file finds them all there; only `job_list` and `transitions` build others."""
     tree = ast.parse(Path(str(module.__file__)).read_text())
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     texts = [

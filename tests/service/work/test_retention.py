@@ -53,7 +53,7 @@ def test_finished_jobs_beyond_those_to_keep_are_deleted_with_their_files(
 
 
 def test_clients_have_time_to_read_how_a_job_ended(harness: DispatcherHarness) -> None:
-    """Also while there are so many models that every failed job is one too many."""
+    """They have it even while there are so many models that every failed job is one too many."""
     keeping(harness, 1)
     model = succeed(harness.database)
     sweep(harness, GRACE_SWEEPS + 5)

@@ -1,4 +1,4 @@
-"""Stored data sets are read again once a week; what is damaged is marked, told and mended."""
+"""Stored data sets are read again once a week; what is damaged is marked, told and repaired."""
 
 import json
 from collections.abc import Callable
@@ -60,7 +60,7 @@ def reshape(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [flip_a_bit, cut, reshape, Path.unlink])
 @pytest.mark.parametrize("file", ["train.images.npy", "test.images.npy"])
-def test_damaged_files_fail_their_data_sets_and_the_same_content_mends_them(
+def test_damaged_files_fail_their_data_sets_and_the_same_content_repairs_them(
     sets: DatasetHarness, damage: Callable[[Path], None], file: str
 ) -> None:
     first = sets.ready("first", "ann")
@@ -88,8 +88,8 @@ def test_damaged_files_fail_their_data_sets_and_the_same_content_mends_them(
     again = sets.ready("first", "ann")
     assert (again.state, again.sha256) == ("ready", first.sha256)
     sets.leftovers.sweep()
-    mended = sets.store.get("second")
-    assert (mended.state, mended.reason, mended.id) == ("ready", None, second.id)
+    repaired = sets.store.get("second")
+    assert (repaired.state, repaired.reason, repaired.id) == ("ready", None, second.id)
     assert "errors" not in (sets.store.report("second") or {})
     assert sets.files.open(first.sha256 or "").train.images.shape == (6, 6)
     assert DamagedDatasets(sets.connector).count() == 0
@@ -201,7 +201,7 @@ def test_a_data_set_of_the_service_is_unpacked_again(tmp_path: Path, database: D
     assert int(sets.files.open(MANIFEST.sha256).test.labels[0]) == 7
 
 
-def test_damage_of_a_data_set_of_the_service_that_a_read_meets_is_mended_by_the_next_step(
+def test_damage_of_a_data_set_of_the_service_that_a_read_meets_is_repaired_by_the_next_step(
     tmp_path: Path, database: Database
 ) -> None:
     sets = DatasetHarness(database, tmp_path)

@@ -143,7 +143,7 @@ def test_a_write_that_fails_leaves_the_old_file(
 def test_a_disk_that_refuses_even_to_clean_up_is_broken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a disk that was remounted read-only does."""
+    """A disk that was remounted read-only does this."""
     monkeypatch.setattr(Path, "replace", refuse)
     monkeypatch.setattr(Path, "unlink", refuse)
     with pytest.raises(StoreBroken, match="can't write file"):

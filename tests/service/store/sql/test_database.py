@@ -105,7 +105,7 @@ def test_a_read_takes_no_write_lock(database: Database) -> None:
 
 
 def test_readers_that_become_writers_wait_for_each_other(database: Database) -> None:
-    """As deferred transactions they would fail: each holds a lock that the other needs."""
+    """Deferred transactions would fail here: each holds a lock that the other needs."""
     submit(JobStore(database))
 
     def add(_: int) -> None:
