@@ -2,6 +2,7 @@
  * How the charts look and answer: axes, colours, markers, the mark of the shown epoch, and the mouse.
  *
  * @import { Line, Quantity } from "./plot.js"
+ * @import { Tail } from "./tail.js"
  */
 
 import * as state from "../state.js";
@@ -24,6 +25,10 @@ const TICKS = [
   evenly(0.05),
 ];
 const LEAST_TICKS = 4;
+/** Steps in which the ends of a logarithmic axis move: factors of 1.1. */
+const LOG_STEP = Math.log(1.1);
+/** Room between the values and the ends of their axis, in steps. */
+const LEAST_ROOM = 1;
 
 /** @param {number} step @returns {number[]} from 1 to below 10 */
 function evenly(step) {
@@ -45,15 +50,32 @@ export function logTicks(min, max) {
   return [min, max].map((tick) => Number(tick.toPrecision(3)));
 }
 
-/** @param {Quantity} quantity @returns {uPlot.Scale.Range} */
+/**
+ * Return the range of the values' axis, with some room around them.
+ *
+ * Its ends move in steps: as long as they stay, a new epoch leaves the curves as they are drawn.
+ *
+ * @param {Quantity} quantity
+ * @returns {uPlot.Scale.Range}
+ */
 function rangeOf(quantity) {
-  if (isLog(quantity)) return (_, min, max) => (min > 0 ? [min / 1.15, max * 1.15] : [0.01, 1]);
+  if (isLog(quantity)) {
+    return (_, min, max) => {
+      if (!(min > 0)) return [0.01, 1];
+      const steps = (/** @type {number} */ value) => Math.log(value) / LOG_STEP;
+      const low = Math.floor(steps(min) - LEAST_ROOM);
+      const high = Math.ceil(steps(max) + LEAST_ROOM);
+      return [Math.exp(low * LOG_STEP), Math.exp(high * LOG_STEP)];
+    };
+  }
+  const most = quantity === "accuracy" ? 100 : Number.POSITIVE_INFINITY;
   return (_, min, max) => {
     if (min == null) return [0, 1];
-    const room = 0.06 * (max - min || 1);
+    // A power of two, which stays while the values spread a little.
+    const step = 2 ** Math.floor(Math.log2((max - min || 1) / 24));
     return [
-      Math.max(0, min - room),
-      quantity === "accuracy" ? Math.min(100, max + room) : max + room,
+      Math.max(0, step * Math.floor(min / step - LEAST_ROOM)),
+      Math.min(most, step * Math.ceil(max / step + LEAST_ROOM)),
     ];
   };
 }
@@ -109,10 +131,11 @@ function axesOf(quantity, isEmpty) {
   };
 }
 
-/** @param {Line} line @returns {uPlot.Series} */
-function seriesOf(line) {
+/** @param {Line} line @param {Tail} tail @returns {uPlot.Series} */
+function seriesOf(line, tail) {
   const width = widthOf(line);
   return {
+    paths: tail.paths,
     stroke: width ? paint(state.tints.peek().get(line.job.id) ?? "var(--ink)") : undefined,
     width,
     dash: line.part === "train" ? [5, 4] : undefined,
@@ -174,9 +197,10 @@ function listen(chart) {
  * @param {Quantity} quantity
  * @param {Line[]} lines
  * @param {(chart: uPlot) => void} onRead is called when the pointer moves
+ * @param {Tail} tail
  * @returns {Omit<uPlot.Options, "width" | "height">}
  */
-export function optionsOf(quantity, lines, onRead) {
+export function optionsOf(quantity, lines, onRead, tail) {
   /** @type {uPlot.Hooks.Defs["setSeries"]} */
   const onNear = (chart, index) => {
     if (!chart.over.matches(":hover")) return; // the other chart follows
@@ -193,17 +217,18 @@ export function optionsOf(quantity, lines, onRead) {
       focus: { prox: NEAR },
     },
     focus: { alpha: 1 },
-    series: [{}, ...lines.map(seriesOf)],
+    series: [{}, ...lines.map((line) => seriesOf(line, tail))],
     bands: bandsOf(lines, quantity),
     hooks: {
       ready: [listen],
       setSelect: [onSelect],
       setCursor: [onRead],
       setSeries: [onNear],
+      setScale: [(chart) => tail.onScale(chart)],
       draw: [
         (chart) => {
           chart.ctx.save();
-          drawMarkers(chart, lines);
+          drawMarkers(chart, lines, tail.first);
           drawShownEpoch(chart);
           chart.ctx.restore();
         },

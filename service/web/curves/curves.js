@@ -18,7 +18,8 @@ import { percent } from "../words.js";
 import { optionsOf } from "./axes.js";
 import { isLogarithmic, showAll, showsError, toggle, zoom } from "./charts.js";
 import { setAlphas } from "./marks.js";
-import { dataOf, linesOf, nameOf } from "./plot.js";
+import { dataOf, linesOf, MANY, nameOf, widthOf } from "./plot.js";
+import { Tail } from "./tail.js";
 
 /** Drawing gets at most one part in 1 + REST of the time. */
 const REST = 4;
@@ -75,13 +76,15 @@ const sizeOf = (box) => ({
 function startChart(box, quantity, tell) {
   let chart = /** @type {uPlot | null} */ (null);
   let lines = /** @type {Line[]} */ ([]);
+  let tail = new Tail([[]]);
   let key = "";
   let cost = 0;
   let drawnAt = 0;
   let due = 0;
   let size = sizeOf(box);
 
-  function draw() {
+  /** @param {boolean} isNews whether nothing but the epochs has changed */
+  function draw(isNews) {
     const began = performance.now();
     if (!size.width) return;
     lines = linesOf(quantity);
@@ -91,18 +94,21 @@ function startChart(box, quantity, tell) {
     const next = JSON.stringify([
       look,
       tints,
-      lines.map(({ job, part, faint }) => [job.id, part, faint]),
+      lines.map((line) => [line.job.id, line.part, widthOf(line), line.job.state === "failed"]),
     ]);
     if (chart && next === key) {
-      if (chart.width !== size.width || chart.height !== size.height) chart.setSize(size);
-      chart.setData(data);
+      const isFaded = setAlphas(chart, lines);
+      // Where dashes and areas begin can be seen to their end; and such charts have few lines.
+      const isCrowd = lines.length > MANY && lines.every(({ part }) => part === "test");
+      tail.draw(chart, data, size, isNews && isCrowd && !isFaded);
     } else {
       chart?.destroy();
+      tail = new Tail(data);
       const onRead = (/** @type {uPlot} */ read) => tell(valuesAt(read, lines));
-      chart = new uPlot({ ...size, ...optionsOf(quantity, lines, onRead) }, data, box);
+      chart = new uPlot({ ...size, ...optionsOf(quantity, lines, onRead, tail) }, data, box);
+      setAlphas(chart, lines);
       key = next;
     }
-    setAlphas(chart, lines);
     box.setAttribute("aria-label", described(quantity, lines));
     drawnAt = performance.now();
     cost = drawnAt - began;
@@ -111,11 +117,11 @@ function startChart(box, quantity, tell) {
   /** What the user does is drawn at once; news waits until drawing has rested. */
   function drawLater() {
     const wait = drawnAt + REST * cost - performance.now();
-    if (wait <= 1) draw();
+    if (wait <= 1) draw(true);
     else {
       due ||= setTimeout(() => {
         due = 0;
-        draw();
+        draw(true);
       }, wait);
     }
   }
@@ -124,7 +130,7 @@ function startChart(box, quantity, tell) {
     effect(() => {
       for (const each of [state.tints, isLogarithmic, showsError, zoom, state.at, palette, density])
         each.value;
-      untracked(draw);
+      untracked(() => draw(false));
     }),
     effect(() => {
       drawn.value;
@@ -132,13 +138,13 @@ function startChart(box, quantity, tell) {
     }),
     effect(() => {
       state.hovered.value;
-      untracked(() => chart && setAlphas(chart, lines));
+      untracked(() => chart && setAlphas(chart, lines) && tail.redraw(chart));
     }),
   ];
   // Measured when it changes: to ask in every redraw makes the browser compute the layout for it.
   const observer = new ResizeObserver(() => {
     size = sizeOf(box);
-    requestAnimationFrame(draw);
+    requestAnimationFrame(() => draw(false));
   });
   observer.observe(box);
   box.onkeydown = (event) =>

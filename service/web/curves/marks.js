@@ -47,8 +47,8 @@ export function drawShownEpoch({ ctx, bbox, scales, valToPos }) {
   ctx.stroke();
 }
 
-/** @param {uPlot} chart @param {Line[]} lines */
-export function drawMarkers(chart, lines) {
+/** @param {uPlot} chart @param {Line[]} lines @param {number} start index of the first point that is drawn */
+export function drawMarkers(chart, lines, start) {
   const { ctx, data, scales } = chart;
   ctx.textAlign = "center";
   ctx.textBaseline = "middle";
@@ -60,7 +60,7 @@ export function drawMarkers(chart, lines) {
     /** @type {number} */ point,
   ) => {
     const value = data[index + 1][point];
-    if (value == null || data[0][point] < from || data[0][point] > to) return;
+    if (value == null || point < start || data[0][point] < from || data[0][point] > to) return;
     ctx.fillText(
       glyph,
       chart.valToPos(data[0][point], "x", true),
@@ -88,7 +88,13 @@ export function drawMarkers(chart, lines) {
   }
 }
 
-/** Let the job under the pointer stand out, and in a crowd the best one. @param {uPlot} chart @param {Line[]} lines */
+/**
+ * Let the job under the pointer stand out, and in a crowd the best one.
+ *
+ * @param {uPlot} chart
+ * @param {Line[]} lines
+ * @returns {boolean} whether the chart is to be drawn again
+ */
 export function setAlphas(chart, lines) {
   const jobs = [...new Set(lines.map((line) => line.job))];
   const found = jobs.find((job) => job.id === state.hovered.peek());
@@ -100,5 +106,5 @@ export function setAlphas(chart, lines) {
     isChanged ||= chart.series[index + 1].alpha !== alpha;
     chart.series[index + 1].alpha = alpha;
   }
-  if (isChanged) chart.redraw(false);
+  return isChanged;
 }
