@@ -3,7 +3,7 @@
  *
  * @import { Columns, Epoch, Job } from "./records.js"
  */
-import { signal, untracked } from "@preact/signals";
+import { batch, signal, untracked } from "@preact/signals";
 import { get } from "./api.js";
 import { complain } from "./notices.js";
 import { job, put, selected } from "./state.js";
@@ -16,14 +16,40 @@ export const drawn = signal(0);
 const MOST_JOBS = 64;
 
 let frameAsked = false;
-function redraw() {
+let isGrown = false;
+/** Figures of jobs that arrived since the last frame. @type {Map<string, Job["metrics"]>} */
+const fresh = new Map();
+
+/** What finishes within a frame is shown together: every change of a job reaches all that is made of jobs. */
+function askForFrame() {
   if (frameAsked) return;
   frameAsked = true;
   requestAnimationFrame(() => {
     frameAsked = false;
-    drawn.value++;
+    batch(() => {
+      putFresh();
+      if (isGrown) drawn.value++;
+      isGrown = false;
+    });
   });
 }
+
+function redraw() {
+  isGrown = true;
+  askForFrame();
+}
+
+function putFresh() {
+  for (const [id, metrics] of fresh) {
+    const shown = untracked(() => job(id))?.metrics;
+    // A record of the whole job may have arrived in between.
+    if (shown && lastOf(shown) < lastOf(metrics)) put({ id, metrics });
+  }
+  fresh.clear();
+}
+
+/** @param {Job["metrics"]} metrics @returns {number} */
+const lastOf = ({ latest }) => latest?.epoch ?? 0;
 
 /** Drop the columns of a job that is gone. @param {string} id */
 export function forget(id) {
@@ -32,9 +58,11 @@ export function forget(id) {
 
 /** Take in one finished epoch of a job. @param {string} id @param {Epoch} found */
 export function addEpoch(id, found) {
-  const known = untracked(() => job(id));
-  if (known) put({ id, metrics: withEpoch(known.metrics, found) });
+  const metrics = fresh.get(id) ?? untracked(() => job(id))?.metrics;
+  if (metrics) fresh.set(id, withEpoch(metrics, found));
+  askForFrame();
   if (found.epoch !== lastKnown(id) + 1) {
+    putFresh();
     // Something was missed. Columns that are not shown are read as soon as they are.
     if (found.epoch > lastKnown(id) && selected.peek().includes(id)) fill([id]).catch(complain);
     return;
@@ -51,13 +79,23 @@ export function addEpoch(id, found) {
 /** Long histories arrive thinned, without their last epoch perhaps. @param {string} id */
 const lastKnown = (id) => epochs.get(id)?.of ?? 0;
 
+/** Sums of columns that only grow. @type {WeakMap<number[], { count: number, sum: number }>} */
+const sums = new WeakMap();
+
+/** @param {number[]} column @returns {number} */
+function sumOf(column) {
+  const known = sums.get(column) ?? { count: 0, sum: 0 };
+  while (known.count < column.length) known.sum += column[known.count++];
+  sums.set(column, known);
+  return known.sum;
+}
+
 /** @param {string} id @returns {number | undefined} how long the epochs of a job took together */
 export function secondsOf(id) {
   const columns = epochs.get(id);
   if (!columns?.of) return undefined;
   // Of a long history only some epochs are known, and they stand for all.
-  const sum = columns.seconds.reduce((total, seconds) => total + seconds, 0);
-  return (sum * columns.of) / columns.epoch.length;
+  return (sumOf(columns.seconds) * columns.of) / columns.epoch.length;
 }
 
 /** @param {Epoch} first @returns {Columns} */

@@ -19,6 +19,7 @@ import { complain } from "../notices.js";
 import { loadOlder } from "../reading.js";
 import * as state from "../state.js";
 import { duration, ordinal, percent, shape, telling, title } from "../words.js";
+import { useShown } from "./shown.js";
 import "./actions.js"; // the keys for what can be done with a row
 
 // --- The row ---------------------------------------------------------------------------------------
@@ -83,6 +84,23 @@ export async function openMenu(event, id) {
   showMenu(opener, id);
 }
 
+/** @param {Job} job */
+function scoreOf(job) {
+  const told = telling(job);
+  return told && job.state !== "failed" ? percent(told.test_accuracy) : job.state;
+}
+
+/** @param {Job} job @returns {string} all that its row shows of it besides the small curve */
+const shownOf = (job) =>
+  JSON.stringify([
+    title(job),
+    shape(job),
+    scoreOf(job),
+    stateWords(job, job.queue_position),
+    job.state,
+    job.progress.fraction,
+  ]);
+
 /** @param {{ id: string, isFound: (job: Job) => boolean }} props */
 export function Row({ id, isFound }) {
   const element = useObserved();
@@ -93,14 +111,15 @@ export function Row({ id, isFound }) {
   const tint = useComputed(() => state.tints.value.get(id));
   const isMarked = useComputed(() => state.hovered.value === id);
   const position = useComputed(() => queue.value.get(id));
-  const job = state.job(id);
+  const path = useShown(id, sparkPath);
+  // The row is rendered again when something else is shown than the small curve, which changes most often.
+  useShown(id, shownOf).value;
+  const job = untracked(() => state.job(id));
   const wasAlive = useRef(job && !state.isFinal(job)).current;
   if (!job) return null;
   const words = stateWords(job, position.value ?? job.queue_position);
   const { spec, progress } = job;
   const hasEnded = state.isFinal(job);
-  const told = telling(job);
-  const score = told && job.state !== "failed" ? percent(told.test_accuracy) : job.state;
   const isFresh = wasAlive && job.state === "succeeded";
   const classes = [
     "job",
@@ -116,10 +135,10 @@ export function Row({ id, isFound }) {
       style=${{ "--tint": tint.value ?? "transparent" }} onPointerEnter=${hover(id)} onPointerLeave=${hover(null)}>
     <input type="checkbox" checked=${tint.value !== undefined} onChange=${() => state.toggle(id)} aria-label=${`Compare ${title(job)}`} />
     <button class="open" onClick=${() => state.open(id)}>${title(job)}<${Marker} id=${id} /></button>
-    <span class="score">${score}</span>
+    <span class="score">${scoreOf(job)}</span>
     <button class="ghost more" aria-haspopup="menu" aria-label=${`More for ${title(job)}`} onClick=${(/** @type {MouseEvent} */ event) => openMenu(event, id)}>⋯</button>
     <span class="shape mono">${shape(job)}${spec.hidden.length ? ` ${spec.activation}` : ""}</span>
-    <${Spark} job=${job} />
+    <svg class="spark" viewBox="0 0 560 180" aria-hidden="true"><path d=${path} /></svg>
     ${
       job.state !== "succeeded" &&
       html`<span class="now" title=${words}>
@@ -136,11 +155,6 @@ function Marker({ id }) {
   return marker.value && html` <i>${marker.value}</i>`;
 }
 
-/** @param {{ job: Job }} props */
-function Spark({ job }) {
-  return html`<svg class="spark" viewBox="0 0 56 18" aria-hidden="true"><path d=${sparkPath(job)} /></svg>`;
-}
-
 /** Reads older jobs whenever the end of the list comes into view. */
 export function Older() {
   const element = useObserved();
@@ -149,9 +163,10 @@ export function Older() {
 
 // --- The small curve ----------------------------------------------------------------------------
 
-const WIDTH = 56;
-const HEIGHT = 18;
-const EDGE = 1.5;
+// Tenths of a pixel, so that the points are whole numbers, which become texts much faster.
+const WIDTH = 560;
+const HEIGHT = 180;
+const EDGE = 15;
 const POINTS = 16;
 const MOST_POINTS = 64;
 const TOGETHER_MS = 60;
@@ -207,7 +222,7 @@ function grow({ epoch, test_loss }, { metrics: { latest } }) {
   test_loss.splice(0, test_loss.length, ...test_loss.filter(isKept));
 }
 
-/** @param {Job} job @returns {string} the path of its curve in a box of 56 x 18 */
+/** @param {Job} job @returns {string} the path of its curve in a box of 560 x 180 */
 function sparkPath(job) {
   const few = spark(job.id).value;
   if (few) grow(few, job);
@@ -223,7 +238,7 @@ function sparkPath(job) {
   const path = indices.map((index, n) => {
     const x = EDGE + ((points.epoch[index] - 1) / (last - 1)) * (WIDTH - 2 * EDGE);
     const y = EDGE + ((high - logs[n]) / (high - low || 1)) * (HEIGHT - 2 * EDGE);
-    return `${x.toFixed(1)} ${y.toFixed(1)}`;
+    return `${Math.round(x)} ${Math.round(y)}`;
   });
   // A line of one point is drawn as a dot, by its round ends.
   return `M${path[0]}L${path.slice(path.length > 1 ? 1 : 0).join(" ")}`;

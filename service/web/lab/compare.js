@@ -4,10 +4,11 @@
  * @import { Job } from "../records.js"
  */
 
-import { useComputed } from "@preact/signals";
+import { computed, useComputed } from "@preact/signals";
 import { markers } from "../curves/charts.js";
 import { drawn, secondsOf } from "../epochs.js";
 import { html } from "../html.js";
+import { useShown } from "../jobs/shown.js";
 import * as state from "../state.js";
 import { duration, percent, title } from "../words.js";
 
@@ -32,22 +33,36 @@ export function flat(spec, prefix = "") {
 /** Specs never change, so each is taken apart once. @type {WeakMap<Job["spec"], Record<string, unknown>>} */
 const fieldsBySpec = new WeakMap();
 
-/** @param {Job} job @returns {Record<string, unknown>} */
-function fieldsOf({ spec }) {
+/** @param {Job["spec"]} spec @returns {Record<string, unknown>} */
+function fieldsOf(spec) {
   const known = fieldsBySpec.get(spec) ?? flat(spec);
   fieldsBySpec.set(spec, known);
   return known;
 }
 
-/** @param {Job[]} jobs @returns {string[]} the fields in which not all of the jobs agree */
-export function differing(jobs) {
-  const specs = jobs.map(fieldsOf);
-  const names = [...new Set(specs.flatMap(Object.keys))];
+let known = /** @type {Job["spec"][]} */ ([]);
+/** The specs of the chosen jobs, in a list that stays the same until one of them changes. */
+const specs = computed(() => {
+  const found = state.chosen.value.map(({ spec }) => spec);
+  const isSame = found.length === known.length && found.every((spec, at) => spec === known[at]);
+  if (!isSame) known = found;
+  return known;
+});
+
+/** The fields in which not all of the chosen jobs agree. */
+const differing = computed(() => {
+  const all = specs.value.map(fieldsOf);
+  const names = [...new Set(all.flatMap(Object.keys))];
   return names.filter((name) => {
-    const values = new Set(specs.map((spec) => JSON.stringify(spec[name])));
+    const values = new Set(all.map((fields) => JSON.stringify(fields[name])));
     return values.size > 1 && !NO_CAUSES.includes(name.split(".")[0]);
   });
-}
+});
+
+/** The best accuracy of all chosen jobs. */
+const top = computed(() =>
+  Math.max(...state.chosen.value.map((job) => job.metrics.best?.test_accuracy ?? 0)),
+);
 
 /** @param {unknown} value */
 function shown(value) {
@@ -63,40 +78,51 @@ const labelOf = (name) =>
     .replaceAll("_", " ")
     .replaceAll(".", " ");
 
-/** @param {{ job: Job, names: string[], isBest: boolean }} props */
-function Row({ job, names, isBest }) {
-  const { best, latest } = job.metrics;
-  const fields = fieldsOf(job);
-  const hover = (/** @type {string | null} */ id) => () => {
-    state.hovered.value = id;
-  };
-  const accuracy = percent(best?.test_accuracy);
+/**
+ * A row, whose news is written into its cells and renders nothing.
+ *
+ * @param {{ id: string, names: string[] }} props
+ */
+function Row({ id, names }) {
+  const spec = useShown(id, (job) => job.spec);
+  const name = useShown(id, title);
+  const best = useShown(id, ({ metrics }) => {
+    const accuracy = metrics.best?.test_accuracy;
+    return accuracy === top.value ? html`<b>${percent(accuracy)}</b>` : percent(accuracy);
+  });
+  const last = useShown(id, ({ metrics }) => percent(metrics.latest?.test_accuracy));
+  const loss = useShown(id, ({ metrics }) => metrics.latest?.test_loss.toFixed(4) ?? "–");
   const time = useComputed(() => {
     drawn.value; // tells when the times have grown
-    return duration(secondsOf(job.id)) || "–";
+    return duration(secondsOf(id)) || "–";
   });
-  return html`<tr class=${state.hovered.value === job.id ? "marked" : ""} style=${{ "--tint": state.tints.value.get(job.id) }}
-      onPointerEnter=${hover(job.id)} onPointerLeave=${hover(null)}>
-    <th scope="row"><i></i><button class="link" onClick=${() => state.open(job.id)}>${title(job)}</button> ${markers.value.get(job.id)}</th>
-    <td>${isBest ? html`<b>${accuracy}</b>` : accuracy}</td>
-    <td>${percent(latest?.test_accuracy)}</td>
-    <td>${latest?.test_loss.toFixed(4) ?? "–"}</td>
+  const look = useComputed(() => (state.hovered.value === id ? "marked" : ""));
+  const hover = (/** @type {string | null} */ hovered) => () => {
+    state.hovered.value = hovered;
+  };
+  const fields = spec.value ? fieldsOf(spec.value) : {};
+  return html`<tr class=${look} style=${{ "--tint": state.tints.value.get(id) }} onPointerEnter=${hover(id)} onPointerLeave=${hover(null)}>
+    <th scope="row"><i></i><button class="link" onClick=${() => state.open(id)}>${name}</button> ${markers.value.get(id)}</th>
+    <td>${best}</td>
+    <td>${last}</td>
+    <td>${loss}</td>
     <td>${time}</td>
-    ${names.map((name) => html`<td>${shown(fields[name])}</td>`)}
+    ${names.map((field) => html`<td>${shown(fields[field])}</td>`)}
   </tr>`;
 }
 
+/** A text, which stays the same while the jobs change. */
+const ids = computed(() => state.chosen.value.map((job) => job.id).join(" "));
+
 export function Compare() {
-  const jobs = state.chosen.value;
-  const names = differing(jobs);
-  const top = Math.max(...jobs.map((job) => job.metrics.best?.test_accuracy ?? 0));
+  const names = differing.value;
   return html`<div class="compare" tabindex="0" role="region" aria-label="What the jobs have reached, and in what they differ">
     <table>
       <thead><tr>
         <th scope="col">job</th><th scope="col">best</th><th scope="col">last</th><th scope="col">test loss</th><th scope="col">time</th>
         ${names.map((name) => html`<th scope="col">${labelOf(name)}</th>`)}
       </tr></thead>
-      <tbody>${jobs.map((job) => html`<${Row} key=${job.id} job=${job} names=${names} isBest=${job.metrics.best?.test_accuracy === top} />`)}</tbody>
+      <tbody>${ids.value.split(" ").map((id) => html`<${Row} key=${id} id=${id} names=${names} />`)}</tbody>
     </table>
   </div>`;
 }
