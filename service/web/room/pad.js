@@ -9,7 +9,7 @@ import { datasetOf } from "../datasets.js";
 import { html } from "../html.js";
 import { announce } from "../notices.js";
 import { density, fit, paintPicture } from "../weights/tiles.js";
-import { begin, extend, finish, GRID_LAST, ink, isBlank } from "./ink.js";
+import { begin, extend, finish, GRID_LAST, ink, isBlank, showFile } from "./ink.js";
 
 const THICKNESS = 0.075;
 const CELLS = 28;
@@ -195,6 +195,27 @@ function show(canvas) {
   context.lineWidth = pen.isDown ? 3 : 1.5;
   context.stroke();
 }
+
+// --- Files from elsewhere ------------------------------------------------------------------------
+
+/** @param {DataTransfer | null} carried */
+function take(carried) {
+  const file = [...(carried?.files ?? [])].find(({ type }) => !type || type.startsWith("image/"));
+  if (file) showFile(file);
+  return file !== undefined;
+}
+document.addEventListener("paste", (event) => {
+  if (take(event.clipboardData)) event.preventDefault();
+});
+document.addEventListener("dragover", (event) => {
+  if (event.dataTransfer?.types.includes("Files")) event.preventDefault();
+});
+document.addEventListener("drop", (event) => {
+  if (event.dataTransfer?.types.includes("Files")) event.preventDefault();
+  take(event.dataTransfer);
+});
+
+// --- The pad itself -------------------------------------------------------------------------------
 
 const WAY =
   "Pad. Without a pointer: arrow keys move a pen, space puts it down and lifts it, R shows a " +

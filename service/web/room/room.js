@@ -199,23 +199,6 @@ onKey("r", "a picture of the test set onto the pad", testSample);
 onKey("u", "take back the last stroke", undo);
 onKey("Escape", "clear the pad", clear);
 
-/** @param {DataTransfer | null} carried */
-function take(carried) {
-  const file = [...(carried?.files ?? [])].find(({ type }) => !type || type.startsWith("image/"));
-  if (file) showFile(file);
-  return file !== undefined;
-}
-document.addEventListener("paste", (event) => {
-  if (take(event.clipboardData)) event.preventDefault();
-});
-document.addEventListener("dragover", (event) => {
-  if (event.dataTransfer?.types.includes("Files")) event.preventDefault();
-});
-document.addEventListener("drop", (event) => {
-  if (event.dataTransfer?.types.includes("Files")) event.preventDefault();
-  take(event.dataTransfer);
-});
-
 /** Tell screen readers the verdict, once the pen rests. */
 let said = 0;
 effect(() => {
