@@ -25,6 +25,10 @@ document.addEventListener('securitypolicyviolation', (event) => {
   window.violations.push(`${event.violatedDirective}: ${event.blockedURI} ${event.sample}`);
 });
 """
+NEXT_FRAMES = """() => new Promise((resolve) => {
+  setTimeout(resolve, 500); // a tab that nobody sees has no frames
+  requestAnimationFrame(() => requestAnimationFrame(resolve));
+})"""
 CONNECTION_LOST = r"net::ERR_(CONNECTION_REFUSED|EMPTY_RESPONSE|CONNECTION_RESET|INCOMPLETE_CHUNK"
 CONNECTION_LOST += r"ED_ENCODING|NETWORK_CHANGED|SOCKET_NOT_CONNECTED|ABORTED)"
 """What Chromium writes into the console when a server is killed."""
@@ -118,7 +122,10 @@ class WatchedPage:
 
     def text(self, selector: str) -> str:
         """Return the visible text of the first element that matches, in one line."""
-        return " ".join(self.tab.locator(selector).first.inner_text().split())
+        found = self.tab.locator(selector).first
+        found.wait_for(state="attached")
+        self.js(NEXT_FRAMES)  # until then, what has `content-visibility: auto` has no text
+        return " ".join(found.inner_text().split())
 
     def has_stream(self) -> bool:
         """Whether this tab, as opposed to another one, holds the stream of events."""
