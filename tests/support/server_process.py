@@ -174,11 +174,13 @@ class Server:
         return job
 
     def wait_for_progress(self, id_: str, fraction: float) -> dict[str, Any]:
-        """Wait until the job runs and has done at least `fraction` of its epochs."""
+        """Wait until the job has a worker and has done at least `fraction` of its epochs."""
 
         def look() -> dict[str, Any] | None:
             job = self.job(id_)
             assert job["state"] not in ("failed", "cancelled"), job["reason"]
+            if job["state"] == "queued":
+                return None  # its progress is that of an earlier worker
             return job if job["progress"]["fraction"] >= fraction else None
 
         return eventually(look, f"{id_} to be {fraction:.0%} done", 90) or {}
