@@ -68,8 +68,10 @@ FOREIGN = {
 }
 """Formats that are not read, by their first bytes: what they are, and the Python that helps."""
 R_LINE = "write.csv(readRDS('data.rds'), 'data.csv', row.names = FALSE) in R."
+# These read files of strangers, so each of them can match a text in one way only: a pattern with
+# more would try them all, which takes years for a few lines.
 FOREIGN_TEXTS = {
-    re.compile(rb"(\s*%[^\n]*\n|\s+)*@relation\b", re.IGNORECASE): (
+    re.compile(rb"(\s|%[^\n]*\n)*@relation\b", re.IGNORECASE): (
         "an ARFF file of Weka",
         'import pathlib, re; text = pathlib.Path("data.arff").read_text(); names = '
         "re.findall(r\"(?im)^\\s*@attribute\\s+('[^']*'|\\S+)\", text); rows = "
@@ -112,7 +114,7 @@ PARQUET, TAR, TAR_AT = b"PAR1", b"ustar", 257
 LFS = b"version https://git-lfs.github.com/spec/"
 ANNEX = re.compile(rb"[./\w-]*/annex/objects/")
 WEB_PAGE = re.compile(
-    rb"(\xef\xbb\xbf)?\s*(<!--.*?-->\s*|<\?xml.*?>\s*)*(<!doctype html|<html|<head)",
+    rb"(\xef\xbb\xbf)?(\s|(?><!--.*?-->)|(?><\?xml.*?>))*(<!doctype html|<html|<head)",
     re.IGNORECASE | re.DOTALL,
 )
 NOT_FOUND = re.compile(rb"\s*(40[34][: ]+[a-z]|not found|access denied)", re.IGNORECASE)

@@ -1,5 +1,6 @@
 """Tests that a file is told by its first bytes, and that what is no data set is named."""
 
+import contextlib
 import gzip
 import io
 import struct
@@ -150,3 +151,13 @@ def test_the_line_for_arff_makes_a_table(tmp_path: Path, monkeypatch: pytest.Mon
     exec(caught.value.flaws[0].hint.partition("first: ")[2])
 
     assert (tmp_path / "data.csv").read_text() == "'a b',class\n1,u\n2,v\n"
+
+
+@pytest.mark.parametrize(
+    "part", [b"\n", b" \n", b"%\n", b"<!-- -->", b"<?xml?> ", b"1 1:1 ", b"./", b"\t"]
+)
+def test_no_repetition_keeps_the_patterns_busy(part: bytes) -> None:
+    """With patterns that can match these in many ways, this would not end."""
+    head = (part * HEAD_BYTES)[: HEAD_BYTES - 1] + b"x"
+    with contextlib.suppress(Unusable):
+        assert kind_of(head) is FileKind.TABLE
