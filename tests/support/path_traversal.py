@@ -164,8 +164,11 @@ def traced(server: Server, log: Path) -> Iterator[None]:
         tracer.stderr.close()
 
 
-WATCHED = re.compile(r"/proc/(locks|\d+/(cmdline|status|stat|fd)|sys/kernel/random/boot_id|vmstat)")
-"""Where the dispatcher looks for workers that hold the database's lock."""
+WATCHED = re.compile(
+    r"/proc/(locks|\d+/(cmdline|status|stat|fd)|sys/kernel/random/boot_id|vmstat|sys/vm/overcommit_memory)"
+)
+"""Where the dispatcher looks for workers that hold the database's lock, and the C library before it
+returns memory."""
 
 
 def opened_outside(server: Server, datasets_dir: Path, log: Path) -> list[str]:
