@@ -22,8 +22,7 @@ def test_a_pattern_that_would_never_end_is_refused_within_seconds(pattern: str) 
     with pytest.raises(Unusable, match="takes more than 5 seconds") as refused:
         labels_by_pattern(pattern, ["b.png", "a" * 60 + ".png"])
     assert "aaa" in str(refused.value)
-    # The kernel counts the timer in ticks, of which a busy machine gives a process too many or few.
-    assert time.process_time() - before < 30
+    assert 4 < time.process_time() - before < 8
 
 
 @pytest.mark.parametrize("pattern", ["(", "none", "(a)(b)", "(a{99999999999})"])
