@@ -4,7 +4,16 @@ import zipfile
 from pathlib import Path
 
 from tests.support.browser import WatchedPage
-from tests.support.page_datasets import PIXEL, TABLE, VERDICT, gems, packed, put, train
+from tests.support.page_datasets import (
+    PIXEL,
+    TABLE,
+    VERDICT,
+    delete,
+    gems,
+    packed,
+    put,
+    train,
+)
 from tests.support.page_states import draw
 from tests.support.server_process import Server
 
@@ -125,7 +134,7 @@ def test_a_network_whose_data_set_is_gone_is_shown_and_asked_as_what_it_is(
     put(server, "letters", packed(tmp_path).read_bytes())
     job = train(server, "letters", epochs=1, learning_rate=1e-6)
     counts = counted(server, job)
-    assert server.http.delete("/v1/datasets/letters?force=true").status_code == 204
+    delete(server, "letters")
 
     page.open(f"/#jobs={job}&tab=mistakes")
     assert shown(page) == counts
@@ -149,7 +158,7 @@ def test_what_a_data_set_that_is_gone_makes_impossible_is_said(
     put(server, "letters", packed(tmp_path).read_bytes())
     jobs = [train(server, "letters", epochs=epochs, learning_rate=1e-6) for epochs in (1, 2)]
     counted(server, jobs[0])
-    assert server.http.delete("/v1/datasets/letters?force=true").status_code == 204
+    delete(server, "letters")
     page.open(f"/#jobs={jobs[0]}&tab=mistakes")
     shown(page)
     page.expect("404")

@@ -45,6 +45,14 @@ def put(server: Server, name: str, content: bytes, **options: Any) -> None:
     eventually(lambda: server.http.get(f"/v1/datasets/{name}").json()["state"] == "ready", name, 30)
 
 
+def delete(server: Server, name: str) -> None:
+    """Delete a data set that jobs use, and wait until its files are gone as well."""
+    sha256 = server.http.get(f"/v1/datasets/{name}").json()["sha256"]
+    assert server.http.delete(f"/v1/datasets/{name}?force=true").status_code == 204
+    folder = Path(server.environment["MLP_DATASETS_DIR"]) / f"sha256-{sha256}"
+    eventually(lambda: not folder.exists(), f"the files of {name} to be deleted")
+
+
 def train(server: Server, dataset: str, **spec: Any) -> str:
     spec = {"hidden": [16], "epochs": 30, "batch_size": 16, "dataset": dataset, **spec}
     job = str(server.http.post("/v1/jobs", json=spec).json()["id"])
