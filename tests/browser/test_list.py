@@ -70,7 +70,7 @@ def test_500_jobs_are_read_while_one_scrolls_and_found_at_once(
         f"{SEEN}.some((row) => row.querySelector('.open').textContent === 'eve 4')", "the oldest"
     )
     page.tab.locator(".find input").fill("nobody")
-    assert page.tab.get_by_text("No job has that in it.").is_visible()
+    page.tab.get_by_text("No job has that in it.").wait_for()
     page.tab.locator(".find input").fill("")
 
     page.tab.get_by_role("button", name="Failed 3").click()
