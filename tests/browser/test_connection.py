@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -75,6 +76,40 @@ def test_a_list_that_could_not_be_read_is_read_with_the_next_stream(
     page.until("!document.querySelector('.connection.live')", "the loss to be noticed")
     server.start()
     page.until(f"document.querySelector('li[data-id={job}]')", "the job in the list")
+
+
+ANSWERED = """(end) => performance.getEntriesByType('resource')
+  .some(({ name, responseStatus }) => name.endsWith(end) && responseStatus === 200)"""
+"""Whether a file whose address ends in this way has been loaded."""
+
+
+def test_parts_of_the_page_that_could_not_be_loaded_are_asked_for_again(
+    page: WatchedPage, server: Server
+) -> None:
+    """A server may stop at any moment, also while the page loads what it shows first."""
+    page.expect(r"net::ERR_FAILED")
+    job = submit(server, **SMALL)
+    eventually(lambda: server.http.get(f"/v1/jobs/{job}").json()["finished_at"], "the job")
+    refused = [
+        "jobs/row.js",
+        "curves/curves.js",
+        "weights/film.js",
+        "uPlot.iife.min.js",
+        "uPlot.min.css",
+    ]
+    for file in refused:
+        page.tab.route(f"**/{file}", lambda route: route.abort(), times=1)
+    page.open()
+    page.until("document.querySelector('.job .open')", "the row")
+    page.until("document.querySelector('.plot canvas')", "the curves")
+    page.until("document.querySelector('.epochs input')?.max > 1", "the slider")
+
+    def answered(file: str) -> bool:
+        return bool(page.js(ANSWERED, f"/{file}"))
+
+    for file in refused:
+        eventually(partial(answered, file), file)
+    assert page.tab.locator(".notice").count() == 0
 
 
 def test_a_server_that_hangs_is_noticed_by_its_silence(page: WatchedPage, server: Server) -> None:

@@ -8,7 +8,7 @@
 
 import { computed, signal } from "@preact/signals";
 import { addressed } from "../address.js";
-import { html, lazy } from "../html.js";
+import { html, lazy, loadStyles } from "../html.js";
 import { onKey } from "../keyboard.js";
 import * as state from "../state.js";
 import { title } from "../words.js";
@@ -84,26 +84,25 @@ onKey("f", "follow the newest epoch", () => {
 
 // --- The view -----------------------------------------------------------------------------------
 
+const UPLOT = document.documentElement.dataset.uplot;
+const SCRIPT = `${UPLOT}/uPlot.iife.min.js`;
+/** Where browsers know Trusted Types, they want to be told that an address is meant. */
+const TRUSTED_SCRIPT =
+  /** @type {any} */ (globalThis).trustedTypes
+    ?.createPolicy("uplot", { createScriptURL: () => SCRIPT })
+    .createScriptURL("") ?? SCRIPT;
+
 /** Load uPlot, which is a classic script and can't be imported. @returns {Promise<void>} */
 async function loadUPlot() {
   if ("uPlot" in globalThis) return;
-  const folder = document.documentElement.dataset.uplot;
-  const styles = { rel: "stylesheet", href: `${folder}/uPlot.min.css` };
-  document.head.append(Object.assign(document.createElement("link"), styles));
+  loadStyles(`${UPLOT}/uPlot.min.css`);
   await new Promise((resolve, reject) => {
     const script = document.createElement("script");
-    script.src = trusted(`${folder}/uPlot.iife.min.js`);
+    script.src = TRUSTED_SCRIPT;
     script.onload = resolve;
     script.onerror = () => reject(new Error("uPlot could not be loaded."));
     document.head.append(script);
   });
-}
-
-/** Where browsers know Trusted Types, they want to be told that an address is meant. @param {string} address */
-function trusted(address) {
-  const types = /** @type {any} */ (globalThis).trustedTypes;
-  if (!types) return address;
-  return types.createPolicy("uplot", { createScriptURL: () => address }).createScriptURL("");
 }
 
 function Legend() {
