@@ -236,7 +236,7 @@ def test_requests_in_odd_forms_are_answered_or_refused_with_a_problem(
 def test_a_fuzzer_finds_only_answers_that_the_document_describes(
     target: Server, trained: tuple[Path, list[str]], tmp_path: Path, campaign: Campaign
 ) -> None:
-    examples = campaign.of(4, 1200)
+    examples = campaign.of(4, 400)
     options = ["--phases=examples,coverage,fuzzing,stateful", "--seed=7"]
     options += [f"--exclude-path={path}" for path in (STREAM, ENDLESS)]
     options += [f"--max-examples={examples}"]
