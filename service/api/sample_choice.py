@@ -30,7 +30,9 @@ DatasetSplit = Annotated[
 
 class SampleChoice(QueryParameters):
     indices: Annotated[
-        list[Annotated[int, Field(ge=0, le=2**31)]], Field(max_length=MAX_SAMPLES), SEPARATED
+        list[Annotated[int, Field(ge=0, le=2**31)]],
+        Field(min_length=1, max_length=MAX_SAMPLES),
+        SEPARATED,
     ] = Field(
         [],
         description="The rows of the samples, counted from 0, separated by commas, in the wanted "

@@ -167,6 +167,7 @@ def test_a_sheet_shows_the_chosen_samples_with_their_rows(
         ("indices=3&offset=0", 422, "leave out ?offset"),
         ("indices=3,x", 422, "?indices/1: must be a whole number"),
         ("indices=-1", 422, "?indices/0: must be 0 or more"),
+        ("indices=", 422, "?indices: must not be empty"),
         ("indices=" + ",".join(["7"] * 401), 422, "must have 400 items or fewer"),
     ],
 )
