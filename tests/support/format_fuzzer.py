@@ -30,7 +30,7 @@ MOST_SECONDS = 5.0
 """Processor time that a case may take, with code that counts its branches."""
 TALLY_EVERY = 200
 """The figures are written after so many cases."""
-CASES_OF_PROCESS = 50_000
+CASES_OF_PROCESS = 10_000
 """A process ends after so many, because atheris itself takes more memory with each of them."""
 
 

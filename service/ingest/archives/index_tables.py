@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +18,8 @@ LONGEST_TEXT = 1_000
 """Characters of a text in JSON that are kept: no name of a file or class has more."""
 MAX_ROWS = 1_000_000
 FIRST_LINE_BYTES = 64 * 1024
+LINE_END = re.compile("[\r\n]")
+"""Old programs of the Macintosh end lines with a carriage return alone."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,8 @@ def _of_lines(path: str, data: bytes) -> IndexTable | None:
     encoding = "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     if b"\0" in data[:FIRST_LINE_BYTES] and encoding != "utf-16":
         return None
-    first = data[:FIRST_LINE_BYTES].decode(encoding, "replace").lstrip("\r\n").partition("\n")[0]
+    begin = data[:FIRST_LINE_BYTES].decode(encoding, "replace")
+    first = LINE_END.split(begin.lstrip("\r\n"), maxsplit=1)[0]
     separator = max(SEPARATORS, key=first.count)
     separator = separator if separator in first else " "
     if not 0 < first.count(separator) < MAX_COLUMNS:

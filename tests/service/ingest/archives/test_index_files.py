@@ -50,7 +50,7 @@ def test_a_table_may_have_no_line_of_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_tables_of_all_spellings_are_read(tmp_path: Path, separator: str, end: str) -> None:
     lines = [line.replace(",", separator) for line in ("file,label", *LINES)]
     path = archive(tmp_path, {"labels.csv": "\ufeff" + end.join(lines)})
