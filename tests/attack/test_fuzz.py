@@ -41,6 +41,9 @@ LENIENT = (
     "/v1/models/{ref}/predict",
 )
 """Operations that answer 200 to what the document calls invalid."""
+PATIENCE_SECONDS = 60
+"""An evaluation may take some 20 seconds of a core, as docs/evaluations.md says, and workers use
+both cores meanwhile. By itself, the tool gives up after ten."""
 REFUSALS = (400, 401, 403, 404, 405, 406, 409, 413, 415, 422, 428, 429, 431)
 HIT = (
     "models/latest/predict",
@@ -134,6 +137,7 @@ def fuzz(server: Server, jobs: list[str], folder: Path, *options: str, share: fl
     (folder / "schemathesis.toml").write_text("\n".join(lines))
     command = [str(Path(sys.executable).with_name("schemathesis")), "--no-color", "run"]
     command += [f"{server.url}/openapi.json", "--warnings=off", f"--exclude-checks={EXCLUDED}"]
+    command += [f"--request-timeout={PATIENCE_SECONDS}"]
     before = len(server.log())
     done = subprocess.run([*command, *options], cwd=folder, capture_output=True, text=True)
     return Run(done.returncode, done.stdout + done.stderr, server.log()[before:])
