@@ -179,7 +179,10 @@ class Components:
 
     def _intake(self, settings: Settings, storage: Storage) -> Intake:
         quota = dataset_quota(settings)
-        datasets = DatasetStore(self.database, storage.dataset_files, quota, render=kept_answer)
+        host = None if self.database.file else instance_of(settings.data_dir)
+        datasets = DatasetStore(
+            self.database, storage.dataset_files, quota, render=kept_answer, host=host
+        )
         wake = self.dispatchers.checks.wake
         return Intake(datasets, storage.uploads, UploadSlots(), settings.max_dataset_bytes, wake)
 
@@ -265,7 +268,7 @@ def create_app(
     on_death: Callable[[], None] = lambda: None,
     log: LogOutput | None = None,
 ) -> Application:
-    """Return the application; `serve.prepare` must have prepared its data directory.
+    """Return the application; `preparation.prepare` must have prepared its data directory.
 
     Args:
         settings: the settings.

@@ -6,7 +6,7 @@ further kind needs these three and a function here.
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from service.domain.dataset_quota import DatasetQuota
@@ -14,21 +14,47 @@ from service.domain.task_kind import TaskKind
 from service.settings import Settings
 from service.storage import Storage
 from service.store.dataset_queue import DatasetQueue
+from service.store.dataset_rows import DATASETS
 from service.store.evaluation_queue import EvaluationQueue
+from service.store.evaluation_rows import EVALUATIONS
+from service.store.hosts import HostStore
+from service.store.instance import instance_of
 from service.store.queue import Queue
+from service.store.sql.bell import Bell
+from service.store.sql.database import Database
+from service.store.sql.leadership import leadership_of
 from service.store.sql.sqlite import sqlite_url
+from service.store.transitions import JOBS
 from service.work.artifact_gc import JobLeftovers
 from service.work.dataset_leftovers import DatasetLeftovers
-from service.work.dispatcher import Dispatcher
+from service.work.dispatcher import POLL_SECONDS, Dispatcher
 from service.work.ended_work import EndedWork
 from service.work.evaluation_leftovers import EvaluationLeftovers
 from service.work.launchers.local import LocalLauncher
 from service.work.launchers.lock_watchdog import SqliteLockWatchdog
+from service.work.presence import Me, Presence
 
 CONCURRENT_CHECKS = 1
 CONCURRENT_EVALUATIONS = 1
+IDLE_SECONDS = 5.0
+"""How often an idle host looks for jobs by itself; the bell wakes it at once."""
+RARE_SECONDS = 15.0
+"""How often it looks for rows of the other kinds."""
 
 NoteEnd = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """What dispatchers know of other hosts that use the same database."""
+
+    host: str | None
+    """The identifier of this host; None if there is no other one."""
+    is_leading: Callable[[], bool]
+
+    def idle_seconds(self, most: float) -> float:
+        """Return the longest time between two rounds of an idle dispatcher."""
+        return most if self.host else POLL_SECONDS
 
 
 class Dispatchers:
@@ -38,39 +64,66 @@ class Dispatchers:
         """Create them; nothing happens before `start`."""
         database = storage.database
         file = database.file
+        self._leadership = leadership_of(database.engine)
+        host = None if file else instance_of(settings.data_dir)
+        sharing = Sharing(host, self._leadership.is_held)
         everywhere = {
             "MLP_DATABASE_URL": sqlite_url(file.absolute()) if file else database.url,
             "MLP_DATASETS_DIR": str(storage.dataset_files.directory),
+            "MLP_SHARED_URL": settings.artifacts_url or "",
         }
         checks = EndedWork(DatasetQueue(database).state_of)
         evaluations = EndedWork(EvaluationQueue(database).state_of)
         self.ended = {TaskKind.DATASET_CHECK: checks, TaskKind.EVALUATION: evaluations}
         """What has become of the workers that train no job."""
-        self.jobs = _jobs(settings, storage, everywhere)
-        self.checks = _checks(settings, storage, everywhere, checks.note)
-        self.evaluations = _evaluations(storage, everywhere, evaluations.note)
+        self.jobs = _jobs(settings, storage, everywhere, sharing)
+        self.checks = _checks(settings, storage, everywhere, sharing, checks.note)
+        self.evaluations = _evaluations(storage, everywhere, sharing, evaluations.note)
+        wake = {JOBS: self.jobs, DATASETS: self.checks, EVALUATIONS: self.evaluations}
+        of_kind = {kind: each.wake for kind, each in wake.items()}
+        self._bell = Bell(database.engine, of_kind) if host else None
+        self._presence = self._present(host, database) if host else None
+
+    def _present(self, host: str, database: Database) -> Presence:
+        def busy() -> int:
+            return len(self.jobs.tracked)
+
+        me = Me(host, self.jobs.slots)
+        return Presence(HostStore(database), me, busy, self._leadership.is_held)
 
     @property
     def _all(self) -> tuple[Dispatcher, ...]:
         return self.jobs, self.checks, self.evaluations
+
+    def are_busy(self) -> bool:
+        """Return whether any worker is known to run."""
+        return any(each.tracked for each in self._all)
 
     def are_alive(self) -> bool:
         return all(each.is_alive() for each in self._all)
 
     def start(self, on_death: Callable[[], None]) -> None:
         """Start them; `on_death` is called if the loop of one ends with an error."""
+        if self._bell and self._presence:
+            self._presence.start()
+            self._bell.start()
         for each in self._all:
             each.start(on_death)
 
     def stop(self) -> None:
         """Begin to stop: start nothing more, and ask the workers to save and exit."""
+        if self._bell:
+            self._bell.stop()
         for each in self._all:
             each.stop()
 
     def join(self) -> None:
-        """Wait until all workers here have ended, after `stop`."""
+        """Wait until all workers here have ended, after `stop`; another process may lead then."""
         for each in self._all:
             each.join()
+        self._leadership.give_up()
+        if self._presence:
+            self._presence.stop()
 
 
 def dataset_quota(settings: Settings) -> DatasetQuota:
@@ -80,23 +133,35 @@ def dataset_quota(settings: Settings) -> DatasetQuota:
     )
 
 
-def _jobs(settings: Settings, storage: Storage, everywhere: dict[str, str]) -> Dispatcher:
+def _jobs(
+    settings: Settings, storage: Storage, everywhere: dict[str, str], sharing: Sharing
+) -> Dispatcher:
     artifacts = storage.artifacts
     environment = everywhere | {
-        "MLP_ARTIFACTS_DIR": str(artifacts.directory),
+        "MLP_ARTIFACTS_URL": artifacts.url,
         "MLP_SNAPSHOTS": str(settings.snapshots),
         "MLP_SNAPSHOT_BYTES": str(settings.snapshot_bytes),
     }
-    launcher = LocalLauncher(artifacts.directory, environment, settings.concurrent_jobs)
-    queue = Queue(storage.database)
+    launcher = LocalLauncher(storage.logs, environment, settings.concurrent_jobs)
+    queue = Queue(storage.database, sharing.host)
     leftovers = JobLeftovers(queue, artifacts, settings.keep_jobs)
-    watchdog = SqliteLockWatchdog(storage.database.file)
-    dispatcher = Dispatcher(queue, launcher, leftovers, lock_watchdog=watchdog)
+    dispatcher = Dispatcher(
+        queue,
+        launcher,
+        leftovers,
+        is_leading=sharing.is_leading,
+        idle_seconds=sharing.idle_seconds(IDLE_SECONDS),
+        lock_watchdog=SqliteLockWatchdog(storage.database.file),
+    )
     return _woken(dispatcher, launcher)
 
 
 def _checks(
-    settings: Settings, storage: Storage, everywhere: dict[str, str], note_end: NoteEnd
+    settings: Settings,
+    storage: Storage,
+    everywhere: dict[str, str],
+    sharing: Sharing,
+    note_end: NoteEnd,
 ) -> Dispatcher:
     uploads = storage.uploads
     environment = everywhere | {
@@ -105,23 +170,41 @@ def _checks(
     }
     logs: Path = settings.data_dir.absolute() / "checks"
     launcher = LocalLauncher(logs, environment, CONCURRENT_CHECKS, "service.work.checker")
-    queue = DatasetQueue(storage.database)
+    queue = DatasetQueue(storage.database, sharing.host)
     leftovers = DatasetLeftovers(queue, storage.dataset_files, uploads, logs)
-    return _woken(Dispatcher(queue, launcher, leftovers, note_end=note_end), launcher)
+    dispatcher = Dispatcher(
+        queue,
+        launcher,
+        leftovers,
+        is_leading=sharing.is_leading,
+        idle_seconds=sharing.idle_seconds(RARE_SECONDS),
+        note_end=note_end,
+    )
+    return _woken(dispatcher, launcher)
 
 
-def _evaluations(storage: Storage, everywhere: dict[str, str], note_end: NoteEnd) -> Dispatcher:
+def _evaluations(
+    storage: Storage, everywhere: dict[str, str], sharing: Sharing, note_end: NoteEnd
+) -> Dispatcher:
     results = storage.results
     environment = everywhere | {
-        "MLP_ARTIFACTS_DIR": str(storage.artifacts.directory),
-        "MLP_EVALUATIONS_DIR": str(results.directory),
+        "MLP_ARTIFACTS_URL": storage.artifacts.url,
+        "MLP_RESULTS_URL": results.url,
     }
     launcher = LocalLauncher(
-        results.directory, environment, CONCURRENT_EVALUATIONS, "service.work.evaluator"
+        storage.evaluation_logs, environment, CONCURRENT_EVALUATIONS, "service.work.evaluator"
     )
-    queue = EvaluationQueue(storage.database)
+    queue = EvaluationQueue(storage.database, sharing.host)
     leftovers = EvaluationLeftovers(queue, results)
-    return _woken(Dispatcher(queue, launcher, leftovers, note_end=note_end), launcher)
+    dispatcher = Dispatcher(
+        queue,
+        launcher,
+        leftovers,
+        is_leading=sharing.is_leading,
+        idle_seconds=sharing.idle_seconds(RARE_SECONDS),
+        note_end=note_end,
+    )
+    return _woken(dispatcher, launcher)
 
 
 def _woken(dispatcher: Dispatcher, launcher: LocalLauncher) -> Dispatcher:

@@ -19,9 +19,9 @@ PREFIX = "MLP_"
 NO_SETTINGS = (
     "MLP_API_KEY",
     "MLP_SERVICE_URL",
-    "MLP_ARTIFACTS_DIR",
     "MLP_UPLOADS_DIR",
-    "MLP_EVALUATIONS_DIR",
+    "MLP_RESULTS_URL",
+    "MLP_SHARED_URL",
     "MLP_DATASET_QUOTA",
 )
 """Variables that the clients and the workers read."""

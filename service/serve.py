@@ -2,17 +2,13 @@
 
 import contextlib
 import ctypes
-import fcntl
 import gc
 import resource
-import shutil
 import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from ipaddress import ip_address
-from pathlib import Path
-from typing import IO
 
 import structlog
 import uvicorn
@@ -21,27 +17,16 @@ from threadpoolctl import threadpool_limits
 from service import logs
 from service.address_settings import UNLISTED
 from service.api.public_path import ROOT_PATH
-from service.app import Components, check_writable, create_app
+from service.app import Components, create_app
 from service.domain.errors import StoreBroken
 from service.domain.request_facts import current_id
+from service.preparation import lock_data_dir, prepare
 from service.server.listen_socket import listening_sockets, unix_socket
 from service.server.stack import connection_protocol
 from service.settings import Settings
-from service.store import shipped_mnist
 from service.store.api_keys import ApiKeyStore
-from service.store.dataset_files import DatasetFiles
-from service.store.dataset_queue import DatasetQueue
-from service.store.datasets import DatasetStore
-from service.store.durable_files import make_directory
-from service.store.evaluation_queue import EvaluationQueue
-from service.store.instance import instance_of
-from service.store.queue import Queue
 from service.store.sql.database import Database
 from service.store.sql.engine import is_there
-from service.store.sql.migrate import is_outdated, migrate
-from service.store.worker_handles import worker_handles
-from service.work.drain import drain_workers, requeue_drained
-from service.work.launchers.lock_watchdog import kill_frozen_lock_holders
 
 M_MMAP_THRESHOLD = -3
 """glibc's number for the option of mallopt(3)."""
@@ -111,78 +96,9 @@ def _prepare_alone(settings: Settings, cleanup: contextlib.ExitStack) -> str | N
     # A new directory holds no keys, and is not created if the server is not going to start.
     if is_new and (refusal := keyless_refusal(settings)):
         return refusal
-    cleanup.enter_context(_lock(settings.data_dir))
+    cleanup.enter_context(lock_data_dir(settings.data_dir))
     prepare(settings)  # after that, the keys can be read, whatever version wrote them
     return keyless_refusal(settings)
-
-
-def prepare(settings: Settings) -> None:
-    """Create the data directory, unpack and arrange the data sets, and migrate the database.
-
-    Raises:
-        StoreBroken: one of them can't be written.
-    """
-    make_directory(settings.data_dir.absolute())
-    check_writable(settings.data_dir)
-    instance_of(settings.data_dir)
-    datasets = DatasetFiles(settings.resolved_datasets_dir())
-    datasets.data_layout(shipped_mnist.MANIFEST.sha256)
-    url = settings.resolved_database_url()
-    _migrate(url)
-    datasets.delete_older()
-    _clear_uploads(settings, url)
-
-
-def _migrate(url: str) -> None:
-    """Migrate the database, after all workers of the version before have been stopped."""
-    with contextlib.closing(Database(url)) as database:
-        kill_frozen_lock_holders(database.file)
-        is_upgrade = is_there(url) and is_outdated(database)
-        drained = drain_workers(worker_handles(database)) if is_upgrade else set()
-    migrate(url)
-    if drained:
-        with contextlib.closing(Database(url)) as database:
-            queues = Queue(database), DatasetQueue(database), EvaluationQueue(database)
-            requeue_drained(queues, drained)
-
-
-def _clear_uploads(settings: Settings, url: str) -> None:
-    """Fail the uploads that the last server was receiving when it ended, and end its dry runs.
-
-    Logs of checks are kept for as long as their data sets.
-    """
-    database = Database(url)
-    try:
-        queue = DatasetQueue(database)
-        for dataset in queue.interrupt():
-            logger.warning("upload_interrupted", dataset=dataset)
-        queue.delete_dry_runs()
-        datasets = DatasetStore(database, DatasetFiles(settings.resolved_datasets_dir()))
-        known = {found.id for found in datasets.sets()}
-        for folder in (settings.data_dir / "checks").glob("ds_*"):
-            if folder.name not in known:
-                shutil.rmtree(folder, ignore_errors=True)
-    finally:
-        database.close()
-
-
-def _lock(directory: Path) -> IO[str]:
-    """Keep other servers off the data directory: they would adopt, and stop, this one's workers.
-
-    The lock ends with the process, however it ends.
-
-    Raises:
-        StoreBroken: another server holds the lock, or the directory can't be written.
-    """
-    make_directory(directory.absolute())
-    try:
-        lock = (directory / ".lock").open("w")
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as exc:
-        raise StoreBroken(f"another server uses the data directory {directory}") from exc
-    except OSError as exc:
-        raise StoreBroken(f"the data directory {directory} can't be written to: {exc}") from exc
-    return lock
 
 
 def keyless_refusal(settings: Settings) -> str | None:

@@ -69,7 +69,14 @@ class Settings(BaseSettings):
     )
     database_url: str | None = Field(
         None,
-        description="SQLAlchemy URL of the SQLite database; default: a file in the data directory.",
+        description="URL of a PostgreSQL database, postgresql://…, that several machines share, or "
+        "of an SQLite file; default: a file in the data directory.",
+    )
+    artifacts_url: str | None = Field(
+        None,
+        description="Where checkpoints and networks are kept: a bucket, s3://bucket/prefix, "
+        "gs://… or az://…, or the path of a directory that all machines share; default: the data "
+        "directory.",
     )
 
     concurrent_jobs: int | None = Field(
@@ -188,3 +195,7 @@ class Settings(BaseSettings):
         # SQLAlchemy could build the URL, but importing it takes a second.
         path = quote(str((self.data_dir / "jobs.sqlite3").absolute()))
         return self.database_url or f"sqlite:///{path}"
+
+    def resolved_artifacts_url(self) -> str:
+        """Return where the files of jobs are kept: a path, or the URL of a bucket."""
+        return self.artifacts_url or str(self.data_dir.absolute() / "jobs")

@@ -1,10 +1,12 @@
 """Where everything is kept: the database, and the folders of files beside it."""
 
 from service.settings import Settings
+from service.store.artifacts import artifacts_at, shared_folders
 from service.store.damaged_datasets import DamagedDatasets
+from service.store.dataset_files import KIND as DATASETS
 from service.store.dataset_files import DatasetFiles
-from service.store.files.local import LocalArtifacts
 from service.store.sql.database import Database
+from service.store.uploads import KIND as UPLOADS
 from service.store.uploads import Uploads
 
 DATABASE_WAIT_SECONDS = 5
@@ -18,6 +20,8 @@ class Storage:
         database: the rows of all kinds of work.
         artifacts: the files of jobs.
         results: the files of large evaluations.
+        logs: where each job has a folder with the log of its workers.
+        evaluation_logs: where each large evaluation has one.
         uploads: the files that were sent to become data sets.
         damaged: which data sets are known to be damaged.
         dataset_files: the files of data sets.
@@ -27,9 +31,13 @@ class Storage:
     def __init__(self, settings: Settings) -> None:
         data_dir = settings.data_dir.absolute()
         self.database = Database(settings.resolved_database_url(), DATABASE_WAIT_SECONDS)
-        self.artifacts = LocalArtifacts(data_dir / "jobs")
-        self.results = LocalArtifacts(data_dir / "evaluations")
-        self.uploads = Uploads(data_dir / "uploads")
+        shared = settings.artifacts_url
+        self.artifacts = artifacts_at(settings.resolved_artifacts_url())
+        self.results = artifacts_at(shared or str(data_dir / "evaluations"))
+        self.logs = data_dir / "logs" if shared else data_dir / "jobs"
+        self.evaluation_logs = data_dir / "logs" if shared else data_dir / "evaluations"
+        self.uploads = Uploads(data_dir / "uploads", shared_folders(shared, UPLOADS))
         self.damaged = DamagedDatasets(self.database)
         datasets_dir = settings.resolved_datasets_dir().absolute()
-        self.dataset_files = DatasetFiles(datasets_dir, self.damaged.confirm)
+        everywhere = shared_folders(shared, DATASETS)
+        self.dataset_files = DatasetFiles(datasets_dir, self.damaged.confirm, everywhere)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import uuid
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ from service.store.sql.database import Database
 from service.store.sql.migrate import migrate
 from service.store.stored_dataset import MNIST
 from tests.support.campaign import SUITES, Campaign
+from tests.support.postgresql_server import PostgresServer, postgres_server
+from tests.support.s3_server import S3Server, s3_server
 from tests.support.server_process import Server
 
 if TYPE_CHECKING:
@@ -125,10 +128,51 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A real PostgreSQL server, which keeps nothing."""
+    with postgres_server(fsync="off", full_page_writes="off") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_database(postgres: PostgresServer) -> str:
+    """The name of a migrated database, for one test at a time."""
+    name = postgres.create()
+    migrate(postgres.url(name))
+    return name
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    """A real S3 server, which keeps nothing."""
+    with s3_server() as server:
+        yield server
+
+
+@pytest.fixture
+def bucket_url(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of a bucket's part that only this test uses; its key is in the environment."""
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
+    return f"{s3.url}/{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer, postgres_database: str) -> Iterator[str]:
+    """The address of a migrated PostgreSQL database without jobs."""
+    yield postgres.url(postgres_database)
+    postgres.empty(postgres_database)
+
+
 @pytest.fixture
 def database_url(tmp_path: Path, empty_database: Path) -> str:
-    copy = shutil.copy(empty_database, tmp_path / "jobs.sqlite3")
-    return f"sqlite:///{copy}"
+    return copied_database(empty_database, tmp_path)
+
+
+def copied_database(empty_database: Path, directory: Path) -> str:
+    """Copy a database file into a directory; return the URL of the copy."""
+    return f"sqlite:///{shutil.copy(empty_database, directory / 'jobs.sqlite3')}"
 
 
 @pytest.fixture

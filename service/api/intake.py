@@ -210,6 +210,7 @@ class Upload:
             return Answer(first, replayed=True)
         if not self._found or not self.is_new:
             return Answer(kept_answer(datasets.repeated(self._asked.name, digest, request)))
+        self._intake.uploads.share(self._found.id)
         names, size = [file.name for file in self._sent], sum(file.size for file in self._sent)
         found = datasets.received(self._found.id, names, digest, size, request)
         return Answer(kept_answer(found), is_new=True)

@@ -30,15 +30,15 @@ def backup(
     if destination.absolute().is_relative_to(source):
         raise typer.BadParameter(f"the backup can't be inside {source}, which it copies")
     from service.domain.errors import StoreBroken
+    from service.store.artifacts import artifacts_at
     from service.store.backup import Original
     from service.store.backup import backup as copy_data
     from service.store.dataset_files import DatasetFiles
-    from service.store.files.local import LocalArtifacts
     from service.store.uploads import Uploads
 
     original = Original(
         settings.resolved_database_url(),
-        LocalArtifacts(settings.data_dir / "jobs"),
+        artifacts_at(settings.resolved_artifacts_url()),
         DatasetFiles(settings.resolved_datasets_dir()),
         Uploads(settings.data_dir / "uploads"),
     )

@@ -23,6 +23,7 @@ from service.cli.prune import prune
 from service.cli.results import curves, epochs, weights
 from service.cli.serve import serve
 from service.cli.train import EachOptionOnce, train
+from service.cli.work import work
 
 app = typer.Typer(
     cls=NamesTheMissingExtra,
@@ -61,6 +62,6 @@ jobs.app.command()(prune)
 app.add_typer(jobs.app, name="jobs", rich_help_panel=JOBS)
 for command in (show, watch, pause, resume, cancel, delete, epochs, curves, evaluate, weights):
     app.command(rich_help_panel=JOBS)(command)
-for operation in (serve, demo, backup, health, openapi):
+for operation in (serve, work, demo, backup, health, openapi):
     app.command(rich_help_panel=OPERATE)(operation)
 app.add_typer(keys.app, name="keys", rich_help_panel=OPERATE)

@@ -12,7 +12,7 @@ from service.cli.tables import print_rows
 from service.cli.terminal import counted
 
 if TYPE_CHECKING:
-    from service.store.files.local import LocalArtifacts
+    from service.store.artifacts import Artifacts
     from service.store.queue import FinishedJob, Queue
 
 COLUMNS = ("job", "owner", "state", "test accuracy", "finished", "size")
@@ -49,12 +49,12 @@ def prune(
     if keep is None:
         flaw = "how many finished jobs shall stay? Give a number here or set MLP_KEEP_JOBS"
         raise typer.BadParameter(flaw, param_hint="--keep")
-    from service.store.files.local import LocalArtifacts
+    from service.store.artifacts import artifacts_at
     from service.store.queue import Queue
 
     pruned: list[Pruned] = []
     with database_of(settings, migrated=False) as database:
-        queue, artifacts = Queue(database), LocalArtifacts(settings.data_dir / "jobs")
+        queue, artifacts = Queue(database), artifacts_at(settings.resolved_artifacts_url())
         try:
             # One after the other: if the disk fails, those that are gone are reported.
             for one in (_expendable if dry_run else _delete)(queue, artifacts, keep):
@@ -63,12 +63,12 @@ def prune(
             _report(pruned, keep, dry_run=dry_run, as_json=as_json)
 
 
-def _expendable(queue: "Queue", artifacts: "LocalArtifacts", keep: int) -> Iterator[Pruned]:
+def _expendable(queue: "Queue", artifacts: "Artifacts", keep: int) -> Iterator[Pruned]:
     for job in queue.expendable(keep):
         yield Pruned(job, artifacts.folder_bytes(job.id))
 
 
-def _delete(queue: "Queue", artifacts: "LocalArtifacts", keep: int) -> Iterator[Pruned]:
+def _delete(queue: "Queue", artifacts: "Artifacts", keep: int) -> Iterator[Pruned]:
     from service.store.queue import PRUNED_TOGETHER
 
     while going := queue.expendable(keep, most=PRUNED_TOGETHER):

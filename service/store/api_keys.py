@@ -107,7 +107,7 @@ class ApiKeyStore:
     def note_uses(self, at: Mapping[str, datetime]) -> None:
         """Record when keys were last used, by their ids."""
         with self._connector.write() as transaction:
-            uses = [{"id": id_, "at": used} for id_, used in at.items()]
+            uses = [{"id": id_, "at": used} for id_, used in sorted(at.items())]
             transaction.execute_many(NOTE_USE, uses)
 
     def revoke(self, id_: str) -> None:

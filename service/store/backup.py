@@ -16,10 +16,10 @@ from service.store.evaluation_queue import EvaluationQueue
 from service.store.files.local import LocalArtifacts
 from service.store.jobs import JobStore
 from service.store.queue import Queue
+from service.store.sql.copying import copy_database
 from service.store.sql.database import Database
 from service.store.sql.driver import DriverConnector
 from service.store.sql.engine import Engine, engine_of
-from service.store.sql.migrate import migrate
 from service.store.sql.sqlite import sqlite_url
 from service.store.sql.values import in_list
 from service.store.transitions import states
@@ -89,7 +89,8 @@ def backup(original: Original, destination: Path) -> Copied:
     source = engine_of(original.url)
     if not source.exists():
         raise StoreBroken(
-            f"there is no database at {source.file}; name its directory with --data-dir"
+            f"there is no database at {source.file or 'MLP_DATABASE_URL'}; name its directory with "
+            "--data-dir"
         )
     make_directory(destination.absolute().parent)
     unfinished = destination.absolute().with_name(f".{destination.name}.{os.getpid()}.tmp")
@@ -121,9 +122,7 @@ def _copy_consistently(source: Engine, original: Original, directory: Path) -> C
 def _copy(source: Engine, original: Original, directory: Path) -> Copied:
     make_directory(directory)
     path = directory / DATABASE
-    source.copy_to(path)
-    # The package may have been upgraded, and the server not started since.
-    migrate(sqlite_url(path))
+    copy_database(source, path)
     database = Database(sqlite_url(path))
     try:
         copied = Copied(jobs=sum(JobStore(database).counts().values()))

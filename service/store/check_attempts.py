@@ -17,6 +17,7 @@ from service.domain.errors import QuotaExceeded, Replaced
 from service.store.damaged_datasets import restore
 from service.store.dataset_files import DatasetFiles, seal
 from service.store.dataset_rows import (
+    DATASETS,
     check_quota,
     leave_files,
     lock_check,
@@ -87,6 +88,7 @@ class CheckAttempt:
         """
         with self._locked() as (transaction, row):
             update_dataset(transaction, row, handle=handle, heartbeat=row["heartbeat"] + 1)
+        self._uploads.fetch(self.dataset)
         # They are counted from 1, as where a sample is taken back.
         collected = [f"sample {number}" for number in range(1, (row["samples"] or 0) + 1)]
         is_collected = row["samples"] is not None
@@ -133,9 +135,10 @@ class CheckAttempt:
         """
         if staged.exists():
             seal(staged)
-        with self._locked() as (transaction, row):
+        with self._locked(DATASETS) as (transaction, row):
             self._name(transaction, row, manifest.sha256)
-        with self._locked() as (transaction, row):
+        self._files.share(staged, manifest.sha256)
+        with self._locked(DATASETS) as (transaction, row):
             disk_bytes = self._files.add(staged, manifest.sha256)
             refusal = self._over_quota(transaction, row, disk_bytes)
             found = {"report": report, "options": options, "disk_bytes": disk_bytes}
@@ -162,7 +165,7 @@ class CheckAttempt:
 
         """
         reason = {"code": code, "message": message}
-        with self._locked() as (transaction, row):
+        with self._locked(DATASETS) as (transaction, row):
             move_dataset(transaction, row, DatasetState.FAILED, reason=reason, report=report)
 
     def _over_quota(
@@ -177,9 +180,9 @@ class CheckAttempt:
         return None
 
     @contextmanager
-    def _locked(self) -> Iterator[tuple[Transaction, Row]]:
+    def _locked(self, alone: str = "") -> Iterator[tuple[Transaction, Row]]:
         """Lock the row for one transaction, if it is still this attempt's."""
-        with self._connector.write() as transaction:
+        with self._connector.write(alone) as transaction:
             row = lock_check(transaction, self.dataset, self.number)
             if row is None:
                 raise Replaced(self.dataset, self.number, "data set")

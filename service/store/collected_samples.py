@@ -18,6 +18,7 @@ from service.domain.errors import (
     SampleNotFound,
 )
 from service.store.dataset_rows import (
+    DATASETS,
     check_quota,
     delete_dataset,
     move_dataset,
@@ -83,7 +84,7 @@ class CollectedSamples:
         _refuse_shipped(name)
         self._begin(name)
         try:
-            with self._connector.write() as transaction:
+            with self._connector.write(DATASETS) as transaction:
                 self._add(transaction, self._lock_open(transaction, name), sample)
                 return self._found(transaction, name)
         except BaseException:
@@ -104,14 +105,14 @@ class CollectedSamples:
 
         """
         _refuse_shipped(name)
-        with self._connector.write() as transaction:
+        with self._connector.write(DATASETS) as transaction:
             row = self._lock_open(transaction, name)
             if number != row["samples"] or number < 1:
                 raise SampleNotFound(name, number, row["samples"])
             if number == 1:
                 delete_dataset(transaction, row)
                 return
-            left = row["upload_bytes"] - self._file(row, number).stat().st_size
+            left = row["upload_bytes"] - self._uploads.fetched(row["id"], number - 1).stat().st_size
             collecting = {"state": DatasetState.COLLECTING, "samples": number - 1, **AGAIN}
             update_dataset(transaction, row, upload_bytes=left, **collecting)
         self._forget(name, number)
@@ -132,7 +133,7 @@ class CollectedSamples:
         """
         _refuse_shipped(name)
         digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
-        with self._connector.write() as transaction:
+        with self._connector.write(DATASETS) as transaction:
             row = self._lock(transaction, name)
             is_frozen = row["state"] in UNDER_WAY
             if row["samples"] is None or (is_frozen and row["upload_sha256"] != digest):
@@ -144,7 +145,7 @@ class CollectedSamples:
 
     def _begin(self, name: str) -> None:
         """Create the row of a data set, unless it is there."""
-        with self._connector.write() as transaction:
+        with self._connector.write(DATASETS) as transaction:
             before = transaction.row(LOCK, name=name, owner=self._owner)
             if before is not None:
                 if before["state"] != DatasetState.FAILED or before["samples"]:
@@ -167,6 +168,7 @@ class CollectedSamples:
         check_quota(used, self._quota, taken)
         self._uploads.create(row["id"])
         write_atomic(self._uploads.file(row["id"], number), sample, READ_ONLY)
+        self._uploads.share_file(row["id"], number)
         collecting = {"state": DatasetState.COLLECTING, "samples": number + 1, **AGAIN}
         update_dataset(transaction, row, upload_bytes=taken, **collecting)
 
@@ -175,7 +177,7 @@ class CollectedSamples:
 
         Whoever dies before leaves a file that the next sample replaces.
         """
-        with self._connector.write() as transaction:
+        with self._connector.write(DATASETS) as transaction:
             row = transaction.row(LOCK, name=name, owner=self._owner)
             if row and row["samples"] == number - 1 and row["state"] not in UNDER_WAY:
                 self._file(row, number).unlink(missing_ok=True)
@@ -184,12 +186,12 @@ class CollectedSamples:
         return self._uploads.file(row["id"], number - 1)
 
     def _is_last(self, id_: str, number: int, sample: bytes) -> bool:
-        path = self._uploads.file(id_, number)
+        path = self._uploads.fetched(id_, number)  # another host may have taken it
         return path.stat().st_size == len(sample) and path.read_bytes() == sample
 
     def _discard(self, name: str) -> None:
         """Delete a row whose first sample could not be added."""
-        with self._connector.write() as transaction:
+        with self._connector.write(DATASETS) as transaction:
             row = transaction.row(LOCK, name=name, owner=self._owner)
             if row and row["state"] == DatasetState.COLLECTING and not row["samples"]:
                 delete_dataset(transaction, row)

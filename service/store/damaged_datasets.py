@@ -7,7 +7,7 @@ from typing import Any
 from service.domain.dataset_manifest import Manifest
 from service.domain.dataset_state import DatasetState
 from service.store.dataset_digests import mark_damaged
-from service.store.dataset_rows import update_dataset
+from service.store.dataset_rows import DATASETS, update_dataset
 from service.store.manifests import decode_manifest
 from service.store.sql.connector import Connector
 from service.store.sql.transaction import Transaction
@@ -76,7 +76,7 @@ class DamagedDatasets:
             is_damaged: looks once more, while no check can put other files there.
 
         """
-        with self._connector.write() as transaction:
+        with self._connector.write(DATASETS) as transaction:
             return fail(transaction, sha256, folder, is_damaged)
 
     def count(self) -> int:

@@ -16,9 +16,9 @@ import shutil
 import threading
 import uuid
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from mlp_core import (
     ARITHMETIC,
@@ -31,6 +31,7 @@ from mlp_core import (
 from service.domain.dataset_manifest import Manifest
 from service.domain.errors import DatasetDamaged, DatasetGone, StoreBroken
 from service.store import shipped_mnist
+from service.store.artifacts import shared_folders
 from service.store.data_layouts import NOT_WHOLE, made_layout, mapped_layout
 from service.store.dataset_digests import forget_verified
 from service.store.dataset_marks import LAYOUT, is_marked
@@ -51,9 +52,14 @@ from service.store.mapped_dataset import (
     read_manifest,
 )
 
+if TYPE_CHECKING:
+    from service.store.files.shared_folders import SharedFolders
+
 logger = logging.getLogger(__name__)
 
 SHIPPED = {shipped_mnist.MANIFEST.sha256: shipped_mnist.MANIFEST}
+KIND = "datasets"
+"""The kind of these folders, where all hosts share them."""
 STAGING = ".staging"
 """The folder in which a checker builds a data set, before it gets its name."""
 DELETED = ".deleted-"
@@ -75,15 +81,22 @@ OnDamage = Callable[[str, Path, Callable[[], bool]], bool]
 class DatasetFiles:
     """The data sets of a directory by their digests. It needs no database."""
 
-    def __init__(self, directory: Path, on_damage: OnDamage = lambda *_: False) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        on_damage: OnDamage = lambda *_: False,
+        shared: "SharedFolders | None" = None,
+    ) -> None:
         """Create it.
 
         Args:
             directory: of the folders.
             on_damage: called when files of an uploaded data set are found to be damaged.
+            shared: where other hosts find them; None if there are none.
 
         """
         self.directory = directory.absolute()
+        self._shared = shared
         self._on_damage = on_damage
         self._open: dict[str, MappedDataset] = {}
         self._lock = threading.Lock()
@@ -146,7 +159,8 @@ class DatasetFiles:
     def unpacked(self, sha256: str) -> Path:
         """Return where the files of a data set are, after a shipped one has been unpacked there.
 
-        Nothing is mapped. Others may have been deleted.
+        One that was checked on another host is fetched. Nothing is mapped. Others may have been
+        deleted.
 
         Raises:
             StoreBroken: a shipped one can't be read or written.
@@ -156,6 +170,8 @@ class DatasetFiles:
         if sha256 in SHIPPED:
             with _broken_if_it_fails(sha256):
                 _unpack(folder, SHIPPED[sha256])
+        elif self._shared and not folder.exists():
+            self._fetch(self._shared, folder)
         return folder
 
     def data_layout(self, sha256: str) -> DataLayout:
@@ -204,6 +220,27 @@ class DatasetFiles:
         """Return the folders that attempts at a data set have left or still use, by attempt."""
         folders = (self.directory / STAGING).glob(f"{id_}-*")
         return {int(path.name.rpartition("-")[2]): path for path in folders}
+
+    def share(self, staged: Path, sha256: str) -> None:
+        """Let other hosts find a finished folder, before a row names it as ready.
+
+        Raises:
+            StoreBroken: it can't be written.
+
+        """
+        if self._shared and sha256 not in SHIPPED and staged.exists():
+            self._shared.share(self.folder(sha256).name, staged, MANIFEST_FILE)
+
+    def withdraw(self, sha256: str) -> None:
+        """Take a data set away from all hosts, which may still have copies that nothing names.
+
+        Raises:
+            StoreBroken: it can't be deleted.
+
+        """
+        if self._shared and sha256 not in SHIPPED:
+            self._shared.delete(self.folder(sha256).name)
+        self.hide(sha256)
 
     def add(self, staged: Path, sha256: str) -> int:
         """Give a finished folder its name; return the bytes that the data set takes.
@@ -281,6 +318,20 @@ class DatasetFiles:
             raise ValueError(f"{sha256[:80]!r} is no SHA-256 in lower-case hexadecimal digits")
         return self.directory / f"sha256-{sha256}"
 
+    def _fetch(self, shared: "SharedFolders", folder: Path) -> None:
+        """Copy a folder from where all hosts find it; of processes that do so, one is the first."""
+        staged = self.directory / STAGING / f"{folder.name}-{uuid.uuid4().hex}"
+        try:
+            if shared.fetch(folder.name, staged, MANIFEST_FILE):
+                seal(staged)
+                with contextlib.suppress(OSError):  # another process was faster
+                    staged.rename(folder)
+                sync(self.directory)
+        except OSError as exc:
+            raise store_error(f"write {folder.name}", exc) from exc
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)
+
     def _opened(self, sha256: str) -> MappedDataset:
         with self._lock:
             # Another process may have deleted it; a mapping would keep its bytes on the disk.
@@ -320,6 +371,14 @@ class DatasetFiles:
             if self.is_whole(sha256):  # a check has just repaired it
                 return read(sha256)
             raise DatasetDamaged(sha256) from exc
+
+
+def dataset_files_of(
+    environment: Mapping[str, str], on_damage: OnDamage = lambda *_: False
+) -> DatasetFiles:
+    """Return the data sets that a launcher names in the environment of a worker."""
+    shared = shared_folders(environment.get("MLP_SHARED_URL"), KIND)
+    return DatasetFiles(Path(environment["MLP_DATASETS_DIR"]), on_damage, shared)
 
 
 @contextlib.contextmanager

@@ -1,17 +1,15 @@
-"""Uploaded data sets as a dispatcher uses them: claim the next one, watch those being checked.
+"""Uploaded data sets as a dispatcher uses them: claim the next one, watch those being checked."""
 
-It implements `service.work.work_queue.WorkQueue`.
-"""
-
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 from service.domain.dataset_state import DatasetState
 from service.domain.job_state import FINAL, State
-from service.store.dataset_rows import FILES_OF, delete_dataset, lock_check, move_dataset
-from service.store.queue import Active, Claim, Lost, after_lost_worker
-from service.store.sql.connector import Connector
+from service.store.dataset_rows import DATASETS, FILES_OF, delete_dataset, lock_check, move_dataset
+from service.store.queue import Lost, rows_here
+from service.store.sql.transaction import Transaction
+from service.store.sql.values import Row
 from service.store.transitions import states
-from service.store.turns import Turns
+from service.store.turns import TurnQueue
 
 DRY_RUN = "dry-run-"
 """The beginning of the names of data sets that live until their report has been read."""
@@ -26,14 +24,20 @@ GROUP BY owner ORDER BY number
 """
 CLAIM = """
 UPDATE datasets SET state = 'checking', attempt = attempt + 1, heartbeat = 0, handle = NULL,
-    progress = NULL
+    host = :host, progress = NULL
 WHERE number = :number AND state = 'queued' RETURNING id, attempt
 """
 ACTIVE = """
-SELECT id AS job, attempt, heartbeat, handle FROM datasets WHERE state = 'checking' ORDER BY number
+SELECT id AS job, attempt, heartbeat, handle FROM datasets
+WHERE state = 'checking'{host} ORDER BY number
 """
 LOCK_RECEIVING = """
-UPDATE datasets SET heartbeat = heartbeat WHERE state = 'receiving' RETURNING number, id, sha256
+UPDATE datasets SET heartbeat = heartbeat WHERE state = 'receiving'{host}
+RETURNING number, id, sha256
+"""
+LOCK_RECEIVING_ON_LOST_HOSTS = """
+UPDATE datasets SET heartbeat = heartbeat
+WHERE state = 'receiving' AND host NOT IN (SELECT id FROM hosts) RETURNING number, id, sha256
 """
 STATE = "SELECT state FROM datasets WHERE id = :id"
 ATTEMPT = "SELECT attempt FROM datasets WHERE id = :id AND state = 'checking'"
@@ -57,76 +61,46 @@ COUNT_BY_STATE = """
 SELECT state, count(*) AS sets, coalesce(sum(disk_bytes), 0) AS bytes FROM datasets GROUP BY state
 """
 LOCK_DRY_RUNS = """
-UPDATE datasets SET heartbeat = heartbeat WHERE substr(name, 1, 8) = :beginning
+UPDATE datasets SET heartbeat = heartbeat WHERE substr(name, 1, 8) = :beginning{host}
 RETURNING number, id, sha256
 """
 
 
-class DatasetQueue:
+class DatasetQueue(TurnQueue):
     """The data sets that wait for a checker or have one."""
 
-    def __init__(self, connector: Connector) -> None:
-        self._connector = connector
-        self._turns = Turns(connector, OLDEST_OF_OWNERS, CLAIM)
+    kind, oldest, taken, working = DATASETS, OLDEST_OF_OWNERS, CLAIM, ACTIVE
 
-    def claim(self, waiting: Collection[str] = ()) -> Claim | None:
-        """Take the queued data set whose turn it is; the owners take turns.
+    def _lock(self, transaction: Transaction, id_: str, attempt: int) -> Row | None:
+        return lock_check(transaction, id_, attempt)
 
-        Args:
-            waiting: data sets that wait to be tried again.
-
-        """
-        return self._turns.claim(waiting)
-
-    def active(self) -> list[Active]:
-        """Return the data sets that are being checked, oldest first."""
-        with self._connector.read() as transaction:
-            return [Active(**row, state=State.RUNNING) for row in transaction.rows(ACTIVE)]
-
-    def lose(
-        self,
-        job: str,
-        attempt: int,
-        why: str,
-        *,
-        code: str = "worker_lost",
-        counts: bool = True,
-    ) -> Lost | None:
-        """Take a data set away from a checker that has died or must not continue.
-
-        None means that the checker had finished, or that another attempt is under way. With
-        `counts` it is one of the five in a row after which the data set fails with `checker_lost`.
-        `code` and `why` become the reason.
-        """
-        with self._connector.write() as transaction:
-            row = lock_check(transaction, job, attempt)
-            if row is None:
-                return None
-            lost = after_lost_worker(row["lost_workers"], counts=counts)
-            to, count = DatasetState(lost.state), lost.lost_workers
-            reason = {"code": "checker_lost" if code == "worker_lost" else code, "message": why}
-            move_dataset(transaction, row, to, lost_workers=count, reason=reason, handle=None)
-        return lost
+    def _give_back(
+        self, transaction: Transaction, row: Row, lost: Lost, reason: dict[str, str]
+    ) -> None:
+        if reason["code"] == "worker_lost":
+            reason = reason | {"code": "checker_lost"}
+        to, count = DatasetState(lost.state), lost.lost_workers
+        move_dataset(transaction, row, to, lost_workers=count, reason=reason, handle=None)
 
     def interrupt(self) -> list[str]:
-        """Fail all data sets that are being received, because nobody receives them any more.
+        """Fail all data sets that this host was receiving, because nobody receives them any more.
 
         Only a server that has just started may call it, before it serves. Returns their ids.
         """
-        reason = {
-            "code": "upload_interrupted",
-            "message": "The service was stopped before all of it had arrived; send it again.",
-        }
-        with self._connector.write() as transaction:
-            found = transaction.rows(LOCK_RECEIVING)
-            for row in found:
-                move_dataset(transaction, row, DatasetState.FAILED, reason=reason)
-        return [row["id"] for row in found]
+        with self._connector.write(DATASETS) as transaction:
+            return _interrupt(transaction, rows_here(transaction, LOCK_RECEIVING, self._host))
+
+    def interrupt_lost(self) -> list[str]:
+        """Fail the data sets that lost hosts were receiving; the leader calls it. Returns ids."""
+        if self._host is None:
+            return []
+        with self._connector.write(DATASETS) as transaction:
+            return _interrupt(transaction, transaction.rows(LOCK_RECEIVING_ON_LOST_HOSTS))
 
     def delete_dry_runs(self) -> None:
         """Delete the dry runs that a server has left; only one that has just started may do so."""
-        with self._connector.write() as transaction:
-            for row in transaction.rows(LOCK_DRY_RUNS, beginning=DRY_RUN):
+        with self._connector.write(DATASETS) as transaction:
+            for row in rows_here(transaction, LOCK_DRY_RUNS, self._host, beginning=DRY_RUN):
                 delete_dataset(transaction, row)
 
     def counts(self) -> dict[DatasetState, tuple[int, int]]:
@@ -160,19 +134,30 @@ class DatasetQueue:
 
     def forget(self, id_: str) -> None:
         """Forget what was sent, and what attempts have built, because it is gone."""
-        with self._connector.write() as transaction:
+        with self._connector.write(DATASETS) as transaction:
             transaction.execute(FORGET, name=id_)
 
     def forget_files(self, sha256: str, hide: Callable[[str], object]) -> None:
         """Forget the files of a digest, after `hide` has taken them away.
 
         If something names them again, they stay, and are left again with that. Nothing can begin to
-        name them meanwhile: only one transaction writes at a time, and each that names them sees to
-        it that they are there.
+        name them meanwhile: transactions that name files run alone as well, and see to it that the
+        files are there.
         """
-        with self._connector.write() as transaction:
+        with self._connector.write(DATASETS) as transaction:
             if transaction.row(IS_NEEDED, sha256=sha256):
                 return
             if not transaction.row(IS_NAMED, sha256=sha256):
                 hide(sha256)
             transaction.execute(FORGET, name=f"{FILES_OF}{sha256}")
+
+
+def _interrupt(transaction: Transaction, found: list[Row]) -> list[str]:
+    """Fail locked data sets that were being received; return their ids."""
+    reason = {
+        "code": "upload_interrupted",
+        "message": "The service was stopped before all of it had arrived; send it again.",
+    }
+    for row in found:
+        move_dataset(transaction, row, DatasetState.FAILED, reason=reason)
+    return [row["id"] for row in found]

@@ -8,6 +8,9 @@ from service.domain.errors import QuotaExceeded
 from service.store.sql.transaction import Transaction
 from service.store.sql.values import Row, now
 
+DATASETS = "data sets"
+"""What transactions serialize that decide by the rows of several data sets, and what dispatchers
+are notified of."""
 FILES_OF = "sha256-"
 """The beginning of the names of leftovers that are the files of a digest."""
 
@@ -55,6 +58,8 @@ def move_dataset(transaction: Transaction, row: Row, to: DatasetState, **values:
     if to == DatasetState.FAILED and row["sha256"]:
         leave_files(transaction, row["sha256"])
     update_dataset(transaction, row, state=to, **values)
+    if to == DatasetState.QUEUED:
+        transaction.notify(DATASETS)
 
 
 def delete_dataset(transaction: Transaction, row: Row) -> None:

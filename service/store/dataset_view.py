@@ -8,7 +8,7 @@ from service.domain.dataset_quota import DatasetUsage
 from service.domain.errors import DamagedNotReady, DatasetNotFound, DatasetNotReady
 from service.store.damaged_datasets import REASON
 from service.store.dataset_files import DatasetFiles
-from service.store.dataset_rows import usage_of
+from service.store.dataset_rows import DATASETS, usage_of
 from service.store.sql.connector import Connector
 from service.store.sql.transaction import Transaction
 from service.store.sql.values import Row
@@ -191,7 +191,7 @@ class DatasetView:
 def check_ready(
     transaction: Transaction, owner: str | None, ref: str, sha256: str, *, everything: bool
 ) -> None:
-    """Check within a transaction that a data set can still be used.
+    """Check within a transaction that a data set can be used until the transaction ends.
 
     Raises:
         DatasetNotFound: it has been deleted since it was described.
@@ -200,6 +200,7 @@ def check_ready(
     name = ref.partition("@")[0]
     if name in SHIPPED:
         return
+    transaction.serialize(DATASETS)
     values = {"name": name, "sha256": sha256, "owner": owner or ""}
     if not transaction.rows(_narrowed(READY, everything), **values):
         known = transaction.rows(_narrowed(NAMES, everything), owner=owner or "")

@@ -9,7 +9,7 @@ from service.domain.dataset_state import DatasetState
 from service.domain.errors import DatasetExists, DatasetInUse, DatasetNotFound, DatasetShipped
 from service.store.damaged_datasets import fail
 from service.store.dataset_files import DatasetFiles
-from service.store.dataset_rows import check_quota, delete_dataset, move_dataset, usage_of
+from service.store.dataset_rows import DATASETS, check_quota, delete_dataset, move_dataset, usage_of
 from service.store.dataset_users import jobs_that_need
 from service.store.dataset_view import SHIPPED, DatasetView, check_ready
 from service.store.idempotency import (
@@ -32,9 +32,9 @@ from service.store.stored_dataset import (
 
 INSERT = f"""
 INSERT INTO datasets (id, owner, name, state, attempt, lost_workers, heartbeat, options, files,
-    upload_bytes, disk_bytes, description, license, attribution, created_at)
+    upload_bytes, disk_bytes, description, license, attribution, created_at, host)
 VALUES (:id, :owner, :name, :state, 0, 0, 0, :options, :files,
-    :upload_bytes, 0, :description, :license, :attribution, :created_at)
+    :upload_bytes, 0, :description, :license, :attribution, :created_at, :host)
 RETURNING {DATASET_COLUMNS}
 """  # noqa: S608
 LOCKED = "number, id, owner, name, state, sha256, samples"
@@ -67,6 +67,7 @@ class DatasetStore(DatasetView):
         *,
         everything: bool = True,
         render: Callable[[StoredDataset], str] = repr,
+        host: str | None = None,
     ) -> None:
         """Create it.
 
@@ -77,10 +78,11 @@ class DatasetStore(DatasetView):
             owner: to whom what is sent through this view belongs.
             everything: whether the view has the data sets of all owners.
             render: makes the answer that is kept for requests with an idempotency key.
+            host: which receives what is sent; None if there is only one.
 
         """
         super().__init__(connector, files, owner, everything=everything)
-        self._render = render
+        self._render, self._host = render, host
         self.quota = quota or DatasetQuota()
         self._owner, self._everything = owner or "", everything
 
@@ -96,6 +98,7 @@ class DatasetStore(DatasetView):
             owner,
             everything=everything,
             render=self._render,
+            host=self._host,
         )
 
     def receive(
@@ -118,7 +121,7 @@ class DatasetStore(DatasetView):
             QuotaExceeded: the owner, or all together, have too many data sets.
 
         """
-        with self._connector.write() as transaction:
+        with self._connector.write(DATASETS) as transaction:
             row = self._begin(transaction, name, options, expected_bytes, about)
         return stored_dataset(row)
 
@@ -149,7 +152,7 @@ class DatasetStore(DatasetView):
 
         """
         everything = self._everything
-        with self._connector.write() as transaction:
+        with self._connector.write(DATASETS) as transaction:
             row = self._begin(transaction, name, options, source.manifest.bytes, about)
             check_ready(transaction, self._owner, source.name, source.sha256, everything=everything)
             [locked] = transaction.rows(LOCK_ID, id=row["id"])
@@ -176,7 +179,7 @@ class DatasetStore(DatasetView):
         self._forget_old_failures(transaction)
         check_quota(usage_of(transaction, self._owner), self.quota, expected_bytes)
         values |= {"id": f"ds_{uuid7()}", "owner": self._owner, "name": name}
-        values |= {"state": DatasetState.RECEIVING, "created_at": now()}
+        values |= {"state": DatasetState.RECEIVING, "created_at": now(), "host": self._host}
         [row] = transaction.rows(
             INSERT, **values, options=options, upload_bytes=expected_bytes, files=[]
         )
@@ -213,7 +216,7 @@ class DatasetStore(DatasetView):
 
         """
         sent = {"upload_sha256": upload_sha256, "upload_bytes": upload_bytes}
-        with self._connector.write() as transaction:
+        with self._connector.write(DATASETS) as transaction:
             row = self._lock_receiving(transaction, id_)
             move_dataset(transaction, row, DatasetState.QUEUED, files=list(files), **sent)
             return self._made(transaction, row, request)
@@ -224,13 +227,13 @@ class DatasetStore(DatasetView):
         Nothing happens if it has been deleted meanwhile.
         """
         reason = {"code": code, "message": message}
-        with suppress(DatasetNotFound), self._connector.write() as transaction:
+        with suppress(DatasetNotFound), self._connector.write(DATASETS) as transaction:
             row = self._lock_receiving(transaction, id_)
             move_dataset(transaction, row, DatasetState.FAILED, reason=reason)
 
     def discard(self, id_: str) -> None:
         """Delete the row of a data set that has not arrived; nothing happens if it is not there."""
-        with suppress(DatasetNotFound), self._connector.write() as transaction:
+        with suppress(DatasetNotFound), self._connector.write(DATASETS) as transaction:
             delete_dataset(transaction, self._lock_receiving(transaction, id_))
 
     def repeated(
@@ -249,7 +252,7 @@ class DatasetStore(DatasetView):
             raise DatasetExists(name, found.state, shipped=name in SHIPPED)
         if request is None:
             return found
-        with self._connector.write() as transaction:
+        with self._connector.write(DATASETS) as transaction:
             for row in transaction.rows(LOCK_ID, id=found.id):
                 return self._made(transaction, row, request)
         raise DatasetNotFound(name, self._names())
@@ -298,7 +301,7 @@ class DatasetStore(DatasetView):
         """
         if name in SHIPPED:
             raise DatasetShipped(name)
-        with self._connector.write() as transaction:
+        with self._connector.write(DATASETS) as transaction:
             found = self._named(transaction, name)
             if not found:
                 raise DatasetNotFound(name, self._known(transaction))

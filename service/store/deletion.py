@@ -11,7 +11,7 @@ from service.store.sql.transaction import Transaction
 from service.store.sql.values import in_list
 from service.store.transitions import record_deletion
 
-OWNERS = "SELECT number, id, owner FROM jobs WHERE id IN ({ids})"
+LOCK = "SELECT number, id, owner FROM jobs WHERE id IN ({ids}) ORDER BY number FOR UPDATE"
 KEEP_ID = "INSERT INTO deleted_jobs (id) VALUES (:id)"
 DELETE = "DELETE FROM jobs WHERE id = :id"
 DELETED = "SELECT id FROM deleted_jobs ORDER BY id LIMIT :most"
@@ -28,13 +28,13 @@ DELETED_TOGETHER = 100
 def delete_jobs(transaction: Transaction, ids: Collection[str]) -> None:
     """Delete all rows of some jobs, and record it; their artifacts are to be deleted next."""
     listed, parameters = in_list("id", ids)
-    found = transaction.rows(OWNERS.replace("{ids}", listed), **parameters)
-    for row in sorted(found, key=lambda row: int(row["number"])):
+    found = transaction.rows(LOCK.replace("{ids}", listed), **parameters)
+    for row in found:
         record_deletion(transaction, row["id"], row["owner"])
-    each = [{"id": id_} for id_ in ids]
+    each = [{"id": row["id"]} for row in found]
     transaction.execute_many(KEEP_ID, each)
     transaction.execute_many(DELETE, each)
-    transaction.execute(FORGET_OLD_DELETIONS, kept=KEPT_EVENTS)
+    transaction.execute_last(FORGET_OLD_DELETIONS, kept=KEPT_EVENTS)
 
 
 def deleted_jobs(transaction: Transaction) -> list[str]:

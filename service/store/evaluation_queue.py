@@ -1,18 +1,15 @@
-"""Large evaluations as a dispatcher uses them: claim the next one, watch those with a worker.
+"""Large evaluations as a dispatcher uses them: claim the next one, watch those with a worker."""
 
-It implements `service.work.work_queue.WorkQueue`.
-"""
-
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 from service.domain.job_state import FINAL, State
-from service.store.evaluation_rows import lock_evaluation, move_evaluation
-from service.store.queue import Active, Claim, Lost, after_lost_worker
-from service.store.sql.connector import Connector
+from service.store.evaluation_rows import EVALUATIONS, lock_evaluation, move_evaluation
+from service.store.queue import Lost
+from service.store.sql.transaction import Transaction
+from service.store.sql.values import Row
 from service.store.transitions import states
-from service.store.turns import Turns
+from service.store.turns import TurnQueue
 
 # `{waiting}` is the place where evaluations that wait to be tried again are excluded.
 OLDEST_OF_OWNERS = """
@@ -23,12 +20,12 @@ GROUP BY owner ORDER BY number
 """
 CLAIM = """
 UPDATE evaluation_tasks SET state = 'running', attempt = attempt + 1, heartbeat = 0, handle = NULL,
-    rows_done = 0
+    host = :host, rows_done = 0
 WHERE number = :number AND state = 'queued' RETURNING id, attempt
 """
 ACTIVE = """
 SELECT id AS job, attempt, heartbeat, handle FROM evaluation_tasks
-WHERE state = 'running' AND job IS NOT NULL ORDER BY number
+WHERE state = 'running' AND job IS NOT NULL{host} ORDER BY number
 """
 # A worker that has just been started writes its handle first, and only then anything else.
 DELETED = """
@@ -55,50 +52,19 @@ class Deleted:
     """The handle of the worker that it had when it was deleted."""
 
 
-class EvaluationQueue:
-    """The large evaluations that wait for a worker or have one."""
+class EvaluationQueue(TurnQueue):
+    """The large evaluations that wait for a worker or have one; owners are those of networks."""
 
-    def __init__(self, connector: Connector) -> None:
-        self._connector = connector
-        self._turns = Turns(connector, OLDEST_OF_OWNERS, CLAIM)
+    kind, oldest, taken, working = EVALUATIONS, OLDEST_OF_OWNERS, CLAIM, ACTIVE
 
-    def claim(self, waiting: Collection[str] = ()) -> Claim | None:
-        """Take the queued evaluation whose turn it is; the owners of the networks take turns.
+    def _lock(self, transaction: Transaction, id_: str, attempt: int) -> Row | None:
+        return lock_evaluation(transaction, id_, attempt)
 
-        Args:
-            waiting: evaluations that wait to be tried again.
-
-        """
-        return self._turns.claim(waiting)
-
-    def active(self) -> list[Active]:
-        """Return the evaluations with a worker, oldest first."""
-        with self._connector.read() as transaction:
-            return [Active(**row, state=State.RUNNING) for row in transaction.rows(ACTIVE)]
-
-    def lose(
-        self,
-        job: str,
-        attempt: int,
-        why: str,
-        *,
-        code: str = "worker_lost",
-        counts: bool = True,
-    ) -> Lost | None:
-        """Take an evaluation away from a worker that has died or must not continue.
-
-        None means that the worker had finished, that another attempt is under way, or that the
-        evaluation has been deleted. With `counts` the worker is one of the five in a row after
-        which the evaluation fails.
-        """
-        with self._connector.write() as transaction:
-            row = lock_evaluation(transaction, job, attempt)
-            if row is None:
-                return None
-            lost = after_lost_worker(row["lost_workers"], counts=counts)
-            reason, count = {"code": code, "message": why}, lost.lost_workers
-            move_evaluation(transaction, row, lost.state, lost_workers=count, reason=reason)
-        return lost
+    def _give_back(
+        self, transaction: Transaction, row: Row, lost: Lost, reason: dict[str, str]
+    ) -> None:
+        count = lost.lost_workers
+        move_evaluation(transaction, row, lost.state, lost_workers=count, reason=reason)
 
     def deleted(self) -> list[Deleted]:
         """Return deleted evaluations whose files may still be there: at most a hundred."""

@@ -13,6 +13,9 @@ from service.store.checkpoints import CheckpointRef
 from service.store.sql.transaction import Transaction
 from service.store.sql.values import Row, now
 
+EVALUATIONS = "evaluations"
+"""What transactions serialize that decide by the rows of several evaluations, and what dispatchers
+are notified of."""
 COLUMNS = """
 evaluation_tasks.number, evaluation_tasks.id, jobs.owner AS owner, evaluation_tasks.state,
 evaluation_tasks.reason, evaluation_tasks.options, evaluation_tasks.rows_done,

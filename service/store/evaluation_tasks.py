@@ -12,6 +12,7 @@ from service.domain.job_state import FINAL, State
 from service.store.artifacts import Artifacts
 from service.store.evaluation_rows import (
     COLUMNS,
+    EVALUATIONS,
     OF_JOBS,
     EvaluationQuestion,
     EvaluationTask,
@@ -109,7 +110,7 @@ class EvaluationTasks:
         lost, is_needed = self._look(job, key)
         if is_needed:
             check()
-        with self._connector.write() as transaction:
+        with self._connector.write(EVALUATIONS) as transaction:
             known = transaction.row(FIND_KEY, job=job, key=key)
             if known is None:
                 self._insert(transaction, question)
@@ -118,6 +119,7 @@ class EvaluationTasks:
                 options = question.as_record()
                 update_evaluation(transaction, known, options=options, **AGAIN)
             found = transaction.row(FIND_KEY, job=job, key=key)
+            transaction.notify(EVALUATIONS)
         self._wake()
         return evaluation_task(found or {})
 
@@ -159,7 +161,7 @@ class EvaluationTasks:
             EvaluationNotFound: there is none of this id.
 
         """
-        with self._connector.write() as transaction:
+        with self._connector.write(EVALUATIONS) as transaction:
             update_evaluation(transaction, self._found(transaction, id_), job=None)
         self._wake()
 

@@ -1,10 +1,7 @@
 """The events of all jobs in one order: what has happened since an event, for everybody at once.
 
-`seq` numbers the events in the order in which they become visible. SQLite has one writer at a
-time, so the transaction that takes the next number is also the next one to commit, and a reader
-that has seen number n will never find a new event below it. An engine with concurrent writers
-gives numbers away before the commit: there, a transaction must take one lock for all jobs (in
-PostgreSQL an advisory one, until its end) before it inserts an event.
+`seq` numbers the events in the order in which they become visible, so a reader that has seen number
+n will never find a new event below it: `Transaction.execute_last` inserts them.
 """
 
 from collections.abc import Collection

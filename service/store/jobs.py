@@ -36,7 +36,7 @@ from service.store.stored_job import (
     StoredJob,
     stored_job,
 )
-from service.store.transitions import lock_statement, transition
+from service.store.transitions import JOBS, lock_statement, transition
 
 # The state that each action leads to, from each state that allows it.
 ACTIONS: dict[str, dict[State, State]] = {
@@ -171,7 +171,8 @@ class JobStore:
             DatasetNotFound: its data set has been deleted meanwhile.
 
         """
-        with self._connector.write() as transaction:
+        twins = f"key {self._owner or ''} {key}" if key is not None else ""
+        with self._connector.write(twins) as transaction:
             if key is not None and (first := find_answer(transaction, self._owner, key, body)):
                 return Submission(*first, replayed=True)
             check_ready(
@@ -182,6 +183,7 @@ class JobStore:
                 everything=self._everything,
             )
             row = _insert(transaction, self._owner, job)
+            transaction.notify(JOBS)
             stored = _placed_job(transaction, row)
             answer = render(stored)
             if key is not None:
@@ -230,6 +232,7 @@ class JobStore:
                 message = f"A client asked to {action} the job."
                 reason = None if action == "resume" else {"code": "user", "message": message}
                 transition(transaction, row, ACTIONS[action][state], reason)
+                transaction.notify(JOBS)
             elif state not in DONE[action]:
                 raise WrongMove(action, row["state"], _allowed(state))
             return _placed_job(transaction, self._find(transaction, id_))

@@ -16,8 +16,7 @@ WHERE jobs.id = :job AND evaluations.key = :key
 # The job may have been deleted meanwhile, and another request may have kept the same answer.
 KEEP = """
 INSERT INTO evaluations (job, key, answer)
-SELECT number, :key, :answer FROM jobs WHERE id = :job
-AND NOT EXISTS (SELECT key FROM evaluations WHERE job = jobs.number AND key = :key)
+SELECT number, :key, :answer FROM jobs WHERE id = :job ON CONFLICT DO NOTHING
 """
 DROP_OLDEST = """
 DELETE FROM evaluations WHERE job = (SELECT number FROM jobs WHERE id = :job)

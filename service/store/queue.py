@@ -10,8 +10,9 @@ from service.domain.job_state import FINAL, WITH_WORKER, State
 from service.store.deletion import delete_jobs, deleted_jobs, forget_deleted
 from service.store.sql.connector import Connector
 from service.store.sql.transaction import Transaction
-from service.store.sql.values import in_list, now
+from service.store.sql.values import Row, in_list, now
 from service.store.transitions import (
+    JOBS,
     last_finish,
     lock_attempt,
     lock_statement,
@@ -41,8 +42,10 @@ LOCK_OLDEST = lock_statement(
 START = "UPDATE jobs SET started_at = :at WHERE number = :number AND started_at IS NULL"
 ACTIVE = f"""
 SELECT id AS job, attempt, state, heartbeat, handle FROM jobs
-WHERE state IN ({states(WITH_WORKER)}) ORDER BY number
+WHERE state IN ({states(WITH_WORKER)}){{host}} ORDER BY number
 """  # noqa: S608  names of our own
+HERE = " AND host = :host"
+ELSEWHERE = " AND (host IS NULL OR host <> :host)"
 FIND = "SELECT number, attempt, state FROM jobs WHERE id = :id"
 NAMED_KEYS = """
 SELECT key FROM checkpoints WHERE job = :job UNION ALL SELECT key FROM snapshots WHERE job = :job
@@ -104,18 +107,24 @@ class Lost(NamedTuple):
     state: State
     lost_workers: int
     """How many workers it has lost in a row."""
+    had_begun: bool
+    """Whether the worker had given a heartbeat; otherwise its machine is to blame."""
 
 
-def after_lost_worker(lost_workers: int, *, counts: bool) -> Lost:
+def after_lost_worker(row: Row, *, counts: bool) -> Lost:
     """Return what becomes of a row that has lost one more worker.
 
     Args:
-        lost_workers: how many it had lost in a row before.
-        counts: whether this one is among the five in a row after which the row fails.
+        row: with `lost_workers`, in a row before, and the `heartbeat` of this attempt.
+        counts: whether this one is among the five in a row after which the row fails, if it had
+            begun: a machine on which no worker can begin must not fail one row after another.
 
     """
-    lost = lost_workers + counts
-    return Lost(State.FAILED if counts and lost >= MAX_LOST_WORKERS else State.QUEUED, lost)
+    had_begun = row["heartbeat"] > 0
+    counts = counts and had_begun
+    lost = row["lost_workers"] + counts
+    state = State.FAILED if counts and lost >= MAX_LOST_WORKERS else State.QUEUED
+    return Lost(state, lost, had_begun)
 
 
 @dataclass(frozen=True)
@@ -135,8 +144,15 @@ class FinishedJob:
 class Queue:
     """The jobs as the dispatcher sees them."""
 
-    def __init__(self, connector: Connector) -> None:
-        self._connector = connector
+    def __init__(self, connector: Connector, host: str | None = None) -> None:
+        """Create it.
+
+        Args:
+            connector: the database.
+            host: on which claimed jobs are trained; None if there is only one host.
+
+        """
+        self._connector, self._host = connector, host
 
     @property
     def file(self) -> Path | None:
@@ -153,16 +169,27 @@ class Queue:
                 return None
             attempt = row["attempt"] + 1
             transition(
-                transaction, row, State.RUNNING, None, attempt=attempt, heartbeat=0, handle=None
+                transaction,
+                row,
+                State.RUNNING,
+                None,
+                attempt=attempt,
+                heartbeat=0,
+                handle=None,
+                host=self._host,
             )
             transaction.execute(START, number=row["number"], at=now())
         return Claim(row["id"], attempt)
 
     def active(self) -> list[Active]:
-        """Return the jobs with a worker, oldest first."""
+        """Return the jobs with a worker on this host, oldest first."""
         with self._connector.read() as transaction:
-            found = transaction.rows(ACTIVE)
-        return [Active(**row | {"state": State(row["state"])}) for row in found]
+            return [_active(row) for row in rows_here(transaction, ACTIVE, self._host)]
+
+    def active_elsewhere(self) -> list[Active]:
+        """Return the jobs with a worker on another host, oldest first."""
+        with self._connector.read() as transaction:
+            return [_active(row) for row in rows_elsewhere(transaction, ACTIVE, self._host)]
 
     def lose(
         self,
@@ -183,13 +210,15 @@ class Queue:
             row = lock_attempt(transaction, job, attempt)
             if row is None:
                 return None
-            lost = Lost(LOST[State(row["state"])], row["lost_workers"])
-            reason = row["reason"]  # the client's, if one asked to pause or cancel
-            if lost.state == State.QUEUED:
-                lost = after_lost_worker(lost.lost_workers, counts=counts)
-                reason = {"code": code, "message": why}
+            lost = after_lost_worker(row, counts=counts)
+            reason = {"code": code, "message": why}
+            if (asked := LOST[State(row["state"])]) != State.QUEUED:  # to pause or to cancel
+                lost = Lost(asked, row["lost_workers"], lost.had_begun)
+                reason = row["reason"]
             count = lost.lost_workers
             transition(transaction, row, lost.state, reason, lost_workers=count, handle=None)
+            if lost.state == State.QUEUED:  # another host may have a free slot
+                transaction.notify(JOBS)
         return lost
 
     def named_artifacts(self, job: str) -> tuple[int, bool, set[str]] | None:
@@ -240,6 +269,30 @@ class Queue:
         """Forget deleted jobs, because their artifacts are gone."""
         with self._connector.write() as transaction:
             forget_deleted(transaction, deleted)
+
+
+def rows_here(
+    transaction: Transaction, statement: str, host: str | None, **values: object
+) -> list[Row]:
+    """Return the rows that a host has claimed; all if there is only one host.
+
+    Args:
+        transaction: to read in.
+        statement: with the place `{host}` at the end of its condition.
+        host: the host.
+        values: further parameters of the statement.
+
+    """
+    return transaction.rows(statement.replace("{host}", HERE if host else ""), host=host, **values)
+
+
+def rows_elsewhere(transaction: Transaction, statement: str, host: str | None) -> list[Row]:
+    """Return the rows that other hosts have claimed; see `rows_here`."""
+    return transaction.rows(statement.replace("{host}", ELSEWHERE), host=host) if host else []
+
+
+def _active(row: Row) -> Active:
+    return Active(**row | {"state": State(row["state"])})
 
 
 def _expendable(transaction: Transaction, keep: int, until: int, most: int) -> list[FinishedJob]:

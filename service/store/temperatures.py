@@ -20,10 +20,7 @@ ORDER BY CASE split WHEN 'validation' THEN 0 WHEN 'test' THEN 1 ELSE 2 END LIMIT
 KEEP = """
 INSERT INTO temperatures (job, checkpoint_sha256, split, temperature, fitted_on, fitted_rows)
 SELECT number, :checkpoint_sha256, :split, :temperature, :fitted_on, :fitted_rows
-FROM jobs WHERE id = :job AND NOT EXISTS (
-    SELECT 1 FROM temperatures WHERE job = jobs.number
-    AND checkpoint_sha256 = :checkpoint_sha256 AND split = :split
-)
+FROM jobs WHERE id = :job ON CONFLICT DO NOTHING
 """
 TRUSTED = {
     "fewest": FEWEST_ROWS,

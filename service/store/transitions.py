@@ -17,6 +17,8 @@ EventType = Literal["state", "epoch", "warning"]
 NewEvent = tuple[EventType, dict[str, Any]]
 """The type and the data of an event that is about to be recorded."""
 
+JOBS = "jobs"
+"""What dispatchers are notified of when a job is queued or an action was asked for."""
 LOCK = """
 UPDATE jobs SET heartbeat = heartbeat WHERE {guard}
 RETURNING number, id, state, reason, attempt, lost_workers, best, heartbeat, event_count
@@ -29,6 +31,10 @@ INSERT INTO events (job, number, type, at, data) VALUES (:job, :number, :type, :
 FORGET_CHANGES = "DELETE FROM events WHERE job = :job AND number IS NULL"
 UPDATE_ROW = "UPDATE jobs SET {columns} WHERE number = :locked"
 LAST_FINISH = "SELECT max(finish_number) AS last FROM jobs"
+NUMBER_FINISH = """
+UPDATE jobs SET finish_number = (SELECT coalesce(max(finish_number), 0) + 1 FROM jobs)
+WHERE number = :job
+"""
 
 
 def lock_statement(guard: str) -> str:
@@ -64,14 +70,9 @@ def update_row(
 
 def _record(transaction: Transaction, row: Row, events: Sequence[NewEvent]) -> None:
     at = now()
-    numbered = enumerate(events, start=row["event_count"] + 1)
-    transaction.execute_many(
-        INSERT_EVENT,
-        [
-            {"job": row["number"], "number": number, "type": type_, "at": at, "data": data}
-            for number, (type_, data) in numbered
-        ],
-    )
+    for number, (type_, data) in enumerate(events, start=row["event_count"] + 1):
+        values = {"job": row["number"], "number": number, "type": type_, "at": at, "data": data}
+        transaction.execute_last(INSERT_EVENT, **values)
 
 
 def record_change(transaction: Transaction, job: int) -> None:
@@ -81,7 +82,7 @@ def record_change(transaction: Transaction, job: int) -> None:
     part of the job's own history. It takes the place of an earlier one: who has missed that reads
     the same job after this one, and a client that renames for ever fills no disk.
     """
-    transaction.execute(FORGET_CHANGES, job=job)
+    transaction.execute_last(FORGET_CHANGES, job=job)
     _record_unnumbered(transaction, "change", job, {})
 
 
@@ -94,7 +95,7 @@ def _record_unnumbered(
     transaction: Transaction, type_: str, job: int | None, data: dict[str, Any]
 ) -> None:
     values = {"job": job, "number": None, "type": type_, "at": now(), "data": data}
-    transaction.execute(INSERT_EVENT, **values)
+    transaction.execute_last(INSERT_EVENT, **values)
 
 
 def transition(
@@ -108,7 +109,8 @@ def transition(
     if to in (State.SUCCEEDED, State.CANCELLED):  # a failed job may be investigated
         drop_older_checkpoints(transaction, row["number"])
     if to in FINAL:
-        values |= {"finished_at": now(), "finish_number": last_finish(transaction) + 1}
+        values |= {"finished_at": now()}
+        transaction.execute_last(NUMBER_FINISH, job=row["number"])
     happened = {"state": to, "attempt": values.get("attempt", row["attempt"]), "reason": reason}
     update_row(transaction, row, {"state": to, "reason": reason, **values}, [("state", happened)])
 

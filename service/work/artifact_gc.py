@@ -89,7 +89,7 @@ def collect(queue: Queue, artifacts: Artifacts, job: str, *, delete_if_unknown: 
     if known is None:
         if delete_if_unknown:
             artifacts.delete_folder(job)
-        else:
+        elif keys:  # a bucket may list folders for a while after their last object has gone
             logger.warning("artifacts_of_unknown_job", job=job, advice=ADVICE)
         return
     attempt, final, named = known

@@ -28,6 +28,11 @@ class BackOff:
         """Return whether workers may be started on this machine."""
         return self._clock.monotonic() >= self._machine_waits_until
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits for its time."""
+        return self.allows_starts() and not self.waiting_jobs()
+
     def note_lost_worker(self, job: str, lost_in_a_row: int) -> None:
         number = min(lost_in_a_row, len(AFTER_LOST_WORKERS))
         self._delay_job(job, AFTER_LOST_WORKERS[number - 1])
@@ -36,12 +41,13 @@ class BackOff:
         self._delay_job(job, AFTER_STORE_FAILURE)
 
     def note_failed_start(self) -> None:
-        """Delay all starts: the machine has no process, memory or disk space left."""
+        """Delay all starts: the machine lacks something, or no worker can begin on it."""
         number = min(self._failed_starts, len(AFTER_FAILED_STARTS) - 1)
         self._machine_waits_until = self._clock.monotonic() + AFTER_FAILED_STARTS[number]
         self._failed_starts += 1
 
-    def note_start(self) -> None:
+    def note_begun(self) -> None:
+        """Start workers without delay again, because one has given a heartbeat."""
         self._failed_starts = 0
 
     def _delay_job(self, job: str, seconds: float) -> None:

@@ -28,10 +28,12 @@ from service.ingest.limits import Limits
 from service.ingest.options import IngestOptions
 from service.ingest.refusal import Flaw
 from service.ingest.source import UploadedFile
+from service.store.artifacts import shared_folders
 from service.store.check_attempts import CheckAttempt, CheckTask
-from service.store.dataset_files import DatasetFiles
+from service.store.dataset_files import DatasetFiles, dataset_files_of
 from service.store.sql.driver import DriverConnector
 from service.store.sql.engine import engine_of
+from service.store.uploads import KIND as UPLOADS
 from service.store.uploads import Uploads
 from service.work.attempt_process import run_attempt
 from service.work.check_limits import MEMORY_BYTES, PROCESSOR_SECONDS, OutOfTime, limit_check
@@ -166,8 +168,9 @@ def check_attempt(dataset: str, number: int) -> DatasetState:
     limit_check()
     # The launcher passes these in the environment, where no `ps` shows them.
     database = DriverConnector(engine_of(os.environ["MLP_DATABASE_URL"]))
-    uploads = Uploads(Path(os.environ["MLP_UPLOADS_DIR"]))
-    files = DatasetFiles(Path(os.environ["MLP_DATASETS_DIR"]))
+    shared = shared_folders(os.environ.get("MLP_SHARED_URL"), UPLOADS)
+    uploads = Uploads(Path(os.environ["MLP_UPLOADS_DIR"]), shared)
+    files = dataset_files_of(os.environ)
     quota = DatasetQuota(**json.loads(os.environ.get("MLP_DATASET_QUOTA", "{}")))
     attempt = CheckAttempt(database, files, uploads, dataset, number, quota)
     checker = Checker(attempt, files)

@@ -42,11 +42,12 @@ class DatasetLeftovers:
             logger.error("store_broken", error=str(exc))
 
     def sweep(self) -> None:
+        self._queue.interrupt_lost()
         ids, digests = self._queue.leftovers()
         for id_ in ids:
             self._delete_upload(id_)
         for sha256 in digests:
-            self._queue.forget_files(sha256, self._files.hide)
+            self._queue.forget_files(sha256, self._files.withdraw)
         if digests:
             self._files.purge()
 

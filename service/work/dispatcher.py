@@ -20,12 +20,13 @@ from service.work.back_off import BackOff
 from service.work.clock import Clock
 from service.work.exit_codes import STORE_EXIT
 from service.work.launcher import Exit, Launcher, LockWatchdog
+from service.work.leader import Leader
 from service.work.lost_workers import TrackedWorker
 from service.work.process_handle import ProcessHandle
 from service.work.work_queue import Leftovers, WorkQueue
 
 POLL_SECONDS = 0.5
-"""The longest time between two rounds of the loop."""
+"""The longest time between two rounds of the loop while workers run."""
 SWEEP_SECONDS = 1.0
 """The shortest time between two sweeps, which look for workers without heartbeats."""
 STOP_SECONDS = 5.0
@@ -48,6 +49,8 @@ class Dispatcher:
         leftovers: Leftovers,
         clock: Clock = time,
         *,
+        is_leading: Callable[[], bool] = lambda: True,
+        idle_seconds: float = POLL_SECONDS,
         lock_watchdog: LockWatchdog | None = None,
         note_end: Callable[[str, float], None] = lambda *_: None,
     ) -> None:
@@ -58,6 +61,9 @@ class Dispatcher:
             launcher: starts and ends workers.
             leftovers: deletes files that no row names.
             clock: the module `time`, or a test's replacement for it.
+            is_leading: asks whether this dispatcher does what one does for all hosts.
+            idle_seconds: the longest time between two rounds while no worker runs; where others
+                queue rows, `wake` is to be called when they do.
             lock_watchdog: finds workers that froze inside a transaction, if the database can be
                 blocked by them.
             note_end: told of each worker that has ended: the job, and for how many seconds the
@@ -67,7 +73,9 @@ class Dispatcher:
         self._queue = queue
         self._launcher = launcher
         self._leftovers = leftovers
+        self._leader = Leader(queue, leftovers, is_leading)
         self._clock = clock
+        self._idle_seconds = idle_seconds
         self._lock_watchdog = lock_watchdog
         self._note_end = note_end
         self._back_off = BackOff(clock)
@@ -125,12 +133,17 @@ class Dispatcher:
             self._thread.join()
 
     def _loop(self) -> None:
-        self._leftovers.collect_all()
         while not self._stopping:
             self._wake.clear()
             self.try_step()
-            self._wake.wait(POLL_SECONDS)
+            self._wake.wait(self._seconds_to_wait())
         self.drain()
+
+    def _seconds_to_wait(self) -> float:
+        """Return the longest time until the next round."""
+        if self._tracked or self._unstarted or not self._back_off.is_empty:
+            return POLL_SECONDS
+        return min(self._idle_seconds, SWEEP_SECONDS) if self._leader.leads else self._idle_seconds
 
     def try_step(self) -> bool:
         """Do one round, and return whether it succeeded.
@@ -164,7 +177,7 @@ class Dispatcher:
         if now >= self._next_sweep:
             self._next_sweep = now + SWEEP_SECONDS
             self._sweep(active)
-            self._leftovers.sweep()
+            self._leader.sweep()
         self._claim_and_launch()
 
     def drain(self) -> None:
@@ -193,13 +206,16 @@ class Dispatcher:
     # --- Workers: adopted, ended, late, silent, frozen ---
 
     def _adopt(self, active: Mapping[AttemptKey, Active]) -> None:
-        """Track attempts that an earlier dispatcher started, once their handle is known."""
+        """Track attempts that an earlier dispatcher started, and note which have begun."""
         for key, row in active.items():
             unknown = TrackedWorker(None, since=self._clock.monotonic())
             worker = self._tracked.setdefault(key, unknown)
             if worker.handle is None and (handle := ProcessHandle.from_record(row.handle)):
                 logger.info("worker_adopted", job=row.job, attempt=row.attempt, pid=handle.pid)
                 worker.handle = handle
+            if row.heartbeat and not worker.has_begun:
+                worker.has_begun = True
+                self._back_off.note_begun()
 
     def _reap(self) -> None:
         """Handle workers whose process has ended."""
@@ -256,6 +272,7 @@ class Dispatcher:
         """Count silent sweeps from zero: while the store fails, no worker can give a heartbeat."""
         for worker in self._tracked.values():
             worker.silent_sweeps = 0
+        self._leader.reset_silence()
 
     def _kill_frozen_lock_holders(self) -> None:
         """Kill workers that froze inside a transaction and so keep every process from writing.
@@ -291,7 +308,9 @@ class Dispatcher:
             return
         event = "worker_lost" if counts else "job_requeued"
         logger.warning(event, job=job, attempt=attempt, why=why, state=lost.state)
-        if counts and lost.state == State.QUEUED:
+        if counts and not lost.had_begun:
+            self._back_off.note_failed_start()
+        elif counts and lost.state == State.QUEUED:
             self._back_off.note_lost_worker(job, lost.lost_workers)
 
     # --- Starting jobs ---
@@ -314,7 +333,6 @@ class Dispatcher:
             self._unstarted[key] = f"No worker could be started: {exc}"
             self._requeue_unstarted()
             return False
-        self._back_off.note_start()
         logger.info("worker_started", job=claim.job, attempt=claim.attempt, pid=handle.pid)
         self._tracked[key] = TrackedWorker(handle, since=self._clock.monotonic())
         return True

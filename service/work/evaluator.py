@@ -8,7 +8,6 @@ import logging
 import os
 import sys
 import threading
-from pathlib import Path
 
 import numpy as np
 
@@ -29,13 +28,13 @@ from service.inference.evaluate import Evaluation, evaluate
 from service.inference.loaded_model import LoadedModel
 from service.inference.model_cache import ModelCache
 from service.inference.stored_rows import stored_rows
+from service.store.artifacts import artifacts_at
 from service.store.checkpoints import CheckpointStore
 from service.store.damaged_datasets import CODE as FILES_DAMAGED
 from service.store.damaged_datasets import DamagedDatasets
-from service.store.dataset_files import DatasetFiles
+from service.store.dataset_files import DatasetFiles, dataset_files_of
 from service.store.evaluation_attempts import EvaluationAttempt
 from service.store.evaluation_rows import EvaluationQuestion
-from service.store.files.local import LocalArtifacts
 from service.store.jobs import JobStore
 from service.store.sql.driver import DriverConnector
 from service.store.sql.engine import engine_of
@@ -178,10 +177,10 @@ def evaluate_attempt(task: str, number: int) -> State:
     # The launcher passes these in the environment, where no `ps` shows them.
     database = DriverConnector(engine_of(os.environ["MLP_DATABASE_URL"]))
     jobs = JobStore(database)
-    networks = CheckpointStore(LocalArtifacts(Path(os.environ["MLP_ARTIFACTS_DIR"])))
-    results = LocalArtifacts(Path(os.environ["MLP_EVALUATIONS_DIR"]))
+    networks = CheckpointStore(artifacts_at(os.environ["MLP_ARTIFACTS_URL"]))
+    results = artifacts_at(os.environ["MLP_RESULTS_URL"])
     damaged = DamagedDatasets(database)
-    files = DatasetFiles(Path(os.environ["MLP_DATASETS_DIR"]), damaged.confirm)
+    files = dataset_files_of(os.environ, damaged.confirm)
     attempt = EvaluationAttempt(database, results, task, number)
     evaluator = Evaluator(attempt, jobs, ModelCache(jobs, networks), files)
     return evaluator.run(evaluator.begin())

@@ -23,6 +23,8 @@ class TrackedWorker:
     """Sweeps in a row that found the same heartbeat counter."""
     kill_at: float | None = None
     """Monotonic time at which the worker is killed unless it has ended."""
+    has_begun: bool = False
+    """Whether it has given a heartbeat."""
     was_frozen: bool = False
     """Whether it was killed because it froze inside a transaction and blocked the database."""
 

@@ -14,7 +14,11 @@ class WorkQueue(Protocol):
         ...
 
     def active(self) -> Sequence[Active]:
-        """Return the rows with a worker, oldest first."""
+        """Return the rows with a worker on this host, oldest first."""
+        ...
+
+    def active_elsewhere(self) -> Sequence[Active]:
+        """Return the rows with a worker on another host, oldest first."""
         ...
 
     def lose(

@@ -12,7 +12,6 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -24,12 +23,12 @@ from service.domain.errors import Damaged, DatasetDamaged, DatasetGone, Replaced
 from service.domain.job_recipe import recipe_of
 from service.domain.job_state import State
 from service.domain.snapshot_plan import DEFAULT_LIMITS, SnapshotLimits, snapshot_plan
+from service.store.artifacts import artifacts_at
 from service.store.attempts import FAILED, STOPPED, SUCCEEDED, Attempt, TrainingTask
 from service.store.checkpoints import CheckpointRef, CheckpointStore, weights_sha256
 from service.store.damaged_datasets import CODE as FILES_DAMAGED
 from service.store.damaged_datasets import DamagedDatasets
-from service.store.dataset_files import DatasetFiles
-from service.store.files.local import LocalArtifacts
+from service.store.dataset_files import DatasetFiles, dataset_files_of
 from service.store.snapshots import NewSnapshot
 from service.store.sql.driver import DriverConnector
 from service.store.sql.engine import engine_of
@@ -263,9 +262,9 @@ def train_attempt(job: str, number: int) -> State:
     lower_priority()
     # The launcher passes these in the environment, where no `ps` shows them.
     database = DriverConnector(engine_of(os.environ["MLP_DATABASE_URL"]))
-    checkpoints = CheckpointStore(LocalArtifacts(Path(os.environ["MLP_ARTIFACTS_DIR"])))
+    checkpoints = CheckpointStore(artifacts_at(os.environ["MLP_ARTIFACTS_URL"]))
     damaged = DamagedDatasets(database)
-    datasets = DatasetFiles(Path(os.environ["MLP_DATASETS_DIR"]), damaged.confirm)
+    datasets = dataset_files_of(os.environ, damaged.confirm)
     limits = _snapshot_limits(os.environ)
     attempt = Attempt(database, job, number)
     worker = Worker(attempt, checkpoints, datasets, snapshot_limits=limits)

@@ -281,7 +281,7 @@ def test_a_save_makes_its_calls_in_this_order(
         job = submit(JobStore(database), **QUICK)
         claim(database, job)
         environment = {"MLP_DATABASE_URL": database_url, "MLP_DATASETS_DIR": str(datasets_dir)}
-        environment["MLP_ARTIFACTS_DIR"] = str(tmp_path / "jobs")
+        environment["MLP_ARTIFACTS_URL"] = str(tmp_path / "jobs")
         program = ["-m", "service.work.worker", job, "--attempt", "1"]
         ops = recorded(tmp_path, program, **environment)
     renames = [at for at, op in enumerate(ops) if op.kind == "rename"]

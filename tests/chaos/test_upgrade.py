@@ -22,7 +22,7 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 
-from service import serve
+from service import preparation
 from service.settings import Settings
 from service.store.backup import backup
 from service.store.files.local import LocalArtifacts
@@ -208,9 +208,9 @@ def test_workers_of_the_previous_version_exit_before_the_schema_changes(
         connection.execute("UPDATE alembic_version SET version_num = '0002'")
     left = []
     monkeypatch.setattr(drain, "DRAIN_SECONDS", 5 if not stopped else 1)
-    monkeypatch.setattr(serve, "migrate", lambda _: left.append(server.workers()))
+    monkeypatch.setattr(preparation, "migrate", lambda _: left.append(server.workers()))
     settings = Settings(data_dir=server.data_dir, datasets_dir=datasets_dir)
-    serve.prepare(settings)
+    preparation.prepare(settings)
     assert left == [[]]
     row = Ledger(server.data_dir).row(job)
     assert (row["state"], row["lost_workers"]) == ("queued", 0)
@@ -229,9 +229,9 @@ def test_checkers_and_evaluators_of_the_previous_version_end_before_the_schema_c
     made.attempt().begin(handles[1])
     query(made.database, "UPDATE alembic_version SET version_num = '0014'")
     ends: list[int | None] = []
-    monkeypatch.setattr(serve, "migrate", lambda _: ends.extend(it.poll() for it in workers))
+    monkeypatch.setattr(preparation, "migrate", lambda _: ends.extend(it.poll() for it in workers))
     try:
-        serve.prepare(Settings(data_dir=tmp_path, datasets_dir=datasets_dir))
+        preparation.prepare(Settings(data_dir=tmp_path, datasets_dir=datasets_dir))
         assert ends == [-signal.SIGTERM] * 2
     finally:
         for worker in workers:
@@ -250,7 +250,7 @@ def test_workers_keep_running_if_the_schema_is_the_newest(
     server.wait_for_progress(job, 0.001)
     workers = server.workers()
     server.kill()
-    serve.prepare(Settings(data_dir=server.data_dir, datasets_dir=datasets_dir))
+    preparation.prepare(Settings(data_dir=server.data_dir, datasets_dir=datasets_dir))
     assert server.workers() == workers
 
 

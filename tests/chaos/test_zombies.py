@@ -63,7 +63,7 @@ class Host:
         self.directory, self.clock, self.database = directory, Clock(), Database(url)
         environment = {
             "MLP_DATABASE_URL": url,
-            "MLP_ARTIFACTS_DIR": str(directory / "jobs"),
+            "MLP_ARTIFACTS_URL": str(directory / "jobs"),
             "MLP_DATASETS_DIR": str(datasets),
         }
         self.launcher = UnreachableWorkers(directory / "jobs", environment, 2 * CONCURRENT)

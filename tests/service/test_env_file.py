@@ -192,7 +192,7 @@ def test_every_variable_that_the_code_reads_is_known() -> None:
     files = [path for part in ("service", "mlp_client") for path in (ROOT / part).rglob("*.py")]
     read = {name for path in files for name in re.findall(r'"(MLP_[A-Z_]+)"', path.read_text())}
     known = {f"MLP_{name.upper()}" for name in Settings.model_fields} | set(NO_SETTINGS)
-    assert {"MLP_API_KEY", "MLP_SERVICE_URL", "MLP_ARTIFACTS_DIR"} <= read
+    assert {"MLP_API_KEY", "MLP_SERVICE_URL", "MLP_RESULTS_URL"} <= read
     assert read - {"MLP_"} <= known
 
 

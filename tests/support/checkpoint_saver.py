@@ -40,8 +40,8 @@ class Marked(Database):
         self._marks, self._count = marks, 0
 
     @contextmanager
-    def write(self) -> Iterator[Transaction]:
-        with super().write() as transaction:
+    def write(self, alone: str = "") -> Iterator[Transaction]:
+        with super().write(alone) as transaction:
             yield transaction
         with self.read() as transaction:
             keys = [row["key"] for row in transaction.rows("SELECT key FROM checkpoints")]

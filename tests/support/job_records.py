@@ -1,9 +1,12 @@
 """Jobs, epochs and checkpoints, brought to where a test needs them."""
 
+import re
 import sqlite3
+from contextlib import closing
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
+
+import psycopg2
 
 from mlp_client.job_state import State
 from mlp_core import Epoch
@@ -14,6 +17,7 @@ from service.store.jobs import JobStore
 from service.store.queue import Queue
 from service.store.snapshots import NewSnapshot
 from service.store.sql.database import Database
+from service.store.sql.schema import metadata
 from service.store.stored_job import EpochRecord
 from tests.conftest import submit
 
@@ -90,6 +94,13 @@ def started(database: Database, **fields: Any) -> Attempt:
     return attempt
 
 
+def restarted(database: Database, job: str) -> Attempt:
+    """Claim a job that is queued and begin its next attempt."""
+    attempt = claim(database, job)
+    attempt.begin(HANDLE, ENVIRONMENT)
+    return attempt
+
+
 def in_state(database: Database, state: State | str) -> str:
     """Submit a job and bring it to `state` in the usual way; return its id."""
     jobs, state = JobStore(database), State(state)
@@ -125,19 +136,23 @@ def stop(attempt: Attempt) -> State:
 
 
 def content(database: Database) -> bytes:
-    """Every byte of the database."""
-    return Path(database.url.removeprefix("sqlite:///")).read_bytes()
+    """Everything that the database holds: the bytes of its file, or all rows that a server has."""
+    if file := database.file:
+        return file.read_bytes()
+    rows = {name: query(database, f"SELECT * FROM {name}") for name in metadata.tables}
+    return repr(rows).encode()
 
 
 def query(database: Database, statement: str, **parameters: object) -> list[Any]:
-    """Query the database with the standard library, without the code under test."""
-    connection = sqlite3.connect(database.url.removeprefix("sqlite:///"), timeout=30)
-    try:
-        found = connection.execute(statement, parameters).fetchall()
-        connection.commit()
-    finally:
-        connection.close()
-    return found
+    """Query the database with the driver alone, without the code under test."""
+    if file := database.file:
+        with closing(sqlite3.connect(file, timeout=30)) as connection, connection:
+            return connection.execute(statement, parameters).fetchall()
+    with closing(psycopg2.connect(database.url)) as connection, connection:
+        cursor = connection.cursor()
+        escaped = statement.replace("%", "%%")
+        cursor.execute(re.sub(r"(?<!\w):([a-z]\w*)", r"%(\1)s", escaped), parameters)
+        return cursor.fetchall() if cursor.description else []
 
 
 def taken(attempt: Attempt, number: int, *, planned: bool = False, **record: Any) -> NewSnapshot:

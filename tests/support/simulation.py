@@ -52,7 +52,7 @@ ODDS |= {"submit": 2.5, "fill": 2}
 ACTIONS = ("pause", "resume", "cancel", "delete")
 FAULTS = ("die", "freeze", "thaw", "deaf", "ill")
 DEADLY = 0.02
-"""The share of worlds whose workers die as soon as they are started, five times and more."""
+"""The share of worlds whose workers die as soon as they have begun, five times and more."""
 SPEC = Spec(epochs=EPOCHS)
 FREE = Cost(parameters=1, bytes=1, flops=1.0, seconds=1.0)
 NEW_JOB = new_job(SPEC, FREE, BATCHES, "784-128-10", MNIST.manifest)
@@ -241,6 +241,7 @@ class World:
             self.fill()
         if self._deadly:
             for number in range(len(self.machine.alive())):
+                self.work(number)
                 self.hit("die", number)
             self.round(who, 4.0)
 

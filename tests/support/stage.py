@@ -41,8 +41,10 @@ class Stage(Connector):
         super().__init__(SQLite("sqlite:///in-memory"))
         self._pool = create_engine("sqlite://", poolclass=StaticPool)
         metadata.create_all(self._pool)
-        self.raw: Any = self._pool.raw_connection().driver_connection
-        self.engine.prepare(self.raw, 0, altering=False)
+        raw: Any = self._pool.raw_connection().driver_connection
+        self.raw = raw
+        self.raw.isolation_level = None
+        self.raw.execute("PRAGMA foreign_keys=ON")
         self._tables = [table.name for table in reversed(metadata.sorted_tables)]
         self.world: World | None = None
 
@@ -62,12 +64,12 @@ class Stage(Connector):
         self._pool.dispose()
 
     @contextmanager
-    def _transaction(self, *, write: bool) -> Iterator[Transaction]:
+    def _transaction(self, *, write: bool = False, alone: str = "") -> Iterator[Transaction]:
         world = self.world
         full = write and world is not None and world.full
         if full and world and world.rng.random() < 0.8:
             raise StoreFull("the disk is full")
-        with super()._transaction(write=write) as transaction:
+        with super()._transaction(write=write, alone=alone) as transaction:
             yield transaction
         if full:
             raise StoreFull("the disk is full, though the commit has happened")
@@ -114,6 +116,9 @@ class SimulatedArtifacts:
 
     def __init__(self) -> None:
         self.files: dict[str, None] = {}
+
+    def folders(self) -> list[str]:
+        return sorted({key.split("/")[0] for key in self.files})
 
     def keys(self, job: str) -> list[str]:
         return [key for key in self.files if key.startswith(job)]

@@ -21,6 +21,10 @@ class LocalArtifacts:
     def directory(self) -> Path:
         return self._root
 
+    @property
+    def url(self) -> str:
+        return str(self._root)
+
     def put(self, key: str, data: bytes) -> str:
         path = self._path(key)
         make_directory(path.parent)

@@ -32,11 +32,14 @@ class Connector(ABC):
 
     def read(self) -> AbstractContextManager[Transaction]:
         """Open a transaction in which every statement sees the same snapshot."""
-        return self._transaction(write=False)
+        return self._transaction()
 
-    def write(self) -> AbstractContextManager[Transaction]:
-        """Open a transaction that is committed at its end, or rolled back by an exception."""
-        return self._transaction(write=True)
+    def write(self, alone: str = "") -> AbstractContextManager[Transaction]:
+        """Open a transaction that is committed at its end, or rolled back by an exception.
+
+        Transactions that are given the same name run one at a time: see `Transaction.serialize`.
+        """
+        return self._transaction(write=True, alone=alone)
 
     @abstractmethod
     def try_value(self, statement: str, values: dict[str, Any]) -> Any:
@@ -47,19 +50,30 @@ class Connector(ABC):
         """
 
     @contextmanager
-    def _transaction(self, *, write: bool) -> Iterator[Transaction]:
+    def _transaction(self, *, write: bool = False, alone: str = "") -> Iterator[Transaction]:
         try:
-            with self._connection() as connection:
-                cursor = connection.cursor()
-                cursor.execute(self.engine.begin(write=write))
-                try:
-                    yield Transaction(cursor, self.engine.translate)
-                    cursor.execute("COMMIT")  # the driver's own method compiles it anew each time
-                except BaseException:
-                    connection.rollback()
-                    raise
+            with (
+                self._connection() as connection,
+                self._begun(connection, write=write) as transaction,
+            ):
+                if alone:
+                    transaction.serialize(alone)
+                yield transaction
         except self.engine.error as exc:
             raise self.engine.failure(exc) from exc
+
+    @contextmanager
+    def _begun(self, connection: Any, *, write: bool) -> Iterator[Transaction]:
+        """Open a transaction on a connection of the driver."""
+        cursor = connection.cursor()
+        cursor.execute(self.engine.begin(write=write))
+        try:
+            transaction = Transaction(cursor, self.engine)
+            yield transaction
+            transaction.commit()
+        except BaseException:
+            self.engine.roll_back(connection)
+            raise
 
     @abstractmethod
     def _connection(self) -> AbstractContextManager[Any]:

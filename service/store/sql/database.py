@@ -4,16 +4,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from sqlalchemy import Connection, create_engine, event, inspect
+from sqlalchemy import Connection, create_engine, inspect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import QueuePool
 
 from service.domain.errors import StoreBroken
 from service.store.sql.connector import Connector
 from service.store.sql.driver import PATIENCE_SECONDS, DriverConnector
 from service.store.sql.engine import engine_of
-from service.store.sql.transaction import Transaction
 
 LOOKUP_PATIENCE_SECONDS = 0.005
 """How long `try_value` waits: as long as most commits take. A thread that waits longer, and all the
@@ -29,13 +28,22 @@ class Database(Connector):
         self.url = url
         self._patience = patience
         self._altering = False
-        self._pool = create_engine(url, pool_size=8, max_overflow=32)
-        event.listen(self._pool, "connect", self._prepare)
+        self._pool = create_engine(
+            self.engine.dialect,
+            creator=self._connect,
+            poolclass=QueuePool,
+            pool_size=8,
+            max_overflow=32,
+            pool_pre_ping=self.engine.file is None,  # a server may have been restarted
+        )
         self._lookups = DriverConnector(self.engine, LOOKUP_PATIENCE_SECONDS, read_only=True)
 
     def try_value(self, statement: str, values: dict[str, Any]) -> Any:
-        """Return the value that a statement selects, in microseconds: see `Connector`."""
-        return self._lookups.try_value(statement, values)
+        """Return the value that a statement selects, in microseconds: see `Connector`.
+
+        A server may be slow or away, and whoever calls this must not wait.
+        """
+        return None if self.file is None else self._lookups.try_value(statement, values)
 
     @contextmanager
     def alter(self) -> Iterator[Connection]:
@@ -51,13 +59,17 @@ class Database(Connector):
         self._pool.dispose()  # open connections enforce foreign keys
         self._altering = True
         try:
+            # Alembic would commit after each migration if SQLAlchemy knew of no transaction.
             with self._pool.connect() as connection, connection.begin():
-                connection.exec_driver_sql(self.engine.begin(write=True))
-                yield connection
-                cursor = connection.connection.cursor()
-                self.engine.check_references(Transaction(cursor, self.engine.translate))
+                driver = connection.connection.driver_connection
+                with self._begun(driver, write=True) as transaction:
+                    transaction.serialize("schema")
+                    yield connection
+                    self.engine.check_references(transaction)
         except DBAPIError as exc:
             raise self.engine.failure(exc.orig) from exc
+        except self.engine.error as exc:
+            raise self.engine.failure(exc) from exc
         finally:
             self._altering = False
             self._pool.dispose()  # connections that were opened meanwhile do not enforce them
@@ -92,5 +104,5 @@ class Database(Connector):
         finally:
             connection.close()
 
-    def _prepare(self, connection: Any, _: ConnectionPoolEntry) -> None:
-        self.engine.prepare(connection, self._patience, altering=self._altering)
+    def _connect(self) -> Any:
+        return self.engine.connect(self._patience, altering=self._altering)

@@ -1,11 +1,15 @@
-"""What differs between database engines. SQLite is the only one so far."""
+"""What differs between database engines: SQLite and PostgreSQL."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from service.domain.errors import StoreBroken
 from service.store.sql.sqlite import SQLite
-from service.store.sql.transaction import Transaction
+from service.store.sql.transaction import Statement, Transaction
+
+EXTRA = "cluster"
+"""The extra of the package that installs the driver of PostgreSQL."""
 
 
 class Engine(Protocol):
@@ -14,6 +18,9 @@ class Engine(Protocol):
     error: type[Exception]
     """The base of all errors that the driver raises."""
 
+    dialect: str
+    """The beginning of SQLAlchemy's URLs, which names the engine and its driver."""
+
     @property
     def file(self) -> Path | None:
         """The file that holds the database; None if a server holds it."""
@@ -21,17 +28,29 @@ class Engine(Protocol):
     def exists(self) -> bool:
         """Return whether there is a database; connecting to it may create one."""
 
-    def connect(self, patience: float, *, read_only: bool) -> Any:
-        """Return a new connection of the driver, which waits `patience` seconds for locks."""
+    def connect(self, patience: float, *, read_only: bool = False, altering: bool = False) -> Any:
+        """Return a new connection of the driver, which waits `patience` seconds for locks.
 
-    def prepare(self, connection: Any, patience: float, *, altering: bool) -> None:
-        """Set up a new connection; while tables are altered, foreign keys are not enforced."""
+        While tables are altered, foreign keys need not be enforced.
+        """
 
     def begin(self, *, write: bool) -> str:
         """Return the statement that begins a transaction."""
 
     def translate(self, statement: str) -> str:
         """Return a statement of the store in the form that the driver accepts."""
+
+    def serialize(self, cursor: Any, what: str) -> None:
+        """Keep other transactions out that serialize the same: see `Transaction.serialize`."""
+
+    def commit(self, cursor: Any, last: Sequence[Statement]) -> None:
+        """Execute statements in the order of all commits, and commit."""
+
+    def roll_back(self, connection: Any) -> None:
+        """Roll back what has not been committed; nothing happens without a transaction."""
+
+    def notify(self, kind: str) -> Statement | None:
+        """Return the statement that wakes the dispatchers of other hosts at the commit."""
 
     def is_busy(self, exc: BaseException) -> bool:
         """Return whether an error only means that another connection has locked the database."""
@@ -49,17 +68,26 @@ class Engine(Protocol):
         """Raise StoreBroken if rows refer to rows that do not exist."""
 
     def copy_to(self, path: Path) -> None:
-        """Copy the database, as of one moment, to a new SQLite file."""
+        """Copy the file that holds the database, as of one moment."""
 
 
 def engine_of(url: str) -> Engine:
-    """Return the engine of the database at an SQLAlchemy URL.
+    """Return the engine of the database at a URL.
 
     Raises:
-        StoreBroken: no engine supports the URL.
+        StoreBroken: no engine supports the URL, or its driver is not installed.
 
     """
-    return SQLite(url)
+    if not url.startswith(("postgresql", "postgres")):
+        return SQLite(url)
+    try:
+        from service.store.sql.postgresql import PostgreSQL
+    except ImportError:
+        raise StoreBroken(
+            f"MLP_DATABASE_URL names PostgreSQL, whose driver is not installed; install "
+            f"mlp-service[{EXTRA}]"
+        ) from None
+    return PostgreSQL(url)
 
 
 def is_there(url: str) -> bool:

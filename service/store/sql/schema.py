@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     DateTime,
@@ -26,6 +27,9 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+
+LONG = BigInteger().with_variant(Integer, "sqlite")
+"""64 bits, as SQLite's numbers always have."""
 
 jobs = Table(
     "jobs",
@@ -66,6 +70,7 @@ jobs = Table(
     Column("best_accuracy", Float, comment="of `best`"),
     Column("dataset_sha256", String(64), comment="of the content; null for MNIST in old rows"),
     Column("manifest", Text, comment="of the data set, as JSON; null for MNIST in old rows"),
+    Column("host", String(64), comment="that has claimed it; null where there is only one"),
     Index("ix_jobs_dataset_sha256_state", "dataset_sha256", "state"),
     Index("ix_jobs_best_accuracy_number", "best_accuracy", "number"),
     Index("ix_jobs_state_number", "state", "number"),
@@ -108,7 +113,7 @@ checkpoints = Table(
     Column("epochs_done", Integer, nullable=False),
     Column("batches_done", Integer, nullable=False),
     Column("key", Text, nullable=False, comment="of the artifact"),
-    Column("size", Integer, nullable=False),
+    Column("size", LONG, nullable=False),
     Column("sha256", String(64), nullable=False),
     sqlite_autoincrement=True,
 )
@@ -122,7 +127,7 @@ snapshots = Table(
     Column("epoch", Integer, nullable=False, comment="after which the network was like this"),
     Column("planned", Boolean, nullable=False, comment="stays when a later epoch is better"),
     Column("key", Text, nullable=False, comment="of the artifact"),
-    Column("size", Integer, nullable=False),
+    Column("size", LONG, nullable=False),
     Column("sha256", String(64), nullable=False),
     Index("ix_snapshots_job_epoch", "job", "epoch", unique=True),
     sqlite_autoincrement=True,
@@ -153,8 +158,8 @@ datasets = Table(
     Column("manifest", Text, comment="as JSON"),
     Column("report", JSON(none_as_null=True)),
     Column("upload_sha256", String(64), comment="of what was sent, with the options"),
-    Column("upload_bytes", Integer, nullable=False),
-    Column("disk_bytes", Integer, nullable=False),
+    Column("upload_bytes", LONG, nullable=False),
+    Column("disk_bytes", LONG, nullable=False),
     Column("progress", JSON(none_as_null=True), comment="of the check"),
     Column("description", Text, nullable=False),
     Column("license", Text, nullable=False),
@@ -162,6 +167,7 @@ datasets = Table(
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("finished_at", DateTime(timezone=True)),
     Column("samples", Integer, comment="that were added one by one; null for files"),
+    Column("host", String(64), comment="as in jobs; also of the server that receives its files"),
     UniqueConstraint("owner", "name"),
     Index("ix_datasets_state_number", "state", "number"),
     sqlite_autoincrement=True,
@@ -182,6 +188,18 @@ evaluations = Table(
     Column("answer", Text, nullable=False, comment="as JSON"),
     Index("ix_evaluations_job_key", "job", "key", unique=True),
     sqlite_autoincrement=True,
+)
+
+hosts = Table(
+    "hosts",
+    metadata,
+    Column("id", String(64), primary_key=True, comment="the identifier of its data directory"),
+    Column("name", String(64), nullable=False, comment="of the machine, for people"),
+    Column("slots", Integer, nullable=False, comment="how many jobs it trains at the same time"),
+    Column("busy", Integer, nullable=False),
+    Column("version", String(32), nullable=False, comment="of the package"),
+    Column("started_at", DateTime(timezone=True), nullable=False),
+    Column("seen_at", DateTime(timezone=True), nullable=False, comment="by the database's clock"),
 )
 
 temperatures = Table(
@@ -216,10 +234,11 @@ evaluation_tasks = Table(
     Column("options", JSON, nullable=False, comment="the question: see store/evaluation_rows.py"),
     Column("rows_done", Integer, nullable=False, comment="images that the network has read"),
     Column("artifact", Text, comment="key of the file with what the network said"),
-    Column("size", Integer, comment="of that file"),
+    Column("size", LONG, comment="of that file"),
     Column("sha256", String(64), comment="of that file"),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("finished_at", DateTime(timezone=True)),
+    Column("host", String(64), comment="as in jobs"),
     Index("ix_evaluation_tasks_job_key", "job", "key", unique=True),
     Index("ix_evaluation_tasks_state_number", "state", "number"),
     sqlite_autoincrement=True,
@@ -228,7 +247,7 @@ evaluation_tasks = Table(
 events = Table(
     "events",
     metadata,
-    Column("seq", Integer, primary_key=True, comment="orders the events of all jobs"),
+    Column("seq", LONG, primary_key=True, comment="orders the events of all jobs"),
     _of_job(comment="null for the deletion of a job"),
     Column("number", Integer, comment="within the job, from 1; null if it is not part of that"),
     Column("type", String(16), nullable=False),

@@ -4,13 +4,14 @@ A worker imports this file, so it must not import SQLAlchemy.
 """
 
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import quote, unquote
 
 from service.domain.errors import StoreBroken, StoreFull
-from service.store.sql.transaction import Transaction
+from service.store.sql.transaction import Statement, Transaction
 
 # DELETE, not WAL: WAL corrupts in SQLite before 3.51.3 when two connections write and checkpoint
 # concurrently (sqlite.org/wal.html#walresetbug), and a commit costs only half a millisecond more.
@@ -36,6 +37,7 @@ class SQLite:
     """The SQLite file at an SQLAlchemy URL; implements `engine.Engine`."""
 
     error: type[Exception] = sqlite3.Error
+    dialect = "sqlite://"
 
     def __init__(self, url: str) -> None:
         """Take the URL apart; nothing is opened.
@@ -55,24 +57,23 @@ class SQLite:
     def exists(self) -> bool:
         return self._file.exists()
 
-    def connect(self, patience: float, *, read_only: bool) -> sqlite3.Connection:
+    def connect(
+        self, patience: float, *, read_only: bool = False, altering: bool = False
+    ) -> sqlite3.Connection:
         # There is no isolation level, because the driver must not begin transactions by itself.
         if read_only:  # which also means that no file is created
             address = f"{self._file.absolute().as_uri()}?mode=ro"
             return sqlite3.connect(
                 address, patience, isolation_level=None, check_same_thread=False, uri=True
             )
-        connection = sqlite3.connect(self._file, patience, check_same_thread=False)
-        self.prepare(connection, patience, altering=False)
-        return connection
-
-    def prepare(self, connection: sqlite3.Connection, patience: float, *, altering: bool) -> None:
-        connection.isolation_level = None
-        # The time-out comes first: the other pragmas may have to wait too.
-        for pragma in (f"busy_timeout={int(1000 * patience)}", *PRAGMAS):
+        connection = sqlite3.connect(
+            self._file, patience, isolation_level=None, check_same_thread=False
+        )
+        for pragma in PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
         if altering:
             connection.execute("PRAGMA foreign_keys=OFF")
+        return connection
 
     def begin(self, *, write: bool) -> str:
         # A write takes the lock first: a read that turns into a write may fail as busy immediately.
@@ -80,7 +81,21 @@ class SQLite:
 
     def translate(self, statement: str) -> str:
         # SQLite has one lock for the whole database, so rows are never locked one by one.
-        return statement.replace("FOR UPDATE SKIP LOCKED", "")
+        return statement.replace("FOR UPDATE SKIP LOCKED", "").replace("FOR UPDATE", "")
+
+    def serialize(self, cursor: sqlite3.Cursor, what: str) -> None:
+        """Do nothing: there is one writer at a time, whatever it writes."""
+
+    def commit(self, cursor: sqlite3.Cursor, last: Sequence[Statement]) -> None:
+        for statement, values in last:
+            cursor.execute(self.translate(statement), values)
+        cursor.execute("COMMIT")  # the driver's own method compiles it anew each time
+
+    def roll_back(self, connection: sqlite3.Connection) -> None:
+        connection.rollback()
+
+    def notify(self, kind: str) -> None:
+        """Return nothing: the one server that may use the file wakes its own dispatchers."""
 
     def is_busy(self, exc: BaseException) -> bool:
         return _code(exc) == sqlite3.SQLITE_BUSY
@@ -134,7 +149,7 @@ def _file_of(url: str) -> Path:
     if not separator:
         _refuse("is not a database URL")
     if scheme != "sqlite":
-        _refuse(f"has the scheme {scheme}, but only SQLite is supported")
+        _refuse(f"has the scheme {scheme}, but only sqlite and postgresql are supported")
     host, _, name = rest.partition("?")[0].partition("/")
     if host or not name or name == ":memory:":
         _refuse("does not name a file, which the server and its workers share")

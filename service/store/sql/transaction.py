@@ -3,13 +3,19 @@
 A statement is SQL that SQLite and PostgreSQL both understand, with named parameters (`:name`).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from service.store.sql.values import Row, decode_rows, encode
 
+if TYPE_CHECKING:
+    from service.store.sql.engine import Engine
+
 PIECE_ROWS = 10_000
 """Rows that are in memory together, where a statement yields many."""
+
+Statement = tuple[str, dict[str, Any]]
+"""A statement and its parameters, encoded."""
 
 
 class Transaction:
@@ -18,9 +24,35 @@ class Transaction:
     JSON and times are encoded in parameters, and decoded in rows.
     """
 
-    def __init__(self, cursor: Any, translate: Callable[[str], str]) -> None:
-        """Execute statements with `cursor`, as `translate` returns them."""
-        self._cursor, self._translate = cursor, translate
+    def __init__(self, cursor: Any, engine: "Engine") -> None:
+        """Execute statements with `cursor`, as `engine` translates them."""
+        self._cursor, self._engine, self._translate = cursor, engine, engine.translate
+        self._last: list[Statement] = []
+
+    def serialize(self, what: str) -> None:
+        """Wait until no other transaction has serialized the same, and keep them out until the end.
+
+        It is needed where a transaction decides by rows that it has not locked, such as those that
+        are not there yet. An engine with one writer at a time has nothing to do.
+        """
+        self._engine.serialize(self._cursor, what)
+
+    def execute_last(self, statement: str, /, **values: Any) -> None:
+        """Execute a statement right before the commit, and in the order of all commits.
+
+        So a number that it takes is higher than all numbers that others can see, and nobody who
+        reads later will find a lower one that is new.
+        """
+        self._last.append((statement, encode(values)))
+
+    def notify(self, kind: str) -> None:
+        """Wake the dispatchers of other hosts that work on rows of a kind, once this commits."""
+        if statement := self._engine.notify(kind):
+            self._last.append(statement)
+
+    def commit(self) -> None:
+        """Execute what was to be executed last, and commit."""
+        self._engine.commit(self._cursor, self._last)
 
     def rows(self, statement: str, /, **values: Any) -> list[Row]:
         """Execute a statement and return the rows that it yields."""

@@ -26,7 +26,16 @@ JSON_COLUMNS = frozenset(
     }
 )
 TIME_COLUMNS = frozenset(
-    {"at", "created_at", "started_at", "finished_at", "expires_at", "revoked_at", "last_used_at"}
+    {
+        "at",
+        "created_at",
+        "started_at",
+        "finished_at",
+        "expires_at",
+        "revoked_at",
+        "last_used_at",
+        "seen_at",
+    }
 )
 BOOLEAN_COLUMNS = frozenset({"bit_exact", "learned", "planned"})
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load
 from starlette.testclient import TestClient
 
-from service.serve import prepare
+from service.preparation import prepare
 from service.server.stack import connection_protocol
 from tests.service.conftest import World
 from tests.support import small_uploads

@@ -10,7 +10,7 @@ import httpx2
 import numpy as np
 import pytest
 
-from service.serve import prepare
+from service.preparation import prepare
 from service.store.api_keys import ApiKeyStore
 from tests.service.api.test_hostile_bodies import check_problem
 from tests.support import small_uploads

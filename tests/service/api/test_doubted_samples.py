@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from service.serve import prepare
+from service.preparation import prepare
 from tests.service.api.test_hostile_bodies import check_problem
 from tests.support import small_uploads
 from tests.support.live_service import Live, settings

@@ -8,7 +8,7 @@ import pytest
 
 from service.api import intake
 from service.domain.errors import TooManyUploads
-from service.serve import prepare
+from service.preparation import prepare
 from service.server.stack import connection_protocol
 from tests.service.api.test_hostile_bodies import check_problem
 from tests.support import small_uploads

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from service.serve import prepare
+from service.preparation import prepare
 from service.server import http_protocol
 from service.server.stack import connection_protocol
 from tests.support.live_service import Live, settings

@@ -17,9 +17,11 @@ from service.store.files.local import LocalArtifacts
 from service.store.jobs import JobStore
 from service.store.queue import Queue
 from service.store.snapshots import NewSnapshot
+from service.store.sql.copying import copy_database
 from service.store.sql.database import Database
+from service.store.sql.engine import Engine
 from service.store.sql.migrate import migrate
-from service.store.sql.sqlite import SQLite, sqlite_url
+from service.store.sql.sqlite import sqlite_url
 from tests.support.job_records import DONE, epoch, in_state, started
 from tests.support.originals import original_of
 
@@ -103,14 +105,14 @@ def overtake(monkeypatch: pytest.MonkeyPatch, save_more: Callable[[int], object]
 
     Return the list to which the copies are added.
     """
-    copy_to, copies = SQLite.copy_to, list[Path]()
+    copies = list[Path]()
 
-    def overtaken(source: SQLite, path: Path) -> None:
-        copy_to(source, path)
+    def overtaken(source: Engine, path: Path) -> None:
+        copy_database(source, path)
         copies.append(path)
         save_more(len(copies))
 
-    monkeypatch.setattr(SQLite, "copy_to", overtaken)
+    monkeypatch.setattr("service.store.backup.copy_database", overtaken)
     return copies
 
 
@@ -179,7 +181,7 @@ def test_a_destination_that_exists_is_refused(
 
 @pytest.mark.parametrize(
     ("url", "why"),
-    [("sqlite:////no/where", "no database at /no/where"), ("postgresql://host/db", "only SQLite")],
+    [("sqlite:////no/where", "no database at /no/where"), ("mysql://host/db", "only sqlite")],
 )
 def test_a_database_that_does_not_exist_is_not_copied(
     artifacts: Artifacts, tmp_path: Path, url: str, why: str

@@ -73,7 +73,8 @@ def test_a_checker_is_told_what_to_read_and_is_found_by_its_handle(sets: Dataset
 def test_a_data_set_whose_checker_is_lost_is_checked_again(sets: DatasetHarness) -> None:
     row = sets.send("letters")
     first = sets.attempt()
-    assert sets.queue.lose(row.id, 1, "It died.") == ("queued", 1)
+    first.begin(HANDLE)
+    assert sets.queue.lose(row.id, 1, "It died.") == ("queued", 1, True)
     again = sets.store.get("letters")
     assert again.reason is not None
     assert (again.reason.code, again.reason.message) == ("checker_lost", "It died.")
@@ -102,9 +103,10 @@ def test_five_lost_checkers_in_a_row_fail_a_data_set(sets: DatasetHarness) -> No
     row = sets.send("letters")
     for lost in range(1, 6):
         attempt = sets.attempt()
+        attempt.begin(HANDLE)
         attempt.stage()
         found = sets.queue.lose(row.id, attempt.number, "It died.")
-        assert found == (("failed" if lost == 5 else "queued"), lost)
+        assert found == (("failed" if lost == 5 else "queued"), lost, True)
     failed = sets.store.get("letters")
     assert failed.reason is not None
     assert (failed.state, failed.reason.code, failed.finished_at is None) == (
@@ -121,7 +123,7 @@ def test_a_checker_that_could_not_work_is_not_counted(sets: DatasetHarness) -> N
     for _ in range(6):
         attempt = sets.attempt()
         found = sets.queue.lose(row.id, attempt.number, "full", code="no_worker", counts=False)
-        assert found == ("queued", 0)
+        assert found == ("queued", 0, False)
 
 
 def test_a_checker_whose_data_set_was_deleted_is_replaced(sets: DatasetHarness) -> None:

@@ -14,8 +14,9 @@ from service.store.backup import Copied, backup
 from service.store.collected_samples import CollectedSamples
 from service.store.dataset_files import DatasetFiles
 from service.store.jobs import JobStore
+from service.store.sql.copying import copy_database
 from service.store.sql.database import Database
-from service.store.sql.sqlite import SQLite
+from service.store.sql.engine import Engine
 from tests.conftest import submit
 from tests.support.job_records import query
 from tests.support.originals import original_of
@@ -154,16 +155,16 @@ def test_a_data_set_that_is_deleted_meanwhile_is_not_in_the_copy(
     sets: DatasetHarness, copied: Copies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row = sets.ready("letters")
-    copy_to, copies = SQLite.copy_to, []
+    copies = []
 
-    def overtaken(source: SQLite, path: Path) -> None:
-        copy_to(source, path)
+    def overtaken(source: Engine, path: Path) -> None:
+        copy_database(source, path)
         copies.append(path)
         if len(copies) == 1:
             sets.store.delete("letters")
             sets.leftovers.sweep()
 
-    monkeypatch.setattr(SQLite, "copy_to", overtaken)
+    monkeypatch.setattr("service.store.backup.copy_database", overtaken)
     made = copied.make()
     assert (len(copies), made.datasets, made.lost) == (2, 0, [])
     with copied.restored() as copy:
@@ -175,14 +176,13 @@ def test_an_upload_that_is_checked_meanwhile_has_failed_in_the_copy(
     sets: DatasetHarness, copied: Copies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sets.send("letters")
-    copy_to = SQLite.copy_to
 
-    def overtaken(source: SQLite, path: Path) -> None:
-        copy_to(source, path)
+    def overtaken(source: Engine, path: Path) -> None:
+        copy_database(source, path)
         sets.finish(sets.attempt())
         sets.leftovers.sweep()
 
-    monkeypatch.setattr(SQLite, "copy_to", overtaken)
+    monkeypatch.setattr("service.store.backup.copy_database", overtaken)
     copied.make()
     with copied.restored() as copy:
         reason = copy.store.get("letters").reason

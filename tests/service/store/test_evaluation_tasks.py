@@ -98,10 +98,10 @@ def test_one_that_ends_while_it_is_asked_for_again_is_not_made_twice(
     attempt.begin(HANDLE)
     write = made.database.write
 
-    def finish_first() -> AbstractContextManager[Transaction]:
+    def finish_first(alone: str) -> AbstractContextManager[Transaction]:
         monkeypatch.undo()
         attempt.finish(30, b"what it said")
-        return write()
+        return write(alone)
 
     monkeypatch.setattr(made.database, "write", finish_first)
     assert made.tasks.submit(question).state == State.SUCCEEDED

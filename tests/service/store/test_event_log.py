@@ -12,6 +12,7 @@ from service.store.queue import Queue
 from service.store.sql.database import Database
 from service.store.transitions import record_change
 from tests.conftest import submit
+from tests.support.engines import only_sqlite
 from tests.support.job_records import epoch, finish, query, saved, started
 
 
@@ -98,6 +99,7 @@ def test_old_deletions_are_forgotten(
     assert log.newest() == 18
 
 
+@only_sqlite
 def test_forgetting_old_deletions_reads_no_other_events(database: Database) -> None:
     plan = query(database, f"EXPLAIN QUERY PLAN {deletion.FORGET_OLD_DELETIONS}", kept=5)
     steps = [row[-1] for row in plan]

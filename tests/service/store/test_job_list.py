@@ -13,6 +13,7 @@ from service.store.job_list import ORDERS, JobFilter, jobs_statement
 from service.store.jobs import JobStore
 from service.store.sql.database import Database
 from tests.conftest import submit
+from tests.support.engines import only_sqlite
 from tests.support.job_records import epoch, in_state, query, started, succeed
 
 
@@ -217,6 +218,7 @@ SOME = (State.QUEUED, State.RUNNING, State.QUEUED)
 FILTERS = list(product(((), (State.FAILED,), SOME), (True, False), (True, False)))
 
 
+@only_sqlite
 @pytest.mark.parametrize(("states", "below", "own"), FILTERS)
 def test_a_list_finds_each_state_by_an_index_of_its_own(
     database: Database, states: tuple[State, ...], below: bool, own: bool
@@ -259,6 +261,7 @@ def expected_ids(
     return [row[0] for row in seen[rest:] if not states or row[1] in states]
 
 
+@only_sqlite
 @pytest.mark.parametrize("beyond", [True, False])
 def test_the_best_jobs_are_the_end_of_an_index(database: Database, beyond: bool) -> None:
     statement = jobs_statement(JobFilter(order="-best"), beyond=beyond, own=False)

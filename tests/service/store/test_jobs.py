@@ -69,7 +69,7 @@ def test_a_submitted_job_is_queued_with_its_whole_spec(database: Database, jobs:
     assert (job.started_at, job.finished_at, job.weights_sha256) == (None, None, None)
     assert job.spec_version == SPEC_VERSION == 1
     [(stored,)] = query(database, "SELECT spec FROM jobs")
-    spec = json.loads(stored)
+    spec = json.loads(stored) if isinstance(stored, str) else stored
     assert (spec["preset"], spec["hidden"], spec["epochs"]) == ("linear", [], 3)
     assert spec["learning_rate"] == 0.1, "defaults are stored too"
     assert spec["optimizer"] == {"type": "sgd", "momentum": 0.0, "nesterov": False}

@@ -11,6 +11,7 @@ from service.store.jobs import JobStore
 from service.store.queue import Queue
 from service.store.sql.database import Database
 from tests.conftest import submit
+from tests.support.engines import only_sqlite
 from tests.support.job_records import (
     content,
     in_state,
@@ -186,6 +187,7 @@ def test_a_pruned_job_leaves_no_row_behind(database: Database, queue: Queue) -> 
         assert query(database, f"SELECT count(*) FROM {table}") == [(1,)]
 
 
+@only_sqlite
 @pytest.mark.parametrize(
     "statement",
     [module.FINISHED, module.OLDEST_IN_STATE, module.OLDEST_UNLEARNED, module.OLDEST_SURPASSED],

@@ -18,6 +18,7 @@ from tests.support.job_records import (
     claimed,
     content,
     in_state,
+    restarted,
     saved,
     started,
     stop,
@@ -118,7 +119,8 @@ def test_a_lost_worker_leaves_the_job_where_its_client_wants_it(
     attempt = started(database)
     if action:
         jobs.act(action, attempt.job)
-    assert queue.lose(attempt.job, attempt.number, "it was killed") == (to, 0 if action else 1)
+    lost = queue.lose(attempt.job, attempt.number, "it was killed")
+    assert lost == (to, 0 if action else 1, True)
     job = jobs.get(attempt.job)
     assert job.reason is not None
     assert (job.state, job.reason.code) == (to, code)
@@ -131,15 +133,16 @@ def test_a_lost_worker_leaves_the_job_where_its_client_wants_it(
 def test_five_lost_workers_in_a_row_fail_the_job(
     database: Database, jobs: JobStore, queue: Queue
 ) -> None:
-    attempt = claimed(database)
+    attempt = started(database)
     for lost_workers in (1, 2, 3, 4):
         assert queue.lose(attempt.job, attempt.number, "its process ended") == (
             "queued",
             lost_workers,
+            True,
         )
         assert jobs.get(attempt.job).lost_workers == lost_workers
-        attempt = claim(database, attempt.job)
-    assert queue.lose(attempt.job, attempt.number, "ended by SIGSEGV") == ("failed", 5)
+        attempt = restarted(database, attempt.job)
+    assert queue.lose(attempt.job, attempt.number, "ended by SIGSEGV") == ("failed", 5, True)
     job = jobs.get(attempt.job)
     assert job.reason is not None
     assert (job.reason.code, job.reason.message) == ("worker_lost", "ended by SIGSEGV")
@@ -153,36 +156,49 @@ def test_lost_workers_with_progress_between_them_never_fail_the_job(
     for number in range(1, 8):
         attempt.begin(HANDLE, ENVIRONMENT)
         attempt.commit(saved(attempt, number), [])
-        assert queue.lose(attempt.job, attempt.number, "its process ended") == ("queued", 1)
+        lost = queue.lose(attempt.job, attempt.number, "its process ended")
+        assert lost == ("queued", 1, True)
         attempt = claim(database, attempt.job)
 
 
 def test_a_shutdown_does_not_count_as_a_lost_worker(
     database: Database, jobs: JobStore, queue: Queue
 ) -> None:
-    attempt = claimed(database)
+    attempt = started(database)
     for _ in range(7):
         lost = queue.lose(attempt.job, attempt.number, "shut down", code="shutdown", counts=False)
-        assert lost == ("queued", 0)
+        assert lost == ("queued", 0, True)
         reason = jobs.get(attempt.job).reason
         assert reason is not None
         assert (reason.code, reason.message) == ("shutdown", "shut down")
-        attempt = claim(database, attempt.job)
+        attempt = restarted(database, attempt.job)
     assert jobs.get(attempt.job).lost_workers == 0
+
+
+def test_a_worker_that_has_never_begun_is_the_fault_of_its_machine(
+    database: Database, jobs: JobStore, queue: Queue
+) -> None:
+    """A machine on which no worker can start would otherwise fail one job after another."""
+    attempt = claimed(database)
+    for _ in range(7):
+        lost = queue.lose(attempt.job, attempt.number, "its process ended")
+        assert lost == ("queued", 0, False)
+        attempt = claim(database, attempt.job)
 
 
 def test_a_shutdown_never_fails_a_job_that_has_lost_workers(
     database: Database, jobs: JobStore, queue: Queue
 ) -> None:
-    attempt = claimed(database)
+    attempt = started(database)
     for _ in range(4):
         queue.lose(attempt.job, attempt.number, "its process ended")
-        attempt = claim(database, attempt.job)
+        attempt = restarted(database, attempt.job)
     jobs.act("pause", attempt.job)
-    assert queue.lose(attempt.job, attempt.number, "asked to pause") == ("paused", 4)
+    assert queue.lose(attempt.job, attempt.number, "asked to pause") == ("paused", 4, True)
     assert jobs.act("resume", attempt.job).lost_workers == 4
-    attempt = claim(database, attempt.job)
-    assert queue.lose(attempt.job, attempt.number, "shut down", counts=False) == ("queued", 4)
+    attempt = restarted(database, attempt.job)
+    lost = queue.lose(attempt.job, attempt.number, "shut down", counts=False)
+    assert lost == ("queued", 4, True)
 
 
 def test_an_attempt_that_is_over_is_not_lost(

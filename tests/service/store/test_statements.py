@@ -44,6 +44,7 @@ from service.store import (
 from service.store.jobs import JobStore
 from service.store.sql import migrate
 from service.store.sql.database import Database
+from tests.support.engines import only_sqlite
 from tests.support.job_records import query, succeed
 
 MODULES = (
@@ -162,6 +163,7 @@ QUICK = [
 ]  # fmt: skip
 
 
+@only_sqlite
 @pytest.mark.parametrize("queue", [dataset_queue, evaluation_queue])
 def test_claims_in_turn_read_only_rows_that_wait(database: Database, queue: ModuleType) -> None:
     """So they take no longer however many rows have ended, and however many jobs there are."""
@@ -173,6 +175,7 @@ def test_claims_in_turn_read_only_rows_that_wait(database: Database, queue: Modu
         assert [step for step in steps if step.startswith("SEARCH")]
 
 
+@only_sqlite
 def test_the_metrics_count_only_evaluations_that_have_not_ended(database: Database) -> None:
     plan = query(database, f"EXPLAIN QUERY PLAN {evaluation_queue.COUNT_UNFINISHED}")
     steps = [row[-1] for row in plan]
@@ -180,6 +183,7 @@ def test_the_metrics_count_only_evaluations_that_have_not_ended(database: Databa
     assert not [step for step in steps if step.startswith("SCAN")], steps
 
 
+@only_sqlite
 @pytest.mark.parametrize("own", [False, True])
 @pytest.mark.parametrize("statement", QUICK)
 def test_a_quick_look_up_looks_at_no_row_but_the_one_meant(

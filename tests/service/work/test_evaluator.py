@@ -162,9 +162,9 @@ def test_one_that_is_deleted_meanwhile_leaves_nothing(
 def process(made: EvaluationHarness, task: str, attempt: int) -> subprocess.Popen[bytes]:
     environment = {
         "MLP_DATABASE_URL": made.database.url,
-        "MLP_ARTIFACTS_DIR": str(made.place / "jobs"),
+        "MLP_ARTIFACTS_URL": str(made.place / "jobs"),
         "MLP_DATASETS_DIR": str(made.files.directory),
-        "MLP_EVALUATIONS_DIR": str(made.place / "evaluations"),
+        "MLP_RESULTS_URL": str(made.place / "evaluations"),
     }
     command = [sys.executable, "-P", "-m", "service.work.evaluator", task, "--attempt"]
     return subprocess.Popen([*command, str(attempt)], env=os.environ | environment)

@@ -32,6 +32,7 @@ def test_the_back_off_is_0_1_2_and_4_seconds(harness: DispatcherHarness) -> None
     harness.step()
     waits = []
     for attempt in range(1, 5):
+        harness.attempt(job)
         harness.launcher.end(job, attempt, 1)
         harness.step()
         lost_at = harness.clock.now
@@ -49,6 +50,7 @@ def test_while_a_job_backs_off_the_next_one_is_started(
     first, second = submit(harness.jobs), submit(harness.jobs)
     harness.step()
     for attempt in (1, 2):
+        harness.attempt(first)
         harness.launcher.end(first, attempt, 1)
         harness.step()
         harness.step()
@@ -60,6 +62,7 @@ def test_five_lost_workers_in_a_row_fail_the_job(harness: DispatcherHarness) -> 
     harness.launcher.log_text = "Illegal instruction"
     harness.step()
     for attempt in range(1, 6):
+        harness.attempt(job)
         harness.launcher.end(job, attempt, -4)
         for _ in range(6):
             harness.step(1)
@@ -84,6 +87,28 @@ def test_a_job_that_makes_progress_between_lost_workers_restarts_immediately(
         harness.step()
     assert harness.launcher.started[-1] == (job, 8)
     assert harness.jobs.get(job).lost_workers == 1
+
+
+def test_where_no_worker_begins_the_machine_rests_and_no_job_fails(
+    database: Database, artifacts: Artifacts
+) -> None:
+    """It would otherwise take one job after another from the machines that work."""
+    harness = DispatcherHarness(database, artifacts, capacity=1)
+    jobs = [submit(harness.jobs) for _ in range(3)]
+    for _ in range(100):
+        harness.step(1)
+        for job, attempt in harness.launcher.started:
+            harness.launcher.end(job, attempt, 1)
+    assert {harness.state(job) for job in jobs} <= {"queued", "running"}
+    assert len(harness.launcher.started) == pytest.approx(4 + 100 / 16, abs=3)
+    harness.step(16)
+    harness.attempt(harness.launcher.started[-1][0])  # now one begins
+    harness.step(1)
+    before = len(harness.launcher.started)
+    harness.launcher.end(*harness.launcher.started[-1], 1)
+    harness.step(1)
+    harness.step(1)
+    assert len(harness.launcher.started) == before + 1
 
 
 def test_a_worker_killed_for_lack_of_memory_is_lost_for_that_reason(

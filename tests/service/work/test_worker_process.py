@@ -24,7 +24,7 @@ from tests.support.server_process import eventually
 def worker_environment(database_url: str, datasets_dir: Path, tmp_path: Path) -> dict[str, str]:
     return {
         "MLP_DATABASE_URL": database_url,
-        "MLP_ARTIFACTS_DIR": str(tmp_path / "jobs"),
+        "MLP_ARTIFACTS_URL": str(tmp_path / "jobs"),
         "MLP_DATASETS_DIR": str(datasets_dir),
         "OPENBLAS_NUM_THREADS": "1",
     }

@@ -5,19 +5,22 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import create_engine
+from sqlalchemy import Engine, create_engine
 
 from mlp_client.job_state import State
 from service.domain.errors import StoreBroken
 from service.store.jobs import JobStore
 from service.store.sql import database as module
-from service.store.sql import sqlite
 from service.store.sql.database import Database
+from service.store.sql.driver import DriverConnector
 from service.store.sql.migrate import migrate
 from tests.conftest import submit
+from tests.support.engines import only_sqlite
 from tests.support.job_records import query
 
 COUNT = "SELECT count(*) AS jobs FROM jobs"
@@ -26,6 +29,7 @@ COUNT = "SELECT count(*) AS jobs FROM jobs"
 # --- Connections ---
 
 
+@only_sqlite
 @pytest.mark.parametrize(
     ("pragma", "value"),
     [("journal_mode", "delete"), ("synchronous", 3), ("foreign_keys", 1), ("busy_timeout", 30000)],
@@ -38,6 +42,7 @@ def test_the_pragmas_are_in_force_on_every_connection(
             assert list((transaction.row(f"PRAGMA {pragma}") or {}).values()) == [value]
 
 
+@only_sqlite
 def test_a_database_waits_for_its_patience(database_url: str) -> None:
     hasty = Database(database_url, patience=5)
     with hasty.read() as transaction:
@@ -49,12 +54,8 @@ def test_the_file_of_a_database_is_known() -> None:
     assert Database("sqlite:////a/b.sqlite3").file == Path("/a/b.sqlite3")
 
 
-def test_a_new_connection_waits_for_a_long_write(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The driver's own time-out is made short: the pragma must count from the first statement."""
-    short = create_engine(database_url, connect_args={"timeout": 0.0})
-    monkeypatch.setattr(module, "create_engine", lambda url, **_: short)
+@only_sqlite
+def test_a_new_connection_waits_for_a_long_write(database_url: str) -> None:
     holder = sqlite3.connect(database_url.removeprefix("sqlite:///"), check_same_thread=False)
     holder.execute("BEGIN EXCLUSIVE")
     release = threading.Timer(0.2, holder.rollback)
@@ -88,6 +89,7 @@ def test_an_exception_rolls_a_write_back_and_is_not_changed(database: Database) 
     assert query(database, "SELECT count(*) FROM jobs") == [(1,)]
 
 
+@only_sqlite
 def test_a_write_holds_the_lock_from_its_beginning(database: Database) -> None:
     other = sqlite3.connect(database.url.removeprefix("sqlite:///"), timeout=0)
     with database.write(), pytest.raises(sqlite3.OperationalError, match="locked"):
@@ -96,6 +98,7 @@ def test_a_write_holds_the_lock_from_its_beginning(database: Database) -> None:
     other.close()
 
 
+@only_sqlite
 def test_a_read_takes_no_write_lock(database: Database) -> None:
     other = sqlite3.connect(database.url.removeprefix("sqlite:///"), timeout=0)
     with database.read() as transaction:
@@ -104,12 +107,12 @@ def test_a_read_takes_no_write_lock(database: Database) -> None:
     other.close()
 
 
-def test_readers_that_become_writers_wait_for_each_other(database: Database) -> None:
-    """Deferred transactions would fail here: each holds a lock that the other needs."""
+def test_writers_of_one_name_wait_for_each_other(database: Database) -> None:
+    """In SQLite, deferred transactions would fail here: each holds a lock that the other needs."""
     submit(JobStore(database))
 
     def add(_: int) -> None:
-        with database.write() as transaction:
+        with database.write("adding") as transaction:
             [row] = transaction.rows("SELECT lost_workers FROM jobs")
             time.sleep(0.002)
             more = row["lost_workers"] + 1
@@ -136,6 +139,7 @@ def test_a_read_sees_one_moment(database: Database) -> None:
 # --- Altering tables ---
 
 
+@only_sqlite
 def test_foreign_keys_are_off_only_while_tables_are_altered(database: Database) -> None:
     def enforced(way: str) -> bool:
         if way == "alter":
@@ -151,6 +155,7 @@ def test_foreign_keys_are_off_only_while_tables_are_altered(database: Database) 
     assert enforced("write")
 
 
+@only_sqlite
 def test_a_change_that_breaks_references_is_rolled_back(database: Database) -> None:
     submit(JobStore(database))
     with pytest.raises(StoreBroken, match="refer to missing rows"), database.alter() as connection:
@@ -193,20 +198,17 @@ def test_a_database_that_cannot_be_used_is_broken(
     database.close()
 
 
+@only_sqlite
 def test_a_database_that_cannot_be_written_is_broken_for_writers_only(database: Database) -> None:
-    path = database.url.removeprefix("sqlite:///")
-    locked = Database(f"sqlite:///file:{path}?mode=ro&uri=true")
-    assert JobStore(locked).counts()[State.QUEUED] == 0
-    with pytest.raises(StoreBroken, match="readonly"):
-        submit(JobStore(locked))
-    locked.close()
+    with closing(DriverConnector(database.engine, read_only=True)) as locked:
+        assert JobStore(locked).counts()[State.QUEUED] == 0
+        with pytest.raises(StoreBroken, match="readonly"):
+            submit(JobStore(locked))
 
 
-def test_a_lock_that_is_never_released_is_broken(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sqlite, "PRAGMAS", ("busy_timeout=50",))
-    database = Database(database_url)
+@only_sqlite
+def test_a_lock_that_is_never_released_is_broken(database_url: str) -> None:
+    database = Database(database_url, patience=0.05)
     with database.write(), pytest.raises(StoreBroken, match="locked"):
         submit(JobStore(database))
     submit(JobStore(database))
@@ -216,8 +218,11 @@ def test_a_lock_that_is_never_released_is_broken(
 def test_a_pool_without_a_free_connection_is_broken(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small = create_engine(database_url, pool_size=1, max_overflow=0, pool_timeout=0.05)
-    monkeypatch.setattr(module, "create_engine", lambda url, **_: small)
+    def small(dialect: str, **options: Any) -> Engine:
+        few = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 0.05}
+        return create_engine(dialect, **options | few)
+
+    monkeypatch.setattr(module, "create_engine", small)
     database = Database(database_url)
     with database.read(), pytest.raises(StoreBroken, match="the database failed"):
         JobStore(database).counts()

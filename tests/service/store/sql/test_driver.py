@@ -17,6 +17,7 @@ from service.store.sql.database import Database
 from service.store.sql.driver import DriverConnector
 from service.store.sql.engine import engine_of
 from service.store.sql.sqlite import PRAGMAS, SQLite, sqlite_url
+from tests.support.engines import only_sqlite
 from tests.support.job_records import DONE, claimed, content, epoch, query, saved, stored_epoch
 
 HEARTBEAT = "UPDATE jobs SET heartbeat = heartbeat + 1"
@@ -59,6 +60,7 @@ def test_an_attempt_runs_over_the_driver(
     assert jobs.with_checkpoints(attempt.job)[1] == [saved(attempt, 2)]
 
 
+@only_sqlite
 @pytest.mark.parametrize("pragma", PRAGMAS)
 def test_the_pragmas_are_in_force(driver: DriverConnector, pragma: str) -> None:
     name, value = pragma.split("=")
@@ -86,6 +88,7 @@ def test_an_exception_rolls_back(database: Database, driver: DriverConnector) ->
     assert heartbeats(database) == 1
 
 
+@only_sqlite
 def test_a_lock_that_is_never_released_is_broken(database: Database) -> None:
     driver = DriverConnector(database.engine, patience=0.05)
     claimed(database)
@@ -97,6 +100,7 @@ def test_a_lock_that_is_never_released_is_broken(database: Database) -> None:
     driver.close()
 
 
+@only_sqlite
 def test_a_full_database_is_full_and_works_again(
     database: Database, driver: DriverConnector
 ) -> None:

@@ -27,7 +27,8 @@ from service.store.sql.schema import metadata
 from service.store.sql.sqlite import sqlite_url
 from service.store.worker_handles import worker_handles
 from tests.conftest import submit
-from tests.support.job_records import query
+from tests.support.engines import only_sqlite
+from tests.support.job_records import content, query
 
 TABLES = ("api_keys", "checkpoints", "epochs", "events", "idempotency_keys", "jobs", "snapshots")
 
@@ -52,9 +53,17 @@ def shape_of(path: Path) -> dict[str, object]:
 def test_the_migrated_schema_is_that_of_the_code(database: Database) -> None:
     with database.alter() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, metadata) == []
+        differences = compare_metadata(context, metadata)
+    comments = ("add_table_comment", "modify_comment")  # they are for who reads the code
+    assert [it for it in differences if kind_of(it) not in comments] == []
 
 
+def kind_of(difference: Any) -> str:
+    """Return what Alembic calls a difference; those of a column are in a list."""
+    return str(difference[0][0] if isinstance(difference, list) else difference[0])
+
+
+@only_sqlite
 def test_sqlite_sees_no_difference_between_migrated_and_made(
     database: Database, tmp_path: Path
 ) -> None:
@@ -216,10 +225,9 @@ def query_of(path: Path, statement: str) -> list[object]:
 
 def test_a_migrated_database_is_left_alone(database: Database) -> None:
     submit(JobStore(database))
-    path = Path(database.url.removeprefix("sqlite:///"))
-    before = path.read_bytes()
+    before = content(database)
     migrate(database.url)
-    assert path.read_bytes() == before
+    assert content(database) == before
 
 
 def test_a_database_of_a_newer_version_is_left_alone(database: Database) -> None:

@@ -33,8 +33,8 @@ def test_the_url_of_a_file_names_it(name: str) -> None:
         ("", "is not a database URL"),
         ("/var/lib/jobs.sqlite3", "is not a database URL"),
         (
-            "postgresql://me:secret@host/jobs",
-            "has the scheme postgresql, but only SQLite is supported",
+            "mysql://me:secret@host/jobs",
+            "has the scheme mysql, but only sqlite and postgresql are supported",
         ),
         ("sqlite://", "does not name a file"),
         ("sqlite:///", "does not name a file"),

@@ -12,9 +12,12 @@ depends_on = None
 def upgrade() -> None:
     """Rebuild the table, because SQLite can't change a primary key.
 
-    SQLite numbers rows in the order in which they were written, so old events keep theirs.
+    SQLite numbers rows in the order in which they were written, so old events keep theirs. Other
+    engines were first supported after this revision, and have no rows here.
     """
-    op.rename_table("events", "events_before")
+    order = " ORDER BY rowid" if op.get_bind().dialect.name == "sqlite" else ""
+    op.execute(f"CREATE TABLE events_before AS SELECT * FROM events{order}")  # noqa: S608
+    op.drop_table("events")
     op.create_table(
         "events",
         sa.Column("seq", sa.Integer(), nullable=False),
@@ -31,7 +34,7 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.execute(
-        "INSERT INTO events (job, number, type, at, data) "
-        "SELECT job, number, type, at, data FROM events_before ORDER BY rowid"
+        f"""INSERT INTO events (job, number, type, at, data)
+        SELECT job, number, type, at, data FROM events_before{order}"""  # noqa: S608
     )
     op.drop_table("events_before")

@@ -1,0 +1,98 @@
+"""What a process does before it serves or works: it locks and prepares its data directory."""
+
+import contextlib
+import fcntl
+import shutil
+from pathlib import Path
+from typing import IO
+
+import structlog
+
+from service.app import check_writable
+from service.domain.errors import StoreBroken
+from service.settings import Settings
+from service.store import shipped_mnist
+from service.store.dataset_files import DatasetFiles
+from service.store.dataset_queue import DatasetQueue
+from service.store.datasets import DatasetStore
+from service.store.durable_files import make_directory
+from service.store.evaluation_queue import EvaluationQueue
+from service.store.instance import instance_of
+from service.store.queue import Queue
+from service.store.sql.database import Database
+from service.store.sql.engine import is_there
+from service.store.sql.migrate import is_outdated, migrate
+from service.store.worker_handles import worker_handles
+from service.work.drain import drain_workers, requeue_drained
+from service.work.launchers.lock_watchdog import kill_frozen_lock_holders
+
+logger = structlog.get_logger(__name__)
+
+
+def prepare(settings: Settings) -> None:
+    """Create the data directory, unpack and arrange the data sets, and migrate the database.
+
+    Raises:
+        StoreBroken: one of them can't be written.
+    """
+    make_directory(settings.data_dir.absolute())
+    check_writable(settings.data_dir)
+    instance_of(settings.data_dir)
+    datasets = DatasetFiles(settings.resolved_datasets_dir())
+    datasets.data_layout(shipped_mnist.MANIFEST.sha256)
+    url = settings.resolved_database_url()
+    _migrate(url)
+    datasets.delete_older()
+    _clear_uploads(settings, url)
+
+
+def _migrate(url: str) -> None:
+    """Migrate the database, after all workers of the version before have been stopped."""
+    with contextlib.closing(Database(url)) as database:
+        kill_frozen_lock_holders(database.file)
+        is_upgrade = is_there(url) and is_outdated(database)
+        drained = drain_workers(worker_handles(database)) if is_upgrade else set()
+    migrate(url)
+    if drained:
+        with contextlib.closing(Database(url)) as database:
+            queues = Queue(database), DatasetQueue(database), EvaluationQueue(database)
+            requeue_drained(queues, drained)
+
+
+def _clear_uploads(settings: Settings, url: str) -> None:
+    """Fail the uploads that the last server was receiving when it ended, and end its dry runs.
+
+    Logs of checks are kept for as long as their data sets.
+    """
+    database = Database(url)
+    try:
+        queue = DatasetQueue(database, None if database.file else instance_of(settings.data_dir))
+        for dataset in queue.interrupt():
+            logger.warning("upload_interrupted", dataset=dataset)
+        queue.delete_dry_runs()
+        datasets = DatasetStore(database, DatasetFiles(settings.resolved_datasets_dir()))
+        known = {found.id for found in datasets.sets()}
+        for folder in (settings.data_dir / "checks").glob("ds_*"):
+            if folder.name not in known:
+                shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        database.close()
+
+
+def lock_data_dir(directory: Path) -> IO[str]:
+    """Keep other processes off the data directory: they would adopt, and stop, this one's workers.
+
+    The lock ends with the process, however it ends.
+
+    Raises:
+        StoreBroken: another process holds the lock, or the directory can't be written.
+    """
+    make_directory(directory.absolute())
+    try:
+        lock = (directory / ".lock").open("w")
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as exc:
+        raise StoreBroken(f"another server or host uses the data directory {directory}") from exc
+    except OSError as exc:
+        raise StoreBroken(f"the data directory {directory} can't be written to: {exc}") from exc
+    return lock

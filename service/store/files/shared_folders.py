@@ -1,0 +1,139 @@
+"""Folders of files that never change, kept where all hosts find them.
+
+A host works on its own copy of a folder; the bucket has another one. A folder in the bucket counts
+once its last file is there, which is the one that its owner names.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import obstore
+from obstore.store import from_url
+
+from service.store.durable_files import make_directory, sync
+from service.store.files.bucket import CLIENT, FAILURES, RETRIES, broken
+
+PIECE_BYTES = 4 * 1024**2
+
+
+class SharedFolders:
+    """The folders of one kind, such as data sets, by their names."""
+
+    def __init__(self, url: str, kind: str) -> None:
+        """Open them; nothing is read.
+
+        Args:
+            url: of a bucket, or the path of a directory that all hosts share.
+            kind: tells these folders from others at the same place.
+
+        Raises:
+            StoreBroken: the URL or the environment does not name a bucket.
+
+        """
+        address = url if "://" in url else Path(url).absolute().as_uri()
+        self._kind = kind
+        options: dict[str, Any] = {"retry_config": RETRIES, "client_options": CLIENT}
+        try:
+            self._store = from_url(address, **({} if address.startswith("file:") else options))
+        except (*FAILURES, ValueError) as exc:
+            raise broken("open the bucket of MLP_ARTIFACTS_URL", exc) from exc
+
+    def share(self, name: str, folder: Path, last: str | None = None) -> None:
+        """Copy the files of a folder to where all hosts find them; the file `last` comes last.
+
+        Raises:
+            StoreBroken: they can't be read or written.
+
+        """
+        try:
+            paths = [path for path in folder.iterdir() if path.is_file() and path.name[0] != "."]
+            for path in sorted(paths, key=lambda path: (path.name == last, path.name)):
+                self.share_file(name, path)
+        except OSError as exc:
+            raise broken(f"share {name}", exc) from exc
+
+    def share_file(self, name: str, path: Path) -> None:
+        """Copy one file of a folder to where all hosts find it, in place of an earlier one.
+
+        Raises:
+            StoreBroken: it can't be read or written.
+
+        """
+        try:
+            obstore.put(self._store, self._key(name, path.name), path)
+        except FAILURES as exc:
+            raise broken(f"share {name}", exc) from exc
+
+    def fetch_file(self, name: str, path: Path) -> None:
+        """Copy one file of a shared folder here, in place of an earlier copy.
+
+        Raises:
+            StoreBroken: it can't be read or written, or is not there.
+
+        """
+        make_directory(path.parent)
+        try:
+            self._fetch_file(self._key(name, path.name), path)
+        except FAILURES as exc:
+            raise broken(f"fetch {name}", exc) from exc
+
+    def fetch(self, name: str, folder: Path, last: str | None = None) -> bool:
+        """Copy the files of a shared folder into a new one here, durably.
+
+        Returns whether there is such a folder, with the file `last`.
+
+        Raises:
+            StoreBroken: the files can't be read or written.
+
+        """
+        keys = self._keys(name)
+        if not keys or (last is not None and self._key(name, last) not in keys):
+            return False
+        make_directory(folder)
+        try:
+            for key in keys:
+                self._fetch_file(key, folder / key.rpartition("/")[2])
+            sync(folder)
+        except FileNotFoundError:  # it is being deleted
+            return False
+        except FAILURES as exc:
+            raise broken(f"fetch {name}", exc) from exc
+        return True
+
+    def delete(self, name: str) -> None:
+        """Delete a shared folder.
+
+        Raises:
+            StoreBroken: it can't be deleted.
+
+        """
+        if keys := self._keys(name):
+            try:
+                obstore.delete(self._store, keys)
+            except FileNotFoundError:
+                return
+            except FAILURES as exc:
+                raise broken(f"delete {name}", exc) from exc
+
+    def _fetch_file(self, key: str, path: Path) -> None:
+        pieces = obstore.get(self._store, key).stream(min_chunk_size=PIECE_BYTES)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            with temporary.open("wb") as file:
+                for piece in pieces:
+                    file.write(piece)
+            sync(temporary)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _keys(self, name: str) -> list[str]:
+        try:
+            pages = list(obstore.list(self._store, f"{self._kind}/{name}/"))
+        except FAILURES as exc:
+            raise broken(f"list {name}", exc) from exc
+        return sorted(found["path"] for page in pages for found in page)
+
+    def _key(self, name: str, file: str) -> str:
+        return f"{self._kind}/{name}/{file}"

