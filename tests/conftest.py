@@ -25,6 +25,7 @@ from service.store.sql.database import Database
 from service.store.sql.migrate import migrate
 from service.store.stored_dataset import MNIST
 from tests.support.campaign import SUITES, Campaign
+from tests.support.cluster import Cluster, cluster_at
 from tests.support.postgresql_server import PostgresServer, postgres_server
 from tests.support.s3_server import S3Server, s3_server
 from tests.support.server_process import Server
@@ -163,6 +164,16 @@ def postgres_url(postgres: PostgresServer, postgres_database: str) -> Iterator[s
     """The address of a migrated PostgreSQL database without jobs."""
     yield postgres.url(postgres_database)
     postgres.empty(postgres_database)
+
+
+@pytest.fixture
+def cluster(
+    tmp_path: Path, datasets_dir: Path, postgres_url: str, s3: S3Server, bucket_url: str
+) -> Iterator[Cluster]:
+    """An empty cluster: a test starts the servers and hosts that it needs."""
+    environment = s3.environment | {"MLP_ARTIFACTS_URL": bucket_url}
+    with cluster_at(tmp_path, datasets_dir, postgres_url, environment) as cluster:
+        yield cluster
 
 
 @pytest.fixture
