@@ -6,10 +6,11 @@ from typing import Any, Protocol
 
 from service.store.sql.engine import Engine
 
-CHECK_SECONDS = 10.0
-"""How often a process asks whether it leads."""
-SILENT_SECONDS = 20
-"""The leader's session ends if it has been silent for so long."""
+CHECK_SECONDS = 4.0
+"""How often a process asks whether it leads, at most: an idle host does so every five seconds."""
+SILENT_SECONDS = 10
+"""The leader's session ends if it has been silent for so long, and another process leads after at
+most fifteen seconds."""
 
 LEAD = "SELECT pg_try_advisory_lock(hashtextextended('leader', 0))"
 
@@ -82,5 +83,7 @@ class AdvisoryLeadership:
             cursor.execute("SELECT TRUE" if self._is_held else LEAD)
             return bool(cursor.fetchone()[0])
         except self._engine.error as exc:
-            self._session, self._is_held = None, False
+            had_led, self._session, self._is_held = self._is_held, None, False
+            if had_led:  # the server has ended the session, so another process may lead
+                return False
             raise self._engine.failure(exc) from exc
