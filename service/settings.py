@@ -1,7 +1,7 @@
 """Every setting of the service: environment variables `MLP_…`, or a `.env` file.
 
-Only `cli`, `serve`, `app`, `dispatchers` and `storage` read settings; everything else is given
-plain values.
+Only `cli`, `serve`, `host`, `preparation`, `app`, `dispatchers` and `storage` read settings;
+everything else is given plain values.
 """
 
 from pathlib import Path

@@ -167,8 +167,11 @@ class PostgreSQL:
 
 
 def _parsed(url: str) -> dict[str, str]:
-    address = re.sub(r"^(postgresql|postgres)(\+\w+)?:", "postgresql:", url)
+    # SQLAlchemy's form, which names the driver, is accepted too.
+    address = re.sub(r"^postgres(ql)?(\+psycopg2)?://", "postgresql://", url)
     try:
+        if not address.startswith("postgresql://"):
+            raise psycopg2.ProgrammingError("it names another driver")
         return {name: str(value) for name, value in parse_dsn(address).items()}
     except psycopg2.Error:
         raise StoreBroken(
