@@ -53,8 +53,8 @@ class System(SparseRecord):
     keys: Keys = Field(description="Whether requests need an API key.")
     instance: str | None = Field(
         None,
-        description="Identifier of the server's data directory. With another one, the jobs are "
-        "others, and so are the numbers of events.",
+        description="Identifier of the service, which all its servers share. With another one, the "
+        "jobs are others, and so are the numbers of events.",
     )
     web: str | None = Field(
         None, description="Digest of the page's files; with another one, the page is outdated."

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,7 @@ from service.store.datasets import DatasetStore
 from service.store.evaluation_queue import EvaluationQueue
 from service.store.evaluation_tasks import EvaluationTasks
 from service.store.event_log import EventLog
+from service.store.identity import identity_of
 from service.store.instance import instance_of
 from service.store.job_counts import count_jobs
 from service.store.jobs import JobStore
@@ -134,8 +135,9 @@ class Components:
         storage = Storage(settings)
         self.database = storage.database
         self.jobs = JobStore(self.database)
+        self.identity = identity_of(self.database, settings.data_dir)
         self.keys = KeyRing(ApiKeyStore(self.database))
-        self.sessions = Sessions(self.keys, SessionSeal(settings.data_dir))
+        self.sessions = Sessions(self.keys, SessionSeal(self.identity))
         self.dispatchers = Dispatchers(settings, storage)
         self.dispatcher = self.dispatchers.jobs
         self.verification = Verification(storage.dataset_files, storage.damaged)
@@ -173,7 +175,7 @@ class Components:
             metrics=self.metrics.page,
             counts=self.count,
             slots=self.dispatcher.slots,
-            instance=cache(partial(instance_of, settings.data_dir)),
+            instance=lambda: self.identity.instance,
             web_digest=lambda: self.web().digest,
         )
 
@@ -206,7 +208,13 @@ class Components:
         }
 
     def start(self, on_death: Callable[[], None]) -> None:
-        """Start the dispatchers, and the verification of data sets."""
+        """Start the dispatchers, and the verification of data sets.
+
+        Raises:
+            StoreBroken: the identity of the service can't be read.
+
+        """
+        _ = self.identity.instance  # now, so that later no request waits for the database
         self.dispatchers.start(on_death)
         self.verification.start()
 

@@ -85,7 +85,7 @@ class Services:
     slots: int
     """How many jobs can train concurrently."""
     instance: Callable[[], str]
-    """Returns the identifier of the data directory."""
+    """Returns the identifier of the service."""
     web_digest: Callable[[], str]
     """Returns the digest of the page's files."""
 

@@ -160,7 +160,7 @@ class Authenticator:
 
         Raises:
             AccessDenied: there is no valid key.
-            StoreBroken: there is a cookie, and the data directory can't be read.
+            StoreBroken: there is a cookie, and the identity of the service can't be read.
         """
         if keys is not self._keys or len(self._recognised) > MAX_RECOGNISED:
             self._keys, self._recognised = keys, {}

@@ -39,7 +39,7 @@ class Sessions:
         Raises:
             TooManyTries: the client has sent too many wrong keys.
             KeyRefused: the key is not valid.
-            StoreBroken: the keys or the data directory can't be read.
+            StoreBroken: the keys or the identity of the service can't be read.
         """
         client = _client(scope)
         self._tries.check(client)
@@ -63,7 +63,7 @@ class Sessions:
         """Return the session of a request that has not ended, or None.
 
         Raises:
-            StoreBroken: the data directory can't be read.
+            StoreBroken: the identity of the service can't be read.
         """
         sent = cookie_headers(scope)
         if not sent:

@@ -1,4 +1,4 @@
-"""The identifier of a data directory, by which clients notice that they talk to another one."""
+"""The identifier of a data directory: it tells hosts apart and, with SQLite, services."""
 
 import re
 import secrets
@@ -9,6 +9,11 @@ from service.store.durable_files import create_once, store_error
 
 FILE = "instance"
 FORM = re.compile(r"[0-9a-f]{16}")
+
+
+def new_instance() -> str:
+    """Return an identifier that nothing else has."""
+    return secrets.token_hex(8)
 
 
 def instance_of(directory: Path) -> str:
@@ -22,7 +27,7 @@ def instance_of(directory: Path) -> str:
     """
     path = directory / FILE
     try:
-        create_once(path, lambda: secrets.token_hex(8).encode())
+        create_once(path, lambda: new_instance().encode())
         found = path.read_text("ascii", "replace").strip()
     except OSError as exc:
         raise store_error(f"read or write {path}", exc) from exc

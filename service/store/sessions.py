@@ -1,22 +1,15 @@
-"""Sessions of browsers: what their cookies say, and the secret that vouches for it."""
+"""Sessions of browsers: what their cookies say, and what vouches for it."""
 
 import base64
 import hashlib
 import hmac
 import re
-import secrets
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
-from pathlib import Path
 
-from service.domain.errors import StoreBroken
-from service.store.durable_files import create_once, store_error
-from service.store.instance import instance_of
+from service.store.identity import Identity
 
-FILE = "session.key"
-SECRET_BYTES = 32
 LIFETIME_SECONDS = 12 * 3600
 VALUE = re.compile(r"([a-z0-9]{8,12})\.([0-9]{1,12})\.([A-Za-z0-9_-]{43})")
 NAME_DIGITS = 6
@@ -48,21 +41,21 @@ class SessionSeal:
     """Writes and reads the values of session cookies.
 
     A value holds no API key, because browsers send the cookies of one port of a host to all others.
-    It names the key by its id, and a digest that only this data directory can compute vouches for
-    it. Nothing is stored for a session, so a server that starts again knows them all.
+    It names the key by its id, and a digest that only this service can compute vouches for it.
+    Nothing is stored for a session, so a server that starts again knows them all.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    def __init__(self, identity: Identity) -> None:
+        self._identity = identity
 
-    @cached_property
+    @property
     def cookie_name(self) -> str:
         """The name of the cookie: services of one host have different ones, whatever their ports.
 
         Raises:
-            StoreBroken: the data directory can't be used.
+            StoreBroken: the identity of the service can't be read.
         """
-        return f"mlp_{instance_of(self._directory)[:NAME_DIGITS]}"
+        return f"mlp_{self._identity.instance[:NAME_DIGITS]}"
 
     def new(self, key_id: str) -> str:
         """Return the value of a new cookie."""
@@ -70,10 +63,10 @@ class SessionSeal:
         return f"{said}.{self._digest(said)}"
 
     def opened(self, value: str) -> Session | None:
-        """Return the session of a value that this data directory has sealed, unless it has ended.
+        """Return the session of a value that this service has sealed, unless it has ended.
 
         Raises:
-            StoreBroken: the data directory can't be used.
+            StoreBroken: the identity of the service can't be read.
         """
         found = VALUE.fullmatch(value)
         if not found:
@@ -83,17 +76,5 @@ class SessionSeal:
         return session if same and not session.has_ended else None
 
     def _digest(self, said: str) -> str:
-        made = hmac.digest(self._secret, said.encode(), hashlib.sha256)
+        made = hmac.digest(self._identity.session_secret, said.encode(), hashlib.sha256)
         return base64.urlsafe_b64encode(made).rstrip(b"=").decode()
-
-    @cached_property
-    def _secret(self) -> bytes:
-        path = self._directory / FILE
-        try:
-            create_once(path, lambda: secrets.token_bytes(SECRET_BYTES))
-            found = path.read_bytes()
-        except OSError as exc:
-            raise store_error(f"read or write {path}", exc) from exc
-        if len(found) != SECRET_BYTES:
-            raise StoreBroken(f"{path} is damaged; delete it and start again, which ends sessions")
-        return found

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from service.store import sessions
+from service.store.identity import FolderIdentity
 from service.store.sessions import LIFETIME_SECONDS, SessionSeal
 from tests.conftest import QUICK, submit
 from tests.support.campaign import Campaign
@@ -49,7 +50,7 @@ def operations(shared: SharedService) -> list[Operation]:
 
 @pytest.fixture(scope="module")
 def seal(shared: SharedService) -> SessionSeal:
-    return SessionSeal(shared.data_dir)
+    return SessionSeal(FolderIdentity(shared.data_dir))
 
 
 def cookie(seal: SessionSeal, value: str) -> dict[str, str]:
@@ -75,7 +76,7 @@ def bad_cookies(
         ended = seal.new(key)
     return {
         "none": "",
-        "of another data directory": SessionSeal(tmp_path).new(key),
+        "of another data directory": SessionSeal(FolderIdentity(tmp_path)).new(key),
         "ended": ended,
         "cut": good[:-1],
         "too long": good + "A",

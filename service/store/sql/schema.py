@@ -202,6 +202,14 @@ hosts = Table(
     Column("seen_at", DateTime(timezone=True), nullable=False, comment="by the database's clock"),
 )
 
+service_identity = Table(
+    "service_identity",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False, comment="always 1"),
+    Column("instance", String(16), nullable=False, comment="see store/identity.py"),
+    Column("session_secret", String(64), nullable=False),
+)
+
 temperatures = Table(
     "temperatures",
     metadata,

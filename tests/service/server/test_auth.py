@@ -16,6 +16,7 @@ from service.server.auth import Authenticator, needed_scope
 from service.server.key_ring import KeyRing
 from service.server.sessions import Sessions
 from service.store.api_keys import ApiKey, ApiKeyStore
+from service.store.identity import FolderIdentity
 from service.store.sessions import SessionSeal
 from service.store.sql.database import Database
 from tests.service.api.test_hostile_bodies import check_problem
@@ -152,7 +153,7 @@ def ring_of(store: SlowKeys) -> KeyRing:
 
 
 def sessions_of(ring: KeyRing, directory: Path) -> Sessions:
-    return Sessions(ring, SessionSeal(directory))
+    return Sessions(ring, SessionSeal(FolderIdentity(directory)))
 
 
 def test_many_concurrent_requests_read_the_keys_once() -> None:

@@ -25,6 +25,7 @@ from service.server.key_ring import KeyRing
 from service.server.metrics import Metrics
 from service.server.sessions import Sessions
 from service.store.api_keys import ApiKey, ApiKeyStore
+from service.store.identity import FolderIdentity
 from service.store.sessions import SessionSeal
 
 PREDICT = "/v1/models/latest/predict"
@@ -56,7 +57,7 @@ class Stacked:
             metrics=self.metrics,
             access_log=None,
             keys=ring,
-            sessions=Sessions(ring, SessionSeal(Path("no cookies are sent"))),
+            sessions=Sessions(ring, SessionSeal(FolderIdentity(Path("no cookies are sent")))),
             services=cast(Services, SimpleNamespace(seen_by_owner=lambda *_: None)),
             network=stack.NetworkSettings(["localhost"], **options),
         )
