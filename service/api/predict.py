@@ -195,7 +195,7 @@ async def _sent(request: Request, media_type: str) -> tuple[list[form_input.Part
 
 async def _model(services: Services, ref: str) -> LoadedModel:
     """Return the model, which says how the body is to be read."""
-    if cached := services.models.cached(ref):
+    if cached := await services.models.find_cached(ref):
         return cached
     return await run_in_threadpool(services.models.get, ref)
 

@@ -76,7 +76,7 @@ async def get_weights(
 
 async def newest(services: Services, ref: str) -> tuple[CheckpointRef, LoadedModel | None]:
     """Return the checkpoint that `ref` names, and its model if that is in memory."""
-    if cached := services.models.cached(ref):
+    if cached := await services.models.find_cached(ref):
         return cached.checkpoint, cached
     return await run_in_threadpool(services.models.newest_checkpoint, ref), None
 

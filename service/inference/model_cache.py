@@ -120,7 +120,18 @@ class ModelCache:
 
     def cached(self, ref: str) -> LoadedModel | None:
         """Return what `get` would if it is in memory, else None; waits for a commit at most."""
-        key = self._jobs.network_key(model_ref(ref))
+        return self._in_memory(self._jobs.network_key(model_ref(ref)))
+
+    async def find_cached(self, ref: str) -> LoadedModel | None:
+        """Return what `cached` does, also if the database is a server; it waits a little."""
+        return self._in_memory(await self._jobs.find_network_key(model_ref(ref)))
+
+    @property
+    def finds_at_once(self) -> bool:
+        """Whether `cached` finds what there is; `find_cached` always does."""
+        return self._jobs.finds_at_once
+
+    def _in_memory(self, key: str | None) -> LoadedModel | None:
         found = self._cache.get(key) if key else None
         if key and found and self._lock.acquire(blocking=False):
             if key in self._cache:

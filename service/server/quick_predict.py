@@ -1,7 +1,7 @@
 """Answers the most frequent predictions, of digits in MNIST's form, without the web framework."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -60,9 +60,19 @@ class QuickPredict:
     fail on to it. It is pure ASGI, and comes after every layer that may refuse a request.
     """
 
-    def __init__(self, app: ASGIApp, services: Services) -> None:
+    def __init__(self, app: ASGIApp, services: Services, *, finds_at_once: bool = True) -> None:
+        """Create it.
+
+        Args:
+            app: answers everything else.
+            services: the models of everybody.
+            finds_at_once: whether the database is a file, in which a model is found at once.
+
+        """
         self._app = app
         self._services = services
+        self._finds_at_once = finds_at_once
+        self._looking_up: asyncio.Task[None] | None = None
         self._seen_by_owner = lru_cache(OWNERS)(services.seen_by_owner)
         self._known: set[Asked] = set()
         """What named a model that is answered here; for anything else, no body is read in vain."""
@@ -84,7 +94,7 @@ class QuickPredict:
 
     async def _answer(self, scope: Scope, body: bytes) -> Response | None:
         asked = _asked(scope)
-        if asked not in self._known and self._model(asked) is None:
+        if asked not in self._known and await self._find_model(asked) is None:
             return None
         headers = _chosen_headers(scope)
         try:
@@ -116,40 +126,41 @@ class QuickPredict:
         The forward passes displace all other code and data from the processor's caches. Reading all
         requests, then predicting for all, then answering all takes two thirds of the time. The
         requests share the look-up of their model. It comes after all of them have arrived, so no
-        request is answered with a model that was replaced before it arrived.
+        request is answered with a model that was replaced before it arrived. A server answers the
+        look-up a little later, and what arrives meanwhile waits for the next one.
         """
+        if self._looking_up:
+            return
         if self._further_may_come():
             self._seen_waiting = len(self._waiting)
             asyncio.get_running_loop().call_soon(self._predict_all)
             return
         waiting, self._waiting = self._waiting[:MOST_TOGETHER], self._waiting[MOST_TOGETHER:]
         self._seen_waiting = 0
+        if not self._finds_at_once:
+            self._looking_up = asyncio.create_task(self._look_up_and_predict(waiting))
+            return
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._predict_all)
-        for model, requests in self._by_model(waiting):
+        for model, requests in _by_model(waiting, self._model):
             _predict(model, requests)
+
+    async def _look_up_and_predict(self, waiting: list[Waiting]) -> None:
+        asked = list({request.asked for request in waiting})
+        try:
+            found = await asyncio.gather(*map(self._find_model, asked))
+            for model, requests in _by_model(waiting, dict(zip(asked, found, strict=True)).get):
+                _predict(model, requests)
+        finally:
+            self._looking_up = None
+            if self._waiting:
+                asyncio.get_running_loop().call_soon(self._predict_all)
 
     def _further_may_come(self) -> bool:
         """Return whether to wait for one more turn: not with one request, nor if turns are long."""
         if not 1 < len(self._waiting) < MOST_TOGETHER or len(self._waiting) == self._seen_waiting:
             return False
         return asyncio.get_running_loop().time() - self._waiting_since < PATIENCE_SECONDS
-
-    def _by_model(self, waiting: list[Waiting]) -> Iterable[tuple[LoadedModel, list[Waiting]]]:
-        """Return the requests of each model; those whose model is not in memory get None."""
-        found: dict[Asked, LoadedModel] = {}
-        groups: dict[str, tuple[LoadedModel, list[Waiting]]] = {}
-        for request in waiting:
-            if request.result.done():  # it was cancelled, because its client has left
-                continue
-            # What was not found is looked up again: the database may just have been busy.
-            model = found.get(request.asked) or self._model(request.asked)
-            if model is None:
-                request.result.set_result(None)
-            else:
-                found[request.asked] = model
-                groups.setdefault(model.checkpoint.key, (model, []))[1].append(request)
-        return groups.values()
 
     def _model(self, asked: Asked) -> LoadedModel | None:
         """Return the model if it is in memory and is answered here; else the endpoint finds it."""
@@ -158,6 +169,21 @@ class QuickPredict:
             model = self._seen_by_owner(owner, everything).models.cached(ref)
         except Exception:  # the endpoint meets the same error, and describes it
             return None
+        return self._noted(asked, model)
+
+    async def _find_model(self, asked: Asked) -> LoadedModel | None:
+        """Return what `_model` does, also if the database is a server."""
+        if self._finds_at_once:
+            return self._model(asked)
+        owner, everything, ref = asked
+        try:
+            model = await self._seen_by_owner(owner, everything).models.find_cached(ref)
+        except Exception:  # the endpoint meets the same error, and describes it
+            return None
+        return self._noted(asked, model)
+
+    def _noted(self, asked: Asked, model: LoadedModel | None) -> LoadedModel | None:
+        """Return a model that is answered here, and note for which requests one is."""
         if model is None or not _is_answered_here(model):
             self._known.discard(asked)
             return None
@@ -165,6 +191,25 @@ class QuickPredict:
             self._known.clear()
         self._known.add(asked)
         return model
+
+
+def _by_model(
+    waiting: list[Waiting], look_up: Callable[[Asked], LoadedModel | None]
+) -> Iterable[tuple[LoadedModel, list[Waiting]]]:
+    """Return the requests of each model; those whose model is not in memory get None."""
+    found: dict[Asked, LoadedModel] = {}
+    groups: dict[str, tuple[LoadedModel, list[Waiting]]] = {}
+    for request in waiting:
+        if request.result.done():  # it was cancelled, because its client has left
+            continue
+        # What was not found is looked up again: the database may just have been busy.
+        model = found.get(request.asked) or look_up(request.asked)
+        if model is None:
+            request.result.set_result(None)
+        else:
+            found[request.asked] = model
+            groups.setdefault(model.checkpoint.key, (model, []))[1].append(request)
+    return groups.values()
 
 
 def _is_answered_here(model: LoadedModel) -> bool:

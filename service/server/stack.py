@@ -83,7 +83,7 @@ def layers(
         # Each prediction waits for its turn of the event loop.
         admission.begin,
         # Most single digits are answered here, without FastAPI's routing and parameters.
-        partial(QuickPredict, services=services),
+        partial(QuickPredict, services=services, finds_at_once=services.models.finds_at_once),
         # Each of the others takes a slot.
         admission.limit,
         # FastAPI refuses large bodies in plain text; here that becomes a problem.

@@ -322,10 +322,20 @@ class JobStore:
         None also means that the database is busy, or that no row names such a network. SQLite takes
         a reader's lock, so a commit is seen either whole or not at all.
         """
+        return _network_key(ref, self._connector.try_value(*self._key_lookup(ref)))
+
+    async def find_network_key(self, ref: ModelRef) -> str | None:
+        """Return what `network_key` does, also if the database is a server; it waits a little."""
+        return _network_key(ref, await self._connector.find_value(*self._key_lookup(ref)))
+
+    @property
+    def finds_at_once(self) -> bool:
+        """Whether `network_key` finds what there is; `find_network_key` always does."""
+        return self._connector.finds_at_once
+
+    def _key_lookup(self, ref: ModelRef) -> tuple[str, dict[str, Any]]:
         statement = _narrowed(_key_statement(ref), self._everything)
-        values = {"id": ref.job, "owner": self._owner, "epoch": ref.at}
-        key: str | None = self._connector.try_value(statement, values)
-        return start_key(key) if key and ref.at == START else key
+        return statement, {"id": ref.job, "owner": self._owner, "epoch": ref.at}
 
     def with_snapshots(self, id_: str) -> tuple[StoredJob, list[CheckpointRef], list[Snapshot]]:
         """Return the job, its checkpoints (newest first) and its snapshots (by epoch)."""
@@ -375,6 +385,11 @@ def _key_statement(ref: ModelRef) -> str:
     if ref.at == START:
         return LATEST if ref.is_latest else ID
     return SNAPSHOT_KEY_OF_LATEST if ref.is_latest else SNAPSHOT_KEY
+
+
+def _network_key(ref: ModelRef, found: str | None) -> str | None:
+    """Return the key of a network from what `_key_statement` has found."""
+    return start_key(found) if found and ref.at == START else found
 
 
 def _insert(transaction: Transaction, owner: str | None, job: NewJob) -> Row:

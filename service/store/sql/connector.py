@@ -45,9 +45,18 @@ class Connector(ABC):
     def try_value(self, statement: str, values: dict[str, Any]) -> Any:
         """Return the one value that a statement selects, executed by itself and without waiting.
 
-        Returns None if there is no row, or if the database is busy or can't be read. Values are as
-        they are stored.
+        Returns None if there is no row, if the database is busy or can't be read, or if it is a
+        server, whose answers take time. Values are as they are stored.
         """
+
+    @property
+    def finds_at_once(self) -> bool:
+        """Whether `try_value` finds what there is; `find_value` always does."""
+        return self.file is not None
+
+    async def find_value(self, statement: str, values: dict[str, Any]) -> Any:
+        """Return what `try_value` does, also from a server, whose answer blocks no event loop."""
+        return self.try_value(statement, values)
 
     @contextmanager
     def _transaction(self, *, write: bool = False, alone: str = "") -> Iterator[Transaction]:

@@ -37,13 +37,19 @@ class Database(Connector):
             pool_pre_ping=self.engine.file is None,  # a server may have been restarted
         )
         self._lookups = DriverConnector(self.engine, LOOKUP_PATIENCE_SECONDS, read_only=True)
+        self._loop_lookups = self.engine.lookups()
 
     def try_value(self, statement: str, values: dict[str, Any]) -> Any:
         """Return the value that a statement selects, in microseconds: see `Connector`.
 
         A server may be slow or away, and whoever calls this must not wait.
         """
-        return None if self.file is None else self._lookups.try_value(statement, values)
+        return None if self._loop_lookups else self._lookups.try_value(statement, values)
+
+    async def find_value(self, statement: str, values: dict[str, Any]) -> Any:
+        if self._loop_lookups:
+            return await self._loop_lookups.value(statement, values)
+        return self._lookups.try_value(statement, values)
 
     @contextmanager
     def alter(self) -> Iterator[Connection]:
@@ -86,6 +92,8 @@ class Database(Connector):
         """Close all connections that are not in use."""
         self._pool.dispose()
         self._lookups.close()
+        if self._loop_lookups:
+            self._loop_lookups.close()
 
     @contextmanager
     def _connection(self) -> Iterator[Any]:

@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from service.domain.errors import StoreBroken
 from service.store.sql.sqlite import SQLite
 from service.store.sql.transaction import Statement, Transaction
+
+if TYPE_CHECKING:
+    from service.store.sql.postgresql_lookups import PostgreSQLLookups
 
 EXTRA = "cluster"
 """The extra of the package that installs the driver of PostgreSQL."""
@@ -33,6 +36,9 @@ class Engine(Protocol):
 
         While tables are altered, foreign keys need not be enforced.
         """
+
+    def lookups(self) -> "PostgreSQLLookups | None":
+        """Return what finds single values on an event loop; None if finding them never waits."""
 
     def begin(self, *, write: bool) -> str:
         """Return the statement that begins a transaction."""

@@ -6,12 +6,16 @@ worker imports in a tenth of the time that psycopg 3 takes.
 
 import functools
 import re
+import select
+import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg2
 from psycopg2.extensions import (
+    POLL_OK,
+    POLL_READ,
     TRANSACTION_STATUS_IDLE,
     make_dsn,
     new_type,
@@ -22,10 +26,17 @@ from psycopg2.extensions import (
 from service.domain.errors import StoreBroken, StoreFull
 from service.store.sql.transaction import Statement, Transaction
 
+if TYPE_CHECKING:
+    from service.store.sql.postgresql_lookups import PostgreSQLLookups
+
 EXAMPLE = "postgresql://mlp@db.example/mlp"
 
+CONNECT_SECONDS = 5
+LOOKUP_PATIENCE_SECONDS = 1.0
+"""How long a look-up waits for a lock, of which there are none but while tables are altered."""
+
 CONNECTING = {
-    "connect_timeout": "5",
+    "connect_timeout": str(CONNECT_SECONDS),
     "keepalives_idle": "5",
     "keepalives_interval": "2",
     "keepalives_count": "3",
@@ -95,6 +106,35 @@ class PostgreSQL:
             raise self.failure(exc) from exc
 
     def connect(self, patience: float, *, read_only: bool = False, altering: bool = False) -> Any:
+        connection = psycopg2.connect(self._address(patience))
+        connection.autocommit = True  # the driver must not begin transactions by itself
+        register_type(WHOLE, connection)
+        return connection
+
+    def connect_for_loop(self) -> Any:
+        """Return a new connection that an event loop can use; this call itself waits.
+
+        Raises:
+            psycopg2.Error: there is none within five seconds.
+
+        """
+        connection = psycopg2.connect(self._address(LOOKUP_PATIENCE_SECONDS), async_=True)
+        deadline = time.monotonic() + CONNECT_SECONDS
+        while (state := connection.poll()) != POLL_OK:
+            waiting = select.poll()  # `select.select` can't wait for files with high numbers
+            waiting.register(connection, select.POLLIN if state == POLL_READ else select.POLLOUT)
+            if not waiting.poll(max(0, 1000 * (deadline - time.monotonic()))):
+                connection.close()
+                raise psycopg2.OperationalError("the server does not answer")
+        return connection
+
+    def lookups(self) -> "PostgreSQLLookups":
+        from service.store.sql.postgresql_lookups import PostgreSQLLookups
+
+        return PostgreSQLLookups(self)
+
+    def _address(self, patience: float) -> str:
+        """Return the address with the settings of connections, as the driver's library takes it."""
         values = {
             name: value.format(patience=max(1, int(1000 * patience)))
             for name, value in SESSION.items()
@@ -102,10 +142,7 @@ class PostgreSQL:
         ours = " ".join(f"-c {name}={value}" for name, value in values.items())
         # A user's options come last, and win.
         options = f"{ours} {self._given.get('options', '')}".strip()
-        connection = psycopg2.connect(make_dsn(**CONNECTING | self._given | {"options": options}))
-        connection.autocommit = True  # the driver must not begin transactions by itself
-        register_type(WHOLE, connection)
-        return connection
+        return str(make_dsn(**CONNECTING | self._given | {"options": options}))
 
     def begin(self, *, write: bool) -> str:
         return "BEGIN" if write else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"

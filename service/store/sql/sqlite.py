@@ -75,6 +75,9 @@ class SQLite:
             connection.execute("PRAGMA foreign_keys=OFF")
         return connection
 
+    def lookups(self) -> None:
+        """Return nothing: a file answers at once."""
+
     def begin(self, *, write: bool) -> str:
         # A write takes the lock first: a read that turns into a write may fail as busy immediately.
         return "BEGIN IMMEDIATE" if write else "BEGIN"

@@ -71,9 +71,16 @@ class Models:
             raise found
         return found
 
+    async def find_cached(self, ref: str) -> LoadedModel | None:
+        for _ in range(3):  # a server answers a little later
+            await asyncio.sleep(0)
+        return self.cached(ref)
+
 
 class Layer:
     """QuickPredict around an endpoint that counts its requests."""
+
+    finds_at_once = True
 
     def __init__(self, **models: Models) -> None:
         self.at_endpoint = 0
@@ -85,7 +92,7 @@ class Layer:
             return SimpleNamespace(models=models[owner])
 
         services: Any = SimpleNamespace(datasets=None, seen_by_owner=seen_by_owner)
-        self._app = QuickPredict(endpoint, services)
+        self._app = QuickPredict(endpoint, services, finds_at_once=self.finds_at_once)
 
     async def ask(self, owner: str, ref: str = "latest", body: bytes = b"") -> str | None:
         """Predict for a key of an owner; return the model, or None for the endpoint."""
@@ -132,6 +139,15 @@ def bar() -> bytes:
 DIGIT = bar()
 
 
+@pytest.fixture(params=["file", "server"])
+def each_engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let models be found at once, and then a little later."""
+    monkeypatch.setattr(Layer, "finds_at_once", request.param == "file")
+
+
+on_each_engine = pytest.mark.usefixtures("each_engine")
+
+
 def run_all(*requests: Coroutine[Any, Any, Any]) -> list[Any]:
     """Run requests that arrive in the same turn of the event loop; return their answers."""
 
@@ -141,12 +157,14 @@ def run_all(*requests: Coroutine[Any, Any, Any]) -> list[Any]:
     return asyncio.run(asyncio.wait_for(gather(), 10))
 
 
+@on_each_engine
 def test_a_digit_is_answered_without_the_endpoint() -> None:
     layer = Layer(ada=Models(latest=model("job_a")))
     assert run_all(*(layer.ask("ada") for _ in range(3))) == ["job_a"] * 3
     assert layer.at_endpoint == 0
 
 
+@on_each_engine
 def test_owners_that_ask_together_get_their_own_models_only() -> None:
     ada, bob = model("job_a"), model("job_bb")
     layer = Layer(ada=Models(latest=ada, job_a=ada), bob=Models(latest=bob, job_bb=bob))
@@ -157,6 +175,7 @@ def test_owners_that_ask_together_get_their_own_models_only() -> None:
     assert layer.at_endpoint == 3 * 16
 
 
+@on_each_engine
 def test_a_request_that_is_cancelled_or_fails_leaves_the_others_alone() -> None:
     models = Models(latest=model("job_a"), broken=model("job_b"))
     layer = Layer(ada=models)
