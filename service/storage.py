@@ -11,6 +11,8 @@ from service.store.uploads import Uploads
 
 DATABASE_WAIT_SECONDS = 5
 """How long a request waits for the database's lock; then its client is asked to try again."""
+BUCKET_WAIT_SECONDS = 5
+"""How long a request, or a dispatcher's round, waits for a bucket that does not answer."""
 
 
 class Storage:
@@ -32,12 +34,12 @@ class Storage:
         data_dir = settings.data_dir.absolute()
         self.database = Database(settings.resolved_database_url(), DATABASE_WAIT_SECONDS)
         shared = settings.artifacts_url
-        self.artifacts = artifacts_at(settings.resolved_artifacts_url())
-        self.results = artifacts_at(shared or str(data_dir / "evaluations"))
+        self.artifacts = artifacts_at(settings.resolved_artifacts_url(), BUCKET_WAIT_SECONDS)
+        self.results = artifacts_at(shared or str(data_dir / "evaluations"), BUCKET_WAIT_SECONDS)
         self.logs = data_dir / "logs" if shared else data_dir / "jobs"
         self.evaluation_logs = data_dir / "logs" if shared else data_dir / "evaluations"
         self.uploads = Uploads(data_dir / "uploads", shared_folders(shared, UPLOADS))
         self.damaged = DamagedDatasets(self.database)
         datasets_dir = settings.resolved_datasets_dir().absolute()
-        everywhere = shared_folders(shared, DATASETS)
+        everywhere = shared_folders(shared, DATASETS, BUCKET_WAIT_SECONDS)
         self.dataset_files = DatasetFiles(datasets_dir, self.damaged.confirm, everywhere)

@@ -71,8 +71,13 @@ class Artifacts(Protocol):
         ...
 
 
-def shared_folders(url: str | None, kind: str) -> "SharedFolders | None":
+def shared_folders(
+    url: str | None, kind: str, patience: float | None = None
+) -> "SharedFolders | None":
     """Return the folders of one kind that all hosts share; None if there is only one host.
+
+    Operations wait `patience` seconds for a bucket that does not answer; None means as long as a
+    worker may wait.
 
     Raises:
         StoreBroken: the URL names no bucket, or the library for buckets is not installed.
@@ -84,11 +89,14 @@ def shared_folders(url: str | None, kind: str) -> "SharedFolders | None":
         from service.store.files.shared_folders import SharedFolders
     except ImportError:
         raise StoreBroken(NOT_INSTALLED) from None
-    return SharedFolders(url, kind)
+    return SharedFolders(url, kind) if patience is None else SharedFolders(url, kind, patience)
 
 
-def artifacts_at(url: str) -> Artifacts:
+def artifacts_at(url: str, patience: float | None = None) -> Artifacts:
     """Return the artifacts at the path of a directory, or at the URL of a bucket.
+
+    Operations wait `patience` seconds for a bucket that does not answer; None means as long as a
+    worker may wait.
 
     Raises:
         StoreBroken: the URL names neither, or the library for buckets is not installed.
@@ -107,4 +115,4 @@ def artifacts_at(url: str) -> Artifacts:
         from service.store.files.bucket import BucketArtifacts
     except ImportError:
         raise StoreBroken(NOT_INSTALLED) from None
-    return BucketArtifacts(url)
+    return BucketArtifacts(url) if patience is None else BucketArtifacts(url, patience)

@@ -122,6 +122,11 @@ class Attempt:
             _advance(transaction, row, cursor, finished)
         return State(row["state"])
 
+    def touch(self) -> None:
+        """Record only that the worker is alive."""
+        with self._locked() as (transaction, row):
+            update_row(transaction, row, {"heartbeat": row["heartbeat"] + 1})
+
     def warn(self, code: str, message: str, **values: Any) -> None:
         """Record a warning event, and change `values` of the row with it."""
         with self._locked() as (transaction, row):

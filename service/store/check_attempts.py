@@ -88,13 +88,31 @@ class CheckAttempt:
         """
         with self._locked() as (transaction, row):
             update_dataset(transaction, row, handle=handle, heartbeat=row["heartbeat"] + 1)
-        self._uploads.fetch(self.dataset)
         # They are counted from 1, as where a sample is taken back.
         collected = [f"sample {number}" for number in range(1, (row["samples"] or 0) + 1)]
         is_collected = row["samples"] is not None
         names = enumerate(collected if is_collected else row["files"])
         files = [SentFile(self._uploads.file(self.dataset, at), name) for at, name in names]
         return CheckTask(files, row["options"], is_collected=is_collected)
+
+    def fetch(self) -> None:
+        """Bring the files here, if they were sent to another host.
+
+        Raises:
+            StoreBroken: they can't be read or written.
+
+        """
+        self._uploads.fetch(self.dataset)
+
+    def touch(self) -> None:
+        """Record that the checker is alive.
+
+        Raises:
+            Replaced: another attempt has the data set, or it has been deleted.
+
+        """
+        with self._locked() as (transaction, row):
+            update_dataset(transaction, row, heartbeat=row["heartbeat"] + 1)
 
     def heartbeat(self, progress: dict[str, Any]) -> None:
         """Record that the checker is alive and how far it is.

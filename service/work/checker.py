@@ -38,6 +38,7 @@ from service.store.uploads import Uploads
 from service.work.attempt_process import run_attempt
 from service.work.check_limits import MEMORY_BYTES, PROCESSOR_SECONDS, OutOfTime, limit_check
 from service.work.clock import Clock
+from service.work.heartbeats import Waiting, no_heartbeats, waiting_for
 from service.work.process_handle import ProcessHandle
 
 HEARTBEAT_SECONDS = 0.5
@@ -55,8 +56,15 @@ logger = logging.getLogger("service.checker")
 class Checker:
     """Checks one data set, and gives heartbeats meanwhile."""
 
-    def __init__(self, attempt: CheckAttempt, files: DatasetFiles, clock: Clock = time) -> None:
+    def __init__(
+        self,
+        attempt: CheckAttempt,
+        files: DatasetFiles,
+        clock: Clock = time,
+        waiting: Waiting = no_heartbeats,
+    ) -> None:
         self._attempt, self._files, self._clock = attempt, files, clock
+        self._waiting = waiting
         self._next_heartbeat = 0.0
 
     def begin(self) -> CheckTask:
@@ -95,11 +103,14 @@ class Checker:
             return self._fail_unexpectedly(exc)
 
     def _check(self, task: CheckTask) -> DatasetState:
+        with self._waiting(self._attempt.touch):
+            self._attempt.fetch()
         staged = self._attempt.stage()
         checked = self._checked(task, staged)
         self._attempt.heartbeat({"stage": "storing", "fraction": WRITING_ENDS})
         resolved = {**task.options, **checked.options}
-        state = self._attempt.finish(staged, checked.manifest, checked.report, resolved)
+        with self._waiting(self._attempt.touch):
+            state = self._attempt.finish(staged, checked.manifest, checked.report, resolved)
         if state == DatasetState.READY:
             self._arrange(checked.manifest)
         return state
@@ -168,12 +179,13 @@ def check_attempt(dataset: str, number: int) -> DatasetState:
     limit_check()
     # The launcher passes these in the environment, where no `ps` shows them.
     database = DriverConnector(engine_of(os.environ["MLP_DATABASE_URL"]))
-    shared = shared_folders(os.environ.get("MLP_SHARED_URL"), UPLOADS)
+    url = os.environ.get("MLP_SHARED_URL")
+    shared = shared_folders(url, UPLOADS)
     uploads = Uploads(Path(os.environ["MLP_UPLOADS_DIR"]), shared)
     files = dataset_files_of(os.environ)
     quota = DatasetQuota(**json.loads(os.environ.get("MLP_DATASET_QUOTA", "{}")))
     attempt = CheckAttempt(database, files, uploads, dataset, number, quota)
-    checker = Checker(attempt, files)
+    checker = Checker(attempt, files, waiting=waiting_for(url))
     return checker.run(checker.begin())
 
 

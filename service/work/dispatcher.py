@@ -226,7 +226,14 @@ class Dispatcher:
             self._on_exit(key, exit_)
             self._note_end(job, self._clock.monotonic() - self._tracked[key].since)
             del self._tracked[key]
+            self._collect(job)
+
+    def _collect(self, job: str) -> None:
+        """Delete what a worker has left; if that fails, the rest of the round goes on."""
+        try:
             self._leftovers.collect(job)
+        except (StoreBroken, OSError) as exc:
+            logger.error("leftovers_kept", job=job, error=str(exc))
 
     def _on_exit(self, key: AttemptKey, exit_: Exit) -> None:
         """Requeue the job of a worker that has ended, unless it had finished its attempt before."""

@@ -7,7 +7,6 @@ from its beginning, with the same bits.
 import logging
 import os
 import sys
-import threading
 
 import numpy as np
 
@@ -39,6 +38,7 @@ from service.store.jobs import JobStore
 from service.store.sql.driver import DriverConnector
 from service.store.sql.engine import engine_of
 from service.work.attempt_process import run_attempt
+from service.work.heartbeats import heartbeats
 from service.work.process_handle import ProcessHandle
 from service.work.process_limits import limit_memory, lower_priority
 
@@ -83,7 +83,6 @@ class Evaluator:
         self._attempt, self._jobs, self._models, self._files = attempt, jobs, models, files
         self._seconds = seconds
         self._rows_done = 0
-        self._is_done = threading.Event()
 
     def begin(self) -> EvaluationQuestion:
         """Take over the evaluation with a first heartbeat; return what is asked.
@@ -104,11 +103,10 @@ class Evaluator:
 
         """
         # Arranging, redrawing and reading the images take long in different places, so a thread
-        # says that the process lives; it ends with the process.
-        beats = threading.Thread(target=self._give_heartbeats, daemon=True)
-        beats.start()
+        # says that the process lives.
         try:
-            return self._make(question)
+            with heartbeats(self._give_heartbeat, self._seconds):
+                return self._make(question)
         except tuple(REASONS) as exc:
             code = next(code for kind, code in REASONS.items() if isinstance(exc, kind))
             return self._fail(code, _message(exc))
@@ -117,9 +115,6 @@ class Evaluator:
         except Exception as exc:
             logger.exception("the evaluation failed")
             return self._fail("internal", f"{type(exc).__name__}: {exc}")
-        finally:
-            self._is_done.set()
-            beats.join()
 
     def _make(self, question: EvaluationQuestion) -> State:
         job = self._jobs.get(question.checkpoint.job)
@@ -143,18 +138,8 @@ class Evaluator:
     def _note(self, rows_done: int) -> None:
         self._rows_done = rows_done
 
-    def _give_heartbeats(self) -> None:
-        """Give heartbeats until the evaluation is made, or belongs to somebody else.
-
-        Without them the dispatcher takes it away. A store that fails may work again.
-        """
-        while not self._is_done.wait(self._seconds):
-            try:
-                self._attempt.heartbeat(self._rows_done)
-            except Replaced:
-                return
-            except StoreBroken as exc:
-                logger.warning("no heartbeat: %s", exc)
+    def _give_heartbeat(self) -> None:
+        self._attempt.heartbeat(self._rows_done)
 
     def _fail(self, code: str, message: str) -> State:
         self._attempt.fail(code, message)

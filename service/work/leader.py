@@ -7,8 +7,11 @@ from collections.abc import Callable
 
 import structlog
 
+from service.domain.errors import StoreBroken
 from service.work.lost_workers import TrackedWorker
 from service.work.work_queue import Leftovers, WorkQueue
+
+REST_SWEEPS = 15
 
 logger = structlog.get_logger(__name__)
 
@@ -34,6 +37,8 @@ class Leader:
         self._elsewhere: dict[tuple[str, int], TrackedWorker] = {}
         """Workers of other hosts, by row and attempt."""
         self._has_led = False
+        self._rest = 0
+        """How many sweeps leave leftovers alone, because deleting them failed."""
 
     @property
     def leads(self) -> bool:
@@ -44,7 +49,7 @@ class Leader:
         """Do once a second what the leader does.
 
         Raises:
-            StoreBroken: the database or a file can't be read or written.
+            StoreBroken: the database can't be read or written.
 
         """
         if not self._is_leading():
@@ -54,7 +59,18 @@ class Leader:
             self._leftovers.collect_all()
             self._has_led = True
         self._sweep_elsewhere()
-        self._leftovers.sweep()
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Delete leftovers; if that fails, rest, for nobody may wait in each round for a bucket."""
+        if self._rest > 0:
+            self._rest -= 1
+            return
+        try:
+            self._leftovers.sweep()
+        except (StoreBroken, OSError) as exc:
+            logger.error("leftovers_kept", error=str(exc))
+            self._rest = REST_SWEEPS
 
     def _sweep_elsewhere(self) -> None:
         """Requeue what silent workers of other hosts had; nobody here can kill them.

@@ -11,6 +11,7 @@ from service.store.attempts import Attempt
 from service.store.checkpoints import CheckpointRef, CheckpointStore
 from service.store.snapshots import NewSnapshot
 from service.work.clock import Clock
+from service.work.heartbeats import Waiting, no_heartbeats
 from service.work.save_schedule import Intervals, SaveSchedule
 from service.work.snapshot_taker import SnapshotTaker
 
@@ -25,12 +26,18 @@ class ProgressReporter:
     """
 
     def __init__(
-        self, attempt: Attempt, checkpoints: CheckpointStore, clock: Clock, intervals: Intervals
+        self,
+        attempt: Attempt,
+        checkpoints: CheckpointStore,
+        clock: Clock,
+        intervals: Intervals,
+        waiting: Waiting = no_heartbeats,
     ) -> None:
         self._attempt = attempt
         self._checkpoints = checkpoints
         self._clock = clock
         self._intervals = intervals
+        self._waiting = waiting
         self.job_state = State.RUNNING
         """The state that the last write found in the job's row, which clients may have changed."""
         self._unrecorded: list[Epoch] = []
@@ -65,11 +72,13 @@ class ProgressReporter:
             self._try_to_heartbeat(training)
 
     def _try_to_save(self, training: Training) -> None:
+        started = self._clock.monotonic()
         try:
-            self.save(training)
+            with self._waiting(self._attempt.touch):
+                self.save(training)
         except StoreBroken as exc:
             self.note_failure(exc)
-            self._schedule.note_failed_save(self._clock.monotonic())
+            self._schedule.note_failed_save(started, self._clock.monotonic())
 
     def _try_to_heartbeat(self, training: Training) -> None:
         try:

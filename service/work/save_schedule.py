@@ -18,6 +18,9 @@ class Intervals:
     save_factor: float = 20.0
     """The next save waits this many times as long as the last one took, so that saving takes at
     most a twentieth of the time."""
+    failed_factor: float = 3.0
+    """After a save that failed, the next try waits this many times as long as that took, so that a
+    store that does not answer takes at most a quarter of the time."""
 
 
 DEFAULT_INTERVALS = Intervals()
@@ -48,6 +51,7 @@ class SaveSchedule:
         took = now - started
         self._next_save = now + max(self._intervals.save, self._intervals.save_factor * took)
 
-    def note_failed_save(self, now: float) -> None:
+    def note_failed_save(self, started: float, now: float) -> None:
         """Plan another try; the heartbeat stays due, because it may succeed where a save fails."""
-        self._next_save = now + self._intervals.save
+        wait = self._intervals.failed_factor * (now - started)
+        self._next_save = now + max(self._intervals.save, wait)

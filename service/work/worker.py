@@ -35,6 +35,7 @@ from service.store.sql.engine import engine_of
 from service.work.attempt_process import run_attempt
 from service.work.clock import Clock
 from service.work.cores import a_core_is_idle
+from service.work.heartbeats import Waiting, no_heartbeats, waiting_for
 from service.work.numeric_environment import numeric_environment
 from service.work.process_handle import ProcessHandle
 from service.work.process_limits import limit_memory, lower_priority
@@ -60,6 +61,7 @@ class Worker:
         clock: Clock = time,
         intervals: Intervals = DEFAULT_INTERVALS,
         snapshot_limits: SnapshotLimits = DEFAULT_LIMITS,
+        waiting: Waiting = no_heartbeats,
     ) -> None:
         self._attempt = attempt
         self._checkpoints = checkpoints
@@ -67,7 +69,8 @@ class Worker:
         self._clock = clock
         self._intervals = intervals
         self._snapshot_limits = snapshot_limits
-        self._reporter = ProgressReporter(attempt, checkpoints, clock, intervals)
+        self._reporter = ProgressReporter(attempt, checkpoints, clock, intervals, waiting)
+        self._waiting = waiting
         self._stop_requested = False
         self._is_bit_exact = True
         self._baseline: Baseline | None = None
@@ -114,7 +117,8 @@ class Worker:
             return self._fail("internal", f"{type(exc).__name__}: {exc}")
 
     def _train(self, task: TrainingTask) -> State:
-        training = self._build_training(task)
+        with self._waiting(self._attempt.touch):
+            training = self._build_training(task)
         self._reporter.start()
         # A loss that is not finite raises Diverged; NumPy need not warn on the way there.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -211,7 +215,8 @@ class Worker:
         deadline = self._clock.monotonic() + STORE_RETRY_SECONDS
         while True:
             try:
-                return end(training)
+                with self._waiting(self._attempt.touch):
+                    return end(training)
             except StoreBroken as exc:
                 if self._clock.monotonic() >= deadline:
                     raise
@@ -267,7 +272,8 @@ def train_attempt(job: str, number: int) -> State:
     datasets = dataset_files_of(os.environ, damaged.confirm)
     limits = _snapshot_limits(os.environ)
     attempt = Attempt(database, job, number)
-    worker = Worker(attempt, checkpoints, datasets, snapshot_limits=limits)
+    waiting = waiting_for(os.environ.get("MLP_SHARED_URL"))
+    worker = Worker(attempt, checkpoints, datasets, snapshot_limits=limits, waiting=waiting)
     signal.signal(signal.SIGTERM, worker.request_stop)
     task = worker.begin()
     limit_memory(task.job_bytes + limits.bytes, data_bytes(task.manifest.sizes))

@@ -4,6 +4,7 @@ A worker imports this file. Credentials are those of the vendor's own environmen
 """
 
 import hashlib
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -14,21 +15,14 @@ from obstore.store import from_url
 
 from service.domain.errors import Damaged, StoreBroken
 
-CLIENT = {
-    "timeout": timedelta(seconds=30),
-    "connect_timeout": timedelta(seconds=3),
-    "allow_http": True,  # where an address of http:// is given, it is meant
-}
-RETRIES = {
-    "max_retries": 5,
-    "backoff": {
-        "init_backoff": timedelta(milliseconds=100),
-        "max_backoff": timedelta(seconds=2),
-        "base": 2,
-    },
-    # A store that is away for longer is a failure that workers and requests handle themselves.
-    "retry_timeout": timedelta(seconds=15),
-}
+PATIENCE_SECONDS = 10.0
+"""How long a worker waits for a bucket that does not answer; then it trains on, and tries again."""
+PARTS_AT_ONCE = 4
+"""Parts of a large object are sent together: each must arrive before the patience ends."""
+READS = 2
+"""What was changed on its way the first time is read again; what differs again is damaged."""
+STATUS = re.compile(r"status code: (\d{3}[A-Za-z ]*)")
+REFUSED = ("401", "403")
 FAILURES = (BaseError, OSError)
 
 
@@ -38,8 +32,12 @@ class BucketArtifacts:
     An object is written by one attempt only, and counts once a row names it, so plain puts suffice.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, patience: float = PATIENCE_SECONDS) -> None:
         """Open the bucket at a URL such as `s3://bucket/prefix`; nothing is read.
+
+        Args:
+            url: of the bucket.
+            patience: how many seconds each operation waits for a bucket that does not answer.
 
         Raises:
             StoreBroken: the URL or the environment does not name a bucket.
@@ -47,28 +45,31 @@ class BucketArtifacts:
         """
         self.url = url
         try:
-            options: dict[str, Any] = {"client_options": CLIENT, "retry_config": RETRIES}
-            self._store = from_url(url, **options)
+            self._store = from_url(url, **client(patience))
         except (*FAILURES, ValueError) as exc:
             raise broken("open the bucket of MLP_ARTIFACTS_URL", exc) from exc
 
     def put(self, key: str, data: bytes) -> str:
         try:
-            obstore.put(self._store, key, data)
+            obstore.put(self._store, key, data, max_concurrency=PARTS_AT_ONCE)
         except FAILURES as exc:
             raise broken(f"write {key}", exc) from exc
         return hashlib.sha256(data).hexdigest()
 
     def get(self, key: str, size: int, sha256: str) -> bytes:
+        for _ in range(READS):
+            data = self._read(key)
+            if len(data) == size and hashlib.sha256(data).hexdigest() == sha256:
+                return data
+        raise Damaged(f"the file {key} is damaged: its SHA-256 is not the recorded one")
+
+    def _read(self, key: str) -> bytes:
         try:
-            data = obstore.get(self._store, key).bytes().to_bytes()
+            return obstore.get(self._store, key).bytes().to_bytes()
         except FileNotFoundError:
             raise
         except FAILURES as exc:
             raise broken(f"read {key}", exc) from exc
-        if len(data) != size or hashlib.sha256(data).hexdigest() != sha256:
-            raise Damaged(f"the file {key} is damaged: its SHA-256 is not the recorded one")
-        return data
 
     def delete(self, key: str) -> None:
         try:
@@ -111,7 +112,40 @@ class BucketArtifacts:
         return sorted((found["path"], found["size"]) for page in pages for found in page)
 
 
+def client(patience: float) -> dict[str, Any]:
+    """Return the options of a client that gives up on a silent bucket after `patience` seconds.
+
+    Whatever arrives meanwhile is waited for: large objects take their time. The last try begins
+    when half of the patience is over.
+    """
+    one_try = timedelta(seconds=0.45 * patience)
+    options = {
+        "connect_timeout": min(one_try, timedelta(seconds=3)),
+        "read_timeout": one_try,
+        "timeout": timedelta(minutes=10),
+        "allow_http": True,  # where an address of http:// is given, it is meant
+    }
+    backoff = {
+        "init_backoff": timedelta(milliseconds=100),
+        "max_backoff": timedelta(seconds=1),
+        "base": 2,
+    }
+    end = timedelta(seconds=0.5 * patience)
+    retries = {"max_retries": 10, "backoff": backoff, "retry_timeout": end}
+    return {"client_options": options, "retry_config": retries}
+
+
 def broken(what: str, exc: BaseException) -> StoreBroken:
-    """Return a failure as one of the store; its first line says what the bucket answered."""
+    """Return a failure as one of the store, which says what the bucket answered.
+
+    The error of the library also has the bucket's address, which is not for clients.
+    """
     said = next(iter(str(exc).strip().splitlines()), type(exc).__name__)
-    return StoreBroken(f"can't {what}: {said[:300]}")
+    if found := STATUS.search(said):
+        said = f"the bucket answered {found[1].strip()}"
+        if found[1][:3] in REFUSED:
+            said += (
+                "; it does not accept the key in the environment of this process, or does not let "
+                "it do this"
+            )
+    return StoreBroken(f"can't {what}: {said.rpartition(' - ')[2][:300]}")

@@ -6,13 +6,18 @@ once its last file is there, which is the one that its owner names.
 
 import os
 from pathlib import Path
-from typing import Any
 
 import obstore
 from obstore.store import from_url
 
 from service.store.durable_files import make_directory, sync
-from service.store.files.bucket import CLIENT, FAILURES, RETRIES, broken
+from service.store.files.bucket import (
+    FAILURES,
+    PARTS_AT_ONCE,
+    PATIENCE_SECONDS,
+    broken,
+    client,
+)
 
 PIECE_BYTES = 4 * 1024**2
 
@@ -20,12 +25,13 @@ PIECE_BYTES = 4 * 1024**2
 class SharedFolders:
     """The folders of one kind, such as data sets, by their names."""
 
-    def __init__(self, url: str, kind: str) -> None:
+    def __init__(self, url: str, kind: str, patience: float = PATIENCE_SECONDS) -> None:
         """Open them; nothing is read.
 
         Args:
             url: of a bucket, or the path of a directory that all hosts share.
             kind: tells these folders from others at the same place.
+            patience: how many seconds each operation waits for a bucket that does not answer.
 
         Raises:
             StoreBroken: the URL or the environment does not name a bucket.
@@ -33,9 +39,9 @@ class SharedFolders:
         """
         address = url if "://" in url else Path(url).absolute().as_uri()
         self._kind = kind
-        options: dict[str, Any] = {"retry_config": RETRIES, "client_options": CLIENT}
+        options = {} if address.startswith("file:") else client(patience)
         try:
-            self._store = from_url(address, **({} if address.startswith("file:") else options))
+            self._store = from_url(address, **options)
         except (*FAILURES, ValueError) as exc:
             raise broken("open the bucket of MLP_ARTIFACTS_URL", exc) from exc
 
@@ -61,7 +67,8 @@ class SharedFolders:
 
         """
         try:
-            obstore.put(self._store, self._key(name, path.name), path)
+            key = self._key(name, path.name)
+            obstore.put(self._store, key, path, max_concurrency=PARTS_AT_ONCE)
         except FAILURES as exc:
             raise broken(f"share {name}", exc) from exc
 

@@ -2,12 +2,14 @@
 
 import pytest
 
+from service.domain.errors import StoreBroken
 from service.store.artifacts import Artifacts
 from service.store.jobs import JobStore
 from service.store.queue import Queue
 from service.store.sql.database import Database
 from service.work.artifact_gc import JobLeftovers
-from service.work.leader import Leader
+from service.work.dispatcher import Dispatcher
+from service.work.leader import REST_SWEEPS, Leader
 from service.work.lost_workers import LOST_AFTER_SWEEPS
 from tests.conftest import submit
 from tests.support.dispatcher_harness import DispatcherHarness
@@ -93,3 +95,35 @@ def test_a_dispatcher_that_does_not_lead_deletes_no_files(
     assert artifacts.folders() == [job]
     Leader(queue, JobLeftovers(queue, artifacts)).sweep()
     assert artifacts.folders() == []
+
+
+class FailingLeftovers:
+    """Leftovers in a bucket that is away."""
+
+    def __init__(self) -> None:
+        self.tries = 0
+
+    def collect_all(self) -> None:
+        """Find nothing."""
+
+    def sweep(self) -> None:
+        self.tries += 1
+        raise StoreBroken("the bucket is away")
+
+    def collect(self, job: str) -> None:
+        """Find nothing."""
+
+
+def test_leftovers_that_can_not_be_deleted_keep_no_job_from_starting(
+    database: Database, artifacts: Artifacts
+) -> None:
+    harness, leftovers = DispatcherHarness(database, artifacts), FailingLeftovers()
+    dispatcher = Dispatcher(harness.queue, harness.launcher, leftovers, harness.clock)
+    job = submit(harness.jobs)
+    dispatcher.step()
+    assert harness.state(job) == "running"
+    assert leftovers.tries == 1
+    for _ in range(REST_SWEEPS + 1):
+        harness.clock.now += 1
+        dispatcher.step()
+    assert leftovers.tries == 2, "nobody waits for the bucket in each round"

@@ -42,7 +42,14 @@ def test_a_save_replaces_a_heartbeat() -> None:
 
 def test_after_a_failed_save_the_heartbeat_stays_due() -> None:
     schedule = schedule_from_0()
-    schedule.note_failed_save(0.6)
+    schedule.note_failed_save(started=0.5, now=0.6)
     assert not schedule.is_save_due(2.5)
     assert schedule.is_save_due(2.6)
     assert schedule.is_heartbeat_due(0.6, has_epochs=False)
+
+
+def test_a_store_that_does_not_answer_takes_at_most_a_quarter_of_the_time() -> None:
+    schedule = schedule_from_0()
+    schedule.note_failed_save(started=1, now=10)
+    assert not schedule.is_save_due(36.9)
+    assert schedule.is_save_due(37), "three times the nine seconds that the try took"

@@ -1,14 +1,19 @@
 """Artifacts in a bucket, on a real S3 server."""
 
 import hashlib
+import socket
+import time
+from pathlib import Path
 
 import pytest
 
 from service.domain.errors import Damaged, StoreBroken
-from service.store.artifacts import Artifacts, artifacts_at
-from service.store.files import bucket
+from service.store.artifacts import Artifacts, artifacts_at, shared_folders
+from service.store.dataset_files import DatasetFiles
+from service.store.files.bucket import BucketArtifacts
 from service.store.files.local import LocalArtifacts
 from tests.support.server_process import free_port
+from tests.support.stored_datasets import arrays_of, manifest_of, write_staged
 
 DATA = b"the weights" * 100
 SHA256 = hashlib.sha256(DATA).hexdigest()
@@ -71,14 +76,89 @@ def test_a_bucket_that_is_out_of_reach_is_broken(
     bucket_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
-    monkeypatch.setitem(bucket.RETRIES, "max_retries", 0)
-    artifacts = artifacts_at(bucket_url)
+    artifacts = artifacts_at(bucket_url, 0.5)
     with pytest.raises(StoreBroken, match="can't write job_1/1/x"):
         artifacts.put("job_1/1/x", DATA)
     with pytest.raises(StoreBroken, match="can't read job_1/1/x"):
         artifacts.get("job_1/1/x", 1, SHA256)
     with pytest.raises(StoreBroken, match="can't list"):
         artifacts.folders()
+
+
+def test_a_bucket_that_does_not_answer_is_broken_soon(
+    bucket_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        artifacts = artifacts_at(bucket_url, 1.0)
+        for use in (
+            lambda: artifacts.put("job_1/1/x", DATA),
+            lambda: artifacts.get("job_1/1/x", 1, SHA256),
+            lambda: artifacts.delete("job_1/1/x"),
+            lambda: artifacts.delete_folder("job_1"),
+            artifacts.folders,
+        ):
+            started = time.monotonic()
+            with pytest.raises(StoreBroken, match=r"job_1|list the bucket"):
+                use()
+            assert time.monotonic() - started < 2
+
+
+def test_a_wrong_key_is_named_and_the_address_of_the_bucket_is_not(
+    artifacts: Artifacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifacts.put("job_1/1/x", DATA)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    wrong = artifacts_at(artifacts.url)
+    for use in (lambda: wrong.put("job_1/1/x", b"y"), lambda: wrong.get("job_1/1/x", 1, "")):
+        with pytest.raises(StoreBroken, match="answered 403 Forbidden; it does not accept") as told:
+            use()
+        assert "127.0.0.1" not in str(told.value)
+    assert artifacts.get("job_1/1/x", len(DATA), SHA256) == DATA
+
+
+def test_bytes_that_were_changed_on_their_way_are_read_again(
+    artifacts: Artifacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifacts.put("job_1/1/x", DATA)
+    read, reads = BucketArtifacts._read, []
+
+    def changed_once(self: BucketArtifacts, key: str) -> bytes:
+        reads.append(key)
+        return read(self, key)[::-1] if len(reads) == 1 else read(self, key)
+
+    monkeypatch.setattr(BucketArtifacts, "_read", changed_once)
+    assert artifacts.get("job_1/1/x", len(DATA), SHA256) == DATA
+    assert len(reads) == 2
+
+
+def test_a_copy_of_a_data_set_that_was_changed_on_its_way_does_not_count(
+    bucket_url: str, tmp_path: Path
+) -> None:
+    """Neither does the data set: the next copy is whole."""
+    folders = shared_folders(bucket_url, "datasets")
+    assert folders
+    arrays = arrays_of(1)
+    manifest = manifest_of(arrays)
+    here = DatasetFiles(tmp_path / "here").folder(manifest.sha256)
+    here.mkdir(parents=True)
+    write_staged(here, arrays, manifest)
+    folders.share(here.name, here, "manifest.json")
+    images = tmp_path / "train.images.npy"
+    images.write_bytes((here / images.name).read_bytes()[:-1] + b"!")
+    folders.share_file(here.name, images)
+    told: list[str] = []
+
+    def on_damage(sha256: str, *_: object) -> bool:
+        told.append(sha256)
+        return True
+
+    there = DatasetFiles(tmp_path / "there", on_damage, folders)
+    with pytest.raises(StoreBroken, match="arrived here is not what was stored"):
+        there.open(manifest.sha256)
+    folders.share(here.name, here, "manifest.json")
+    assert len(there.open(manifest.sha256).train) == manifest.rows["train"]
+    assert told == []
 
 
 def test_an_address_is_a_folder_or_a_bucket() -> None:
