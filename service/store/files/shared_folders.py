@@ -1,15 +1,21 @@
 """Folders of files that never change, kept where all hosts find them.
 
 A host works on its own copy of a folder; the bucket has another one. A folder in the bucket counts
-once its last file is there, which is the one that its owner names.
+once its last file is there, which is the one that its owner names. Each object is a file and behind
+it the SHA-256 of its bytes, so that one that was changed or cut on the way is never taken for it.
 """
 
+import hashlib
+import logging
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import obstore
 from obstore.store import from_url
 
+from service.domain.errors import Damaged
 from service.store.durable_files import make_directory, sync
 from service.store.files.bucket import (
     FAILURES,
@@ -19,7 +25,12 @@ from service.store.files.bucket import (
     client,
 )
 
+logger = logging.getLogger(__name__)
+
 PIECE_BYTES = 4 * 1024**2
+DIGEST_BYTES = 32
+FETCHES = 2
+"""How often a damaged folder is fetched: bytes may have changed on the way only."""
 
 
 class SharedFolders:
@@ -67,8 +78,8 @@ class SharedFolders:
 
         """
         try:
-            key = self._key(name, path.name)
-            obstore.put(self._store, key, path, max_concurrency=PARTS_AT_ONCE)
+            key, content = self._key(name, path.name), _with_digest(path)
+            obstore.put(self._store, key, content, max_concurrency=PARTS_AT_ONCE)
         except FAILURES as exc:
             raise broken(f"share {name}", exc) from exc
 
@@ -76,7 +87,7 @@ class SharedFolders:
         """Copy one file of a shared folder here, in place of an earlier copy.
 
         Raises:
-            StoreBroken: it can't be read or written, or is not there.
+            StoreBroken: it can't be read or written, is damaged, or is not there.
 
         """
         make_directory(path.parent)
@@ -88,12 +99,20 @@ class SharedFolders:
     def fetch(self, name: str, folder: Path, last: str | None = None) -> bool:
         """Copy the files of a shared folder into a new one here, durably.
 
-        Returns whether there is such a folder, with the file `last`.
+        Returns whether there is such a folder, whole and undamaged, with the file `last`.
 
         Raises:
             StoreBroken: the files can't be read or written.
 
         """
+        for _ in range(FETCHES):
+            try:
+                return self._fetch(name, folder, last)
+            except Damaged as exc:
+                logger.warning("%s", exc)
+        return False
+
+    def _fetch(self, name: str, folder: Path, last: str | None) -> bool:
         keys = self._keys(name)
         if not keys or (last is not None and self._key(name, last) not in keys):
             return False
@@ -128,8 +147,7 @@ class SharedFolders:
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
             with temporary.open("wb") as file:
-                for piece in pieces:
-                    file.write(piece)
+                _write_whole(file, pieces, key)
             sync(temporary)
             temporary.replace(path)
         finally:
@@ -144,3 +162,30 @@ class SharedFolders:
 
     def _key(self, name: str, file: str) -> str:
         return f"{self._kind}/{name}/{file}"
+
+
+def _with_digest(path: Path) -> Iterator[bytes]:
+    """Yield the bytes of a file, and then the digest of them."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(PIECE_BYTES):
+            digest.update(piece)
+            yield piece
+    yield digest.digest()
+
+
+def _write_whole(file: BinaryIO, pieces: Iterable[Any], key: str) -> None:
+    """Write an object to a file, without the digest behind it.
+
+    Raises:
+        Damaged: the digest is another one.
+
+    """
+    digest, kept = hashlib.sha256(), b""
+    for piece in pieces:
+        kept += bytes(piece)
+        content, kept = kept[:-DIGEST_BYTES], kept[-DIGEST_BYTES:]
+        digest.update(content)
+        file.write(content)
+    if kept != digest.digest():
+        raise Damaged(f"the object {key} is damaged: its SHA-256 is not the recorded one")
