@@ -6,7 +6,7 @@ quotes the entry, which is no secret, and says what to write instead.
 
 import re
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 LABEL = r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?"
 NAME = re.compile(rf"{LABEL}(?:\.{LABEL})*")
@@ -46,6 +46,16 @@ def listening_host(value: str) -> str:
     if value.count(":") == 1:
         raise ValueError(f"{value!r} has a port; write {_without_port(value)} and set MLP_PORT")
     return value
+
+
+def http_url(value: str) -> str:
+    """Return the URL of another server; what it may contain as a secret is not quoted."""
+    parts = urlsplit(value)
+    if parts.username or parts.password:
+        raise ValueError("it has a user name; write the URL without, and set the token by itself")
+    if parts.scheme not in DEFAULT_PORTS or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError(f"{value!r} is no URL of a server; write one like http://ray.example:8265")
+    return value.rstrip("/")
 
 
 # --- Hosts ----------------------------------------------------------------------------------------

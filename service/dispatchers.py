@@ -4,6 +4,7 @@ Each kind is a queue of rows, a program that works on one row, and the files tha
 further kind needs these three and a function here.
 """
 
+import functools
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -18,11 +19,13 @@ from service.store.dataset_rows import DATASETS
 from service.store.evaluation_queue import EvaluationQueue
 from service.store.evaluation_rows import EVALUATIONS
 from service.store.hosts import HostStore
+from service.store.identity import identity_of
 from service.store.instance import instance_of
+from service.store.job_counts import count_demand
 from service.store.queue import Queue
 from service.store.sql.bell import Bell
 from service.store.sql.database import Database
-from service.store.sql.leadership import leadership_of
+from service.store.sql.leadership import FLEET, leadership_of
 from service.store.sql.sqlite import sqlite_url
 from service.store.transitions import JOBS
 from service.work.artifact_gc import JobLeftovers
@@ -30,6 +33,7 @@ from service.work.dataset_leftovers import DatasetLeftovers
 from service.work.dispatcher import POLL_SECONDS, Dispatcher
 from service.work.ended_work import EndedWork
 from service.work.evaluation_leftovers import EvaluationLeftovers
+from service.work.fleet import FleetSize, FleetSizer
 from service.work.launchers.local import LocalLauncher
 from service.work.launchers.lock_watchdog import SqliteLockWatchdog
 from service.work.presence import Me, Presence
@@ -79,8 +83,14 @@ class Dispatchers:
         self.jobs = _jobs(settings, storage, everywhere, sharing)
         self.checks = _checks(settings, storage, everywhere, sharing, checks.note)
         self.evaluations = _evaluations(storage, everywhere, sharing, evaluations.note)
-        wake = {JOBS: self.jobs, DATASETS: self.checks, EVALUATIONS: self.evaluations}
-        of_kind = {kind: each.wake for kind, each in wake.items()}
+        self._fleet_leadership = leadership_of(database.engine, FLEET)
+        is_sizing = self._fleet_leadership.is_held
+        self._fleet = _fleet(settings, database, is_sizing) if settings.fleet else None
+        of_kind = {
+            JOBS: self._wake_jobs,
+            DATASETS: self.checks.wake,
+            EVALUATIONS: self.evaluations.wake,
+        }
         self._bell = Bell(database.engine, of_kind) if host else None
         self._presence = self._present(host, database) if host else None
 
@@ -90,6 +100,11 @@ class Dispatchers:
 
         me = Me(host, self.jobs.slots)
         return Presence(HostStore(database), me, busy, self._leadership.is_held)
+
+    def _wake_jobs(self) -> None:
+        self.jobs.wake()
+        if self._fleet:
+            self._fleet.wake()
 
     @property
     def _all(self) -> tuple[Dispatcher, ...]:
@@ -107,6 +122,8 @@ class Dispatchers:
         if self._bell and self._presence:
             self._presence.start()
             self._bell.start()
+        if self._fleet:
+            self._fleet.start()
         for each in self._all:
             each.start(on_death)
 
@@ -114,6 +131,8 @@ class Dispatchers:
         """Begin to stop: start nothing more, and ask the workers to save and exit."""
         if self._bell:
             self._bell.stop()
+        if self._fleet:
+            self._fleet.stop()
         for each in self._all:
             each.stop()
 
@@ -122,6 +141,9 @@ class Dispatchers:
         for each in self._all:
             each.join()
         self._leadership.give_up()
+        if self._fleet:
+            self._fleet.join()
+            self._fleet_leadership.give_up()
         if self._presence:
             self._presence.stop()
 
@@ -130,6 +152,22 @@ def dataset_quota(settings: Settings) -> DatasetQuota:
     """Return how many data sets there may be, and how large."""
     return DatasetQuota(
         settings.max_owner_datasets, settings.max_owner_dataset_bytes, settings.max_datasets_bytes
+    )
+
+
+def _fleet(settings: Settings, database: Database, is_leading: Callable[[], bool]) -> FleetSizer:
+    # Whoever has no fleet does not wait for its imports.
+    from service.work.ray import HostCommand, RayFleet, token_reader
+
+    slots, secret = settings.fleet_slots, settings.ray_token
+    token = token_reader(secret.get_secret_value() if secret else None, settings.ray_token_file)
+    identity = identity_of(database, settings.data_dir)
+    host = HostCommand(settings.host_command, slots, settings.fleet_idle)
+    return FleetSizer(
+        RayFleet(settings.ray_url, token, lambda: identity.instance, host),
+        FleetSize(slots, settings.fleet_hosts),
+        functools.partial(count_demand, database),
+        is_leading,
     )
 
 

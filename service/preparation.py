@@ -20,7 +20,7 @@ from service.store.evaluation_queue import EvaluationQueue
 from service.store.instance import instance_of
 from service.store.queue import Queue
 from service.store.sql.database import Database
-from service.store.sql.engine import is_there
+from service.store.sql.engine import engine_of, is_there
 from service.store.sql.migrate import is_outdated, migrate
 from service.store.worker_handles import worker_handles
 from service.work.drain import drain_workers, requeue_drained
@@ -33,8 +33,13 @@ def prepare(settings: Settings) -> None:
     """Create the data directory, unpack and arrange the data sets, and migrate the database.
 
     Raises:
-        StoreBroken: one of them can't be written.
+        StoreBroken: one of them can't be written, or the settings contradict each other.
     """
+    if settings.fleet and engine_of(settings.resolved_database_url()).file:
+        raise StoreBroken(
+            "MLP_FLEET starts hosts, which need a database that they share: set MLP_DATABASE_URL "
+            "to postgresql://…, or unset MLP_FLEET to train on this machine alone"
+        )
     make_directory(settings.data_dir.absolute())
     check_writable(settings.data_dir)
     instance_of(settings.data_dir)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import quote
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service import address_settings
@@ -84,6 +84,25 @@ class Settings(BaseSettings):
         ge=0,
         description="Number of jobs trained concurrently; default: one per usable core; 0: none.",
     )
+
+    fleet: Literal["ray"] | None = Field(
+        None, description="What starts hosts while jobs wait: ray; default: nothing."
+    )
+    fleet_slots: int = Field(
+        4, ge=1, description="Number of jobs that each host of the fleet trains concurrently."
+    )
+    fleet_hosts: int = Field(16, ge=1, description="Maximum number of hosts of the fleet.")
+    fleet_idle: float = Field(
+        60, ge=0, description="Seconds without work after which a host of the fleet ends."
+    )
+    host_command: str = Field(
+        "mlp-service work",
+        min_length=1,
+        description="What a node executes to become a host, such as /opt/mlp/bin/mlp-service work.",
+    )
+    ray_url: str = Field("http://127.0.0.1:8265", description="URL of the dashboard of Ray.")
+    ray_token: SecretStr | None = Field(None, description="Token that Ray demands, if it does.")
+    ray_token_file: Path | None = Field(None, description="File that contains this token.")
 
     keep_jobs: int | None = Field(
         None, ge=1, description="Finished jobs to keep; older ones are deleted; default: all."
@@ -175,7 +194,7 @@ class Settings(BaseSettings):
             )
         return value
 
-    @field_validator("uds", mode="before")
+    @field_validator("uds", "fleet", "ray_token", "ray_token_file", mode="before")
     @classmethod
     def _none_if_empty(cls, value: object) -> object:
         return value or None
@@ -184,6 +203,7 @@ class Settings(BaseSettings):
     _hosts = field_validator("allowed_hosts")(address_settings.hosts)
     _origins = field_validator("allowed_origins")(address_settings.origins)
     _proxies = field_validator("trusted_proxies")(address_settings.proxies)
+    _ray_url = field_validator("ray_url")(address_settings.http_url)
     _root_path = field_validator("root_path")(address_settings.root_path)
 
     def resolved_datasets_dir(self) -> Path:

@@ -220,6 +220,19 @@ def test_a_folder_of_data_sets_that_can_not_be_made_ends_with_1_and_one_plain_li
     assert error == "mlp-service can't start: can't create the directory file: File exists\n"
 
 
+def test_a_fleet_without_a_database_that_hosts_could_share_ends_with_1_and_the_way_out(
+    tmp_path: Path,
+) -> None:
+    secret = {"MLP_RAY_TOKEN": "hunter2"}
+    code, error, _ = serve("--data-dir", str(tmp_path), "--port", "0", MLP_FLEET="ray", **secret)
+    assert code == 1
+    assert error == (
+        "mlp-service can't start: MLP_FLEET starts hosts, which need a database that they share: "
+        "set MLP_DATABASE_URL to postgresql://…, or unset MLP_FLEET to train on this machine "
+        "alone\n"
+    )
+
+
 def test_a_file_that_is_no_database_ends_with_1_and_one_plain_line(
     tmp_path: Path, datasets_dir: Path
 ) -> None:

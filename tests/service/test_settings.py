@@ -2,7 +2,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from service.settings import Settings
 from service.store.sql.database import Database
@@ -21,7 +21,16 @@ VARIABLES: dict[str, tuple[str, Any]] = {
     "MLP_DATA_DIR": ("/srv/jobs", Path("/srv/jobs")),
     "MLP_DATASETS_DIR": ("/srv/data", Path("/srv/data")),
     "MLP_DATABASE_URL": ("sqlite:////srv/x.db", "sqlite:////srv/x.db"),
+    "MLP_ARTIFACTS_URL": ("s3://bucket/mlp", "s3://bucket/mlp"),
     "MLP_CONCURRENT_JOBS": ("0", 0),
+    "MLP_FLEET": ("ray", "ray"),
+    "MLP_FLEET_SLOTS": ("2", 2),
+    "MLP_FLEET_HOSTS": ("3", 3),
+    "MLP_FLEET_IDLE": ("0.5", 0.5),
+    "MLP_HOST_COMMAND": ("/opt/mlp/bin/mlp-service work", "/opt/mlp/bin/mlp-service work"),
+    "MLP_RAY_URL": ("https://ray.example/ray/", "https://ray.example/ray"),
+    "MLP_RAY_TOKEN": ("a-token", SecretStr("a-token")),
+    "MLP_RAY_TOKEN_FILE": ("/run/secrets/ray_token", Path("/run/secrets/ray_token")),
     "MLP_KEEP_JOBS": ("2", 2),
     "MLP_SNAPSHOTS": ("0", 0),
     "MLP_SNAPSHOT_BYTES": ("0", 0),
@@ -54,6 +63,12 @@ WRONG = {
     "MLP_ROOT_PATH": "mlp",
     "MLP_IDLE_SECONDS": "0",
     "MLP_CONCURRENT_JOBS": "-1",
+    "MLP_FLEET": "slurm",
+    "MLP_FLEET_SLOTS": "0",
+    "MLP_FLEET_HOSTS": "0",
+    "MLP_FLEET_IDLE": "-1",
+    "MLP_HOST_COMMAND": "",
+    "MLP_RAY_URL": "ray.example:8265",
     "MLP_KEEP_JOBS": "0",
     "MLP_SNAPSHOTS": "-1",
     "MLP_SNAPSHOT_BYTES": "-1",
@@ -162,3 +177,18 @@ def test_an_error_does_not_repeat_the_value(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(ValidationError) as refused:
         Settings()
     assert "hunter2" not in str(refused.value)
+
+
+def test_a_token_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLP_RAY_TOKEN", "a-token")
+    settings = Settings()
+    assert "a-token" not in f"{settings} {settings!r} {settings.model_dump_json()}"
+
+
+def test_a_password_in_an_address_is_refused_without_being_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MLP_RAY_URL", "http://ada:pass-word@ray.example:8265")
+    with pytest.raises(ValidationError, match="set the token by itself") as refused:
+        Settings()
+    assert "pass-word" not in str(refused.value)

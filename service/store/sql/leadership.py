@@ -12,7 +12,10 @@ SILENT_SECONDS = 10
 """The leader's session ends if it has been silent for so long, and another process leads after at
 most fifteen seconds."""
 
-LEAD = "SELECT pg_try_advisory_lock(hashtextextended('leader', 0))"
+LEAD = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
+EVERYTHING = "leader"
+FLEET = "fleet"
+"""Of the processes that have a fleet: a host may lead in everything else, but has none."""
 
 
 class Leadership(Protocol):
@@ -32,9 +35,9 @@ class Leadership(Protocol):
         ...
 
 
-def leadership_of(engine: Engine) -> Leadership:
-    """Return the leadership among the processes that share a database."""
-    return SoleLeadership() if engine.file else AdvisoryLeadership(engine)
+def leadership_of(engine: Engine, what: str = EVERYTHING) -> Leadership:
+    """Return the leadership in something among the processes that share a database."""
+    return SoleLeadership() if engine.file else AdvisoryLeadership(engine, what)
 
 
 class SoleLeadership:
@@ -53,8 +56,8 @@ class AdvisoryLeadership:
     The server ends the session of a process that is silent, such as a frozen one.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, what: str = EVERYTHING) -> None:
+        self._engine, self._what = engine, what
         self._session: Any = None
         self._is_held = False
         self._asked_at = -CHECK_SECONDS
@@ -80,7 +83,10 @@ class AdvisoryLeadership:
                 self._session = self._engine.connect(1)
                 self._session.cursor().execute(f"SET idle_session_timeout = '{SILENT_SECONDS}s'")
             cursor = self._session.cursor()
-            cursor.execute("SELECT TRUE" if self._is_held else LEAD)
+            if self._is_held:
+                cursor.execute("SELECT TRUE")
+            else:
+                cursor.execute(LEAD, (self._what,))
             return bool(cursor.fetchone()[0])
         except self._engine.error as exc:
             had_led, self._session, self._is_held = self._is_held, None, False

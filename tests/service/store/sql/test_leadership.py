@@ -9,7 +9,7 @@ from service.dispatchers import IDLE_SECONDS
 from service.domain.errors import StoreBroken
 from service.store.sql import leadership as module
 from service.store.sql.engine import engine_of
-from service.store.sql.leadership import AdvisoryLeadership, Leadership, leadership_of
+from service.store.sql.leadership import FLEET, AdvisoryLeadership, Leadership, leadership_of
 from tests.support.postgresql_server import PostgresServer
 from tests.support.server_process import eventually, free_port
 
@@ -32,6 +32,17 @@ def test_one_process_leads_until_it_gives_up(postgres: PostgresServer) -> None:
     time.sleep(0.15)
     assert second.is_held()
     second.give_up()
+
+
+def test_one_process_may_lead_in_the_fleet_and_another_in_everything_else(
+    postgres: PostgresServer,
+) -> None:
+    engine = engine_of(postgres.url("postgres"))
+    host, server = of(postgres), leadership_of(engine, FLEET)
+    assert (host.is_held(), server.is_held()) == (True, True)
+    assert not leadership_of(engine, FLEET).is_held()
+    host.give_up()
+    server.give_up()
 
 
 def test_a_silent_leader_is_replaced_and_then_learns_of_it(
