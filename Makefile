@@ -6,7 +6,7 @@ DATA_DIR ?= data
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install serve page test check check-web fix screenshots bench chaos attack ci lock sbom audit clean
+.PHONY: help demo install ray serve page test check check-web fix screenshots bench chaos attack ci lock sbom audit clean
 
 help:  ## List these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -15,6 +15,8 @@ demo: .venv/.runtime  ## Train the three presets over REST, show the results, ke
 	$(BIN)/mlp-service demo --host $(HOST) --port $(PORT) --data-dir $(DATA_DIR) $(if $(EXIT),--exit)
 
 install: .venv/.runtime  ## Create .venv with the mlp-service command and the extra [server]
+
+ray: .venv-ray/.installed  ## Install Ray into .venv-ray, for the tests that start a cluster
 
 serve: .venv/.runtime  ## Serve on HOST:PORT (127.0.0.1:8000) with the data in DATA_DIR (./data)
 	$(BIN)/mlp-service serve --host $(HOST) --port $(PORT) --data-dir $(DATA_DIR)
@@ -68,11 +70,15 @@ lock:  ## Rewrite requirements/*.txt from pyproject.toml (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  pyproject.toml --extra server -o requirements/runtime.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  pyproject.toml --extra server --extra cluster -c requirements/runtime.txt -o requirements/cluster.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  pyproject.toml --all-extras --group dev -o requirements/dev.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --group build -o requirements/build.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --group generators -o requirements/generators.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --group ray -o requirements/ray.txt
 
 sbom: .venv/.dev  ## Write sbom.json, a CycloneDX list of the run-time dependencies with hashes
 	$(BIN)/cyclonedx-py requirements requirements/runtime.txt --pyproject pyproject.toml \
@@ -80,10 +86,10 @@ sbom: .venv/.dev  ## Write sbom.json, a CycloneDX list of the run-time dependenc
 
 audit: .venv/.dev  ## Ask PyPI for known vulnerabilities; fails if a dependency can't be looked up
 	$(BIN)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off \
-	  $(foreach list,runtime build dev generators,-r requirements/$(list).txt)
+	  $(foreach list,runtime cluster build dev generators ray,-r requirements/$(list).txt)
 
 clean:  ## Remove the environment and the tests' caches, never the data directory
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
+	rm -rf .venv .venv-ray .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
 
 .venv/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -97,6 +103,12 @@ clean:  ## Remove the environment and the tests' caches, never the data director
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/runtime.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+# Ray has an environment of its own, so that no version of it decides about versions of ours.
+.venv-ray/.installed: .venv/.python requirements/ray.txt
+	$(PYTHON) -m venv .venv-ray
+	.venv-ray/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/ray.txt
 	touch $@
 
 .venv/.dev: .venv/.runtime requirements/dev.txt
