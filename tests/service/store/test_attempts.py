@@ -269,7 +269,7 @@ def test_only_a_cursor_that_advances_resets_the_lost_workers(
     for _ in range(2):
         queue.lose(attempt.job, attempt.number, "its process ended")
         attempt = claim(database, attempt.job)
-    attempt.begin(HANDLE, ENVIRONMENT)
+        attempt.begin(HANDLE, ENVIRONMENT)
     attempt.heartbeat((2, 0))
     assert jobs.get(attempt.job).lost_workers == 2, "live progress may be lost again"
     attempt.commit(saved(attempt, *cursor), [])
