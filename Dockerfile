@@ -3,14 +3,16 @@
 ARG BASE=python:3.13-slim-bookworm
 
 FROM ${BASE} AS builder
+# What is installed: runtime, or cluster, which adds the drivers of PostgreSQL and of buckets.
+ARG REQUIREMENTS=runtime
 WORKDIR /src
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 # The image's own pip fills the environment, so the environment needs no pip.
 RUN python -m venv --without-pip /app/.venv
 # Dependencies change less often than the code, so they have a layer of their own. These are the
-# ones of the extra [server].
-COPY requirements/runtime.txt requirements/runtime.txt
-RUN pip --python /app/.venv install --require-hashes -r requirements/runtime.txt
+# ones of the extra [server], or of [server,cluster].
+COPY requirements/${REQUIREMENTS}.txt requirements/${REQUIREMENTS}.txt
+RUN pip --python /app/.venv install --require-hashes -r requirements/${REQUIREMENTS}.txt
 # The build tools are pinned too, and are not installed into the environment.
 COPY requirements/build.txt requirements/build.txt
 RUN pip install --require-hashes -r requirements/build.txt
@@ -18,7 +20,7 @@ COPY . .
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
     && pip --python /app/.venv install --no-deps /wheels/*.whl
 
-FROM ${BASE}
+FROM ${BASE} AS service
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent mlp \
     && install --directory --owner=10001 --group=10001 /data
 # The path and the base image are those of the builder, so the environment's links to Python hold.
@@ -45,3 +47,27 @@ HEALTHCHECK --interval=30s --timeout=5s --start-period=20s --start-interval=1s -
     CMD ["mlp-service", "health"]
 ENTRYPOINT ["mlp-service"]
 CMD ["serve"]
+
+# A node of a Ray cluster that can run hosts: docker build --target ray --build-arg REQUIREMENTS=cluster
+# Ray has an environment of its own, so that its dependencies decide nothing about ours.
+FROM ${BASE} AS ray-builder
+WORKDIR /src
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+RUN python -m venv --without-pip /opt/ray
+COPY requirements/ray.txt requirements/ray.txt
+RUN pip --python /opt/ray install --require-hashes -r requirements/ray.txt
+
+FROM service AS ray
+COPY --from=ray-builder /opt/ray /opt/ray
+# Hosts are started by a shell of Ray, whose home they would use otherwise. Nobody may use the
+# cluster without its token.
+ENV HOME=/data \
+    RAY_AUTH_MODE=token \
+    RAY_USAGE_STATS_ENABLED=0 \
+    RAY_JOB_STOP_WAIT_TIME_S=8
+HEALTHCHECK NONE
+ENTRYPOINT ["/opt/ray/bin/ray"]
+CMD ["start", "--help"]
+
+# What is built unless a target is named.
+FROM service
