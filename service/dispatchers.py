@@ -8,6 +8,7 @@ import functools
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from service.domain.dataset_quota import DatasetQuota
@@ -26,8 +27,10 @@ from service.store.queue import Queue
 from service.store.sql.bell import Bell
 from service.store.sql.database import Database
 from service.store.sql.leadership import FLEET, leadership_of
+from service.store.sql.migrate import REVISIONS, revision_of_tables
 from service.store.sql.sqlite import sqlite_url
 from service.store.transitions import JOBS
+from service.store.worker_logs import WorkerLogs
 from service.work.artifact_gc import JobLeftovers
 from service.work.dataset_leftovers import DatasetLeftovers
 from service.work.dispatcher import POLL_SECONDS, Dispatcher
@@ -37,6 +40,8 @@ from service.work.fleet import FleetSize, FleetSizer
 from service.work.launchers.local import LocalLauncher
 from service.work.launchers.lock_watchdog import SqliteLockWatchdog
 from service.work.presence import Me, Presence
+from service.work.schema_watch import SchemaWatch
+from service.work.upkeep import Upkeep
 
 CONCURRENT_CHECKS = 1
 CONCURRENT_EVALUATIONS = 1
@@ -44,6 +49,11 @@ IDLE_SECONDS = 5.0
 """How often an idle host looks for jobs by itself; the bell wakes it at once."""
 RARE_SECONDS = 15.0
 """How often it looks for rows of the other kinds."""
+
+SCHEMA_SECONDS = 5.0
+"""How often a host looks whether a newer version has migrated the database."""
+LOGS_SECONDS = 3600.0
+"""How often a host deletes the logs of jobs that are not there any more."""
 
 NoteEnd = Callable[[str, float], None]
 
@@ -64,13 +74,27 @@ class Sharing:
 class Dispatchers:
     """The dispatchers of all kinds of work."""
 
-    def __init__(self, settings: Settings, storage: Storage) -> None:
-        """Create them; nothing happens before `start`."""
+    def __init__(
+        self,
+        settings: Settings,
+        storage: Storage,
+        on_newer_schema: Callable[[], None] | None = None,
+    ) -> None:
+        """Create them; nothing happens before `start`.
+
+        Args:
+            settings: the settings.
+            storage: where the rows and files of all kinds of work are.
+            on_newer_schema: called when a newer version has migrated a database that several hosts
+                share; by default, they `retire`.
+
+        """
         database = storage.database
         file = database.file
         self._leadership = leadership_of(database.engine)
         host = None if file else instance_of(settings.data_dir)
-        sharing = Sharing(host, self._leadership.is_held)
+        self._has_retired = False
+        sharing = Sharing(host, self._leads)
         everywhere = {
             "MLP_DATABASE_URL": sqlite_url(file.absolute()) if file else database.url,
             "MLP_DATASETS_DIR": str(storage.dataset_files.directory),
@@ -84,8 +108,7 @@ class Dispatchers:
         self.checks = _checks(settings, storage, everywhere, sharing, checks.note)
         self.evaluations = _evaluations(storage, everywhere, sharing, evaluations.note)
         self._fleet_leadership = leadership_of(database.engine, FLEET)
-        is_sizing = self._fleet_leadership.is_held
-        self._fleet = _fleet(settings, database, is_sizing) if settings.fleet else None
+        self._fleet = _fleet(settings, database, self._sizes) if settings.fleet else None
         of_kind = {
             JOBS: self._wake_jobs,
             DATASETS: self.checks.wake,
@@ -93,13 +116,21 @@ class Dispatchers:
         }
         self._bell = Bell(database.engine, of_kind) if host else None
         self._presence = self._present(host, database) if host else None
+        seen = on_newer_schema or self.retire
+        self._upkeep = _upkeep(storage, seen) if host else None
 
     def _present(self, host: str, database: Database) -> Presence:
         def busy() -> int:
             return len(self.jobs.tracked)
 
         me = Me(host, self.jobs.slots)
-        return Presence(HostStore(database), me, busy, self._leadership.is_held)
+        return Presence(HostStore(database), me, busy, self._leads)
+
+    def _leads(self) -> bool:
+        return not self._has_retired and self._leadership.is_held()
+
+    def _sizes(self) -> bool:
+        return not self._has_retired and self._fleet_leadership.is_held()
 
     def _wake_jobs(self) -> None:
         self.jobs.wake()
@@ -119,20 +150,28 @@ class Dispatchers:
 
     def start(self, on_death: Callable[[], None]) -> None:
         """Start them; `on_death` is called if the loop of one ends with an error."""
-        if self._bell and self._presence:
-            self._presence.start()
-            self._bell.start()
-        if self._fleet:
-            self._fleet.start()
+        for part in (self._presence, self._bell, self._upkeep, self._fleet):
+            if part:
+                part.start()
         for each in self._all:
             each.start(on_death)
 
+    def retire(self) -> None:
+        """Leave all work to other hosts for good, but stay alive until `stop`.
+
+        A server whose version is older than the schema goes on serving.
+        """
+        self._has_retired = True
+        for each in self._all:
+            each.retire()
+        self._leadership.give_up()
+        self._fleet_leadership.give_up()
+
     def stop(self) -> None:
         """Begin to stop: start nothing more, and ask the workers to save and exit."""
-        if self._bell:
-            self._bell.stop()
-        if self._fleet:
-            self._fleet.stop()
+        for part in (self._bell, self._upkeep, self._fleet):
+            if part:
+                part.stop()
         for each in self._all:
             each.stop()
 
@@ -144,8 +183,18 @@ class Dispatchers:
         if self._fleet:
             self._fleet.join()
             self._fleet_leadership.give_up()
+        if self._upkeep:
+            self._upkeep.join()
         if self._presence:
             self._presence.stop()
+
+
+def _upkeep(storage: Storage, on_newer_schema: Callable[[], None]) -> Upkeep:
+    watch = SchemaWatch(
+        partial(revision_of_tables, storage.database), REVISIONS[-1], on_newer_schema
+    )
+    logs = WorkerLogs(storage.database, storage.logs)
+    return Upkeep({watch.look: SCHEMA_SECONDS, logs.delete_unneeded: LOGS_SECONDS})
 
 
 def dataset_quota(settings: Settings) -> DatasetQuota:

@@ -14,16 +14,16 @@ from service.dispatchers import Dispatchers
 from service.domain.errors import StoreBroken
 from service.preparation import lock_data_dir, prepare
 from service.settings import Settings
-from service.storage import Storage
+from service.storage import Storage, refuse_unshared
 from service.store.sql.engine import engine_of
 
 logger = structlog.get_logger(__name__)
 
 
 def work(settings: Settings, until_idle: float | None = None, warnings: Sequence[str] = ()) -> int:
-    """Train jobs until a signal arrives; return the exit code.
+    """Train jobs until a signal arrives, or until a newer version migrates the database.
 
-    The code is 1 if the host can't start or a dispatcher ends by an error.
+    Returns the exit code, which is 1 if the host can't start or a dispatcher ends by an error.
 
     Args:
         settings: the settings; the database must be one that several processes can share.
@@ -37,6 +37,7 @@ def work(settings: Settings, until_idle: float | None = None, warnings: Sequence
     with contextlib.ExitStack() as cleanup:
         try:
             _refuse_file(settings)
+            refuse_unshared(settings)
             cleanup.enter_context(lock_data_dir(settings.data_dir))
             prepare(settings)
         except StoreBroken as exc:
@@ -61,7 +62,7 @@ def _refuse_file(settings: Settings) -> None:
 
 def _work(settings: Settings, until_idle: float | None) -> int:
     storage, stop, died = Storage(settings), threading.Event(), threading.Event()
-    dispatchers = Dispatchers(settings, storage)
+    dispatchers = Dispatchers(settings, storage, on_newer_schema=stop.set)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
 
@@ -80,5 +81,5 @@ def _work(settings: Settings, until_idle: float | None) -> int:
             break
     dispatchers.stop()
     dispatchers.join()
-    storage.database.close()
+    storage.close()
     return int(died.is_set())

@@ -11,6 +11,7 @@ import structlog
 from service.app import check_writable
 from service.domain.errors import StoreBroken
 from service.settings import Settings
+from service.storage import Storage, refuse_unshared
 from service.store import shipped_mnist
 from service.store.dataset_files import DatasetFiles
 from service.store.dataset_queue import DatasetQueue
@@ -35,33 +36,43 @@ def prepare(settings: Settings) -> None:
     Raises:
         StoreBroken: one of them can't be written, or the settings contradict each other.
     """
-    if settings.fleet and engine_of(settings.resolved_database_url()).file:
-        raise StoreBroken(
-            "MLP_FLEET starts hosts, which need a database that they share: set MLP_DATABASE_URL "
-            "to postgresql://…, or unset MLP_FLEET to train on this machine alone"
-        )
+    refuse_unshared(settings)
     make_directory(settings.data_dir.absolute())
     check_writable(settings.data_dir)
     instance_of(settings.data_dir)
     datasets = DatasetFiles(settings.resolved_datasets_dir())
     datasets.data_layout(shipped_mnist.MANIFEST.sha256)
     url = settings.resolved_database_url()
-    _migrate(url)
+    bring_up_to_date(url)
+    if settings.artifacts_url:
+        with contextlib.closing(Storage(settings)) as storage:
+            storage.check()
     datasets.delete_older()
     _clear_uploads(settings, url)
 
 
-def _migrate(url: str) -> None:
-    """Migrate the database, after all workers of the version before have been stopped."""
+def bring_up_to_date(url: str) -> list[str]:
+    """Migrate the database; return the revisions that were applied.
+
+    All workers of the version before are stopped first if this machine is the only one. Otherwise
+    the hosts see the new schema, and stop those of their own; until then they can work with it.
+
+    Raises:
+        StoreBroken: it can't be migrated.
+
+    """
+    if not engine_of(url).file:
+        return migrate(url)
     with contextlib.closing(Database(url)) as database:
         kill_frozen_lock_holders(database.file)
         is_upgrade = is_there(url) and is_outdated(database)
         drained = drain_workers(worker_handles(database)) if is_upgrade else set()
-    migrate(url)
+    applied = migrate(url)
     if drained:
         with contextlib.closing(Database(url)) as database:
             queues = Queue(database), DatasetQueue(database), EvaluationQueue(database)
             requeue_drained(queues, drained)
+    return applied
 
 
 def _clear_uploads(settings: Settings, url: str) -> None:
@@ -94,8 +105,10 @@ def lock_data_dir(directory: Path) -> IO[str]:
     """
     make_directory(directory.absolute())
     try:
-        lock = (directory / ".lock").open("w")
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with contextlib.ExitStack() as failed:
+            lock = failed.enter_context((directory / ".lock").open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            failed.pop_all()
     except BlockingIOError as exc:
         raise StoreBroken(f"another server or host uses the data directory {directory}") from exc
     except OSError as exc:

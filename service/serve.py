@@ -24,6 +24,7 @@ from service.preparation import lock_data_dir, prepare
 from service.server.listen_socket import listening_sockets, unix_socket
 from service.server.stack import connection_protocol
 from service.settings import Settings
+from service.storage import refuse_unshared
 from service.store.api_keys import ApiKeyStore
 from service.store.sql.database import Database
 from service.store.sql.engine import is_there
@@ -92,6 +93,7 @@ def _prepare_alone(settings: Settings, cleanup: contextlib.ExitStack) -> str | N
     Raises:
         StoreBroken: the data directory can't be used.
     """
+    refuse_unshared(settings)
     is_new = not is_there(settings.resolved_database_url())
     # A new directory holds no keys, and is not created if the server is not going to start.
     if is_new and (refusal := keyless_refusal(settings)):

@@ -1,11 +1,16 @@
 """Where everything is kept: the database, and the folders of files beside it."""
 
+import secrets
+from pathlib import Path
+
+from service.domain.errors import StoreBroken
 from service.settings import Settings
 from service.store.artifacts import artifacts_at, shared_folders
 from service.store.damaged_datasets import DamagedDatasets
 from service.store.dataset_files import KIND as DATASETS
 from service.store.dataset_files import DatasetFiles
 from service.store.sql.database import Database
+from service.store.sql.engine import engine_of
 from service.store.uploads import KIND as UPLOADS
 from service.store.uploads import Uploads
 
@@ -13,6 +18,40 @@ DATABASE_WAIT_SECONDS = 5
 """How long a request waits for the database's lock; then its client is asked to try again."""
 BUCKET_WAIT_SECONDS = 5
 """How long a request, or a dispatcher's round, waits for a bucket that does not answer."""
+
+
+def refuse_unshared(settings: Settings) -> None:
+    """Refuse settings with which hosts would share the database or the files, but not both.
+
+    Raises:
+        StoreBroken: it says which setting is missing or wrong.
+
+    """
+    artifacts, is_shared = (
+        settings.artifacts_url,
+        not engine_of(settings.resolved_database_url()).file,
+    )
+    if is_shared and not artifacts:
+        raise StoreBroken(
+            "MLP_DATABASE_URL names a PostgreSQL server, which several machines share, so they "
+            "must share the files, too: set MLP_ARTIFACTS_URL to a bucket, such as "
+            "s3://bucket/prefix, or to the absolute path of a directory that all of them mount"
+        )
+    if is_shared and artifacts and "://" not in artifacts and not Path(artifacts).is_absolute():
+        raise StoreBroken(
+            f"MLP_ARTIFACTS_URL={artifacts} is a relative path, which every machine reads in "
+            "another way: give the absolute path of a directory that all of them mount, or a bucket"
+        )
+    if artifacts and not is_shared:
+        raise StoreBroken(
+            "MLP_ARTIFACTS_URL is for services of several machines, and the SQLite database is for "
+            "one: set MLP_DATABASE_URL to postgresql://… as well, or remove MLP_ARTIFACTS_URL"
+        )
+    if settings.fleet and not is_shared:
+        raise StoreBroken(
+            "MLP_FLEET starts hosts, which need a database that they share: set MLP_DATABASE_URL "
+            "to postgresql://…, or unset MLP_FLEET to train on this machine alone"
+        )
 
 
 class Storage:
@@ -43,3 +82,28 @@ class Storage:
         datasets_dir = settings.resolved_datasets_dir().absolute()
         everywhere = shared_folders(shared, DATASETS, BUCKET_WAIT_SECONDS)
         self.dataset_files = DatasetFiles(datasets_dir, self.damaged.confirm, everywhere)
+
+    def close(self) -> None:
+        """Close all connections to the database that are not in use."""
+        self.database.close()
+
+    def check(self) -> None:
+        """Write, read, list and delete a small file where the files of all hosts are kept.
+
+        Raises:
+            StoreBroken: one of these is impossible, for example because the key is wrong.
+
+        """
+        key, data = f"probe-{secrets.token_hex(8)}", b"room?"
+        try:
+            sha256 = self.artifacts.put(key, data)
+            self.artifacts.get(key, len(data), sha256)
+            list(self.artifacts.keys(key))
+            self.artifacts.delete(key)
+        except (StoreBroken, FileNotFoundError) as exc:
+            raise StoreBroken(
+                f"MLP_ARTIFACTS_URL={self.artifacts.url} can't be used: {exc}. Check its name, and "
+                "the address and key in the environment (AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, "
+                "AWS_SECRET_ACCESS_KEY, or those of another vendor); the key must be allowed to "
+                "write, read, list and delete"
+            ) from exc

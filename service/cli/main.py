@@ -16,6 +16,7 @@ from service.cli.demo import demo
 from service.cli.evaluate import evaluate
 from service.cli.health import health
 from service.cli.job_actions import cancel, delete, pause, resume, show, watch
+from service.cli.migrate import migrate
 from service.cli.missing_extra import NamesTheMissingExtra
 from service.cli.openapi import openapi
 from service.cli.predict import predict
@@ -62,6 +63,6 @@ jobs.app.command()(prune)
 app.add_typer(jobs.app, name="jobs", rich_help_panel=JOBS)
 for command in (show, watch, pause, resume, cancel, delete, epochs, curves, evaluate, weights):
     app.command(rich_help_panel=JOBS)(command)
-for operation in (serve, work, demo, backup, health, openapi):
+for operation in (serve, work, demo, backup, migrate, health, openapi):
     app.command(rich_help_panel=OPERATE)(operation)
 app.add_typer(keys.app, name="keys", rich_help_panel=OPERATE)

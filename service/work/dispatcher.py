@@ -84,7 +84,8 @@ class Dispatcher:
         """Claimed attempts that no worker could be started for, and why."""
         self._next_sweep = self._next_lock_check = 0.0
         self._wake = threading.Event()
-        self._stopping = False
+        self._stopping = threading.Event()
+        self._retiring = False
         self._thread: threading.Thread | None = None
 
     @property
@@ -113,7 +114,7 @@ class Dispatcher:
     @property
     def is_stopping(self) -> bool:
         """Whether it has been asked to stop."""
-        return self._stopping
+        return self._stopping.is_set()
 
     def is_alive(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
@@ -124,7 +125,15 @@ class Dispatcher:
 
     def stop(self) -> None:
         """Begin to stop: claim nothing more, and ask the workers to save and exit."""
-        self._stopping = True
+        self._stopping.set()
+        self._wake.set()
+
+    def retire(self) -> None:
+        """Leave the rows to other hosts for good: ask the workers to save, and claim nothing more.
+
+        The thread stays alive until `stop`.
+        """
+        self._retiring = True
         self._wake.set()
 
     def join(self) -> None:
@@ -133,11 +142,12 @@ class Dispatcher:
             self._thread.join()
 
     def _loop(self) -> None:
-        while not self._stopping:
+        while not (self._stopping.is_set() or self._retiring):
             self._wake.clear()
             self.try_step()
             self._wake.wait(self._seconds_to_wait())
         self.drain()
+        self._stopping.wait()
 
     def _seconds_to_wait(self) -> float:
         """Return the longest time until the next round."""

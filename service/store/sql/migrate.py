@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from service.domain.errors import StoreBroken
 from service.store.durable_files import make_directory
+from service.store.sql.connector import Connector
 from service.store.sql.database import Database
 from service.store.sql.engine import engine_of
 
@@ -18,8 +19,10 @@ REVISIONS = sorted(path.name.partition("_")[0] for path in (MIGRATIONS / "versio
 REVISION = "SELECT version_num FROM alembic_version"
 
 
-def migrate(url: str) -> None:
+def migrate(url: str) -> list[str]:
     """Bring the database at `url` to the newest schema; of concurrent callers, only one does so.
+
+    Returns the revisions that this call has applied, oldest first.
 
     Raises:
         StoreBroken: it can't be reached or written, it is damaged, or its schema is newer.
@@ -27,25 +30,30 @@ def migrate(url: str) -> None:
     """
     if file := engine_of(url).file:
         make_directory(file.parent)
-    if _checked_revision(url) == REVISIONS[-1]:
-        return
+    found = _checked_revision(url)
+    if found == REVISIONS[-1]:
+        return []
+    if found is not None and found not in REVISIONS:
+        raise _unknown(found)
     from alembic import command
     from alembic.util import CommandError
 
+    applied: list[str] = []
     try:
-        command.upgrade(migrations(url), "head")
-    except CommandError as exc:
-        raise StoreBroken(
-            "the database has a schema that this version does not know; use the version that wrote "
-            f"it, or a newer one: {exc}"
-        ) from exc
+        command.upgrade(migrations(url, applied), "head")
+    except CommandError as exc:  # a newer version was faster
+        raise _unknown(str(exc)) from exc
+    return applied
 
 
-def migrations(url: str) -> "Config":
-    """Return Alembic's configuration for the database at `url`."""
+def migrations(url: str, applied: list[str] | None = None) -> "Config":
+    """Return Alembic's configuration for the database at `url`.
+
+    The revisions that are applied with it are added to `applied`.
+    """
     from alembic.config import Config
 
-    config = Config(attributes={"url": url})
+    config = Config(attributes={"url": url, "applied": [] if applied is None else applied})
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     return config
 
@@ -59,9 +67,22 @@ def revision(database: Database) -> str | None:
     """Return the revision of the schema; None if there are no tables yet."""
     if not database.has_table("alembic_version"):
         return None
-    with database.read() as transaction:
+    return revision_of_tables(database)
+
+
+def revision_of_tables(connector: Connector) -> str | None:
+    """Return the revision of the schema of a database that has tables."""
+    with connector.read() as transaction:
         found = transaction.row(REVISION)
     return str(found["version_num"]) if found else None
+
+
+def _unknown(found: str) -> StoreBroken:
+    return StoreBroken(
+        f"the database has a schema that this version does not know ({found}; the newest one here "
+        f"is {REVISIONS[-1]}): a newer version has migrated it. Start that version, or a newer "
+        "one; to go back to this version, restore a backup of before the upgrade"
+    )
 
 
 def _checked_revision(url: str) -> str | None:

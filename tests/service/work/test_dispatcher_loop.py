@@ -38,6 +38,23 @@ def test_on_shutdown_a_worker_that_does_not_stop_is_fenced_and_killed(
     assert harness.jobs.get(job).lost_workers == 0
 
 
+def test_one_that_retires_gives_its_jobs_back_and_stays_alive_without_claiming_any(
+    harness: DispatcherHarness, fast_polling: None
+) -> None:
+    job = submit(harness.jobs)
+    harness.dispatcher.start(lambda: None)
+    eventually(lambda: harness.state(job) == "running", "the claim")
+    harness.dispatcher.retire()
+    eventually(lambda: harness.state(job) == "queued", "the job to be given back")
+    assert harness.launcher.calls == ["terminate"]
+    harness.dispatcher.wake()
+    assert (harness.dispatcher.is_alive(), harness.dispatcher.is_stopping) == (True, False)
+    harness.dispatcher.stop()
+    harness.dispatcher.join()
+    assert harness.state(job) == "queued"
+    assert harness.launcher.calls == ["terminate"]
+
+
 def test_a_shutdown_leaves_workers_elsewhere_alone(
     harness: DispatcherHarness, elsewhere: tuple[str, Attempt], fast_polling: None
 ) -> None:
