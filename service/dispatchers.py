@@ -15,6 +15,7 @@ from service.domain.dataset_quota import DatasetQuota
 from service.domain.task_kind import TaskKind
 from service.settings import Settings
 from service.storage import Storage
+from service.store.artifacts import Artifacts
 from service.store.dataset_queue import DatasetQueue
 from service.store.dataset_rows import DATASETS
 from service.store.evaluation_queue import EvaluationQueue
@@ -65,6 +66,8 @@ class Sharing:
     host: str | None
     """The identifier of this host; None if there is no other one."""
     is_leading: Callable[[], bool]
+    try_storage: Callable[[], None] | None
+    """Tries whether workers of this host can store files; None if there is no other host."""
 
     def idle_seconds(self, most: float) -> float:
         """Return the longest time between two rounds of an idle dispatcher."""
@@ -94,7 +97,8 @@ class Dispatchers:
         self._leadership = leadership_of(database.engine)
         host = None if file else instance_of(settings.data_dir)
         self._has_retired = False
-        sharing = Sharing(host, self._leads)
+        try_storage = partial(_try_storage, storage.artifacts, host) if host else None
+        sharing = Sharing(host, self._leads, try_storage)
         everywhere = {
             "MLP_DATABASE_URL": sqlite_url(file.absolute()) if file else database.url,
             "MLP_DATASETS_DIR": str(storage.dataset_files.directory),
@@ -197,6 +201,18 @@ def _upkeep(storage: Storage, on_newer_schema: Callable[[], None]) -> Upkeep:
     return Upkeep({watch.look: SCHEMA_SECONDS, logs.delete_unneeded: LOGS_SECONDS})
 
 
+def _try_storage(artifacts: Artifacts, host: str) -> None:
+    """Store a file and delete it again.
+
+    Raises:
+        StoreBroken: that is not possible from here.
+
+    """
+    key = f"hosts/{host}/trial"
+    artifacts.put(key, b"a host can store files")
+    artifacts.delete(key)
+
+
 def dataset_quota(settings: Settings) -> DatasetQuota:
     """Return how many data sets there may be, and how large."""
     return DatasetQuota(
@@ -238,6 +254,7 @@ def _jobs(
         leftovers,
         is_leading=sharing.is_leading,
         idle_seconds=sharing.idle_seconds(IDLE_SECONDS),
+        try_storage=sharing.try_storage,
         lock_watchdog=SqliteLockWatchdog(storage.database.file),
     )
     return _woken(dispatcher, launcher)
@@ -265,6 +282,7 @@ def _checks(
         leftovers,
         is_leading=sharing.is_leading,
         idle_seconds=sharing.idle_seconds(RARE_SECONDS),
+        try_storage=sharing.try_storage,
         note_end=note_end,
     )
     return _woken(dispatcher, launcher)
@@ -289,6 +307,7 @@ def _evaluations(
         leftovers,
         is_leading=sharing.is_leading,
         idle_seconds=sharing.idle_seconds(RARE_SECONDS),
+        try_storage=sharing.try_storage,
         note_end=note_end,
     )
     return _woken(dispatcher, launcher)

@@ -51,6 +51,7 @@ class Dispatcher:
         *,
         is_leading: Callable[[], bool] = lambda: True,
         idle_seconds: float = POLL_SECONDS,
+        try_storage: Callable[[], None] | None = None,
         lock_watchdog: LockWatchdog | None = None,
         note_end: Callable[[str, float], None] = lambda *_: None,
     ) -> None:
@@ -64,6 +65,9 @@ class Dispatcher:
             is_leading: asks whether this dispatcher does what one does for all hosts.
             idle_seconds: the longest time between two rounds while no worker runs; where others
                 queue rows, `wake` is to be called when they do.
+            try_storage: tries whether workers can store files from here, or raises StoreBroken; it
+                is called before the first claim, and again after a worker could not. None where
+                others than this host can't do any better.
             lock_watchdog: finds workers that froze inside a transaction, if the database can be
                 blocked by them.
             note_end: told of each worker that has ended: the job, and for how many seconds the
@@ -76,6 +80,8 @@ class Dispatcher:
         self._leader = Leader(queue, leftovers, is_leading)
         self._clock = clock
         self._idle_seconds = idle_seconds
+        self._try_storage = try_storage
+        self._is_storage_tried = False
         self._lock_watchdog = lock_watchdog
         self._note_end = note_end
         self._back_off = BackOff(clock)
@@ -250,6 +256,7 @@ class Dispatcher:
         job, _ = key
         why = self._tracked[key].describe_exit(exit_, self._launcher.log_tail(job))
         if exit_.code == STORE_EXIT:
+            self._is_storage_tried = False
             self._back_off.note_store_failure(job)
             self._requeue(key, why, "store_unavailable", counts=False)
         else:
@@ -336,9 +343,27 @@ class Dispatcher:
         """Claim jobs and start their workers until every slot is taken or nothing is queued."""
         waiting = self._back_off.waiting_jobs()
         while self._back_off.allows_starts() and self._used_slots() < self._launcher.capacity():
+            if not self._can_store():
+                return
             claim = self._queue.claim(waiting)
             if claim is None or not self._launch(claim):
                 return
+
+    def _can_store(self) -> bool:
+        """Return whether files can be stored from here; if not, leave the jobs to other hosts.
+
+        A host with a wrong key, or whose clock the bucket refuses, would train for nothing.
+        """
+        if self._is_storage_tried or self._try_storage is None:
+            return True
+        try:
+            self._try_storage()
+        except StoreBroken as exc:
+            logger.error("storage_failed", error=str(exc))
+            self._back_off.note_failed_start()
+            return False
+        self._is_storage_tried = True
+        return True
 
     def _launch(self, claim: Claim) -> bool:
         """Start a worker for the claim, or requeue the job; return whether the worker started."""

@@ -1,6 +1,7 @@
 """A dispatcher with a real store, fake workers and a clock that tests move."""
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from service.domain.errors import StoreBroken
@@ -37,6 +38,7 @@ class DispatcherHarness:
         *,
         keep_jobs: int | None = None,
         lock_watchdog: LockWatchdog | None = None,
+        try_storage: Callable[[], None] | None = None,
     ) -> Dispatcher:
         """Return another dispatcher over the same store, which knows no worker yet."""
         return Dispatcher(
@@ -45,6 +47,7 @@ class DispatcherHarness:
             JobLeftovers(self.queue, self.artifacts, keep_jobs),
             self.clock,
             lock_watchdog=lock_watchdog,
+            try_storage=try_storage,
         )
 
     def step(self, seconds: float = 0.0) -> None:

@@ -9,6 +9,7 @@ from service.store.artifacts import Artifacts
 from service.store.attempts import SUCCEEDED
 from service.store.sql.database import Database
 from service.work import back_off
+from service.work.exit_codes import STORE_EXIT
 from tests.conftest import submit
 from tests.support.dispatcher_harness import DispatcherHarness, FlakyHarness
 from tests.support.job_records import DONE
@@ -71,6 +72,36 @@ def test_a_machine_that_can_start_nothing_tries_one_job_a_round(harness: Dispatc
     ids = [submit(harness.jobs) for _ in range(4)]
     harness.step()
     assert [harness.jobs.get(job).attempt for job in ids] == [1, 0, 0, 0]
+
+
+def test_a_host_that_can_store_nothing_claims_nothing_and_rests(
+    harness: DispatcherHarness,
+) -> None:
+    tried_at: list[float] = []
+    is_broken = True
+
+    def try_storage() -> None:
+        tried_at.append(harness.clock.now)
+        if is_broken:
+            raise StoreBroken("the bucket refuses this host")
+
+    harness.dispatcher = harness.new_dispatcher(try_storage=try_storage)
+    job = submit(harness.jobs)
+    for _ in range(80):
+        harness.step(0.5)
+    waits = [later - earlier for earlier, later in itertools.pairwise(tried_at)]
+    assert waits == [1, 2, 4, 8, 16]
+    assert harness.jobs.get(job).attempt == 0
+    is_broken = False
+    for _ in range(32):
+        harness.step(0.5)
+    assert harness.launcher.started == [(job, 1)]
+    assert len(tried_at) == 7
+    harness.launcher.end(job, 1, STORE_EXIT)
+    for _ in range(20):
+        harness.step(0.5)
+    assert harness.launcher.started == [(job, 1), (job, 2)]
+    assert len(tried_at) == 8, "a worker could not store what it had made"
 
 
 def test_a_start_that_fails_for_lack_of_disk_space_loses_no_worker(
