@@ -68,8 +68,7 @@ def test_a_host_ends_when_it_has_had_nothing_to_do(cluster: Cluster) -> None:
     job = cluster.submit(**QUICK)
     host = cluster.host("one", "--until-idle", "1")
     cluster.wait(job)
-    assert eventually(lambda: not host.is_running, "the host to end")
-    assert host.exit_code == 0
+    assert host.wait() == 0
 
 
 def test_a_host_needs_a_database_that_can_be_shared(tmp_path: Path) -> None:

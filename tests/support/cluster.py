@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,6 +99,10 @@ class Member:
     def terminate(self, seconds: float = 30) -> int:
         """Ask it to stop; return its exit code."""
         self.send(signal.SIGTERM)
+        return self.wait(seconds)
+
+    def wait(self, seconds: float = 30) -> int:
+        """Wait until it has ended; return its exit code."""
         assert self._process
         return self._process.wait(seconds)
 
@@ -215,7 +219,12 @@ class Cluster:
         return server.start()
 
     def host(
-        self, name: str, *options: str, slots: int = 1, prefix: tuple[str, ...] = (), **more: str
+        self,
+        name: str,
+        *options: str,
+        slots: int = 1,
+        prefix: Sequence[str] = (),
+        more: Mapping[str, str] | None = None,
     ) -> HostProcess:
         """Start a host and wait until it claims jobs.
 
@@ -227,7 +236,7 @@ class Cluster:
             more: variables that only this host gets.
 
         """
-        place, environment = self._prepare(name, more)
+        place, environment = self._prepare(name, more or {})
         host = HostProcess(place, environment, "work", "--slots", str(slots), *options)
         host.prefix = [*prefix]
         self.hosts[name] = host

@@ -36,8 +36,8 @@ class Ledger:
 
     def events(self, job: str, type_: str) -> list[dict[str, Any]]:
         statement = (
-            "SELECT data FROM events WHERE type = ? AND job = (SELECT number FROM jobs "
-            "WHERE id = ?) ORDER BY number"
+            "SELECT CAST(data AS TEXT) FROM events WHERE type = ? AND job = "
+            "(SELECT number FROM jobs WHERE id = ?) ORDER BY number"
         )
         return [json.loads(data) for (data,) in self.query(statement, type_, job)]
 

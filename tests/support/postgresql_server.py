@@ -113,6 +113,12 @@ class PostgresServer:
         self.execute(f"CREATE DATABASE {name}")
         return name
 
+    def trust(self, addresses: str) -> None:
+        """Let everybody at these addresses in, as at those of this machine."""
+        with (self._data / "pg_hba.conf").open("a") as file:
+            file.write(f"host all all {addresses} trust\n")
+        self.execute("SELECT pg_reload_conf()")
+
     def empty(self, database: str) -> None:
         """Delete all rows, after whoever is still connected has been disconnected."""
         self.execute(DISCONNECT, database)

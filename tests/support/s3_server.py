@@ -21,8 +21,8 @@ START_SECONDS = 60
 class S3Server:
     """A server of its own directory, which `start` starts and `stop` or `kill` ends."""
 
-    def __init__(self, directory: Path) -> None:
-        self._directory, self.port = directory, free_port()
+    def __init__(self, directory: Path, host: str = "127.0.0.1") -> None:
+        self._directory, self._host, self.port = directory, host, free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -34,7 +34,7 @@ class S3Server:
     def environment(self) -> dict[str, str]:
         """The variables by which clients find and may use the server."""
         return {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.port}",
+            "AWS_ENDPOINT_URL": f"http://{self._host}:{self.port}",
             "AWS_ACCESS_KEY_ID": "key",
             "AWS_SECRET_ACCESS_KEY": "secret",
             "AWS_REGION": "us-east-1",
@@ -43,8 +43,13 @@ class S3Server:
 
     def start(self) -> None:
         ports = {name: free_port() for name in ("master", "volume", "filer")}
-        command = [_program(), "mini", f"-dir={self._directory}", "-ip=127.0.0.1"]
-        command += ["-ip.bind=127.0.0.1", "-admin.ui=false", "-webdav=false", f"-bucket={BUCKET}"]
+        command = [_program(), "mini", f"-dir={self._directory}", f"-ip={self._host}"]
+        command += [
+            f"-ip.bind={self._host}",
+            "-admin.ui=false",
+            "-webdav=false",
+            f"-bucket={BUCKET}",
+        ]
         command += [f"-s3.port={self.port}", *(f"-{name}.port={ports[name]}" for name in ports)]
         log = self._directory / "log"
         with log.open("ab") as output:
@@ -76,7 +81,7 @@ class S3Server:
 
     def _answers(self) -> bool:
         try:
-            urllib.request.urlopen(f"http://127.0.0.1:{self.port}/status", timeout=1)
+            urllib.request.urlopen(f"http://{self._host}:{self.port}/status", timeout=1)
         except urllib.error.HTTPError:
             return True
         except OSError:
@@ -93,10 +98,10 @@ def _program() -> str:
 
 
 @contextlib.contextmanager
-def s3_server() -> Iterator[S3Server]:
-    """Run a server that keeps nothing."""
+def s3_server(host: str = "127.0.0.1") -> Iterator[S3Server]:
+    """Run a server that keeps nothing, at an address of this machine."""
     with tempfile.TemporaryDirectory(prefix="s3-", ignore_cleanup_errors=True) as directory:
-        server = S3Server(Path(directory))
+        server = S3Server(Path(directory), host)
         server.start()
         try:
             yield server
