@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import obstore
-from obstore.store import from_url
+from obstore.store import LocalStore, ObjectStore, from_url
 
 from service.domain.errors import Damaged
 from service.store.durable_files import make_directory, sync
@@ -48,11 +48,9 @@ class SharedFolders:
             StoreBroken: the URL or the environment does not name a bucket.
 
         """
-        address = url if "://" in url else Path(url).absolute().as_uri()
         self._kind = kind
-        options = {} if address.startswith("file:") else client(patience)
         try:
-            self._store = from_url(address, **options)
+            self._store = _opened(url, patience)
         except (*FAILURES, ValueError) as exc:
             raise broken("open the bucket of MLP_ARTIFACTS_URL", exc) from exc
 
@@ -189,3 +187,10 @@ def _write_whole(file: BinaryIO, pieces: Iterable[Any], key: str) -> None:
         file.write(content)
     if kept != digest.digest():
         raise Damaged(f"the object {key} is damaged: its SHA-256 is not the recorded one")
+
+
+def _opened(url: str, patience: float) -> ObjectStore:
+    path = url.removeprefix("file://")
+    if "://" in path:
+        return from_url(url, **client(patience))
+    return LocalStore(Path(path).absolute(), mkdir=True)  # whoever comes first makes it

@@ -23,8 +23,6 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def folders(url: str) -> SharedFolders:
-    if "://" not in url:
-        Path(url).mkdir()
     return SharedFolders(url, "datasets")
 
 
