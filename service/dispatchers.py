@@ -24,6 +24,12 @@ from service.store.hosts import HostStore
 from service.store.identity import identity_of
 from service.store.instance import instance_of
 from service.store.job_counts import count_demand
+from service.store.local_folders import (
+    CHECK_LOGS_NEEDED,
+    LOGS_NEEDED,
+    UPLOADS_NEEDED,
+    LocalFolders,
+)
 from service.store.queue import Queue
 from service.store.sql.bell import Bell
 from service.store.sql.database import Database
@@ -31,7 +37,6 @@ from service.store.sql.leadership import FLEET, leadership_of
 from service.store.sql.migrate import REVISIONS, revision_of_tables
 from service.store.sql.sqlite import sqlite_url
 from service.store.transitions import JOBS
-from service.store.worker_logs import WorkerLogs
 from service.work.artifact_gc import JobLeftovers
 from service.work.dataset_leftovers import DatasetLeftovers
 from service.work.dispatcher import POLL_SECONDS, Dispatcher
@@ -54,7 +59,9 @@ RARE_SECONDS = 15.0
 SCHEMA_SECONDS = 5.0
 """How often a host looks whether a newer version has migrated the database."""
 LOGS_SECONDS = 3600.0
-"""How often a host deletes the logs of jobs that are not there any more."""
+"""How often a host deletes the logs of jobs and data sets that are not there any more."""
+COPIES_SECONDS = 300.0
+"""How often it deletes its copies of what was sent to become data sets that are checked by now."""
 
 NoteEnd = Callable[[str, float], None]
 
@@ -121,7 +128,8 @@ class Dispatchers:
         self._bell = Bell(database.engine, of_kind) if host else None
         self._presence = self._present(host, database) if host else None
         seen = on_newer_schema or self.retire
-        self._upkeep = _upkeep(storage, seen) if host else None
+        check_logs = _check_logs(settings)
+        self._upkeep = _upkeep(storage, check_logs, seen) if host else None
 
     def _present(self, host: str, database: Database) -> Presence:
         def busy() -> int:
@@ -193,12 +201,24 @@ class Dispatchers:
             self._presence.stop()
 
 
-def _upkeep(storage: Storage, on_newer_schema: Callable[[], None]) -> Upkeep:
+def _upkeep(storage: Storage, check_logs: Path, on_newer_schema: Callable[[], None]) -> Upkeep:
     watch = SchemaWatch(
         partial(revision_of_tables, storage.database), REVISIONS[-1], on_newer_schema
     )
-    logs = WorkerLogs(storage.database, storage.logs)
-    return Upkeep({watch.look: SCHEMA_SECONDS, logs.delete_unneeded: LOGS_SECONDS})
+    tasks: dict[Callable[[], None], float] = {watch.look: SCHEMA_SECONDS}
+    for directory, needed, seconds in (
+        (storage.logs, LOGS_NEEDED, LOGS_SECONDS),
+        (check_logs, CHECK_LOGS_NEEDED, LOGS_SECONDS),
+        (storage.uploads.directory, UPLOADS_NEEDED, COPIES_SECONDS),
+    ):
+        folders = LocalFolders(storage.database, directory, needed)
+        tasks[folders.delete_unneeded] = seconds
+    return Upkeep(tasks)
+
+
+def _check_logs(settings: Settings) -> Path:
+    """Return where each uploaded data set has a folder with the log of its checkers."""
+    return settings.data_dir.absolute() / "checks"
 
 
 def _try_storage(artifacts: Artifacts, host: str) -> None:
@@ -272,7 +292,7 @@ def _checks(
         "MLP_UPLOADS_DIR": str(uploads.directory),
         "MLP_DATASET_QUOTA": json.dumps(asdict(dataset_quota(settings))),
     }
-    logs: Path = settings.data_dir.absolute() / "checks"
+    logs = _check_logs(settings)
     launcher = LocalLauncher(logs, environment, CONCURRENT_CHECKS, "service.work.checker")
     queue = DatasetQueue(storage.database, sharing.host)
     leftovers = DatasetLeftovers(queue, storage.dataset_files, uploads, logs)
