@@ -256,7 +256,7 @@ def test_a_second_server_ends_with_an_error_and_leaves_the_first_alone(
     assert "Traceback" not in error
     code, error, _ = serve("--data-dir", str(server.data_dir), "--port", str(free_port()))
     assert code == 1
-    assert "another server uses the data directory" in error
+    assert "another server or host uses the data directory" in error
     assert server.worker(job) == worker
     assert server.job(job)["attempt"] == 1
 
