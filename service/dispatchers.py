@@ -53,8 +53,10 @@ CONCURRENT_CHECKS = 1
 CONCURRENT_EVALUATIONS = 1
 IDLE_SECONDS = 5.0
 """How often an idle host looks for jobs by itself; the bell wakes it at once."""
-RARE_SECONDS = 15.0
+RARE_SECONDS = 30.0
 """How often it looks for rows of the other kinds."""
+TIDY_SECONDS = 40.0
+"""How often the leader deletes leftovers while nobody works."""
 
 SCHEMA_SECONDS = 5.0
 """How often a host looks whether a newer version has migrated the database."""
@@ -79,6 +81,11 @@ class Sharing:
     def idle_seconds(self, most: float) -> float:
         """Return the longest time between two rounds of an idle dispatcher."""
         return most if self.host else POLL_SECONDS
+
+    @property
+    def tidy_seconds(self) -> float:
+        """How often leftovers are deleted while nobody works; 0 in each sweep."""
+        return TIDY_SECONDS if self.host else 0.0
 
 
 class Dispatchers:
@@ -275,6 +282,7 @@ def _jobs(
         is_leading=sharing.is_leading,
         idle_seconds=sharing.idle_seconds(IDLE_SECONDS),
         try_storage=sharing.try_storage,
+        tidy_seconds=sharing.tidy_seconds,
         lock_watchdog=SqliteLockWatchdog(storage.database.file),
     )
     return _woken(dispatcher, launcher)
@@ -303,6 +311,7 @@ def _checks(
         is_leading=sharing.is_leading,
         idle_seconds=sharing.idle_seconds(RARE_SECONDS),
         try_storage=sharing.try_storage,
+        tidy_seconds=sharing.tidy_seconds,
         note_end=note_end,
     )
     return _woken(dispatcher, launcher)
@@ -328,6 +337,7 @@ def _evaluations(
         is_leading=sharing.is_leading,
         idle_seconds=sharing.idle_seconds(RARE_SECONDS),
         try_storage=sharing.try_storage,
+        tidy_seconds=sharing.tidy_seconds,
         note_end=note_end,
     )
     return _woken(dispatcher, launcher)

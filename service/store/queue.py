@@ -44,6 +44,7 @@ ACTIVE = f"""
 SELECT id AS job, attempt, state, heartbeat, handle FROM jobs
 WHERE state IN ({states(WITH_WORKER)}){{host}} ORDER BY number
 """  # noqa: S608  names of our own
+OLDEST_QUEUED = "SELECT number FROM jobs WHERE state = 'queued' ORDER BY number LIMIT 1"
 HERE = " AND host = :host"
 ELSEWHERE = " AND (host IS NULL OR host <> :host)"
 FIND = "SELECT number, attempt, state FROM jobs WHERE id = :id"
@@ -99,6 +100,20 @@ class Active:
     state: State
     heartbeat: int
     handle: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """What the leader watches on behalf of all hosts."""
+
+    active: list[Active]
+    """The rows with a worker on another host, oldest first."""
+    may_begin: bool
+    """Whether a row may wait, which another host may claim at any moment."""
+
+
+ONLY_HERE = Elsewhere([], may_begin=True)
+"""What there is where no other host is; whether a row waits is not looked at."""
 
 
 class Lost(NamedTuple):
@@ -186,10 +201,13 @@ class Queue:
         with self._connector.read() as transaction:
             return [_active(row) for row in rows_here(transaction, ACTIVE, self._host)]
 
-    def active_elsewhere(self) -> list[Active]:
-        """Return the jobs with a worker on another host, oldest first."""
+    def elsewhere(self) -> Elsewhere:
+        """Return the jobs of other hosts; none if there is only one host."""
+        if self._host is None:
+            return ONLY_HERE
         with self._connector.read() as transaction:
-            return [_active(row) for row in rows_elsewhere(transaction, ACTIVE, self._host)]
+            found = [_active(row) for row in rows_elsewhere(transaction, ACTIVE, self._host)]
+            return Elsewhere(found, bool(transaction.row(OLDEST_QUEUED)))
 
     def lose(
         self,
@@ -286,9 +304,9 @@ def rows_here(
     return transaction.rows(statement.replace("{host}", HERE if host else ""), host=host, **values)
 
 
-def rows_elsewhere(transaction: Transaction, statement: str, host: str | None) -> list[Row]:
+def rows_elsewhere(transaction: Transaction, statement: str, host: str) -> list[Row]:
     """Return the rows that other hosts have claimed; see `rows_here`."""
-    return transaction.rows(statement.replace("{host}", ELSEWHERE), host=host) if host else []
+    return transaction.rows(statement.replace("{host}", ELSEWHERE), host=host)
 
 
 def _active(row: Row) -> Active:

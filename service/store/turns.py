@@ -6,8 +6,10 @@ from typing import ClassVar
 
 from service.domain.job_state import State
 from service.store.queue import (
+    ONLY_HERE,
     Active,
     Claim,
+    Elsewhere,
     Lost,
     after_lost_worker,
     rows_elsewhere,
@@ -77,11 +79,15 @@ class TurnQueue(ABC):
             found = rows_here(transaction, self.working, self._host)
         return [Active(**row, state=State.RUNNING) for row in found]
 
-    def active_elsewhere(self) -> list[Active]:
-        """Return the rows with a worker on another host, oldest first."""
+    def elsewhere(self) -> Elsewhere:
+        """Return the rows of other hosts; none if there is only one host."""
+        if self._host is None:
+            return ONLY_HERE
         with self._connector.read() as transaction:
             found = rows_elsewhere(transaction, self.working, self._host)
-        return [Active(**row, state=State.RUNNING) for row in found]
+            waiting = transaction.rows(self.oldest.replace("{waiting}", ""))
+        active = [Active(**row, state=State.RUNNING) for row in found]
+        return Elsewhere(active, may_begin=bool(waiting))
 
     def lose(
         self,

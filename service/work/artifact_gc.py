@@ -1,5 +1,7 @@
 """Garbage collection of artifacts: deletes files that no row names and none ever will."""
 
+from collections.abc import Callable
+
 import structlog
 
 from service.domain.errors import StoreBroken
@@ -31,8 +33,8 @@ class JobLeftovers:
         self._queue, self._artifacts = queue, artifacts
         self._retention = None if keep_jobs is None else Retention(queue, keep_jobs)
 
-    def collect_all(self) -> None:
-        collect_all(self._queue, self._artifacts)
+    def collect_all(self, goes_on: Callable[[], bool] = lambda: True) -> None:
+        collect_all(self._queue, self._artifacts, goes_on)
 
     def sweep(self) -> None:
         if self._retention:
@@ -57,15 +59,20 @@ def delete_folders(queue: Queue, artifacts: Artifacts) -> None:
         queue.forget(deleted)
 
 
-def collect_all(queue: Queue, artifacts: Artifacts) -> None:
+def collect_all(
+    queue: Queue, artifacts: Artifacts, goes_on: Callable[[], bool] = lambda: True
+) -> None:
     """Collect the garbage of every job that has a folder, or had one when it was deleted.
 
-    If the store fails, the rest of the garbage is left until the next start of a dispatcher.
+    Before each job, `goes_on` is asked whether to continue. If the store fails, the rest of the
+    garbage is left until the next start of a dispatcher.
     """
     try:
         while queue.deleted():
             delete_folders(queue, artifacts)
         for job in artifacts.folders():
+            if not goes_on():
+                return
             collect(queue, artifacts, job, delete_if_unknown=False)
     except (StoreBroken, OSError) as exc:
         logger.error("store_broken", error=str(exc))

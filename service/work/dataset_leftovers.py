@@ -5,6 +5,7 @@ uses the same directory is deleted.
 """
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -34,7 +35,7 @@ class DatasetLeftovers:
         """
         self._queue, self._files, self._uploads, self._logs = queue, files, uploads, logs
 
-    def collect_all(self) -> None:
+    def collect_all(self, goes_on: Callable[[], bool] = lambda: True) -> None:
         try:
             self._files.purge()
             self.sweep()

@@ -52,6 +52,7 @@ class Dispatcher:
         is_leading: Callable[[], bool] = lambda: True,
         idle_seconds: float = POLL_SECONDS,
         try_storage: Callable[[], None] | None = None,
+        tidy_seconds: float = 0.0,
         lock_watchdog: LockWatchdog | None = None,
         note_end: Callable[[str, float], None] = lambda *_: None,
     ) -> None:
@@ -68,6 +69,7 @@ class Dispatcher:
             try_storage: tries whether workers can store files from here, or raises StoreBroken; it
                 is called before the first claim, and again after a worker could not. None where
                 others than this host can't do any better.
+            tidy_seconds: how often a leader deletes leftovers while nobody works; see `Leader`.
             lock_watchdog: finds workers that froze inside a transaction, if the database can be
                 blocked by them.
             note_end: told of each worker that has ended: the job, and for how many seconds the
@@ -77,7 +79,7 @@ class Dispatcher:
         self._queue = queue
         self._launcher = launcher
         self._leftovers = leftovers
-        self._leader = Leader(queue, leftovers, is_leading)
+        self._leader = Leader(queue, leftovers, is_leading, clock=clock, tidy_seconds=tidy_seconds)
         self._clock = clock
         self._idle_seconds = idle_seconds
         self._try_storage = try_storage
@@ -89,6 +91,8 @@ class Dispatcher:
         self._unstarted: dict[AttemptKey, str] = {}
         """Claimed attempts that no worker could be started for, and why."""
         self._next_sweep = self._next_lock_check = 0.0
+        self._has_swept = False
+        """Whether the last round was a sweep, too."""
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._retiring = False
@@ -151,15 +155,17 @@ class Dispatcher:
         while not (self._stopping.is_set() or self._retiring):
             self._wake.clear()
             self.try_step()
-            self._wake.wait(self._seconds_to_wait())
+            self._wake.wait(self.seconds_to_wait())
         self.drain()
         self._stopping.wait()
 
-    def _seconds_to_wait(self) -> float:
+    def seconds_to_wait(self) -> float:
         """Return the longest time until the next round."""
         if self._tracked or self._unstarted or not self._back_off.is_empty:
             return POLL_SECONDS
-        return min(self._idle_seconds, SWEEP_SECONDS) if self._leader.leads else self._idle_seconds
+        # What has woken it so soon after a sweep may be for the leader to watch.
+        soon = self._leader.watches or not self._has_swept
+        return min(self._idle_seconds, SWEEP_SECONDS) if soon else self._idle_seconds
 
     def try_step(self) -> bool:
         """Do one round, and return whether it succeeded.
@@ -190,11 +196,13 @@ class Dispatcher:
         self._reap()
         self._enforce_deadlines(active)
         now = self._clock.monotonic()
-        if now >= self._next_sweep:
+        self._has_swept = now >= self._next_sweep
+        if self._has_swept:
             self._next_sweep = now + SWEEP_SECONDS
             self._sweep(active)
             self._leader.sweep()
-        self._claim_and_launch()
+        if not (self._has_swept and self._leader.found_empty_queue):
+            self._claim_and_launch()
 
     def drain(self) -> None:
         """Stop the workers of this machine; requeue the jobs of those that can't save in time."""

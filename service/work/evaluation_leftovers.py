@@ -3,6 +3,8 @@
 The rows say what that is, so a process may die at any line.
 """
 
+from collections.abc import Callable
+
 import structlog
 
 from service.domain.errors import StoreBroken
@@ -19,7 +21,7 @@ class EvaluationLeftovers:
     def __init__(self, queue: EvaluationQueue, results: Artifacts) -> None:
         self._queue, self._results = queue, results
 
-    def collect_all(self) -> None:
+    def collect_all(self, goes_on: Callable[[], bool] = lambda: True) -> None:
         try:
             self.sweep()
         except (StoreBroken, OSError) as exc:

@@ -3,15 +3,20 @@
 Two that believe to lead for a moment do no harm, for each write is guarded.
 """
 
+import threading
+import time
 from collections.abc import Callable
 
 import structlog
 
 from service.domain.errors import StoreBroken
+from service.work.clock import Clock
 from service.work.lost_workers import TrackedWorker
 from service.work.work_queue import Leftovers, WorkQueue
 
 REST_SWEEPS = 15
+PAUSE_SECONDS = 0.1
+"""Between two jobs whose files are compared with what rows name."""
 
 logger = structlog.get_logger(__name__)
 
@@ -24,6 +29,9 @@ class Leader:
         queue: WorkQueue,
         leftovers: Leftovers,
         is_leading: Callable[[], bool] = lambda: True,
+        *,
+        clock: Clock = time,
+        tidy_seconds: float = 0.0,
     ) -> None:
         """Create it.
 
@@ -31,22 +39,34 @@ class Leader:
             queue: the rows of all hosts.
             leftovers: deletes files that no row names.
             is_leading: asks whether this process leads; it may raise StoreBroken.
+            clock: the module `time`, or a test's replacement for it.
+            tidy_seconds: while nobody works, leftovers are deleted this often; above 0, other hosts
+                share the files, and what earlier leaders have left is deleted in a thread.
 
         """
         self._queue, self._leftovers, self._is_leading = queue, leftovers, is_leading
+        self._clock, self._tidy_seconds = clock, tidy_seconds
+        self._next_tidy = 0.0
+        self._ends_collecting = threading.Event()
         self._elsewhere: dict[tuple[str, int], TrackedWorker] = {}
         """Workers of other hosts, by row and attempt."""
         self._has_led = False
         self._rest = 0
         """How many sweeps leave leftovers alone, because deleting them failed."""
+        self._may_begin = True
 
     @property
-    def leads(self) -> bool:
-        """Whether the last sweep was a leader's."""
-        return self._has_led
+    def watches(self) -> bool:
+        """Whether somebody else works, or may begin to, so that each second needs a sweep."""
+        return self._has_led and (self._may_begin or bool(self._elsewhere))
+
+    @property
+    def found_empty_queue(self) -> bool:
+        """Whether the last sweep found no row that waits."""
+        return self._has_led and not self._may_begin
 
     def sweep(self) -> None:
-        """Do once a second what the leader does.
+        """Do what the leader does: once a second while it watches, and rarely while nobody works.
 
         Raises:
             StoreBroken: the database can't be read or written.
@@ -54,15 +74,32 @@ class Leader:
         """
         if not self._is_leading():
             self._elsewhere, self._has_led = {}, False
+            self._ends_collecting.set()
             return
         if not self._has_led:
-            self._leftovers.collect_all()
+            self._collect_all()
             self._has_led = True
         self._sweep_elsewhere()
         self._tidy()
 
+    def _collect_all(self) -> None:
+        """Delete what earlier leaders have left: of many jobs in a bucket, that takes hours."""
+        if not self._tidy_seconds:
+            self._leftovers.collect_all()
+            return
+        ends = self._ends_collecting = threading.Event()
+
+        def collect() -> None:
+            self._leftovers.collect_all(lambda: not ends.wait(PAUSE_SECONDS))
+
+        threading.Thread(target=collect, name="leftovers", daemon=True).start()
+
     def _tidy(self) -> None:
         """Delete leftovers; if that fails, rest, for nobody may wait in each round for a bucket."""
+        now = self._clock.monotonic()
+        if now < self._next_tidy and not self.watches:
+            return
+        self._next_tidy = now + self._tidy_seconds
         if self._rest > 0:
             self._rest -= 1
             return
@@ -77,7 +114,9 @@ class Leader:
 
         A worker that was only cut off is refused when it is back, and leaves.
         """
-        active = {(row.job, row.attempt): row for row in self._queue.active_elsewhere()}
+        found = self._queue.elsewhere()
+        self._may_begin = found.may_begin
+        active = {(row.job, row.attempt): row for row in found.active}
         known = self._elsewhere
         self._elsewhere = {key: known.get(key) or TrackedWorker(None) for key in active}
         for key, worker in self._elsewhere.items():

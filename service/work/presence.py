@@ -11,6 +11,9 @@ from service import __version__
 from service.domain.errors import StoreBroken
 from service.store.hosts import SEE_SECONDS, HostStore
 
+FORGET_EVERY = 6
+"""The leader forgets lost hosts once in so many times that it records itself."""
+
 logger = structlog.get_logger(__name__)
 
 
@@ -58,14 +61,16 @@ class Presence:
             logger.warning("host_left_unrecorded", error=str(exc))
 
     def _run(self) -> None:
+        times = 0
         while not self._stopped.wait(SEE_SECONDS):
-            self._record()
+            times += 1
+            self._record(forgets=times % FORGET_EVERY == 0)
 
-    def _record(self) -> None:
+    def _record(self, *, forgets: bool = False) -> None:
         try:
             if not self._hosts.see(self._me.id, self._busy()):
                 self._hosts.join(self._me.id, socket.gethostname(), self._me.slots, __version__)
-            if self._is_leading():
+            if forgets and self._is_leading():
                 self._hosts.forget_lost()
         except StoreBroken as exc:
             logger.warning("host_unrecorded", error=str(exc))

@@ -1,9 +1,9 @@
 """What a dispatcher needs of the rows that it dispatches, and of the files that belong to them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
-from service.store.queue import Active, Claim, Lost
+from service.store.queue import Active, Claim, Elsewhere, Lost
 
 
 class WorkQueue(Protocol):
@@ -17,8 +17,8 @@ class WorkQueue(Protocol):
         """Return the rows with a worker on this host, oldest first."""
         ...
 
-    def active_elsewhere(self) -> Sequence[Active]:
-        """Return the rows with a worker on another host, oldest first."""
+    def elsewhere(self) -> Elsewhere:
+        """Return what other hosts work on; nothing if there is only one host."""
         ...
 
     def lose(
@@ -34,8 +34,11 @@ class WorkQueue(Protocol):
 class Leftovers(Protocol):
     """Deletes the files that no row names and none ever will."""
 
-    def collect_all(self) -> None:
-        """Delete what earlier dispatchers have left; a failure is logged."""
+    def collect_all(self, goes_on: Callable[[], bool] = lambda: True) -> None:
+        """Delete what earlier dispatchers have left; a failure is logged.
+
+        Before each row, `goes_on` is asked whether to continue.
+        """
         ...
 
     def sweep(self) -> None:

@@ -8,7 +8,7 @@ from contextlib import closing
 from service.store.sql.engine import Engine
 
 LISTEN = "LISTEN mlp"
-LISTEN_SECONDS = 15.0
+LISTEN_SECONDS = 60.0
 """How often a connection without notices is tried."""
 RECONNECT_SECONDS = 1.0
 
@@ -41,8 +41,10 @@ class Bell:
             session.cursor().execute(LISTEN)
             for wake in self._wake.values():  # something may have happened before
                 wake()
+            waiting = select.poll()  # `select.select` can't wait for files with high numbers
+            waiting.register(session, select.POLLIN)
             while not self._stopped.is_set():
-                if not select.select([session], [], [], LISTEN_SECONDS)[0]:
+                if not waiting.poll(1000 * LISTEN_SECONDS):
                     session.cursor().execute("SELECT TRUE")  # so that a dead server is noticed
                 session.poll()
                 while session.notifies:

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from sqlalchemy import Connection, create_engine, inspect
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, create_engine, event, inspect
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
@@ -34,8 +34,9 @@ class Database(Connector):
             poolclass=QueuePool,
             pool_size=8,
             max_overflow=32,
-            pool_pre_ping=self.engine.file is None,  # a server may have been restarted
         )
+        if self.engine.file is None:
+            event.listen(self._pool, "checkout", self._refuse_ended)
         self._lookups = DriverConnector(self.engine, LOOKUP_PATIENCE_SECONDS, read_only=True)
         self._loop_lookups = self.engine.lookups()
 
@@ -50,6 +51,14 @@ class Database(Connector):
         if self._loop_lookups:
             return await self._loop_lookups.value(statement, values)
         return self._lookups.try_value(statement, values)
+
+    def _refuse_ended(self, connection: Any, *_: object) -> None:
+        """Let the pool replace a connection whose server has been restarted.
+
+        A round trip to find out, before each transaction, would cost as much as a short one.
+        """
+        if self.engine.has_ended(connection):
+            raise DisconnectionError
 
     @contextmanager
     def alter(self) -> Iterator[Connection]:

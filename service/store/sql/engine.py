@@ -37,6 +37,9 @@ class Engine(Protocol):
         While tables are altered, foreign keys need not be enforced.
         """
 
+    def has_ended(self, connection: Any) -> bool:
+        """Return whether a connection is known to have ended, without asking the server."""
+
     def lookups(self) -> "PostgreSQLLookups | None":
         """Return what finds single values on an event loop; None if finding them never waits."""
 

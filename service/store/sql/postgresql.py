@@ -128,6 +128,14 @@ class PostgreSQL:
                 raise psycopg2.OperationalError("the server does not answer")
         return connection
 
+    def has_ended(self, connection: Any) -> bool:
+        if connection.closed:
+            return True
+        # Nothing comes unasked but the end, or a notice of it.
+        waiting = select.poll()
+        waiting.register(connection, select.POLLIN)
+        return bool(waiting.poll(0))
+
     def lookups(self) -> "PostgreSQLLookups":
         from service.store.sql.postgresql_lookups import PostgreSQLLookups
 

@@ -75,6 +75,10 @@ class SQLite:
             connection.execute("PRAGMA foreign_keys=OFF")
         return connection
 
+    def has_ended(self, connection: sqlite3.Connection) -> bool:
+        """Return False: a file stays."""
+        return False
+
     def lookups(self) -> None:
         """Return nothing: a file answers at once."""
 

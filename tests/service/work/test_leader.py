@@ -1,5 +1,8 @@
 """One dispatcher requeues what silent workers of other hosts had; all others leave that alone."""
 
+import time
+from collections.abc import Callable
+
 import pytest
 
 from service.domain.errors import StoreBroken
@@ -7,12 +10,16 @@ from service.store.artifacts import Artifacts
 from service.store.jobs import JobStore
 from service.store.queue import Queue
 from service.store.sql.database import Database
+from service.work import leader as module
 from service.work.artifact_gc import JobLeftovers
 from service.work.dispatcher import Dispatcher
 from service.work.leader import REST_SWEEPS, Leader
 from service.work.lost_workers import LOST_AFTER_SWEEPS
 from tests.conftest import submit
 from tests.support.dispatcher_harness import DispatcherHarness
+from tests.support.fake_workers import FakeLauncher
+from tests.support.job_records import finish
+from tests.support.server_process import eventually
 
 
 class Hosts:
@@ -97,13 +104,94 @@ def test_a_dispatcher_that_does_not_lead_deletes_no_files(
     assert artifacts.folders() == []
 
 
+def test_it_watches_as_long_as_another_host_works_or_may_begin_to(hosts: Hosts) -> None:
+    def watches() -> bool:
+        hosts.sweep(1)
+        return hosts.leader.watches
+
+    assert not watches()
+    job = submit(hosts.a.jobs)
+    assert watches(), "it may be claimed at any moment"
+    hosts.a.step()
+    attempt = hosts.a.attempt(job)
+    assert watches()
+    finish(attempt)
+    assert not watches()
+    submit(hosts.a.jobs)
+    hosts.is_leading = False
+    assert not watches()
+
+
+def test_a_round_that_was_woken_between_two_sweeps_is_followed_by_a_sweep(hosts: Hosts) -> None:
+    """Else a host that claims now and dies would be noticed five seconds too late."""
+    dispatcher = Dispatcher(
+        hosts.b.queue,
+        FakeLauncher(capacity=0),
+        JobLeftovers(hosts.b.queue, hosts.b.artifacts),
+        hosts.b.clock,
+        idle_seconds=5.0,
+        tidy_seconds=40.0,
+    )
+    dispatcher.step()
+    assert dispatcher.seconds_to_wait() == 5
+    submit(hosts.a.jobs)
+    dispatcher.step()
+    assert dispatcher.seconds_to_wait() == 1
+    hosts.b.clock.now += 1
+    dispatcher.step()
+    assert dispatcher.seconds_to_wait() == 1, "a job waits"
+
+
+class CountingLeftovers:
+    """Leftovers that take long to be found."""
+
+    def __init__(self) -> None:
+        self.sweeps, self.collected = 0, 0
+
+    def collect_all(self, goes_on: Callable[[], bool] = lambda: True) -> None:
+        while goes_on():
+            self.collected += 1
+
+    def sweep(self) -> None:
+        self.sweeps += 1
+
+    def collect(self, job: str) -> None:
+        """Find nothing."""
+
+
+def test_while_nobody_works_the_leader_of_several_hosts_seldom_tidies(
+    hosts: Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PAUSE_SECONDS", 0.001)
+    leftovers, clock, leads = CountingLeftovers(), hosts.b.clock, [True]
+    leader = Leader(hosts.b.queue, leftovers, lambda: leads[0], clock=clock, tidy_seconds=40.0)
+
+    def swept(seconds: int) -> int:
+        before = leftovers.sweeps
+        for _ in range(seconds):
+            clock.now += 1
+            leader.sweep()
+        return leftovers.sweeps - before
+
+    assert swept(80) == 2
+    eventually(lambda: leftovers.collected > 3, "what earlier leaders left to be deleted")
+    hosts.a.run_job()
+    assert swept(9) == 9
+    leads[0] = False
+    assert swept(1) == 0
+    time.sleep(0.05)
+    before = leftovers.collected
+    time.sleep(0.05)
+    assert leftovers.collected == before, "whoever leads next collects"
+
+
 class FailingLeftovers:
     """Leftovers in a bucket that is away."""
 
     def __init__(self) -> None:
         self.tries = 0
 
-    def collect_all(self) -> None:
+    def collect_all(self, goes_on: Callable[[], bool] = lambda: True) -> None:
         """Find nothing."""
 
     def sweep(self) -> None:
