@@ -54,7 +54,7 @@ from service.api.request_bodies import refuse_unread
 from service.api.validation import refuse_repeated
 from service.api.web_files import WebFiles
 from service.dispatchers import Dispatchers, dataset_quota
-from service.domain.cost import Limits
+from service.domain.cost import WORKER_BYTES, Limits
 from service.domain.errors import StoreBroken
 from service.inference.evaluate import Evaluations
 from service.inference.model_cache import ModelCache
@@ -87,6 +87,7 @@ from service.store.kept_evaluations import KeptEvaluations
 from service.store.sessions import SessionSeal
 from service.store.temperatures import Temperatures
 from service.store.training_activity import TrainingActivity
+from service.work.memory import room_for_jobs
 from service.work.verification import Verification
 
 ROUTERS = (
@@ -165,7 +166,7 @@ class Components:
             evaluation_tasks=EvaluationTasks(self.database, storage.results, wake),
             intake=intake,
             samples=CollectedSamples(self.database, storage.uploads, intake.datasets.quota),
-            limits=_limits(settings),
+            limits=_limits(settings, is_shared=self.database.file is None),
             event_feed=self.event_feed,
             event_tail=self.event_tail,
             event_log=self.event_log,
@@ -247,14 +248,18 @@ class Components:
         )
 
 
-def _limits(settings: Settings) -> Limits:
+def _limits(settings: Settings, *, is_shared: bool) -> Limits:
+    # What this machine can't run is refused at once, unless there may be larger ones.
+    room = settings.max_job_bytes
+    if not is_shared:
+        room = room_for_jobs(settings.job_memory).alone - WORKER_BYTES
     return Limits(
         layers=settings.max_layers,
         width=settings.max_width,
         parameters=settings.max_parameters,
         epochs=settings.max_epochs,
         batch_size=settings.max_batch_size,
-        job_bytes=settings.max_job_bytes,
+        job_bytes=min(settings.max_job_bytes, room),
         job_flops=settings.max_job_flops,
         evaluation_flops=settings.max_evaluation_flops,
     )

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from service.domain.dataset_quota import DatasetQuota
+from service.domain.room import Room
 from service.domain.task_kind import TaskKind
 from service.settings import Settings
 from service.storage import Storage
@@ -45,6 +46,7 @@ from service.work.evaluation_leftovers import EvaluationLeftovers
 from service.work.fleet import FleetSize, FleetSizer
 from service.work.launchers.local import LocalLauncher
 from service.work.launchers.lock_watchdog import SqliteLockWatchdog
+from service.work.memory import room_for_jobs
 from service.work.presence import Me, Presence
 from service.work.schema_watch import SchemaWatch
 from service.work.upkeep import Upkeep
@@ -122,7 +124,8 @@ class Dispatchers:
         evaluations = EndedWork(EvaluationQueue(database).state_of)
         self.ended = {TaskKind.DATASET_CHECK: checks, TaskKind.EVALUATION: evaluations}
         """What has become of the workers that train no job."""
-        self.jobs = _jobs(settings, storage, everywhere, sharing)
+        room = room_for_jobs(settings.job_memory)
+        self.jobs = _jobs(settings, storage, everywhere, sharing, room)
         self.checks = _checks(settings, storage, everywhere, sharing, checks.note)
         self.evaluations = _evaluations(storage, everywhere, sharing, evaluations.note)
         self._fleet_leadership = leadership_of(database.engine, FLEET)
@@ -133,17 +136,14 @@ class Dispatchers:
             EVALUATIONS: self.evaluations.wake,
         }
         self._bell = Bell(database.engine, of_kind) if host else None
-        self._presence = self._present(host, database) if host else None
+        self._presence = self._present(host, room.alone, database) if host else None
         seen = on_newer_schema or self.retire
         check_logs = _check_logs(settings)
         self._upkeep = _upkeep(storage, check_logs, seen) if host else None
 
-    def _present(self, host: str, database: Database) -> Presence:
-        def busy() -> int:
-            return len(self.jobs.tracked)
-
-        me = Me(host, self.jobs.slots)
-        return Presence(HostStore(database), me, busy, self._leads)
+    def _present(self, host: str, memory: int, database: Database) -> Presence:
+        me = Me(host, self.jobs.slots, memory)
+        return Presence(HostStore(database), me, self._leads)
 
     def _leads(self) -> bool:
         return not self._has_retired and self._leadership.is_held()
@@ -264,7 +264,11 @@ def _fleet(settings: Settings, database: Database, is_leading: Callable[[], bool
 
 
 def _jobs(
-    settings: Settings, storage: Storage, everywhere: dict[str, str], sharing: Sharing
+    settings: Settings,
+    storage: Storage,
+    everywhere: dict[str, str],
+    sharing: Sharing,
+    room: Room,
 ) -> Dispatcher:
     artifacts = storage.artifacts
     environment = everywhere | {
@@ -273,7 +277,7 @@ def _jobs(
         "MLP_SNAPSHOT_BYTES": str(settings.snapshot_bytes),
     }
     launcher = LocalLauncher(storage.logs, environment, settings.concurrent_jobs)
-    queue = Queue(storage.database, sharing.host)
+    queue = Queue(storage.database, sharing.host, room)
     leftovers = JobLeftovers(queue, artifacts, settings.keep_jobs)
     dispatcher = Dispatcher(
         queue,

@@ -84,6 +84,12 @@ class Settings(BaseSettings):
         ge=0,
         description="Number of jobs trained concurrently; default: one per usable core; 0: none.",
     )
+    job_memory: int | None = Field(
+        None,
+        ge=128 * 1024**2,
+        description="Bytes of memory that the jobs of a machine may take together; a job waits "
+        "until there is room for it; default: 80 % of what the machine or its container has.",
+    )
 
     fleet: Literal["ray"] | None = Field(
         None, description="What starts hosts while jobs wait: ray; default: nothing."

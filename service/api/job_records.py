@@ -30,6 +30,7 @@ def new_job(
         spec=spec.model_dump(mode="json"),
         spec_version=SPEC_VERSION,
         cost=asdict(cost),
+        bytes=domain.worker_bytes(cost),
         batches_per_epoch=batches_per_epoch,
         network=network,
         manifest=manifest,

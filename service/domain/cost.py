@@ -23,6 +23,11 @@ SECONDS_PER_MOMENT = 1.3e-9
 """Seconds to update one number that the optimizer keeps for a parameter, in one step."""
 
 
+WORKER_BYTES = 64 * 1024**2
+"""Memory that a worker takes beside its arrays: the interpreter, libraries and its share of what
+all workers map."""
+
+
 @dataclass(frozen=True)
 class Cost:
     """The estimated cost of a training run."""
@@ -68,6 +73,11 @@ def cost_of(recipe: Recipe, data: Shape) -> Cost:
         flops=float(recipe.epochs * flops_per_epoch),
         seconds=round(recipe.epochs * seconds_per_epoch, 1),
     )
+
+
+def worker_bytes(cost: Cost) -> int:
+    """Return the memory that the worker of a job takes."""
+    return cost.bytes + WORKER_BYTES
 
 
 def data_bytes(data: Shape) -> int:

@@ -6,7 +6,10 @@ The database's own clock decides which are alive, for the clocks of hosts may di
 from dataclasses import dataclass
 from datetime import datetime
 
+from service.domain.job_state import WITH_WORKER
 from service.store.sql.connector import Connector
+from service.store.sql.transaction import Transaction
+from service.store.transitions import states
 
 SEE_SECONDS = 10
 """How often a host says that it is alive."""
@@ -15,16 +18,25 @@ ALIVE_SECONDS = 3 * SEE_SECONDS
 
 # The row of a host that was killed is replaced by that of its next start.
 JOIN = """
-INSERT INTO hosts (id, name, slots, busy, version, started_at, seen_at)
-VALUES (:id, :name, :slots, 0, :version, CURRENT_TIMESTAMP, CURRENT_TIMESTAMP)
-ON CONFLICT (id) DO UPDATE SET name = :name, slots = :slots, busy = 0, version = :version,
+INSERT INTO hosts (id, name, slots, memory, version, started_at, seen_at)
+VALUES (:id, :name, :slots, :memory, :version, CURRENT_TIMESTAMP, CURRENT_TIMESTAMP)
+ON CONFLICT (id) DO UPDATE SET name = :name, slots = :slots, memory = :memory, version = :version,
     started_at = CURRENT_TIMESTAMP, seen_at = CURRENT_TIMESTAMP
 """
-SEE = "UPDATE hosts SET busy = :busy, seen_at = CURRENT_TIMESTAMP WHERE id = :id RETURNING id"
+SEE = "UPDATE hosts SET seen_at = CURRENT_TIMESTAMP WHERE id = :id RETURNING id"
 LEAVE = "DELETE FROM hosts WHERE id = :id"
-ALIVE = """
-SELECT id, name, slots, busy, version, started_at, seen_at FROM hosts
-WHERE seen_at > CURRENT_TIMESTAMP - INTERVAL '1 second' * :seconds ORDER BY name, id
+# A server that trains nothing has a row too, by which its unfinished uploads are told from lost
+# ones, but it is no host.
+ALIVE = f"""
+SELECT id, name, slots, memory, version, started_at, seen_at, coalesce(workers, 0) AS busy
+FROM hosts LEFT JOIN (
+    SELECT host, count(*) AS workers FROM jobs WHERE state IN ({states(WITH_WORKER)}) GROUP BY host
+) AS working ON working.host = hosts.id
+WHERE slots > 0 AND seen_at > CURRENT_TIMESTAMP - INTERVAL '1 second' * :seconds ORDER BY name, id
+"""  # noqa: S608  names of our own
+LARGEST = """
+SELECT max(memory) AS memory FROM hosts
+WHERE slots > 0 AND seen_at > CURRENT_TIMESTAMP - INTERVAL '1 second' * :seconds
 """
 FORGET = """
 DELETE FROM hosts WHERE seen_at < CURRENT_TIMESTAMP - INTERVAL '1 second' * :seconds
@@ -39,9 +51,18 @@ class Host:
     name: str
     slots: int
     busy: int
+    """How many of its slots have a worker."""
+    memory: int
+    """Bytes of the largest job that it takes."""
     version: str
     started_at: datetime
     seen_at: datetime
+
+
+def largest_memory(transaction: Transaction) -> int | None:
+    """Return the bytes of the largest job that a host takes; None if there are no hosts."""
+    found = transaction.row(LARGEST, seconds=ALIVE_SECONDS)
+    return found["memory"] if found else None
 
 
 class HostStore:
@@ -50,23 +71,25 @@ class HostStore:
     def __init__(self, connector: Connector) -> None:
         self._connector = connector
 
-    def join(self, id_: str, name: str, slots: int, version: str) -> None:
+    def join(self, id_: str, name: str, slots: int, memory: int, version: str) -> None:
         """Record a host that has just started.
 
         Args:
             id_: the identifier of its data directory, which a restart does not change.
             name: of the machine, for people.
             slots: how many jobs it trains at the same time.
+            memory: bytes of the largest job that it takes.
             version: of the package.
 
         """
         with self._connector.write() as transaction:
-            transaction.execute(JOIN, id=id_, name=name[:64], slots=slots, version=version)
+            values = {"name": name[:64], "slots": slots, "memory": memory, "version": version}
+            transaction.execute(JOIN, id=id_, **values)
 
-    def see(self, id_: str, busy: int) -> bool:
-        """Record that a host is alive, and how many slots are busy; False if it is not known."""
+    def see(self, id_: str) -> bool:
+        """Record that a host is alive; False if it is not known."""
         with self._connector.write() as transaction:
-            return transaction.row(SEE, id=id_, busy=busy) is not None
+            return transaction.row(SEE, id=id_) is not None
 
     def leave(self, id_: str) -> None:
         """Delete the record of a host that ends."""

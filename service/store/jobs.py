@@ -60,10 +60,10 @@ DONE: dict[str, tuple[State, ...]] = {
 INSERT = f"""
 INSERT INTO jobs (id, owner, state, attempt, lost_workers, spec, spec_version, cost,
     batches_per_epoch, epochs_done, batches_done, bit_exact, heartbeat, event_count, created_at,
-    title, search, dataset_sha256, manifest)
+    title, search, dataset_sha256, manifest, bytes)
 VALUES (:id, :owner, :state, 0, 0, :spec, :spec_version, :cost,
     :batches_per_epoch, 0, 0, :bit_exact, 0, 0, :created_at, :title, :search,
-    :dataset_sha256, :manifest)
+    :dataset_sha256, :manifest, :bytes)
 RETURNING {JOB_COLUMNS}
 """  # noqa: S608  names of our own
 FIND = "SELECT " + JOB_COLUMNS + " FROM jobs WHERE id = :id{own}"  # noqa: S608

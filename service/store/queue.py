@@ -1,13 +1,15 @@
 """Jobs as the dispatcher uses them: claim the next one, watch those with workers, requeue."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from service.domain.job_state import FINAL, WITH_WORKER, State
+from service.domain.room import UNLIMITED, Room, Sized
 from service.store.deletion import delete_jobs, deleted_jobs, forget_deleted
+from service.store.hosts import largest_memory
 from service.store.sql.connector import Connector
 from service.store.sql.transaction import Transaction
 from service.store.sql.values import Row, in_list, now
@@ -31,14 +33,29 @@ PRUNED_TOGETHER = 5
 """Finished jobs deleted in one transaction: no other process can write meanwhile."""
 
 
-# `{waiting}` is the place where jobs that wait to be tried again are excluded. On engines that lock
-# single rows, concurrent claims each take another row instead of waiting for the same one.
+# `{waiting}` is the place where jobs that wait to be tried again are excluded, `{host}` that of a
+# condition. These are the jobs with a worker here, and the first of those that may be started here.
+CONTENDERS = f"""
+SELECT number, state, bytes FROM jobs WHERE state IN ({states(WITH_WORKER)}){{host}}
+UNION ALL SELECT number, state, bytes FROM (
+    SELECT number, state, bytes FROM jobs WHERE state = 'queued' AND bytes <= :alone{{waiting}}
+    ORDER BY number LIMIT 1
+) AS first
+"""  # noqa: S608  names of our own
+# On engines that lock single rows, concurrent claims each take another row instead of waiting for
+# the same one.
 LOCK_OLDEST = lock_statement(
     """number = (
-    SELECT number FROM jobs WHERE state = 'queued'{waiting}
+    SELECT number FROM jobs WHERE state = 'queued' AND bytes <= :most{waiting}
     ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED
 ) AND state = 'queued'"""
 )
+TOO_LARGE = """
+SELECT number, bytes FROM jobs WHERE state = 'queued' AND bytes > :most
+AND (reason IS NULL OR CAST(reason AS TEXT) NOT LIKE :told) LIMIT 20
+"""
+NEEDS_MEMORY = "needs_memory"
+LOCK_QUEUED = lock_statement("number = :number AND state = 'queued'")
 START = "UPDATE jobs SET started_at = :at WHERE number = :number AND started_at IS NULL"
 ACTIVE = f"""
 SELECT id AS job, attempt, state, heartbeat, handle FROM jobs
@@ -159,15 +176,18 @@ class FinishedJob:
 class Queue:
     """The jobs as the dispatcher sees them."""
 
-    def __init__(self, connector: Connector, host: str | None = None) -> None:
+    def __init__(
+        self, connector: Connector, host: str | None = None, room: Room = UNLIMITED
+    ) -> None:
         """Create it.
 
         Args:
             connector: the database.
             host: on which claimed jobs are trained; None if there is only one host.
+            room: the memory that jobs have there.
 
         """
-        self._connector, self._host = connector, host
+        self._connector, self._host, self._room = connector, host, room
 
     @property
     def file(self) -> Path | None:
@@ -175,11 +195,20 @@ class Queue:
         return self._connector.file
 
     def claim(self, waiting: Collection[str] = ()) -> Claim | None:
-        """Take the oldest queued job that is not among those `waiting` to be tried again."""
+        """Take the oldest queued job for which there is room: see `Room`.
+
+        Args:
+            waiting: jobs that wait to be tried again.
+
+        """
         listed, parameters = in_list("waiting", waiting)
         excluded = f" AND id NOT IN ({listed})" if waiting else ""
+        contenders, lock = (it.replace("{waiting}", excluded) for it in (CONTENDERS, LOCK_OLDEST))
         with self._connector.write() as transaction:
-            row = transaction.row(LOCK_OLDEST.replace("{waiting}", excluded), **parameters)
+            alone = self._room.alone
+            found = rows_here(transaction, contenders, self._host, alone=alone, **parameters)
+            most = self._largest(found)
+            row = None if most < 0 else transaction.row(lock, most=most, **parameters)
             if row is None:
                 return None
             attempt = row["attempt"] + 1
@@ -195,6 +224,24 @@ class Queue:
             )
             transaction.execute(START, number=row["number"], at=now())
         return Claim(row["id"], attempt)
+
+    def _largest(self, contenders: Iterable[Row]) -> int:
+        """Return the bytes of the largest job that may start here; -1 if no job may."""
+        jobs: dict[bool, list[Sized]] = {True: [], False: []}
+        for row in contenders:
+            jobs[row["state"] == State.QUEUED].append(Sized(row["number"], row["bytes"]))
+        return self._room.largest(jobs[False], jobs[True][0]) if jobs[True] else -1
+
+    def explain_waiting(self) -> None:
+        """Say in the rows of jobs that are too large for every host why they are not started."""
+        with self._connector.read() as transaction:
+            is_alone = self._connector.file is not None
+            most = self._room.alone if is_alone else largest_memory(transaction)
+            found = [] if most is None else _too_large_rows(transaction, most)
+        for job in found:
+            with self._connector.write() as transaction:
+                if row := transaction.row(LOCK_QUEUED, number=job["number"]):
+                    transition(transaction, row, State.QUEUED, _too_large(job["bytes"], most))
 
     def active(self) -> list[Active]:
         """Return the jobs with a worker on this host, oldest first."""
@@ -287,6 +334,20 @@ class Queue:
         """Forget deleted jobs, because their artifacts are gone."""
         with self._connector.write() as transaction:
             forget_deleted(transaction, deleted)
+
+
+def _too_large_rows(transaction: Transaction, most: int) -> list[Row]:
+    """Return queued jobs that are larger, except those whose row says so."""
+    return transaction.rows(TOO_LARGE, most=most, told=f'%"{NEEDS_MEMORY}"%')
+
+
+def _too_large(needed: int, most: int | None) -> dict[str, str]:
+    message = (
+        f"The job needs {needed / 1e6:,.0f} MB of memory, and no host has more than "
+        f"{(most or 0) / 1e6:,.0f} MB for it. It starts when one with more memory is there "
+        "(MLP_JOB_MEMORY)."
+    )
+    return {"code": NEEDS_MEMORY, "message": message}
 
 
 def rows_here(

@@ -37,6 +37,8 @@ class NewJob:
     spec: dict[str, Any]
     spec_version: int
     cost: dict[str, Any]
+    bytes: int
+    """The memory that a worker takes."""
     batches_per_epoch: int
     network: str
     """The sizes of its layers, as in 784-128-10."""

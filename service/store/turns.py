@@ -89,6 +89,9 @@ class TurnQueue(ABC):
         active = [Active(**row, state=State.RUNNING) for row in found]
         return Elsewhere(active, may_begin=bool(waiting))
 
+    def explain_waiting(self) -> None:  # noqa: B027  it is the same for all kinds
+        """Do nothing: every host can take every one of these rows."""
+
     def lose(
         self,
         job: str,

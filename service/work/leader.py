@@ -17,6 +17,7 @@ from service.work.work_queue import Leftovers, WorkQueue
 REST_SWEEPS = 15
 PAUSE_SECONDS = 0.1
 """Between two jobs whose files are compared with what rows name."""
+SWEEPS_PER_EXPLANATION = 5
 
 logger = structlog.get_logger(__name__)
 
@@ -54,6 +55,7 @@ class Leader:
         self._rest = 0
         """How many sweeps leave leftovers alone, because deleting them failed."""
         self._may_begin = True
+        self._sweeps = 0
 
     @property
     def watches(self) -> bool:
@@ -80,6 +82,9 @@ class Leader:
             self._collect_all()
             self._has_led = True
         self._sweep_elsewhere()
+        if self._sweeps % SWEEPS_PER_EXPLANATION == 0:
+            self._queue.explain_waiting()
+        self._sweeps += 1
         self._tidy()
 
     def _collect_all(self) -> None:

@@ -1,4 +1,4 @@
-"""Tells the other users of a shared database that this host is there, and how busy it is."""
+"""Tells the other users of a shared database that this host is there."""
 
 import socket
 import threading
@@ -25,24 +25,23 @@ class Me:
     """The identifier of its data directory, which a restart does not change."""
     slots: int
     """How many jobs are trained here at the same time."""
+    memory: int
+    """Bytes of the largest job that is trained here."""
 
 
 class Presence:
     """Keeps the record of this host in a thread of its own."""
 
-    def __init__(
-        self, hosts: HostStore, me: Me, busy: Callable[[], int], is_leading: Callable[[], bool]
-    ) -> None:
+    def __init__(self, hosts: HostStore, me: Me, is_leading: Callable[[], bool]) -> None:
         """Create it; nothing happens before `start`.
 
         Args:
             hosts: where the record is.
             me: what the record says.
-            busy: returns how many slots are busy.
             is_leading: asks whether this host leads, which forgets those that are lost.
 
         """
-        self._hosts, self._me, self._busy, self._is_leading = hosts, me, busy, is_leading
+        self._hosts, self._me, self._is_leading = hosts, me, is_leading
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
 
@@ -68,8 +67,9 @@ class Presence:
 
     def _record(self, *, forgets: bool = False) -> None:
         try:
-            if not self._hosts.see(self._me.id, self._busy()):
-                self._hosts.join(self._me.id, socket.gethostname(), self._me.slots, __version__)
+            me = self._me
+            if not self._hosts.see(me.id):
+                self._hosts.join(me.id, socket.gethostname(), me.slots, me.memory, __version__)
             if forgets and self._is_leading():
                 self._hosts.forget_lost()
         except StoreBroken as exc:

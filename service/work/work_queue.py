@@ -21,6 +21,10 @@ class WorkQueue(Protocol):
         """Return what other hosts work on; nothing if there is only one host."""
         ...
 
+    def explain_waiting(self) -> None:
+        """Say in rows that no host can take why they wait."""
+        ...
+
     def lose(
         self, job: str, attempt: int, why: str, *, code: str = ..., counts: bool = ...
     ) -> Lost | None:

@@ -160,3 +160,12 @@ def taken(attempt: Attempt, number: int, *, planned: bool = False, **record: Any
     key = f"{attempt.job}/{attempt.number}/after-{number}.safetensors"
     file = CheckpointRef(attempt.job, attempt.number, number, 0, key, 7, "a" * 64)
     return NewSnapshot(epoch(number, **record), planned, file)
+
+
+def sized(database: Database, *sizes: int, owner: str | None = None) -> list[str]:
+    """Submit jobs whose workers take so many bytes."""
+    jobs = JobStore(database).seen_by(owner, everything=owner is None)
+    ids = [submit(jobs) for _ in sizes]
+    for id_, size in zip(ids, sizes, strict=True):
+        query(database, "UPDATE jobs SET bytes = :size WHERE id = :id", size=size, id=id_)
+    return ids

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData(
@@ -30,6 +31,7 @@ metadata = MetaData(
 
 LONG = BigInteger().with_variant(Integer, "sqlite")
 """64 bits, as SQLite's numbers always have."""
+QUEUED = text("state = 'queued'")
 
 jobs = Table(
     "jobs",
@@ -71,9 +73,11 @@ jobs = Table(
     Column("dataset_sha256", String(64), comment="of the content; null for MNIST in old rows"),
     Column("manifest", Text, comment="of the data set, as JSON; null for MNIST in old rows"),
     Column("host", String(64), comment="that has claimed it; null where there is only one"),
+    Column("bytes", LONG, nullable=False, server_default="0", comment="memory that a worker takes"),
     Index("ix_jobs_dataset_sha256_state", "dataset_sha256", "state"),
     Index("ix_jobs_best_accuracy_number", "best_accuracy", "number"),
     Index("ix_jobs_state_number", "state", "number"),
+    Index("ix_jobs_queued_bytes", "state", "bytes", sqlite_where=QUEUED, postgresql_where=QUEUED),
     Index("ix_jobs_owner_number", "owner", "number"),
     Index("ix_jobs_owner_state_number", "owner", "state", "number"),
     Index("ix_jobs_finish_number", "finish_number"),
@@ -196,10 +200,10 @@ hosts = Table(
     Column("id", String(64), primary_key=True, comment="the identifier of its data directory"),
     Column("name", String(64), nullable=False, comment="of the machine, for people"),
     Column("slots", Integer, nullable=False, comment="how many jobs it trains at the same time"),
-    Column("busy", Integer, nullable=False),
     Column("version", String(32), nullable=False, comment="of the package"),
     Column("started_at", DateTime(timezone=True), nullable=False),
     Column("seen_at", DateTime(timezone=True), nullable=False, comment="by the database's clock"),
+    Column("memory", LONG, nullable=False, server_default="0", comment="bytes of its largest job"),
 )
 
 service_identity = Table(

@@ -342,3 +342,16 @@ def test_every_field_of_a_spec_survives_storing_and_reading_it(
     assert set(spec) == set(Spec.model_fields)
     job = empty.post("/v1/jobs", json=spec).json()
     assert empty.get(f"/v1/jobs/{job['id']}").json()["spec"] == spec
+
+
+def test_a_machine_by_itself_refuses_what_it_could_never_run(
+    data_dir: Path, datasets_dir: Path
+) -> None:
+    spec = {"hidden": [2048, 2048]}
+    made = settings(data_dir, datasets_dir, job_memory=200 * 1024**2)
+    with TestClient(create_app(made), base_url=URL) as client:
+        refused = client.post("/v1/jobs", json=spec)
+        assert refused.status_code == 422, refused.text
+        [flaw] = refused.json()["errors"]
+        assert "over the limit of 142,606,336" in flaw["detail"], "64 MiB are for the worker"
+        assert client.post("/v1/jobs", json={"hidden": [64]}).status_code == 201

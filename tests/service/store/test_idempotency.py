@@ -57,7 +57,7 @@ def test_a_refused_answer_stores_neither_job_nor_key(database: Database, jobs: J
         raise RuntimeError("can't be rendered")
 
     job = jobs.get(first.job)
-    known = (job.spec, job.spec_version, job.cost, job.batches_per_epoch)
+    known = (job.spec, job.spec_version, job.cost, 10**8, job.batches_per_epoch)
     new = NewJob(*known, "784-128-10", job.manifest)
     with pytest.raises(RuntimeError):
         jobs.submit(new, fail, "key")

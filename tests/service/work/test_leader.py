@@ -6,19 +6,21 @@ from collections.abc import Callable
 import pytest
 
 from service.domain.errors import StoreBroken
+from service.domain.room import Room
 from service.store.artifacts import Artifacts
+from service.store.hosts import HostStore
 from service.store.jobs import JobStore
 from service.store.queue import Queue
 from service.store.sql.database import Database
 from service.work import leader as module
 from service.work.artifact_gc import JobLeftovers
 from service.work.dispatcher import Dispatcher
-from service.work.leader import REST_SWEEPS, Leader
+from service.work.leader import REST_SWEEPS, SWEEPS_PER_EXPLANATION, Leader
 from service.work.lost_workers import LOST_AFTER_SWEEPS
 from tests.conftest import submit
 from tests.support.dispatcher_harness import DispatcherHarness
 from tests.support.fake_workers import FakeLauncher
-from tests.support.job_records import finish
+from tests.support.job_records import finish, sized
 from tests.support.server_process import eventually
 
 
@@ -215,3 +217,23 @@ def test_leftovers_that_can_not_be_deleted_keep_no_job_from_starting(
         harness.clock.now += 1
         dispatcher.step()
     assert leftovers.tries == 2, "nobody waits for the bucket in each round"
+
+
+def test_the_leader_explains_why_jobs_of_no_host_wait(
+    database: Database, artifacts: Artifacts
+) -> None:
+    [job] = sized(database, 500)
+    queue = Queue(database, room=Room(100, 100))
+    leftovers = JobLeftovers(queue, artifacts)
+    leading = False
+    leader = Leader(queue, leftovers, lambda: leading)
+    if not database.file:
+        HostStore(database).join("a", "lab", 1, 100, "1.0")
+    for _ in range(2 * SWEEPS_PER_EXPLANATION):
+        leader.sweep()
+    assert JobStore(database).get(job).reason is None
+    leading = True
+    leader.sweep()
+    reason = JobStore(database).get(job).reason
+    assert reason
+    assert reason.code == "needs_memory"

@@ -17,6 +17,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
 from service.domain.baseline import Baseline
+from service.domain.cost import WORKER_BYTES
 from service.domain.errors import StoreBroken
 from service.store.api_keys import ApiKeyStore
 from service.store.datasets import DatasetStore
@@ -29,6 +30,7 @@ from service.store.worker_handles import worker_handles
 from tests.conftest import submit
 from tests.support.engines import only_sqlite
 from tests.support.job_records import content, query
+from tests.support.postgresql_server import PostgresServer
 
 TABLES = ("api_keys", "checkpoints", "epochs", "events", "idempotency_keys", "jobs", "snapshots")
 
@@ -305,3 +307,23 @@ def test_old_events_get_numbers_in_the_order_in_which_they_happened(tmp_path: Pa
         assert query(database, "SELECT seq, job, type FROM events ORDER BY seq") == [
             (2, 1, "state"), (3, 1, "state"), (5, 1, "state"), (6, None, "deleted")
         ]  # fmt: skip
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_jobs_of_before_know_the_memory_that_they_take(
+    tmp_path: Path, postgres: PostgresServer, ended: bool
+) -> None:
+    for url in (sqlite_url(tmp_path / "old.sqlite3"), postgres.url(postgres.create())):
+        command.upgrade(migrations(url), "head")
+        with closing(Database(url)) as database:
+            id_ = submit(JobStore(database))
+            arrays = JobStore(database).get(id_).cost["bytes"]
+            query(database, f"UPDATE jobs SET state = '{'failed' if ended else 'queued'}'")
+            query(database, "DROP INDEX ix_jobs_queued_bytes")
+            for table, column in (("jobs", "bytes"), ("hosts", "memory")):
+                query(database, f"ALTER TABLE {table} DROP COLUMN {column}")
+            query(database, "ALTER TABLE hosts ADD COLUMN busy INTEGER")
+            query(database, "UPDATE alembic_version SET version_num = '0017'")
+            migrate(url)
+            expected = 0 if ended else arrays + WORKER_BYTES
+            assert query(database, "SELECT bytes FROM jobs") == [(expected,)]
