@@ -17,7 +17,6 @@ from service.domain.dataset_manifest import ContentDigest, Manifest
 from service.domain.errors import StoreBroken
 from service.store.dataset_marks import DAMAGED, LAYOUT
 from service.store.durable_files import write_atomic
-from service.store.mapped_dataset import DAMAGE, read_manifest
 
 VERIFIED = ".verified"
 """The file that says when the digest was right; backups leave it out."""
@@ -91,22 +90,6 @@ def is_intact(folder: Path, manifest: Manifest, pause: Callable[[], None] = PAUS
             except (FileNotFoundError, ValueError):
                 return False
     return digest.hexdigest() == manifest.sha256
-
-
-def refuse_changed(copy: Path, sha256: str) -> None:
-    """Refuse a copy of a data set that was cut or changed on its way to this host.
-
-    It says nothing about what was copied, which is not to count as damaged by it.
-
-    Raises:
-        StoreBroken: the digest is another one; the data set is to be copied again.
-        OSError: a file can't be read.
-
-    """
-    with contextlib.suppress(*DAMAGE):
-        if is_intact(copy, read_manifest(copy, sha256)):
-            return
-    raise StoreBroken(f"the copy of the data set {sha256} that arrived here is not what was stored")
 
 
 def _content(path: Path, shape: tuple[int | None, ...]) -> Iterator[bytes]:

@@ -3,17 +3,14 @@
 import hashlib
 import socket
 import time
-from pathlib import Path
 
 import pytest
 
 from service.domain.errors import Damaged, StoreBroken
-from service.store.artifacts import Artifacts, artifacts_at, shared_folders
-from service.store.dataset_files import DatasetFiles
+from service.store.artifacts import Artifacts, artifacts_at
 from service.store.files.bucket import BucketArtifacts
 from service.store.files.local import LocalArtifacts
 from tests.support.server_process import free_port
-from tests.support.stored_datasets import arrays_of, manifest_of, write_staged
 
 DATA = b"the weights" * 100
 SHA256 = hashlib.sha256(DATA).hexdigest()
@@ -130,35 +127,6 @@ def test_bytes_that_were_changed_on_their_way_are_read_again(
     monkeypatch.setattr(BucketArtifacts, "_read", changed_once)
     assert artifacts.get("job_1/1/x", len(DATA), SHA256) == DATA
     assert len(reads) == 2
-
-
-def test_a_copy_of_a_data_set_that_was_changed_on_its_way_does_not_count(
-    bucket_url: str, tmp_path: Path
-) -> None:
-    """Neither does the data set: the next copy is whole."""
-    folders = shared_folders(bucket_url, "datasets")
-    assert folders
-    arrays = arrays_of(1)
-    manifest = manifest_of(arrays)
-    here = DatasetFiles(tmp_path / "here").folder(manifest.sha256)
-    here.mkdir(parents=True)
-    write_staged(here, arrays, manifest)
-    folders.share(here.name, here, "manifest.json")
-    images = tmp_path / "train.images.npy"
-    images.write_bytes((here / images.name).read_bytes()[:-1] + b"!")
-    folders.share_file(here.name, images)
-    told: list[str] = []
-
-    def on_damage(sha256: str, *_: object) -> bool:
-        told.append(sha256)
-        return True
-
-    there = DatasetFiles(tmp_path / "there", on_damage, folders)
-    with pytest.raises(StoreBroken, match="arrived here is not what was stored"):
-        there.open(manifest.sha256)
-    folders.share(here.name, here, "manifest.json")
-    assert len(there.open(manifest.sha256).train) == manifest.rows["train"]
-    assert told == []
 
 
 def test_an_address_is_a_folder_or_a_bucket() -> None:
