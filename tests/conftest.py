@@ -18,12 +18,12 @@ from service.store.artifacts import Artifacts
 from service.store.checkpoints import CheckpointStore
 from service.store.dataset_files import DatasetFiles
 from service.store.datasets import DatasetStore
-from service.store.files.local import LocalArtifacts
 from service.store.jobs import JobStore, Submission
 from service.store.queue import Queue
 from service.store.sql.database import Database
 from service.store.sql.migrate import migrate
 from service.store.stored_dataset import MNIST
+from tests.support import engines
 from tests.support.campaign import SUITES, Campaign
 from tests.support.cluster import Cluster, cluster_at
 from tests.support.postgresql_server import PostgresServer, postgres_server
@@ -41,6 +41,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--campaign", action="store_true", help="run campaigns in full and keep their figures"
     )
+    parser.addoption(
+        "--engine",
+        choices=["sqlite", "postgresql"],
+        default="sqlite",
+        help="what services keep everything on: the embedded default, or PostgreSQL and a bucket",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what says nothing about another engine: whatever writes nothing, or SQLite's own."""
+    if config.getoption("--engine") != "sqlite":
+        left_out = [item for item in items if not engines.concerns_servers(item)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if engines.concerns_servers(item)]
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
@@ -159,6 +173,28 @@ def bucket_url(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
     return f"{s3.url}/{uuid.uuid4().hex}"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _engine(request: pytest.FixtureRequest) -> None:
+    """Use what `--engine` names."""
+    if request.config.getoption("--engine") == "postgresql":
+        postgres, s3 = (request.getfixturevalue(name) for name in ("postgres", "s3"))
+        template = postgres.create()
+        migrate(postgres.url(template))
+        os.environ.update(s3.environment)
+        engines.use(engines.Servers(postgres, template, s3))
+
+
+@pytest.fixture(autouse=True)
+def _database_of_the_test(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Give back the databases of data directories that only this test uses."""
+    if request.config.getoption("--engine") == "sqlite":
+        yield
+    else:
+        place = request.getfixturevalue("tmp_path")
+        yield
+        engines.current.release(place)
+
+
 @pytest.fixture
 def postgres_url(postgres: PostgresServer, postgres_database: str) -> Iterator[str]:
     """The address of a migrated PostgreSQL database without jobs."""
@@ -178,7 +214,9 @@ def cluster(
 
 @pytest.fixture
 def database_url(tmp_path: Path, empty_database: Path) -> str:
-    return copied_database(empty_database, tmp_path)
+    """The URL of a migrated database without jobs."""
+    copied_database(empty_database, tmp_path)
+    return engines.database_url_of(tmp_path)
 
 
 def copied_database(empty_database: Path, directory: Path) -> str:
@@ -205,7 +243,7 @@ def queue(database: Database) -> Queue:
 
 @pytest.fixture
 def artifacts(tmp_path: Path) -> Artifacts:
-    return LocalArtifacts(tmp_path / "jobs")
+    return engines.artifacts_of(tmp_path)
 
 
 @pytest.fixture

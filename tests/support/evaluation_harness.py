@@ -23,6 +23,7 @@ from service.store.sql.migrate import migrate
 from service.work.evaluation_leftovers import EvaluationLeftovers
 from service.work.evaluator import Evaluator
 from service.work.worker import Worker
+from tests.support.engines import artifacts_of, database_url_of
 from tests.support.live_service import claimed
 from tests.support.own_datasets import OwnSet, add_dataset, own_set
 
@@ -40,13 +41,13 @@ class EvaluationHarness:
 
     def __init__(self, place: Path) -> None:
         self.place = place
-        self.database = Database(f"sqlite:///{place / 'jobs.sqlite3'}")
+        self.database = Database(database_url_of(place))
         migrate(self.database.url)
         self.set = stripes()
         self.files = DatasetFiles(place / "datasets")
         add_dataset(self.database, self.files.directory, "stripes", self.set)
         self.jobs = JobStore(self.database)
-        self.networks = CheckpointStore(LocalArtifacts(place / "jobs"))
+        self.networks = CheckpointStore(artifacts_of(place))
         self.models = ModelCache(self.jobs, self.networks)
         self.results = LocalArtifacts(place / "evaluations")
         self.queue = EvaluationQueue(self.database)

@@ -18,12 +18,12 @@ from service.app import create_app
 from service.store.api_keys import ApiKeyStore
 from service.store.checkpoints import CheckpointStore
 from service.store.dataset_files import DatasetFiles
-from service.store.files.local import LocalArtifacts
 from service.store.jobs import JobStore
 from service.store.sql.database import Database
 from service.work.worker import Worker
 from tests.conftest import QUICK, submit
 from tests.service.conftest import URL
+from tests.support.engines import artifacts_of, database_url_of
 from tests.support.live_service import claimed, settings
 from tests.support.server_process import Server, eventually
 
@@ -189,7 +189,7 @@ class SharedService:
 @contextmanager
 def shared_service(data_dir: Path, datasets_dir: Path) -> Iterator[SharedService]:
     """Run a service in this process, on an empty database in `data_dir`."""
-    database = Database(f"sqlite:///{data_dir / 'jobs.sqlite3'}")
+    database = Database(database_url_of(data_dir))
     keys = ApiKeyStore(database)
     trained = {owner: _train(database, data_dir, datasets_dir, owner) for owner in (*OWNERS, None)}
     created = {(owner, scope): keys.create(owner, [scope]) for owner in OWNERS for scope in SCOPES}
@@ -205,7 +205,7 @@ def shared_service(data_dir: Path, datasets_dir: Path) -> Iterator[SharedService
 def _train(database: Database, data_dir: Path, datasets_dir: Path, owner: str | None) -> str:
     submit(JobStore(database).seen_by(owner, everything=owner is None), **QUICK)
     attempt = claimed(database)
-    checkpoints = CheckpointStore(LocalArtifacts(data_dir / "jobs"))
+    checkpoints = CheckpointStore(artifacts_of(data_dir))
     worker = Worker(attempt, checkpoints, DatasetFiles(datasets_dir))
     with threadpool_limits(1):  # as in a worker process: two threads wait for each other
         worker.run(worker.begin())

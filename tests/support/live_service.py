@@ -16,28 +16,29 @@ from service.settings import Settings
 from service.store.attempts import FAILED, SUCCEEDED, Attempt
 from service.store.checkpoints import CheckpointStore
 from service.store.dataset_files import DatasetFiles
-from service.store.files.local import LocalArtifacts
 from service.store.jobs import JobStore
 from service.store.queue import Queue
 from service.store.sql.database import Database
 from service.store.sql.migrate import migrate
 from service.work.worker import Worker
 from tests.conftest import submit
+from tests.support.engines import artifacts_of, database_url_of, settings_of
 from tests.support.server_process import eventually
 
 
 def settings(data_dir: Path, datasets_dir: Path, **others: Any) -> Settings:
     """Settings of a service that trains nothing."""
-    return Settings(data_dir=data_dir, datasets_dir=datasets_dir, concurrent_jobs=0, **others)
+    given = {**settings_of(data_dir), "concurrent_jobs": 0, **others}
+    return Settings(data_dir=data_dir, datasets_dir=datasets_dir, **given)
 
 
 def train(data_dir: Path, datasets_dir: Path, **spec: object) -> str:
     """Train a job to its end in this process; return its id."""
-    database = Database(f"sqlite:///{data_dir / 'jobs.sqlite3'}")
+    database = Database(database_url_of(data_dir))
     migrate(database.url)
     submit(JobStore(database), **spec)
     attempt = claimed(database)
-    checkpoints = CheckpointStore(LocalArtifacts(data_dir / "jobs"))
+    checkpoints = CheckpointStore(artifacts_of(data_dir))
     worker = Worker(attempt, checkpoints, DatasetFiles(datasets_dir))
     worker.run(worker.begin())
     database.close()

@@ -107,10 +107,10 @@ class PostgresServer:
                 os.kill(each, signal.SIGKILL)
         self._process.wait(60)
 
-    def create(self) -> str:
-        """Create an empty database; return its name."""
+    def create(self, template: str = "template1") -> str:
+        """Create a copy of a database, or an empty one; return its name."""
         name = f"test_{uuid.uuid4().hex}"
-        self.execute(f"CREATE DATABASE {name}")
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return name
 
     def trust(self, addresses: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import httpx2
 
 from mlp_client.job_state import FINAL
+from tests.support.engines import environment_of
 
 T = TypeVar("T")
 
@@ -51,6 +52,7 @@ class Server:
         self.environment = {
             "MLP_DATASETS_DIR": str(datasets_dir),
             "MLP_LOG_FORMAT": "console",
+            **environment_of(data_dir),
             **environment,
         }
         self._process: subprocess.Popen[bytes] | None = None

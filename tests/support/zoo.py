@@ -17,11 +17,11 @@ from service.app import create_app
 from service.domain.dataset_manifest import Column, InputForm
 from service.store.checkpoints import CheckpointStore
 from service.store.dataset_files import DatasetFiles
-from service.store.files.local import LocalArtifacts
 from service.store.sql.database import Database
 from service.store.sql.migrate import migrate
 from service.work.worker import Worker
 from tests.service.conftest import URL
+from tests.support.engines import artifacts_of, database_url_of
 from tests.support.live_service import claimed, settings
 from tests.support.oracles import row_probabilities
 from tests.support.own_datasets import OwnSet, add_dataset, own_set
@@ -109,7 +109,7 @@ class Zoo:
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zoo]:
     data_dir, datasets_dir = (tmp_path_factory.mktemp(name) for name in ("zoo", "zoo-data"))
     sets = made_sets()
-    database = Database(f"sqlite:///{data_dir / 'jobs.sqlite3'}")
+    database = Database(database_url_of(data_dir))
     migrate(database.url)
     for name, made in sets.items():
         add_dataset(database, datasets_dir, name, made)
@@ -129,7 +129,7 @@ def train(
     answer = client.post("/v1/jobs", json=spec)
     assert answer.status_code == 201, answer.text
     attempt = claimed(database)
-    checkpoints = CheckpointStore(LocalArtifacts(data_dir / "jobs"))
+    checkpoints = CheckpointStore(artifacts_of(data_dir))
     worker = Worker(attempt, checkpoints, DatasetFiles(datasets_dir))
     worker.run(worker.begin())
     return attempt.job

@@ -17,6 +17,7 @@ from service.store.sql.database import Database
 from service.work.worker import Worker
 from tests.service.api.test_hostile_bodies import check_problem
 from tests.service.conftest import URL
+from tests.support.engines import artifacts_of
 from tests.support.live_service import claimed, settings
 from tests.support.stored_datasets import DatasetHarness
 
@@ -35,7 +36,7 @@ class Service:
         self.http = TestClient(app, base_url=URL, raise_server_exceptions=False)
         self.jobs, self.database, self.data_dir = JobStore(database), database, data_dir
         self.sets = DatasetHarness(database, data_dir)
-        self._checkpoints = CheckpointStore(LocalArtifacts(data_dir / "jobs"))
+        self._checkpoints = CheckpointStore(artifacts_of(data_dir))
 
     def submit(self, headers: dict[str, str] | None = None, **fields: Any) -> Any:
         return self.http.post("/v1/jobs", json=SPEC | fields, headers=headers)

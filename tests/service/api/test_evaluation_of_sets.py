@@ -14,13 +14,13 @@ from service.app import create_app
 from service.domain.dataset_manifest import Column, ContentDigest, InputForm
 from service.store.checkpoints import CheckpointStore
 from service.store.dataset_files import DatasetFiles
-from service.store.files.local import LocalArtifacts
 from service.store.sql.database import Database
 from service.store.sql.migrate import migrate
 from service.store.stored_dataset import MNIST
 from service.work.worker import Worker
 from tests.service.api.test_hostile_bodies import check_problem
 from tests.service.conftest import URL
+from tests.support.engines import artifacts_of, database_url_of
 from tests.support.fashion_mnist import fashion
 from tests.support.live_service import claimed, settings
 from tests.support.own_datasets import OwnSet, add_dataset, own_set
@@ -102,7 +102,7 @@ class Zoo:
 def zoo(tmp_path_factory: pytest.TempPathFactory, datasets_dir: Path) -> Iterator[Zoo]:
     made = sets(datasets_dir)
     data_dir, datasets_dir = (tmp_path_factory.mktemp(name) for name in ("sets", "sets-data"))
-    database = Database(f"sqlite:///{data_dir / 'jobs.sqlite3'}")
+    database = Database(database_url_of(data_dir))
     migrate(database.url)
     for name, each in made.items():
         add_dataset(database, datasets_dir, name, each)
@@ -120,7 +120,7 @@ def zoo(tmp_path_factory: pytest.TempPathFactory, datasets_dir: Path) -> Iterato
 
 def trained(database: Database, data_dir: Path, datasets_dir: Path) -> str:
     attempt = claimed(database)
-    checkpoints = CheckpointStore(LocalArtifacts(data_dir / "jobs"))
+    checkpoints = CheckpointStore(artifacts_of(data_dir))
     worker = Worker(attempt, checkpoints, DatasetFiles(datasets_dir))
     worker.run(worker.begin())
     return attempt.job
@@ -305,7 +305,7 @@ def test_fashion_with_a_class_left_out(tmp_path: Path) -> None:
     kept = (labels != 3) | (np.arange(len(labels)) < 5000)
     classes = [f"class {k}" for k in range(10)]
     made = own_set(images[kept], labels[kept], classes, tested=int(kept[5000:].sum()))
-    database = Database(f"sqlite:///{tmp_path / 'jobs.sqlite3'}")
+    database = Database(database_url_of(tmp_path))
     migrate(database.url)
     add_dataset(database, tmp_path / "datasets", "fashion", made)
     with TestClient(create_app(settings(tmp_path, tmp_path / "datasets")), base_url=URL) as client:

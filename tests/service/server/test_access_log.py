@@ -17,6 +17,7 @@ from service.logs import LogOutput
 from service.server.access_log import MAX_PATH, AccessLog
 from service.store.api_keys import ApiKeyStore
 from service.store.sql.database import Database
+from tests.support.engines import database_url_of
 from tests.support.live_service import train
 from tests.support.raw_requests import raw, request
 from tests.support.server_process import Server, eventually
@@ -139,7 +140,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, datasets_dir: Path) -> Iter
     data_dir.mkdir()
     train(data_dir, datasets_dir, preset="linear", epochs=1, batch_size=4096)
     environment = {"MLP_CONCURRENT_JOBS": "0", "MLP_LOG_FORMAT": "json"}
-    database = Database(f"sqlite:///{data_dir / 'jobs.sqlite3'}")
+    database = Database(database_url_of(data_dir))
     key = ApiKeyStore(database).create("ada", ["admin"])
     database.close()
     server = Server(data_dir, datasets_dir, **environment).start()

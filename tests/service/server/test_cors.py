@@ -12,6 +12,7 @@ from service.store.api_keys import ApiKeyStore
 from service.store.sql.database import Database
 from tests.service.api.test_hostile_bodies import check_problem
 from tests.service.conftest import URL
+from tests.support.engines import database_url_of
 from tests.support.live_service import Live, claimed, record, settings, succeed
 
 APP = "https://app.example"
@@ -69,7 +70,7 @@ TRICKS = [
 
 @pytest.fixture
 def database(data_dir: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{data_dir / 'jobs.sqlite3'}")
+    database = Database(database_url_of(data_dir))
     yield database
     database.close()
 

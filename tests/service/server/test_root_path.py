@@ -12,6 +12,7 @@ from service.app import create_app
 from service.store.api_keys import ApiKeyStore
 from service.store.sql.database import Database
 from tests.service.conftest import URL, World
+from tests.support.engines import database_url_of
 from tests.support.live_service import settings
 
 PREFIX = "/lab/mlp"
@@ -141,7 +142,7 @@ def test_a_repeated_submission_gets_links_with_todays_prefix(
 def test_the_prefix_changes_nothing_about_who_may_do_what(
     data_dir: Path, datasets_dir: Path, method: str, path: str, scope: str | None
 ) -> None:
-    database = Database(f"sqlite:///{data_dir / 'jobs.sqlite3'}")
+    database = Database(database_url_of(data_dir))
     keys = {it: ApiKeyStore(database).create("ada", [it]) for it in ("read", "predict", "train")}
     database.close()
 

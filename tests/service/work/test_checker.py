@@ -22,13 +22,14 @@ from service.work import check_limits, checker
 from service.work.check_limits import OutOfTime
 from service.work.checker import Checker
 from tests.support import small_uploads
+from tests.support.engines import database_url_of
 from tests.support.fake_workers import Clock
 from tests.support.stored_datasets import DatasetHarness
 
 
 @pytest.fixture
 def sets(tmp_path: Path) -> Iterator[DatasetHarness]:
-    database = Database(f"sqlite:///{tmp_path / 'jobs.sqlite3'}")
+    database = Database(database_url_of(tmp_path))
     migrate(database.url)
     yield DatasetHarness(database, tmp_path)
     database.close()
@@ -146,7 +147,7 @@ def test_a_checker_that_was_replaced_changes_nothing(sets: DatasetHarness) -> No
 
 
 def test_a_set_that_is_over_the_quota_fails(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path / 'jobs.sqlite3'}")
+    database = Database(database_url_of(tmp_path))
     migrate(database.url)
     arrays, packed = np.load(io.BytesIO(small_uploads.npz())), io.BytesIO()
     np.savez_compressed(packed, **arrays)

@@ -14,10 +14,10 @@ from service.domain import cost
 from service.domain.job_recipe import recipe_of
 from service.store.checkpoints import CheckpointStore
 from service.store.dataset_files import DatasetFiles
-from service.store.files.local import LocalArtifacts
 from service.store.jobs import JobStore
 from service.store.sql.database import Database
 from service.work.worker import Worker
+from tests.support.engines import artifacts_of
 from tests.support.job_records import claim
 from tests.support.own_datasets import OwnSet, add_dataset, own_set
 
@@ -47,7 +47,7 @@ def trained(
     new = new_job(spec, priced, 1, "12-3", made.manifest)
     jobs = JobStore(database)
     job = jobs.submit(new, lambda stored: job_record(stored).model_dump_json()).job
-    checkpoints = CheckpointStore(LocalArtifacts(place / "jobs"))
+    checkpoints = CheckpointStore(artifacts_of(place))
     worker = Worker(claim(database, job), checkpoints, DatasetFiles(place / "datasets"))
     assert worker.run(worker.begin()) == "succeeded"
     stored, [newest, *_] = jobs.with_checkpoints(job)
