@@ -50,7 +50,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what says nothing about another engine: whatever writes nothing, or SQLite's own."""
+    """Leave out what says nothing about another engine than the embedded default."""
     if config.getoption("--engine") != "sqlite":
         left_out = [item for item in items if not engines.concerns_servers(item)]
         config.hook.pytest_deselected(items=left_out)

@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import random
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -12,8 +14,6 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.support.server_process import free_port
-
 BUCKET = "mlp"
 START_SECONDS = 60
 
@@ -22,7 +22,7 @@ class S3Server:
     """A server of its own directory, which `start` starts and `stop` or `kill` ends."""
 
     def __init__(self, directory: Path, host: str = "127.0.0.1") -> None:
-        self._directory, self._host, self.port = directory, host, free_port()
+        self._directory, self._host, self.port = directory, host, _free_pair()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -42,7 +42,7 @@ class S3Server:
         }
 
     def start(self) -> None:
-        ports = {name: free_port() for name in ("master", "volume", "filer")}
+        ports = {name: _free_pair() for name in ("master", "volume", "filer")}
         command = [_program(), "mini", f"-dir={self._directory}", f"-ip={self._host}"]
         command += [
             f"-ip.bind={self._host}",
@@ -87,6 +87,16 @@ class S3Server:
         except OSError:
             return False
         return True
+
+
+def _free_pair() -> int:
+    """Return a free port that has another free one 10 000 above it, which the server takes too."""
+    while True:
+        port = random.randrange(20_000, 30_000)
+        with contextlib.suppress(OSError), socket.socket() as one, socket.socket() as other:
+            one.bind(("127.0.0.1", port))
+            other.bind(("127.0.0.1", port + 10_000))
+            return port
 
 
 def _program() -> str:

@@ -17,9 +17,11 @@ from psycopg2.extensions import (
     POLL_OK,
     POLL_READ,
     TRANSACTION_STATUS_IDLE,
+    QuotedString,
     make_dsn,
     new_type,
     parse_dsn,
+    register_adapter,
     register_type,
 )
 
@@ -65,6 +67,20 @@ SPOILT_CLASSES = ("08", "57")
 
 # The server sums whole numbers as NUMERIC, which the driver would return as Decimal.
 WHOLE = new_type((1700,), "WHOLE", lambda text, _: None if text is None else int(text))
+
+NOWHERE = "\uffff"
+"""A character of no text: Unicode reserves it, and clients may not send it in what is stored."""
+
+
+def _quoted(text: str) -> QuotedString:
+    """Return a text as the driver takes it, which refuses NUL.
+
+    No text that is stored holds NUL, but requests may ask for one: there is no job of that name.
+    """
+    return QuotedString(text.replace("\0", NOWHERE))
+
+
+register_adapter(str, _quoted)
 
 VERSION = "SELECT current_setting('server_version_num') AS version, pg_is_in_recovery() AS standby"
 IS_THERE = "SELECT to_regclass('alembic_version') IS NOT NULL"
