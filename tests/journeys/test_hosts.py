@@ -1,17 +1,25 @@
 """Several machines: PostgreSQL, a bucket, an API server that trains nothing, and two hosts."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-import httpx2
 import pytest
 
 from tests.conftest import QUICK
 from tests.support.cluster import Cluster
 from tests.support.server_process import Server, eventually
 
-LONG = {"preset": "mlp-relu", "epochs": 6, "seed": 3}
+LONG = {"preset": "mlp-relu", "epochs": 8, "seed": 3}
+PRESETS = (
+    LONG,
+    {"preset": "mlp-sigmoid", "epochs": 1},
+    {"preset": "linear", "epochs": 2},
+    {"preset": "mlp-augmented", "epochs": 1, "hidden": [64]},
+)
+"""The presets, with fewer epochs and units."""
 
 
 @pytest.fixture
@@ -21,36 +29,30 @@ def cluster(cluster: Cluster) -> Cluster:
     return cluster
 
 
-def test_two_hosts_train_what_a_server_accepts(cluster: Cluster) -> None:
-    waiting = cluster.submit(**QUICK)
-    assert cluster.job(waiting)["state"] == "queued", "the server itself trains nothing"
-    cluster.host("one"), cluster.host("two")
-    cluster.wait(waiting)
-    jobs = [cluster.submit(**QUICK | {"epochs": 30, "seed": seed}) for seed in range(4)]
-    done = [cluster.wait(job) for job in jobs]
-    assert {job["attempt"] for job in done} == {1}
-    used = cluster.query("SELECT DISTINCT host FROM jobs")
-    assert {host for [host] in used} == {host.id for host in cluster.hosts.values()}
-    assert cluster.http.get(f"/v1/models/{jobs[0]}/weights.safetensors").is_success
-    assert cluster.http.get(f"/v1/models/{jobs[0]}/layers/1/weights.png").is_success
+def is_running(job: dict[str, Any], attempt: int) -> bool:
+    return (job["state"], job["attempt"]) == ("running", attempt)
 
 
-def test_a_host_that_is_stopped_leaves_its_job_to_another_one_with_the_same_bits(
+def test_every_preset_has_the_bits_of_one_machine_whatever_ends_meanwhile(
     cluster: Cluster, datasets_dir: Path, tmp_path: Path
 ) -> None:
-    first = cluster.host("one")
-    job = cluster.submit(**LONG)
-    cluster.wait_for_epochs(job, 2)
-    cluster.host("two")
-    assert first.terminate() == 0
-    moved = cluster.wait(job)
-    assert (moved["attempt"], moved["bit_exact"], moved["lost_workers"]) == (2, True, 0)
-    alone = Server(tmp_path / "alone", datasets_dir).start()
+    """A worker is killed, and then its host is stopped; another host goes on."""
+    alone = Server(tmp_path / "alone", datasets_dir, MLP_CONCURRENT_JOBS="1").start()
     try:
-        answer = httpx2.post(f"{alone.url}/v1/jobs", json=LONG).json()["id"]
-        at_home = f"{alone.url}/v1/jobs/{answer}"
-        eventually(lambda: httpx2.get(at_home).json()["state"] == "succeeded", "the twin", 90)
-        assert httpx2.get(at_home).json()["weights_sha256"] == moved["weights_sha256"]
+        at_home = [alone.submit(**spec) for spec in PRESETS]
+        first = cluster.host("one")
+        jobs = [cluster.submit(**spec) for spec in PRESETS]
+        cluster.wait_for_epochs(jobs[0], 1)
+        cluster.host("two")
+        [worker] = first.workers()
+        worker.send(signal.SIGKILL)
+        eventually(lambda: is_running(cluster.job(jobs[0]), 2), "the second attempt")
+        assert cluster.host_of(jobs[0]).terminate() == 0
+        done = [cluster.wait(job) for job in jobs]
+        assert (done[0]["attempt"], done[0]["lost_workers"]) == (3, 0)
+        assert {job["bit_exact"] for job in done} == {True}
+        expected = [alone.wait(job, "succeeded")["weights_sha256"] for job in at_home]
+        assert [job["weights_sha256"] for job in done] == expected
     finally:
         alone.stop()
 

@@ -17,6 +17,7 @@ GUIDES = (
     "docs/predictions.md",
     "docs/problems.md",
     "docs/python.md",
+    "docs/scale.md",
     "docs/settings.md",
     "docs/weights.md",
 )
@@ -49,12 +50,22 @@ def quoted(text: str) -> list[str]:
     return re.findall(r"`([^`]+)`", text)
 
 
+def chapter(document: str, title: str) -> str:
+    """Return the text under a heading `## title`, with the sections in it."""
+    [_, found] = re.split(rf"^## {re.escape(title)}\n", text_of(document), flags=re.MULTILINE)
+    return re.split(r"^## ", found, flags=re.MULTILINE)[0]
+
+
 def blocks(document: str, language: str) -> list[str]:
     """Return the code blocks of a language, also those that are indented in a list."""
+    return blocks_in(text_of(document), language)
+
+
+def blocks_in(text: str, language: str) -> list[str]:
+    """Return the code blocks of a language in a text."""
     fence = re.compile(rf"^( *)```{language}\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
     return [
-        re.sub(rf"^{indent}", "", code, flags=re.MULTILINE)
-        for indent, code in fence.findall(text_of(document))
+        re.sub(rf"^{indent}", "", code, flags=re.MULTILINE) for indent, code in fence.findall(text)
     ]
 
 

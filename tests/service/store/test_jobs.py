@@ -223,6 +223,13 @@ def test_a_job_that_does_not_exist_is_not_found(
         read(jobs)
 
 
+@pytest.mark.parametrize("id_", ["a\0b", "\0", "x" * 10_000, "İ\u202e%_\\'"])
+def test_no_text_is_too_strange_to_look_for(jobs: JobStore, id_: str) -> None:
+    submit(jobs)
+    with pytest.raises(JobNotFound):
+        jobs.get(id_)
+
+
 def test_every_state_is_counted(database: Database, jobs: JobStore) -> None:
     assert jobs.counts() == dict.fromkeys(State, 0)
     for state in ("queued", "paused", "paused", "succeeded"):

@@ -48,7 +48,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 def test_look_ups_find_their_own_values(database: Database) -> None:
     async def work() -> list[Any]:
         await connected(database)
-        texts = [f"it's {number} % 'of' $1 :text" for number in range(100)]
+        texts = [f"it's ß {number} % 'of' $1 :text" for number in range(100)]
         found = await asyncio.gather(
             *(echo(database, text, there=bool(n % 7)) for n, text in enumerate(texts))
         )
@@ -58,6 +58,15 @@ def test_look_ups_find_their_own_values(database: Database) -> None:
         ]
 
     assert all(it == expected for it, expected in run(work()))
+
+
+def test_a_look_up_of_nul_does_not_disturb_others(database: Database) -> None:
+    async def work() -> Any:
+        await connected(database)
+        await echo(database, "a\0b")
+        return await echo(database, "after it")
+
+    assert run(work()) == "after it"
     assert database.try_value(ECHO, {"text": "x", "there": True}) is None, "it would have to wait"
 
 
