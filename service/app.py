@@ -158,7 +158,7 @@ class Components:
         wake = self.dispatchers.evaluations.wake
         return Services(
             jobs=self.jobs,
-            models=ModelCache(self.jobs, CheckpointStore(storage.artifacts)),
+            models=ModelCache(self.jobs, CheckpointStore(storage.artifacts, storage.cache)),
             datasets=intake.datasets,
             evaluations=Evaluations(),
             kept_evaluations=KeptEvaluations(self.database),

@@ -119,6 +119,7 @@ class Dispatchers:
             "MLP_DATABASE_URL": sqlite_url(file.absolute()) if file else database.url,
             "MLP_DATASETS_DIR": str(storage.dataset_files.directory),
             "MLP_SHARED_URL": settings.artifacts_url or "",
+            "MLP_DATASET_COPIES_BYTES": str(settings.dataset_copies_bytes),
         }
         checks = EndedWork(DatasetQueue(database).state_of)
         evaluations = EndedWork(EvaluationQueue(database).state_of)

@@ -79,6 +79,19 @@ class Settings(BaseSettings):
         "directory.",
     )
 
+    cache_bytes: int = Field(
+        1024**3,
+        ge=0,
+        description="Maximum bytes of the copies of networks that a server keeps in its data "
+        "directory if they come from a bucket; 0 keeps none.",
+    )
+    dataset_copies_bytes: int = Field(
+        10 * 1024**3,
+        ge=0,
+        description="Maximum bytes of a machine's copies of uploaded data sets if they come from a "
+        "bucket; the copy that was used least recently is deleted first.",
+    )
+
     concurrent_jobs: int | None = Field(
         None,
         ge=0,

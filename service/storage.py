@@ -9,6 +9,7 @@ from service.store.artifacts import artifacts_at, shared_folders
 from service.store.damaged_datasets import DamagedDatasets
 from service.store.dataset_files import KIND as DATASETS
 from service.store.dataset_files import DatasetFiles
+from service.store.files.digest_cache import DigestCache
 from service.store.sql.database import Database
 from service.store.sql.engine import engine_of
 from service.store.uploads import KIND as UPLOADS
@@ -66,6 +67,7 @@ class Storage:
         uploads: the files that were sent to become data sets.
         damaged: which data sets are known to be damaged.
         dataset_files: the files of data sets.
+        cache: copies of what servers read from a bucket; None without one.
 
     """
 
@@ -81,7 +83,11 @@ class Storage:
         self.damaged = DamagedDatasets(self.database)
         datasets_dir = settings.resolved_datasets_dir().absolute()
         everywhere = shared_folders(shared, DATASETS, BUCKET_WAIT_SECONDS)
-        self.dataset_files = DatasetFiles(datasets_dir, self.damaged.confirm, everywhere)
+        self.dataset_files = DatasetFiles(
+            datasets_dir, self.damaged.confirm, everywhere, settings.dataset_copies_bytes
+        )
+        most = settings.cache_bytes if shared else 0
+        self.cache = DigestCache(data_dir / "cache", most) if most else None
 
     def close(self) -> None:
         """Close all connections to the database that are not in use."""

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from safetensors import SafetensorError
@@ -17,6 +18,9 @@ from service.domain.errors import Damaged
 from service.store.artifacts import Artifacts
 from service.store.sql.transaction import Transaction
 from service.store.sql.values import Row
+
+if TYPE_CHECKING:
+    from service.store.files.digest_cache import DigestCache
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -115,8 +119,9 @@ def _header(data: bytes) -> dict[str, dict[str, str]]:
 class CheckpointStore:
     """Reads and writes the files of checkpoints."""
 
-    def __init__(self, artifacts: Artifacts) -> None:
-        self._artifacts = artifacts
+    def __init__(self, artifacts: Artifacts, cache: "DigestCache | None" = None) -> None:
+        """Create it; where artifacts are far away, `cache` keeps copies of what is read."""
+        self._artifacts, self._cache = artifacts, cache
 
     def save(self, job: str, attempt: int, checkpoint: Checkpoint) -> CheckpointRef:
         """Write a checkpoint durably; it counts once a row names it."""
@@ -142,8 +147,16 @@ class CheckpointStore:
             StoreBroken: the file can't be read at the moment.
 
         """
+        return decode(self._read(saved), Cursor(saved.epochs_done, saved.batches_done))
+
+    def _read(self, saved: CheckpointRef) -> bytes:
+        if self._cache is None:
+            return self._artifacts.get(saved.key, saved.size, saved.sha256)
+        if found := self._cache.get(saved.sha256):
+            return found
         data = self._artifacts.get(saved.key, saved.size, saved.sha256)
-        return decode(data, Cursor(saved.epochs_done, saved.batches_done))
+        self._cache.put(saved.sha256, data)
+        return data
 
     def delete(self, key: str) -> None:
         self._artifacts.delete(key)

@@ -33,6 +33,7 @@ from service.domain.errors import DatasetDamaged, DatasetGone, StoreBroken
 from service.store import shipped_mnist
 from service.store.artifacts import shared_folders
 from service.store.data_layouts import NOT_WHOLE, made_layout, mapped_layout
+from service.store.dataset_copies import DELETED, MOST_BYTES, DatasetCopies
 from service.store.dataset_digests import forget_verified
 from service.store.dataset_marks import LAYOUT, is_marked
 from service.store.durable_files import (
@@ -62,8 +63,6 @@ KIND = "datasets"
 """The kind of these folders, where all hosts share them."""
 STAGING = ".staging"
 """The folder in which a checker builds a data set, before it gets its name."""
-DELETED = ".deleted-"
-"""The beginning of the names of folders that no longer count and are being deleted."""
 OLDER_MNIST = (
     "mnist-"
     + hashlib.sha256(
@@ -72,6 +71,8 @@ OLDER_MNIST = (
 )
 """The folder of MNIST in versions without uploads."""
 DIGEST = re.compile("[0-9a-f]{64}")
+HOLDS = 3
+"""How often a copy is fetched that another process deletes at the same moment."""
 
 Read = TypeVar("Read")
 OnDamage = Callable[[str, Path, Callable[[], bool]], bool]
@@ -86,6 +87,7 @@ class DatasetFiles:
         directory: Path,
         on_damage: OnDamage = lambda *_: False,
         shared: "SharedFolders | None" = None,
+        most_bytes: int = MOST_BYTES,
     ) -> None:
         """Create it.
 
@@ -93,10 +95,13 @@ class DatasetFiles:
             directory: of the folders.
             on_damage: called when files of an uploaded data set are found to be damaged.
             shared: where other hosts find them; None if there are none.
+            most_bytes: how much the copies of what other hosts share may take.
 
         """
         self.directory = directory.absolute()
         self._shared = shared
+        stay = {self.folder(sha256).name for sha256 in SHIPPED}
+        self._copies = DatasetCopies(self.directory, shared, stay, most_bytes) if shared else None
         self._on_damage = on_damage
         self._open: dict[str, MappedDataset] = {}
         self._lock = threading.Lock()
@@ -327,6 +332,8 @@ class DatasetFiles:
                 with contextlib.suppress(OSError):  # another process was faster
                     staged.rename(folder)
                 sync(self.directory)
+                if self._copies:
+                    self._copies.make_room(folder)
         except OSError as exc:
             raise store_error(f"write {folder.name}", exc) from exc
         finally:
@@ -334,12 +341,20 @@ class DatasetFiles:
 
     def _opened(self, sha256: str) -> MappedDataset:
         with self._lock:
+            self._hold(sha256)
             # Another process may have deleted it; a mapping would keep its bytes on the disk.
             found = self._open.get(sha256)
             if found is None or not found.is_current():
                 self._open.pop(sha256, None)
                 found = self._open[sha256] = self._map(sha256)
             return found
+
+    def _hold(self, sha256: str) -> None:
+        """Keep the copy of a shared data set from being deleted while this process uses it."""
+        if self._copies and sha256 not in SHIPPED:
+            for _ in range(HOLDS):
+                if self._copies.hold(self.unpacked(sha256)):
+                    return
 
     def _map(self, sha256: str) -> MappedDataset:
         folder = self.unpacked(sha256)
@@ -378,7 +393,8 @@ def dataset_files_of(
 ) -> DatasetFiles:
     """Return the data sets that a launcher names in the environment of a worker."""
     shared = shared_folders(environment.get("MLP_SHARED_URL"), KIND)
-    return DatasetFiles(Path(environment["MLP_DATASETS_DIR"]), on_damage, shared)
+    most_bytes = int(environment.get("MLP_DATASET_COPIES_BYTES", MOST_BYTES))
+    return DatasetFiles(Path(environment["MLP_DATASETS_DIR"]), on_damage, shared, most_bytes)
 
 
 @contextlib.contextmanager

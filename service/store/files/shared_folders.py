@@ -125,6 +125,15 @@ class SharedFolders:
             raise broken(f"fetch {name}", exc) from exc
         return True
 
+    def holds(self, name: str, last: str) -> bool:
+        """Return whether there is such a folder, whole, with the file `last`.
+
+        Raises:
+            StoreBroken: the bucket can't be read.
+
+        """
+        return self._key(name, last) in self._keys(name)
+
     def delete(self, name: str) -> None:
         """Delete a shared folder.
 
