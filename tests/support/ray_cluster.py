@@ -36,6 +36,7 @@ SUPERVISOR = "ray::JobSupervisor"
 RAYLET = "raylet/raylet"
 GCS = "gcs_server"
 DASHBOARD = "dashboard.py"
+HOST = ("service work --slots", "--until-idle")
 
 
 def require_ray() -> None:
@@ -62,7 +63,7 @@ class RayNode:
 
     def start(self) -> None:
         """Start it without waiting until it is there."""
-        assert not self.processes()
+        assert not self.is_running
         command = [str(PROGRAM), "start", "--block", "--disable-usage-stats", *self._options]
         command += ["--node-ip-address=127.0.0.1", f"--num-cpus={self._cpus}"]
         command += [f"--object-store-memory={OBJECT_STORE_BYTES}"]
@@ -80,6 +81,14 @@ class RayNode:
     def processes(self, *words: str) -> list[int]:
         """Return the processes of the node, or those whose command contains all these words."""
         return [pid for pid in _marked(self._mark) if all(word in _command(pid) for word in words)]
+
+    def kill_one(self, *words: str) -> bool:
+        """Kill one of the processes whose command contains all these words, if there is any."""
+        for pid in self.processes(*words)[:1]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                return True
+        return False
 
     def kill(self) -> None:
         """End it and everything on it at once, as a power cut does."""
@@ -144,13 +153,27 @@ class RayCluster:
 
         eventually(ready, "Ray", READY_SECONDS)
 
+    @property
+    def all_nodes(self) -> list[RayNode]:
+        return [self.head, *self.nodes]
+
+    def restart_ended(self) -> None:
+        """Start nodes again that have ended, as whatever supervises them does."""
+        for node in self.all_nodes:
+            if not node.is_running:
+                node.start()
+
+    def hosts(self) -> list[int]:
+        """Return the processes of all hosts."""
+        return [pid for node in self.all_nodes for pid in node.processes(*HOST)]
+
     def jobs(self) -> dict[str, dict[str, Any]]:
         """Return the submitted jobs that Ray knows, by their names."""
         found = self.http.get("/api/jobs/").raise_for_status().json()
         return {job["submission_id"]: job for job in found if job["submission_id"]}
 
     def end(self) -> None:
-        for node in [self.head, *self.nodes]:
+        for node in self.all_nodes:
             node.kill()
         self.http.close()
 
