@@ -145,13 +145,19 @@ class RayCluster:
 
         def ready() -> bool:
             assert self.head.is_running, f"Ray's head ended:\n{self.head.log()[-3000:]}"
+            self.restart_ended()  # a node ends if the head is not there yet
             try:
                 found = self.http.get("/api/cluster_status?format=1")
                 return found.is_success and f"/{float(cpus)} CPU" in found.text
             except httpx2.TransportError:
                 return False
 
-        eventually(ready, "Ray", READY_SECONDS)
+        try:
+            eventually(ready, "Ray", READY_SECONDS)
+        except AssertionError as exc:
+            for node in self.all_nodes:
+                exc.add_note(node.log()[-2000:])
+            raise
 
     @property
     def all_nodes(self) -> list[RayNode]:
