@@ -174,7 +174,7 @@ async def _received_form(services: Services, request: Request, key: str | None) 
 async def _dry_run(
     services: Services, request: Request, name: str, options: dict[str, Any]
 ) -> Response:
-    hidden, length = dry_runs.new_name(), _content_length(request) or 0
+    hidden, length = dry_runs.new_name(services.datasets), _content_length(request) or 0
     async with dry_runs.deleted_after(services.datasets, hidden):
         async with upload(services.intake, Asked(hidden, options), length) as under_way:
             await under_way.add_file("", request.stream())

@@ -15,15 +15,15 @@ from service.api.dataset_answers import dataset_report
 from service.api.dependencies import Services
 from service.domain.dataset_state import FINAL
 from service.domain.errors import DatasetNotFound
-from service.store.dataset_queue import DRY_RUN
+from service.store.dataset_queue import dry_runs_of
 from service.store.datasets import DatasetStore
 
 LOOK_SECONDS = 0.2
 
 
-def new_name() -> str:
+def new_name(datasets: DatasetStore) -> str:
     """Return a name that no other data set has; lists leave such sets out."""
-    return f"{DRY_RUN}{uuid.uuid4().hex}"
+    return dry_runs_of(datasets.host) + uuid.uuid4().hex
 
 
 @asynccontextmanager

@@ -12,7 +12,10 @@ from service.store.transitions import states
 from service.store.turns import TurnQueue
 
 DRY_RUN = "dry-run-"
-"""The beginning of the names of data sets that live until their report has been read."""
+"""The beginning of the names of data sets that live until their report has been read.
+
+The host whose server waits for it follows, if there are several: another one may check it.
+"""
 ENDED = {DatasetState.READY: State.SUCCEEDED, DatasetState.FAILED: State.FAILED}
 """What the last states of data sets are to a dispatcher."""
 LEFTOVERS_TOGETHER = 100
@@ -61,9 +64,19 @@ COUNT_BY_STATE = """
 SELECT state, count(*) AS sets, coalesce(sum(disk_bytes), 0) AS bytes FROM datasets GROUP BY state
 """
 LOCK_DRY_RUNS = """
-UPDATE datasets SET heartbeat = heartbeat WHERE substr(name, 1, 8) = :beginning{host}
+UPDATE datasets SET heartbeat = heartbeat
+WHERE substr(name, 1, length(:beginning)) = :beginning RETURNING number, id, sha256
+"""
+LOCK_DRY_RUNS_OF_LOST_HOSTS = """
+UPDATE datasets SET heartbeat = heartbeat
+WHERE substr(name, 1, 8) = 'dry-run-' AND substr(name, 9, 16) NOT IN (SELECT id FROM hosts)
 RETURNING number, id, sha256
 """
+
+
+def dry_runs_of(host: str | None) -> str:
+    """Return how the names of a server's dry runs begin; None if there is only one server."""
+    return f"{DRY_RUN}{host}-" if host else DRY_RUN
 
 
 class DatasetQueue(TurnQueue):
@@ -91,16 +104,21 @@ class DatasetQueue(TurnQueue):
             return _interrupt(transaction, rows_here(transaction, LOCK_RECEIVING, self._host))
 
     def interrupt_lost(self) -> list[str]:
-        """Fail the data sets that lost hosts were receiving; the leader calls it. Returns ids."""
+        """Fail the data sets that lost hosts were receiving, and delete their dry runs.
+
+        The leader calls it. Returns the ids of those that have failed.
+        """
         if self._host is None:
             return []
         with self._connector.write(DATASETS) as transaction:
+            for row in transaction.rows(LOCK_DRY_RUNS_OF_LOST_HOSTS):
+                delete_dataset(transaction, row)
             return _interrupt(transaction, transaction.rows(LOCK_RECEIVING_ON_LOST_HOSTS))
 
     def delete_dry_runs(self) -> None:
-        """Delete the dry runs that a server has left; only one that has just started may do so."""
+        """Delete the dry runs that this server has left; only one that has just started may."""
         with self._connector.write(DATASETS) as transaction:
-            for row in rows_here(transaction, LOCK_DRY_RUNS, self._host, beginning=DRY_RUN):
+            for row in transaction.rows(LOCK_DRY_RUNS, beginning=dry_runs_of(self._host)):
                 delete_dataset(transaction, row)
 
     def counts(self) -> dict[DatasetState, tuple[int, int]]:

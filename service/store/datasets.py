@@ -82,7 +82,7 @@ class DatasetStore(DatasetView):
 
         """
         super().__init__(connector, files, owner, everything=everything)
-        self._render, self._host = render, host
+        self._render, self.host = render, host
         self.quota = quota or DatasetQuota()
         self._owner, self._everything = owner or "", everything
 
@@ -98,7 +98,7 @@ class DatasetStore(DatasetView):
             owner,
             everything=everything,
             render=self._render,
-            host=self._host,
+            host=self.host,
         )
 
     def receive(
@@ -179,7 +179,7 @@ class DatasetStore(DatasetView):
         self._forget_old_failures(transaction)
         check_quota(usage_of(transaction, self._owner), self.quota, expected_bytes)
         values |= {"id": f"ds_{uuid7()}", "owner": self._owner, "name": name}
-        values |= {"state": DatasetState.RECEIVING, "created_at": now(), "host": self._host}
+        values |= {"state": DatasetState.RECEIVING, "created_at": now(), "host": self.host}
         [row] = transaction.rows(
             INSERT, **values, options=options, upload_bytes=expected_bytes, files=[]
         )
