@@ -10,10 +10,26 @@ from mlp_client.records import Record, SparseRecord
 
 
 class Slots(Record):
-    """How many jobs the server trains at the same time."""
+    """How many jobs the server, or all its hosts together, train at the same time."""
 
     total: int = Field(description="Number of jobs that can train concurrently.")
     busy: int = Field(description="Number of jobs that have a worker, those of all owners.")
+
+
+class Host(Record):
+    """A process that trains jobs of a service on one of several machines."""
+
+    id: str = Field(description="Identifier of its data directory, which a restart keeps.")
+    name: str = Field(description="Name of its machine; several hosts may have the same.")
+    slots: int = Field(description="Number of jobs that it trains concurrently.")
+    busy: int = Field(description="Number of jobs that have a worker there, those of all owners.")
+    memory: int = Field(description="Bytes of the largest job that it takes.")
+    version: str = Field(description="Version of the service that it runs.")
+    started_at: datetime = Field(description="Time at which it was started, in UTC.")
+    seen_at: datetime = Field(
+        description="Time at which it last said that it is alive, in UTC; it does so every ten "
+        "seconds, and is left out after thirty."
+    )
 
 
 class SpecLimits(Record):
@@ -64,6 +80,11 @@ class System(SparseRecord):
         None, description="Whether each check of `/readyz` has passed, by name."
     )
     slots: Slots | None = Field(None, description="How many jobs can train, and do.")
+    hosts: list[Host] | None = Field(
+        None,
+        description="The hosts by name; absent if the server trains all jobs itself, if the key "
+        "can't read jobs, and in streams of events.",
+    )
     jobs: dict[State, int] | None = Field(
         None, description="Number of jobs in each state, of those that the key can read."
     )

@@ -63,6 +63,7 @@ from service.server import stack
 from service.server.access_log import AccessLog
 from service.server.admission import Admission
 from service.server.auth import needed_scope
+from service.server.bounded_check import BoundedCheck
 from service.server.event_feed import EventFeed
 from service.server.event_tail import EventTail
 from service.server.key_ring import HOW_TO_AUTHENTICATE, KeyRing
@@ -72,6 +73,7 @@ from service.server.sessions import Sessions
 from service.settings import Settings
 from service.storage import Storage
 from service.store.api_keys import ApiKeyStore
+from service.store.artifacts import Artifacts
 from service.store.checkpoints import CheckpointStore
 from service.store.collected_samples import CollectedSamples
 from service.store.dataset_queue import DatasetQueue
@@ -79,6 +81,8 @@ from service.store.datasets import DatasetStore
 from service.store.evaluation_queue import EvaluationQueue
 from service.store.evaluation_tasks import EvaluationTasks
 from service.store.event_log import EventLog
+from service.store.files.local import LocalArtifacts
+from service.store.hosts import HostStore
 from service.store.identity import identity_of
 from service.store.instance import instance_of
 from service.store.job_counts import count_jobs
@@ -145,9 +149,10 @@ class Components:
         self.admission = Admission(settings.max_predictions)
         self.event_log = EventLog(self.database)
         self.event_feed = EventFeed(self.jobs)
-        self.checks = self._checks(settings)
+        self.checks = self._checks(settings, storage)
         self.count = partial(count_jobs, self.database)
-        self.event_tail = EventTail(self.event_log, self.count, self.checks)
+        self.hosts = _no_hosts if self.database.file else HostStore(self.database).alive
+        self.event_tail = EventTail(self.event_log, self.count, self.checks, self.hosts)
         self.metrics = self._metrics(storage)
         self.web = WebFiles if settings.page_reload else partial(_same, WebFiles())
         self.services = self._services(settings, storage)
@@ -176,6 +181,7 @@ class Components:
             metrics=self.metrics.page,
             counts=self.count,
             slots=self.dispatcher.slots,
+            hosts=self.hosts,
             instance=lambda: self.identity.instance,
             web_digest=lambda: self.web().digest,
         )
@@ -198,15 +204,21 @@ class Components:
             TrainingActivity(self.database),
             self.checks,
             {kind: ended.totals for kind, ended in self.dispatchers.ended.items()},
+            self.dispatcher.slots,
+            self.hosts,
         )
         return Metrics(self.admission, of_service)
 
-    def _checks(self, settings: Settings) -> dict[str, Callable[[], bool]]:
-        return {
+    def _checks(self, settings: Settings, storage: Storage) -> dict[str, Callable[[], bool]]:
+        checks: dict[str, Callable[[], bool]] = {
             "database": partial(_succeeds, partial(self.jobs.page, 1)),
             "data_dir": partial(_succeeds, partial(check_writable, settings.data_dir)),
             "dispatcher": self.dispatchers.are_alive,
         }
+        if settings.artifacts_url:
+            reach = partial(_reach, storage.artifacts)
+            checks["artifacts"] = BoundedCheck(partial(_succeeds, reach))
+        return checks
 
     def start(self, on_death: Callable[[], None]) -> None:
         """Start the dispatchers, and the verification of data sets.
@@ -318,6 +330,10 @@ def create_app(
     return app
 
 
+def _no_hosts() -> None:
+    """Return no list of hosts: nobody else may use the database."""
+
+
 def _same(files: WebFiles) -> WebFiles:
     return files
 
@@ -353,6 +369,19 @@ def check_writable(directory: Path) -> None:
         with contextlib.suppress(OSError):
             probe.unlink(missing_ok=True)
         raise StoreBroken(f"the data directory {directory} can't be written to: {exc}") from exc
+
+
+def _reach(artifacts: Artifacts) -> None:
+    """Ask for a file of artifacts that several machines share, which need not be there.
+
+    Raises:
+        StoreBroken: they can't be reached.
+
+    """
+    if isinstance(artifacts, LocalArtifacts) and not artifacts.directory.is_dir():
+        raise StoreBroken(f"the directory {artifacts.directory} is not there")
+    with contextlib.suppress(FileNotFoundError):
+        artifacts.get("checks/readyz", 0, "")
 
 
 def _succeeds(action: Callable[[], object]) -> bool:

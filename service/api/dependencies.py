@@ -1,6 +1,6 @@
 """The services that the endpoints use, and the annotations that inject them."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Protocol
 
@@ -17,6 +17,7 @@ from service.store.collected_samples import CollectedSamples
 from service.store.datasets import DatasetStore
 from service.store.evaluation_tasks import EvaluationTasks
 from service.store.event_log import EventLog
+from service.store.hosts import Host
 from service.store.job_counts import Counts
 from service.store.jobs import JobStore
 from service.store.kept_evaluations import KeptEvaluations
@@ -83,7 +84,9 @@ class Services:
     counts: Callable[[], Counts]
     """Counts the jobs of all owners."""
     slots: int
-    """How many jobs can train concurrently."""
+    """How many jobs this server can train concurrently."""
+    hosts: Callable[[], Sequence[Host] | None]
+    """Returns the hosts that train jobs; None if this server trains them all itself."""
     instance: Callable[[], str]
     """Returns the identifier of the service."""
     web_digest: Callable[[], str]

@@ -40,7 +40,11 @@ async def livez() -> Alive:
     summary="Check that the service is ready",
 )
 def readyz(services: ServicesDep) -> Response:
-    """Check the database, the data directory and the dispatcher, for a readiness probe."""
+    """Check the database, the data directory and the dispatcher, for a readiness probe.
+
+    If several machines share artifacts, it also checks whether they can be reached. That there are
+    no hosts is no failure: jobs are accepted, and wait.
+    """
     checks = run_checks(services)
     good = all(checks.values())
     body = Ready(status="ready" if good else "not ready", checks=checks)

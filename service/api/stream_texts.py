@@ -9,7 +9,7 @@ from fastapi.sse import format_sse_event
 from service.api.dependencies import Services
 from service.api.job_records import job_record, progress
 from service.api.public_path import ROOT_PATH
-from service.api.system import system_record
+from service.api.system import Observed, system_record
 from service.api.ticks import Saved, Tick
 from service.domain.principal import Principal
 from service.store.event_log import JOB_EVENTS, Logged, LoggedEvent
@@ -89,7 +89,8 @@ class StreamTexts:
         return _message("system", text.decode()) if self._is_new("system", text) else b""
 
     def _system(self, tick: Tick) -> bytes:
-        record = system_record(self._services, self._principal, tick.counts, tick.checks)
+        found = Observed(tick.counts, tick.checks, tick.hosts)
+        record = system_record(self._services, self._principal, found)
         return record.model_dump_json(exclude_unset=True).encode()
 
     def _is_new(self, kind: str, text: bytes) -> bool:

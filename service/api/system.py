@@ -1,14 +1,16 @@
 """Says what the server is and does, and what the client may do there."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from fastapi import APIRouter
 
 import service
-from mlp_client.system_record import Keys, Session, Slots, SpecLimits, System
+from mlp_client.system_record import Host, Keys, Session, Slots, SpecLimits, System
 from service.api.dependencies import PrincipalDep, Services, ServicesDep
 from service.api.validation import NO_PARAMETERS
 from service.domain.principal import Principal
+from service.store.hosts import Host as StoredHost
 from service.store.job_counts import Counts, busy, seen
 
 router = APIRouter(prefix="/v1", tags=["service"])
@@ -30,7 +32,13 @@ def get_system(services: ServicesDep, principal: PrincipalDep) -> System:
     """
     if principal.is_stranger:
         return System(object="system", version=service.__version__, keys=Keys(required=True))
-    return system_record(services, principal, services.counts(), run_checks(services))
+    hosts = services.hosts()
+    found = Observed(services.counts(), run_checks(services), hosts)
+    record = system_record(services, principal, found)
+    if hosts is None or not principal.scopes & MAY_READ:
+        return record
+    listed = [Host.model_validate(host, from_attributes=True) for host in hosts]
+    return record.model_copy(update={"hosts": listed})
 
 
 def run_checks(services: Services) -> dict[str, bool]:
@@ -38,10 +46,22 @@ def run_checks(services: Services) -> dict[str, bool]:
     return {name: check() for name, check in services.checks.items()}
 
 
-def system_record(
-    services: Services, principal: Principal, counts: Counts, checks: Mapping[str, bool]
-) -> System:
-    """Return the whole record for a client with a valid key, or for anybody without keys."""
+class Observed(NamedTuple):
+    """What was found out about the service, for all clients."""
+
+    counts: Counts
+    checks: Mapping[str, bool]
+    hosts: Sequence[StoredHost] | None
+    """None if the server trains all jobs itself."""
+
+
+def system_record(services: Services, principal: Principal, found: Observed) -> System:
+    """Return the record for a client with a valid key, or for anybody without keys.
+
+    The hosts are not in it: they change with each look at them, and streams send what changes.
+    """
+    counts, checks, hosts = found
+    total = services.slots if hosts is None else sum(host.slots for host in hosts)
     jobs = {}
     if principal.scopes & MAY_READ:
         jobs["jobs"] = seen(counts, principal.sees)
@@ -56,7 +76,7 @@ def system_record(
         web=services.web_digest(),
         ready=all(checks.values()),
         checks=dict(checks),
-        slots=Slots(total=services.slots, busy=busy(counts)),
+        slots=Slots(total=total, busy=busy(counts)),
         limits=SpecLimits.model_validate(services.limits, from_attributes=True),
         session=session,
         **jobs,

@@ -1,12 +1,13 @@
 """What the event tail tells its listeners: one tick for everybody, of which each sees its part."""
 
 import asyncio
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from service.domain.principal import Principal
 from service.store.event_log import Logged
+from service.store.hosts import Host
 from service.store.job_counts import Counts
 from service.store.stored_job import StoredJob
 
@@ -36,6 +37,8 @@ class Tick:
     counts: Counts
     checks: Mapping[str, bool]
     """Whether each check of `/readyz` passes; looked at every few seconds."""
+    hosts: Sequence[Host] | None = None
+    """The hosts, looked at as seldom; None if the server trains all jobs itself."""
     pings: bool = False
     """Whether it is time to show that the stream lives."""
     made: dict[Hashable, Any] = field(default_factory=dict, repr=False)

@@ -15,6 +15,7 @@ from service.cli.backup import backup
 from service.cli.demo import demo
 from service.cli.evaluate import evaluate
 from service.cli.health import health
+from service.cli.hosts import hosts
 from service.cli.job_actions import cancel, delete, pause, resume, show, watch
 from service.cli.migrate import migrate
 from service.cli.missing_extra import NamesTheMissingExtra
@@ -63,6 +64,6 @@ jobs.app.command()(prune)
 app.add_typer(jobs.app, name="jobs", rich_help_panel=JOBS)
 for command in (show, watch, pause, resume, cancel, delete, epochs, curves, evaluate, weights):
     app.command(rich_help_panel=JOBS)(command)
-for operation in (serve, work, demo, backup, migrate, health, openapi):
+for operation in (serve, work, hosts, demo, backup, migrate, health, openapi):
     app.command(rich_help_panel=OPERATE)(operation)
 app.add_typer(keys.app, name="keys", rich_help_panel=OPERATE)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 from fastapi.concurrency import run_in_threadpool
@@ -12,6 +12,7 @@ from service.domain.errors import StoreBroken
 from service.domain.principal import Principal
 from service.server.listener_queue import end_now
 from service.store.event_log import JOB_EVENTS, EventLog, Logged
+from service.store.hosts import Host
 from service.store.job_counts import Counts
 from service.store.stored_job import StoredJob
 
@@ -36,6 +37,7 @@ class EventTail:
         log: EventLog,
         count: Callable[[], Counts],
         checks: Mapping[str, Callable[[], bool]],
+        hosts: Callable[[], Sequence[Host] | None] = lambda: None,
     ) -> None:
         """Create a tail; nothing is read before somebody listens.
 
@@ -43,8 +45,10 @@ class EventTail:
             log: the events of all jobs.
             count: counts the jobs of all owners.
             checks: the conditions for the service to be ready, by name.
+            hosts: returns the hosts; None if there are no others.
 
         """
+        self._hosts = hosts
         self._log, self._count, self._checks = log, count, checks
         self._listeners: set[Listener] = set()
         self._starting = asyncio.Lock()
@@ -132,7 +136,8 @@ class EventTail:
         cursor = self._log.newest()
         nothing, active = self._log.news(cursor, 0)
         kept = self._log.newest_kept([job.id for job in active])
-        return Tick(nothing, cursor, active, [], kept, self._count(), self._checked())
+        counts, checks, hosts = self._count(), self._checked(), self._hosts()
+        return Tick(nothing, cursor, active, [], kept, counts, checks, hosts)
 
     def _next(self, before: Tick) -> Tick:
         """Look at the store, in a thread."""
@@ -151,6 +156,7 @@ class EventTail:
             {job.id: kept[job.id] for job in active if job.id in kept},
             self._count() if is_counted else before.counts,
             self._checked() if pings else before.checks,
+            self._hosts() if pings else before.hosts,
             pings,
         )
 

@@ -1,6 +1,6 @@
 """Metrics of jobs and training, read from the database whenever they are asked for."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import structlog
 from prometheus_client.core import (
@@ -12,13 +12,16 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from service.domain.dataset_state import DatasetState
-from service.domain.job_state import State
+from service.domain.job_state import WITH_WORKER, State
 from service.domain.task_kind import TaskKind
 from service.store.damaged_datasets import DamagedDatasets
 from service.store.dataset_queue import DatasetQueue
 from service.store.evaluation_queue import EvaluationQueue
+from service.store.hosts import Host
 from service.store.jobs import JobStore
 from service.store.training_activity import TrainingActivity
+
+SAME = "All servers of one database show the same, so take the maximum and not the sum."
 
 logger = structlog.get_logger(__name__)
 
@@ -40,7 +43,24 @@ class ServiceMetrics(Collector):
         activity: TrainingActivity,
         checks: Mapping[str, Callable[[], bool]],
         ended: Mapping[TaskKind, Ended],
+        slots: int = 0,
+        hosts: Callable[[], Sequence[Host] | None] = lambda: None,
     ) -> None:
+        """Create it.
+
+        Args:
+            jobs: all jobs.
+            datasets: all data sets.
+            evaluations: all large evaluations.
+            damaged: counts damaged data sets.
+            activity: adds up what is trained.
+            checks: those of `/readyz`.
+            ended: what has become of the workers that train no job.
+            slots: how many jobs this server can train concurrently.
+            hosts: returns the hosts that train jobs; None if this server trains them all.
+
+        """
+        self._slots, self._hosts = slots, hosts
         self._jobs, self._datasets, self._evaluations = jobs, datasets, evaluations
         self._damaged, self._activity, self._checks = damaged, activity, checks
         self._ended = ended
@@ -62,15 +82,30 @@ class ServiceMetrics(Collector):
         yield from found
 
     def _of_jobs(self) -> Iterable[Metric]:
-        jobs = GaugeMetricFamily("mlp_jobs", "Jobs in each state.", labels=["state"])
-        for state, count in self._jobs.counts().items():
+        jobs = GaugeMetricFamily("mlp_jobs", f"Jobs in each state. {SAME}", labels=["state"])
+        counts = self._jobs.counts()
+        for state, count in counts.items():
             jobs.add_metric([state], count)
         yield jobs
+        yield from self._of_hosts(sum(counts.get(state, 0) for state in WITH_WORKER))
         yield GaugeMetricFamily(
             "mlp_queue_age_seconds",
-            "How long the first job of the queue has been waiting; 0 if the queue is empty.",
+            f"How long the first job of the queue has been waiting; 0 without one. {SAME}",
             value=self._activity.queue_age(),
         )
+
+    def _of_hosts(self, running: int) -> Iterable[Metric]:
+        hosts = self._hosts()
+        free = max(0, self._slots - running)
+        if hosts is not None:
+            free = sum(max(0, host.slots - host.busy) for host in hosts)
+            yield GaugeMetricFamily("mlp_hosts", f"Hosts that train jobs. {SAME}", len(hosts))
+        slots = GaugeMetricFamily(
+            "mlp_slots", f"Places for jobs that have a worker, or none. {SAME}", labels=["state"]
+        )
+        slots.add_metric(["busy"], running)
+        slots.add_metric(["free"], free)
+        yield slots
 
     def _of_datasets(self, counts: DatasetCounts) -> Iterable[Metric]:
         sets = GaugeMetricFamily(

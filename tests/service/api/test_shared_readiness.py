@@ -1,0 +1,66 @@
+"""A server is ready if it reaches the files that several machines share."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from service.app import create_app
+from service.server import bounded_check
+from tests.service.conftest import URL
+from tests.support.live_service import settings
+from tests.support.server_process import free_port
+
+
+@pytest.fixture
+def opened(
+    tmp_path: Path, datasets_dir: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator["Opener"]:
+    monkeypatch.setattr(bounded_check, "FRESH_SECONDS", 0.0)
+    with ExitStack() as stack:
+        yield Opener(tmp_path, datasets_dir, postgres_url, stack)
+
+
+class Opener:
+    """Starts servers whose artifacts are somewhere."""
+
+    def __init__(self, place: Path, datasets_dir: Path, url: str, stack: ExitStack) -> None:
+        self._place, self._datasets_dir, self._url, self._stack = place, datasets_dir, url, stack
+
+    def at(self, artifacts_url: str) -> TestClient:
+        made = settings(
+            self._place, self._datasets_dir, database_url=self._url, artifacts_url=artifacts_url
+        )
+        return self._stack.enter_context(TestClient(create_app(made), base_url=URL))
+
+
+def test_it_is_ready_with_a_bucket_and_without_any_host(opened: Opener, bucket_url: str) -> None:
+    answer = opened.at(bucket_url).get("/readyz")
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["checks"]["artifacts"] is True
+
+
+def test_it_is_not_ready_without_its_bucket(
+    opened: Opener, bucket_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    client = opened.at(bucket_url)
+    answer = client.get("/readyz")
+    assert answer.status_code == 503
+    checks = answer.json()["checks"]
+    assert [name for name, passed in checks.items() if not passed] == ["artifacts"]
+    assert client.get("/livez").status_code == 200
+    assert client.get("/v1/system").json()["ready"] is False
+
+
+def test_a_directory_that_is_not_mounted_any_more_is_noticed(
+    opened: Opener, tmp_path: Path
+) -> None:
+    directory = tmp_path / "shared"
+    directory.mkdir()
+    client = opened.at(str(directory))
+    assert client.get("/readyz").status_code == 200
+    directory.rename(tmp_path / "away")
+    assert client.get("/readyz").json()["checks"]["artifacts"] is False
