@@ -19,6 +19,7 @@ from service.store.datasets import DatasetStore
 from service.store.durable_files import make_directory
 from service.store.evaluation_queue import EvaluationQueue
 from service.store.instance import instance_of
+from service.store.moving import refuse_unfinished
 from service.store.queue import Queue
 from service.store.sql.database import Database
 from service.store.sql.engine import engine_of, is_there
@@ -44,8 +45,9 @@ def prepare(settings: Settings) -> None:
     datasets.data_layout(shipped_mnist.MANIFEST.sha256)
     url = settings.resolved_database_url()
     bring_up_to_date(url)
-    if settings.artifacts_url:
-        with contextlib.closing(Storage(settings)) as storage:
+    with contextlib.closing(Storage(settings)) as storage:
+        refuse_unfinished(storage.database)
+        if settings.artifacts_url:
             storage.check()
     datasets.delete_older()
     _clear_uploads(settings, url)

@@ -1,6 +1,7 @@
 """`mlp-service backup`: copy the data directory."""
 
 import json
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,33 +25,33 @@ def backup(
     as_json: Json = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Copy the data directory to DEST. The server may run and jobs may train meanwhile."""
+    """Copy the data directory to DEST. The server may run and jobs may train meanwhile.
+
+    With a shared database and bucket, the copy is a data directory that one machine serves alone.
+    """
     settings = load_settings(data_dir=data_dir)
     source = settings.data_dir.absolute()
     if destination.absolute().is_relative_to(source):
         raise typer.BadParameter(f"the backup can't be inside {source}, which it copies")
     from service.domain.errors import StoreBroken
-    from service.store.artifacts import artifacts_at
+    from service.storage import Storage, refuse_unshared
     from service.store.backup import Original
     from service.store.backup import backup as copy_data
-    from service.store.dataset_files import DatasetFiles
-    from service.store.uploads import Uploads
 
-    original = Original(
-        settings.resolved_database_url(),
-        artifacts_at(settings.resolved_artifacts_url()),
-        DatasetFiles(settings.resolved_datasets_dir()),
-        Uploads(settings.data_dir / "uploads"),
-    )
     try:
-        copied = copy_data(original, destination)
+        refuse_unshared(settings)
+        with closing(Storage(settings)) as stored:
+            url, artifacts = settings.resolved_database_url(), stored.artifacts
+            original = Original(url, artifacts, stored.dataset_files, stored.uploads)
+            copied = copy_data(original, destination)
     except StoreBroken as error:
         typer.echo(f"No backup was made: {error}", err=True)
         raise typer.Exit(1) from None
     if as_json:
         typer.echo(json.dumps({"destination": str(destination)} | asdict(copied)))
     else:
-        typer.echo(f"Copied {source} to {destination}: {_contents(copied)}")
+        copied_from = "the shared database" if settings.artifacts_url else source
+        typer.echo(f"Copied {copied_from} to {destination}: {_contents(copied)}")
     for key in copied.lost:
         typer.echo(
             f"{'The data set' if len(key) == SHA256_LENGTH else 'The file'} {key} is missing or "

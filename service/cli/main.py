@@ -19,6 +19,7 @@ from service.cli.hosts import hosts
 from service.cli.job_actions import cancel, delete, pause, resume, show, watch
 from service.cli.migrate import migrate
 from service.cli.missing_extra import NamesTheMissingExtra
+from service.cli.move import move
 from service.cli.openapi import openapi
 from service.cli.predict import predict
 from service.cli.prune import prune
@@ -64,6 +65,6 @@ jobs.app.command()(prune)
 app.add_typer(jobs.app, name="jobs", rich_help_panel=JOBS)
 for command in (show, watch, pause, resume, cancel, delete, epochs, curves, evaluate, weights):
     app.command(rich_help_panel=JOBS)(command)
-for operation in (serve, work, hosts, demo, backup, migrate, health, openapi):
+for operation in (serve, work, hosts, demo, backup, migrate, move, health, openapi):
     app.command(rich_help_panel=OPERATE)(operation)
 app.add_typer(keys.app, name="keys", rich_help_panel=OPERATE)

@@ -49,11 +49,13 @@ def prune(
     if keep is None:
         flaw = "how many finished jobs shall stay? Give a number here or set MLP_KEEP_JOBS"
         raise typer.BadParameter(flaw, param_hint="--keep")
+    from service.storage import refuse_unshared
     from service.store.artifacts import artifacts_at
     from service.store.queue import Queue
 
     pruned: list[Pruned] = []
     with database_of(settings, migrated=False) as database:
+        refuse_unshared(settings)  # else the files in the bucket would stay
         queue, artifacts = Queue(database), artifacts_at(settings.resolved_artifacts_url())
         try:
             # One after the other: if the disk fails, those that are gone are reported.

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -25,6 +24,7 @@ def database_of(
 
     """
     from service.domain.errors import ServiceError
+    from service.store.moving import refuse_unfinished
     from service.store.sql.database import Database
     from service.store.sql.engine import is_there
     from service.store.sql.migrate import is_outdated, migrate
@@ -32,7 +32,7 @@ def database_of(
     url = settings.resolved_database_url()
     try:
         if not is_there(url):
-            _report_missing_database(settings.data_dir.absolute(), create)
+            _report_missing_database(settings, create)
         with closing(Database(url)) as database:
             if migrated:
                 migrate(url)
@@ -41,17 +41,23 @@ def database_of(
                     "The database is that of an earlier version. Start this version of the server "
                     "once: it brings the database up to date."
                 )
+            refuse_unfinished(database)
             yield database
     except ServiceError as error:
         _fail(str(error))
 
 
-def _report_missing_database(directory: Path, create: bool) -> None:
+def _report_missing_database(settings: "Settings", create: bool) -> None:
     """Say that a database will be created, or exit with 1."""
+    if settings.database_url and "://" in settings.database_url:
+        place, hint = "MLP_DATABASE_URL", "Set MLP_DATABASE_URL to that of the server."
+    else:
+        place = str(settings.data_dir.absolute())
+        hint = "Set --data-dir or MLP_DATA_DIR to the server's directory."
     if create:
-        typer.echo(f"{directory} has no database yet. It is created for a new server.", err=True)
+        typer.echo(f"{place} has no database yet. It is created for a new server.", err=True)
         return
-    _fail(f"{directory} has no database. Set --data-dir or MLP_DATA_DIR to the server's directory.")
+    _fail(f"{place} has no database. {hint}")
 
 
 def _fail(message: str) -> None:

@@ -15,6 +15,7 @@ from service.store.durable_files import make_directory, store_error, sync
 from service.store.evaluation_queue import EvaluationQueue
 from service.store.files.local import LocalArtifacts
 from service.store.jobs import JobStore
+from service.store.moving import refuse_unfinished
 from service.store.queue import Queue
 from service.store.sql.copying import copy_database
 from service.store.sql.database import Database
@@ -92,6 +93,9 @@ def backup(original: Original, destination: Path) -> Copied:
             f"there is no database at {source.file or 'MLP_DATABASE_URL'}; name its directory with "
             "--data-dir"
         )
+    if not source.file:
+        with closing(DriverConnector(source)) as connector:
+            refuse_unfinished(connector)
     make_directory(destination.absolute().parent)
     unfinished = destination.absolute().with_name(f".{destination.name}.{os.getpid()}.tmp")
     try:
@@ -125,6 +129,7 @@ def _copy(source: Engine, original: Original, directory: Path) -> Copied:
     copy_database(source, path)
     database = Database(sqlite_url(path))
     try:
+        refuse_unfinished(database)
         copied = Copied(jobs=sum(JobStore(database).counts().values()))
         _copy_artifacts(database, original.artifacts, LocalArtifacts(directory / ARTIFACTS), copied)
         _copy_datasets(database, original, directory, copied)

@@ -1,7 +1,5 @@
-"""The uploaded data sets of a backup: files that never change, linked where that is possible."""
+"""The uploaded data sets of a backup."""
 
-import os
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,8 +7,9 @@ from service.domain.dataset_state import DatasetState
 from service.store.dataset_files import SHIPPED, DatasetFiles
 from service.store.dataset_queue import DatasetQueue
 from service.store.dataset_rows import move_dataset
-from service.store.durable_files import make_directory, sync
+from service.store.durable_files import make_directory
 from service.store.sql.connector import Connector
+from service.store.sql.values import Row
 from service.store.uploads import Uploads
 
 DATASETS = "datasets"
@@ -62,10 +61,12 @@ def copy_datasets(
     for row in queue.active():
         queue.lose(row.job, row.attempt, ORIGINAL, code="backup", counts=False)
     copied = CopiedDatasets()
-    for sha256, needed in _digests(copy).items():
-        if size := _copy_folder(files.folder(sha256), directory / DATASETS):
+    make_directory(directory / DATASETS)
+    for sha256, needed in named_digests(copy).items():
+        folder = directory / DATASETS / files.folder(sha256).name
+        if files.export(sha256, folder):
             copied.datasets += 1
-            copied.bytes += size
+            copied.bytes += sum(path.stat().st_size for path in folder.iterdir())
         elif needed:
             copied.lost.append(sha256)
     _fail_lost(copy, copied.lost)
@@ -73,44 +74,19 @@ def copy_datasets(
     return copied
 
 
-def _digests(copy: Connector) -> dict[str, bool]:
+def waiting_uploads(connector: Connector) -> list[Row]:
+    """Return the data sets for which what was sent is kept: until a check, or until it is ready."""
+    with connector.read() as transaction:
+        return transaction.rows(WAITING)
+
+
+def named_digests(connector: Connector) -> dict[str, bool]:
     """Return the digests that rows name, and whether their files must be there."""
-    with copy.read() as transaction:
+    with connector.read() as transaction:
         of_jobs = [row["sha256"] for row in transaction.rows(NAMED_BY_JOBS)]
         of_sets = [row["sha256"] for row in transaction.rows(NAMED_BY_SETS)]
     named = dict.fromkeys(of_jobs, False) | dict.fromkeys(of_sets, True)
     return {sha256: needed for sha256, needed in named.items() if sha256 not in SHIPPED}
-
-
-def _copy_folder(source: Path, target: Path) -> int:
-    """Copy the files of a folder into one of the same name; return their sizes together.
-
-    0 means that there is no such folder, or that it was deleted meanwhile. Data layouts, which are
-    in folders of their own, are left out: they are made again.
-    """
-    make_directory(target)
-    folder = target / source.name
-    try:
-        paths = [path for path in source.iterdir() if path.is_file() and path.name[0] != "."]
-        make_directory(folder)
-        for path in paths:
-            link_or_copy(path, folder / path.name)
-        sync(folder)
-        return sum(path.stat().st_size for path in folder.iterdir())
-    except FileNotFoundError:
-        shutil.rmtree(folder, ignore_errors=True)
-        return 0
-
-
-def link_or_copy(source: Path, target: Path) -> None:
-    """Link a file that never changes to another name, or copy it to another file system."""
-    try:
-        os.link(source, target)
-    except FileNotFoundError:
-        raise
-    except OSError:  # another file system, or one without links
-        shutil.copy2(source, target)
-        sync(target)
 
 
 def _fail_lost(copy: Connector, lost: list[str]) -> None:
@@ -133,10 +109,8 @@ def _copy_uploads(copy: Connector, uploads: Uploads, target: Path) -> None:
         "code": "upload_interrupted",
         "message": "It was checked or deleted while this backup was made; send it again.",
     }
-    with copy.read() as transaction:
-        waiting = transaction.rows(WAITING)
-    for row in waiting:
-        is_copied = _copy_folder(uploads.directory / row["id"], target)
+    for row in waiting_uploads(copy):
+        is_copied = uploads.export(row["id"], target / row["id"])
         if is_copied or not (row["files"] or row["samples"]):
             continue
         with copy.write() as transaction:

@@ -45,6 +45,7 @@ from service.store.durable_files import (
     write_array,
     write_atomic,
 )
+from service.store.linked_folders import copy_folder
 from service.store.mapped_dataset import (
     DAMAGE,
     MANIFEST_FILE,
@@ -235,6 +236,37 @@ class DatasetFiles:
         """
         if self._shared and sha256 not in SHIPPED and staged.exists():
             self._shared.share(self.folder(sha256).name, staged, MANIFEST_FILE)
+
+    def export(self, sha256: str, folder: Path) -> bool:
+        """Copy the files of an uploaded data set into a new folder; return whether there are any.
+
+        Raises:
+            OSError: a file can't be read or written.
+            StoreBroken: the folder can't be made, or the files of all hosts can't be read.
+
+        """
+        if self._shared:
+            return self._shared.fetch(self.folder(sha256).name, folder, MANIFEST_FILE)
+        return copy_folder(self.folder(sha256), folder)
+
+    def take_over(self, staged: Path, sha256: str) -> bool:
+        """Take the files of a data set over from a folder that is whole and has its digest.
+
+        Returns whether they are there now, as the folder has them; it may be gone then.
+
+        Raises:
+            StoreBroken: they can't be written.
+
+        """
+        seal(staged)
+        if not self._shared:
+            self.add(staged, sha256)
+            return self.is_whole(sha256)
+        name = self.folder(sha256).name
+        if not self._shared.equals(name, staged):
+            self._shared.delete(name)
+            self._shared.share(name, staged, MANIFEST_FILE)
+        return self._shared.equals(name, staged)
 
     def withdraw(self, sha256: str) -> None:
         """Take a data set away from all hosts, which may still have copies that nothing names.

@@ -10,17 +10,23 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from service.domain.errors import StoreBroken
-from service.store.durable_files import create_once, store_error
-from service.store.instance import instance_of, new_instance
+from service.store.durable_files import create_once, store_error, write_atomic
+from service.store.instance import FILE, instance_of, new_instance
 from service.store.sql.connector import Connector
 
 SECRET_FILE = "session.key"  # noqa: S105  a name
 SECRET_BYTES = 32
+OWNERS_ONLY = 0o600
 
 # Of servers that start together, one writes the row, and all read it.
 CREATE = """
 INSERT INTO service_identity (number, instance, session_secret)
 VALUES (1, :instance, :session_secret) ON CONFLICT (number) DO NOTHING
+"""
+REPLACE = """
+INSERT INTO service_identity (number, instance, session_secret)
+VALUES (1, :instance, :session_secret) ON CONFLICT (number) DO UPDATE
+SET instance = :instance, session_secret = :session_secret
 """
 FIND = "SELECT instance, session_secret FROM service_identity"
 
@@ -75,6 +81,22 @@ class FolderIdentity:
         if len(found) != SECRET_BYTES:
             raise StoreBroken(f"{path} is damaged; delete it and start again, which ends sessions")
         return found
+
+
+def take_identity(identity: Identity, database: Connector, data_dir: Path) -> None:
+    """Give a service that has not served yet the identity of the one that is moved there.
+
+    Raises:
+        StoreBroken: it can't be read or written.
+
+    """
+    instance, secret = identity.instance, identity.session_secret
+    if database.file:
+        for name, content in ((FILE, instance.encode()), (SECRET_FILE, secret)):
+            write_atomic(data_dir / name, content, OWNERS_ONLY)
+    else:
+        with database.write() as transaction:
+            transaction.execute(REPLACE, instance=instance, session_secret=secret.hex())
 
 
 class Shared(NamedTuple):

@@ -4,7 +4,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from service.store.durable_files import make_directory
+from service.store.durable_files import make_directory, sync
+from service.store.linked_folders import copy_folder
 
 if TYPE_CHECKING:
     from service.store.files.shared_folders import SharedFolders
@@ -89,6 +90,39 @@ class Uploads:
         """
         if self._shared:
             self._shared.fetch(id_, self.directory / id_)
+
+    def export(self, id_: str, folder: Path) -> bool:
+        """Copy what was sent into a new folder; return whether there is anything.
+
+        Raises:
+            OSError: a file can't be read or written.
+            StoreBroken: the folder can't be made, or the files of all hosts can't be read.
+
+        """
+        if self._shared:
+            return self._shared.fetch(id_, folder)
+        return copy_folder(self.directory / id_, folder)
+
+    def take_over(self, staged: Path, id_: str) -> bool:
+        """Take what was sent over from a folder, in place of what is here.
+
+        Returns whether it is there now, as the folder has it; the folder may be gone then.
+
+        Raises:
+            OSError: a file can't be written.
+            StoreBroken: what other hosts find can't be written.
+
+        """
+        if self._shared:
+            if not self._shared.equals(id_, staged):
+                self._shared.delete(id_)
+                self._shared.share(id_, staged)
+            return self._shared.equals(id_, staged)
+        make_directory(self.directory)
+        shutil.rmtree(self.directory / id_, ignore_errors=True)
+        staged.rename(self.directory / id_)
+        sync(self.directory)
+        return True
 
     def delete(self, id_: str) -> bool:
         """Delete what was sent; return whether all of it is gone.

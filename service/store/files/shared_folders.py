@@ -68,6 +68,32 @@ class SharedFolders:
         except OSError as exc:
             raise broken(f"share {name}", exc) from exc
 
+    def equals(self, name: str, folder: Path) -> bool:
+        """Return whether a shared folder has the same files as one here, byte for byte.
+
+        Raises:
+            StoreBroken: they can't be read.
+
+        """
+        try:
+            paths = [path for path in folder.iterdir() if path.is_file()]
+            if self._keys(name) != sorted(self._key(name, path.name) for path in paths):
+                return False
+            return all(self._is_same(self._key(name, path.name), path) for path in paths)
+        except FAILURES as exc:
+            raise broken(f"compare {name}", exc) from exc
+
+    def _is_same(self, key: str, path: Path) -> bool:
+        here, there = hashlib.sha256(), hashlib.sha256()
+        for piece in _with_digest(path):
+            here.update(piece)
+        try:
+            for piece in obstore.get(self._store, key).stream(min_chunk_size=PIECE_BYTES):
+                there.update(piece)
+        except FileNotFoundError:
+            return False
+        return here.digest() == there.digest()
+
     def share_file(self, name: str, path: Path) -> None:
         """Copy one file of a folder to where all hosts find it, in place of an earlier one.
 

@@ -76,6 +76,14 @@ class Engine(Protocol):
     def check_references(self, transaction: Transaction) -> None:
         """Raise StoreBroken if rows refer to rows that do not exist."""
 
+    def last_number(self, transaction: Transaction, table: str, column: str) -> int:
+        """Return the last number that a column has got by itself, also if its row is gone."""
+
+    def continue_after(
+        self, transaction: Transaction, table: str, column: str, number: int
+    ) -> None:
+        """Let a column get by itself only numbers that are higher than `number`, which is not 0."""
+
     def copy_to(self, path: Path) -> None:
         """Copy the file that holds the database, as of one moment."""
 

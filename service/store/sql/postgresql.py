@@ -85,6 +85,10 @@ register_adapter(str, _quoted)
 VERSION = "SELECT current_setting('server_version_num') AS version, pg_is_in_recovery() AS standby"
 IS_THERE = "SELECT to_regclass('alembic_version') IS NOT NULL"
 SERIALIZE = "SELECT pg_advisory_xact_lock(hashtextextended(%(what)s, 0))"
+LAST_NUMBER = """
+SELECT pg_sequence_last_value(CAST(pg_get_serial_sequence(:table, :column) AS regclass)) AS number
+"""
+CONTINUE_AFTER = "SELECT setval(pg_get_serial_sequence(:table, :column), :number)"
 NOTIFY = "SELECT pg_notify(:channel, :kind)"
 CHANNEL = "mlp"
 """On which dispatchers are woken; what is sent is the kind of work."""
@@ -221,6 +225,15 @@ class PostgreSQL:
 
     def check_references(self, transaction: Transaction) -> None:
         """Do nothing: the server enforces references while tables are altered too."""
+
+    def last_number(self, transaction: Transaction, table: str, column: str) -> int:
+        found = transaction.row(LAST_NUMBER, table=table, column=column) or {}
+        return int(found["number"] or 0)
+
+    def continue_after(
+        self, transaction: Transaction, table: str, column: str, number: int
+    ) -> None:
+        transaction.rows(CONTINUE_AFTER, table=table, column=column, number=number)
 
     def copy_to(self, path: Path) -> None:
         """Fail: there is no file; `copying.copy_rows` copies the rows."""

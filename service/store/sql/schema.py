@@ -214,6 +214,13 @@ service_identity = Table(
     Column("session_secret", String(64), nullable=False),
 )
 
+unfinished_move = Table(
+    "unfinished_move",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False, comment="always 1"),
+    Column("source", Text, nullable=False, comment="what is moved here: see store/moving.py"),
+)
+
 temperatures = Table(
     "temperatures",
     metadata,

@@ -128,6 +128,17 @@ class SQLite:
                 f"restore it from a backup: {first}"
             )
 
+    def last_number(self, transaction: Transaction, table: str, column: str) -> int:
+        found = transaction.row("SELECT seq FROM sqlite_sequence WHERE name = :name", name=table)
+        return int(found["seq"]) if found else 0
+
+    def continue_after(
+        self, transaction: Transaction, table: str, column: str, number: int
+    ) -> None:
+        transaction.execute("DELETE FROM sqlite_sequence WHERE name = :name", name=table)
+        insert = "INSERT INTO sqlite_sequence (name, seq) VALUES (:name, :number)"
+        transaction.execute(insert, name=table, number=number)
+
     def copy_to(self, path: Path) -> None:
         try:
             with closing(sqlite3.connect(self._file, 30, isolation_level=None)) as connection:

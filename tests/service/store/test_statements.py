@@ -36,6 +36,7 @@ from service.store import (
     job_list,
     jobs,
     kept_evaluations,
+    moving,
     queue,
     snapshots,
     temperatures,
@@ -55,8 +56,8 @@ MODULES = (
     dataset_rows, dataset_view, datasets, deletion, epoch_arrays, evaluation_attempts,
     evaluation_queue,
     evaluation_rows, evaluation_tasks, event_log, idempotency, identity, job_counts, jobs,
-    kept_evaluations, queue, snapshots, temperatures, training_activity, transitions, migrate,
-    worker_handles,
+    kept_evaluations, moving, queue, snapshots, temperatures, training_activity, transitions,
+    migrate, worker_handles,
 )  # fmt: skip
 VERB = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
 BUILT = {
