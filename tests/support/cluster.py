@@ -20,7 +20,7 @@ import psycopg2
 from mlp_client.job_state import FINAL
 from tests.support.server_process import eventually, free_port
 
-READY_SECONDS = 60
+READY_SECONDS = 120
 PROGRAMS = ("service.work.worker", "service.work.checker", "service.work.evaluator")
 
 
