@@ -213,7 +213,10 @@ def _upkeep(storage: Storage, check_logs: Path, on_newer_schema: Callable[[], No
     watch = SchemaWatch(
         partial(revision_of_tables, storage.database), REVISIONS[-1], on_newer_schema
     )
-    tasks: dict[Callable[[], None], float] = {watch.look: SCHEMA_SECONDS}
+    tasks: dict[Callable[[], None], float] = {
+        watch.look: SCHEMA_SECONDS,
+        storage.dataset_files.delete_abandoned: COPIES_SECONDS,
+    }
     for directory, needed, seconds in (
         (storage.logs, LOGS_NEEDED, LOGS_SECONDS),
         (check_logs, CHECK_LOGS_NEEDED, LOGS_SECONDS),

@@ -39,7 +39,6 @@ from service.store.dataset_marks import LAYOUT, is_marked
 from service.store.durable_files import (
     READ_ONLY,
     locked,
-    make_directory,
     store_error,
     sync,
     write_array,
@@ -53,6 +52,7 @@ from service.store.mapped_dataset import (
     map_dataset,
     read_manifest,
 )
+from service.store.staging_folders import building, delete_abandoned
 
 if TYPE_CHECKING:
     from service.store.files.shared_folders import SharedFolders
@@ -104,6 +104,8 @@ class DatasetFiles:
         stay = {self.folder(sha256).name for sha256 in SHIPPED}
         self._copies = DatasetCopies(self.directory, shared, stay, most_bytes) if shared else None
         self._on_damage = on_damage
+        self._stages = contextlib.ExitStack()
+        """Holds the locks of the folders in which this process builds data sets."""
         self._open: dict[str, MappedDataset] = {}
         self._lock = threading.Lock()
 
@@ -219,13 +221,20 @@ class DatasetFiles:
         for path in self.staged(id_).values():
             shutil.rmtree(path, ignore_errors=True)
         folder = self.directory / STAGING / f"{id_}-{attempt}"
-        make_directory(folder)
+        try:
+            self._stages.enter_context(building(folder))
+        except OSError as exc:
+            raise store_error(f"write {folder.name}", exc) from exc
         return folder
 
     def staged(self, id_: str) -> dict[int, Path]:
         """Return the folders that attempts at a data set have left or still use, by attempt."""
         folders = (self.directory / STAGING).glob(f"{id_}-*")
         return {int(path.name.rpartition("-")[2]): path for path in folders}
+
+    def delete_abandoned(self) -> None:
+        """Delete what processes have left that were killed while they built or fetched a set."""
+        delete_abandoned(self.directory / STAGING)
 
     def share(self, staged: Path, sha256: str) -> None:
         """Let other hosts find a finished folder, before a row names it as ready.
@@ -359,13 +368,15 @@ class DatasetFiles:
         """Copy a folder from where all hosts find it; of processes that do so, one is the first."""
         staged = self.directory / STAGING / f"{folder.name}-{uuid.uuid4().hex}"
         try:
-            if shared.fetch(folder.name, staged, MANIFEST_FILE):
+            with building(staged):
+                if not shared.fetch(folder.name, staged, MANIFEST_FILE):
+                    return
                 seal(staged)
                 with contextlib.suppress(OSError):  # another process was faster
                     staged.rename(folder)
-                sync(self.directory)
-                if self._copies:
-                    self._copies.make_room(folder)
+            sync(self.directory)
+            if self._copies:
+                self._copies.make_room(folder)
         except OSError as exc:
             raise store_error(f"write {folder.name}", exc) from exc
         finally:
