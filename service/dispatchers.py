@@ -258,7 +258,8 @@ def _fleet(settings: Settings, database: Database, is_leading: Callable[[], bool
     slots, secret = settings.fleet_slots, settings.ray_token
     token = token_reader(secret.get_secret_value() if secret else None, settings.ray_token_file)
     identity = identity_of(database, settings.data_dir)
-    host = HostCommand(settings.host_command, slots, settings.fleet_idle)
+    memory = settings.job_memory
+    host = HostCommand(settings.host_command, slots, settings.fleet_idle, memory)
     return FleetSizer(
         RayFleet(settings.ray_url, token, lambda: identity.instance, host),
         FleetSize(slots, settings.fleet_hosts),

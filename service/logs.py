@@ -63,7 +63,8 @@ def configure(
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=processors)
     )
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    for name in ("alembic", "httpx2"):  # what they tell has no meaning for operators
+        logging.getLogger(name).setLevel(logging.WARNING)
     informative = logging.getLogger().isEnabledFor(logging.INFO)
     return LogOutput(writer, as_json, informative)
 

@@ -36,6 +36,7 @@ logger = structlog.get_logger(__name__)
 class FleetHost:
     """A host that the cluster knows."""
 
+    number: int
     is_live: bool
     """Whether it runs, or waits for a place to run."""
     failure: str = ""
@@ -43,21 +44,20 @@ class FleetHost:
 
 
 class Fleet(Protocol):
-    """Hosts with the numbers 1, 2, 3, … on a cluster.
+    """Hosts with the numbers 1, 2, 3, … on a cluster, which name their places on a node.
 
-    Their numbers make starts idempotent, also when two servers lead for a moment. All methods raise
-    OSError if the cluster can't be reached or refuses.
+    All methods raise OSError if the cluster can't be reached or refuses.
     """
 
-    def hosts(self) -> dict[int, FleetHost]:
-        """Return the hosts that the cluster knows, live ones and ended ones."""
+    def hosts(self) -> dict[str, FleetHost]:
+        """Return the hosts that the cluster knows by their names, live ones and ended ones."""
         ...
 
     def start(self, number: int) -> None:
-        """Start a host; nothing happens if the cluster knows one with this number."""
+        """Start a host, which gets a name that no host before had."""
         ...
 
-    def forget(self, number: int) -> None:
+    def forget(self, name: str) -> None:
         """Delete what the cluster keeps about a host that has ended."""
         ...
 
@@ -82,7 +82,8 @@ class FleetSizer:
     """Starts the hosts that are missing, in a thread of its own.
 
     So a cluster that is slow, or out of reach, never keeps the dispatchers waiting. What it says of
-    its hosts decides about no job: only heartbeats do.
+    its hosts decides about no job: only heartbeats do. If two lead for a moment, there may be a
+    host too many until it has been idle for long enough.
     """
 
     def __init__(
@@ -172,8 +173,8 @@ class FleetSizer:
     def _fill(self, wanted: int) -> None:
         found = self._fleet.hosts()
         self._note_failures(found)
-        self._forget(number for number, host in found.items() if not host.is_live)
-        live = {number for number, host in found.items() if host.is_live}
+        self._forget(name for name, host in found.items() if not host.is_live)
+        live = [host.number for host in found.values() if host.is_live]
         self._may_have_hosts = bool(found)
         if self._clock.monotonic() < self._next_start:
             return
@@ -183,12 +184,12 @@ class FleetSizer:
             self._fleet.start(number)
             logger.info("fleet_host_started", number=number, wanted=wanted, live=len(live))
 
-    def _note_failures(self, found: dict[int, FleetHost]) -> None:
+    def _note_failures(self, found: dict[str, FleetHost]) -> None:
         """Wait ever longer before the next start if hosts fail one after another."""
         now = self._clock.monotonic()
-        failed = {number: host.failure for number, host in found.items() if host.failure}
-        for number, why in failed.items():
-            logger.warning("fleet_host_failed", number=number, why=why)
+        failed = {name: host.failure for name, host in found.items() if host.failure}
+        for name, why in failed.items():
+            logger.warning("fleet_host_failed", name=name, why=why)
         if now - self._last_failure > QUIET_SECONDS:
             self._failures = 0
         if failed:
@@ -196,15 +197,15 @@ class FleetSizer:
             self._failures += 1
             self._last_failure = now
 
-    def _forget(self, ended: Iterable[int]) -> None:
+    def _forget(self, ended: Iterable[str]) -> None:
         """Forget hosts; if the cluster refuses, the next look tries again."""
-        for number in ended:
+        for name in ended:
             try:
-                self._fleet.forget(number)
+                self._fleet.forget(name)
             except OSError as exc:
-                logger.warning("fleet_host_unforgotten", number=number, error=str(exc))
+                logger.warning("fleet_host_unforgotten", name=name, error=str(exc))
                 return
-            logger.info("fleet_host_ended", number=number)
+            logger.info("fleet_host_ended", name=name)
 
 
 def _delay(delays: tuple[float, ...], failures: int) -> float:

@@ -5,6 +5,7 @@ Only Ray's REST interface is used, so no version of Ray needs to be installed he
 
 import json
 import re
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,19 +25,17 @@ MOST_BYTES = 16 * 1024**2
 MOST_LETTERS = 300
 """Of what Ray says, in errors and logs."""
 LIVE = ("PENDING", "RUNNING")
-FAILED = "FAILED"
+FAILED, SUCCEEDED = "FAILED", "SUCCEEDED"
 ADVICE: Mapping[int, str] = {
     httpx2.codes.UNAUTHORIZED: "it demands a token; set MLP_RAY_TOKEN",
     httpx2.codes.FORBIDDEN: "it does not accept the token in MLP_RAY_TOKEN",
 }
-EXISTS = "already exists"
-"""Ray's answer to a second job of the same name is 500, and has these words in a traceback."""
 
 # The node's own settings say where its files are. Hosts of one node share its data sets.
 ENTRYPOINT = (
     'place="${{MLP_DATA_DIR:-$HOME/.mlp-service}}"; '
-    'export MLP_DATASETS_DIR="${{MLP_DATASETS_DIR:-$place/datasets}}"; '
-    'exec {command} --slots {slots} --until-idle {idle:g} --data-dir "$place/{name}"'
+    'export MLP_DATASETS_DIR="${{MLP_DATASETS_DIR:-$place/datasets}}"{memory}; '
+    'exec {command} --slots {slots} --until-idle {idle:g} --data-dir "$place/{place}"'
 )
 
 
@@ -48,6 +47,24 @@ class HostCommand:
     slots: int
     idle: float
     """The host ends after so many seconds without work."""
+    memory: int | None = None
+    """The bytes that its jobs may take together; None leaves it to the node."""
+
+    def job(self, name: str, place: str) -> dict[str, Any]:
+        """Return the job of Ray that is a host of this name, in a directory of its own.
+
+        Nothing secret is part of it: Ray shows it to everybody who may use the cluster.
+        """
+        memory = f" MLP_JOB_MEMORY={self.memory}" if self.memory else ""
+        command = ENTRYPOINT.format(
+            memory=memory, command=self.command, slots=self.slots, idle=self.idle, place=place
+        )
+        job = {
+            "submission_id": name,
+            "entrypoint": command,
+            "entrypoint_num_cpus": self.slots,
+        }
+        return job | ({"entrypoint_memory": self.memory} if self.memory else {})
 
 
 class RayFleet:
@@ -75,15 +92,15 @@ class RayFleet:
         limits = httpx2.Limits(max_keepalive_connections=0)
         self._http = httpx2.Client(timeout=TIMEOUT, limits=limits)
 
-    def hosts(self) -> dict[int, FleetHost]:
+    def hosts(self) -> dict[str, FleetHost]:
         status, text = self._ask("GET", "")
         self._refuse(status, text)
         try:
             found: list[dict[str, Any]] = json.loads(text)
             return {
-                int(name[1]): _host(job)
+                name[0]: self._seen(int(name[1]), job)
                 for job in found
-                if (name := re.fullmatch(self._name(r"(\d+)"), str(job["submission_id"])))
+                if (name := re.fullmatch(self._place(r"(\d+)-\w+"), str(job["submission_id"])))
             }
         except (ValueError, TypeError, LookupError) as exc:
             raise OSError(
@@ -92,26 +109,32 @@ class RayFleet:
             ) from exc
 
     def start(self, number: int) -> None:
-        name = self._name(number)
-        command = ENTRYPOINT.format(
-            command=self._host.command, slots=self._host.slots, idle=self._host.idle, name=name
-        )
-        # Nothing secret is part of it: Ray shows a job to everybody who may use the cluster.
-        job = {
-            "submission_id": name,
-            "entrypoint": command,
-            "entrypoint_num_cpus": self._host.slots,
-        }
-        status, text = self._ask("POST", "", job)
-        if EXISTS not in text:
-            self._refuse(status, text)
+        place = self._place(number)
+        # Not one name again and again: Ray may keep that of a job that it has already deleted.
+        name = f"{place}-{secrets.token_hex(4)}"
+        self._refuse(*self._ask("POST", "", self._host.job(name, place)))
 
-    def forget(self, number: int) -> None:
-        status, text = self._ask("DELETE", self._name(number))
+    def forget(self, name: str) -> None:
+        status, text = self._ask("DELETE", name)
         if status != httpx2.codes.NOT_FOUND:
             self._refuse(status, text)
 
-    def _name(self, number: int | str) -> str:
+    def _seen(self, number: int, job: Mapping[str, Any]) -> FleetHost:
+        status, message = str(job["status"]), str(job.get("message") or "")
+        if status in LIVE:
+            return FleetHost(number, True)
+        seconds = ((job.get("end_time") or 0) - (job.get("start_time") or 0)) / 1000
+        if status == FAILED:
+            return FleetHost(number, False, _end(message) or FAILED)
+        if status == SUCCEEDED and 0 < seconds < self._host.idle:
+            # Its version or a setting of its node sends it away; the next one would go, too.
+            return FleetHost(
+                number, False, f"it ended after {seconds:.0f} s, before it could be idle"
+            )
+        return FleetHost(number, False)
+
+    def _place(self, number: int | str) -> str:
+        """Return the directory of a host on its node, with which its name begins."""
         return f"mlp-{self._service()}-{number}"
 
     def _ask(
@@ -140,16 +163,15 @@ class RayFleet:
         raise OSError(f"Ray at {self._url} answered with {status}: {what}")
 
     def _shown(self, text: str) -> str:
-        """Return the end of what Ray said, which names the error, without our token."""
+        """Return the end of what Ray said without our token."""
         token = self._token()
         hidden = text.replace(token, "…") if token else text
-        return " ".join(hidden[-MOST_LETTERS:].split())
+        return _end(hidden)
 
 
-def _host(job: Mapping[str, Any]) -> FleetHost:
-    status = str(job["status"])
-    message = " ".join(str(job.get("message") or "")[-MOST_LETTERS:].split())
-    return FleetHost(status in LIVE, (message or FAILED) if status == FAILED else "")
+def _end(text: str) -> str:
+    """Return the end of what Ray said, which names the error, in one line."""
+    return " ".join(text[-MOST_LETTERS:].split())
 
 
 def token_reader(token: str | None, file: Path | None) -> Callable[[], str | None]:

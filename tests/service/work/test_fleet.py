@@ -19,30 +19,41 @@ from service.work.fleet import (
 from tests.support.fake_workers import Clock
 from tests.support.server_process import eventually
 
-LIVE, ENDED = FleetHost(True), FleetHost(False)
+
+def ended(number: int, failure: str = "") -> FleetHost:
+    return FleetHost(number, False, failure)
 
 
 class FakeFleet:
     """A cluster in memory; its requests can be counted and can fail."""
 
     def __init__(self) -> None:
-        self.known: dict[int, FleetHost] = {}
+        self.known: dict[str, FleetHost] = {}
         self.requests: list[str] = []
         self.error: OSError | None = None
         self.failing = ""
         """The one kind of request that fails; all do if it is empty."""
 
-    def hosts(self) -> dict[int, FleetHost]:
+    def hosts(self) -> dict[str, FleetHost]:
         self._request("hosts")
         return dict(self.known)
 
     def start(self, number: int) -> None:
         self._request("start")
-        self.known.setdefault(number, LIVE)
+        self.know(FleetHost(number, True))
 
-    def forget(self, number: int) -> None:
+    def forget(self, name: str) -> None:
         self._request("forget")
-        del self.known[number]
+        del self.known[name]
+
+    def know(self, *hosts: FleetHost) -> None:
+        for host in hosts:
+            self.known[f"host-{host.number}-{len(self.requests)}"] = host
+
+    def end(self, failure: str = "") -> None:
+        """Let all hosts end."""
+        for name, host in self.known.items():
+            self.known[name] = ended(host.number, failure)
 
     def _request(self, kind: str) -> None:
         self.requests.append(kind)
@@ -78,7 +89,7 @@ class Stage:
 
     @property
     def live(self) -> list[int]:
-        return sorted(number for number, host in self.fleet.known.items() if host.is_live)
+        return sorted(host.number for host in self.fleet.known.values() if host.is_live)
 
 
 @pytest.fixture
@@ -116,10 +127,10 @@ def test_no_more_jobs_are_counted_than_hosts_could_take(stage: Stage) -> None:
 
 
 def test_hosts_that_have_ended_are_forgotten_and_their_numbers_used_again(stage: Stage) -> None:
-    stage.fleet.known = {1: ENDED, 2: LIVE, 3: ENDED}
+    stage.fleet.know(ended(1), FleetHost(2, True), ended(3))
     stage.step(queued=0, running=1)
-    assert stage.fleet.known == {2: LIVE}
-    stage.fleet.known[1] = ENDED
+    assert list(stage.fleet.known.values()) == [FleetHost(2, True)]
+    stage.fleet.know(ended(1))
     stage.step(queued=4, running=1)
     assert stage.live == [1, 2, 3]
 
@@ -131,7 +142,7 @@ def test_an_idle_fleet_asks_the_cluster_nothing(stage: Stage) -> None:
         assert stage.step(queued=0) == IDLE_SECONDS
     assert stage.fleet.requests == ["hosts"]
     stage.step(queued=1)
-    stage.fleet.known = {1: ENDED}
+    stage.fleet.end()
     stage.step(queued=0)
     assert stage.fleet.known == {}, "what the last host left is forgotten"
 
@@ -145,11 +156,13 @@ def test_who_does_not_lead_asks_nothing(stage: Stage) -> None:
     assert stage.fleet.requests == ["hosts"]
 
 
-def test_two_that_believe_to_lead_start_no_host_twice(stage: Stage) -> None:
-    other = FleetSizer(stage.fleet, FleetSize(2, 3), lambda _: Demand(4, 0), lambda: True)
+def test_hosts_of_two_that_lead_for_a_moment_all_count(stage: Stage) -> None:
+    stage.fleet.know(FleetHost(1, True))
+    stage.fleet.known["of another leader"] = FleetHost(1, True)
     stage.step(queued=4)
-    other.step()
-    assert stage.live == [1, 2]
+    assert stage.live == [1, 1]
+    stage.step(queued=9)
+    assert stage.live == [1, 1, 2]
 
 
 @pytest.mark.parametrize("error", [OSError("refused"), StoreBroken("no connection")])
@@ -170,13 +183,14 @@ def test_looks_that_fail_are_repeated_ever_more_rarely_and_harm_nothing(
 
 
 def test_hosts_start_although_the_cluster_forgets_no_ended_one(stage: Stage) -> None:
-    stage.fleet.known, stage.fleet.failing = {1: ENDED}, "forget"
+    stage.fleet.know(ended(3))
+    stage.fleet.failing = "forget"
     stage.fleet.error = OSError("it refuses")
     stage.step(queued=3)
-    assert 2 in stage.live
+    assert stage.live == [1, 2]
     stage.fleet.error = None
     stage.step(queued=3)
-    assert stage.live == [1, 2]
+    assert [host.number for host in stage.fleet.known.values()] == [1, 2]
 
 
 def test_hosts_that_fail_one_after_another_are_started_ever_more_rarely(stage: Stage) -> None:
@@ -185,7 +199,7 @@ def test_hosts_that_fail_one_after_another_are_started_ever_more_rarely(stage: S
         stage.step(queued=1)
         if stage.live:
             starts.append(second)
-            stage.fleet.known[1] = FleetHost(False, "command not found")
+            stage.fleet.end("command not found")
     gaps = [after - before for before, after in itertools.pairwise(starts)]
     assert gaps == [1, 2, 3, 5, 9, 17, 31, 31, 31, 31, 31]
 
@@ -193,10 +207,10 @@ def test_hosts_that_fail_one_after_another_are_started_ever_more_rarely(stage: S
 def test_a_host_that_fails_after_a_quiet_minute_is_replaced_at_once(stage: Stage) -> None:
     for _ in range(3):
         stage.step(queued=1)
-        stage.fleet.known[1] = FleetHost(False, "its node has died")
+        stage.fleet.end("its node has died")
     stage.step(queued=1, seconds=100)
     assert stage.live == [1]
-    stage.fleet.known[1] = FleetHost(False, "its node has died")
+    stage.fleet.end("its node has died")
     stage.step(queued=1, seconds=100)
     assert stage.live == [1]
 

@@ -1,10 +1,11 @@
 """What Ray is asked and told, and that none of its answers can be more than an OSError."""
 
 import json
+import re
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,11 @@ from service.work.ray import HostCommand, RayFleet, token_reader
 
 TOKEN = "a-secret-of-more-than-thirty-two-letters"
 COMMAND = HostCommand("/opt/mlp/bin/mlp-service work", 4, 60)
+ACTS: dict[str, Callable[[RayFleet], object]] = {
+    "hosts": RayFleet.hosts,
+    "start": lambda fleet: fleet.start(1),
+    "forget": lambda fleet: fleet.forget("mlp-1a2b-1-0a"),
+}
 TRACEBACK = 'Traceback (most recent call last):\n  File "job_agent.py"\n'
 
 
@@ -60,8 +66,6 @@ class FakeRay:
             return 200, json.dumps(list(self.jobs.values())).encode()
         if method == "POST":
             name = body["submission_id"]
-            if name in self.jobs:
-                return 500, f"{TRACEBACK}Job with submission_id {name} already exists.".encode()
             self.add(name, "PENDING")
             return 200, json.dumps({"submission_id": name}).encode()
         if name not in self.jobs:
@@ -122,12 +126,27 @@ def test_a_host_is_a_job_of_ray_that_takes_a_core_for_each_slot(
     [(method, path, authorization, body)] = fake_ray.requests
     assert (method, path, authorization) == ("POST", "/api/jobs/", f"Bearer {TOKEN}")
     assert set(body) == {"submission_id", "entrypoint", "entrypoint_num_cpus"}
-    assert (body["submission_id"], body["entrypoint_num_cpus"]) == ("mlp-1a2b-3", 4)
+    assert re.fullmatch(r"mlp-1a2b-3-[0-9a-f]{8}", body["submission_id"])
+    assert body["entrypoint_num_cpus"] == 4
     last = body["entrypoint"].split("; ")[-1]
     assert last == (
         "exec /opt/mlp/bin/mlp-service work --slots 4 --until-idle 60 "
         '--data-dir "$place/mlp-1a2b-3"'
     )
+
+
+def test_ray_keeps_memory_for_a_host_that_is_told_how_much_it_may_take(fake_ray: FakeRay) -> None:
+    command = HostCommand("sh -c 'echo \"$MLP_JOB_MEMORY $MLP_DATASETS_DIR\"'", 2, 60, 2**31)
+    RayFleet(fake_ray.url, lambda: None, lambda: "1a2b", command).start(1)
+    [(_, _, _, body)] = fake_ray.requests
+    assert body["entrypoint_memory"] == 2**31
+    assert run(body["entrypoint"], HOME="/home/mlp") == f"{2**31} /home/mlp/.mlp-service/datasets"
+
+
+def run(entrypoint: str, **environment: str) -> str:
+    return subprocess.check_output(
+        ["/bin/sh", "-c", entrypoint], env=environment, text=True
+    ).strip()
 
 
 def test_nothing_secret_is_part_of_the_job(
@@ -148,9 +167,7 @@ def test_the_shell_of_a_node_finds_a_place_of_its_own_for_each_host(
     [(_, _, _, body)] = fake_ray.requests
 
     def printed(**environment: str) -> str:
-        return subprocess.check_output(
-            ["/bin/sh", "-c", body["entrypoint"]], env=environment, text=True
-        ).strip()
+        return run(body["entrypoint"], **environment)
 
     home = str(tmp_path)
     assert printed(HOME=home) == (
@@ -160,46 +177,65 @@ def test_the_shell_of_a_node_finds_a_place_of_its_own_for_each_host(
     assert printed(**given) == "/srv/sets 2 --until-idle 1.5 --data-dir /srv/a b/mlp-1a2b-7"
 
 
-def test_a_host_that_ray_knows_already_is_not_started_again(
-    fake_ray: FakeRay, fleet: RayFleet
-) -> None:
+def test_no_name_is_used_twice(fake_ray: FakeRay, fleet: RayFleet) -> None:
+    """Ray keeps the name of a job for a while after it has ended and been deleted."""
     fleet.start(1)
+    [first] = fake_ray.jobs
+    fake_ray.jobs[first]["status"] = "SUCCEEDED"
+    fleet.forget(first)
     fleet.start(1)
-    assert [request[0] for request in fake_ray.requests] == ["POST", "POST"]
-    assert list(fake_ray.jobs) == ["mlp-1a2b-1"]
+    [second] = fake_ray.jobs
+    assert first != second
+    places = [body["entrypoint"].split()[-1] for _, _, _, body in fake_ray.requests if body]
+    assert places == ['"$place/mlp-1a2b-1"'] * 2
 
 
 def test_hosts_are_the_jobs_of_our_name_as_ray_sees_them(
     fake_ray: FakeRay, fleet: RayFleet
 ) -> None:
     for number, status in enumerate(("PENDING", "RUNNING", "SUCCEEDED", "STOPPED"), start=1):
-        fake_ray.add(f"mlp-1a2b-{number}", status)
-    fake_ray.add("mlp-1a2b-5", "FAILED", "exit code 127,\n last logs: \n not found\n")
-    fake_ray.add("mlp-1a2b-6", "FAILED")
-    for name in ("raysubmit_xyz", "mlp-1a2b-", "mlp-1a2b-x", "mlp-1a2c-1", "other-mlp-1a2b-1"):
+        fake_ray.add(f"mlp-1a2b-{number}-0a", status)
+    fake_ray.add("mlp-1a2b-5-0a", "FAILED", "exit code 127,\n last logs: \n not found\n")
+    fake_ray.add("mlp-1a2b-5-0b", "FAILED")
+    others = ("raysubmit_xyz", "mlp-1a2b-", "mlp-1a2b-1", "mlp-1a2c-1-0a", "other-mlp-1a2b-1-0a")
+    for name in others:
         fake_ray.add(name, "RUNNING")
     fake_ray.jobs["driver"] = {"type": "DRIVER", "submission_id": None, "status": "RUNNING"}
     assert fleet.hosts() == {
-        1: FleetHost(True),
-        2: FleetHost(True),
-        3: FleetHost(False),
-        4: FleetHost(False),
-        5: FleetHost(False, "exit code 127, last logs: not found"),
-        6: FleetHost(False, "FAILED"),
+        "mlp-1a2b-1-0a": FleetHost(1, True),
+        "mlp-1a2b-2-0a": FleetHost(2, True),
+        "mlp-1a2b-3-0a": FleetHost(3, False),
+        "mlp-1a2b-4-0a": FleetHost(4, False),
+        "mlp-1a2b-5-0a": FleetHost(5, False, "exit code 127, last logs: not found"),
+        "mlp-1a2b-5-0b": FleetHost(5, False, "FAILED"),
     }
+
+
+@pytest.mark.parametrize(
+    ("seconds", "failure"), [(59.4, "it ended after 59 s, before it could be idle"), (61, "")]
+)
+def test_a_host_that_ends_before_it_could_have_been_idle_was_sent_away(
+    fake_ray: FakeRay, fleet: RayFleet, seconds: float, failure: str
+) -> None:
+    name = "mlp-1a2b-1-0a"
+    fake_ray.add(name, "SUCCEEDED", "Job finished successfully.")
+    fake_ray.jobs[name] |= {"start_time": 5000, "end_time": 5000 + int(1000 * seconds)}
+    assert fleet.hosts() == {name: FleetHost(1, False, failure)}
+    fake_ray.jobs[name]["status"] = "STOPPED"
+    assert fleet.hosts() == {name: FleetHost(1, False)}, "somebody has stopped it by Ray"
 
 
 def test_what_ray_keeps_about_an_ended_host_is_deleted(fake_ray: FakeRay, fleet: RayFleet) -> None:
     fake_ray.add("mlp-1a2b-1", "SUCCEEDED")
-    fleet.forget(1)
+    fleet.forget("mlp-1a2b-1")
     assert fake_ray.jobs == {}
-    fleet.forget(1)  # somebody else was faster
+    fleet.forget("mlp-1a2b-1")  # somebody else was faster
     fake_ray.add("mlp-1a2b-2", "RUNNING")
     with pytest.raises(OSError, match=r"answered with 500: .*non-terminal state"):
-        fleet.forget(2)
+        fleet.forget("mlp-1a2b-2")
 
 
-@pytest.mark.parametrize("act", ["hosts", "start", "forget"])
+@pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
 @pytest.mark.parametrize(
     ("status", "words"),
     [
@@ -216,12 +252,16 @@ def test_what_ray_keeps_about_an_ended_host_is_deleted(fake_ray: FakeRay, fleet:
     ],
 )
 def test_every_refusal_is_an_oserror_that_says_what_to_do_and_hides_the_token(
-    fake_ray: FakeRay, fleet: RayFleet, act: str, status: int, words: str
+    fake_ray: FakeRay,
+    fleet: RayFleet,
+    act: Callable[[RayFleet], object],
+    status: int,
+    words: str,
 ) -> None:
     said = f"{TRACEBACK * 50} {TOKEN} that is the end\n"
     fake_ray.answer = (status, said.encode())
     with pytest.raises(OSError, match="answered with") as refused:
-        fleet.hosts() if act == "hosts" else getattr(fleet, act)(1)
+        act(fleet)
     text = str(refused.value)
     assert text.startswith(f"Ray at {fake_ray.url} answered with {status}: ")
     assert text.endswith(words.partition(": ")[2])
@@ -232,7 +272,16 @@ def test_every_refusal_is_an_oserror_that_says_what_to_do_and_hides_the_token(
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"<html>", b"null", b"7", b"[7]", b"[{}]", b'[{"submission_id": "mlp-1a2b-1"}]', b"\xff"],
+    [
+        b"",
+        b"<html>",
+        b"null",
+        b"7",
+        b"[7]",
+        b"[{}]",
+        b'[{"submission_id": "mlp-1a2b-1-0a"}]',
+        b"\xff",
+    ],
 )
 def test_an_answer_that_is_no_list_of_jobs_is_an_oserror(
     fake_ray: FakeRay, fleet: RayFleet, body: bytes
