@@ -18,7 +18,7 @@ from tests.support.s3_server import S3Server
 from tests.support.server_process import eventually
 from tests.support.undisturbed import undisturbed
 
-LONG = {"hidden": [64], "batch_size": 256, "epochs": 60}
+LONG = {"hidden": [64], "batch_size": 256, "epochs": 20}
 LOCK = "SELECT 1 FROM jobs WHERE id = %s FOR UPDATE"
 WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 IN_TRANSACTION = """
@@ -65,9 +65,9 @@ def test_a_worker_that_freezes_in_a_transaction_holds_up_nobody_else(
     cluster.server()
     cluster.host("one")
     times, writes = list[float](), list[float]()
-    spec = LONG | {"epochs": campaign.of(8, 60)}
+    spec = LONG | {"epochs": campaign.of(8, 20)}
     [digest] = undisturbed([spec], datasets_dir)
-    for _ in range(campaign.of(1, 10)):
+    for _ in range(campaign.of(1, 5)):
         job = cluster.submit(**spec)
         cluster.wait_for_epochs(job, 1)
         [worker] = cluster.host_of(job).workers()
@@ -174,7 +174,7 @@ def test_what_a_frozen_host_writes_when_it_continues_is_refused(
     cluster.server()
     for name in ("one", "two"):
         cluster.host(name)
-    spec = LONG | {"epochs": 100}
+    spec = LONG | {"epochs": 20}
     [digest] = undisturbed([spec], datasets_dir)
     stale, times = list[str](), list[float]()
     for _ in range(3):
