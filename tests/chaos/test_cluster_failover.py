@@ -1,5 +1,7 @@
 """A primary that is killed while a cluster works, and its standby, which takes its place."""
 
+import os
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +10,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 import httpx2
+import psycopg2
 import pytest
 
 from service.store.sql.migrate import migrate
@@ -20,6 +23,7 @@ from tests.support.server_process import eventually
 from tests.support.undisturbed import undisturbed
 
 LONG = {"hidden": [48], "batch_size": 512, "epochs": 12}
+RECEIVER = "SELECT pid FROM pg_stat_wal_receiver"
 SYNCHRONOUS = "ALTER SYSTEM SET synchronous_standby_names = '*'"
 STREAMING = "SELECT sync_state FROM pg_stat_replication WHERE state = 'streaming'"
 
@@ -83,6 +87,9 @@ class FailOver:
     """What became of the jobs of a cluster whose primary was killed."""
 
     acknowledged: int
+    """Before the primary was killed."""
+    late: int
+    """Those of them that were acknowledged while the standby received nothing."""
     lost: list[str]
     wrong: list[str]
     """Answers that were neither success nor 503 with Retry-After."""
@@ -99,8 +106,12 @@ def fail_over(
     environment: dict[str, str],
     *,
     seconds: float,
+    behind: float = 0.0,
 ) -> FailOver:
-    """Kill the primary of a cluster that works, and promote its standby."""
+    """Kill the primary of a cluster that works, and promote its standby.
+
+    For the last `behind` seconds the standby receives nothing.
+    """
     primary, standby = pair
     name = primary.create()
     migrate(primary.url(name))
@@ -114,8 +125,10 @@ def fail_over(
         cluster.wait_for_epochs(job, 1)
         with submitting(server.url) as submitter:
             time.sleep(seconds)
-            primary.kill()
-            time.sleep(0.5)
+            received = len(submitter.acknowledged)
+            with receiving_nothing(standby, behind):
+                time.sleep(behind)
+                primary.kill()
             before = len(submitter.acknowledged)
             standby.execute("SELECT pg_promote()")
             promoted = time.monotonic()
@@ -126,7 +139,28 @@ def fail_over(
         for id_ in sorted(there - {job}):  # so that the test need not wait for all of them
             server.http.post(f"/v1/jobs/{id_}/cancel")
         digest = cluster.wait(job)["weights_sha256"] if job in there else None
-        return FailOver(len(submitter.acknowledged), lost, submitter.wrong, took, digest)
+        late = before - received
+        return FailOver(before, late, lost, submitter.wrong, took, digest)
+
+
+@contextmanager
+def receiving_nothing(standby: PostgresServer, seconds: float) -> Iterator[None]:
+    """Keep a standby from receiving anything, if it is to be behind; what is on the way is lost."""
+    if not seconds:
+        yield
+        return
+    [(receiver,)] = standby.execute(RECEIVER)
+    os.kill(receiver, signal.SIGSTOP)
+    yield
+    os.kill(receiver, signal.SIGKILL)
+    eventually(lambda: answers(standby), "the standby to recover")
+
+
+def answers(postgres: PostgresServer) -> bool:
+    try:
+        return bool(postgres.execute("SELECT pg_is_in_recovery()"))
+    except psycopg2.OperationalError:
+        return False
 
 
 def test_a_synchronous_standby_that_is_promoted_has_every_acknowledged_job(
@@ -159,7 +193,9 @@ def test_a_synchronous_standby_that_is_promoted_has_every_acknowledged_job(
 
 
 @pytest.mark.usefixtures("only_in_full")
+@pytest.mark.parametrize("behind", [0.0, 1.0])
 def test_an_asynchronous_standby_loses_what_it_had_not_received(
+    behind: float,
     pair: tuple[PostgresServer, PostgresServer],
     campaign: Campaign,
     tmp_path: Path,
@@ -167,11 +203,14 @@ def test_an_asynchronous_standby_loses_what_it_had_not_received(
     s3: S3Server,
     bucket_url: str,
 ) -> None:
-    """The figure says how much; that the rest is there, and the service works on, must hold."""
+    """No more is lost than that, and the service works on."""
     environment = {"MLP_ARTIFACTS_URL": bucket_url, **s3.environment}
-    found = fail_over(pair, tmp_path / "cluster", datasets_dir, environment, seconds=20)
+    place = tmp_path / "cluster"
+    found = fail_over(pair, place, datasets_dir, environment, seconds=10, behind=behind)
+    what = f"acknowledged jobs lost, the standby asynchronous and {behind:.0f} s behind"
     measured = f"{len(found.lost)} of {found.acknowledged}"
-    target = "what had not been received"
-    what = "acknowledged jobs lost, the standby asynchronous and on the same machine"
-    campaign.figure(what, target=target, measured=measured, met=True)
+    target = f"at most those acknowledged meanwhile, {found.late} and one under way"
+    is_bounded = len(found.lost) <= found.late + 1
+    campaign.figure(what, target=target, measured=measured, met=is_bounded)
+    assert is_bounded
     assert found.wrong == []
