@@ -11,6 +11,7 @@ import pytest
 
 from service.store.jobs import JobStore
 from service.store.sql.database import Database
+from tests.chaos.test_cluster_hosts import leader
 from tests.conftest import submit
 from tests.support.campaign import Campaign
 from tests.support.cluster import Cluster, Member, WorkerProcess
@@ -24,10 +25,6 @@ WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 IN_TRANSACTION = """
 SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'
 AND datname = current_database() AND application_name = 'mlp-service'
-"""
-LEADER = """
-SELECT client_port FROM pg_stat_activity JOIN pg_locks USING (pid)
-WHERE locktype = 'advisory' AND granted AND state = 'idle' AND datname = current_database()
 """
 ATTEMPTS = """
 SELECT data->>'attempt' FROM events WHERE type = 'state'
@@ -149,22 +146,9 @@ def freeze_leader(cluster: Cluster) -> float:
     return took
 
 
-def leader(cluster: Cluster) -> Member | None:
-    """Return the member that holds the lock of leadership."""
-    ports = {port for (port,) in cluster.query(LEADER)}
-    return next((it for it in cluster.members if ports & ports_of(it.pid)), None)
-
-
 def another_leader(cluster: Cluster, first: Member) -> Member | None:
     found = leader(cluster)
     return found if found is not first else None
-
-
-def ports_of(pid: int) -> set[int]:
-    """Return the local TCP ports of a process."""
-    links = {str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()}
-    rows = [row.split() for row in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
-    return {int(row[1].split(":")[1], 16) for row in rows if f"socket:[{row[9]}]" in links}
 
 
 @pytest.mark.usefixtures("only_in_full")

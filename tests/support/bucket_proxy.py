@@ -9,8 +9,11 @@ from collections import Counter
 from contextlib import suppress
 from typing import Literal
 
-Fault = Literal["", "503", "refused", "silent", "slow", "changed", "cut"]
-UNAVAILABLE = b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>"
+Fault = Literal["", "503", "403", "refused", "silent", "slow", "changed", "cut"]
+REFUSALS = {
+    "503": ("503 Slow Down", "SlowDown"),
+    "403": ("403 Forbidden", "InvalidAccessKeyId"),
+}
 PIECE = 65536
 
 
@@ -18,8 +21,8 @@ class BucketProxy:
     """Forwards requests to a local port, one on each connection.
 
     Attributes:
-        fault: what happens to requests: the bucket answers 503; refuses or accepts connections and
-            says nothing; answers after 1 to 4 seconds; answers with changed bytes; or the
+        fault: what happens to requests: the bucket answers 503 or 403; refuses connections; says
+            nothing; answers after 1 to 4 seconds; answers with changed bytes; or the
             connection is cut after `cut_after` bytes of the answer.
 
     """
@@ -62,9 +65,8 @@ class BucketProxy:
 
     def _answer(self, client: socket.socket, request: bytes) -> None:
         fault, cut_after = self.fault, self.cut_after
-        if fault == "503":
-            head = b"HTTP/1.1 503 Slow Down\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
-            client.sendall(head % len(UNAVAILABLE) + UNAVAILABLE)
+        if fault in REFUSALS:
+            client.sendall(_refusal(*REFUSALS[fault]))
             return
         while self.fault == "silent":
             time.sleep(0.05)
@@ -94,6 +96,12 @@ def _request(client: socket.socket) -> bytes:
             return b""
         body += piece
     return head + b"\r\nConnection: close\r\n\r\n" + body
+
+
+def _refusal(status: str, code: str) -> bytes:
+    body = f"<Error><Code>{code}</Code><Message>Refused.</Message></Error>"
+    head = f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+    return (head + body).encode()
 
 
 def _changed(answer: bytes) -> bytes:
