@@ -9,11 +9,15 @@ from mlp_client.job_state import State
 from mlp_client.records import Record, SparseRecord
 
 
-class Slots(Record):
+class Slots(SparseRecord):
     """How many jobs the server, or all its hosts together, train at the same time."""
 
     total: int = Field(description="Number of jobs that can train concurrently.")
     busy: int = Field(description="Number of jobs that have a worker, those of all owners.")
+    hosts: int | None = Field(
+        None,
+        description="Number of hosts that train jobs; absent if the server trains them itself.",
+    )
 
 
 class Host(Record):

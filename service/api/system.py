@@ -61,7 +61,10 @@ def system_record(services: Services, principal: Principal, found: Observed) -> 
     The hosts are not in it: they change with each look at them, and streams send what changes.
     """
     counts, checks, hosts = found
-    total = services.slots if hosts is None else sum(host.slots for host in hosts)
+    slots = Slots(total=services.slots, busy=busy(counts))
+    if hosts is not None:
+        total = sum(host.slots for host in hosts)
+        slots = Slots(total=total, busy=busy(counts), hosts=len(hosts))
     jobs = {}
     if principal.scopes & MAY_READ:
         jobs["jobs"] = seen(counts, principal.sees)
@@ -76,7 +79,7 @@ def system_record(services: Services, principal: Principal, found: Observed) -> 
         web=services.web_digest(),
         ready=all(checks.values()),
         checks=dict(checks),
-        slots=Slots(total=total, busy=busy(counts)),
+        slots=slots,
         limits=SpecLimits.model_validate(services.limits, from_attributes=True),
         session=session,
         **jobs,

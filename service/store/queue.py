@@ -343,8 +343,8 @@ def _too_large_rows(transaction: Transaction, most: int) -> list[Row]:
 
 def _too_large(needed: int, most: int | None) -> dict[str, str]:
     message = (
-        f"The job needs {needed / 1e6:,.0f} MB of memory, and no host has more than "
-        f"{(most or 0) / 1e6:,.0f} MB for it. It starts when one with more memory is there "
+        f"The job needs {needed / 1e9:,.2f} GB of memory, and no host has more than "
+        f"{(most or 0) / 1e9:,.2f} GB for it. It starts when one with more memory is there "
         "(MLP_JOB_MEMORY)."
     )
     return {"code": NEEDS_MEMORY, "message": message}

@@ -19,6 +19,7 @@ const Data = lazy(() => import("./lab/datasets.js"), "Data");
 const Empty = lazy(() => import("./lab/empty.js"), "Empty");
 const Lab = lazy(() => import("./lab/lab.js"), "Lab");
 const Help = lazy(() => import("./dialogs/help.js"), "Help");
+const Hosts = lazy(() => import("./dialogs/hosts.js"), "Hosts");
 const Calls = lazy(() => import("./dialogs/calls.js"), "Calls");
 const NewJob = lazy(() => import("./new_job/submit.js"), "NewJob");
 const KeyNeeded = lazy(() => import("./dialogs/session.js"), "KeyNeeded");
@@ -26,6 +27,7 @@ const KeyNeeded = lazy(() => import("./dialogs/session.js"), "KeyNeeded");
 const isPhone = matchMedia("(max-width: 720px)");
 const showsHelp = signal(false);
 const showsCalls = signal(false);
+const showsHosts = signal(false);
 /** Parts that the address hides, for lessons: `hide=new,calls,mistakes`. */
 const hidden = signal("");
 const hides = (/** @type {string} */ part) => hidden.value.split(",").includes(part);
@@ -48,6 +50,13 @@ function Connection() {
   return html`<button class=${`connection ${state.link.value}`} onClick=${reconnect} title="Reconnect now">
     <i></i>${LINK_WORDS[state.link.value]}${busy && html`<span class="wide"> · ${busy}</span>`}
   </button>`;
+}
+
+/** How many machines train, if others than the server do. */
+function HostCount() {
+  const hosts = state.system.value?.slots.hosts;
+  if (hosts === undefined || !state.may("read")) return null;
+  return html`<button class="ghost" onClick=${() => toggle(showsHosts)} title="The machines that train the jobs">${hosts} ${hosts === 1 ? "host" : "hosts"}</button>`;
 }
 
 function switchTheme() {
@@ -76,6 +85,7 @@ function Bar() {
   return html`<header class="top">
     <h1 class="brand"><img src=${`${document.documentElement.dataset.web}/icon.svg`} alt="" width="20" height="20" />mlp-service</h1>
     <${Connection} />
+    <${HostCount} />
     <span class="push"></span>
     ${!hides("calls") && html`<button class="ghost wide" aria-pressed=${showsCalls.value} onClick=${() => toggle(showsCalls)} title="Every request of this page as curl">API calls</button>`}
     <button class="ghost" onClick=${share} title="Copy the address of this view">Share</button>
@@ -141,6 +151,7 @@ function Page() {
     <main class="columns"><${Jobs} hides=${hides} /><${Middle} /><${Room} /></main>
     ${state.draft.value && html`<${NewJob} />`}
     ${showsHelp.value && html`<${Help} onClose=${() => toggle(showsHelp)} />`}
+    ${showsHosts.value && html`<${Hosts} onClose=${() => toggle(showsHosts)} />`}
     ${showsCalls.value && html`<${Calls} onClose=${() => toggle(showsCalls)} />`}
     <${Places} />`;
 }

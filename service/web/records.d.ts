@@ -99,11 +99,23 @@ export interface System {
   instance: string;
   web: string;
   ready: boolean;
-  slots: { total: number; busy: number };
+  /** `hosts` says how many have them; a server that trains all jobs itself has none. */
+  slots: { total: number; busy: number; hosts?: number };
   jobs: Partial<Record<State, number>>;
   limits: Record<string, number>;
   keys: { required: boolean };
   session: { owner: string | null; scopes: string[]; expires_at: string | null };
+}
+
+export interface Host {
+  id: string;
+  name: string;
+  slots: number;
+  busy: number;
+  memory: number;
+  version: string;
+  started_at: string;
+  seen_at: string;
 }
 
 export interface ProblemItem {

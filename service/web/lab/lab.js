@@ -89,9 +89,12 @@ function Standing({ job }) {
   const epoch = `epoch ${progress.epochs_done}`;
   /** @type {Record<Job["state"], string>} */
   const words = {
-    queued: lost_workers
-      ? `The worker was lost; it goes on from ${epoch}.`
-      : "Starts when a worker is free.",
+    queued:
+      reason?.code === "needs_memory"
+        ? reason.message
+        : lost_workers
+          ? `The worker was lost; it goes on from ${epoch}.`
+          : "Starts when a worker is free.",
     running: lost_workers
       ? `Attempt ${attempt}: the worker was lost, it went on from epoch ${resumedAt}.`
       : "Training.",

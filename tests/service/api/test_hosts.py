@@ -46,7 +46,7 @@ def api(shared: Database, tmp_path: Path, datasets_dir: Path) -> Iterator[TestCl
 
 def test_the_hosts_are_listed_with_the_sum_of_their_slots(api: TestClient) -> None:
     found = api.get("/v1/system").json()
-    assert found["slots"] == {"total": 3, "busy": 1}
+    assert found["slots"] == {"total": 3, "busy": 1, "hosts": 2}
     [one, other] = found["hosts"]
     assert {name: one[name] for name in ("id", "name", "slots", "busy", "memory", "version")} == {
         "id": "a" * 16, "name": "lab-1", "slots": 2, "busy": 1, "memory": 10**9, "version": "1.0"
@@ -66,7 +66,7 @@ def test_only_who_may_read_jobs_learns_names_of_machines(
     key = ApiKeyStore(shared).create("ada", scopes)
     found = api.get("/v1/system", headers=bearer(key)).json()
     assert ("hosts" in found) is may
-    assert found["slots"] == {"total": 3, "busy": 1}
+    assert found["slots"] == {"total": 3, "busy": 1, "hosts": 2}
     assert set(api.get("/v1/system").json()) == {"object", "version", "keys"}, "nor a stranger"
 
 
@@ -77,10 +77,10 @@ def test_a_stream_sends_the_slots_but_not_what_changes_every_few_seconds(
     with Live(settings(tmp_path, datasets_dir, database_url=shared.url)) as live:
         heard = StreamListener(live.http)
         told = heard.hello()["system"]
-        assert told["slots"] == {"total": 3, "busy": 1}
+        assert told["slots"] == {"total": 3, "busy": 1, "hosts": 2}
         assert "hosts" not in told
         HostStore(shared).leave("b" * 16)
-        heard.wait_for("system", slots={"total": 2, "busy": 1})
+        heard.wait_for("system", slots={"total": 2, "busy": 1, "hosts": 1})
         live.stop()
         heard.end()
 

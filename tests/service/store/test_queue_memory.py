@@ -109,7 +109,7 @@ def test_a_job_that_is_too_large_says_what_it_needs(database: Database, queue: Q
     found = JobStore(database).get(large)
     assert found.reason
     assert found.state == "queued"
-    assert "needs 2,500 MB of memory" in found.reason.message
+    assert "needs 2.50 GB of memory" in found.reason.message
     events = query(database, "SELECT count(*) FROM events")
     queue.explain_waiting()
     assert query(database, "SELECT count(*) FROM events") == events, "it is said once"
