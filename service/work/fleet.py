@@ -110,6 +110,8 @@ class FleetSizer:
         """Whether the cluster may know hosts; while it does not, an idle fleet asks it nothing."""
         self._errors = self._failures = 0
         self._last_failure = self._next_start = clock.monotonic()
+        self._ended: dict[str, float] = {}
+        """When hosts were seen to have ended: a cluster may tell of them again for a while."""
         self._woken, self._stopped = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="fleet", daemon=True)
 
@@ -187,9 +189,12 @@ class FleetSizer:
     def _note_failures(self, found: dict[str, FleetHost]) -> None:
         """Wait ever longer before the next start if hosts fail one after another."""
         now = self._clock.monotonic()
-        failed = {name: host.failure for name, host in found.items() if host.failure}
-        for name, why in failed.items():
-            logger.warning("fleet_host_failed", name=name, why=why)
+        ended = [name for name, host in found.items() if not host.is_live]
+        failed = [name for name in ended if found[name].failure and name not in self._ended]
+        for name in failed:
+            logger.warning("fleet_host_failed", name=name, why=found[name].failure)
+        known = self._ended | dict.fromkeys(ended, now)
+        self._ended = {name: at for name, at in known.items() if now - at < QUIET_SECONDS}
         if now - self._last_failure > QUIET_SECONDS:
             self._failures = 0
         if failed:

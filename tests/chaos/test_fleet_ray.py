@@ -85,7 +85,7 @@ def serve(cluster: Cluster, ray: RayCluster, most: int) -> ApiServer:
         MLP_HOST_COMMAND=f"{sys.executable} -m service work",
         MLP_FLEET_SLOTS="1",
         MLP_FLEET_HOSTS=str(most),
-        MLP_FLEET_IDLE="1",
+        MLP_FLEET_IDLE="3",
     )
 
 
@@ -102,10 +102,10 @@ def test_ray_starts_a_host_for_a_job_which_gets_the_bits_of_one_machine_and_leav
     for _ in range(campaign.of(1, 20)):
         begun = time.monotonic()
         job = cluster.submit(**QUICK)
-        eventually(partial(is_claimed, cluster, job), "a host", 60)
+        eventually(partial(is_claimed, cluster, job), "a host", 150)
         took.append(time.monotonic() - begun)
         done = cluster.wait(job)
-        assert (done["weights_sha256"], done["attempt"]) == (digest, 1)
+        assert (done["weights_sha256"], done["lost_workers"]) == (digest, 0)
         nothing_is_left(ray)
     campaign.figure(
         "seconds from a job to its claim when no host is there",

@@ -204,6 +204,18 @@ def test_hosts_that_fail_one_after_another_are_started_ever_more_rarely(stage: S
     assert gaps == [1, 2, 3, 5, 9, 17, 31, 31, 31, 31, 31]
 
 
+def test_a_host_that_the_cluster_tells_of_again_has_not_failed_again(stage: Stage) -> None:
+    """Ray does so when the supervisor of a job ends after the job has been deleted."""
+    stage.step(queued=1)
+    stage.fleet.end()
+    [name] = stage.fleet.known
+    for _ in range(10):
+        stage.step(queued=1)
+        assert stage.live == [1], "no start is delayed"
+        stage.fleet.end()
+        stage.fleet.known[name] = ended(1, "the supervisor has ended as it should")
+
+
 def test_a_host_that_fails_after_a_quiet_minute_is_replaced_at_once(stage: Stage) -> None:
     for _ in range(3):
         stage.step(queued=1)
