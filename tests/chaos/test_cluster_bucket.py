@@ -11,9 +11,11 @@ from typing import Any
 import httpx2
 import pytest
 
+from service.store.sql.migrate import migrate
 from tests.support.bucket_proxy import BucketProxy, Fault
 from tests.support.campaign import Campaign
-from tests.support.cluster import ApiServer, Cluster
+from tests.support.cluster import ApiServer, Cluster, cluster_at
+from tests.support.postgresql_server import PostgresServer
 from tests.support.s3_server import S3Server, s3_server
 from tests.support.server_process import eventually
 from tests.support.steady_clients import SteadyClient, acknowledged, working
@@ -23,7 +25,7 @@ SPECS = (
     {"hidden": [64], "batch_size": 1024, "epochs": 2},
     {"preset": "linear", "batch_size": 4096, "epochs": 2},
 )
-LONG = {"hidden": [64], "batch_size": 256, "epochs": 150, "seed": 5}
+LONG = {"hidden": [64], "batch_size": 256, "epochs": 80, "seed": 5}
 FAULTS: tuple[tuple[Fault, int], ...] = (
     ("cut", 5_000),
     ("changed", 0),
@@ -40,32 +42,42 @@ LAST_BEATS = "SELECT heartbeat, epochs_done FROM jobs WHERE id = %s"
 PIXELS = {"pixels": [[0] * 28] * 10 + [[0] * 8 + [255] * 12 + [0] * 8] * 8 + [[0] * 28] * 10}
 
 
-@pytest.fixture
-def own_s3() -> Iterator[S3Server]:
-    """A bucket of this test alone, which may be restarted."""
+@pytest.fixture(scope="module")
+def bucket(request: pytest.FixtureRequest, campaign: Campaign) -> Iterator[S3Server]:
+    """A bucket; that of the full campaign is of this file alone, for it is restarted."""
+    if not campaign.full:
+        yield request.getfixturevalue("s3")
+        return
     with s3_server() as server:
         yield server
 
 
-@pytest.fixture
-def proxy(own_s3: S3Server) -> Iterator[BucketProxy]:
-    with BucketProxy(own_s3.port) as proxy:
+@pytest.fixture(scope="module")
+def proxy(bucket: S3Server) -> Iterator[BucketProxy]:
+    with BucketProxy(bucket.port) as proxy:
         yield proxy
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster(
-    tmp_path: Path, datasets_dir: Path, postgres_url: str, own_s3: S3Server, proxy: BucketProxy
+    tmp_path_factory: pytest.TempPathFactory,
+    datasets_dir: Path,
+    postgres: PostgresServer,
+    bucket: S3Server,
+    proxy: BucketProxy,
 ) -> Iterator[Cluster]:
-    """A cluster that reaches its bucket through the proxy."""
+    """A server and a host with two slots, which reach their bucket through the proxy."""
     environment = {
-        **own_s3.environment,
+        **bucket.environment,
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{proxy.port}",
-        "MLP_ARTIFACTS_URL": own_s3.url,
+        "MLP_ARTIFACTS_URL": f"{bucket.url}/failing",
     }
-    cluster = Cluster(tmp_path, datasets_dir, postgres_url, environment)
-    yield cluster
-    cluster.end()
+    url = postgres.url(postgres.create())
+    migrate(url)
+    with cluster_at(tmp_path_factory.mktemp("cluster"), datasets_dir, url, environment) as cluster:
+        cluster.server()
+        cluster.host("one", slots=2)
+        yield cluster
 
 
 @dataclass
@@ -96,15 +108,14 @@ class Seen:
 def test_a_bucket_that_fails_again_and_again_changes_no_bit_and_stops_no_training(
     cluster: Cluster,
     proxy: BucketProxy,
-    own_s3: S3Server,
+    bucket: S3Server,
     campaign: Campaign,
     datasets_dir: Path,
 ) -> None:
     specs = [*SPECS, LONG] if campaign.full else SPECS
     digests = undisturbed(specs, datasets_dir)
-    server = cluster.server()
-    cluster.host("one", slots=2)
-    faults = FAULTS * 2 if campaign.full else FAULTS[:SHORT_FAULTS]
+    server = cluster.servers["api"]
+    faults = FAULTS if campaign.full else FAULTS[:SHORT_FAULTS]
     asked = [cluster.submit(**SPECS[0]) for _ in faults]
     for job in asked:
         cluster.wait(job)
@@ -122,7 +133,7 @@ def test_a_bucket_that_fails_again_and_again_changes_no_bit_and_stops_no_trainin
                 time.sleep(max(0, until - time.monotonic()))
             time.sleep(campaign.of(0.2, 2))
             if campaign.full:
-                restart(own_s3)
+                restart(bucket)
     if not campaign.full:
         server.http.post(f"/v1/jobs/{long}/cancel")
     note(campaign, cluster, clients, seen, digests)
@@ -190,7 +201,7 @@ def note(
 def test_a_key_that_is_wrong_is_named_and_nothing_fails_unexpectedly(
     cluster: Cluster, proxy: BucketProxy, campaign: Campaign
 ) -> None:
-    server, _ = cluster.server(), cluster.host("one")
+    server = cluster.servers["api"]
     job = cluster.submit(**SPECS[1])
     cluster.wait(job)
     with disturbed(proxy, "403"):

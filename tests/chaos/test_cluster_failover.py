@@ -107,10 +107,12 @@ def fail_over(
     *,
     seconds: float,
     behind: float = 0.0,
+    trains: bool = True,
 ) -> FailOver:
     """Kill the primary of a cluster that works, and promote its standby.
 
-    For the last `behind` seconds the standby receives nothing.
+    For the last `behind` seconds the standby receives nothing. A host is there if the cluster
+    `trains` meanwhile.
     """
     primary, standby = pair
     name = primary.create()
@@ -120,9 +122,10 @@ def fail_over(
     place.mkdir()
     with cluster_at(place, datasets_dir, url, environment) as cluster:
         server = cluster.server()
-        cluster.host("one")
         job = cluster.submit(**LONG)
-        cluster.wait_for_epochs(job, 1)
+        if trains:
+            cluster.host("one")
+            cluster.wait_for_epochs(job, 1)
         with submitting(server.url) as submitter:
             time.sleep(seconds)
             received = len(submitter.acknowledged)
@@ -138,7 +141,7 @@ def fail_over(
         lost = [id_ for id_ in submitter.acknowledged if id_ not in there]
         for id_ in sorted(there - {job}):  # so that the test need not wait for all of them
             server.http.post(f"/v1/jobs/{id_}/cancel")
-        digest = cluster.wait(job)["weights_sha256"] if job in there else None
+        digest = cluster.wait(job)["weights_sha256"] if trains and job in there else None
         late = before - received
         return FailOver(before, late, lost, submitter.wrong, took, digest)
 
@@ -176,20 +179,19 @@ def test_a_synchronous_standby_that_is_promoted_has_every_acknowledged_job(
     primary.execute("SELECT pg_reload_conf()")
     eventually(lambda: primary.execute(STREAMING) == [("sync",)], "commits to wait for the standby")
     environment = {"MLP_ARTIFACTS_URL": bucket_url, **s3.environment}
-    found = fail_over(
-        pair, tmp_path / "cluster", datasets_dir, environment, seconds=campaign.of(1, 20)
-    )
-    [digest] = undisturbed([LONG], datasets_dir)
+    place, seconds, trains = tmp_path / "cluster", campaign.of(1, 20), campaign.full
+    found = fail_over(pair, place, datasets_dir, environment, seconds=seconds, trains=trains)
     measured = f"{len(found.lost)} of {found.acknowledged}"
     what = "acknowledged jobs lost, the standby synchronous"
     campaign.figure(what, target="0", measured=measured, met=not found.lost)
     what = "seconds from the promotion to the next accepted job"
     campaign.figure(what, target="5", measured=f"{found.seconds:.1f}", met=found.seconds <= 5)
-    same = found.digest == digest
-    what = "networks of a job that trained meanwhile with other bytes"
-    campaign.figure(what, target="0", measured=int(not same), met=same)
     assert found.lost == found.wrong == []
-    assert same
+    if trains:
+        same = [found.digest] == undisturbed([LONG], datasets_dir)
+        what = "networks of a job that trained meanwhile with other bytes"
+        campaign.figure(what, target="0", measured=int(not same), met=same)
+        assert same
 
 
 @pytest.mark.usefixtures("only_in_full")
