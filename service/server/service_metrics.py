@@ -96,10 +96,11 @@ class ServiceMetrics(Collector):
 
     def _of_hosts(self, running: int) -> Iterable[Metric]:
         hosts = self._hosts()
-        free = max(0, self._slots - running)
+        count, free = int(self._slots > 0), max(0, self._slots - running)
         if hosts is not None:
-            free = sum(max(0, host.slots - host.busy) for host in hosts)
-            yield GaugeMetricFamily("mlp_hosts", f"Hosts that train jobs. {SAME}", len(hosts))
+            count, free = len(hosts), sum(max(0, host.slots - host.busy) for host in hosts)
+        what = "Hosts that train jobs; a server that trains them all itself is the only one."
+        yield GaugeMetricFamily("mlp_hosts", f"{what} {SAME}", count)
         slots = GaugeMetricFamily(
             "mlp_slots", f"Places for jobs that have a worker, or none. {SAME}", labels=["state"]
         )

@@ -37,7 +37,9 @@ def samples(api: TestClient) -> Any:
 
 def readiness(api: TestClient) -> Any:
     answer = api.get("/readyz")
-    return answer.status_code, answer.json()
+    body = answer.json()
+    assert body["checks"].pop("artifacts", True), "which only several machines share"
+    return answer.status_code, body
 
 
 def test_a_service_that_responds_is_alive(api: TestClient) -> None:

@@ -110,4 +110,6 @@ def test_a_server_by_itself_counts_its_own_slots(
     made = settings(data_dir, datasets_dir).model_copy(update={"concurrent_jobs": 3})
     app = create_app(made)  # nothing is started without `with`
     found = samples(TestClient(app, base_url=URL))
-    assert found == {("mlp_slots", "busy"): 1.0, ("mlp_slots", "free"): 2.0}
+    assert found == {
+        ("mlp_hosts", ""): 1.0, ("mlp_slots", "busy"): 1.0, ("mlp_slots", "free"): 2.0
+    }  # fmt: skip
