@@ -42,12 +42,14 @@ class S3Server:
         }
 
     def start(self) -> None:
-        ports = {name: _free_pair() for name in ("master", "volume", "filer")}
+        ports = {name: _free_pair() for name in ("master", "volume", "filer", "admin")}
         command = [_program(), "mini", f"-dir={self._directory}", f"-ip={self._host}"]
         command += [
             f"-ip.bind={self._host}",
             "-admin.ui=false",
             "-webdav=false",
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
             f"-bucket={BUCKET}",
         ]
         command += [f"-s3.port={self.port}", *(f"-{name}.port={ports[name]}" for name in ports)]
