@@ -94,7 +94,7 @@ class S3Server:
 def _free_pair() -> int:
     """Return a free port that has another free one 10 000 above it, which the server takes too."""
     while True:
-        port = random.randrange(20_000, 30_000)
+        port = random.randrange(24_000, 30_000)
         with contextlib.suppress(OSError), socket.socket() as one, socket.socket() as other:
             one.bind(("127.0.0.1", port))
             other.bind(("127.0.0.1", port + 10_000))

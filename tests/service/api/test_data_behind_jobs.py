@@ -17,7 +17,7 @@ from service.store.sql.database import Database
 from service.work.worker import Worker
 from tests.service.api.test_hostile_bodies import check_problem
 from tests.service.conftest import URL
-from tests.support.engines import artifacts_of
+from tests.support.engines import artifacts_of, local_files
 from tests.support.live_service import claimed, settings
 from tests.support.stored_datasets import DatasetHarness
 
@@ -257,6 +257,7 @@ def test_a_failed_evaluation_of_a_set_that_is_gone_is_not_queued_again(service: 
     assert service.http.get(task["links"]["self"]).json()["state"] == "failed"
 
 
+@local_files
 def test_a_finished_evaluation_of_a_set_that_is_gone_is_still_returned(service: Service) -> None:
     job = service.trained()
     task = service.http.post("/v1/evaluations", json={"model": job}).json()

@@ -126,7 +126,7 @@ def test_without_a_network_or_a_start_there_is_no_film(live: Live) -> None:
     attempt = claim(live.database, job)
     attempt.begin(HANDLE, numeric_environment() | {"numpy": "1.2"})
     attempt.commit(saved(attempt, 1), [epoch(1)])
-    query(live.database, "UPDATE jobs SET bit_exact = 1")
+    query(live.database, "UPDATE jobs SET bit_exact = :yes", yes=True)
     answer = live.http.get(f"/v1/models/{job}/film.webp?minus=start")
     assert (answer.status_code, answer.json()["code"]) == (409, "start-unknown")
 

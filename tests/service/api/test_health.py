@@ -20,6 +20,7 @@ from service.server.observation import Observation
 from service.store.jobs import JobStore
 from service.store.sql.database import Database
 from tests.service.api.test_jobs import submit
+from tests.support.engines import local_files
 from tests.support.live_service import claimed
 from tests.support.shipped_files import shipped_file
 
@@ -59,6 +60,7 @@ def test_a_service_without_its_dispatcher_is_not_ready(api: TestClient) -> None:
     assert api.get("/livez").status_code == 200
 
 
+@local_files
 def test_a_service_without_its_tables_is_not_ready(api: TestClient, data_dir: Path) -> None:
     database = sqlite3.connect(data_dir / "jobs.sqlite3")
     database.execute("PRAGMA foreign_keys=OFF")

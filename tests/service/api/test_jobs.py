@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 from service.app import create_app
 from service.store.sql.database import Database
 from tests.service.conftest import URL
+from tests.support.engines import local_files
 from tests.support.job_records import DEFAULT_SPEC, stored_epoch
 from tests.support.live_service import Live, claimed, epoch, fail, record, settings, succeed
 from tests.support.server_process import eventually
@@ -169,6 +170,7 @@ def test_a_job_with_a_worker_is_not_deleted(api: TestClient, api_database: Datab
     assert state(api, job) == "running"
 
 
+@local_files
 def test_a_deleted_job_and_its_files_no_longer_exist(api: TestClient, data_dir: Path) -> None:
     job = submit(api)
     folder = data_dir / "jobs" / job

@@ -44,6 +44,7 @@ from service.app import create_app
 from service.settings import Settings
 from tests.service.conftest import URL, World
 from tests.support import live_service
+from tests.support.engines import local_files
 
 METHODS = ("get", "post", "put", "patch", "delete")
 SAMPLE = {"inputs": [{"dataset": "mnist", "index": 7}]}
@@ -189,6 +190,7 @@ def validator(document: dict[str, Any], schema: dict[str, Any]) -> Draft202012Va
     return Draft202012Validator({**schema, "components": document["components"]})
 
 
+@local_files
 def test_every_route_works_and_answers_what_the_document_says(
     writer: TestClient, document: dict[str, Any]
 ) -> None:
@@ -263,6 +265,7 @@ def test_every_answer_is_described_with_an_example_where_it_is_json(
                 validator(document, content["schema"]).validate(content["example"])
 
 
+@local_files
 def test_the_headers_that_are_documented_are_sent(
     writer: TestClient, document: dict[str, Any]
 ) -> None:
@@ -353,6 +356,7 @@ def test_the_examples_of_a_spec_are_valid_and_work(
         assert writer.post("/v1/jobs", json=example["value"]).status_code == 201
 
 
+@local_files
 def test_the_examples_of_a_prediction_request_are_valid_and_work(
     writer: TestClient, document: dict[str, Any]
 ) -> None:

@@ -24,6 +24,7 @@ from tests.service.api.test_hostile_bodies import check_problem
 from tests.service.api.test_jobs import submit
 from tests.service.conftest import World
 from tests.support.drawn_digits import seven
+from tests.support.engines import local_files
 from tests.support.image_requests import (
     BLANK,
     PATH,
@@ -210,6 +211,7 @@ def test_a_deleted_network_can_not_predict_any_more(
     check_problem(api.post(path, content=body, headers=headers), 404)
 
 
+@local_files
 def test_the_answer_names_the_network_it_comes_from(reader: TestClient, world: World) -> None:
     answer = ask_json(reader, {"dataset": "mnist", "index": 1}).json()
     assert (answer["model"], answer["epochs_done"]) == (world.linear, 2)

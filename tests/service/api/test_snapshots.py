@@ -12,6 +12,7 @@ from service.work.numeric_environment import numeric_environment
 from tests.conftest import submit
 from tests.service.api.test_hostile_bodies import check_problem
 from tests.service.conftest import World
+from tests.support.engines import local_files
 from tests.support.job_records import HANDLE, claim, query
 from tests.support.keyed_service import SharedService, bearer
 from tests.support.live_service import Live
@@ -24,6 +25,7 @@ def tensors(reader: TestClient, ref: str) -> dict[str, NDArray[np.float32]]:
     return load(reader.get(f"/v1/models/{ref}/weights.safetensors").content)
 
 
+@local_files
 def test_the_list_has_the_start_and_the_kept_epochs(reader: TestClient, world: World) -> None:
     found = reader.get(f"/v1/models/{world.linear}/snapshots").json()
     epochs = reader.get(f"/v1/jobs/{world.linear}/epochs").json()["data"]

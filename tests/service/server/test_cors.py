@@ -12,7 +12,7 @@ from service.store.api_keys import ApiKeyStore
 from service.store.sql.database import Database
 from tests.service.api.test_hostile_bodies import check_problem
 from tests.service.conftest import URL
-from tests.support.engines import database_url_of
+from tests.support.engines import database_url_of, local_files
 from tests.support.live_service import Live, claimed, record, settings, succeed
 
 APP = "https://app.example"
@@ -336,6 +336,7 @@ def test_null_allows_no_other_origin(
         assert preflight(client, APP).status_code == 403
 
 
+@local_files
 def test_a_star_counts_no_more_than_keys_can_be_read(
     data_dir: Path, datasets_dir: Path, database: Database
 ) -> None:

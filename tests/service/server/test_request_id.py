@@ -9,6 +9,7 @@ from starlette.testclient import TestClient
 
 from service.server import request_id
 from tests.service.server.test_stack import PREDICT, Stacked
+from tests.support.engines import local_files
 from tests.support.raw_requests import raw
 from tests.support.server_process import Server
 
@@ -99,6 +100,7 @@ def test_a_crashed_layer_is_answered_with_the_id(monkeypatch: pytest.MonkeyPatch
     assert 'error_type="ZeroDivisionError"' in stacked.measured()
 
 
+@local_files
 def test_lines_logged_during_a_request_have_its_id(tmp_path: Path, datasets_dir: Path) -> None:
     environment = {"MLP_CONCURRENT_JOBS": "0", "MLP_LOG_FORMAT": "json"}
     server = Server(tmp_path / "data", datasets_dir, **environment).start()

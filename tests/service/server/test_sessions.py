@@ -17,6 +17,7 @@ from service.store.sessions import LIFETIME_SECONDS
 from service.store.sql.database import Database
 from tests.service.api.test_hostile_bodies import check_problem
 from tests.service.conftest import URL
+from tests.support.engines import local_files
 from tests.support.keyed_service import bearer, id_of
 from tests.support.live_service import settings
 
@@ -330,6 +331,7 @@ def test_a_refused_request_is_not_renewed(browser: Browser, clock: Clock) -> Non
     assert "Set-Cookie" not in refused.headers
 
 
+@local_files
 def test_a_damaged_secret_is_a_problem_and_keys_still_work(
     data_dir: Path, datasets_dir: Path
 ) -> None:
