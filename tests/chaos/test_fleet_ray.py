@@ -157,6 +157,9 @@ def deaths(ray: RayCluster, cluster: Cluster, campaign: Campaign, size: FleetSiz
         DEATHS[what](ray.head if what in OF_THE_HEAD else draw.choice(ray.nodes))
         while before <= set(ray.hosts()) and time.monotonic() - begun < NOTICED_SECONDS:
             time.sleep(0.1)
+        if what in OF_THE_HEAD:  # nobody can start anything until there is a head again
+            ray.wait(cpus=4)
+            begun = time.monotonic()
         eventually(are_there, f"the hosts to return after the death of a {what}", 180)
         took.setdefault(what, []).append(time.monotonic() - begun)
         time.sleep(draw.uniform(0, 5))

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / ".venv-ray" / "bin" / "ray"
 MARK = "MLP_TEST_RAY_NODE"
 """A variable by which the processes of a node are found, with all that they have started."""
-READY_SECONDS = 90
+READY_SECONDS = 240
 OBJECT_STORE_BYTES = 100_000_000
 PORTS = (
     *("node-manager", "object-manager", "dashboard-agent-grpc", "dashboard-agent-listen"),
@@ -144,8 +144,9 @@ class RayCluster:
         """Wait until the head answers and all nodes together have so many cores."""
 
         def ready() -> bool:
-            assert self.head.is_running, f"Ray's head ended:\n{self.head.log()[-3000:]}"
-            self.restart_ended()  # a node ends if the head is not there yet
+            # A node ends if the head is not there yet, and a new head as long as a raylet of an old
+            # one runs on the same machine.
+            self.restart_ended()
             try:
                 found = self.http.get("/api/cluster_status?format=1")
                 return found.is_success and f"/{float(cpus)} CPU" in found.text
@@ -164,9 +165,10 @@ class RayCluster:
         return [self.head, *self.nodes]
 
     def restart_ended(self) -> None:
-        """Start nodes again that have ended, as whatever supervises them does."""
+        """Start nodes again that have ended, without what they left, as containers do."""
         for node in self.all_nodes:
             if not node.is_running:
+                node.kill()
                 node.start()
 
     def hosts(self) -> list[int]:
