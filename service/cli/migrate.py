@@ -14,11 +14,13 @@ def migrate(as_json: Json = False, data_dir: DataDir = None) -> None:
     Any number may run at the same time; one of them does the work.
     """
     settings = load_settings(data_dir=data_dir)
+    from service import logs
     from service.domain.errors import StoreBroken
     from service.preparation import bring_up_to_date, lock_data_dir
     from service.store.sql.engine import engine_of
     from service.store.sql.migrate import REVISIONS
 
+    logs.configure(settings.log_level, settings.log_format)
     url = settings.resolved_database_url()
     try:
         with contextlib.ExitStack() as cleanup:

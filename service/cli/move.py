@@ -39,9 +39,11 @@ def move(
     if (source is None) == (target is None):
         raise typer.BadParameter("give either --from or --to, with a data directory")
     settings = load_settings()
+    from service import logs
     from service.domain.errors import StoreBroken
     from service.move import move_from, move_to
 
+    logs.configure(settings.log_level, settings.log_format)
     try:
         if source is not None:
             moved = move_from(source, settings, _note)
