@@ -74,9 +74,13 @@ COUNT_QUEUED = "SELECT count(*) AS ahead FROM jobs WHERE state = 'queued'"
 COUNT_BY_STATE = "SELECT state, count(*) AS jobs FROM jobs WHERE 1 = 1{own} GROUP BY state"
 NEWS = "SELECT id, event_count, heartbeat, state FROM jobs WHERE id IN ({ids}){own}"
 LAST_EPOCHS = "SELECT id, number, latest FROM jobs WHERE id IN ({ids}){own}"
-LATEST = "SELECT id FROM jobs WHERE learned = TRUE{own} ORDER BY finish_number DESC LIMIT 1"
+# Without the number, PostgreSQL might first pass all the jobs that have not ended.
+LATEST = """
+SELECT id FROM jobs WHERE learned = TRUE AND finish_number > 0{own}
+ORDER BY finish_number DESC LIMIT 1
+"""
 NEWEST_SUCCEEDED = """
-SELECT id, state, test_accuracy FROM jobs WHERE state = 'succeeded'{own}
+SELECT id, state, test_accuracy FROM jobs WHERE state = 'succeeded' AND finish_number > 0{own}
 ORDER BY finish_number DESC LIMIT 1
 """
 NEWEST = """
@@ -96,7 +100,8 @@ ORDER BY number DESC LIMIT 1
 """
 NEWEST_KEY_OF_LATEST = """
 SELECT key FROM checkpoints WHERE job = (
-    SELECT number FROM jobs WHERE learned = TRUE{own} ORDER BY finish_number DESC LIMIT 1
+    SELECT number FROM jobs WHERE learned = TRUE AND finish_number > 0{own}
+    ORDER BY finish_number DESC LIMIT 1
 ) ORDER BY number DESC LIMIT 1
 """
 SNAPSHOT_KEY = """
@@ -105,7 +110,8 @@ WHERE job = (SELECT number FROM jobs WHERE id = :id{own}) AND epoch = :epoch
 """
 SNAPSHOT_KEY_OF_LATEST = """
 SELECT key FROM snapshots WHERE job = (
-    SELECT number FROM jobs WHERE learned = TRUE{own} ORDER BY finish_number DESC LIMIT 1
+    SELECT number FROM jobs WHERE learned = TRUE AND finish_number > 0{own}
+    ORDER BY finish_number DESC LIMIT 1
 ) AND epoch = :epoch
 """
 BEST_KEY = """
@@ -114,7 +120,8 @@ WHERE jobs.id = :id{own} AND snapshots.epoch = CAST(jobs.best ->> 'epoch' AS INT
 """
 BEST_KEY_OF_LATEST = """
 SELECT key FROM snapshots JOIN jobs ON jobs.number = snapshots.job WHERE jobs.number = (
-    SELECT number FROM jobs WHERE learned = TRUE{own} ORDER BY finish_number DESC LIMIT 1
+    SELECT number FROM jobs WHERE learned = TRUE AND finish_number > 0{own}
+    ORDER BY finish_number DESC LIMIT 1
 ) AND snapshots.epoch = CAST(jobs.best ->> 'epoch' AS INTEGER)
 """
 ID = "SELECT id FROM jobs WHERE id = :id{own}"

@@ -67,6 +67,12 @@ class PostgresServer:
     def _log(self) -> Path:
         return self.directory / "log"
 
+    @property
+    def pid(self) -> int:
+        """The process that starts all others."""
+        assert self._process
+        return self._process.pid
+
     def url(self, database: str) -> str:
         return f"postgresql://{USER}@127.0.0.1:{self.port}/{database}"
 

@@ -92,6 +92,10 @@ jobs = Table(
 )
 
 
+ONLY_IN_POSTGRESQL = ("ix_jobs_queue",)
+"""The names of indexes that SQLite does not need: see migration 0020."""
+
+
 def _of_job(**options: Any) -> Column[int]:
     return Column("job", Integer, ForeignKey("jobs.number", ondelete="CASCADE"), **options)
 
