@@ -21,6 +21,8 @@ from tests.support.cluster_ledger import ClusterLedger
 from tests.support.server_process import Server, eventually
 
 KILLS = 500
+KILLING_SECONDS = 3600
+"""A machine that is too slow for all kills stops after this time, and the figures say so."""
 UPLOAD = small_uploads.npz(seed=5, train=600, test=90)
 SPARED_AFTER = 3
 """Workers lost in a row; after five the row would fail, as it should."""
@@ -47,7 +49,8 @@ def test_kills_in_a_cluster_lose_double_and_change_nothing(
     clients = [ClusterClient(urls, f"client-{number}", UPLOAD) for number in range(count)]
     killing = Killing(cluster, random.Random(19), cuts_power=campaign.full)
     with running(clients), killing.watching():
-        for _ in range(kills):
+        deadline = time.monotonic() + KILLING_SECONDS
+        while killing.counts.total() < kills and time.monotonic() < deadline:
             killing.kill_something()
         killing.finish()
     assert [client.error for client in clients] == [None] * len(clients)
