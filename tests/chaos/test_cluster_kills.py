@@ -42,6 +42,7 @@ def test_kills_in_a_cluster_lose_double_and_change_nothing(
 ) -> None:
     kills, count = campaign.of((4, 1), (KILLS, 3))
     digests = undisturbed(tmp_path / "alone", datasets_dir)
+    cluster.environment["MLP_MAX_OWNER_DATASETS"] = "1000"
     with ThreadPoolExecutor() as pool:
         servers = pool.map(cluster.server, ("api-1", "api-2"))
         hosts = pool.map(cluster.host, ("one", "two", "three"))

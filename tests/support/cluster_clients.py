@@ -109,6 +109,7 @@ class ClusterClient:
         """Send a data set, train on it, and perhaps delete it meanwhile."""
         name = f"{self.name}-{next(self._numbers)}"
         path = f"/v1/datasets/{name}"
+        # While a killed server is not back, the set that it was receiving has the name.
         self._send("PUT", path, content=self.upload, accepted=(200, 201), again=(409,))
         self.sets.append(name)
         self._await(lambda: self._set_state(path) == "ready", f"{name} to be ready")
