@@ -108,9 +108,9 @@ def test_hosts_that_are_cut_off_disturb_nothing_and_come_back(
 def note_seconds(campaign: Campaign, cases: list[Case]) -> None:
     moved = [case.taken_over for case in cases if case.taken_over is not None]
     if moved:
-        measured = f"{median(moved):.1f}, and {max(moved):.1f} at most in {len(moved)}"
-        what = "seconds from the cut to the next attempt's first beat elsewhere, median"
-        campaign.figure(what, target="17", measured=measured, met=median(moved) <= TAKEN_OVER)
+        measured = f"{max(moved):.1f} at most in {len(moved)}, median {median(moved):.1f}"
+        what = "seconds from the cut to the next attempt's first beat elsewhere"
+        campaign.figure(what, target="17", measured=measured, met=max(moved) <= TAKEN_OVER)
     worst = max(cases, key=lambda case: case.healed)
     measured = f"{worst.healed:.1f} at most ({worst.cut}, {worst.seconds} s)"
     what = "seconds from the healing until the host does work again"
