@@ -6,7 +6,7 @@ DATA_DIR ?= data
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install ray serve page test check check-web fix screenshots bench chaos attack ci lock sbom audit clean
+.PHONY: help demo install ray serve page test engines check check-web fix screenshots bench chaos attack ci lock sbom audit clean
 
 help:  ## List these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -34,6 +34,11 @@ test: .venv/.dev  ## Run all tests and measure their coverage
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --include='mlp_core/*' --fail-under=100
 	$(BIN)/coverage report --include='service/*,mlp_client/*' --fail-under=90
+
+# What these tests execute has been measured by `test`.
+engines: export PYTHONDONTWRITEBYTECODE :=
+engines: .venv/.dev  ## Run the tests of the API on PostgreSQL and a bucket
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --engine postgresql tests/service/api tests/service/server
 
 check: .venv/.dev  ## Check format, lint, types, imports, the page, Dockerfile and compose file; changes nothing
 	$(BIN)/ruff format --check .
@@ -64,7 +69,7 @@ chaos: .venv/.dev  ## Run the fault campaigns in full, over an hour (K=worker_ki
 attack: .venv/.dev  ## Run the attack campaigns in full (K=bombs: one); writes docs/reliability.*
 	$(BIN)/pytest --campaign --timeout 7200 tests/attack$(if $(K),/test_$(K).py)
 
-ci: check test  ## Run what CI runs: check and test
+ci: check test engines  ## Run what CI runs: check, and the tests on both engines
 
 lock:  ## Rewrite requirements/*.txt from pyproject.toml (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
