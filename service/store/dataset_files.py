@@ -108,6 +108,8 @@ class DatasetFiles:
         """Holds the locks of the folders in which this process builds data sets."""
         self._open: dict[str, MappedDataset] = {}
         self._lock = threading.Lock()
+        self._fetches: dict[str, threading.Lock] = {}
+        """One for each data set that was fetched, so that a process fetches it once."""
 
     def open(self, sha256: str) -> Dataset:
         """Return a data set, memory-mapped; the first call on a machine unpacks a shipped one.
@@ -158,11 +160,24 @@ class DatasetFiles:
             StoreBroken: they can't be read.
 
         """
-        try:
-            self._map(sha256)
-        except DatasetGone:
-            return False
-        return True
+        self.unpacked(sha256)
+        return self._is_whole_here(sha256)
+
+    def is_stored(self, sha256: str) -> bool:
+        """Return whether a data set is there, without fetching it from where all hosts find it.
+
+        Raises:
+            StoreBroken: it can't be read.
+
+        """
+        if self._shared and sha256 not in SHIPPED:
+            return self._shared.holds(self.folder(sha256).name, MANIFEST_FILE)
+        return self.is_whole(sha256)
+
+    @property
+    def are_copies(self) -> bool:
+        """Whether all hosts share the originals of uploaded data sets."""
+        return self._shared is not None
 
     def unpacked(self, sha256: str) -> Path:
         """Return where the files of a data set are, after a shipped one has been unpacked there.
@@ -300,7 +315,7 @@ class DatasetFiles:
         """
         folder = self.folder(sha256)
         try:
-            is_there = _sizes(folder) == _sizes(staged) and self.is_whole(sha256)
+            is_there = _sizes(folder) == _sizes(staged) and self._is_whole_here(sha256)
             if sha256 in SHIPPED or is_there:
                 shutil.rmtree(staged, ignore_errors=True)
             elif staged.exists() or not folder.exists():  # else it has been renamed before
@@ -368,12 +383,11 @@ class DatasetFiles:
         """Copy a folder from where all hosts find it; of processes that do so, one is the first."""
         staged = self.directory / STAGING / f"{folder.name}-{uuid.uuid4().hex}"
         try:
-            with building(staged):
-                if not shared.fetch(folder.name, staged, MANIFEST_FILE):
+            with self._fetches.setdefault(folder.name, threading.Lock()), building(staged):
+                if folder.exists() or not shared.fetch(folder.name, staged, MANIFEST_FILE):
                     return
                 seal(staged)
-                with contextlib.suppress(OSError):  # another process was faster
-                    staged.rename(folder)
+                _rename_unless_there(staged, folder)
             sync(self.directory)
             if self._copies:
                 self._copies.make_room(folder)
@@ -383,6 +397,7 @@ class DatasetFiles:
             shutil.rmtree(staged, ignore_errors=True)
 
     def _opened(self, sha256: str) -> MappedDataset:
+        self.unpacked(sha256)  # others need not wait until it has been fetched
         with self._lock:
             self._hold(sha256)
             # Another process may have deleted it; a mapping would keep its bytes on the disk.
@@ -399,8 +414,15 @@ class DatasetFiles:
                 if self._copies.hold(self.unpacked(sha256)):
                     return
 
+    def _is_whole_here(self, sha256: str) -> bool:
+        try:
+            self._map(sha256)
+        except DatasetGone:
+            return False
+        return True
+
     def _map(self, sha256: str) -> MappedDataset:
-        folder = self.unpacked(sha256)
+        folder = self.folder(sha256)
         if is_marked(folder):
             raise DatasetDamaged(sha256)
         manifest = SHIPPED.get(sha256) or self._manifest(sha256)
@@ -423,12 +445,19 @@ class DatasetFiles:
         try:
             return read(sha256)
         except DatasetGone as exc:
+            if self.are_copies and self._renew(sha256):
+                return read(sha256)
             folder = self.folder(sha256)
-            if not self._on_damage(sha256, folder, lambda: not self.is_whole(sha256)):
+            if not self._on_damage(sha256, folder, lambda: not self._is_whole_here(sha256)):
                 raise
-            if self.is_whole(sha256):  # a check has just repaired it
+            if self._is_whole_here(sha256):  # a check has just repaired it
                 return read(sha256)
             raise DatasetDamaged(sha256) from exc
+
+    def _renew(self, sha256: str) -> bool:
+        """Fetch a data set in place of a copy that is damaged or missing; return if it is whole."""
+        self.delete(sha256)
+        return self.is_whole(sha256)
 
 
 def dataset_files_of(
@@ -486,6 +515,14 @@ def seal(staged: Path) -> None:
         sync(staged)
     except OSError as exc:
         raise store_error(f"write the folder {staged.name}", exc) from exc
+
+
+def _rename_unless_there(staged: Path, folder: Path) -> None:
+    try:
+        staged.rename(folder)
+    except OSError:
+        if not folder.exists():  # else another process was faster
+            raise
 
 
 def _sizes(folder: Path) -> dict[str, int]:

@@ -188,7 +188,7 @@ class DatasetStore(DatasetView):
     def _looked_at(self, transaction: Transaction, row: Row) -> Row:
         """Return a locked row as it is after a look at its files, if it was ready."""
         sha256 = row["sha256"]
-        if row["state"] != DatasetState.READY or self.files.is_whole(sha256):
+        if row["state"] != DatasetState.READY or self.files.is_stored(sha256):
             return row
         fail(transaction, sha256, self.files.folder(sha256), lambda: True)
         return row | {"state": DatasetState.FAILED, "samples": None}

@@ -104,8 +104,9 @@ class Verification:
 
     def _is_due(self, sha256: str) -> bool:
         folder = self._files.folder(sha256)
-        if sha256 in SHIPPED and not (folder / MANIFEST_FILE).exists():
-            return False  # nothing has needed it yet, or it is being unpacked
+        may_come = sha256 in SHIPPED or self._files.are_copies
+        if may_come and not (folder / MANIFEST_FILE).exists():
+            return False  # nothing has needed it yet, or it is being unpacked or fetched
         return is_due(folder, EVERY)
 
     def _verify(self, manifest: Manifest) -> None:
@@ -121,6 +122,9 @@ class Verification:
             self._files.forget(sha256)
             self._files.open(sha256)
             logger.error("dataset_restored", sha256=sha256)
+        elif self._files.are_copies:
+            self._files.delete(sha256)  # whoever needs it fetches it again
+            logger.error("dataset_copy_damaged", sha256=sha256)
         else:
             # A check may have put another folder there meanwhile, which the next step verifies.
             names = self._rows.fail(sha256, folder, lambda: _identity(folder) == seen)

@@ -4,12 +4,13 @@ import fcntl
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from service.domain.errors import DatasetGone, StoreBroken
+from service.domain.errors import DatasetDamaged, DatasetGone, StoreBroken
 from service.store import dataset_copies as module
 from service.store.dataset_files import DatasetFiles
 from service.store.files.shared_folders import SharedFolders
@@ -168,3 +169,53 @@ def test_hosts_alone_hold_no_locks(tmp_path: Path) -> None:
     files.open(manifest.sha256)
     files.open(manifest.sha256)
     assert eventually(lambda: files.is_whole(manifest.sha256), "the set to stay", 1)
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_a_damaged_copy_is_fetched_again_and_fails_nothing(sets: Sets, damage: str) -> None:
+    """Other hosts have intact copies, and the original is whole."""
+    told: list[str] = []
+
+    def tell(sha256: str, *_: object) -> bool:
+        told.append(sha256)
+        return True
+
+    digest = sets.digests[0]
+    sets.fetch(0)
+    array = sets.files.folder(digest) / "train.images.npy"
+    array.chmod(0o600)
+    if damage == "gone":
+        array.unlink()
+    else:
+        array.write_bytes(array.read_bytes()[:-1])
+    files = DatasetFiles(sets.directory, tell, shared=sets.shared, most_bytes=sets.room)
+    assert np.array_equal(files.open(digest).train.images, arrays_of(0)["train.images"])
+    assert told == []
+
+
+def test_of_a_data_set_that_has_no_original_its_rows_are_told(sets: Sets) -> None:
+    told: list[str] = []
+
+    def tell(sha256: str, *_: object) -> bool:
+        told.append(sha256)
+        return True
+
+    sets.shared.delete(sets.files.folder(sets.digests[0]).name)
+    files = DatasetFiles(sets.directory, tell, shared=sets.shared)
+    with pytest.raises(DatasetDamaged):
+        files.open(sets.digests[0])
+    assert told == [sets.digests[0]]
+
+
+def test_many_threads_fetch_a_data_set_once(sets: Sets, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetch, fetched = sets.shared.fetch, []
+
+    def note(name: str, folder: Path, last: str) -> bool:
+        fetched.append(name)
+        return fetch(name, folder, last)
+
+    monkeypatch.setattr(sets.shared, "fetch", note)
+    files = sets.host()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(files.open, [sets.digests[0]] * 8))
+    assert len(fetched) == 1
