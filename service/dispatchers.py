@@ -184,6 +184,8 @@ class Dispatchers:
         self._has_retired = True
         for each in self._all:
             each.retire()
+        if self._presence:
+            self._presence.retire()
         self._leadership.give_up()
         self._fleet_leadership.give_up()
 

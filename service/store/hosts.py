@@ -34,6 +34,10 @@ FROM hosts LEFT JOIN (
 ) AS working ON working.host = hosts.id
 WHERE slots > 0 AND seen_at > CURRENT_TIMESTAMP - INTERVAL '1 second' * :seconds ORDER BY name, id
 """  # noqa: S608  names of our own
+USERS = """
+SELECT DISTINCT name FROM hosts
+WHERE seen_at > CURRENT_TIMESTAMP - INTERVAL '1 second' * :seconds ORDER BY name
+"""
 LARGEST = """
 SELECT max(memory) AS memory FROM hosts
 WHERE slots > 0 AND seen_at > CURRENT_TIMESTAMP - INTERVAL '1 second' * :seconds
@@ -100,6 +104,11 @@ class HostStore:
         """Return the hosts that were seen lately, by their names."""
         with self._connector.read() as transaction:
             return [Host(**row) for row in transaction.rows(ALIVE, seconds=ALIVE_SECONDS)]
+
+    def users(self) -> list[str]:
+        """Return the names of all machines that use the database, also of servers without slots."""
+        with self._connector.read() as transaction:
+            return [row["name"] for row in transaction.rows(USERS, seconds=ALIVE_SECONDS)]
 
     def forget_lost(self) -> None:
         """Delete the records of hosts that are long gone; the leader does so."""

@@ -154,11 +154,10 @@ def _refuse_used(place: Place) -> None:
     """Refuse a database that servers or hosts use; a file is locked by whoever uses it."""
     if place.database.file:
         return
-    if alive := HostStore(place.database).alive():
-        names = ", ".join(sorted({host.name for host in alive}))
+    if users := HostStore(place.database).users():
         raise StoreBroken(
-            f"servers or hosts use {place.name} ({names}); stop them first. One that was killed is "
-            "forgotten after half a minute"
+            f"servers or hosts use {place.name} ({', '.join(users)}); stop them first. One that "
+            "was killed is forgotten after half a minute"
         )
 
 

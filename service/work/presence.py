@@ -3,7 +3,7 @@
 import socket
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -13,6 +13,11 @@ from service.store.hosts import SEE_SECONDS, HostStore
 
 FORGET_EVERY = 6
 """The leader forgets lost hosts once in so many times that it records itself."""
+
+RETRY_SECONDS = 1.0
+"""How often it tries to record itself, until that has succeeded."""
+STOP_SECONDS = 5.0
+"""How long the end of the process waits for a database that does not answer."""
 
 logger = structlog.get_logger(__name__)
 
@@ -42,6 +47,7 @@ class Presence:
 
         """
         self._hosts, self._me, self._is_leading = hosts, me, is_leading
+        self._is_recorded = False
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
 
@@ -50,10 +56,15 @@ class Presence:
         self._record()
         self._thread.start()
 
+    def retire(self) -> None:
+        """Say from now on that this process trains nothing."""
+        self._me = replace(self._me, slots=0)
+        self._is_recorded = False
+
     def stop(self) -> None:
         """Delete the record, after the thread has ended."""
         self._stopped.set()
-        self._thread.join()
+        self._thread.join(STOP_SECONDS)
         try:
             self._hosts.leave(self._me.id)
         except StoreBroken as exc:  # others see that nobody updates the record
@@ -61,15 +72,16 @@ class Presence:
 
     def _run(self) -> None:
         times = 0
-        while not self._stopped.wait(SEE_SECONDS):
+        while not self._stopped.wait(SEE_SECONDS if self._is_recorded else RETRY_SECONDS):
             times += 1
             self._record(forgets=times % FORGET_EVERY == 0)
 
     def _record(self, *, forgets: bool = False) -> None:
         try:
             me = self._me
-            if not self._hosts.see(me.id):
+            if not (self._is_recorded and self._hosts.see(me.id)):
                 self._hosts.join(me.id, socket.gethostname(), me.slots, me.memory, __version__)
+                self._is_recorded = True
             if forgets and self._is_leading():
                 self._hosts.forget_lost()
         except StoreBroken as exc:

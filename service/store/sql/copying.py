@@ -66,6 +66,8 @@ def copy_rows(
     """
     copied = 0
     with source.read() as original, target.write() as copy:
+        original.take_any_time()
+        copy.take_any_time()
         for table in COPIED:  # rows come after those to which they refer
             counted = digest_of_rows(original, table, partial(_insert, copy, table))
             if digest_of_rows(copy, table) != counted:

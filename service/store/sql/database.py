@@ -5,7 +5,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from sqlalchemy import Connection, create_engine, event, inspect
-from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InvalidRequestError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
@@ -78,6 +78,7 @@ class Database(Connector):
             with self._pool.connect() as connection, connection.begin():
                 driver = connection.connection.driver_connection
                 with self._begun(driver, write=True) as transaction:
+                    transaction.take_any_time()
                     transaction.serialize("schema")
                     yield connection
                     self.engine.check_references(transaction)
@@ -110,6 +111,11 @@ class Database(Connector):
             connection = self._pool.raw_connection()
         except PoolTimeout as exc:
             raise StoreBroken("the database failed: all connections are in use") from exc
+        except (
+            DisconnectionError,
+            InvalidRequestError,
+        ) as exc:  # each connection that was tried had ended
+            raise StoreBroken("the database failed: it has ended all connections") from exc
         try:
             yield connection.driver_connection
         except self.engine.error as exc:

@@ -52,6 +52,9 @@ class Engine(Protocol):
     def serialize(self, cursor: Any, what: str) -> None:
         """Keep other transactions out that serialize the same: see `Transaction.serialize`."""
 
+    def take_any_time(self, cursor: Any) -> None:
+        """Lift the limits of a transaction: see `Transaction.take_any_time`."""
+
     def commit(self, cursor: Any, last: Sequence[Statement]) -> None:
         """Execute statements in the order of all commits, and commit."""
 

@@ -31,7 +31,7 @@ class Leadership(Protocol):
         ...
 
     def give_up(self) -> None:
-        """Let another process lead."""
+        """Let another process lead, for good."""
         ...
 
 
@@ -59,20 +59,21 @@ class AdvisoryLeadership:
     def __init__(self, engine: Engine, what: str = EVERYTHING) -> None:
         self._engine, self._what = engine, what
         self._session: Any = None
-        self._is_held = False
+        self._is_held = self._is_over = False
         self._asked_at = -CHECK_SECONDS
         self._lock = threading.Lock()
 
     def is_held(self) -> bool:
         with self._lock:
             now = time.monotonic()
-            if now >= self._asked_at + CHECK_SECONDS:
+            if not self._is_over and now >= self._asked_at + CHECK_SECONDS:
                 self._asked_at = now
                 self._is_held = self._ask()
             return self._is_held
 
     def give_up(self) -> None:
         with self._lock:
+            self._is_over = True
             session, self._session, self._is_held = self._session, None, False
             if session is not None:
                 session.close()

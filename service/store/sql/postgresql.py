@@ -85,11 +85,14 @@ register_adapter(str, _quoted)
 VERSION = "SELECT current_setting('server_version_num') AS version, pg_is_in_recovery() AS standby"
 IS_THERE = "SELECT to_regclass('alembic_version') IS NOT NULL"
 SERIALIZE = "SELECT pg_advisory_xact_lock(hashtextextended(%(what)s, 0))"
+TAKE_ANY_TIME = "SET LOCAL lock_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0"
 LAST_NUMBER = """
 SELECT pg_sequence_last_value(CAST(pg_get_serial_sequence(:table, :column) AS regclass)) AS number
 """
 CONTINUE_AFTER = "SELECT setval(pg_get_serial_sequence(:table, :column), :number)"
 NOTIFY = "SELECT pg_notify(:channel, :kind)"
+ADDRESS = re.compile("(connection to server|could not translate host name).* (failed|address): ")
+"""What the driver's library says of the server before the reason for which it is out of reach."""
 CHANNEL = "mlp"
 """On which dispatchers are woken; what is sent is the kind of work."""
 ORDER = "order"
@@ -181,6 +184,9 @@ class PostgreSQL:
     def serialize(self, cursor: Any, what: str) -> None:
         cursor.execute(SERIALIZE, {"what": what})
 
+    def take_any_time(self, cursor: Any) -> None:
+        cursor.execute(TAKE_ANY_TIME)
+
     def commit(self, cursor: Any, last: Sequence[Statement]) -> None:
         if not last:
             cursor.execute("COMMIT")
@@ -207,6 +213,7 @@ class PostgreSQL:
 
     def failure(self, exc: BaseException | None) -> StoreBroken:
         what = next(iter(str(exc).strip().splitlines()), type(exc).__name__)
+        what = ADDRESS.sub("the server can't be reached: ", what)  # clients read this
         full = exc is not None and _code(exc) == DISK_FULL
         return (StoreFull if full else StoreBroken)(f"the database failed: {what}")
 
@@ -242,7 +249,7 @@ class PostgreSQL:
 
 def _parsed(url: str) -> dict[str, str]:
     # SQLAlchemy's form, which names the driver, is accepted too.
-    address = re.sub(r"^postgres(ql)?(\+psycopg2)?://", "postgresql://", url)
+    address = re.sub(r"^postgres(ql)?(\+psycopg2?)?://", "postgresql://", url)
     try:
         if not address.startswith("postgresql://"):
             raise psycopg2.ProgrammingError("it names another driver")

@@ -90,6 +90,9 @@ class SQLite:
         # SQLite has one lock for the whole database, so rows are never locked one by one.
         return statement.replace("FOR UPDATE SKIP LOCKED", "").replace("FOR UPDATE", "")
 
+    def take_any_time(self, cursor: sqlite3.Cursor) -> None:
+        """Do nothing: nobody ends a transaction of a file from outside."""
+
     def serialize(self, cursor: sqlite3.Cursor, what: str) -> None:
         """Do nothing: there is one writer at a time, whatever it writes."""
 

@@ -37,6 +37,10 @@ class Transaction:
         """
         self._engine.serialize(self._cursor, what)
 
+    def take_any_time(self) -> None:
+        """Let this transaction wait for locks, and pause between statements, without a limit."""
+        self._engine.take_any_time(self._cursor)
+
     def execute_last(self, statement: str, /, **values: Any) -> None:
         """Execute a statement right before the commit, and in the order of all commits.
 

@@ -85,3 +85,11 @@ def test_hosts_that_are_long_gone_are_forgotten(hosts: HostStore, database: Data
 def test_a_long_name_is_cut(hosts: HostStore) -> None:
     hosts.join("a", "x" * 300, 1, 10**10, "1.0")
     assert hosts.alive()[0].name == "x" * 64
+
+
+def test_a_server_without_slots_uses_the_database_too(database: Database, hosts: HostStore) -> None:
+    hosts.join("a", "lab-1", 4, 10**10, "1.0")
+    hosts.join("b", "api-1", 0, 10**10, "1.0")
+    hosts.join("c", "gone", 0, 10**10, "1.0")
+    age(database, "c", ALIVE_SECONDS + 1)
+    assert hosts.users() == ["api-1", "lab-1"]

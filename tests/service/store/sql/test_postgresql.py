@@ -26,6 +26,7 @@ from service.store.sql.transaction import Transaction
 from tests.conftest import submission, submit
 from tests.support.job_records import DONE, ENVIRONMENT, HANDLE, query
 from tests.support.postgresql_server import PostgresServer, postgres_server
+from tests.support.server_process import free_port
 
 PEOPLE = 8
 T = TypeVar("T")
@@ -293,3 +294,22 @@ def test_an_old_server_is_refused(database: Database, monkeypatch: pytest.Monkey
     )
     with pytest.raises(StoreBroken, match=r"needs PostgreSQL 14 or newer.*13"):
         migrate(database.url)
+
+
+def test_a_transaction_that_takes_any_time_has_no_limits(database: Database) -> None:
+    show = """
+    SELECT current_setting('lock_timeout') AS locks,
+        current_setting('idle_in_transaction_session_timeout') AS pauses
+    """
+    with database.write() as transaction:
+        transaction.take_any_time()
+        assert transaction.row(show) == {"locks": "0", "pauses": "0"}
+    with database.write() as transaction:
+        assert transaction.row(show) == {"locks": "30s", "pauses": "10s"}
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "database.internal.invalid"])
+def test_what_clients_read_does_not_name_the_server(host: str) -> None:
+    with pytest.raises(StoreBroken, match="the server can't be reached: ") as refused:
+        Database(f"postgresql://mlp:secret@{host}:{free_port()}/mlp").read().__enter__()
+    assert host not in str(refused.value)
