@@ -8,10 +8,12 @@ from service.store.sql.connector import Connector
 from service.store.transitions import states
 
 COUNT_BY_OWNER = "SELECT owner, state, count(*) AS jobs FROM jobs GROUP BY owner, state"
-# No more rows are read than hosts could take, however long the queue is.
+# No more rows are read than hosts could take, however long the queue is. Further hosts, like those
+# that were seen, would not help a job that needs more memory than any of them has.
 COUNT_DEMAND = f"""
 SELECT (SELECT count(*) FROM (
-    SELECT 1 FROM jobs WHERE state = 'queued' LIMIT :most
+    SELECT 1 FROM jobs WHERE state = 'queued'
+    AND (reason IS NULL OR reason ->> 'code' <> 'needs_memory') LIMIT :most
 ) AS waiting) AS queued, (SELECT count(*) FROM (
     SELECT 1 FROM jobs WHERE state IN ({states(WITH_WORKER)}) LIMIT :most
 ) AS busy) AS running

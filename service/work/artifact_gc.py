@@ -1,5 +1,6 @@
 """Garbage collection of artifacts: deletes files that no row names and none ever will."""
 
+import time
 from collections.abc import Callable
 
 import structlog
@@ -14,6 +15,8 @@ ADVICE = (
     "or an earlier version was killed while it deleted the job. Delete the folder if nobody needs "
     "it."
 )
+
+DELETE_SECONDS = 2.0
 
 logger = structlog.get_logger(__name__)
 
@@ -48,15 +51,20 @@ class JobLeftovers:
 def delete_folders(queue: Queue, artifacts: Artifacts) -> None:
     """Delete the artifacts of jobs that have been deleted, by this process or another one.
 
+    If the files are far away, the rest is left to the next call, for a dispatcher has to go on.
+
     Raises:
         StoreBroken: the database can't be read or written.
 
     """
-    deleted = queue.deleted()
-    for job in deleted:
+    gone, began = [], time.monotonic()
+    for job in queue.deleted():
         artifacts.delete_folder(job)
-    if deleted:
-        queue.forget(deleted)
+        gone.append(job)
+        if time.monotonic() - began > DELETE_SECONDS:
+            break
+    if gone:
+        queue.forget(gone)
 
 
 def collect_all(

@@ -34,6 +34,6 @@ class SchemaWatch:
         found = None if self._has_seen else self._revision()
         if found not in (None, self._newest):
             self._has_seen = True
-            advice = "Start the new version here: jobs are left to hosts that run it."
-            logger.warning("schema_is_newer", found=found, known=self._newest, advice=advice)
+            advice = "Start the version of that schema here: jobs are left to hosts that run it."
+            logger.warning("schema_has_changed", found=found, known=self._newest, advice=advice)
             self._on_newer()

@@ -8,6 +8,9 @@ import structlog
 
 from service.domain.errors import StoreBroken
 
+JOIN_SECONDS = 5.0
+"""The process may end while a database does not answer."""
+
 logger = structlog.get_logger(__name__)
 
 
@@ -28,8 +31,8 @@ class Upkeep:
         self._stopped.set()
 
     def join(self) -> None:
-        """Wait until the last call has returned, after `stop`."""
-        self._thread.join()
+        """Wait a moment until the last call has returned, after `stop`."""
+        self._thread.join(JOIN_SECONDS)
 
     def _run(self) -> None:
         while not self._stopped.is_set():

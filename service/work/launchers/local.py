@@ -16,6 +16,7 @@ from service.work.cores import usable_cores
 from service.work.launcher import Exit
 from service.work.process_handle import ProcessHandle
 
+NOT_INHERITED = ("MLP_RAY_TOKEN",)
 ONE_BLAS_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 LOG_TAIL_BYTES = 600
 MAX_LOG_BYTES = 256 * 1024
@@ -102,7 +103,7 @@ class LocalLauncher:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                env=os.environ | ONE_BLAS_THREAD | self._environment,
+                env=_inherited() | ONE_BLAS_THREAD | self._environment,
             )
 
     def _wait(self, pid: int) -> None:
@@ -154,3 +155,8 @@ def _open_for_append(log: Path) -> IO[bytes]:
         return log.open("ab")
     except OSError as exc:
         raise store_error(f"write {log.name}", exc) from exc
+
+
+def _inherited() -> dict[str, str]:
+    """Return the environment of this process without the secret that only a fleet needs."""
+    return {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}

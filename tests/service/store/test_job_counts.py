@@ -1,5 +1,7 @@
 """How many jobs need a worker: what decides about the number of hosts."""
 
+import json
+
 import pytest
 
 from mlp_client.job_state import State
@@ -9,7 +11,7 @@ from service.store.jobs import JobStore
 from service.store.queue import Queue
 from service.store.sql.database import Database
 from tests.conftest import submit
-from tests.support.job_records import in_state
+from tests.support.job_records import in_state, query
 
 
 def test_nothing_is_needed_where_there_are_no_jobs(database: Database) -> None:
@@ -35,3 +37,14 @@ def test_no_more_are_counted_than_asked_for(
     assert [count_demand(database, most) for most in (1, 2, 3, 4, 5)] == [
         *(Demand(1, 1), Demand(2, 2), Demand(3, 3), Demand(4, 3), Demand(4, 3)),
     ]
+
+
+def test_a_job_that_is_larger_than_every_host_asks_for_no_further_host(
+    database: Database, jobs: JobStore
+) -> None:
+    for code in ("needs_memory", "shutdown"):
+        submit(jobs)
+        reason = json.dumps({"code": code, "message": ""})
+        query(database, "UPDATE jobs SET reason = :reason WHERE reason IS NULL", reason=reason)
+    submit(jobs)
+    assert count_demand(database, 10) == Demand(2, 0)
