@@ -54,7 +54,7 @@ def http_url(value: str) -> str:
     if parts.username or parts.password:
         raise ValueError("it has a user name; write the URL without, and set the token by itself")
     if parts.scheme not in DEFAULT_PORTS or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError(f"{value!r} is no URL of a server; write one like http://ray.example:8265")
+        raise ValueError("it is no URL of a server; write one like http://ray.example:8265")
     return value.rstrip("/")
 
 

@@ -28,10 +28,8 @@ def refuse_unshared(settings: Settings) -> None:
         StoreBroken: it says which setting is missing or wrong.
 
     """
-    artifacts, is_shared = (
-        settings.artifacts_url,
-        not engine_of(settings.resolved_database_url()).file,
-    )
+    artifacts = settings.artifacts_url
+    is_shared = not engine_of(settings.resolved_database_url()).file
     if is_shared and not artifacts:
         raise StoreBroken(
             "MLP_DATABASE_URL names a PostgreSQL server, which several machines share, so they "
@@ -79,7 +77,8 @@ class Storage:
         self.results = artifacts_at(shared or str(data_dir / "evaluations"), BUCKET_WAIT_SECONDS)
         self.logs = data_dir / "logs" if shared else data_dir / "jobs"
         self.evaluation_logs = data_dir / "logs" if shared else data_dir / "evaluations"
-        self.uploads = Uploads(data_dir / "uploads", shared_folders(shared, UPLOADS))
+        everywhere = shared_folders(shared, UPLOADS, BUCKET_WAIT_SECONDS)
+        self.uploads = Uploads(data_dir / "uploads", everywhere)
         self.damaged = DamagedDatasets(self.database)
         datasets_dir = settings.resolved_datasets_dir().absolute()
         everywhere = shared_folders(shared, DATASETS, BUCKET_WAIT_SECONDS)

@@ -38,8 +38,10 @@ def tool(name: str) -> str:
 def test_everything_that_is_installed_is_pinned_by_hash(campaign: Campaign) -> None:
     assert [path.name for path in LISTS] == [
         "build.txt",
+        "cluster.txt",
         "dev.txt",
         "generators.txt",
+        "ray.txt",
         "runtime.txt",
     ]
     found = [pin for path in LISTS for pin in pins(path)]

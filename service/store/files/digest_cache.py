@@ -39,10 +39,11 @@ class DigestCache:
             data = path.read_bytes()
         except OSError:
             return None
-        with contextlib.suppress(OSError):
-            if hashlib.sha256(data).hexdigest() != sha256:
+        if hashlib.sha256(data).hexdigest() != sha256:
+            with contextlib.suppress(OSError):
                 path.unlink()
-                return None
+            return None
+        with contextlib.suppress(OSError):
             os.utime(path)  # it has been used now
         return data
 

@@ -5,6 +5,7 @@ once its last file is there, which is the one that its owner names. Each object 
 it the SHA-256 of its bytes, so that one that was changed or cut on the way is never taken for it.
 """
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -30,7 +31,7 @@ logger = logging.getLogger(__name__)
 PIECE_BYTES = 4 * 1024**2
 DIGEST_BYTES = 32
 FETCHES = 2
-"""How often a damaged folder is fetched: bytes may have changed on the way only."""
+"""How often what is damaged is fetched: bytes may have changed on the way only."""
 
 
 class SharedFolders:
@@ -116,7 +117,10 @@ class SharedFolders:
         """
         make_directory(path.parent)
         try:
-            self._fetch_file(self._key(name, path.name), path)
+            for _ in range(FETCHES - 1):
+                with contextlib.suppress(Damaged):  # perhaps on the way only
+                    return self._fetch_file(self._key(name, path.name), path)
+            return self._fetch_file(self._key(name, path.name), path)
         except FAILURES as exc:
             raise broken(f"fetch {name}", exc) from exc
 

@@ -156,3 +156,18 @@ def test_a_checkpoint_is_read_once_from_where_all_hosts_find_it(tmp_path: Path) 
     plain: Artifacts = artifacts
     assert CheckpointStore(plain).load(saved).epoch_seconds == 0.5
     assert artifacts.gets == 2, "who has no cache reads it again"
+
+
+def test_a_damaged_copy_that_can_not_be_deleted_is_none(
+    cache: DigestCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sha256, data = bytes_number(1)
+    cache.put(sha256, data)
+    [path] = kept(tmp_path)
+    path.write_bytes(b"x" + data[1:])
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("read-only")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert cache.get(sha256) is None

@@ -9,6 +9,7 @@ import pytest
 from obstore.store import from_url
 
 from service.domain.errors import Damaged, StoreBroken
+from service.store.files import shared_folders
 from service.store.files.shared_folders import SharedFolders
 
 CONTENT = {"a.npy": b"", "b.npy": b"x" * 31, "images.npy": bytes(range(256)) * 40_000, "z": b"last"}
@@ -127,3 +128,18 @@ def test_bytes_that_changed_on_the_way_only_are_fetched_again(
 def test_a_file_that_is_not_there_is_broken(folders: SharedFolders, tmp_path: Path) -> None:
     with pytest.raises(StoreBroken, match="can't fetch set"):
         folders.fetch_file("set", tmp_path / "copy" / "0")
+
+
+def test_one_file_that_changed_on_the_way_is_fetched_again(
+    folders: SharedFolders, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders.share_file("set", source / "b.npy")
+    write_whole, asked = shared_folders._write_whole, []
+
+    def write_badly_once(file: Any, pieces: Any, key: str) -> None:
+        asked.append(key)
+        write_whole(file, [b"other bytes"] if len(asked) == 1 else pieces, key)
+
+    monkeypatch.setattr(shared_folders, "_write_whole", write_badly_once)
+    folders.fetch_file("set", tmp_path / "copy" / "b.npy")
+    assert content_of(tmp_path / "copy") == {"b.npy": CONTENT["b.npy"]}
