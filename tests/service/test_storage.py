@@ -71,5 +71,5 @@ def test_a_bucket_that_does_not_answer_is_refused(
 
 def test_a_shared_directory_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StoreBroken, match="can't be used: "):
+    with pytest.raises(StoreBroken, match="can't open what MLP_ARTIFACTS_URL names: "):
         storage(str(tmp_path / "file"), tmp_path / "data").check()

@@ -47,7 +47,7 @@ class BucketArtifacts:
         try:
             self._store = from_url(url, **client(patience))
         except (*FAILURES, ValueError) as exc:
-            raise broken("open the bucket of MLP_ARTIFACTS_URL", exc) from exc
+            raise broken("open what MLP_ARTIFACTS_URL names", exc) from exc
 
     def put(self, key: str, data: bytes) -> str:
         try:

@@ -53,7 +53,7 @@ class SharedFolders:
         try:
             self._store = _opened(url, patience)
         except (*FAILURES, ValueError) as exc:
-            raise broken("open the bucket of MLP_ARTIFACTS_URL", exc) from exc
+            raise broken("open what MLP_ARTIFACTS_URL names", exc) from exc
 
     def share(self, name: str, folder: Path, last: str | None = None) -> None:
         """Copy the files of a folder to where all hosts find them; the file `last` comes last.
