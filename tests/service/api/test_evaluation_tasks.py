@@ -19,9 +19,13 @@ from service.store.files.local import LocalArtifacts
 from service.store.uploads import Uploads
 from tests.service.api.test_hostile_bodies import check_problem
 from tests.service.conftest import URL, World
+from tests.support.engines import local_files
 from tests.support.keyed_service import SharedService, bearer
 from tests.support.live_service import settings
 from tests.support.server_process import eventually
+
+pytestmark = local_files
+"""The service is a backup of another one; tests/journeys/test_two_servers.py is about the rest."""
 
 
 @contextmanager

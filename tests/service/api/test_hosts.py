@@ -19,6 +19,7 @@ from service.store.queue import Queue
 from service.store.sql.database import Database
 from tests.conftest import submit
 from tests.service.conftest import URL
+from tests.support.engines import local_files
 from tests.support.keyed_service import bearer
 from tests.support.live_service import Live, settings
 from tests.support.stream_listener import StreamListener
@@ -102,6 +103,7 @@ def test_metrics_count_hosts_and_slots(api: TestClient) -> None:
     }  # fmt: skip
 
 
+@local_files
 def test_a_server_by_itself_counts_its_own_slots(
     data_dir: Path, datasets_dir: Path, api_database: Database
 ) -> None:

@@ -141,7 +141,7 @@ def test_five_hundred_summaries_fit_into_a_quarter_of_a_megabyte(live: Live) -> 
     finished = [epoch(50, test_loss=0.0712345678912345, test_accuracy=0.9794)]
     attempt.heartbeat((50, 0), finished)
     succeed(attempt)
-    query(live.database, "UPDATE jobs SET learned = 1 WHERE number = 1")
+    query(live.database, "UPDATE jobs SET learned = :yes WHERE number = 1", yes=True)
     fail(claimed(live.database))
     done, failed = (
         live.http.get(f"/v1/jobs?fields=summary&state={state}").json()["data"][0]

@@ -12,6 +12,7 @@ from mlp_client.job_spec import Spec
 from service.app import create_app
 from tests.service.api.test_hostile_bodies import check_cheap
 from tests.service.conftest import URL
+from tests.support.engines import local_files
 from tests.support.live_service import settings
 
 
@@ -344,6 +345,7 @@ def test_every_field_of_a_spec_survives_storing_and_reading_it(
     assert empty.get(f"/v1/jobs/{job['id']}").json()["spec"] == spec
 
 
+@local_files
 def test_a_machine_by_itself_refuses_what_it_could_never_run(
     data_dir: Path, datasets_dir: Path
 ) -> None:
