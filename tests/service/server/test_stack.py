@@ -52,13 +52,15 @@ class Stacked:
         self.admission = Admission(slots)
         self.metrics = Metrics(self.admission)
         ring = KeyRing(cast(ApiKeyStore, self.keys))
+        models = SimpleNamespace(finds_at_once=True)
+        services = SimpleNamespace(seen_by_owner=lambda *_: None, models=models)
         layers = stack.layers(
             admission=self.admission,
             metrics=self.metrics,
             access_log=None,
             keys=ring,
             sessions=Sessions(ring, SessionSeal(FolderIdentity(Path("no cookies are sent")))),
-            services=cast(Services, SimpleNamespace(seen_by_owner=lambda *_: None)),
+            services=cast(Services, services),
             network=stack.NetworkSettings(["localhost"], **options),
         )
         self.app = stack.build(self._note, layers)
