@@ -144,7 +144,7 @@ def test_a_worker_that_has_been_replaced_changes_nothing(made: EvaluationHarness
 def test_five_lost_workers_are_too_many(made: EvaluationHarness) -> None:
     task = made.tasks.submit(made.question(made.train()))
     for number in range(1, 6):
-        made.attempt()
+        made.attempt().begin(HANDLE)
         made.queue.lose(task.id, number, "It was killed.")
     found = made.tasks.get(task.id)
     assert found.state == State.FAILED
