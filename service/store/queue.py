@@ -236,8 +236,7 @@ class Queue:
     def explain_waiting(self) -> None:
         """Say in the rows of jobs that are too large for every host why they are not started."""
         with self._connector.read() as transaction:
-            is_alone = self._connector.file is not None
-            most = self._room.alone if is_alone else largest_memory(transaction)
+            most = largest_memory(transaction) if self._host else self._room.alone
             found = [] if most is None else _too_large_rows(transaction, most)
         for job in found:
             with self._connector.write() as transaction:

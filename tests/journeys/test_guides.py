@@ -25,6 +25,9 @@ NOT_RUN = {
     "docker ": "a test machine has no Docker daemon; tests/test_deployment.py reads the files",
     "kubectl ": "a test machine has no Kubernetes cluster; tests/test_docs.py reads the manifest",
     "mkdir backups && sudo": "it prepares a directory for Docker",
+    "MLP_DATABASE_URL=postgresql:": "there is no such server; test_quick_start.py starts hosts",
+    "mlp-service migrate": "nothing may serve meanwhile; tests/service/cli/test_migrate.py runs it",
+    "mlp-service move ": "nothing may serve meanwhile; tests/service/cli/test_move.py runs it",
     "openapi-python-client ": "tests/journeys/test_generated_clients.py runs it",
     "npx openapi-typescript ": "tests/journeys/test_generated_clients.py runs it",
 }

@@ -99,7 +99,7 @@ def test_both_distributions_require_the_same_for_the_client() -> None:
     assert set(client["dependencies"]) < set(service["dependencies"])
     assert names(service["dependencies"]) - names(client["dependencies"]) == {"typer", "rich"}
     assert client["requires-python"] == service["requires-python"]
-    assert set(service["optional-dependencies"]) == {"server", "heic", "parquet"}
+    assert set(service["optional-dependencies"]) == {"server", "cluster", "heic", "parquet"}
 
 
 class Environment:
