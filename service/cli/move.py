@@ -21,12 +21,16 @@ def move(
             "--from",
             metavar="DIR",
             help="Move the service in this data directory to the settings'.",
+            show_default="none",
         ),
     ] = None,
     target: Annotated[
         Path | None,
         typer.Option(
-            "--to", metavar="DIR", help="Move the settings' service to this data directory."
+            "--to",
+            metavar="DIR",
+            help="Move the settings' service to this data directory.",
+            show_default="none",
         ),
     ] = None,
     as_json: Json = False,
