@@ -351,7 +351,7 @@ class Dispatcher:
         """Claim jobs and start their workers until every slot is taken or nothing is queued."""
         waiting = self._back_off.waiting_jobs()
         while self._back_off.allows_starts() and self._used_slots() < self._launcher.capacity():
-            if self.is_stopping or not self._can_store():
+            if not self._can_store():
                 return
             claim = self._queue.claim(waiting)
             if claim is None or not self._launch(claim):
@@ -364,6 +364,8 @@ class Dispatcher:
         """
         if self._is_storage_tried or self._try_storage is None:
             return True
+        if self.is_stopping:
+            return False
         try:
             self._try_storage()
         except StoreBroken as exc:
