@@ -24,6 +24,11 @@ from tests.support.job_records import finish, sized
 from tests.support.server_process import eventually
 
 
+@pytest.fixture
+def database_url(postgres_url: str) -> str:
+    return postgres_url  # only this database is shared by several hosts
+
+
 class Hosts:
     """A host `a` with a dispatcher, and the leader on a host `b`."""
 
