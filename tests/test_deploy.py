@@ -110,6 +110,9 @@ def test_a_host_has_a_core_for_each_slot() -> None:
     assert container["args"] == ["work", "--slots", container["resources"]["requests"]["cpu"]]
 
 
+WAIT_IN_VAIN = "UPDATE jobs SET reason = :reason WHERE state = 'queued'"
+
+
 def scaled() -> dict[str, Any]:
     [found] = [it["spec"] for it in manifests("keda.yaml") if it["kind"] == "ScaledObject"]
     return dict(found)
@@ -147,6 +150,10 @@ def test_the_query_of_keda_wants_a_host_for_each_four_jobs_that_need_a_worker(
         if number % 2:
             queue.claim()
         assert wanted() == size.wanted(count_demand(database, 100)) == -(-number // 4)
+    with database.write() as transaction:
+        too_large = {"code": "needs_memory", "message": ""}
+        transaction.execute(WAIT_IN_VAIN, reason=too_large)
+    assert wanted() == 2, "the five that run"
     database.close()
 
 
