@@ -16,7 +16,6 @@ from service.domain.room import Room
 from service.domain.task_kind import TaskKind
 from service.settings import Settings
 from service.storage import Storage
-from service.store.artifacts import Artifacts
 from service.store.dataset_queue import DatasetQueue
 from service.store.dataset_rows import DATASETS
 from service.store.evaluation_queue import EvaluationQueue
@@ -40,7 +39,7 @@ from service.store.sql.sqlite import sqlite_url
 from service.store.transitions import JOBS
 from service.work.artifact_gc import JobLeftovers
 from service.work.dataset_leftovers import DatasetLeftovers
-from service.work.dispatcher import POLL_SECONDS, Dispatcher
+from service.work.dispatcher import Dispatcher
 from service.work.ended_work import EndedWork
 from service.work.evaluation_leftovers import EvaluationLeftovers
 from service.work.fleet import FleetSize, FleetSizer
@@ -49,6 +48,7 @@ from service.work.launchers.lock_watchdog import SqliteLockWatchdog
 from service.work.memory import room_for_jobs
 from service.work.presence import Me, Presence
 from service.work.schema_watch import SchemaWatch
+from service.work.sharing import ALONE, Sharing
 from service.work.upkeep import Upkeep
 
 CONCURRENT_CHECKS = 1
@@ -70,26 +70,6 @@ COPIES_SECONDS = 300.0
 NoteEnd = Callable[[str, float], None]
 
 
-@dataclass(frozen=True)
-class Sharing:
-    """What dispatchers know of other hosts that use the same database."""
-
-    host: str | None
-    """The identifier of this host; None if there is no other one."""
-    is_leading: Callable[[], bool]
-    try_storage: Callable[[], None] | None
-    """Tries whether workers of this host can store files; None if there is no other host."""
-
-    def idle_seconds(self, most: float) -> float:
-        """Return the longest time between two rounds of an idle dispatcher."""
-        return most if self.host else POLL_SECONDS
-
-    @property
-    def tidy_seconds(self) -> float:
-        """How often leftovers are deleted while nobody works; 0 in each sweep."""
-        return TIDY_SECONDS if self.host else 0.0
-
-
 class Dispatchers:
     """The dispatchers of all kinds of work."""
 
@@ -109,42 +89,34 @@ class Dispatchers:
 
         """
         database = storage.database
-        file = database.file
-        self._leadership = leadership_of(database.engine)
-        host = None if file else instance_of(settings.data_dir)
+        host = None if database.file else instance_of(settings.data_dir)
         self._has_retired = False
-        try_storage = partial(_try_storage, storage.artifacts, host) if host else None
-        sharing = Sharing(host, self._leads, try_storage)
-        everywhere = {
-            "MLP_DATABASE_URL": sqlite_url(file.absolute()) if file else database.url,
-            "MLP_DATASETS_DIR": str(storage.dataset_files.directory),
-            "MLP_SHARED_URL": settings.artifacts_url or "",
-            "MLP_DATASET_COPIES_BYTES": str(settings.dataset_copies_bytes),
-        }
+        self._leadership = leadership_of(database.engine)
+        self._fleet_leadership = leadership_of(database.engine, FLEET)
         checks = EndedWork(DatasetQueue(database).state_of)
         evaluations = EndedWork(EvaluationQueue(database).state_of)
         self.ended = {TaskKind.DATASET_CHECK: checks, TaskKind.EVALUATION: evaluations}
         """What has become of the workers that train no job."""
         room = room_for_jobs(settings.job_memory)
-        self.jobs = _jobs(settings, storage, everywhere, sharing, room)
-        self.checks = _checks(settings, storage, everywhere, sharing, checks.note)
-        self.evaluations = _evaluations(storage, everywhere, sharing, evaluations.note)
-        self._fleet_leadership = leadership_of(database.engine, FLEET)
+        parts = Parts(settings, storage, host, self._leads)
+        self.jobs = _jobs(parts, room)
+        self.checks = _checks(parts, checks.note)
+        self.evaluations = _evaluations(parts, evaluations.note)
         self._fleet = _fleet(settings, database, self._sizes) if settings.fleet else None
-        of_kind = {
+        self._bell = self._presence = self._upkeep = None
+        if host:
+            self._bell = Bell(database.engine, self._wakes())
+            me = Me(host, self.jobs.slots, room.alone)
+            self._presence = Presence(HostStore(database), me, self._leads)
+            self._upkeep = _upkeep(parts, on_newer_schema or self.retire)
+
+    def _wakes(self) -> dict[str, Callable[[], None]]:
+        """Return what wakes the dispatcher of each kind of work."""
+        return {
             JOBS: self._wake_jobs,
             DATASETS: self.checks.wake,
             EVALUATIONS: self.evaluations.wake,
         }
-        self._bell = Bell(database.engine, of_kind) if host else None
-        self._presence = self._present(host, room.alone, database) if host else None
-        seen = on_newer_schema or self.retire
-        check_logs = _check_logs(settings)
-        self._upkeep = _upkeep(storage, check_logs, seen) if host else None
-
-    def _present(self, host: str, memory: int, database: Database) -> Presence:
-        me = Me(host, self.jobs.slots, memory)
-        return Presence(HostStore(database), me, self._leads)
 
     def _leads(self) -> bool:
         return not self._has_retired and self._leadership.is_held()
@@ -211,7 +183,42 @@ class Dispatchers:
             self._presence.stop()
 
 
-def _upkeep(storage: Storage, check_logs: Path, on_newer_schema: Callable[[], None]) -> Upkeep:
+@dataclass(frozen=True)
+class Parts:
+    """What the dispatchers of all kinds of work are made of."""
+
+    settings: Settings
+    storage: Storage
+    host: str | None
+    """The identifier of this host; None if no other one uses the database."""
+    is_leading: Callable[[], bool]
+
+    def sharing(self, idle_seconds: float) -> Sharing:
+        """Return how the rows are shared that an idle host looks for so often."""
+        if self.host is None:
+            return ALONE
+        return Sharing(self.is_leading, self.storage.check, idle_seconds, TIDY_SECONDS)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables by which workers of every kind find the rows and the data sets."""
+        database, settings = self.storage.database, self.settings
+        file = database.file
+        return {
+            "MLP_DATABASE_URL": sqlite_url(file.absolute()) if file else database.url,
+            "MLP_DATASETS_DIR": str(self.storage.dataset_files.directory),
+            "MLP_SHARED_URL": settings.artifacts_url or "",
+            "MLP_DATASET_COPIES_BYTES": str(settings.dataset_copies_bytes),
+        }
+
+    @property
+    def check_logs(self) -> Path:
+        """Where each uploaded data set has a folder with the log of its checkers."""
+        return self.settings.data_dir.absolute() / "checks"
+
+
+def _upkeep(parts: Parts, on_newer_schema: Callable[[], None]) -> Upkeep:
+    storage = parts.storage
     watch = SchemaWatch(
         partial(revision_of_tables, storage.database), REVISIONS[-1], on_newer_schema
     )
@@ -221,29 +228,12 @@ def _upkeep(storage: Storage, check_logs: Path, on_newer_schema: Callable[[], No
     }
     for directory, needed, seconds in (
         (storage.logs, LOGS_NEEDED, LOGS_SECONDS),
-        (check_logs, CHECK_LOGS_NEEDED, LOGS_SECONDS),
+        (parts.check_logs, CHECK_LOGS_NEEDED, LOGS_SECONDS),
         (storage.uploads.directory, UPLOADS_NEEDED, COPIES_SECONDS),
     ):
         folders = LocalFolders(storage.database, directory, needed)
         tasks[folders.delete_unneeded] = seconds
     return Upkeep(tasks)
-
-
-def _check_logs(settings: Settings) -> Path:
-    """Return where each uploaded data set has a folder with the log of its checkers."""
-    return settings.data_dir.absolute() / "checks"
-
-
-def _try_storage(artifacts: Artifacts, host: str) -> None:
-    """Store a file and delete it again.
-
-    Raises:
-        StoreBroken: that is not possible from here.
-
-    """
-    key = f"hosts/{host}/trial"
-    artifacts.put(key, b"a host can store files")
-    artifacts.delete(key)
 
 
 def dataset_quota(settings: Settings) -> DatasetQuota:
@@ -270,91 +260,60 @@ def _fleet(settings: Settings, database: Database, is_leading: Callable[[], bool
     )
 
 
-def _jobs(
-    settings: Settings,
-    storage: Storage,
-    everywhere: dict[str, str],
-    sharing: Sharing,
-    room: Room,
-) -> Dispatcher:
-    artifacts = storage.artifacts
-    environment = everywhere | {
-        "MLP_ARTIFACTS_URL": artifacts.url,
+def _jobs(parts: Parts, room: Room) -> Dispatcher:
+    settings, storage = parts.settings, parts.storage
+    environment = parts.environment | {
+        "MLP_ARTIFACTS_URL": storage.artifacts.url,
         "MLP_SNAPSHOTS": str(settings.snapshots),
         "MLP_SNAPSHOT_BYTES": str(settings.snapshot_bytes),
     }
     launcher = LocalLauncher(storage.logs, environment, settings.concurrent_jobs)
-    queue = Queue(storage.database, sharing.host, room)
-    leftovers = JobLeftovers(queue, artifacts, settings.keep_jobs)
-    dispatcher = Dispatcher(
-        queue,
+    queue = Queue(storage.database, parts.host, room)
+    return _waking(
         launcher,
-        leftovers,
-        is_leading=sharing.is_leading,
-        idle_seconds=sharing.idle_seconds(IDLE_SECONDS),
-        try_storage=sharing.try_storage,
-        tidy_seconds=sharing.tidy_seconds,
-        lock_watchdog=SqliteLockWatchdog(storage.database.file),
+        Dispatcher(
+            queue,
+            launcher,
+            JobLeftovers(queue, storage.artifacts, settings.keep_jobs),
+            sharing=parts.sharing(IDLE_SECONDS),
+            lock_watchdog=SqliteLockWatchdog(storage.database.file),
+        ),
     )
-    return _woken(dispatcher, launcher)
 
 
-def _checks(
-    settings: Settings,
-    storage: Storage,
-    everywhere: dict[str, str],
-    sharing: Sharing,
-    note_end: NoteEnd,
-) -> Dispatcher:
-    uploads = storage.uploads
-    environment = everywhere | {
-        "MLP_UPLOADS_DIR": str(uploads.directory),
-        "MLP_DATASET_QUOTA": json.dumps(asdict(dataset_quota(settings))),
+def _checks(parts: Parts, note_end: NoteEnd) -> Dispatcher:
+    storage, logs = parts.storage, parts.check_logs
+    environment = parts.environment | {
+        "MLP_UPLOADS_DIR": str(storage.uploads.directory),
+        "MLP_DATASET_QUOTA": json.dumps(asdict(dataset_quota(parts.settings))),
     }
-    logs = _check_logs(settings)
     launcher = LocalLauncher(logs, environment, CONCURRENT_CHECKS, "service.work.checker")
-    queue = DatasetQueue(storage.database, sharing.host)
-    leftovers = DatasetLeftovers(queue, storage.dataset_files, uploads, logs)
-    dispatcher = Dispatcher(
-        queue,
-        launcher,
-        leftovers,
-        is_leading=sharing.is_leading,
-        idle_seconds=sharing.idle_seconds(RARE_SECONDS),
-        try_storage=sharing.try_storage,
-        tidy_seconds=sharing.tidy_seconds,
-        note_end=note_end,
+    queue = DatasetQueue(storage.database, parts.host)
+    leftovers = DatasetLeftovers(queue, storage.dataset_files, storage.uploads, logs)
+    sharing = parts.sharing(RARE_SECONDS)
+    return _waking(
+        launcher, Dispatcher(queue, launcher, leftovers, sharing=sharing, note_end=note_end)
     )
-    return _woken(dispatcher, launcher)
 
 
-def _evaluations(
-    storage: Storage, everywhere: dict[str, str], sharing: Sharing, note_end: NoteEnd
-) -> Dispatcher:
-    results = storage.results
-    environment = everywhere | {
+def _evaluations(parts: Parts, note_end: NoteEnd) -> Dispatcher:
+    storage = parts.storage
+    environment = parts.environment | {
         "MLP_ARTIFACTS_URL": storage.artifacts.url,
-        "MLP_RESULTS_URL": results.url,
+        "MLP_RESULTS_URL": storage.results.url,
     }
     launcher = LocalLauncher(
         storage.evaluation_logs, environment, CONCURRENT_EVALUATIONS, "service.work.evaluator"
     )
-    queue = EvaluationQueue(storage.database, sharing.host)
-    leftovers = EvaluationLeftovers(queue, results)
-    dispatcher = Dispatcher(
-        queue,
-        launcher,
-        leftovers,
-        is_leading=sharing.is_leading,
-        idle_seconds=sharing.idle_seconds(RARE_SECONDS),
-        try_storage=sharing.try_storage,
-        tidy_seconds=sharing.tidy_seconds,
-        note_end=note_end,
+    queue = EvaluationQueue(storage.database, parts.host)
+    leftovers = EvaluationLeftovers(queue, storage.results)
+    sharing = parts.sharing(RARE_SECONDS)
+    return _waking(
+        launcher, Dispatcher(queue, launcher, leftovers, sharing=sharing, note_end=note_end)
     )
-    return _woken(dispatcher, launcher)
 
 
-def _woken(dispatcher: Dispatcher, launcher: LocalLauncher) -> Dispatcher:
+def _waking(launcher: LocalLauncher, dispatcher: Dispatcher) -> Dispatcher:
     """Return the dispatcher, which now wakes when one of its workers ends."""
     launcher.on_end = dispatcher.wake
     return dispatcher

@@ -1,6 +1,5 @@
 """Where everything is kept: the database, and the folders of files beside it."""
 
-import secrets
 from pathlib import Path
 
 from service.domain.errors import StoreBroken
@@ -19,6 +18,8 @@ DATABASE_WAIT_SECONDS = 5
 """How long a request waits for the database's lock; then its client is asked to try again."""
 BUCKET_WAIT_SECONDS = 5
 """How long a request, or a dispatcher's round, waits for a bucket that does not answer."""
+PROBE = "probe"
+"""The key of the small file by which each process tries whether it can store files."""
 
 
 def refuse_unshared(settings: Settings) -> None:
@@ -93,18 +94,21 @@ class Storage:
         self.database.close()
 
     def check(self) -> None:
-        """Write, read, list and delete a small file where the files of all hosts are kept.
+        """Write, read, list and delete where the files of all hosts are kept.
+
+        The small file that is written stays, for whoever may be killed here, or may do the same at
+        the same time, deletes nothing; so another one is deleted, which is not there.
 
         Raises:
             StoreBroken: one of these is impossible, for example because the key is wrong.
 
         """
-        key, data = f"probe-{secrets.token_hex(8)}", b"room?"
+        key, data = PROBE, b"room?"
         try:
             sha256 = self.artifacts.put(key, data)
             self.artifacts.get(key, len(data), sha256)
             list(self.artifacts.keys(key))
-            self.artifacts.delete(key)
+            self.artifacts.delete(f"{key}-absent")
         except (StoreBroken, FileNotFoundError) as exc:
             raise StoreBroken(
                 f"MLP_ARTIFACTS_URL={self.artifacts.url} can't be used: {exc}. Check its name, and "

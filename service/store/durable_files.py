@@ -22,6 +22,11 @@ def store_error(what: str, exc: OSError) -> StoreBroken:
     return (StoreFull if full else StoreBroken)(f"can't {what}: {exc.strerror}")
 
 
+def temporary_beside(path: Path) -> Path:
+    """Return a new name for a file while it is written, which no other thread or host has."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+
+
 def write_atomic(path: Path, data: bytes, mode: int | None = None) -> None:
     """Write `data` so that after a crash or power cut `path` holds all of it or does not exist.
 
@@ -39,7 +44,7 @@ def write_array(path: Path, array: np.ndarray) -> None:
 
 
 def _write_atomic(path: Path, write: Callable[[IO[bytes]], object], mode: int | None) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_beside(path)
     try:
         with temporary.open("wb") as file:
             write(file)
@@ -66,7 +71,7 @@ def create_once(path: Path, make: Callable[[], bytes]) -> None:
     """
     if path.exists():
         return
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    temporary = temporary_beside(path)
     try:
         temporary.touch(0o600, exist_ok=False)
         with temporary.open("wb") as file:

@@ -23,6 +23,7 @@ from service.work.launcher import Exit, Launcher, LockWatchdog
 from service.work.leader import Leader
 from service.work.lost_workers import TrackedWorker
 from service.work.process_handle import ProcessHandle
+from service.work.sharing import ALONE, Sharing
 from service.work.work_queue import Leftovers, WorkQueue
 
 POLL_SECONDS = 0.5
@@ -49,10 +50,7 @@ class Dispatcher:
         leftovers: Leftovers,
         clock: Clock = time,
         *,
-        is_leading: Callable[[], bool] = lambda: True,
-        idle_seconds: float = POLL_SECONDS,
-        try_storage: Callable[[], None] | None = None,
-        tidy_seconds: float = 0.0,
+        sharing: Sharing = ALONE,
         lock_watchdog: LockWatchdog | None = None,
         note_end: Callable[[str, float], None] = lambda *_: None,
     ) -> None:
@@ -63,13 +61,7 @@ class Dispatcher:
             launcher: starts and ends workers.
             leftovers: deletes files that no row names.
             clock: the module `time`, or a test's replacement for it.
-            is_leading: asks whether this dispatcher does what one does for all hosts.
-            idle_seconds: the longest time between two rounds while no worker runs; where others
-                queue rows, `wake` is to be called when they do.
-            try_storage: tries whether workers can store files from here, or raises StoreBroken; it
-                is called before the first claim, and again after a worker could not. None where
-                others than this host can't do any better.
-            tidy_seconds: how often a leader deletes leftovers while nobody works; see `Leader`.
+            sharing: how this host shares the rows with others.
             lock_watchdog: finds workers that froze inside a transaction, if the database can be
                 blocked by them.
             note_end: told of each worker that has ended: the job, and for how many seconds the
@@ -79,10 +71,10 @@ class Dispatcher:
         self._queue = queue
         self._launcher = launcher
         self._leftovers = leftovers
-        self._leader = Leader(queue, leftovers, is_leading, clock=clock, tidy_seconds=tidy_seconds)
+        self._leader = Leader(queue, leftovers, sharing, clock)
         self._clock = clock
-        self._idle_seconds = idle_seconds
-        self._try_storage = try_storage
+        self._idle_seconds = max(POLL_SECONDS, sharing.idle_seconds)
+        self._try_storage = sharing.try_storage
         self._is_storage_tried = False
         self._lock_watchdog = lock_watchdog
         self._note_end = note_end

@@ -5,13 +5,13 @@ Two that believe to lead for a moment do no harm, for each write is guarded.
 
 import threading
 import time
-from collections.abc import Callable
 
 import structlog
 
 from service.domain.errors import StoreBroken
 from service.work.clock import Clock
 from service.work.lost_workers import TrackedWorker
+from service.work.sharing import ALONE, Sharing
 from service.work.work_queue import Leftovers, WorkQueue
 
 REST_SWEEPS = 15
@@ -23,30 +23,26 @@ logger = structlog.get_logger(__name__)
 
 
 class Leader:
-    """Leads while `is_leading` says so; where there is only one host, it always does."""
+    """Leads while `Sharing.is_leading` says so; where there is only one host, it always does."""
 
     def __init__(
         self,
         queue: WorkQueue,
         leftovers: Leftovers,
-        is_leading: Callable[[], bool] = lambda: True,
-        *,
+        sharing: Sharing = ALONE,
         clock: Clock = time,
-        tidy_seconds: float = 0.0,
     ) -> None:
         """Create it.
 
         Args:
             queue: the rows of all hosts.
             leftovers: deletes files that no row names.
-            is_leading: asks whether this process leads; it may raise StoreBroken.
+            sharing: says whether this process leads, and how often leftovers are deleted.
             clock: the module `time`, or a test's replacement for it.
-            tidy_seconds: while nobody works, leftovers are deleted this often; above 0, other hosts
-                share the files, and what earlier leaders have left is deleted in a thread.
 
         """
-        self._queue, self._leftovers, self._is_leading = queue, leftovers, is_leading
-        self._clock, self._tidy_seconds = clock, tidy_seconds
+        self._queue, self._leftovers, self._is_leading = queue, leftovers, sharing.is_leading
+        self._clock, self._tidy_seconds = clock, sharing.tidy_seconds
         self._next_tidy = 0.0
         self._ends_collecting = threading.Event()
         self._elsewhere: dict[tuple[str, int], TrackedWorker] = {}

@@ -46,7 +46,9 @@ def storage(url: str, tmp_path: Path) -> Storage:
     return Storage(Settings(data_dir=tmp_path, database_url=SHARED, artifacts_url=url))
 
 
-def test_a_bucket_that_can_be_used_is_left_as_it_was(bucket_url: str, tmp_path: Path) -> None:
+def test_a_bucket_that_can_be_used_is_accepted_again_and_again(
+    bucket_url: str, tmp_path: Path
+) -> None:
     with closing(storage(bucket_url, tmp_path)) as found:
         found.check()
         found.check()

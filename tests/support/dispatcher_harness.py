@@ -13,6 +13,7 @@ from service.store.sql.database import Database
 from service.work.artifact_gc import JobLeftovers
 from service.work.dispatcher import Dispatcher
 from service.work.launcher import Launcher, LockWatchdog
+from service.work.sharing import Sharing
 from tests.conftest import submit
 from tests.support.fake_workers import Clock, FakeLauncher
 from tests.support.job_records import ENVIRONMENT
@@ -47,7 +48,7 @@ class DispatcherHarness:
             JobLeftovers(self.queue, self.artifacts, keep_jobs),
             self.clock,
             lock_watchdog=lock_watchdog,
-            try_storage=try_storage,
+            sharing=Sharing(try_storage=try_storage),
         )
 
     def step(self, seconds: float = 0.0) -> None:

@@ -8,7 +8,6 @@ it the SHA-256 of its bytes, so that one that was changed or cut on the way is n
 import contextlib
 import hashlib
 import logging
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,7 +16,7 @@ import obstore
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from service.domain.errors import Damaged
-from service.store.durable_files import make_directory, sync
+from service.store.durable_files import make_directory, sync, temporary_beside
 from service.store.files.bucket import (
     FAILURES,
     PARTS_AT_ONCE,
@@ -181,7 +180,7 @@ class SharedFolders:
 
     def _fetch_file(self, key: str, path: Path) -> None:
         pieces = obstore.get(self._store, key).stream(min_chunk_size=PIECE_BYTES)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        temporary = temporary_beside(path)
         try:
             with temporary.open("wb") as file:
                 _write_whole(file, pieces, key)

@@ -17,6 +17,7 @@ from service.work.artifact_gc import JobLeftovers
 from service.work.dispatcher import Dispatcher
 from service.work.leader import REST_SWEEPS, SWEEPS_PER_EXPLANATION, Leader
 from service.work.lost_workers import LOST_AFTER_SWEEPS
+from service.work.sharing import Sharing
 from tests.conftest import submit
 from tests.support.dispatcher_harness import DispatcherHarness
 from tests.support.fake_workers import FakeLauncher
@@ -38,7 +39,7 @@ class Hosts:
         self.b = DispatcherHarness(database, artifacts, queue=Queue(database, "b"))
         self.is_leading = True
         leftovers = JobLeftovers(self.b.queue, artifacts)
-        self.leader = Leader(self.b.queue, leftovers, lambda: self.is_leading)
+        self.leader = Leader(self.b.queue, leftovers, Sharing(is_leading=lambda: self.is_leading))
 
     def sweep(self, times: int = LOST_AFTER_SWEEPS + 1) -> None:
         for _ in range(times):
@@ -105,7 +106,8 @@ def test_a_dispatcher_that_does_not_lead_deletes_no_files(
     job = submit(jobs)
     artifacts.put(f"{job}/1/1-0.safetensors", b"weights")
     jobs.delete(job)
-    Leader(queue, JobLeftovers(queue, artifacts), lambda: False).sweep()
+    follower = Sharing(is_leading=lambda: False)
+    Leader(queue, JobLeftovers(queue, artifacts), follower).sweep()
     assert artifacts.folders() == [job]
     Leader(queue, JobLeftovers(queue, artifacts)).sweep()
     assert artifacts.folders() == []
@@ -136,8 +138,7 @@ def test_a_round_that_was_woken_between_two_sweeps_is_followed_by_a_sweep(hosts:
         FakeLauncher(capacity=0),
         JobLeftovers(hosts.b.queue, hosts.b.artifacts),
         hosts.b.clock,
-        idle_seconds=5.0,
-        tidy_seconds=40.0,
+        sharing=Sharing(idle_seconds=5.0, tidy_seconds=40.0),
     )
     dispatcher.step()
     assert dispatcher.seconds_to_wait() == 5
@@ -171,7 +172,8 @@ def test_while_nobody_works_the_leader_of_several_hosts_seldom_tidies(
 ) -> None:
     monkeypatch.setattr(module, "PAUSE_SECONDS", 0.001)
     leftovers, clock, leads = CountingLeftovers(), hosts.b.clock, [True]
-    leader = Leader(hosts.b.queue, leftovers, lambda: leads[0], clock=clock, tidy_seconds=40.0)
+    sharing = Sharing(is_leading=lambda: leads[0], tidy_seconds=40.0)
+    leader = Leader(hosts.b.queue, leftovers, sharing, clock)
 
     def swept(seconds: int) -> int:
         before = leftovers.sweeps
@@ -231,7 +233,7 @@ def test_the_leader_explains_why_jobs_of_no_host_wait(
     queue = Queue(database, room=Room(100, 100))
     leftovers = JobLeftovers(queue, artifacts)
     leading = False
-    leader = Leader(queue, leftovers, lambda: leading)
+    leader = Leader(queue, leftovers, Sharing(is_leading=lambda: leading))
     if not database.file:
         HostStore(database).join("a", "lab", 1, 100, "1.0")
     for _ in range(2 * SWEEPS_PER_EXPLANATION):

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import secrets
 from pathlib import Path
 
 import pytest
@@ -49,8 +50,9 @@ def test_a_write_syncs_the_file_renames_it_and_syncs_the_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorder = Recorder(monkeypatch)
+    monkeypatch.setattr(secrets, "token_hex", lambda _: "77")
     write_atomic(tmp_path / "file", DATA)
-    temporary = f".file.{os.getpid()}.tmp"
+    temporary = ".file.77.tmp"
     assert recorder.calls == [
         f"fsync {temporary}",
         f"rename {temporary} file",
@@ -83,10 +85,13 @@ def test_a_failed_write_leaves_no_half_file(
 
 
 @pytest.mark.parametrize("name", ["write", "flush"])
-def test_a_disk_that_is_full_leaves_no_half_file(tmp_path: Path, name: str) -> None:
+def test_a_disk_that_is_full_leaves_no_half_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     """/dev/full takes no byte, as a full disk does."""
     path = tmp_path / "file"
-    (tmp_path / f".file.{os.getpid()}.tmp").symlink_to("/dev/full")
+    monkeypatch.setattr(secrets, "token_hex", lambda _: "77")
+    (tmp_path / ".file.77.tmp").symlink_to("/dev/full")
     with pytest.raises(StoreBroken, match="No space left"):
         write_atomic(path, DATA * (1 if name == "flush" else 1000))
     assert list(tmp_path.iterdir()) == []
