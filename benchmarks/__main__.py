@@ -21,6 +21,7 @@ PARTS = (
     "resolution",
     "dataset_checks",
     "evaluations",
+    "cluster",
 )
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
