@@ -1,6 +1,7 @@
 """Fixtures of most tests: a store of its own for each test, one unpacked MNIST for all."""
 
 import os
+import resource
 import shutil
 import uuid
 from collections.abc import Generator, Iterator
@@ -22,7 +23,7 @@ from service.store.datasets import DatasetStore
 from service.store.jobs import JobStore, Submission
 from service.store.queue import Queue
 from service.store.sql.database import Database
-from service.store.sql.migrate import migrate
+from service.store.sql.migrate import REVISIONS, migrate
 from service.store.stored_dataset import MNIST
 from tests.support import engines
 from tests.support.campaign import SUITES, Campaign
@@ -128,6 +129,14 @@ def _usual_umask() -> Iterator[None]:
     os.umask(before)
 
 
+@pytest.fixture(autouse=True)
+def _unlimited_memory() -> Iterator[None]:
+    """Fail if a test has limited the memory of this process, in which all later tests run."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    yield
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
+
+
 @pytest.fixture(scope="session")
 def datasets_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with MNIST unpacked; no test writes there."""
@@ -203,6 +212,8 @@ def postgres_url(postgres: PostgresServer, postgres_database: str) -> Iterator[s
     """The address of a migrated PostgreSQL database without jobs."""
     yield postgres.url(postgres_database)
     postgres.empty(postgres_database)
+    newest = f"UPDATE alembic_version SET version_num = '{REVISIONS[-1]}'"
+    postgres.execute(newest, postgres_database)
 
 
 @pytest.fixture

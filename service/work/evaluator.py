@@ -7,6 +7,7 @@ from its beginning, with the same bits.
 import logging
 import os
 import sys
+from collections.abc import Callable
 
 import numpy as np
 
@@ -69,6 +70,7 @@ class Evaluator:
         models: ModelCache,
         files: DatasetFiles,
         seconds: float = HEARTBEAT_SECONDS,
+        limit: Callable[[int, int], None] = lambda *_: None,
     ) -> None:
         """Create it.
 
@@ -78,10 +80,12 @@ class Evaluator:
             models: reads the network.
             files: of the data set.
             seconds: between two heartbeats.
+            limit: limits the memory of this process, see `limit_memory`; called once it is known
+                what the evaluation needs.
 
         """
         self._attempt, self._jobs, self._models, self._files = attempt, jobs, models, files
-        self._seconds = seconds
+        self._seconds, self._limit = seconds, limit
         self._rows_done = 0
 
     def begin(self) -> EvaluationQuestion:
@@ -127,7 +131,7 @@ class Evaluator:
     def _limit_memory(self, question: EvaluationQuestion, model: LoadedModel) -> None:
         numbers = 2 * question.rows * model.network.sizes[-1]
         data = data_bytes(self._files.manifest(question.dataset_sha256).sizes)
-        limit_memory(2 * model.nbytes + FLOAT_BYTES * numbers, data)
+        self._limit(2 * model.nbytes + FLOAT_BYTES * numbers, data)
 
     def _evaluated(self, question: EvaluationQuestion, model: LoadedModel) -> Evaluation:
         about = question.dataset_sha256, question.split, question.normalize
@@ -167,7 +171,7 @@ def evaluate_attempt(task: str, number: int) -> State:
     damaged = DamagedDatasets(database)
     files = dataset_files_of(os.environ, damaged.confirm)
     attempt = EvaluationAttempt(database, results, task, number)
-    evaluator = Evaluator(attempt, jobs, ModelCache(jobs, networks), files)
+    evaluator = Evaluator(attempt, jobs, ModelCache(jobs, networks), files, limit=limit_memory)
     return evaluator.run(evaluator.begin())
 
 

@@ -12,11 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from service.domain.cost import data_bytes
 from service.domain.errors import Damaged, NetworkDiverged, Replaced, StoreBroken
 from service.domain.job_state import State
 from service.inference.evaluate import Evaluation, evaluate
 from service.inference.stored_rows import stored_rows
 from service.work import evaluator as module
+from service.work.evaluator import Evaluator
 from service.work.exit_codes import REPLACED_EXIT
 from tests.support.evaluation_harness import EvaluationHarness
 from tests.support.server_process import eventually
@@ -27,12 +29,6 @@ def made(tmp_path: Path) -> Iterator[EvaluationHarness]:
     harness = EvaluationHarness(tmp_path)
     yield harness
     harness.close()
-
-
-@pytest.fixture(autouse=True)
-def no_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An evaluator that runs in this process must not limit its memory."""
-    monkeypatch.setattr(module, "limit_memory", lambda *_: None)
 
 
 def result(made: EvaluationHarness, job: str) -> Evaluation:
@@ -87,6 +83,17 @@ def test_a_network_that_is_gone_is_the_reason(made: EvaluationHarness) -> None:
     assert reason["code"] == "network_gone"
     assert "queue the evaluation of a newer one" in reason["message"]
     assert str(made.place) not in reason["message"]
+
+
+def test_the_memory_of_the_process_is_limited_by_what_is_asked(made: EvaluationHarness) -> None:
+    made.tasks.submit(made.question(made.train()))
+    limits = list[tuple[int, ...]]()
+    parts = made.attempt(), made.jobs, made.models, made.files
+    worker = Evaluator(*parts, limit=lambda *given: limits.append(given))
+    assert worker.run(worker.begin()) == State.SUCCEEDED
+    [(own, data)] = limits
+    assert 0 < own < 10**6
+    assert data == data_bytes(made.set.manifest.sizes)
 
 
 @pytest.mark.parametrize(
