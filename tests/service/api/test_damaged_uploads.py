@@ -9,9 +9,11 @@ from service.work import verification
 from tests.service.api.test_hostile_bodies import check_problem
 from tests.support import small_uploads
 from tests.support.dataset_requests import SETS, final, put
+from tests.support.engines import local_files
 from tests.support.live_service import Live
 
 
+@local_files
 @pytest.mark.parametrize("file", ["test.images.npy", "manifest.json"])
 @pytest.mark.parametrize("is_read", [False, True], ids=["at once", "after a read"])
 def test_damage_that_nobody_has_noticed_is_repaired_by_the_same_file(
@@ -37,6 +39,7 @@ def test_damage_that_nobody_has_noticed_is_repaired_by_the_same_file(
     assert put(service, name, sent).status_code == 200
 
 
+@local_files
 def test_a_damaged_set_is_told_and_refused_and_repaired_by_the_same_file(
     service: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:

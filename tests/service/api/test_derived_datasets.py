@@ -15,6 +15,7 @@ from service.store.api_keys import ApiKeyStore
 from tests.service.api.test_hostile_bodies import check_problem
 from tests.support import small_uploads
 from tests.support.dataset_requests import SETS, final
+from tests.support.engines import local_files
 from tests.support.live_service import Live, settings
 
 
@@ -82,6 +83,7 @@ def test_a_source_whose_digest_is_left_out_after_the_sign_is_refused(service: Li
     check_problem(service.http.get(f"{SETS}/shapes@"), 404)
 
 
+@local_files
 def test_the_same_request_again_makes_it_anew_if_its_files_are_gone(service: Live) -> None:
     asked = {"dataset": "shapes", "rows": 5}
     derive(service, "brittle", asked)
