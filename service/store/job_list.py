@@ -35,7 +35,7 @@ class Order:
         sign = "<" if self.descending else ">"
         if self.column == "number":
             return f"number {sign} :below"
-        return f"({self.column} {sign} :place OR ({self.column} = :place AND number {sign} :below))"
+        return f"({self.column}, number) {sign} (:place, :below)"
 
 
 def _by_accuracy(unmeasured: int, *, descending: bool, indexed: str = "") -> Order:
@@ -54,7 +54,7 @@ ORDERS: Mapping[str, Order] = {
     "-best": _by_accuracy(
         -1, descending=True, indexed="best_accuracy DESC NULLS LAST, number DESC"
     ),
-    "best": _by_accuracy(2, descending=False),
+    "best": _by_accuracy(2, descending=False, indexed="best_accuracy ASC NULLS LAST, number ASC"),
     "name": Order("title", descending=False, place=lambda row: row["title"]),
     "-name": Order("title", descending=True, place=lambda row: row["title"]),
 }
@@ -108,13 +108,16 @@ def escaped(text: str) -> str:
     return text.casefold()
 
 
-def jobs_statement(wanted: JobFilter = ALL_JOBS, *, beyond: bool, own: bool) -> str:
+def jobs_statement(
+    wanted: JobFilter = ALL_JOBS, *, beyond: bool, own: bool, each_state: bool = False
+) -> str:
     """Return the statement that selects up to `:limit` jobs.
 
     Args:
         wanted: which jobs, in which order; its patterns are parameters.
         beyond: only jobs behind the one at `:place` with the number `:below`.
         own: only jobs of `:owner`.
+        each_state: whether the database sorts by indexes that begin with the state.
 
     """
     order = ORDERS[wanted.order]
@@ -126,7 +129,10 @@ def jobs_statement(wanted: JobFilter = ALL_JOBS, *, beyond: bool, own: bool) -> 
         else f"search LIKE :{name} ESCAPE '\\'"
         for name in wanted.patterns
     ]
-    numbers = _numbers(wanted.states, always, order)
+    states = wanted.states
+    if not states and each_state and order.column != "number" and not wanted.patterns:
+        states = tuple(State)
+    numbers = _numbers(states, always, order)
     found = f"SELECT {JOB_COLUMNS} FROM jobs WHERE number IN ({numbers})"  # noqa: S608  our own names
     return f"{found} ORDER BY {order.by} LIMIT :limit"
 

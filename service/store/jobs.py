@@ -216,7 +216,12 @@ class JobStore:
 
     def page(self, limit: int, after: str | None = None, wanted: JobFilter = ALL_JOBS) -> Page:
         """Return up to `limit` of the jobs wanted, starting behind the job `after`."""
-        statement = jobs_statement(wanted, beyond=after is not None, own=not self._everything)
+        statement = jobs_statement(
+            wanted,
+            beyond=after is not None,
+            own=not self._everything,
+            each_state=self._connector.file is None,
+        )
         values: dict[str, Any] = {"limit": limit + 1, **wanted.patterns}
         with self._connector.read() as transaction:
             if after is not None:

@@ -92,7 +92,15 @@ jobs = Table(
 )
 
 
-ONLY_IN_POSTGRESQL = ("ix_jobs_queue",)
+ONLY_IN_POSTGRESQL = (
+    "ix_jobs_owner_state_best",
+    "ix_jobs_owner_state_title",
+    "ix_jobs_owner_state_worst",
+    "ix_jobs_queue",
+    "ix_jobs_state_best",
+    "ix_jobs_state_title",
+    "ix_jobs_state_worst",
+)
 """The names of indexes that SQLite does not need: see migration 0020."""
 
 

@@ -58,7 +58,7 @@ def test_the_migrated_schema_is_that_of_the_code(database: Database) -> None:
         differences = compare_metadata(context, metadata)
     comments = ("add_table_comment", "modify_comment")  # they are for who reads the code
     other = [it for it in differences if kind_of(it) not in comments]
-    found = [(kind_of(it), it[1].name) for it in other]
+    found = sorted((kind_of(it), it[1].name) for it in other)
     assert found == [("remove_index", name) for name in ONLY_IN_POSTGRESQL if not database.file]
 
 
