@@ -9,12 +9,13 @@ from collections import Counter
 from contextlib import suppress
 from typing import Literal
 
-Fault = Literal["", "503", "403", "refused", "silent", "slow", "changed", "cut"]
+Fault = Literal["", "503", "403", "refused", "silent", "slow", "narrow", "changed", "cut"]
 REFUSALS = {
     "503": ("503 Slow Down", "SlowDown"),
     "403": ("403 Forbidden", "InvalidAccessKeyId"),
 }
 PIECE = 65536
+NARROW_BYTES_PER_SECOND = 1_000_000
 
 
 class BucketProxy:
@@ -22,8 +23,9 @@ class BucketProxy:
 
     Attributes:
         fault: what happens to requests: the bucket answers 503 or 403; refuses connections; says
-            nothing; answers after 1 to 4 seconds; answers with changed bytes; or the
-            connection is cut after `cut_after` bytes of the answer.
+            nothing; answers after 1 to 4 seconds; takes the time that a request needs on a slow
+            line; answers with changed bytes; or the connection is cut after `cut_after` bytes of
+            the answer.
 
     """
 
@@ -74,6 +76,8 @@ class BucketProxy:
             return
         if fault == "slow":
             time.sleep(self._random.uniform(1, 4))
+        if fault == "narrow":
+            time.sleep(len(request) / NARROW_BYTES_PER_SECOND)
         with socket.create_connection(("127.0.0.1", self._to)) as server:
             server.sendall(request)
             answer = b"".join(iter(lambda: server.recv(PIECE), b""))

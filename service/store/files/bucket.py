@@ -5,7 +5,8 @@ A worker imports this file. Credentials are those of the vendor's own environmen
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -18,7 +19,11 @@ from service.domain.errors import Damaged, StoreBroken
 PATIENCE_SECONDS = 10.0
 """How long a worker waits for a bucket that does not answer; then it trains on, and tries again."""
 PARTS_AT_ONCE = 4
-"""Parts of a large object are sent together: each must arrive before the patience ends."""
+"""Parts of a large object are sent together."""
+SMALL_BYTES = 64 * 1024
+"""What is larger than this takes its time on a slow line."""
+SENDING_SECONDS = 120.0
+"""How long a part may take to be sent and answered: the client can't tell slow from silent."""
 READS = 2
 """What was changed on its way the first time is read again; what differs again is damaged."""
 STATUS = re.compile(r"status code: (\d{3}[A-Za-z ]*)")
@@ -46,12 +51,13 @@ class BucketArtifacts:
         self.url = url
         try:
             self._store = from_url(url, **client(patience))
+            self._sender = Sender(url, patience)
         except (*FAILURES, ValueError) as exc:
             raise broken("open what MLP_ARTIFACTS_URL names", exc) from exc
 
     def put(self, key: str, data: bytes) -> str:
         try:
-            obstore.put(self._store, key, data, max_concurrency=PARTS_AT_ONCE)
+            self._sender.put(key, data, len(data))
         except FAILURES as exc:
             raise broken(f"write {key}", exc) from exc
         return hashlib.sha256(data).hexdigest()
@@ -112,16 +118,38 @@ class BucketArtifacts:
         return sorted((found["path"], found["size"]) for page in pages for found in page)
 
 
-def client(patience: float) -> dict[str, Any]:
+class Sender:
+    """Writes objects to a bucket, however slow the line to it is."""
+
+    def __init__(self, url: str, patience: float) -> None:
+        """Open the bucket; nothing is sent. The errors are those of the library."""
+        self._prompt = from_url(url, **client(patience))
+        self._steady = from_url(url, **client(patience, SENDING_SECONDS))
+
+    def put(self, key: str, content: bytes | Iterable[bytes], size: int) -> None:
+        """Write an object; the errors are those of the library.
+
+        A bucket that is silent at the beginning is given up as early as for anything else.
+        """
+        if size <= SMALL_BYTES:
+            obstore.put(self._prompt, key, content)
+            return
+        with suppress(FileNotFoundError):
+            obstore.head(self._prompt, key)
+        obstore.put(self._steady, key, content, max_concurrency=PARTS_AT_ONCE)
+
+
+def client(patience: float, sending: float = 0.0) -> dict[str, Any]:
     """Return the options of a client that gives up on a silent bucket after `patience` seconds.
 
     Whatever arrives meanwhile is waited for: large objects take their time. The last try begins
-    when half of the patience is over.
+    when half of the patience is over. What is sent does not count as an answer, so a client that
+    sends large objects needs more time: `sending` seconds for each request.
     """
     one_try = timedelta(seconds=0.45 * patience)
     options = {
         "connect_timeout": min(one_try, timedelta(seconds=3)),
-        "read_timeout": one_try,
+        "read_timeout": timedelta(seconds=sending) if sending else one_try,
         "timeout": timedelta(minutes=10),
         "allow_http": True,  # where an address of http:// is given, it is meant
     }

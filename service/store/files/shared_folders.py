@@ -19,8 +19,8 @@ from service.domain.errors import Damaged
 from service.store.durable_files import make_directory, sync, temporary_beside
 from service.store.files.bucket import (
     FAILURES,
-    PARTS_AT_ONCE,
     PATIENCE_SECONDS,
+    Sender,
     broken,
     client,
 )
@@ -49,8 +49,16 @@ class SharedFolders:
 
         """
         self._kind = kind
+        path = url.removeprefix("file://")
+        self._directory = None if "://" in path else Path(path).absolute()
+        """The directory that all hosts share; None for a bucket."""
+        self._sender: Sender | None = None
         try:
-            self._store = _opened(url, patience)
+            if self._directory is None:
+                self._store: ObjectStore = from_url(url, **client(patience))
+                self._sender = Sender(url, patience)
+            else:  # whoever comes first makes it
+                self._store = LocalStore(self._directory, mkdir=True)
         except (*FAILURES, ValueError) as exc:
             raise broken("open what MLP_ARTIFACTS_URL names", exc) from exc
 
@@ -101,9 +109,12 @@ class SharedFolders:
             StoreBroken: it can't be read or written.
 
         """
+        key, content = self._key(name, path.name), _with_digest(path)
         try:
-            key, content = self._key(name, path.name), _with_digest(path)
-            obstore.put(self._store, key, content, max_concurrency=PARTS_AT_ONCE)
+            if self._directory:
+                _write_durably(self._directory / key, content)
+            elif self._sender:
+                self._sender.put(key, content, path.stat().st_size)
         except FAILURES as exc:
             raise broken(f"share {name}", exc) from exc
 
@@ -170,7 +181,7 @@ class SharedFolders:
             StoreBroken: it can't be deleted.
 
         """
-        if keys := self._keys(name):
+        if keys := self._keys(name, hidden=True):
             try:
                 obstore.delete(self._store, keys)
             except FileNotFoundError:
@@ -189,12 +200,14 @@ class SharedFolders:
         finally:
             temporary.unlink(missing_ok=True)
 
-    def _keys(self, name: str) -> list[str]:
+    def _keys(self, name: str, *, hidden: bool = False) -> list[str]:
+        """Return the keys of a folder; the hidden ones are of files that nobody goes on writing."""
         try:
             pages = list(obstore.list(self._store, f"{self._kind}/{name}/"))
         except FAILURES as exc:
             raise broken(f"list {name}", exc) from exc
-        return sorted(found["path"] for page in pages for found in page)
+        keys = sorted(found["path"] for page in pages for found in page)
+        return [key for key in keys if hidden or key.rpartition("/")[2][0] != "."]
 
     def _key(self, name: str, file: str) -> str:
         return f"{self._kind}/{name}/{file}"
@@ -208,6 +221,20 @@ def _with_digest(path: Path) -> Iterator[bytes]:
             digest.update(piece)
             yield piece
     yield digest.digest()
+
+
+def _write_durably(path: Path, content: Iterable[bytes]) -> None:
+    """Write a file so that after a power cut `path` holds all of it, or what it held before."""
+    make_directory(path.parent)
+    temporary = temporary_beside(path)
+    try:
+        with temporary.open("wb") as file:
+            file.writelines(content)
+        sync(temporary)
+        temporary.replace(path)
+        sync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _write_whole(file: BinaryIO, pieces: Iterable[Any], key: str) -> None:
@@ -225,10 +252,3 @@ def _write_whole(file: BinaryIO, pieces: Iterable[Any], key: str) -> None:
         file.write(content)
     if kept != digest.digest():
         raise Damaged(f"the object {key} is damaged: its SHA-256 is not the recorded one")
-
-
-def _opened(url: str, patience: float) -> ObjectStore:
-    path = url.removeprefix("file://")
-    if "://" in path:
-        return from_url(url, **client(patience))
-    return LocalStore(Path(path).absolute(), mkdir=True)  # whoever comes first makes it

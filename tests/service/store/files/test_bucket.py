@@ -3,6 +3,7 @@
 import hashlib
 import socket
 import time
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,9 @@ from service.domain.errors import Damaged, StoreBroken
 from service.store.artifacts import Artifacts, artifacts_at
 from service.store.files.bucket import BucketArtifacts
 from service.store.files.local import LocalArtifacts
+from service.store.files.shared_folders import SharedFolders
+from tests.support.bucket_proxy import BucketProxy
+from tests.support.s3_server import S3Server
 from tests.support.server_process import free_port
 
 DATA = b"the weights" * 100
@@ -134,3 +138,23 @@ def test_an_address_is_a_folder_or_a_bucket() -> None:
     assert artifacts_at("file:///srv/mlp").url == artifacts_at("/srv/mlp").url
     with pytest.raises(StoreBroken, match="has the scheme ftp; use a path, or s3://"):
         artifacts_at("ftp://host/mlp")
+
+
+def test_what_is_sent_may_take_longer_on_a_slow_line_than_a_silent_bucket_is_waited_for(
+    s3: S3Server, bucket_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = bytes(range(256)) * 8_000
+    (tmp_path / "images").write_bytes(data)
+    with BucketProxy(s3.port) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{proxy.port}")
+        artifacts, folders = BucketArtifacts(bucket_url, 1), SharedFolders(bucket_url, "sets", 1)
+        proxy.fault = "narrow"
+        sha256 = artifacts.put("job_1/1/x", data)
+        folders.share_file("set", tmp_path / "images")
+        proxy.fault = ""
+        assert artifacts.get("job_1/1/x", len(data), sha256) == data
+        proxy.fault = "silent"
+        began = time.monotonic()
+        with pytest.raises(StoreBroken):
+            artifacts.put("job_1/1/y", data)
+        assert time.monotonic() - began < 10

@@ -143,3 +143,27 @@ def test_one_file_that_changed_on_the_way_is_fetched_again(
     monkeypatch.setattr(shared_folders, "_write_whole", write_badly_once)
     folders.fetch_file("set", tmp_path / "copy" / "b.npy")
     assert content_of(tmp_path / "copy") == {"b.npy": CONTENT["b.npy"]}
+
+
+def test_a_file_is_on_the_disk_of_a_shared_directory_before_it_counts(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = list[str]()
+    monkeypatch.setattr(shared_folders, "sync", lambda path: synced.append(path.name))
+    SharedFolders(str(tmp_path / "shared"), "datasets").share_file("set", source / "z")
+    temporary, folder = synced
+    assert temporary.startswith(".z.")
+    assert folder == "set"
+
+
+def test_what_a_killed_host_was_writing_is_no_file_and_is_deleted_with_the_others(
+    source: Path, tmp_path: Path
+) -> None:
+    folders = SharedFolders(str(tmp_path / "shared"), "datasets")
+    folders.share("set", source, "z")
+    half = tmp_path / "shared" / "datasets" / "set" / ".b.npy.0123.tmp"
+    half.write_bytes(b"half")
+    assert folders.fetch("set", tmp_path / "copy", "z")
+    assert content_of(tmp_path / "copy") == CONTENT
+    folders.delete("set")
+    assert not half.exists()
