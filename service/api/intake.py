@@ -216,12 +216,14 @@ class Upload:
         return Answer(kept_answer(found), is_new=True)
 
     def abandon(self) -> None:
-        """Delete all that is there of a new data set."""
+        """Delete all that is there of a new data set, unless it has been queued after all.
+
+        The answer to a commit may be lost on its way from a database server.
+        """
         if self._receiver:
             self._receiver.file.close()
-        if self._found and self.is_new:
+        if self._found and self.is_new and self._intake.datasets.discard(self._found.id):
             self._intake.uploads.delete(self._found.id)
-            self._intake.datasets.discard(self._found.id)
 
 
 @asynccontextmanager

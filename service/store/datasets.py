@@ -231,10 +231,12 @@ class DatasetStore(DatasetView):
             row = self._lock_receiving(transaction, id_)
             move_dataset(transaction, row, DatasetState.FAILED, reason=reason)
 
-    def discard(self, id_: str) -> None:
-        """Delete the row of a data set that has not arrived; nothing happens if it is not there."""
+    def discard(self, id_: str) -> bool:
+        """Delete the row of a data set that has not arrived; return whether there was one."""
         with suppress(DatasetNotFound), self._connector.write(DATASETS) as transaction:
             delete_dataset(transaction, self._lock_receiving(transaction, id_))
+            return True
+        return False
 
     def repeated(
         self, name: str, upload_sha256: str, request: KeyedRequest | None = None

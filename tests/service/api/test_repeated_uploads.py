@@ -6,6 +6,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from service.domain.errors import StoreBroken
+from service.store.datasets import DatasetStore
 from tests.service.api.test_hostile_bodies import check_problem
 from tests.support import small_uploads
 from tests.support.dataset_requests import SETS, final, left_behind, names, put
@@ -28,6 +30,21 @@ def test_a_file_that_is_sent_again_changes_nothing(service: Live) -> None:
     ):
         check_problem(answer, 409)
         assert answer.json()["code"] == "dataset-exists"
+
+
+def test_an_upload_whose_commit_is_not_answered_is_kept_for_its_repetition(
+    service: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose_the_answer(*given: Any) -> None:
+        received(*given)
+        raise StoreBroken("the connection has ended")
+
+    received, sent = DatasetStore.received, small_uploads.npz(seed=40)
+    with monkeypatch.context() as patch:
+        patch.setattr(DatasetStore, "received", lose_the_answer)
+        assert put(service, "unanswered", sent).status_code == 503
+    assert put(service, "unanswered", sent).status_code == 200
+    assert final(service, "unanswered")["state"] == "ready"
 
 
 def send_form(live: Live, key: str, name: str, seed: int, **options: Any) -> httpx2.Response:
