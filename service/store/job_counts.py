@@ -8,13 +8,14 @@ from service.store.sql.connector import Connector
 from service.store.transitions import states
 
 COUNT_BY_OWNER = "SELECT owner, state, count(*) AS jobs FROM jobs GROUP BY owner, state"
-# No more rows are read than hosts could take, however long the queue is. Further hosts, like those
-# that were seen, would not help a job that needs more memory than any of them has.
+# No more rows are read than hosts could take, however long the queue is.
 COUNT_DEMAND = f"""
 SELECT (SELECT count(*) FROM (
     SELECT 1 FROM jobs WHERE state = 'queued'
     AND (reason IS NULL OR reason ->> 'code' <> 'needs_memory') LIMIT :most
 ) AS waiting) AS queued, (SELECT count(*) FROM (
+    SELECT reason FROM jobs WHERE state = 'queued' ORDER BY bytes DESC LIMIT 1
+) AS largest WHERE reason ->> 'code' = 'needs_memory') AS large, (SELECT count(*) FROM (
     SELECT 1 FROM jobs WHERE state IN ({states(WITH_WORKER)}) LIMIT :most
 ) AS busy) AS running
 """  # noqa: S608  names of our own
@@ -35,6 +36,8 @@ class Demand(NamedTuple):
 
     queued: int
     running: int
+    large: int = 0
+    """1 if the largest one that waits needs more memory than any host has that was seen."""
 
 
 def count_demand(connector: Connector, most: int) -> Demand:

@@ -25,6 +25,9 @@ AFTER_ERRORS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """Seconds until the next look, by the number of looks that have failed in a row."""
 AFTER_FAILED_HOSTS = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """Seconds until the next start, by how often hosts have failed without a quiet minute between."""
+LARGE_SECONDS = 300.0
+"""A job that needs more memory than every host so far has may fit one that the cluster starts; if
+not, it causes a start no more often than this."""
 QUIET_SECONDS = 60.0
 JOIN_SECONDS = 1.0
 """The process may end while the cluster owes it an answer."""
@@ -108,6 +111,8 @@ class FleetSizer:
         self._is_leading, self._clock = is_leading, clock
         self._may_have_hosts = True
         """Whether the cluster may know hosts; while it does not, an idle fleet asks it nothing."""
+        self._next_for_large = clock.monotonic()
+        """When a host may be started to see whether it has room for a large job."""
         self._errors = self._failures = 0
         self._last_failure = self._next_start = clock.monotonic()
         self._ended: dict[str, float] = {}
@@ -168,6 +173,8 @@ class FleetSizer:
             return IDLE_SECONDS
         demand = self._count(self._size.slots * self._size.most)
         wanted = self._size.wanted(demand)
+        if demand.large and self._clock.monotonic() >= self._next_for_large:
+            wanted = max(1, wanted)
         if wanted or self._may_have_hosts:
             self._fill(wanted)
         return BUSY_SECONDS if demand.queued else IDLE_SECONDS
@@ -184,6 +191,7 @@ class FleetSizer:
         for number, _ in zip(free, range(wanted - len(live)), strict=False):
             self._may_have_hosts = True
             self._fleet.start(number)
+            self._next_for_large = self._clock.monotonic() + LARGE_SECONDS
             logger.info("fleet_host_started", number=number, wanted=wanted, live=len(live))
 
     def _note_failures(self, found: dict[str, FleetHost]) -> None:

@@ -178,7 +178,10 @@ def token_reader(token: str | None, file: Path | None) -> Callable[[], str | Non
     """Return a function that returns a token, or reads it from a file, where it may be renewed."""
 
     def read() -> str | None:
-        found = token or (file.read_text().strip() if file else None)
+        try:
+            found = token or (file.read_text().strip() if file else None)
+        except UnicodeDecodeError:
+            raise OSError("the file with the token for Ray is no text") from None
         if found and not re.fullmatch(r"[!-~]+", found):
             raise OSError("the token for Ray contains spaces, or letters that no token has")
         return found

@@ -48,3 +48,5 @@ def test_a_job_that_is_larger_than_every_host_asks_for_no_further_host(
         query(database, "UPDATE jobs SET reason = :reason WHERE reason IS NULL", reason=reason)
     submit(jobs)
     assert count_demand(database, 10) == Demand(2, 0)
+    query(database, "UPDATE jobs SET bytes = 1 + bytes WHERE CAST(reason AS TEXT) LIKE '%needs%'")
+    assert count_demand(database, 10) == Demand(2, 0, large=1)

@@ -12,6 +12,7 @@ from service.work.fleet import (
     AFTER_ERRORS,
     BUSY_SECONDS,
     IDLE_SECONDS,
+    LARGE_SECONDS,
     FleetHost,
     FleetSize,
     FleetSizer,
@@ -82,9 +83,9 @@ class Stage:
             raise self.is_leading
         return self.is_leading
 
-    def step(self, queued: int, running: int = 0, seconds: float = 1) -> float:
+    def step(self, queued: int, running: int = 0, seconds: float = 1, large: int = 0) -> float:
         self.clock.now += seconds
-        self.demand = Demand(queued, running)
+        self.demand = Demand(queued, running, large)
         return self.sizer.try_step()
 
     @property
@@ -119,6 +120,18 @@ def test_hosts_start_while_jobs_wait_but_only_those_that_are_missing(stage: Stag
     assert stage.live == [1, 2, 3]
     assert stage.step(queued=0, running=6) == IDLE_SECONDS
     assert stage.fleet.requests.count("start") == 3
+
+
+def test_a_host_is_started_for_a_job_that_is_too_large_for_all_others_but_rarely(
+    stage: Stage,
+) -> None:
+    stage.step(queued=0, large=1)
+    assert stage.live == [1]
+    stage.fleet.end()
+    stage.step(queued=0, large=1)
+    assert stage.live == [], "it had no room for the job either"
+    stage.step(queued=0, large=1, seconds=LARGE_SECONDS)
+    assert stage.live == [1]
 
 
 def test_no_more_jobs_are_counted_than_hosts_could_take(stage: Stage) -> None:
