@@ -3,11 +3,13 @@
 import contextlib
 import fcntl
 import shutil
+import socket
 from pathlib import Path
 from typing import IO
 
 import structlog
 
+from service import __version__
 from service.app import check_writable
 from service.domain.errors import StoreBroken
 from service.settings import Settings
@@ -18,6 +20,7 @@ from service.store.dataset_queue import DatasetQueue
 from service.store.datasets import DatasetStore
 from service.store.durable_files import make_directory
 from service.store.evaluation_queue import EvaluationQueue
+from service.store.hosts import HostStore
 from service.store.instance import instance_of
 from service.store.moving import refuse_unfinished
 from service.store.queue import Queue
@@ -46,11 +49,28 @@ def prepare(settings: Settings) -> None:
     url = settings.resolved_database_url()
     bring_up_to_date(url)
     with contextlib.closing(Storage(settings)) as storage:
-        refuse_unfinished(storage.database)
+        _refuse_unfinished(storage, settings)
         if settings.artifacts_url:
             storage.check()
     datasets.delete_older()
     _clear_uploads(settings, url)
+
+
+def _refuse_unfinished(storage: Storage, settings: Settings) -> None:
+    """Refuse a place into which a service is being moved.
+
+    This process is recorded first, so a move that begins later sees it.
+    """
+    if storage.database.file:
+        refuse_unfinished(storage.database)
+        return
+    hosts, me = HostStore(storage.database), instance_of(settings.data_dir)
+    hosts.join(me, socket.gethostname(), 0, 0, __version__)
+    try:
+        refuse_unfinished(storage.database)
+    except StoreBroken:
+        hosts.leave(me)
+        raise
 
 
 def bring_up_to_date(url: str) -> list[str]:

@@ -19,7 +19,7 @@ from service.store.dataset_backup import named_digests, waiting_uploads
 from service.store.dataset_digests import is_intact
 from service.store.dataset_files import STAGING, DatasetFiles
 from service.store.dataset_queue import DatasetQueue
-from service.store.durable_files import make_directory
+from service.store.durable_files import make_directory, store_error
 from service.store.evaluation_queue import EvaluationQueue
 from service.store.event_log import EventLog
 from service.store.hosts import HostStore
@@ -135,14 +135,15 @@ def move(source: Place, target: Place, note: Callable[[str], object] = lambda _:
     _copy_files(source, target, moved, note)
     take_identity(identity_of(source.database, source.directory), target.database, target.directory)
     note("Copying all rows, and comparing them.")
-    finish = partial(_finish, source, last_event)
+    finish = partial(_finish, source, target, last_event)
     moved.rows = copy_rows(source.database, target.database, finish)
     return moved
 
 
-def _finish(source: Place, last_event: int, copy: Transaction) -> None:
+def _finish(source: Place, target: Place, last_event: int, copy: Transaction) -> None:
     """End the move, if nothing has happened in the source since its files were listed."""
-    _refuse_used(source)
+    for place in (source, target):
+        _refuse_used(place)
     if EventLog(source.database).newest() != last_event:
         raise StoreBroken(
             f"{source.name} was used while it was being moved; stop what uses it, and move again"
@@ -200,6 +201,8 @@ def _copy_files(source: Place, target: Place, moved: Moved, note: Callable[[str]
     try:
         _copy_datasets(source, target, staged, moved)
         _copy_uploads(source, target, staged, moved)
+    except OSError as exc:
+        raise store_error("copy data sets and uploads", exc) from exc
     finally:
         shutil.rmtree(staged, ignore_errors=True)
 

@@ -282,6 +282,26 @@ def test_a_source_that_changes_meanwhile_is_refused(
     assert moved.lost == []
 
 
+def test_a_server_that_starts_at_the_target_meanwhile_ends_the_move(
+    source: Path, shared: Settings
+) -> None:
+    def start_meanwhile(what: str) -> None:
+        if "rows" in what:
+            with closing(Storage(shared)) as storage:
+                HostStore(storage.database).join("1" * 16, "node-8", 0, 0, "1.0")
+
+    with pytest.raises(StoreBroken, match=r"servers or hosts use .*node-8"):
+        move_from(source, shared, start_meanwhile)
+    with pytest.raises(StoreBroken, match=r"was interrupted.*repeat the same"):
+        prepare(shared)
+    with closing(Storage(shared)) as storage:
+        assert HostStore(storage.database).users() == ["node-8"], "who was refused has left"
+        HostStore(storage.database).leave("1" * 16)
+        move_from(source, shared, ignore)
+        prepare(shared)
+        assert HostStore(storage.database).users() != []
+
+
 def test_a_file_that_is_damaged_in_the_source_is_named_and_its_row_stays(
     source: Path, shared: Settings
 ) -> None:
