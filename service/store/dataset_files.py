@@ -197,6 +197,16 @@ class DatasetFiles:
             self._fetch(self._shared, folder)
         return folder
 
+    def held(self, sha256: str) -> Path:
+        """Return what `unpacked` does, and keep the copy while this process lives.
+
+        Raises:
+            StoreBroken: it can't be read or written.
+
+        """
+        self._hold(sha256)
+        return self.unpacked(sha256)
+
     def data_layout(self, sha256: str) -> DataLayout:
         """Return the layout of a data set, memory-mapped; the first call on a machine makes it.
 

@@ -105,6 +105,8 @@ class Checker:
     def _check(self, task: CheckTask) -> DatasetState:
         with self._waiting(self._attempt.touch):
             self._attempt.fetch()
+        if not all(file.path.exists() for file in task.files):
+            raise Failed([_lost()], {})
         staged = self._attempt.stage()
         checked = self._checked(task, staged)
         self._attempt.heartbeat({"stage": "storing", "fraction": WRITING_ENDS})
@@ -125,8 +127,8 @@ class Checker:
         files = [UploadedFile(file.path, file.name) for file in task.files]
         if derived := task.options.get("from"):
             derivation = Derivation.from_record(derived)
-            # This unpacks the shipped one, and nothing of others; these may be too large to map.
-            stored = self._files.unpacked(derivation.manifest.sha256)
+            # This unpacks the shipped one, and maps nothing of others, which may be too large.
+            stored = self._files.held(derivation.manifest.sha256)
             return check_derived(derivation, stored, staged, Limits(), self._note_progress, files)
         options = IngestOptions.from_record(task.options)
         if task.is_collected:
@@ -161,6 +163,11 @@ class Checker:
         errors = {"errors": [vars(flaw) for flaw in flaws]}
         self._attempt.fail(flaws[0].code, str(flaws[0]), {**errors, **report})
         return DatasetState.FAILED
+
+
+def _lost() -> Flaw:
+    detail = "The files that were sent are missing where all machines find them, or damaged there."
+    return Flaw("upload_lost", detail, hint="Send them again.")
 
 
 def _too_long() -> Flaw:

@@ -41,7 +41,9 @@ class EvaluationLeftovers:
         keys = list(self._results.keys(job))
         known = self._queue.named(job)
         if known is None:
-            return  # the sweep deletes its folder
+            # The sweep deletes its folder, or another host's did, before the worker here had ended.
+            self._results.delete_folder(job)
+            return
         attempt, has_ended, named = known
         for key in keys:
             is_of_earlier_attempt = int(key.split("/")[1]) < attempt

@@ -47,7 +47,8 @@ class Presence:
 
         """
         self._hosts, self._me, self._is_leading = hosts, me, is_leading
-        self._is_recorded = False
+        self._recorded: Me | None = None
+        """What the record says, as far as this process knows."""
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
 
@@ -59,7 +60,6 @@ class Presence:
     def retire(self) -> None:
         """Say from now on that this process trains nothing."""
         self._me = replace(self._me, slots=0)
-        self._is_recorded = False
 
     def stop(self) -> None:
         """Delete the record, after the thread has ended."""
@@ -72,16 +72,16 @@ class Presence:
 
     def _run(self) -> None:
         times = 0
-        while not self._stopped.wait(SEE_SECONDS if self._is_recorded else RETRY_SECONDS):
+        while not self._stopped.wait(SEE_SECONDS if self._recorded == self._me else RETRY_SECONDS):
             times += 1
             self._record(forgets=times % FORGET_EVERY == 0)
 
     def _record(self, *, forgets: bool = False) -> None:
         try:
             me = self._me
-            if not (self._is_recorded and self._hosts.see(me.id)):
+            if self._recorded != me or not self._hosts.see(me.id):
                 self._hosts.join(me.id, socket.gethostname(), me.slots, me.memory, __version__)
-                self._is_recorded = True
+                self._recorded = me
             if forgets and self._is_leading():
                 self._hosts.forget_lost()
         except StoreBroken as exc:

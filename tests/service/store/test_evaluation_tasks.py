@@ -210,6 +210,18 @@ def test_the_files_of_a_deleted_one_stay_until_its_worker_has_ended(
     assert [it.id for it in made.queue.deleted()] == [task.id]
 
 
+def test_what_a_worker_wrote_after_the_leader_had_tidied_is_deleted_when_it_has_ended(
+    made: EvaluationHarness,
+) -> None:
+    task = made.tasks.submit(made.question(made.train()))
+    made.attempt().begin(HANDLE)
+    made.tasks.delete(task.id)
+    made.leftovers.sweep()
+    made.results.put(f"{task.id}/1/logits.safetensors", b"late")
+    made.leftovers.collect(task.id)
+    assert made.on_disk() == []
+
+
 def test_files_of_earlier_attempts_are_deleted(made: EvaluationHarness) -> None:
     task = made.tasks.submit(made.question(made.train()))
     made.attempt()

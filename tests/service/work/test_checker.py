@@ -43,6 +43,18 @@ def checked(sets: DatasetHarness, content: bytes) -> str:
     return "shapes"
 
 
+def test_files_that_are_lost_are_named_as_the_reason(sets: DatasetHarness) -> None:
+    sets.send("shapes", data=small_uploads.npz())
+    found = Checker(sets.attempt(), sets.files)
+    task = found.begin()
+    for file in task.files:
+        file.path.unlink()
+    assert found.run(task) == DatasetState.FAILED
+    reason = sets.store.get("shapes").reason
+    assert reason
+    assert reason.code == "upload_lost"
+
+
 def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     """Make every check raise an error."""
 
