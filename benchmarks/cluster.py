@@ -63,7 +63,7 @@ def _cluster(**settings: str) -> Iterator[tuple[PostgresServer, str, Cluster]]:
     """Yield PostgreSQL, the name of its database, and a cluster without members."""
     with ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        postgres, s3 = stack.enter_context(postgres_server(**settings)), None
+        postgres = stack.enter_context(postgres_server(**settings))
         name = postgres.create()
         s3 = stack.enter_context(s3_server())
         environment = {

@@ -70,10 +70,6 @@ class Workers:
         self._process.stdin.write(json.dumps(asdict(plan)).encode())
         self._process.stdin.close()
 
-    @property
-    def is_running(self) -> bool:
-        return self._process.poll() is None
-
     def result(self) -> Seen:
         assert self._process.stdout
         with self._process.stdout as out:

@@ -347,6 +347,9 @@ def test_a_token_in_a_file_may_be_renewed(tmp_path: Path) -> None:
     assert read() == TOKEN
     file.write_text("another")
     assert read() == "another"
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(OSError, match="is no text"):
+        read()
     assert token_reader("given", file)() == "given"
     assert token_reader(None, None)() is None
 
