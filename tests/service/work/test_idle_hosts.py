@@ -8,6 +8,7 @@ from service.dispatchers import Dispatchers
 from service.storage import Storage
 from tests.support.live_service import settings
 from tests.support.postgresql_server import PostgresServer
+from tests.support.server_process import eventually
 
 SECONDS = 4
 TRANSACTIONS = """
@@ -29,10 +30,15 @@ def test_an_idle_host_that_leads_hardly_asks_the_database(
     dispatchers = Dispatchers(chosen, storage)
     with closing(storage.database):
         dispatchers.start(lambda: None)
-        time.sleep(2.5)  # sessions tell their counts once a second
-        before = postgres.execute(TRANSACTIONS, postgres_database)[0][0]
-        time.sleep(SECONDS)
-        asked = postgres.execute(TRANSACTIONS, postgres_database)[0][0] - before
-        dispatchers.stop()
-        dispatchers.join()
-    assert 0 < asked <= 2 * SECONDS, "its rounds, and what this test asks itself"
+
+        def asked() -> int:
+            """Return how many transactions there were in some seconds."""
+            before = postgres.execute(TRANSACTIONS, postgres_database)[0][0]
+            time.sleep(SECONDS)
+            return postgres.execute(TRANSACTIONS, postgres_database)[0][0] - before
+
+        try:  # a vacuum of PostgreSQL counts too, and so does the start of the host
+            eventually(lambda: 0 < asked() <= 2 * SECONDS, "a host that hardly asks")
+        finally:
+            dispatchers.stop()
+            dispatchers.join()
