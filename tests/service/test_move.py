@@ -1,5 +1,7 @@
 """A service moves between one machine and several: nothing is lost, wherever the move ends."""
 
+import errno
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -11,25 +13,22 @@ from typing import Any
 import pytest
 
 from service import move as wiring
-from service.domain.errors import StoreBroken
+from service.domain.errors import StoreBroken, StoreFull
 from service.move import move_from, move_to
 from service.preparation import lock_data_dir, prepare
 from service.settings import Settings
 from service.storage import Storage
 from service.store import identity, moving
-from service.store.api_keys import ApiKeyStore
+from service.store.dataset_files import DatasetFiles
 from service.store.hosts import HostStore
 from service.store.identity import identity_of
 from service.store.jobs import JobStore
-from service.store.kept_evaluations import KeptEvaluations
 from service.store.moving import MARKED
 from service.store.sql import copying
-from service.store.sql.copying import COPIED, RowsDigest, digest_of_rows
 from service.store.sql.database import Database
 from tests.conftest import submission
-from tests.support.evaluation_harness import EvaluationHarness
-from tests.support.job_records import HANDLE, content, in_state, query
-from tests.support.stored_datasets import DatasetHarness
+from tests.support.job_records import content, query
+from tests.support.moved_service import empty, files, make_original, opened, tables
 
 MOVED_CODE = {module.__file__ for module in (wiring, moving, copying, identity)}
 
@@ -63,27 +62,7 @@ def dying_at(line: int) -> Iterator[list[int]]:
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data directory with something of everything."""
     place = tmp_path_factory.mktemp("original")
-    made = EvaluationHarness(place)
-    job = made.train("ada")
-    made.train("bob", seed=2)
-    made.tasks.submit(made.question(job))
-    attempt = made.attempt()
-    made.evaluator(attempt).run(attempt.begin(HANDLE))
-    made.tasks.submit(made.question(job, "train"))
-    KeptEvaluations(made.database).keep(job, "k" * 64, '{"accuracy":0.75}')
-    for state in ("queued", "paused", "cancelled", "failed", "running"):
-        in_state(made.database, state)
-    submission(made.jobs, key="once", body=b"spec")
-    gone = in_state(made.database, "cancelled")
-    made.jobs.delete(gone)
-    ApiKeyStore(made.database).create("ada", ["read", "predict"])
-    sets = DatasetHarness(made.database, place)
-    sets.ready("letters", "ada")
-    sets.send("waiting", "bob", b"a zip that waits for its check")
-    sets.leftovers.sweep()
-    made.close()
-    shutil.rmtree(place / "datasets" / ".staging", ignore_errors=True)
-    assert made.on_disk()
+    make_original(place)
     return place
 
 
@@ -101,34 +80,12 @@ def ignore(_: str) -> None:
     """Take notes of nothing."""
 
 
-def tables(database: Database) -> dict[str, RowsDigest]:
-    with database.read() as transaction:
-        return {table.name: digest_of_rows(transaction, table) for table in COPIED}
-
-
 def last_numbers(database: Database) -> dict[str, int]:
     with database.read() as transaction:
         return {
             name: database.engine.last_number(transaction, name, column)
             for name, column in (("jobs", "number"), ("events", "seq"), ("datasets", "number"))
         }
-
-
-def files(place: Path) -> dict[str, bytes]:
-    """Return the files that rows name, as they lie in a data directory."""
-    folders = ("jobs", "evaluations", "datasets", "uploads")
-    found = [path for name in folders for path in (place / name).rglob("*") if path.is_file()]
-    return {
-        str(path.relative_to(place)): path.read_bytes()
-        for path in found
-        if path.name[0] != "." and path.suffix != ".log" and "arranged" not in str(path)
-    }
-
-
-@contextmanager
-def opened(directory: Path) -> Iterator[Database]:
-    with closing(Database(f"sqlite:///{directory / 'jobs.sqlite3'}")) as database:
-        yield database
 
 
 def test_a_service_that_moves_there_and_back_is_the_same(
@@ -208,7 +165,7 @@ def _die_and_repeat(which: str, line: int, directory: Path, shared: Settings, pl
     """Die at a line of a move, look at what is there, and repeat the move."""
     action: Callable[[], Any]
     if which == "there":
-        _empty(shared)
+        empty(shared)
         action = lambda: move_from(directory, shared, ignore)  # noqa: E731
     else:
         action = lambda: move_to(place, shared, ignore)  # noqa: E731
@@ -227,12 +184,6 @@ def _die_and_repeat(which: str, line: int, directory: Path, shared: Settings, pl
         assert query(database, MARKED) == []
     if which == "back":
         assert files(place) == files(directory)
-
-
-def _empty(shared: Settings) -> None:
-    with closing(Storage(shared)) as storage:
-        names = ", ".join(table.name for table in COPIED)
-        query(storage.database, f"TRUNCATE {names}, unfinished_move RESTART IDENTITY")
 
 
 def test_a_target_that_holds_something_is_refused_and_left_alone(
@@ -315,6 +266,23 @@ def test_a_file_that_is_damaged_in_the_source_is_named_and_its_row_stays(
     moved = move_from(source, shared, ignore)
     keys = {str(path.relative_to(source / "jobs")) for path in (damaged, missing)}
     assert set(moved.lost) == keys | {digest}
+    with opened(source) as database, closing(Storage(shared)) as storage:
+        assert tables(storage.database) == tables(database)
+
+
+def test_a_disk_that_fails_is_told_and_the_move_is_finished_by_the_next_one(
+    source: Path, shared: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> bool:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(source))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DatasetFiles, "export", full)
+        with pytest.raises(StoreFull, match=r"copy data sets and uploads.*No space left"):
+            move_from(source, shared, ignore)
+    with pytest.raises(StoreBroken, match=r"was interrupted.*repeat the same"):
+        prepare(shared)
+    move_from(source, shared, ignore)
     with opened(source) as database, closing(Storage(shared)) as storage:
         assert tables(storage.database) == tables(database)
 

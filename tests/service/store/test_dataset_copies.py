@@ -102,6 +102,15 @@ def test_a_copy_that_another_process_uses_stays_until_it_ends(sets: Sets) -> Non
     assert sets.here() == [2, 3]
 
 
+def test_a_copy_that_a_check_reads_makes_no_room(sets: Sets) -> None:
+    sets.fetch(0, 1)
+    checker = sets.host()
+    folder = checker.held(sets.digests[0])
+    os.utime(folder, (1, 1))  # the oldest of all
+    sets.fetch(2)
+    assert sets.here() == [0, 2]
+
+
 def test_a_copy_whose_original_is_gone_stays(sets: Sets) -> None:
     sets.fetch(0, 1)
     sets.shared.delete(sets.files.folder(sets.digests[0]).name)
