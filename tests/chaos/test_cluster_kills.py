@@ -28,6 +28,8 @@ SPARED_AFTER = 3
 """Workers lost in a row; after five the row would fail, as it should."""
 DEAD_SECONDS = 40
 """For so long a host stays dead at most, until others have its jobs."""
+TIDY_SECONDS_EACH = 0.5
+"""A new leader looks at the objects of one job after the other, with a pause between them."""
 LOST_IN_A_ROW = """
 SELECT id, lost_workers FROM jobs UNION ALL SELECT id, lost_workers FROM datasets
 UNION ALL SELECT id, lost_workers FROM evaluation_tasks
@@ -252,8 +254,9 @@ def left_behind(cluster: Cluster, ledger: ClusterLedger) -> list[str]:
         copies = [*cluster.place.glob("*/uploads/*"), *cluster.place.glob("*/datasets/.staging/*")]
         return [*ledger.strangers(), *map(str, copies)]
 
+    seconds = 60 + TIDY_SECONDS_EACH * len(ledger.states())
     with suppress(AssertionError):
-        eventually(lambda: not files(), "the tidy of the leader and of each host", 60)
+        eventually(lambda: not files(), "the tidy of the leader and of each host", seconds)
     return [*workers, *files(), *[f"{key} is missing" for key in ledger.missing()]]
 
 
