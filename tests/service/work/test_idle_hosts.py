@@ -35,7 +35,7 @@ def test_an_idle_host_that_leads_hardly_asks_the_database(
             """Return how many transactions there were in some seconds."""
             before = postgres.execute(TRANSACTIONS, postgres_database)[0][0]
             time.sleep(SECONDS)
-            return postgres.execute(TRANSACTIONS, postgres_database)[0][0] - before
+            return int(postgres.execute(TRANSACTIONS, postgres_database)[0][0] - before)
 
         try:  # a vacuum of PostgreSQL counts too, and so does the start of the host
             eventually(lambda: 0 < asked() <= 2 * SECONDS, "a host that hardly asks")
