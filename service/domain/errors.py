@@ -37,6 +37,7 @@ ServiceError
 └── Broken
     ├── StoreBroken          the database or a file can't be read or written
     │   ├── StoreFull        there is no space left
+    │   ├── Deadlocked       two transactions waited for each other, and this one was ended
     │   └── Damaged          a file does not hold the bytes that were stored
     └── Replaced             another attempt has replaced this worker's
 """
@@ -387,6 +388,10 @@ class StoreBroken(Broken):
 
 class StoreFull(StoreBroken):
     """The disk or its quota is full; what is stored can still be read."""
+
+
+class Deadlocked(StoreBroken):
+    """Two transactions waited for each other, and this one was ended: the same again succeeds."""
 
 
 class Damaged(StoreBroken):

@@ -1,9 +1,10 @@
 """Migrations: bring a database to the newest schema."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from service.domain.errors import StoreBroken
+from service.domain.errors import Deadlocked, StoreBroken
 from service.store.durable_files import make_directory
 from service.store.sql.connector import Connector
 from service.store.sql.database import Database
@@ -16,6 +17,8 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 REVISIONS = sorted(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("*_*.py"))
 """Oldest first; read here, because Alembic takes a sixth of a second to import."""
 
+TRIES = 10
+"""Servers that work meanwhile may lock the same tables in another order; then nothing changes."""
 REVISION = "SELECT version_num FROM alembic_version"
 
 
@@ -35,6 +38,14 @@ def migrate(url: str) -> list[str]:
         return []
     if found is not None and found not in REVISIONS:
         raise _unknown(found)
+    for _ in range(TRIES - 1):
+        with suppress(Deadlocked):
+            return _upgraded(url)
+    return _upgraded(url)
+
+
+def _upgraded(url: str) -> list[str]:
+    """Apply what is missing, all or nothing; return the revisions."""
     from alembic import command
     from alembic.util import CommandError
 

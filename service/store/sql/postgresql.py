@@ -25,7 +25,7 @@ from psycopg2.extensions import (
     register_type,
 )
 
-from service.domain.errors import StoreBroken, StoreFull
+from service.domain.errors import Deadlocked, StoreBroken, StoreFull
 from service.store.sql.transaction import Statement, Transaction
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ SESSION = {
 OLDEST = 140000
 """The first version that is tested, as the server tells it."""
 DISK_FULL = "53100"
+DEADLOCK = "40P01"
 NO_LOCK = "55P03"
 SPOILT = ("25006", "25P03")
 """The server has become a standby, or has ended the session because it was idle."""
@@ -214,8 +215,9 @@ class PostgreSQL:
     def failure(self, exc: BaseException | None) -> StoreBroken:
         what = next(iter(str(exc).strip().splitlines()), type(exc).__name__)
         what = ADDRESS.sub("the server can't be reached: ", what)  # clients read this
-        full = exc is not None and _code(exc) == DISK_FULL
-        return (StoreFull if full else StoreBroken)(f"the database failed: {what}")
+        kinds = {DISK_FULL: StoreFull, DEADLOCK: Deadlocked}
+        kind = StoreBroken if exc is None else kinds.get(_code(exc) or "", StoreBroken)
+        return kind(f"the database failed: {what}")
 
     def check(self, transaction: Transaction) -> None:
         found = transaction.row(VERSION) or {}

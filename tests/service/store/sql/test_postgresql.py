@@ -10,7 +10,9 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
+import psycopg2
 import pytest
+from alembic import command
 
 from mlp_client.job_state import State
 from service.domain.errors import StoreBroken
@@ -21,14 +23,15 @@ from service.store.queue import Claim, Queue
 from service.store.sql.database import Database
 from service.store.sql.driver import DriverConnector
 from service.store.sql.engine import engine_of, is_there
-from service.store.sql.migrate import migrate
+from service.store.sql.migrate import REVISIONS, migrate, migrations
 from service.store.sql.transaction import Transaction
 from tests.conftest import submission, submit
 from tests.support.job_records import DONE, ENVIRONMENT, HANDLE, query
 from tests.support.postgresql_server import PostgresServer, postgres_server
-from tests.support.server_process import free_port
+from tests.support.server_process import eventually, free_port
 
 PEOPLE = 8
+WAITS_FOR_HOSTS = "SELECT 1 FROM pg_locks WHERE relation = 'hosts'::regclass AND NOT granted"
 T = TypeVar("T")
 
 
@@ -80,6 +83,22 @@ def test_of_servers_that_start_together_one_makes_the_tables(postgres: PostgresS
     running = [subprocess.Popen([sys.executable, "-c", program, url]) for _ in range(4)]
     assert [process.wait() for process in running] == [0] * 4
     assert is_there(url)
+
+
+def test_a_migration_that_is_ended_by_a_deadlock_is_tried_again(postgres: PostgresServer) -> None:
+    """It locks jobs, then hosts; a server that reads both locks them the other way round."""
+    name = postgres.create()
+    command.upgrade(migrations(postgres.url(name)), "0017")
+    with closing(psycopg2.connect(postgres.url(name))) as server, ThreadPoolExecutor(1) as pool:
+        cursor = server.cursor()
+        cursor.execute("SET deadlock_timeout = '1h'")  # the other one finds that they wait for ever
+        cursor.execute("SELECT * FROM hosts")
+        migrating = pool.submit(migrate, postgres.url(name))
+        eventually(lambda: postgres.execute(WAITS_FOR_HOSTS, name), "the migration to wait")
+        cursor.execute("SELECT * FROM jobs")
+        assert cursor.fetchall() == []
+        server.rollback()
+        assert migrating.result(60) == REVISIONS[REVISIONS.index("0018") :]
 
 
 def test_a_worker_that_uses_it_does_not_import_sqlalchemy() -> None:
