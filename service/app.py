@@ -372,14 +372,19 @@ def check_writable(directory: Path) -> None:
 
 
 def _reach(artifacts: Artifacts) -> None:
-    """Ask for a file of artifacts that several machines share, which need not be there.
+    """Look whether artifacts that several machines share can be reached.
+
+    A directory that is not mounted any more may be there nevertheless: empty, or made again by
+    whoever has written to it since. So it must hold what each process writes at its start. A
+    bucket only has to answer, for its rules may delete old files.
 
     Raises:
-        StoreBroken: they can't be reached.
+        StoreBroken: the files can't be reached.
 
     """
-    if isinstance(artifacts, LocalArtifacts) and not artifacts.directory.is_dir():
-        raise StoreBroken(f"the directory {artifacts.directory} is not there")
+    if isinstance(artifacts, LocalArtifacts):
+        artifacts.check_mounted()
+        return
     with contextlib.suppress(FileNotFoundError):
         artifacts.get("checks/readyz", 0, "")
 

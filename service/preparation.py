@@ -51,7 +51,7 @@ def prepare(settings: Settings) -> None:
     with contextlib.closing(Storage(settings)) as storage:
         _refuse_unfinished(storage, settings)
         if settings.artifacts_url:
-            storage.check()
+            storage.begin()
     datasets.delete_older()
     _clear_uploads(settings, url)
 

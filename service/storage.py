@@ -9,6 +9,7 @@ from service.store.damaged_datasets import DamagedDatasets
 from service.store.dataset_files import KIND as DATASETS
 from service.store.dataset_files import DatasetFiles
 from service.store.files.digest_cache import DigestCache
+from service.store.files.local import PROBE
 from service.store.sql.database import Database
 from service.store.sql.engine import engine_of
 from service.store.uploads import KIND as UPLOADS
@@ -18,8 +19,6 @@ DATABASE_WAIT_SECONDS = 5
 """How long a request waits for the database's lock; then its client is asked to try again."""
 BUCKET_WAIT_SECONDS = 5
 """How long a request, or a dispatcher's round, waits for a bucket that does not answer."""
-PROBE = "probe"
-"""The key of the small file by which each process tries whether it can store files."""
 
 
 def refuse_unshared(settings: Settings) -> None:
@@ -93,7 +92,16 @@ class Storage:
         """Close all connections to the database that are not in use."""
         self.database.close()
 
-    def check(self) -> None:
+    def begin(self) -> None:
+        """Do what `check` does with the file by which a shared directory is known to be mounted.
+
+        Raises:
+            StoreBroken: it is impossible, for example because the key is wrong.
+
+        """
+        self.check(PROBE)
+
+    def check(self, key: str = f"{PROBE}-again") -> None:
         """Write, read, list and delete where the files of all hosts are kept.
 
         The small file that is written stays, for whoever may be killed here, or may do the same at
@@ -103,7 +111,7 @@ class Storage:
             StoreBroken: one of these is impossible, for example because the key is wrong.
 
         """
-        key, data = PROBE, b"room?"
+        data = b"room?"
         try:
             sha256 = self.artifacts.put(key, data)
             self.artifacts.get(key, len(data), sha256)

@@ -12,7 +12,8 @@ from tests.conftest import QUICK
 from tests.support.cluster import Cluster
 from tests.support.server_process import Server, eventually
 
-LONG = {"preset": "mlp-relu", "epochs": 8, "seed": 3}
+LONG = {"preset": "mlp-relu", "epochs": 24, "seed": 3}
+"""It still trains when a host has started meanwhile."""
 PRESETS = (
     LONG,
     {"preset": "mlp-sigmoid", "epochs": 1},

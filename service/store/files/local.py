@@ -10,12 +10,36 @@ from pathlib import Path
 from service.domain.errors import Damaged, StoreBroken
 from service.store.durable_files import make_directory, store_error, sync, write_atomic
 
+PROBE = "probe"
+"""The key of the small file that each process writes at its start where machines share files."""
+
 
 class LocalArtifacts:
-    """Implements `store.artifacts.Artifacts` with a directory for each job and attempt."""
+    """Implements `store.artifacts.Artifacts` with a directory for each job and attempt.
+
+    If machines share it, nothing is written while it is not mounted: other machines would never
+    find that.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root.resolve()
+        self._is_shared = self._has_probe()
+
+    def check_mounted(self) -> None:
+        """Check that a directory that machines share is the one that was opened.
+
+        Raises:
+            StoreBroken: it lacks the file that each start writes.
+
+        """
+        if self._is_shared and not self._has_probe():
+            raise StoreBroken(
+                f"the shared directory {self._root} lacks the file {PROBE!r}, which was there at "
+                "the start: mount it again"
+            )
+
+    def _has_probe(self) -> bool:
+        return (self._root / PROBE).is_file()
 
     @property
     def directory(self) -> Path:
@@ -26,6 +50,7 @@ class LocalArtifacts:
         return str(self._root)
 
     def put(self, key: str, data: bytes) -> str:
+        self.check_mounted()
         path = self._path(key)
         make_directory(path.parent)
         try:

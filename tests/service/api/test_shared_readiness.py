@@ -9,6 +9,7 @@ from starlette.testclient import TestClient
 
 from service.app import create_app
 from service.server import bounded_check
+from service.store.files.local import PROBE
 from tests.service.conftest import URL
 from tests.support.live_service import settings
 from tests.support.server_process import eventually, free_port
@@ -55,14 +56,19 @@ def test_it_is_not_ready_without_its_bucket(
     assert client.get("/v1/system").json()["ready"] is False
 
 
+@pytest.mark.parametrize("is_there", [False, True])
 def test_a_directory_that_is_not_mounted_any_more_is_noticed(
-    opened: Opener, tmp_path: Path
+    opened: Opener, tmp_path: Path, is_there: bool
 ) -> None:
+    """It is away, or the empty one is there on which it was mounted."""
     directory = tmp_path / "shared"
     directory.mkdir()
+    (directory / PROBE).write_bytes(b"what each start writes")
     client = opened.at(str(directory))
     eventually(lambda: client.get("/readyz").status_code == 200, "a server that is ready")
     directory.rename(tmp_path / "away")
+    if is_there:
+        directory.mkdir()
 
     def is_noticed() -> bool:
         """Return whether it is; while a machine is too busy to ask, the last answer counts."""

@@ -13,7 +13,7 @@ from service.store import durable_files
 from service.store.artifacts import Artifacts
 from service.store.durable_files import make_directory, write_atomic
 from service.store.files import local
-from service.store.files.local import LocalArtifacts
+from service.store.files.local import PROBE, LocalArtifacts
 
 DATA = b"the weights" * 100
 SHA256 = hashlib.sha256(DATA).hexdigest()
@@ -288,3 +288,23 @@ def test_a_folder_is_deleted_whole(artifacts: Artifacts) -> None:
     artifacts.delete_folder("job_a")
     artifacts.delete_folder("job_a")
     assert artifacts.folders() == ["job_b"]
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_nothing_is_written_to_a_shared_directory_that_is_not_mounted_any_more(
+    tmp_path: Path, is_there: bool
+) -> None:
+    shared = tmp_path / "shared"
+    LocalArtifacts(shared).put(PROBE, b"what each start writes")
+    artifacts = LocalArtifacts(shared)
+    artifacts.put("job_1/1/a", b"a")
+    shared.rename(tmp_path / "away")
+    if is_there:
+        shared.mkdir()
+    with pytest.raises(StoreBroken, match="mount it again"):
+        artifacts.put("job_1/1/b", b"b")
+    assert not (shared / "job_1").exists()
+    if is_there:
+        shared.rmdir()
+    (tmp_path / "away").rename(shared)
+    artifacts.put("job_1/1/b", b"b")
