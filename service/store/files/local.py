@@ -17,7 +17,7 @@ PROBE = "probe"
 class LocalArtifacts:
     """Implements `store.artifacts.Artifacts` with a directory for each job and attempt.
 
-    If machines share it, nothing is written while it is not mounted: other machines would never
+    If machines share it, nothing is put into it while it is not mounted: other machines would never
     find that.
     """
 
